@@ -1,0 +1,1 @@
+"""NumPy: the backend that needs nothing else."""

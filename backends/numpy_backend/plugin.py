@@ -1,0 +1,14 @@
+"""The entry point of the NumPy backend."""
+
+from __future__ import annotations
+
+from rnnspec.backend import Backend
+from rnnspec.plugins import hookimpl
+
+
+@hookimpl
+def rnnspec_backend(name: str, device: str | None, precision: str) -> Backend:
+    """The NumPy backend."""
+    from backends.numpy_backend.backend import NumpyBackend  # noqa: PLC0415  # loaded when it is asked for
+
+    return NumpyBackend(device, precision)

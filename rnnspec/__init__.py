@@ -1,0 +1,49 @@
+"""rnnspec: the executable specification of recurrent networks.
+
+A cell's equations, the output layer and the gradient policies are each declared once; any backend runs the
+declaration, and `python -m conformance` proves that it does.
+"""
+
+from rnnspec import cells, errors, initialisers, losses, policies, primitives, updates
+from rnnspec.backend import Backend, Call, Capabilities, Gradients, LayerResult, Result, Step, Trained
+from rnnspec.cell import Cell, cell, out
+from rnnspec.network import Layer, Network
+from rnnspec.output import Dense, Last, Steps
+from rnnspec.plugins import Mutant, backend_names, get_backend, hookimpl
+from rnnspec.rule import chain
+from rnnspec.storage import load, save
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Backend",
+    "Call",
+    "Capabilities",
+    "Cell",
+    "Dense",
+    "Gradients",
+    "Last",
+    "Layer",
+    "LayerResult",
+    "Mutant",
+    "Network",
+    "Result",
+    "Step",
+    "Steps",
+    "Trained",
+    "backend_names",
+    "cell",
+    "cells",
+    "chain",
+    "errors",
+    "get_backend",
+    "hookimpl",
+    "initialisers",
+    "load",
+    "losses",
+    "out",
+    "policies",
+    "primitives",
+    "save",
+    "updates",
+]

@@ -1,0 +1,187 @@
+"""The backward equations of a graph, derived: one line per primitive, never written by hand.
+
+Reverse mode: from the cotangents of the results to the cotangents of the leaves. Products are re-associated,
+`(carried * a) * b -> carried * (a * b)`, so that what needs no incoming cotangent stands apart and can be computed
+before the backward loop (`rnnspec.schedule`).
+
+>>> from rnnspec import cells
+>>> adjoint = derive(cells.elman.graph)
+>>> [adjoint.nodes[index].op for name, index in adjoint.leaves if name == ("state", "h")]
+['transposed']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rnnspec.graph import Graph, GraphBuilder, Node, descendants, is_scalar, iterate
+
+__all__ = ["Adjoint", "MapCotangent", "derive"]
+
+
+@dataclass(frozen=True)
+class MapCotangent:
+    """One use of a map: `U_name v`, where the pullback of `U_name` is the outer product of `cotangent` and `v`."""
+
+    name: str
+    cotangent: int
+    operand: int
+
+
+@dataclass(frozen=True)
+class Adjoint:
+    """The forward nodes, followed by those of the backward equations.
+
+    A leaf `cotangent name` is the incoming cotangent of the result `name`. `leaves` maps a forward leaf, by operation
+    and name, to its cotangent; `maps` has one entry per use of a map. A leaf that no result needs is not there.
+    """
+
+    nodes: tuple[Node, ...]
+    forward: int
+    leaves: tuple[tuple[tuple[str, str], int], ...]
+    maps: tuple[MapCotangent, ...]
+
+    def leaf(self, op: str, name: str) -> int | None:
+        """The cotangent of a forward leaf, or None where no result needs it."""
+        return dict(self.leaves).get((op, name))
+
+
+def derive(graph: Graph) -> Adjoint:
+    """The adjoint of a graph: the vector-Jacobian product of all its results together.
+
+    Results that are one node (a state that is also the output) are one cotangent, under the first name that is not
+    the output's.
+    """
+    sweep = _Sweep(graph)
+    for index, name in _seeds(graph).items():
+        sweep.receive(index, sweep.builder.add("cotangent", name=name))
+    maps = []
+    for index in reversed(range(len(graph.nodes))):
+        node, cotangent = graph.nodes[index], sweep.cotangents.get(index)
+        if cotangent is None:
+            continue
+        if node.op == "map":
+            maps.append(MapCotangent(node.name, cotangent, node.args[0]))
+        if node.op in _RULES:
+            sweep.pull(index, node, cotangent)
+    leaves = tuple(
+        ((op, node.name), sweep.cotangents[index])
+        for op in ("input", "vector", "state", "argument", "scalar")
+        for index, node in iterate(graph.nodes, op)
+        if index in sweep.cotangents
+    )
+    return Adjoint(tuple(sweep.builder.nodes), len(graph.nodes), leaves, tuple(maps))
+
+
+def _seeds(graph: Graph) -> dict[int, str]:
+    seeds: dict[int, str] = {}
+    for name, index in sorted(graph.results, key=lambda result: result[0] == ""):
+        seeds.setdefault(index, name)
+    return seeds
+
+
+class _Sweep:
+    """Accumulates the cotangent of every node, and builds products in the re-associated form."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.builder = GraphBuilder(list(graph.nodes))
+        self.cotangents: dict[int, int] = {}
+
+    def receive(self, index: int, contribution: int) -> None:
+        """Add a contribution to the cotangent of a forward node."""
+        known = self.cotangents.get(index)
+        self.cotangents[index] = contribution if known is None else self.add(known, contribution)
+
+    def pull(self, index: int, node: Node, cotangent: int) -> None:
+        """Hand the cotangent of a node on to its operands, by the rule of its operation."""
+        for arg, contribution in zip(node.args, _RULES[node.op](self, index, node, cotangent), strict=True):
+            if contribution is None or self.builder.nodes[arg].op == "constant":
+                continue
+            narrow = is_scalar(self.builder.nodes, arg) and not is_scalar(self.builder.nodes, contribution)
+            self.receive(arg, self.op("total", contribution) if narrow else contribution)
+
+    def op(self, op: str, *args: int) -> int:
+        return self.builder.add(op, args)
+
+    def number(self, value: float) -> int:
+        return self.builder.constant(value)
+
+    def is_carried(self, index: int) -> bool:
+        """Whether a node needs an incoming cotangent."""
+        nodes = self.builder.nodes
+        cotangents = (i for i, _ in iterate(nodes, "cotangent"))
+        return index in descendants(nodes[: index + 1], cotangents)
+
+    def split(self, index: int) -> tuple[int, int | None]:
+        """A product `carried * factor` as its two parts, anything else as itself and None."""
+        node = self.builder.nodes[index]
+        if node.op == "multiply" and self.is_carried(node.args[0]) and not self.is_carried(node.args[1]):
+            return node.args
+        return index, None
+
+    def times(self, carried: int, factor: int) -> int:
+        """`carried * factor`, with what needs no cotangent gathered in the factor."""
+        root, known = self.split(carried)
+        return self.op("multiply", root, factor if known is None else self.op("multiply", known, factor))
+
+    def minus(self, carried: int) -> int:
+        """`-carried`, with the sign in the factor where there is one."""
+        root, known = self.split(carried)
+        return self.op("negate", carried) if known is None else self.op("multiply", root, self.op("negate", known))
+
+    def add(self, a: int, b: int) -> int:
+        """`a + b`; two products of one carried value are one product with the sum of their factors."""
+        if self.builder.nodes[b].op == "transposed":
+            return self.add_transposed(a, b)
+        (root, factor), (other, more) = self.split(a), self.split(b)
+        if root == other and factor is not None and more is not None:
+            return self.op("multiply", root, self.op("add", factor, more))
+        return self.op("add", a, b)
+
+    def add_transposed(self, a: int, b: int) -> int:
+        """`a + U_n' d`, as one packed product with the transposed maps that `a` already ends with."""
+        head, tail = self.builder.nodes[a], self.builder.nodes[b]
+        if head.op == "transposed":
+            return self.builder.add("transposed", head.args + tail.args, f"{head.name} {tail.name}")
+        if head.op == "add" and self.builder.nodes[head.args[1]].op == "transposed":
+            return self.op("add", head.args[0], self.add_transposed(head.args[1], b))
+        return self.op("add", a, b)
+
+
+Rule = Callable[[_Sweep, int, Node, int], tuple[int | None, ...]]
+
+
+def _one_minus(s: _Sweep, value: int) -> int:
+    return s.op("subtract", s.number(1.0), value)
+
+
+def _chosen(s: _Sweep, condition: int, cotangent: int) -> tuple[int, int]:
+    zero = s.number(0.0)
+    return s.op("where", condition, cotangent, zero), s.op("where", condition, zero, cotangent)
+
+
+# y is the node itself, n.args its operands, d its cotangent: the line gives the cotangent of each operand.
+_RULES: dict[str, Rule] = {
+    "add": lambda s, y, n, d: (d, d),
+    "subtract": lambda s, y, n, d: (d, s.minus(d)),
+    "multiply": lambda s, y, n, d: (s.times(d, n.args[1]), s.times(d, n.args[0])),
+    "divide": lambda s, y, n, d: (
+        s.times(d, s.op("divide", s.number(1.0), n.args[1])),
+        s.times(d, s.op("negate", s.op("divide", y, n.args[1]))),
+    ),
+    "negate": lambda s, y, n, d: (s.minus(d),),
+    "tanh": lambda s, y, n, d: (s.times(d, _one_minus(s, s.op("multiply", y, y))),),
+    "sigmoid": lambda s, y, n, d: (s.times(d, s.op("multiply", y, _one_minus(s, y))),),
+    "relu": lambda s, y, n, d: (_chosen(s, s.op("greater", n.args[0], s.number(0.0)), d)[0],),
+    "softplus": lambda s, y, n, d: (s.times(d, s.op("sigmoid", n.args[0])),),
+    "exp": lambda s, y, n, d: (s.times(d, y),),
+    "log": lambda s, y, n, d: (s.times(d, s.op("divide", s.number(1.0), n.args[0])),),
+    "sqrt": lambda s, y, n, d: (s.times(d, s.op("divide", s.number(0.5), y)),),
+    "maximum": lambda s, y, n, d: _chosen(s, s.op("greater_equal", *n.args), d),
+    "minimum": lambda s, y, n, d: _chosen(s, s.op("greater_equal", n.args[1], n.args[0]), d),
+    "where": lambda s, y, n, d: (None, *_chosen(s, n.args[0], d)),
+    "total": lambda s, y, n, d: (s.op("spread", d, n.args[0]),),
+    "logsumexp": lambda s, y, n, d: (s.times(d, s.op("exp", s.op("subtract", n.args[0], y))),),
+    "map": lambda s, y, n, d: (s.builder.add("transposed", (d,), n.name),),
+}

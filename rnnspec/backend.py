@@ -1,0 +1,247 @@
+"""The contract: what a backend is asked, what it answers, and what the base class does for it.
+
+A new backend overrides one method, `layer`: one layer, one direction, in processing order; and `layer_pullback` if it
+has gradients. The base class validates, stacks, reverses, reads, applies the output layer, the loss and the rule.
+What a backend lacks is declared in its capabilities and refused, never emulated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rnnspec import execution, lowering, validation
+from rnnspec.arrays import Array, Arrays, NumpyArrays
+from rnnspec.cell import Cell
+from rnnspec.errors import UnsupportedError
+from rnnspec.network import DIRECTIONS, Network
+from rnnspec.policies import Recurrence
+from rnnspec.rule import Rule, trace
+from rnnspec.tree import Tree, tree_map
+
+__all__ = ["Backend", "Call", "Capabilities", "Gradients", "LayerResult", "Result", "Step", "Trained"]
+
+DTYPES = {"f64": "float64", "f32": "float32", "bf16": "bfloat16", "f16": "float16"}
+"""The precisions of the specification, by their names in every framework."""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend declares that it can do; what is not declared is refused.
+
+    `cells` is None for every cell that can be written. `deterministic` promises equal bits for equal calls.
+    """
+
+    cells: tuple[Cell, ...] | None = None
+    precisions: tuple[str, ...] = ("f32", "f64")
+    devices: tuple[str, ...] = ("cpu",)
+    directions: tuple[str, ...] = tuple(DIRECTIONS)
+    lengths: bool = True
+    gradients: bool = True
+    policies: bool = True
+    deterministic: bool = True
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a layer is asked to do, beyond its arrays: where it stands, and the policy inside its recurrence."""
+
+    place: str
+    policy: Recurrence | None
+    pullback: bool
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """One layer, one direction, in processing order. `path` says what ran; `saved` is the backend's own."""
+
+    outputs: Array
+    state: dict[str, Array]
+    path: str
+    saved: Any = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outputs, the final state, and what ran per layer and direction, as `("layers.0.forward", "...")` pairs."""
+
+    outputs: Array
+    state: Tree
+    path: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """The vector-Jacobian product: cotangents of the parameters, the inputs and the initial state."""
+
+    params: Tree
+    inputs: Array
+    state: Tree
+
+
+@dataclass(frozen=True)
+class Step:
+    """The loss as a sum and a count, the gradients of the sum, and the final state."""
+
+    loss_sum: Array
+    count: int
+    grads: Gradients
+    state: Tree
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Parameters and rule state after one step, the loss before it, and the final state."""
+
+    params: Tree
+    rule_state: Tree
+    loss_sum: Array
+    count: int
+    state: Tree
+
+
+class Backend:
+    """One framework, one device, one precision. The base class runs on NumPy arrays."""
+
+    name: ClassVar[str] = ""
+    version: ClassVar[str] = ""
+    capabilities: Capabilities = Capabilities()
+
+    def __init__(self, device: str | None = None, precision: str = "f32") -> None:
+        self.device = device or self.capabilities.devices[0]
+        self.precision = precision
+        call = f"get_backend({self.name!r}, device={device!r}, precision={precision!r})"
+        for kind, value, known in (
+            ("precision", precision, self.capabilities.precisions),
+            ("device", self.device.split(":")[0], self.capabilities.devices),
+        ):
+            if value not in known:
+                raise UnsupportedError(call, f"{kind} must be one that the backend declares", repr(value),
+                                       f"choose one of {', '.join(known)}")  # fmt: skip
+        self.arrays: Arrays = self.make_arrays()
+
+    # What a backend overrides.
+
+    def make_arrays(self) -> Arrays:
+        """The arrays in which everything around a layer is computed."""
+        return NumpyArrays(DTYPES[self.precision])
+
+    def layer(
+        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
+    ) -> LayerResult:
+        """One layer, one direction: `inputs` (time, batch, feature) in processing order, 0 at padded steps.
+
+        Rows end at `lengths` (batch,): states are held there, and outputs after it are 0. There is at least one step
+        and one row.
+        """
+        mask = execution.mask(self.arrays, inputs.shape[0], lengths)
+        outputs, final, saved = lowering.forward(self.arrays, cell, params, inputs, state, mask)
+        return LayerResult(outputs, final, "generic", saved)
+
+    def layer_pullback(
+        self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
+    ) -> Gradients:
+        """The pullback of `layer` at the result it gave; `output_cotangent` is 0 at padded steps."""
+        return Gradients(*lowering.backward(self.arrays, cell, params, result.saved, output_cotangent, state_cotangent,
+                                            call.policy))  # fmt: skip
+
+    def program(self, function: Callable[..., tuple[Tree, Tree]], *constants: Any) -> Callable[..., tuple[Tree, Tree]]:
+        """A function of `(self, *constants, *arrays)`, ready to be called with the arrays.
+
+        It returns a tree of arrays and one of anything else. A backend that compiles keeps the program, and whatever
+        the second tree was when it was traced.
+        """
+        return partial(function, self, *constants)
+
+    def is_own(self, array: Any) -> bool:
+        """Whether an array is one of the framework's own."""
+        return isinstance(array, np.ndarray | np.generic)
+
+    def own_dtype(self, array: Any) -> str:
+        """The name of the dtype of one of the framework's own arrays."""
+        return str(array.dtype)
+
+    def own_device(self, array: Any) -> str:
+        """The device of one of the framework's own arrays."""
+        return "cpu"
+
+    def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
+        """A copy on the backend's device: real numbers in its precision, integers as indices."""
+        kind = DTYPES[self.precision] if array.dtype.kind == "f" else array.dtype
+        return np.array(array, dtype=kind)
+
+    def to_numpy_array(self, array: Array) -> np.ndarray[Any, Any]:
+        """A copy as a NumPy array."""
+        return np.array(array)
+
+    # What everybody calls.
+
+    def asarray(self, tree: Tree) -> Tree:
+        """A tree of the framework's own arrays in the backend's precision, copied from NumPy arrays of real numbers."""
+        return tree_map(lambda a: validation.adopt(self, f"{self.name}.asarray(tree)", "an array", a), tree)
+
+    def to_numpy(self, tree: Tree) -> Tree:
+        """The tree as NumPy arrays, copied."""
+        return tree_map(lambda a: self.to_numpy_array(a) if self.is_own(a) else np.array(a), tree)
+
+    def run(self, net: Network, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
+        """Outputs and final state. `inputs` (time, batch, feature); `state` as `Result.state`, zeros if None.
+
+        `lengths` (batch,) holds whole numbers of 0..time. What is wrong with an argument raises a member of the
+        RnnSpecError family before anything runs.
+        """
+        given = validation.arguments(self, "run", net, params, inputs, state, lengths)
+        (outputs, final), path = self.program(execution.run, net)(*given)
+        return Result(outputs, final, path)
+
+    def pullback(
+        self, net: Network, params: Tree, inputs: Array, output_cotangent: Array, state_cotangent: Tree = None,
+        state: Tree = None, lengths: Array = None,
+    ) -> Gradients:
+        """The vector-Jacobian product: `output_cotangent` as the outputs, `state_cotangent` as the final state, or None.
+
+        Cotangents at padded steps are ignored.
+        """
+        given = validation.arguments(self, "pullback", net, params, inputs, state, lengths, gradient=True)
+        cotangents = validation.cotangents(self, "pullback", net, given, output_cotangent, state_cotangent)
+        (own, x, first), _ = self.program(execution.pullback, net)(*given, *cotangents)
+        return Gradients(own, x, first)
+
+    def value_and_grad(
+        self, net: Network, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+    ) -> Step:
+        """The loss as `(sum, count)`, and the gradients of the sum.
+
+        `targets` are class numbers `(time, batch)`, or real numbers `(time, batch, features)`; with `Last()` without
+        the time. Targets at padded steps, and of rows of length 0 with `Last()`, are ignored, even invalid ones.
+        """
+        given = validation.arguments(self, "value_and_grad", net, params, inputs, state, lengths, gradient=True)
+        wanted = validation.targets(self, "value_and_grad", net, given, targets, lengths)
+        (loss_sum, own, x, first, final), _ = self.program(execution.value_and_grad, net)(*given, wanted)
+        return Step(loss_sum, validation.count(net, given, lengths), Gradients(own, x, first), final)
+
+    def train_step(
+        self, net: Network, rule: Rule, params: Tree, rule_state: Tree, inputs: Array, targets: Array,
+        state: Tree = None, lengths: Array = None,
+    ) -> Trained:
+        """One step of an update rule, or a chain that ends in one; the rule sees the gradient of the mean.
+
+        `rule_state` is `rule.init(params)` at first, then the last step's. A batch without a real step changes
+        parameters as a gradient of zeros does.
+        """
+        validation.rule(self, "train_step", rule)
+        step = self.value_and_grad(net, params, inputs, targets, state, lengths)
+        own, kept = validation.training(self, "train_step", net, rule, params, rule_state)
+        traced = trace(rule, own, kept)
+        scale = self.from_numpy(np.asarray(1.0 / max(step.count, 1)))
+        (new, new_state), _ = self.program(execution.update, *traced)(own, kept, step.grads.params, scale)
+        return Trained(new, new_state, step.loss_sum, step.count, step.state)
+
+    def as_layer(self, net: Network) -> Any:
+        """The network as a layer of the framework's own."""
+        raise UnsupportedError(f"{self.name}.as_layer(net)", "the backend must have layers of its framework",
+                               "a backend without", "call run and pullback")  # fmt: skip

@@ -1,0 +1,204 @@
+"""A graph: named maps, vectors and elementwise functions, each node standing after those it needs.
+
+A node is one of
+
+    leaves      input x.name, vector p.name, state name, argument name, scalar name, cotangent name, constant value
+    maps        map R.name(v); in an adjoint, transposed: the sum of U_name' v over names, separated by spaces, and operands
+    primitives  the closed list of `rnnspec.primitives`
+    reduce      a caller's function of a scalar: a sum over the shards of a distributed gradient
+
+>>> builder = GraphBuilder()
+>>> a, h = builder.vector("input", "h"), builder.vector("state", "h")
+>>> builder.nodes[(a + h).index]
+Node(op='add', args=(0, 1), name='', value=None)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rnnspec.errors import EquationError
+from rnnspec.primitives import PRIMITIVES, Expression, refuse
+
+__all__ = ["CONDITIONS", "LEAVES", "Graph", "GraphBuilder", "Node", "Vector", "ancestors", "descendants", "from_json", "is_scalar", "iterate", "to_json"]
+
+LEAVES = ("input", "vector", "state", "argument", "scalar", "cotangent", "constant")
+CONDITIONS = ("greater", "greater_equal")
+
+
+@dataclass(frozen=True)
+class Node:
+    """One value: an operation, the nodes it needs by index, and what names or fixes a leaf or a map."""
+
+    op: str
+    args: tuple[int, ...] = ()
+    name: str = ""
+    value: Any = None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in an order that can be evaluated, and which of them are the named results."""
+
+    nodes: tuple[Node, ...]
+    results: tuple[tuple[str, int], ...]
+
+    def result(self, name: str) -> int:
+        """The index of the node that is the result `name`."""
+        return dict(self.results)[name]
+
+    def names(self, op: str) -> tuple[str, ...]:
+        """The names that occur under one operation, each once, sorted: order carries no meaning."""
+        return tuple(sorted({node.name for node in self.nodes if node.op == op}))
+
+    def evaluate(self, apply: Callable[[Node, list[Any]], Any]) -> dict[str, Any]:
+        """The results, where `apply(node, operands)` says what a node is."""
+        values: list[Any] = []
+        for node in self.nodes:
+            values.append(apply(node, [values[arg] for arg in node.args]))
+        return {name: values[index] for name, index in self.results}
+
+
+class Vector(Expression):
+    """A symbolic vector: a node of the graph that a `GraphBuilder` is growing."""
+
+    __slots__ = ("builder", "index")
+
+    def __init__(self, builder: GraphBuilder, index: int) -> None:
+        self.builder, self.index = builder, index
+
+    def apply(self, op: str, *operands: Any) -> Vector:
+        if op == "reduce":
+            return Vector(self.builder, self.builder.add(op, (self.index,), value=operands[1]))
+        return Vector(self.builder, self.builder.primitive(op, *(self.builder.index(v) for v in operands)))
+
+    def __repr__(self) -> str:
+        return f"<vector {self.builder.nodes[self.index].op} of equations being read>"
+
+
+@dataclass
+class GraphBuilder:
+    """A graph that grows; equal nodes are one node."""
+
+    nodes: list[Node] = field(default_factory=list)
+    _known: dict[Node, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._known.update({node: index for index, node in enumerate(self.nodes)})
+
+    def add(self, op: str, args: Iterable[int] = (), name: str = "", value: Any = None) -> int:
+        """The index of a node, which is added unless it is there."""
+        node = Node(op, tuple(args), name, value)
+        if node not in self._known:
+            self._known[node] = len(self.nodes)
+            self.nodes.append(node)
+        return self._known[node]
+
+    def primitive(self, op: str, *args: int) -> int:
+        """The index of a primitive applied to nodes."""
+        for place, arg in enumerate(args):
+            is_condition = self.nodes[arg].op in CONDITIONS
+            if is_condition != (op == "where" and place == 0):
+                got = "a condition where a vector must stand" if is_condition else "no condition before its choices"
+                refuse(f"{op}(...)", got)
+        return self.add(op, args)
+
+    def constant(self, value: float) -> int:
+        """The index of a number."""
+        return self.add("constant", value=float(value))
+
+    def vector(self, op: str, name: str = "", *args: Vector) -> Vector:
+        """A leaf or a map as a vector to write equations with."""
+        return Vector(self, self.add(op, (self.index(arg) for arg in args), name))
+
+    def index(self, operand: Any) -> int:
+        """The node of an operand: a vector of these equations, or a number."""
+        if isinstance(operand, Vector):
+            if operand.builder is not self:
+                refuse("equations", "a vector kept from other equations")
+            return operand.index
+        if isinstance(operand, bool) or not isinstance(operand, int | float):
+            refuse("equations", f"an operand of type {type(operand).__name__}")
+        return self.constant(operand)
+
+    def graph(self, results: dict[str, int]) -> Graph:
+        """The graph of the results: what they do not need is dropped."""
+        keep = sorted(ancestors(self.nodes, results.values()))
+        place = {old: new for new, old in enumerate(keep)}
+        nodes = tuple(
+            Node(n.op, tuple(place[a] for a in n.args), n.name, n.value) for n in (self.nodes[i] for i in keep)
+        )
+        return Graph(nodes, tuple((name, place[index]) for name, index in results.items()))
+
+
+def ancestors(nodes: Sequence[Node], roots: Iterable[int]) -> set[int]:
+    """The roots and all that they need."""
+    found: set[int] = set()
+    left = list(roots)
+    while left:
+        index = left.pop()
+        if index not in found:
+            found.add(index)
+            left.extend(nodes[index].args)
+    return found
+
+
+def descendants(nodes: Sequence[Node], roots: Iterable[int]) -> set[int]:
+    """The roots and all that needs them."""
+    found = set(roots)
+    for index, node in enumerate(nodes):
+        if found.intersection(node.args):
+            found.add(index)
+    return found
+
+
+def is_scalar(nodes: Sequence[Node], index: int) -> bool:
+    """Whether a node has one feature only, whatever the widths: a number, a total, or made of such alone."""
+    node = nodes[index]
+    if node.op in ("constant", "scalar", "total", "logsumexp", "reduce"):
+        return True
+    if node.op in PRIMITIVES and node.op != "spread":
+        return all(is_scalar(nodes, arg) for arg in node.args)
+    return False
+
+
+def from_json(data: Any) -> Graph:
+    """The graph that `to_json` wrote; nothing is executed.
+
+    Raises EquationError where the data are no graph: an unknown operation, a node before what it needs.
+    """
+    nodes = tuple(_node_from_json(index, row) for index, row in enumerate(data["nodes"]))
+    results = tuple((str(name), int(index)) for name, index in data["results"])
+    for name, index in results:
+        if not 0 <= index < len(nodes):
+            _refuse_json(f"result {name!r} at node {index} of {len(nodes)}")
+    return Graph(nodes, results)
+
+
+def to_json(graph: Graph) -> dict[str, Any]:
+    """The graph as JSON data: nodes as `[op, args, name, value]`."""
+    return {
+        "nodes": [[node.op, list(node.args), node.name, node.value] for node in graph.nodes],
+        "results": [list(result) for result in graph.results],
+    }
+
+
+def _node_from_json(index: int, row: Any) -> Node:
+    op, args, name, value = row
+    operands = {"map": 1, **dict.fromkeys(LEAVES, 0), **{op: p.operands for op, p in PRIMITIVES.items()}}.get(op)
+    if operands is None or len(args) != operands or not all(isinstance(a, int) and 0 <= a < index for a in args):
+        _refuse_json(f"node {index} {row!r}")
+    if not isinstance(name, str) or (op == "constant") != isinstance(value, int | float):
+        _refuse_json(f"node {index} {row!r}")
+    return Node(op, tuple(args), name, float(value) if op == "constant" else None)
+
+
+def _refuse_json(got: str) -> None:
+    raise EquationError("load", "a graph must hold known operations, each after what it needs", got, "save it again")
+
+
+def iterate(nodes: Sequence[Node], op: str) -> Iterator[tuple[int, Node]]:
+    """The nodes of one operation, with their indices."""
+    return ((index, node) for index, node in enumerate(nodes) if node.op == op)

@@ -1,0 +1,287 @@
+"""A scheduled cell, run with the arrays of any framework: one layer, one direction, in processing order.
+
+The order of the file is that of the data: the packed input product before the loop, the loop, what runs after it; then
+the same for the adjoint, and last the gradients of the maps, each one product over all time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+from rnnspec.arrays import Array, Arrays, Values
+from rnnspec.cell import OUTPUT, Cell
+from rnnspec.graph import Graph, Node, iterate
+from rnnspec.policies import Recurrence, trace_seam
+from rnnspec.schedule import Schedule, schedule
+from rnnspec.tree import Tree
+
+__all__ = ["backward", "evaluate_graph", "forward", "primitive"]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What the adjoint needs of a forward run: values over time by node, the rows' validity, and the inputs."""
+
+    values: Values
+    inputs: Array
+    mask: Array | None
+
+
+def primitive(arrays: Arrays, op: str, operands: list[Any], axes: tuple[int, ...] | None = (-1,)) -> Array:
+    """One primitive on numbers; a total is over `axes`, of all of them if None."""
+    if op == "total":
+        return arrays.sum(operands[0], axes, axes is not None)
+    if op == "logsumexp":
+        return _logsumexp(arrays, operands[0])
+    if op == "spread":
+        zero = arrays.functions["multiply"](operands[1], arrays.scalar(0.0))
+        return arrays.functions["where"](arrays.functions["greater"](zero, arrays.scalar(1.0)), zero, operands[0])
+    return arrays.functions[op](*operands)
+
+
+def _logsumexp(arrays: Arrays, a: Array) -> Array:
+    f, zero = arrays.functions, arrays.scalar(0.0)
+    largest = arrays.largest(a)
+    finite = f["greater"](arrays.scalar(float("inf")), f["maximum"](largest, f["negate"](largest)))
+    shift = f["where"](finite, largest, zero)
+    return f["add"](shift, f["log"](arrays.sum(f["exp"](f["subtract"](a, shift)), (-1,), True)))
+
+
+def evaluate_graph(
+    arrays: Arrays, graph: Graph, leaves: dict[str, Any], axes: tuple[int, ...] | None = (-1,)
+) -> dict[str, Array]:
+    """The results of a graph without maps: a loss, a policy, an update rule."""
+
+    def apply(node: Node, operands: list[Any]) -> Array:
+        if node.op in ("argument", "scalar", "cotangent"):
+            return leaves[node.name]
+        if node.op == "constant":
+            return arrays.scalar(node.value)
+        if node.op == "reduce":
+            return node.value(operands[0])
+        return primitive(arrays, node.op, operands, axes)
+
+    return graph.evaluate(apply)
+
+
+class _Maps:
+    """The parameters of one layer, packed for the products that the schedule asks for."""
+
+    def __init__(self, arrays: Arrays, plan: Schedule, params: Tree) -> None:
+        self.arrays, self.params, self.names = arrays, params, plan.input_maps
+        self.packs = dict(plan.recurrent_packs())
+        rows = lambda kind, names: arrays.concatenate([params[kind][name] for name in names], 0)  # noqa: E731
+        self.input_map = rows("W", self.names) if self.names else None
+        self.input_bias = rows("b", self.names) if self.names else None
+        self.recurrent = {arg: arrays.transpose(rows("U", names)) for arg, names in self.packs.items()}
+        transposed = (node.name for _, node in iterate(plan.nodes, "transposed"))
+        self.transposed = {name: rows("U", name.split()) for name in transposed}
+
+    def split(self, packed: Array, kind: str, names: Iterable[str], axis: int = -1) -> dict[str, Array]:
+        """A packed array, map by map."""
+        found, low = {}, 0
+        for name in names:
+            high = low + self.params[kind][name].shape[0]
+            found[name] = packed[..., low:high] if axis == -1 else packed[low:high]
+            low = high
+        return found
+
+
+class _Evaluator:
+    """Evaluates nodes into an environment of values, the recurrent products a pack at a time."""
+
+    def __init__(self, arrays: Arrays, plan: Schedule, maps: _Maps) -> None:
+        self.arrays, self.nodes, self.maps = arrays, plan.nodes, maps
+
+    def run(self, indices: Iterable[int], values: Values) -> Values:
+        """The values, with those of the nodes added."""
+        for index in indices:
+            if index not in values:
+                values[index] = self.value(index, values)
+        return values
+
+    def value(self, index: int, values: Values) -> Array:
+        """The value of one node, its operands being there."""
+        node = self.nodes[index]
+        if index in values:
+            return values[index]
+        if node.op == "constant":
+            return self.arrays.scalar(node.value)
+        if node.op == "vector":
+            return self.maps.params["p"][node.name]
+        operands = [self.value(arg, values) for arg in node.args]
+        if node.op == "map":
+            key = ("pack", node.args[0])
+            if key not in values:
+                product = self._product(operands[0], self.maps.recurrent[node.args[0]])
+                values[key] = self.maps.split(product, "U", self.maps.packs[node.args[0]])
+            return values[key][node.name]
+        if node.op == "transposed":
+            return self._product(self.arrays.concatenate(operands, -1), self.maps.transposed[node.name])
+        return primitive(self.arrays, node.op, operands)
+
+    def _product(self, a: Array, matrix: Array) -> Array:
+        flat = self.arrays.reshape(a, (-1, matrix.shape[0]))
+        return self.arrays.reshape(self.arrays.matmul(flat, matrix), (*a.shape[:-1], matrix.shape[1]))
+
+
+def forward(
+    arrays: Arrays, cell: Cell, params: Tree, inputs: Array, state: Values, mask: Array | None
+) -> tuple[Array, Values, Trace]:
+    """Outputs (time, batch, feature), the final state, and the trace that `backward` needs.
+
+    `mask` (time, batch, 1) holds at the real steps, which come first; after them outputs are 0 and states are held.
+    There is at least one step.
+    """
+    plan = schedule(cell)
+    maps = _Maps(arrays, plan, params)
+    evaluator = _Evaluator(arrays, plan, maps)
+    values = evaluator.run(plan.forward.before, _input_values(arrays, plan, maps, inputs))
+    results = {name: cell.graph.result(name) for name in cell.states}
+    leaf = {node.name: index for index, node in iterate(cell.graph.nodes, "state")}
+    step_nodes = set(plan.forward.step)
+    read = {arg for i in step_nodes for arg in plan.nodes[i].args} | set(results.values())
+    kept = [i for i in plan.forward.step if i in _kept(plan)]
+
+    def body(carried: Values, now: Values, t: Any) -> tuple[Values, Values]:
+        env = {i: a for i, a in now.items() if i != "mask"} | {leaf[s]: a for s, a in carried.items() if s in leaf}
+        evaluator.run(plan.forward.step, env)
+        new = {s: _select(arrays, now.get("mask"), evaluator.value(i, env), carried[s]) for s, i in results.items()}
+        return new, {i: env[i] for i in kept} | new
+
+    over_time = {i: values[i] for i in read if i in values} | ({} if mask is None else {"mask": mask})
+    final, recorded = arrays.scan(body, state, over_time, inputs.shape[0], False)
+    values |= {i: a for i, a in recorded.items() if i not in results}
+    for name, index in leaf.items():
+        first = arrays.reshape(state[name], (1, *state[name].shape))
+        values[index] = arrays.concatenate([first, recorded[name][:-1]], 0)
+    evaluator.run(plan.forward.after, values)
+    outputs = evaluator.value(cell.graph.result(OUTPUT), values)
+    kept_values = {i: values[i] for i in (*plan.saved,) if i in values}
+    return _real(arrays, mask, _wide(arrays, outputs, inputs)), final, Trace(kept_values, inputs, mask)
+
+
+def backward(
+    arrays: Arrays, cell: Cell, params: Tree, trace: Trace, output_cotangent: Array, state_cotangent: Values,
+    policy: Recurrence | None,
+) -> tuple[Tree, Array, Values]:
+    """The cotangents of the parameters, the inputs and the initial state; `output_cotangent` is 0 after a row's end."""
+    plan, mask = schedule(cell), trace.mask
+    maps = _Maps(arrays, plan, params)
+    evaluator = _Evaluator(arrays, plan, maps)
+    values = dict(trace.values)
+    leaf = {node.name: index for index, node in iterate(plan.nodes, "cotangent")}
+    if OUTPUT in leaf:
+        values[leaf[OUTPUT]] = output_cotangent
+    evaluator.run(plan.backward.before, values)
+    seams = {seam: trace_seam(policy, seam, cell.states) if policy else None for seam in ("carry", "total")}
+    gradients = {i for _, i in plan.adjoint.leaves} | {use.cotangent for use in plan.adjoint.maps}
+    wanted = gradients | {arg for i in plan.backward.after for arg in plan.nodes[i].args}
+    in_loop = set(plan.backward.step) | {leaf[s] for s in cell.states if s in leaf}
+    read = {arg for i in plan.backward.step for arg in plan.nodes[i].args}
+    read |= {i for (op, _), i in plan.adjoint.leaves if op == "state"}
+
+    def body(carried: Values, now: Values, t: Any) -> tuple[Values, Values]:
+        reached = dict(carried)
+        if cell.output_state is not None:
+            reached[cell.output_state] = arrays.functions["add"](reached[cell.output_state], now["output"])
+        reached = _seam(arrays, seams["total"], reached, t)
+        env = {i: a for i, a in now.items() if not isinstance(i, str)} | {leaf[s]: a for s, a in reached.items() if s in leaf}
+        evaluator.run(plan.backward.step, env)
+        passed = {s: _state_cotangent(evaluator, plan, s, env, carried[s]) for s in carried}
+        if seams["carry"] is not None:
+            inner = arrays.functions["greater"](arrays.as_scalar(t), arrays.scalar(0.5))
+            cut = _seam(arrays, seams["carry"], passed, t)
+            passed = {s: arrays.functions["where"](inner, cut[s], passed[s]) for s in passed}
+        new = {s: _select(arrays, now.get("mask"), passed[s], carried[s]) for s in carried}
+        return new, {i: env[i] for i in wanted & in_loop}
+
+    over_time = {i: values[i] for i in read if i in values} | ({} if mask is None else {"mask": mask})
+    over_time |= {"output": output_cotangent} if cell.output_state is not None else {}
+    initial, recorded = arrays.scan(body, state_cotangent, over_time, trace.inputs.shape[0], True)
+    evaluator.run(plan.backward.after, values := values | recorded)
+    real = {i: _real(arrays, mask, evaluator.value(i, values)) for i in gradients}
+    own, inputs = _map_gradients(arrays, plan, maps, evaluator, trace, values, real)
+    return own, inputs, initial
+
+
+def _input_values(arrays: Arrays, plan: Schedule, maps: _Maps, inputs: Array) -> Values:
+    if maps.input_map is None:
+        return {}
+    steps, batch, features = inputs.shape
+    product = arrays.matmul(arrays.reshape(inputs, (steps * batch, features)), arrays.transpose(maps.input_map))
+    product = arrays.reshape(arrays.functions["add"](product, maps.input_bias), (steps, batch, -1))
+    found = maps.split(product, "W", maps.names)
+    return {index: found[node.name] for index, node in iterate(plan.nodes, "input")}
+
+
+def _map_gradients(
+    arrays: Arrays, plan: Schedule, maps: _Maps, evaluator: _Evaluator, trace: Trace, values: Values, real: Values
+) -> tuple[Tree, Array]:
+    zeros = lambda kind: {name: arrays.zeros(tuple(a.shape)) for name, a in maps.params[kind].items()}  # noqa: E731
+    found = {kind: zeros(kind) for kind in ("W", "b", "U", "p")}
+    flat = lambda a: arrays.reshape(a, (-1, a.shape[-1]))  # noqa: E731
+    x, inputs = flat(trace.inputs), arrays.zeros(tuple(trace.inputs.shape))
+    deltas = {name: real[i] for (op, name), i in plan.adjoint.leaves if op == "input"}
+    if deltas:
+        packed = arrays.concatenate([flat(delta) for delta in deltas.values()], -1)
+        found["W"] |= maps.split(arrays.matmul(arrays.transpose(packed), x), "W", deltas, axis=0)
+        found["b"] |= maps.split(arrays.sum(packed, (0,), False), "W", deltas)
+        rows = arrays.concatenate([maps.params["W"][name] for name in deltas], 0)
+        inputs = arrays.reshape(arrays.matmul(packed, rows), tuple(trace.inputs.shape))
+    for operand, uses in _by_operand(plan):
+        arg = _wide(arrays, _real(arrays, trace.mask, evaluator.value(operand, values)), trace.inputs)
+        product = arrays.matmul(arrays.transpose(arrays.concatenate([flat(real[c]) for _, c in uses], -1)), flat(arg))
+        for (name, _), gradient in zip(uses, _rows(product, [found["U"][n].shape[0] for n, _ in uses]), strict=True):
+            found["U"][name] = arrays.functions["add"](found["U"][name], gradient)
+    for (op, name), i in plan.adjoint.leaves:
+        if op == "vector":
+            found["p"][name] = arrays.sum(_wide(arrays, real[i], trace.inputs), (0, 1), False)
+    return found, inputs
+
+
+def _by_operand(plan: Schedule) -> list[tuple[int, list[tuple[str, int]]]]:
+    uses: dict[int, list[tuple[str, int]]] = {}
+    for use in plan.adjoint.maps:
+        uses.setdefault(use.operand, []).append((use.name, use.cotangent))
+    return list(uses.items())
+
+
+def _rows(a: Array, heights: list[int]) -> list[Array]:
+    ends = reduce(lambda found, height: [*found, found[-1] + height], heights, [0])
+    return [a[low:high] for low, high in zip(ends, ends[1:], strict=False)]
+
+
+def _kept(plan: Schedule) -> set[int]:
+    after = {arg for i in plan.forward.after for arg in plan.nodes[i].args}
+    return set(plan.saved) | after | {plan.cell.graph.result(OUTPUT)}
+
+
+def _state_cotangent(evaluator: _Evaluator, plan: Schedule, state: str, env: Values, like: Array) -> Array:
+    index = plan.adjoint.leaf("state", state)
+    return evaluator.arrays.zeros(tuple(like.shape)) if index is None else evaluator.value(index, env)
+
+
+def _seam(arrays: Arrays, graph: Graph | None, cotangents: Values, t: Any) -> Values:
+    if graph is None:
+        return cotangents
+    return evaluate_graph(arrays, graph, {**cotangents, "step": arrays.as_scalar(t)})
+
+
+def _select(arrays: Arrays, mask: Array | None, new: Array, old: Array) -> Array:
+    return new if mask is None else arrays.functions["where"](mask, new, old)
+
+
+def _real(arrays: Arrays, mask: Array | None, a: Array) -> Array:
+    return a if mask is None else arrays.functions["where"](mask, a, arrays.scalar(0.0))
+
+
+def _wide(arrays: Arrays, a: Array, inputs: Array) -> Array:
+    """A value over time and batch, also where it depends on neither: a vector or a number of the cell."""
+    if len(a.shape) == 3:  # noqa: PLR2004
+        return a
+    shape = (inputs.shape[0], inputs.shape[1], a.shape[-1] if len(a.shape) else 1)
+    return arrays.functions["add"](arrays.zeros(shape), a)

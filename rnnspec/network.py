@@ -1,0 +1,183 @@
+"""A network: layers of cells, what is read of them, an output layer and a loss. It validates, and knows every shape.
+
+>>> from rnnspec import cells
+>>> net = Network(inputs=3, layers=[Layer(cells.lstm, hidden=4, direction="bidirectional"), Layer(cells.gru, hidden=2)])
+>>> net.layers[1].cell.name, net.layer_inputs(1)
+('gru', 8)
+>>> net.init(seed=0)["layers"][0]["reverse"]["U"]["f"].shape
+(4, 4)
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rnnspec.cell import Cell
+from rnnspec.errors import NetworkError
+from rnnspec.initialisers import Initialiser, Uniform
+from rnnspec.losses import Loss
+from rnnspec.output import Dense, Read, Steps
+from rnnspec.policies import Recurrence
+from rnnspec.tree import Tree
+
+__all__ = ["DIRECTIONS", "Layer", "Network"]
+
+DIRECTIONS = {"forward": ("forward",), "reverse": ("reverse",), "bidirectional": ("forward", "reverse")}
+"""The halves that a layer of each direction has, in the order of their features."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: a cell, its widths, its direction, its gradient policy and its initial values.
+
+    `hidden` is the width of every state, or `{name: width}` where they differ. `initial` maps a kind of parameter
+    ("W", "b", "U", "p") or one map ("b.f") to an initialiser; the more exact name wins, `Uniform()` is the default.
+    """
+
+    cell: Cell
+    hidden: int | Mapping[str, int] | tuple[tuple[str, int], ...]
+    direction: str = "forward"
+    gradient: Recurrence | None = None
+    initial: Mapping[str, Initialiser] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        call = "Layer(...)"
+        _check(call, isinstance(self.cell, Cell), "cell must be a cell", self.cell, "decorate its equations with @cell")
+        _check(call, self.direction in DIRECTIONS, f"direction must be one of {', '.join(DIRECTIONS)}", self.direction, "choose one")
+        _check(call, self.gradient is None or isinstance(self.gradient, Recurrence),
+               "gradient must be a policy inside the recurrence, or None", self.gradient,
+               "pass policies on finished gradients to train_step, with chain")  # fmt: skip
+        if isinstance(self.hidden, Mapping):
+            object.__setattr__(self, "hidden", tuple(sorted(self.hidden.items())))
+        shapes = self.cell.parameter_shapes(1, self.widths_given)
+        _check_initial(call, self.initial, {kind: set(named) for kind, named in shapes.items()})
+
+    @property
+    def widths_given(self) -> int | dict[str, int]:
+        """`hidden` as it was given."""
+        return self.hidden if isinstance(self.hidden, int) else dict(self.hidden)
+
+    @property
+    def halves(self) -> tuple[str, ...]:
+        """The directions in which this layer runs, in the order of their features."""
+        return DIRECTIONS[self.direction]
+
+    @property
+    def state_widths(self) -> dict[str, int]:
+        """The width of each state of one half."""
+        widths = self.cell.widths(self.widths_given)
+        return {state: widths[state] for state in self.cell.states}
+
+    @property
+    def half_width(self) -> int:
+        """The width of one half's output."""
+        return self.cell.output_width(self.widths_given)
+
+    @property
+    def width(self) -> int:
+        """The width of the output: the halves side by side."""
+        return self.half_width * len(self.halves)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A recurrent network. Arrays are `(time, batch, feature)` everywhere.
+
+    `output=None` gives the layers' own outputs; `loss=None` a network that is run and pulled back, not trained.
+    Raises NetworkError where the parts do not fit.
+    """
+
+    inputs: int
+    layers: Sequence[Layer]
+    read: Read = Steps()
+    output: Dense | None = None
+    loss: Loss | None = None
+
+    def __post_init__(self) -> None:
+        call = "Network(...)"
+        object.__setattr__(self, "layers", tuple(self.layers))
+        _check(call, _is_size(self.inputs), "inputs must be a whole number of at least 1", self.inputs, "give the number of input features")
+        _check(call, bool(self.layers) and all(isinstance(layer, Layer) for layer in self.layers),
+               "layers must be at least one Layer", self.layers, "write layers=[Layer(cell, hidden=...)]")  # fmt: skip
+        _check(call, isinstance(self.read, Read), "read must be Steps() or Last()", self.read, "choose one")
+        _check(call, self.output is None or isinstance(self.output, Dense), "output must be a Dense or None", self.output, "write output=Dense(features)")
+        if self.output is not None:
+            _check(call, _is_size(self.output.features), "features of Dense must be a whole number of at least 1", self.output.features, "give one")
+            _check_initial(call, self.output.initial, {"W": {"W"}, "b": {"b"}})
+        _check(call, self.loss is None or isinstance(self.loss, Loss), "loss must be a loss or None", self.loss, "choose one of rnnspec.losses")
+
+    def layer_inputs(self, index: int) -> int:
+        """The number of input features of a layer."""
+        return self.layers[index - 1].width if index else self.inputs
+
+    @property
+    def features(self) -> int:
+        """The number of features of the outputs."""
+        return self.output.features if self.output else self.layers[-1].width
+
+    def parameter_shapes(self) -> Tree:
+        """The tree of parameter shapes: `layers.0.forward.W.i` and so on, `output.W`, `output.b`."""
+        layers = [
+            {half: layer.cell.parameter_shapes(self.layer_inputs(i), layer.widths_given) for half in layer.halves}
+            for i, layer in enumerate(self.layers)
+        ]
+        tree: dict[str, Any] = {"layers": layers}
+        if self.output:
+            tree["output"] = {"W": (self.output.features, self.layers[-1].width), "b": (self.output.features,)}
+        return tree
+
+    def state_shapes(self, batch: int) -> Tree:
+        """The tree of state shapes: `[0]["forward"]["h"]` is `(batch, width)`."""
+        return [
+            {half: {state: (batch, width) for state, width in layer.state_widths.items()} for half in layer.halves}
+            for layer in self.layers
+        ]
+
+    def init(self, seed: int) -> Tree:
+        """The initial parameters: float64 NumPy arrays, the same for every backend.
+
+        Every map is drawn by itself from the seed and its name, so that order does not exist.
+        """
+        _check("Network.init(seed)", isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0,
+               "seed must be a whole number of at least 0", seed, "give one")  # fmt: skip
+        shapes = self.parameter_shapes()
+        layers = [
+            {half: _draw(named, layer.initial, layer.half_width, seed, f"layers.{i}.{half}") for half, named in halves.items()}
+            for i, (layer, halves) in enumerate(zip(self.layers, shapes["layers"], strict=True))
+        ]
+        if not self.output:
+            return {"layers": layers}
+        named = {kind: {kind: shape} for kind, shape in shapes["output"].items()}
+        drawn = _draw(named, self.output.initial, self.layers[-1].width, seed, "output")
+        return {"layers": layers, "output": {kind: maps[kind] for kind, maps in drawn.items()}}
+
+
+def _draw(shapes: Tree, initial: Mapping[str, Initialiser], hidden: int, seed: int, place: str) -> Tree:
+    def one(kind: str, name: str, shape: tuple[int, ...]) -> Any:
+        initialiser = initial.get(f"{kind}.{name}", initial.get(kind, Uniform()))
+        rng = np.random.default_rng([seed, zlib.crc32(f"{place}.{kind}.{name}".encode())])
+        return initialiser.draw(rng, shape, hidden)
+
+    return {kind: {name: one(kind, name, shape) for name, shape in named.items()} for kind, named in shapes.items()}
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _check(call: str, holds: bool, must: str, got: object, do: str) -> None:
+    if not holds:
+        raise NetworkError(call, must, repr(got), do)
+
+
+def _check_initial(call: str, initial: Mapping[str, Initialiser], names: Mapping[str, set[str]]) -> None:
+    known = set(names) | {f"{kind}.{name}" for kind, named in names.items() for name in named}
+    for name, initialiser in initial.items():
+        _check(call, name in known and isinstance(initialiser, Initialiser),
+               f"initial must map one of {', '.join(sorted(known))} to an initialiser", {name: initialiser},
+               "name a kind of parameter or one map")  # fmt: skip

@@ -1,0 +1,87 @@
+"""What happens to finished gradients: policies and update rules, one interface, chained in the declared order.
+
+>>> from rnnspec import policies, updates
+>>> chain(policies.ClipByGlobalNorm(1.0), updates.Adam(1e-3))
+Chain(rules=(ClipByGlobalNorm(limit=1.0, reduce=None), Adam(rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-08)))
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnnspec.errors import NetworkError
+from rnnspec.graph import Graph, GraphBuilder
+from rnnspec.tree import Tree, leaves, named_map
+
+__all__ = ["Chain", "Rule", "UpdateRule", "chain"]
+
+
+class Rule(ABC):
+    """A value that says what becomes of gradients; written in the primitives, with a whole map as one vector."""
+
+    @abstractmethod
+    def init(self, params: Tree) -> Tree:
+        """The state before the first step: float64 NumPy arrays, shaped after the parameters; `()` where there is none."""
+
+    @abstractmethod
+    def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
+        """The controlled gradients and the new state; an update rule gives the change to add to the parameters."""
+
+
+class UpdateRule(Rule):
+    """A rule whose result is the change to add to the parameters."""
+
+
+@dataclass(frozen=True)
+class Chain(UpdateRule):
+    """Rules applied in order, the last of them an update rule."""
+
+    rules: tuple[Rule, ...]
+
+    def init(self, params: Tree) -> Tree:
+        return tuple(rule.init(params) for rule in self.rules)
+
+    def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
+        states = []
+        for rule, own in zip(self.rules, state, strict=True):
+            gradients, new = rule.update(gradients, own, params)
+            states.append(new)
+        return gradients, tuple(states)
+
+
+def chain(*rules: Rule) -> Chain:
+    """The rules in the order in which they act: gradient policies, then one update rule.
+
+    Raises NetworkError where the last is no update rule, or another one is.
+    """
+    wrong = [r for r in rules if not isinstance(r, Rule)]
+    if wrong or not rules or [r for r in rules if isinstance(r, UpdateRule)] != [rules[-1]]:
+        raise NetworkError("chain(...)", "its last rule, and no other, must be an update rule",
+                           ", ".join(type(rule).__name__ for rule in rules) or "nothing",
+                           "write policies first, then one of rnnspec.updates")  # fmt: skip
+    return Chain(rules)
+
+
+def trace(rule: Rule, params: Tree, state: Tree) -> tuple[Graph, Tree, Tree]:
+    """The graph of one update, and the trees of names under which its results stand: the changes and the new state.
+
+    Arguments are `gradients.NAME`, `state.NAME` and `params.NAME`. `params` and `state` give names and ranks only.
+    """
+    builder = GraphBuilder()
+
+    def arguments(kind: str, tree: Tree) -> Tree:
+        return named_map(lambda name, leaf: builder.vector("argument" if np.ndim(leaf) else "scalar", f"{kind}.{name}"), tree)  # fmt: skip
+
+    changes, new = rule.update(arguments("gradients", params), arguments("state", state), arguments("params", params))
+    results: dict[str, int] = {}
+
+    def record(kind: str, tree: Tree) -> Tree:
+        return named_map(lambda name, _: f"{kind}.{name}", tree)
+
+    for kind, tree in (("changes", changes), ("state", new)):
+        results |= {f"{kind}.{name}": builder.index(vector) for name, vector in leaves(tree)}
+    return builder.graph(results), record("changes", changes), record("state", new)

@@ -1,0 +1,165 @@
+"""A network and its parameters in one safetensors file: no pickle, nothing executed, old file or new file.
+
+The network is JSON in the file's metadata, its cells as graphs, so that a user's own cell needs no code to load.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+from rnnspec import graph, losses, output, policies
+from rnnspec.cell import Cell
+from rnnspec.errors import FileFormatError, NetworkError, RnnSpecError
+from rnnspec.network import Layer, Network
+from rnnspec.tree import Tree, leaves, named_map
+
+__all__ = ["load", "save"]
+
+FORMAT = "rnnspec-network/1"
+KNOWN = {
+    kind.__name__: kind
+    for kind in (policies.Truncated, output.Steps, output.Last, losses.SoftmaxCrossEntropy,
+                 losses.SigmoidCrossEntropy, losses.SquaredError)
+}  # fmt: skip
+"""The declarations that a file can name."""
+
+
+def save(path: str | os.PathLike[str], net: Network, params: Tree) -> None:
+    """Write the network and its parameters (NumPy arrays; `be.to_numpy` gives them) to one file, whole or not at all.
+
+    Raises NetworkError for a declaration of the caller's own that is no cell, and FileFormatError for parameters that
+    do not fit the network or are not finite.
+    """
+    call = f"save({os.fspath(path)!r})"
+    arrays = {name: np.ascontiguousarray(array) for name, array in leaves(params)}
+    _check_arrays(call, net, arrays)
+    data = to_bytes(arrays, metadata={"rnnspec": json.dumps(_network_to_json(call, net))})
+    target = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def load(path: str | os.PathLike[str]) -> tuple[Network, Tree]:
+    """The network and its parameters, as NumPy arrays, that `save` wrote.
+
+    Raises FileFormatError where the file is no such file, or its names, shapes, dtypes or numbers are not those of the
+    network that it declares.
+    """
+    call = f"load({os.fspath(path)!r})"
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            declared = json.loads((file.metadata() or {})["rnnspec"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
+        if declared["format"] != FORMAT:
+            raise FileFormatError(call, f"the format must be {FORMAT}", repr(declared["format"]), "save it again")
+        net = _network_from_json(declared)
+    except (OSError, RnnSpecError) as error:
+        if isinstance(error, FileFormatError | OSError):
+            raise
+        raise FileFormatError(call, "the file must declare a network", str(error), "save it again") from error
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise FileFormatError(call, "the file must hold a network of rnnspec", f"{type(error).__name__}: {error}",
+                              "save it again with rnnspec.save") from error  # fmt: skip
+    _check_arrays(call, net, arrays)
+    return net, named_map(lambda name, _: arrays[name], _Shapes.tree(net))
+
+
+class _Shapes:
+    """A tree with one leaf for each parameter."""
+
+    @staticmethod
+    def tree(net: Network) -> Tree:
+        def marked(tree: Any) -> Tree:
+            if isinstance(tree, dict):
+                return {key: marked(value) for key, value in tree.items()}
+            return [marked(value) for value in tree] if isinstance(tree, list) else frozenset([tree])
+
+        return marked(net.parameter_shapes())
+
+
+def _check_arrays(call: str, net: Network, arrays: dict[str, Any]) -> None:
+    expected = {name: next(iter(shape)) for name, shape in leaves(_Shapes.tree(net))}
+    odd = sorted(expected.keys() ^ arrays.keys())
+    if odd:
+        raise FileFormatError(call, "parameters must have the names that the network declares", odd[0],
+                              "save the parameters of this network")  # fmt: skip
+    for name, array in arrays.items():
+        if tuple(array.shape) != expected[name] or array.dtype.kind != "f":
+            raise FileFormatError(call, f"{name} must hold real numbers of shape {expected[name]}",
+                                  f"dtype {array.dtype}, shape {tuple(array.shape)}", "save the parameters of this network")  # fmt: skip
+        if not np.isfinite(array).all():
+            raise FileFormatError(call, f"{name} must be finite", "NaN or infinity", "save before training diverges")
+
+
+def _network_to_json(call: str, net: Network) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "inputs": net.inputs,
+        "layers": [
+            {
+                "cell": {"name": layer.cell.name, "states": layer.cell.states, "graph": graph.to_json(layer.cell.graph)},
+                "hidden": layer.widths_given,
+                "direction": layer.direction,
+                "gradient": _declared(call, layer.gradient),
+            }
+            for layer in net.layers
+        ],
+        "read": _declared(call, net.read),
+        "output": None if net.output is None else net.output.features,
+        "loss": _declared(call, net.loss),
+    }
+
+
+def _network_from_json(data: Any) -> Network:
+    layers = [
+        Layer(_cell(layer["cell"]), layer["hidden"], layer["direction"], _rebuilt(layer["gradient"]))
+        for layer in data["layers"]
+    ]
+    head = None if data["output"] is None else output.Dense(data["output"])
+    return Network(data["inputs"], layers, _rebuilt(data["read"]), head, _rebuilt(data["loss"]))
+
+
+def _cell(data: Any) -> Cell:
+    return Cell(str(data["name"]), tuple(map(str, data["states"])), graph.from_json(data["graph"]))
+
+
+def _declared(call: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if KNOWN.get(type(value).__name__) is not type(value):
+        raise NetworkError(call, f"a file can name {', '.join(KNOWN)} only", type(value).__name__,
+                           "save the network without it, and add it after loading")  # fmt: skip
+    return {"name": type(value).__name__, **dataclasses.asdict(value)}
+
+
+def _rebuilt(data: Any) -> Any:
+    if data is None:
+        return None
+    fields = dict(data)
+    return KNOWN[fields.pop("name")](**fields)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,229 @@
+"""Every argument of a backend's public calls, checked before anything runs, in the same words on every backend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnspec.arrays import Array
+from rnnspec.errors import (
+    ArgumentError, DeviceError, DtypeError, LengthsError, NetworkError, ShapeError, TargetError, TreeError,
+    UnsupportedError,
+)
+from rnnspec.network import Network
+from rnnspec.output import Last
+from rnnspec.rule import Rule, UpdateRule
+from rnnspec.tree import Tree, leaves, named_map
+
+if TYPE_CHECKING:
+    from rnnspec.backend import Backend
+
+__all__ = ["adopt", "arguments", "cotangents", "count", "rule", "targets", "training"]
+
+SHAPE = "(time, batch, feature)"
+MOST_NUMBERS = 2**62
+"""More numbers than this in one array have no byte count; sizes above it are refused before they are multiplied out."""
+
+Given = tuple[Tree, Array, Tree, Array | None]
+"""Parameters, inputs, state and lengths as the backend's own arrays."""
+
+
+def arguments(
+    backend: Backend, method: str, net: Network, params: Tree, inputs: Any, state: Tree, lengths: Any,
+    gradient: bool = False,
+) -> Given:
+    """The arguments that every call has, as the backend's own arrays; a missing state is zeros."""
+    call = _call(backend, method)
+    if not isinstance(net, Network):
+        raise ArgumentError(call, "net must be a Network", type(net).__name__, "write rnnspec.Network(...)")
+    _check_capabilities(backend, call, net, lengths, gradient)
+    x = adopt(backend, call, "inputs", inputs)
+    if len(x.shape) != 3 or x.shape[2] != net.inputs:  # noqa: PLR2004
+        raise ShapeError(call, f"inputs must be {SHAPE} with {net.inputs} features", f"shape {tuple(x.shape)}",
+                         "transpose or reshape them")  # fmt: skip
+    steps, batch = int(x.shape[0]), int(x.shape[1])
+    widest = max(sum(layer.state_widths.values()) * 8 for layer in net.layers)
+    if max(steps, 1) * max(batch, 1) * widest > MOST_NUMBERS:
+        raise ShapeError(call, "the layers' values over all time must be fewer than 2^62", f"time {steps} and batch {batch}",
+                         "split the batch")  # fmt: skip
+    own = _tree(backend, call, "params", params, net.parameter_shapes())
+    if state is None:
+        first = named_map(lambda _, shape: backend.arrays.zeros(shape.shape), _shapes(net.state_shapes(batch)))
+    else:
+        first = _tree(backend, call, "state", state, net.state_shapes(batch))
+    return own, x, first, _lengths(backend, call, lengths, steps, batch)
+
+
+def cotangents(
+    backend: Backend, method: str, net: Network, given: Given, output_cotangent: Any, state_cotangent: Tree
+) -> tuple[Array, Tree]:
+    """The cotangents of the outputs and of the final state, zeros if None, as the backend's own arrays."""
+    call, x = _call(backend, method), given[1]
+    shape = output_shape(net, int(x.shape[0]), int(x.shape[1]))
+    output = _array(backend, call, "output_cotangent", output_cotangent, shape)
+    shapes = net.state_shapes(int(x.shape[1]))
+    if state_cotangent is None:
+        return output, named_map(lambda _, shape: backend.arrays.zeros(shape.shape), _shapes(shapes))
+    return output, _tree(backend, call, "state_cotangent", state_cotangent, shapes)
+
+
+def targets(backend: Backend, method: str, net: Network, given: Given, wanted: Any, lengths: Any) -> Array:
+    """The targets as the backend's own arrays; labels at steps that do not count are 0."""
+    call, x = _call(backend, method), given[1]
+    if net.loss is None:
+        raise NetworkError(call, "the network must have a loss", "loss=None", "write Network(..., loss=losses....)")
+    steps, batch = int(x.shape[0]), int(x.shape[1])
+    shape = output_shape(net, steps, batch)
+    if not net.loss.integer_targets:
+        return _array(backend, call, "targets", wanted, shape)
+    _check_array(backend, call, "targets", wanted)
+    labels = backend.to_numpy_array(wanted) if backend.is_own(wanted) else np.asarray(wanted)
+    if labels.dtype.kind not in "iu":
+        raise DtypeError(call, "targets of this loss must be class numbers, of an integer dtype", f"dtype {labels.dtype}",
+                         "convert them with astype(int)")  # fmt: skip
+    if labels.shape != shape[:-1]:
+        raise ShapeError(call, f"targets must have the shape {shape[:-1]} of the outputs without their features",
+                         f"shape {labels.shape}", "reshape them")  # fmt: skip
+    real = _counted(net, steps, batch, lengths)
+    wrong = np.argwhere(real & ((labels < 0) | (labels >= net.features)))
+    if len(wrong):
+        place = tuple(int(i) for i in wrong[0])
+        raise TargetError(call, f"targets at real steps must be class numbers of 0..{net.features - 1}",
+                          f"{labels[place]} at {place}", "mend the labels, or shorten lengths")  # fmt: skip
+    return backend.from_numpy(np.where(real, labels, 0).astype(np.int32))
+
+
+def rule(backend: Backend, method: str, given: Any) -> None:
+    """Check that a rule changes parameters."""
+    if not isinstance(given, Rule):
+        raise ArgumentError(_call(backend, method), "rule must be a rule", type(given).__name__,
+                            "write rnnspec.chain(policies..., update)")  # fmt: skip
+    if not isinstance(given, UpdateRule):
+        raise NetworkError(_call(backend, method), "the rule must end in an update rule", repr(given),
+                           "write rnnspec.chain(policy, rnnspec.updates.SGD(rate))")  # fmt: skip
+
+
+def training(backend: Backend, method: str, net: Network, given: Rule, params: Tree, rule_state: Tree) -> tuple[Tree, Tree]:
+    """Parameters and the state of the rule as the backend's own arrays."""
+    call, shapes = _call(backend, method), net.parameter_shapes()
+    own = _tree(backend, call, "params", params, shapes)
+    model = named_map(lambda _, a: tuple(a.shape), given.init(own))
+    return own, _tree(backend, call, "rule_state", rule_state, model)
+
+
+def count(net: Network, given: Given, lengths: Any) -> int:
+    """The number of real steps, or with `Last()` of rows that have one."""
+    return int(_counted(net, int(given[1].shape[0]), int(given[1].shape[1]), lengths).sum())
+
+
+def output_shape(net: Network, steps: int, batch: int) -> tuple[int, ...]:
+    """The shape of the outputs."""
+    return (batch, net.features) if isinstance(net.read, Last) else (steps, batch, net.features)
+
+
+def adopt(backend: Backend, call: str, what: str, array: Any) -> Array:
+    """An array as one of the backend's own: NumPy's real numbers are cast and copied, its own must match."""
+    _check_array(backend, call, what, array)
+    if isinstance(array, np.ndarray | np.generic):
+        if array.dtype.kind not in "fiub":
+            raise DtypeError(call, f"{what} must hold real numbers", f"dtype {array.dtype}", "convert them")
+        return backend.from_numpy(np.asarray(array, np.float64 if array.dtype.kind != "f" else array.dtype))
+    dtype, device = backend.own_dtype(array), backend.own_device(array)
+    from rnnspec.backend import DTYPES  # noqa: PLC0415  # the contract is written with these checks
+
+    if dtype != DTYPES[backend.precision]:
+        raise DtypeError(call, f"{what} must have the backend's dtype {DTYPES[backend.precision]}", f"dtype {dtype}",
+                         f"convert it, or pass a NumPy array, or get_backend({backend.name!r}, precision=...)")  # fmt: skip
+    if device.split(":")[0] != backend.device.split(":")[0]:
+        raise DeviceError(call, f"{what} must be on the backend's device {backend.device}", f"device {device}", "move it")
+    return array
+
+
+def _check_array(backend: Backend, call: str, what: str, array: Any) -> None:
+    if not isinstance(array, np.ndarray | np.generic) and not backend.is_own(array):
+        raise ArgumentError(call, f"{what} must be a NumPy array or one of {backend.name}", type(array).__name__,
+                            "convert it with numpy.asarray")  # fmt: skip
+
+
+def _array(backend: Backend, call: str, what: str, array: Any, shape: tuple[int, ...]) -> Array:
+    own = adopt(backend, call, what, array)
+    if tuple(own.shape) != tuple(shape):
+        raise ShapeError(call, f"{what} must have the shape {tuple(shape)}", f"shape {tuple(own.shape)}", "reshape it")
+    return own
+
+
+class _Shape:
+    """A shape as a leaf, so that a tree of shapes does not fall apart into numbers."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+
+def _shapes(tree: Tree) -> Tree:
+    if isinstance(tree, dict):
+        return {key: _shapes(value) for key, value in tree.items()}
+    if isinstance(tree, tuple) and all(isinstance(size, int) for size in tree):
+        return _Shape(tree)
+    return type(tree)(_shapes(value) for value in tree)
+
+
+def _tree(backend: Backend, call: str, what: str, tree: Tree, shapes: Tree) -> Tree:
+    expected = dict(leaves(_shapes(shapes), what))
+    found = dict(leaves(tree, what))
+    odd = sorted(expected.keys() ^ found.keys())
+    if odd:
+        do = "add it" if odd[0] in expected else "leave it out"
+        raise TreeError(call, f"{what} must have the names that the network declares",
+                        f"{'no ' if odd[0] in expected else ''}{odd[0]}", do)  # fmt: skip
+    return named_map(lambda name, shape: _array(backend, call, name, found[name], shape.shape), _shapes(shapes), name=what)
+
+
+def _lengths(backend: Backend, call: str, lengths: Any, steps: int, batch: int) -> Array | None:
+    if lengths is None:
+        return None
+    _check_array(backend, call, "lengths", lengths)
+    host = host_lengths(backend, lengths)
+    if host.dtype.kind not in "iu":
+        raise DtypeError(call, "lengths must be whole numbers", f"dtype {host.dtype}", "convert them with astype(int)")
+    if host.shape != (batch,):
+        raise ShapeError(call, f"lengths must have the shape ({batch},), one for each row", f"shape {host.shape}", "give one number for each row")
+    wrong = np.flatnonzero((host < 0) | (host > steps))
+    if len(wrong):
+        raise LengthsError(call, f"lengths must be of 0..time, {steps} here", f"{host[wrong[0]]} in row {wrong[0]}",
+                           "pad or cut the rows")  # fmt: skip
+    return backend.from_numpy(host.astype(np.int32))
+
+
+def host_lengths(backend: Backend, lengths: Any) -> np.ndarray[Any, Any]:
+    """Lengths as a NumPy array."""
+    return backend.to_numpy_array(lengths) if backend.is_own(lengths) else np.asarray(lengths)
+
+
+def _counted(net: Network, steps: int, batch: int, lengths: Any) -> np.ndarray[Any, Any]:
+    ends = np.full(batch, steps) if lengths is None else np.asarray(lengths)
+    return ends > 0 if isinstance(net.read, Last) else np.arange(steps)[:, None] < ends[None, :]
+
+
+def _check_capabilities(backend: Backend, call: str, net: Network, lengths: Any, gradient: bool) -> None:
+    able = backend.capabilities
+    lacks = None
+    if lengths is not None and not able.lengths:
+        lacks = "lengths"
+    if gradient and not able.gradients:
+        lacks = "gradients"
+    for layer in net.layers:
+        if able.cells is not None and layer.cell not in able.cells:
+            lacks = f"cell {layer.cell.name}"
+        if layer.direction not in able.directions:
+            lacks = f"direction {layer.direction}"
+        if gradient and layer.gradient is not None and not able.policies:
+            lacks = f"policies ({layer.gradient})"
+    if lacks:
+        raise UnsupportedError(call, "the backend must declare what the call needs", f"no {lacks} among its capabilities",
+                               "choose another backend, or leave it out")  # fmt: skip
+
+
+def _call(backend: Backend, method: str) -> str:
+    return f"{backend.name}.{method}(...)"
+
