@@ -21,6 +21,7 @@ from rnnspec.errors import UnsupportedError
 from rnnspec.network import DIRECTIONS, Network
 from rnnspec.policies import Recurrence
 from rnnspec.rule import Rule, trace
+from rnnspec.schedule import Schedule, schedule
 from rnnspec.tree import Tree, tree_map
 
 __all__ = ["Backend", "Call", "Capabilities", "Gradients", "LayerResult", "Result", "Step", "Trained"]
@@ -130,6 +131,10 @@ class Backend:
         """The arrays in which everything around a layer is computed."""
         return NumpyArrays(DTYPES[self.precision])
 
+    def plan(self, cell: Cell) -> Schedule:
+        """The schedule by which the generic lowering runs a cell."""
+        return schedule(cell)
+
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
     ) -> LayerResult:
@@ -139,15 +144,15 @@ class Backend:
         and one row.
         """
         mask = execution.mask(self.arrays, inputs.shape[0], lengths)
-        outputs, final, saved = lowering.forward(self.arrays, cell, params, inputs, state, mask)
+        outputs, final, saved = lowering.forward(self.arrays, self.plan(cell), params, inputs, state, mask)
         return LayerResult(outputs, final, "generic", saved)
 
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
     ) -> Gradients:
         """The pullback of `layer` at the result it gave; `output_cotangent` is 0 at padded steps."""
-        return Gradients(*lowering.backward(self.arrays, cell, params, result.saved, output_cotangent, state_cotangent,
-                                            call.policy))  # fmt: skip
+        return Gradients(*lowering.backward(self.arrays, self.plan(cell), params, result.saved, output_cotangent,
+                                            state_cotangent, call.policy))  # fmt: skip
 
     def program(self, function: Callable[..., tuple[Tree, Tree]], *constants: Any) -> Callable[..., tuple[Tree, Tree]]:
         """A function of `(self, *constants, *arrays)`, ready to be called with the arrays.

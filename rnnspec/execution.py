@@ -105,7 +105,7 @@ def _forward(
     read = _read(arrays, net, values, lengths) if isinstance(net.read, Last) else values
     outputs = _dense(arrays, params["output"], read) if net.output else read
     if net.output:
-        outputs = _real(arrays, _counted(arrays, net, steps, lengths), outputs)
+        outputs = _real(arrays, _counted(arrays, net, steps, batch, lengths), outputs)
     final = [{half: result.state for half, result in halves.items()} for halves in results]
     return outputs, final, Tape(results, read, lengths, steps, batch)
 
@@ -151,7 +151,7 @@ def _read(arrays: Arrays, net: Network, values: Array, lengths: Array | None) ->
             index = arrays.functions["where"]((last >= 0) if half == "forward" else (last < -1), last, 0)
             found.append(arrays.take(part, index)[0])
     read = found[0] if len(found) == 1 else arrays.concatenate(found, -1)
-    return _real(arrays, _counted(arrays, net, steps, lengths), read)
+    return _real(arrays, _counted(arrays, net, steps, batch, lengths), read)
 
 
 def _unread(arrays: Arrays, net: Network, tape: Tape, cotangent: Array) -> Array:
@@ -193,7 +193,7 @@ def _backward(
     backend: Backend, net: Network, params: Tree, tape: Tape, output_cotangent: Array, state_cotangent: Tree
 ) -> tuple[Tree, Array, Tree]:
     arrays, own = backend.arrays, {}
-    real = _counted(arrays, net, tape.steps, tape.lengths)
+    real = _counted(arrays, net, tape.steps, tape.batch, tape.lengths)
     cotangent = _real(arrays, real, output_cotangent)
     if isinstance(net.output, Dense):
         own["output"], cotangent = _undense(arrays, params["output"], tape.read, cotangent)
@@ -237,7 +237,7 @@ def _loss(
     assert loss is not None
     if steps == 0 or 0 in outputs.shape:
         return arrays.sum(arrays.zeros((1,)), None, False), arrays.zeros(tuple(outputs.shape))
-    real = _counted(arrays, net, steps, lengths)
+    real = _counted(arrays, net, steps, outputs.shape[-2], lengths)
     y = arrays.one_hot(targets, net.features) if loss.integer_targets else targets
     values = {"z": _real(arrays, real, outputs), "y": _real(arrays, real, y)}
     graph = trace(loss)
@@ -253,11 +253,13 @@ def _loss_cotangent(arrays: Arrays, graph: Graph, values: dict[str, Array]) -> A
     return evaluate_graph(arrays, pulled, {**values, "loss": arrays.scalar(1.0)})["z"]
 
 
-def _counted(arrays: Arrays, net: Network, steps: int, lengths: Array | None) -> Array | None:
+def _counted(arrays: Arrays, net: Network, steps: int, batch: int, lengths: Array | None) -> Array | None:
     """True at what counts: real steps, or with `Last()` rows (batch, 1) that have one. None where all do."""
-    if lengths is None or not isinstance(net.read, Last):
+    if not isinstance(net.read, Last):
         return mask(arrays, steps, lengths)
-    return lengths[:, None] > 0
+    if steps == 0:
+        return arrays.steps(batch)[:, None] < 0
+    return None if lengths is None else lengths[:, None] > 0
 
 
 def _real(arrays: Arrays, real: Array | None, a: Array) -> Array:

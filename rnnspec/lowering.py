@@ -12,10 +12,10 @@ from functools import reduce
 from typing import Any
 
 from rnnspec.arrays import Array, Arrays, Values
-from rnnspec.cell import OUTPUT, Cell
+from rnnspec.cell import OUTPUT
 from rnnspec.graph import Graph, Node, iterate
 from rnnspec.policies import Recurrence, trace_seam
-from rnnspec.schedule import Schedule, schedule
+from rnnspec.schedule import Schedule
 from rnnspec.tree import Tree
 
 __all__ = ["backward", "evaluate_graph", "forward", "primitive"]
@@ -129,14 +129,14 @@ class _Evaluator:
 
 
 def forward(
-    arrays: Arrays, cell: Cell, params: Tree, inputs: Array, state: Values, mask: Array | None
+    arrays: Arrays, plan: Schedule, params: Tree, inputs: Array, state: Values, mask: Array | None
 ) -> tuple[Array, Values, Trace]:
     """Outputs (time, batch, feature), the final state, and the trace that `backward` needs.
 
     `mask` (time, batch, 1) holds at the real steps, which come first; after them outputs are 0 and states are held.
     There is at least one step.
     """
-    plan = schedule(cell)
+    cell = plan.cell
     maps = _Maps(arrays, plan, params)
     evaluator = _Evaluator(arrays, plan, maps)
     values = evaluator.run(plan.forward.before, _input_values(arrays, plan, maps, inputs))
@@ -165,11 +165,11 @@ def forward(
 
 
 def backward(
-    arrays: Arrays, cell: Cell, params: Tree, trace: Trace, output_cotangent: Array, state_cotangent: Values,
+    arrays: Arrays, plan: Schedule, params: Tree, trace: Trace, output_cotangent: Array, state_cotangent: Values,
     policy: Recurrence | None,
 ) -> tuple[Tree, Array, Values]:
     """The cotangents of the parameters, the inputs and the initial state; `output_cotangent` is 0 after a row's end."""
-    plan, mask = schedule(cell), trace.mask
+    cell, mask = plan.cell, trace.mask
     maps = _Maps(arrays, plan, params)
     evaluator = _Evaluator(arrays, plan, maps)
     values = dict(trace.values)
