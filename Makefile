@@ -1,0 +1,51 @@
+# Every target sets up .venv by itself. `make conformance` and `make test` are the two that a newcomer needs.
+
+PYTHON ?= python3
+VENV := .venv/bin/python
+READY := .venv/.ready
+FIGURES := docs/figures
+GROUPS := --group test --group lint --group docs --group peers
+
+.PHONY: conformance test lint self-test stress bench handwriting figures clean
+
+conformance: $(READY)
+	$(VENV) -m conformance --backend all
+
+test: $(READY)
+	$(VENV) -m pytest
+
+lint: $(READY)
+	$(VENV) -m ruff check .
+	$(VENV) -m mypy
+
+# What is too long for CI. Each writes the figures that docs/figures.md shows.
+
+self-test: $(READY)
+	$(VENV) -m conformance --self-test --json $(FIGURES)/self-test.json
+	$(VENV) -m docs.figures
+
+stress: $(READY)
+	$(VENV) -m tests.stress --json $(FIGURES)/stress.json
+	$(VENV) -m docs.figures
+
+bench: $(READY)
+	$(VENV) -m docs.figures.import_time --json $(FIGURES)/import.json
+	$(VENV) -m conformance --speed-only --tier deep --json $(FIGURES)/speed.json
+	$(VENV) -m docs.figures
+
+handwriting: $(READY)
+	$(VENV) -m docs.figures.handwriting --json $(FIGURES)/handwriting.json
+	$(VENV) -m docs.figures
+
+figures: $(READY)
+	$(VENV) -m docs.figures
+
+# The build tools come first and from the pins, so that nothing is fetched outside them; pip reads groups from 25.1 on.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(VENV) -m pip install --quiet -c constraints.txt pip hatchling editables
+	$(VENV) -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[all,conformance]' $(GROUPS)
+	touch $@
+
+clean:
+	rm -rf .venv
