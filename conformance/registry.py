@@ -1,0 +1,108 @@
+"""The properties: what each says, what it needs, whom it applies to, and the check; found by looking, listed by id.
+
+A property is a function of the module `conformance.properties.*`, turned into a `Property` by `@law`:
+
+    @law("P11", "splitting in time changes nothing", cases=single_layers, needs=("lengths",))
+    def split_in_time(backend: Backend, case: Case, judge: Judge) -> None:
+        whole = ...
+        judge.applies(case.steps > 1, "one step cannot be split")
+        judge.agree("outputs", halves.outputs, whole.outputs, case.reference.outputs)
+
+`cases(scope)` gives a strategy of cases for each label, which is the name of a cell or of a network. Every label is
+judged, with as many examples each as the tier says, so that no cell depends on luck; a label whose network needs what
+the backend does not declare is `unsupported`. A case is any value whose `repr` is code that rebuilds it (see
+`conformance.cases.Case`), so that a failure can be pasted. A check that returns passes; the judge raises otherwise.
+
+>>> [p.id for p in collect([Property("P2", "b", print, dict), Property("P1", "a", print, dict)])]
+['P1', 'P2']
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from rnnspec import Cell
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+__all__ = ["NEEDS", "Check", "Property", "Scope", "Shape", "collect", "law", "properties"]
+
+NEEDS = ("lengths", "gradients", "policies", "deterministic")
+"""The capabilities that a property can need as a whole; cells, directions and layer policies follow from each network."""
+
+Check = Callable[..., None]
+"""`check(backend, case, judge)`: returns where the property holds; the judge raises where it does not."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Batch, time, inputs, hidden."""
+
+    batch: int
+    time: int
+    inputs: int
+    hidden: int
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is to be judged: the cells, and shapes where the user names some (none: those of the fixed tables).
+
+    `wide` asks for long and large cases too, whatever they cost to compile.
+    """
+
+    cells: tuple[Cell, ...]
+    shapes: tuple[Shape, ...] = ()
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Property:
+    """One law of the specification: its id, its statement, the check, and the cases by label.
+
+    `oracle` says that the expected values are the oracle's, not the backend's own under another call.
+    """
+
+    id: str
+    says: str
+    check: Check
+    cases: Callable[[Scope], Mapping[str, SearchStrategy[Any]]]
+    needs: frozenset[str] = frozenset()
+    oracle: bool = False
+
+    def __call__(self, backend: Any, case: Any, judge: Any) -> None:
+        """Check one case."""
+        self.check(backend, case, judge)
+
+
+def law(
+    id: str, says: str, *, cases: Callable[[Scope], Mapping[str, SearchStrategy[Any]]], needs: Iterable[str] = (),
+    oracle: bool = False,
+) -> Callable[[Check], Property]:  # fmt: skip
+    """Turn a check into a property. Raises ValueError for a need that no backend can declare."""
+    unknown = sorted(set(needs) - set(NEEDS))
+    if unknown:
+        raise ValueError(f"law({id!r}): needs must be among {', '.join(NEEDS)}, got {', '.join(unknown)}; name one of them")
+    return lambda check: Property(id, says, check, cases, frozenset(needs), oracle)
+
+
+def collect(found: Iterable[Any]) -> tuple[Property, ...]:
+    """The properties among some values, by id. Raises ValueError where two have one id."""
+    laws: dict[str, Property] = {}
+    for item in found:
+        if isinstance(item, Property) and laws.setdefault(item.id, item) is not item:
+            raise ValueError(f"collect(...): a property's id must be its own, got {item.id} twice; renumber one")
+    return tuple(laws[id] for id in sorted(laws))
+
+
+def properties(package: ModuleType | None = None) -> tuple[Property, ...]:
+    """Every property of a package's modules; of `conformance.properties` if none is given."""
+    home = package or importlib.import_module("conformance.properties")
+    modules = [importlib.import_module(f"{home.__name__}.{found.name}") for found in pkgutil.iter_modules(home.__path__)]
+    return collect(item for module in (home, *modules) for item in vars(module).values())
