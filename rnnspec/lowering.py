@@ -147,12 +147,13 @@ def forward(
     kept = [i for i in plan.forward.step if i in _kept(plan)]
 
     def body(carried: Values, now: Values, t: Any) -> tuple[Values, Values]:
-        env = {i: a for i, a in now.items() if i != "mask"} | {leaf[s]: a for s, a in carried.items() if s in leaf}
+        env = still | {i: a for i, a in now.items() if i != "mask"} | {leaf[s]: a for s, a in carried.items() if s in leaf}
         evaluator.run(plan.forward.step, env)
         new = {s: _select(arrays, now.get("mask"), evaluator.value(i, env), carried[s]) for s, i in results.items()}
         return new, {i: env[i] for i in kept} | new
 
-    over_time = {i: values[i] for i in read if i in values} | ({} if mask is None else {"mask": mask})
+    over_time, still = _moving({i: values[i] for i in read if i in values})
+    over_time |= {} if mask is None else {"mask": mask}
     final, recorded = arrays.scan(body, state, over_time, inputs.shape[0], False)
     values |= {i: a for i, a in recorded.items() if i not in results}
     for name, index in leaf.items():
@@ -189,7 +190,8 @@ def backward(
         if cell.output_state is not None:
             reached[cell.output_state] = arrays.functions["add"](reached[cell.output_state], now["output"])
         reached = _seam(arrays, seams["total"], reached, t)
-        env = {i: a for i, a in now.items() if not isinstance(i, str)} | {leaf[s]: a for s, a in reached.items() if s in leaf}
+        env = still | {i: a for i, a in now.items() if not isinstance(i, str)}
+        env |= {leaf[s]: a for s, a in reached.items() if s in leaf}
         evaluator.run(plan.backward.step, env)
         passed = {s: _state_cotangent(evaluator, plan, s, env, carried[s]) for s in carried}
         if seams["carry"] is not None:
@@ -199,7 +201,8 @@ def backward(
         new = {s: _select(arrays, now.get("mask"), passed[s], carried[s]) for s in carried}
         return new, {i: env[i] for i in wanted & in_loop}
 
-    over_time = {i: values[i] for i in read if i in values} | ({} if mask is None else {"mask": mask})
+    over_time, still = _moving({i: values[i] for i in read if i in values})
+    over_time |= {} if mask is None else {"mask": mask}
     over_time |= {"output": output_cotangent} if cell.output_state is not None else {}
     initial, recorded = arrays.scan(body, state_cotangent, over_time, trace.inputs.shape[0], True)
     evaluator.run(plan.backward.after, values := values | recorded)
@@ -258,6 +261,12 @@ def _rows(a: Array, heights: list[int]) -> list[Array]:
 def _kept(plan: Schedule) -> set[int]:
     after = {arg for i in plan.forward.after for arg in plan.nodes[i].args}
     return set(plan.saved) | after | {plan.cell.graph.result(OUTPUT)}
+
+
+def _moving(values: Values) -> tuple[Values, Values]:
+    """What has a time axis, and what is the same in every step: made of the cell's vectors and numbers alone."""
+    moving = {i: a for i, a in values.items() if len(a.shape) == 3}  # noqa: PLR2004
+    return moving, {i: a for i, a in values.items() if i not in moving}
 
 
 def _state_cotangent(evaluator: _Evaluator, plan: Schedule, state: str, env: Values, like: Array) -> Array:
