@@ -26,7 +26,7 @@ class Evidence:
     allowed: float | None = None
 
 
-class Failure(AssertionError):  # noqa: N818
+class Failure(AssertionError):
     """A property does not hold for a case."""
 
     def __init__(self, evidence: Evidence) -> None:
@@ -34,11 +34,11 @@ class Failure(AssertionError):  # noqa: N818
         self.evidence = evidence
 
 
-class NotApplicable(Exception):  # noqa: N818
+class NotApplicable(Exception):
     """A property says nothing of this case, and why."""
 
 
-class IllPosed(Exception):  # noqa: N818
+class IllPosed(Exception):
     """No answer in this precision means anything for this case, and why."""
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["NEEDS", "Check", "Property", "Scope", "Shape", "collect", "law", "properties"]
 
 NEEDS = ("lengths", "gradients", "policies", "deterministic")
-"""The capabilities that a property can need as a whole; cells, directions and layer policies follow from each network."""
+"""The capabilities that a property can need as a whole; cells, directions and policies follow from each network."""
 
 Check = Callable[..., None]
 """`check(backend, case, judge)`: returns where the property holds; the judge raises where it does not."""
@@ -88,7 +88,7 @@ def law(
     """Turn a check into a property. Raises ValueError for a need that no backend can declare."""
     unknown = sorted(set(needs) - set(NEEDS))
     if unknown:
-        raise ValueError(f"law({id!r}): needs must be among {', '.join(NEEDS)}, got {', '.join(unknown)}; name one of them")
+        raise ValueError(f"law({id!r}): needs must be among {', '.join(NEEDS)}, got {', '.join(unknown)}; name those")
     return lambda check: Property(id, says, check, cases, frozenset(needs), oracle)
 
 
@@ -104,5 +104,6 @@ def collect(found: Iterable[Any]) -> tuple[Property, ...]:
 def properties(package: ModuleType | None = None) -> tuple[Property, ...]:
     """Every property of a package's modules; of `conformance.properties` if none is given."""
     home = package or importlib.import_module("conformance.properties")
-    modules = [importlib.import_module(f"{home.__name__}.{found.name}") for found in pkgutil.iter_modules(home.__path__)]
+    names = [f"{home.__name__}.{found.name}" for found in pkgutil.iter_modules(home.__path__)]
+    modules = [importlib.import_module(name) for name in names]
     return collect(item for module in (home, *modules) for item in vars(module).values())
