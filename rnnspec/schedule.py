@@ -20,7 +20,7 @@ from rnnspec.adjoint import Adjoint, derive
 from rnnspec.cell import OUTPUT, Cell
 from rnnspec.graph import LEAVES, Node, ancestors, descendants, iterate
 
-__all__ = ["Phases", "Schedule", "schedule"]
+__all__ = ["Phases", "Schedule", "arrange", "schedule"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,11 @@ class Schedule:
 @lru_cache(maxsize=256)
 def schedule(cell: Cell) -> Schedule:
     """The schedule of a cell."""
-    adjoint = derive(cell.graph)
+    return arrange(cell, derive(cell.graph))
+
+
+def arrange(cell: Cell, adjoint: Adjoint) -> Schedule:
+    """When the nodes of a cell and of an adjoint of it run."""
     forward_needs = [cell.graph.result(state) for state in cell.states]
     states = [index for index, _ in iterate(cell.graph.nodes, "state")]
     forward = _phases(adjoint.nodes, range(adjoint.forward), states, forward_needs, [cell.graph.result(OUTPUT)])
