@@ -250,7 +250,8 @@ def _loss_cotangent(arrays: Arrays, graph: Graph, values: dict[str, Array]) -> A
     index = adjoint.leaf("argument", "z")
     assert index is not None
     pulled = GraphBuilder(list(adjoint.nodes)).graph({"z": index})
-    return evaluate_graph(arrays, pulled, {**values, "loss": arrays.scalar(1.0)})["z"]
+    one = arrays.functions["add"](arrays.zeros((1,)), arrays.scalar(1.0))
+    return evaluate_graph(arrays, pulled, {**values, "loss": one})["z"]
 
 
 def _counted(arrays: Arrays, net: Network, steps: int, batch: int, lengths: Array | None) -> Array | None:
