@@ -47,11 +47,11 @@ def arguments(
     if max(steps, 1) * max(batch, 1) * widest > MOST_NUMBERS:
         raise ShapeError(call, "the layers' values over all time must be fewer than 2^62", f"time {steps} and batch {batch}",
                          "split the batch")  # fmt: skip
-    own = _tree(backend, call, "params", params, net.parameter_shapes())
+    own = _tree(backend, call, "params", params, _shapes(net.parameter_shapes()))
     if state is None:
-        first = named_map(lambda _, shape: backend.arrays.zeros(shape.shape), _shapes(net.state_shapes(batch)))
+        first = _zeros(backend, _shapes(net.state_shapes(batch)))
     else:
-        first = _tree(backend, call, "state", state, net.state_shapes(batch))
+        first = _tree(backend, call, "state", state, _shapes(net.state_shapes(batch)))
     return own, x, first, _lengths(backend, call, lengths, steps, batch)
 
 
@@ -62,9 +62,9 @@ def cotangents(
     call, x = _call(backend, method), given[1]
     shape = output_shape(net, int(x.shape[0]), int(x.shape[1]))
     output = _array(backend, call, "output_cotangent", output_cotangent, shape)
-    shapes = net.state_shapes(int(x.shape[1]))
+    shapes = _shapes(net.state_shapes(int(x.shape[1])))
     if state_cotangent is None:
-        return output, named_map(lambda _, shape: backend.arrays.zeros(shape.shape), _shapes(shapes))
+        return output, _zeros(backend, shapes)
     return output, _tree(backend, call, "state_cotangent", state_cotangent, shapes)
 
 
@@ -106,9 +106,9 @@ def rule(backend: Backend, method: str, given: Any) -> None:
 
 def training(backend: Backend, method: str, net: Network, given: Rule, params: Tree, rule_state: Tree) -> tuple[Tree, Tree]:
     """Parameters and the state of the rule as the backend's own arrays."""
-    call, shapes = _call(backend, method), net.parameter_shapes()
-    own = _tree(backend, call, "params", params, shapes)
-    model = named_map(lambda _, a: tuple(a.shape), given.init(own))
+    call = _call(backend, method)
+    own = _tree(backend, call, "params", params, _shapes(net.parameter_shapes()))
+    model = named_map(lambda _, a: _Shape(tuple(a.shape)), given.init(own))
     return own, _tree(backend, call, "rule_state", rule_state, model)
 
 
@@ -169,14 +169,18 @@ def _shapes(tree: Tree) -> Tree:
 
 
 def _tree(backend: Backend, call: str, what: str, tree: Tree, shapes: Tree) -> Tree:
-    expected = dict(leaves(_shapes(shapes), what))
+    expected = dict(leaves(shapes, what))
     found = dict(leaves(tree, what))
     odd = sorted(expected.keys() ^ found.keys())
     if odd:
         do = "add it" if odd[0] in expected else "leave it out"
         raise TreeError(call, f"{what} must have the names that the network declares",
                         f"{'no ' if odd[0] in expected else ''}{odd[0]}", do)  # fmt: skip
-    return named_map(lambda name, shape: _array(backend, call, name, found[name], shape.shape), _shapes(shapes), name=what)
+    return named_map(lambda name, shape: _array(backend, call, name, found[name], shape.shape), shapes, name=what)
+
+
+def _zeros(backend: Backend, shapes: Tree) -> Tree:
+    return named_map(lambda _, shape: backend.arrays.zeros(shape.shape), shapes)
 
 
 def _lengths(backend: Backend, call: str, lengths: Any, steps: int, batch: int) -> Array | None:
