@@ -1,16 +1,27 @@
 """The judge: compares what a backend gave, and raises what a report can show.
 
-`close` is for the oracle's values, `agree` for two answers of one backend, `equal` for two that must have the same
-bits where the backend is deterministic, `exactly` for what the specification fixes to the bit (zeros, held states).
-Everything takes arrays or trees of them, the backend's own or NumPy's.
+`close` is for the oracle's values, `agree` for two answers of one backend, `equal` for two that must be the same
+numbers where the backend is deterministic, `exactly` for what the specification fixes (zeros, held states). All take
+the backend's answers, trees of its own arrays or of NumPy's.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, NoReturn
 
+import numpy as np
+
+from conformance import tolerance
+from conformance.tolerance import Reference
+from rnnspec import Backend
+from rnnspec.tree import leaves
+
 __all__ = ["Evidence", "Failure", "IllPosed", "Judge", "NotApplicable"]
+
+NO_ARRAYS = ("path", "count")
+"""The fields of an answer that hold no arrays of the backend's."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,8 @@ class Failure(AssertionError):
     """A property does not hold for a case."""
 
     def __init__(self, evidence: Evidence) -> None:
-        super().__init__(f"{evidence.what}{evidence.where}: got {evidence.got}, expected {evidence.expected}")
+        place = f" at {evidence.where}" if evidence.where else ""
+        super().__init__(f"{evidence.what}{place}: got {evidence.got}, expected {evidence.expected}")
         self.evidence = evidence
 
 
@@ -44,34 +56,43 @@ class IllPosed(Exception):
 
 @dataclass
 class Judge:
-    """Judges one case; keeps the worst ratio that it saw.
+    """Judges one case on one backend; keeps the worst ratio that passed or failed."""
 
-    `reference` everywhere is an array, or tree of arrays, with the leading run axis that the oracle returns.
-    """
-
-    precision: str
-    deterministic: bool = True
+    backend: Backend
     kappa: float = 0.0
-    effective_u: float = 0.0
-    compared: int = field(default=0)
 
-    def close(self, what: str, got: Any, reference: Any) -> None:
-        """What a backend gave is the reference's run 0, within the spread of its other runs."""
-        raise NotImplementedError
+    def close(self, what: str, got: Any, reference: Reference) -> None:
+        """What the backend gave is the reference, within kappa of its yardstick."""
+        self._pronounce(what, tolerance.verdict(self.numpy(got), reference))
 
-    def agree(self, what: str, first: Any, second: Any, reference: Any) -> None:
-        """Two answers of the backend to one question agree within the reference's spread, both sides' counted."""
-        raise NotImplementedError
+    def agree(self, what: str, first: Any, second: Any, reference: Reference) -> None:
+        """Two answers to one question agree, both allowed the reference's rounding; its values do not matter."""
+        self._pronounce(what, tolerance.agreement(self.numpy(first), self.numpy(second), reference))
 
-    def equal(self, what: str, first: Any, second: Any, reference: Any) -> None:
-        """Two answers have the same bits if the backend is deterministic, and agree otherwise."""
-        raise NotImplementedError
+    def equal(self, what: str, first: Any, second: Any, reference: Reference) -> None:
+        """Two answers are the same numbers if the backend is deterministic, and agree otherwise."""
+        if self.backend.capabilities.deterministic:
+            self.exactly(what, first, second)
+        else:
+            self.agree(what, first, second, reference)
 
     def exactly(self, what: str, got: Any, expected: Any) -> None:
-        """Every element has the bits of the expected one; a number stands for an array of it."""
-        raise NotImplementedError
+        """Every element is the expected one, NaN for NaN; a Python number stands for an array of it."""
+        fixed = isinstance(expected, int | float)
+        wanted = {} if fixed else dict(_arrays(self.numpy(expected)))
+        found = dict(_arrays(self.numpy(got)))
+        if not fixed and sorted(found) != sorted(wanted):
+            self.fail(what, sorted(found), sorted(wanted))
+        for name, a in found.items():
+            b = np.full(a.shape, expected) if fixed else wanted[name]
+            if a.shape != b.shape or (not fixed and a.dtype != b.dtype):
+                self.fail(f"{what} {name}", f"{a.dtype}{list(a.shape)}", f"{b.dtype}{list(b.shape)}")
+            wrong = np.argwhere(~((a == b) | ((a != a) & (b != b))))
+            if wrong.size:
+                index = tuple(map(int, wrong[0]))
+                raise Failure(Evidence(what, f"{name}{list(index)}", repr(a[index].item()), repr(b[index].item())))
 
-    def holds(self, what: str, condition: bool, got: Any, expected: str) -> None:
+    def holds(self, what: str, condition: bool, got: Any, expected: Any) -> None:
         """A condition that is no comparison of arrays; `got` and `expected` are shown."""
         if not condition:
             self.fail(what, got, expected)
@@ -84,3 +105,30 @@ class Judge:
     def fail(self, what: str, got: Any, expected: Any) -> NoReturn:
         """The property does not hold."""
         raise Failure(Evidence(what, "", str(got), str(expected)))
+
+    def numpy(self, answer: Any) -> Any:
+        """An answer or a tree with NumPy's arrays at its leaves."""
+        if is_dataclass(answer) and not isinstance(answer, type):
+            return replace(answer, **{f.name: self.numpy(getattr(answer, f.name)) for f in _array_fields(answer)})
+        return self.backend.to_numpy(answer)
+
+    def _pronounce(self, what: str, verdict: tolerance.Verdict) -> None:
+        if verdict.ill_posed:
+            raise IllPosed(verdict.ill_posed)
+        self.kappa = max(self.kappa, verdict.kappa)
+        if not verdict.passed:
+            raise Failure(Evidence(what, verdict.where, str(verdict.got), str(verdict.expected), verdict.tau,
+                                   verdict.kappa, verdict.allowed))  # fmt: skip
+
+
+def _array_fields(answer: Any) -> Iterator[Any]:
+    return (f for f in fields(answer) if f.name not in NO_ARRAYS and getattr(answer, f.name) is not None)
+
+
+def _arrays(answer: Any) -> Iterator[tuple[str, Any]]:
+    if is_dataclass(answer) and not isinstance(answer, type):
+        for f in _array_fields(answer):
+            for name, leaf in _arrays(getattr(answer, f.name)):
+                yield f"{f.name}.{name}".rstrip("."), leaf
+    else:
+        yield from ((name, np.asarray(leaf)) for name, leaf in leaves(answer))

@@ -6,7 +6,7 @@ A property is a function of the module `conformance.properties.*`, turned into a
     def split_in_time(backend: Backend, case: Case, judge: Judge) -> None:
         whole = ...
         judge.applies(case.steps > 1, "one step cannot be split")
-        judge.agree("outputs", halves.outputs, whole.outputs, case.reference.outputs)
+        judge.agree("run", halves, whole, tolerance.run(case, PROFILES[backend.precision]))
 
 `cases(scope)` gives a strategy of cases for each label, which is the name of a cell or of a network. Every label is
 judged, with as many examples each as the tier says, so that no cell depends on luck; a label whose network needs what

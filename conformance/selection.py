@@ -1,0 +1,71 @@
+"""What a run judges: chosen on the command line, checked once, and handed to every process as JSON.
+
+>>> Selection.from_json(Selection(only=("P01",), shapes=(Shape(2, 7, 3, 4),)).to_json()).shapes
+(Shape(batch=2, time=7, inputs=3, hidden=4),)
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+
+from conformance.cases import CELLS, load_cell
+from conformance.registry import Property, Scope, Shape, properties
+from conformance.tiers import TIERS, Grid, Tier
+
+__all__ = ["Selection"]
+
+OWN_CELL = "conformance.own_cell:leaky_gate"
+"""A cell that the specification does not have, as a user would write it."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is judged, and how deeply. An empty tuple means everything; `examples=None` the tier's own number."""
+
+    tier: str = "default"
+    seed: int = 0
+    examples: int | None = None
+    device: str | None = None
+    precisions: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    cells: tuple[str, ...] = ()
+    shapes: tuple[Shape, ...] = ()
+    modes: tuple[str, ...] = ()
+    xfails: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def depth(self) -> Tier:
+        """The tier itself."""
+        return TIERS[self.tier]
+
+    @property
+    def examples_each(self) -> int:
+        """The number of examples of each property and label."""
+        return self.examples or self.depth.examples
+
+    def laws(self) -> tuple[Property, ...]:
+        """The properties to judge; `modes` keeps those without gradients ("forward") or with them ("train")."""
+        modes = self.modes or ("forward", "train")
+        chosen = (p for p in properties() if not self.only or p.id in self.only)
+        return tuple(p for p in chosen if ("train" if "gradients" in p.needs else "forward") in modes)
+
+    def scope(self) -> Scope:
+        """The cells and shapes to judge. Raises LookupError for a cell that is not there."""
+        return Scope(tuple(map(load_cell, self.cells or (*CELLS, OWN_CELL))), self.shapes, self.depth.wide)
+
+    def grid(self) -> Grid:
+        """The speed rows: the tier's, or the cells, shapes and modes that were named."""
+        own = self.depth.grid
+        return Grid(self.cells or own.cells, self.shapes or own.shapes, self.modes or own.modes) if own.shapes else own
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(line: str) -> Selection:
+        """The selection that `to_json` wrote."""
+        found = json.loads(line)
+        found["shapes"] = [Shape(**shape) for shape in found["shapes"]]
+        return Selection(**{name: tuple(v) if isinstance(v, list) else v for name, v in found.items()})

@@ -1,0 +1,37 @@
+"""How deep the suite looks: examples per property and label, and the shapes at which speed is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from conformance.registry import Shape
+
+__all__ = ["TIERS", "Grid", "Tier"]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The speed rows: every cell at every shape in every mode."""
+
+    cells: tuple[str, ...] = ()
+    shapes: tuple[Shape, ...] = ()
+    modes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tier:
+    """`examples` per property and label; `wide` for long and large cases; `grid` for speed."""
+
+    examples: int
+    wide: bool = False
+    grid: Grid = Grid()
+
+
+SMALL, MIDDLE = Shape(16, 64, 32, 64), Shape(32, 128, 128, 256)
+ONE, LARGE = Shape(1, 128, 64, 128), Shape(64, 64, 512, 1024)
+
+TIERS = {
+    "smoke": Tier(2),
+    "default": Tier(6, grid=Grid(("lstm", "gru"), (SMALL, MIDDLE), ("train",))),
+    "deep": Tier(60, True, Grid(("lstm", "gru", "elman"), (ONE, SMALL, MIDDLE, LARGE), ("forward", "train"))),
+}
