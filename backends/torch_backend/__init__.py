@@ -1,0 +1,1 @@
+"""PyTorch: eager, on the CPU or a CUDA device."""

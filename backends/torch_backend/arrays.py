@@ -1,0 +1,92 @@
+"""The arrays of PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+
+from rnnspec.arrays import Array, Scan, Values
+
+__all__ = ["TorchArrays"]
+
+
+class TorchArrays:
+    """Tensors of one dtype on one device; the process's default dtype and device play no part."""
+
+    functions: Mapping[str, Callable[..., Array]]
+
+    def __init__(self, dtype: torch.dtype, device: str) -> None:
+        self.dtype, self.device = dtype, device
+        zero = self.scalar(0.0)
+        self.functions = {
+            "add": torch.add,
+            "subtract": torch.subtract,
+            "multiply": torch.multiply,
+            "divide": torch.divide,
+            "negate": torch.negative,
+            "tanh": torch.tanh,
+            "sigmoid": torch.sigmoid,
+            "relu": torch.relu,
+            "softplus": lambda a: torch.logaddexp(a, zero),
+            "exp": torch.exp,
+            "log": torch.log,
+            "sqrt": torch.sqrt,
+            "maximum": torch.maximum,
+            "minimum": torch.minimum,
+            "remainder": torch.remainder,
+            "greater": torch.gt,
+            "greater_equal": torch.ge,
+            "where": torch.where,
+        }
+
+    def scalar(self, value: float) -> Array:
+        return torch.tensor(value, dtype=self.dtype, device=self.device)
+
+    as_scalar = scalar
+
+    def zeros(self, shape: Sequence[int]) -> Array:
+        return torch.zeros(tuple(shape), dtype=self.dtype, device=self.device)
+
+    def copy(self, a: Array) -> Array:
+        return a.clone()
+
+    def steps(self, count: int) -> Array:
+        return torch.arange(count, device=self.device)
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        return a @ b
+
+    def transpose(self, a: Array) -> Array:
+        return a.T
+
+    def reshape(self, a: Array, shape: Sequence[int]) -> Array:
+        return a.reshape(tuple(shape))
+
+    def concatenate(self, arrays: Sequence[Array], axis: int) -> Array:
+        return torch.cat(list(arrays), axis)
+
+    def sum(self, a: Array, axes: tuple[int, ...] | None, keep: bool) -> Array:
+        return a.sum() if axes is None else a.sum(axes, keepdim=keep)
+
+    def largest(self, a: Array) -> Array:
+        return a.amax(-1, keepdim=True)
+
+    def flip(self, a: Array) -> Array:
+        return a.flip(0)
+
+    def take(self, a: Array, index: Array) -> Array:
+        return torch.take_along_dim(a, index[:, :, None].long(), 0)
+
+    def one_hot(self, labels: Array, classes: int) -> Array:
+        return (labels[..., None] == self.steps(classes)).to(self.dtype)
+
+    def scan(self, body: Scan, carried: Values, values: Values, count: int, backwards: bool) -> tuple[Values, Values]:
+        steps = range(count)
+        records = []
+        for t in reversed(steps) if backwards else steps:
+            carried, record = body(carried, {key: a[t] for key, a in values.items()}, t)
+            records.append(record)
+        if backwards:
+            records.reverse()
+        return carried, {key: torch.stack([record[key] for record in records]) for key in records[0]}

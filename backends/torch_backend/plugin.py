@@ -1,0 +1,16 @@
+"""The entry point of the PyTorch backend."""
+
+from __future__ import annotations
+
+from rnnspec.backend import Backend
+from rnnspec.plugins import hookimpl, unavailable
+
+
+@hookimpl
+def rnnspec_backend(name: str, device: str | None, precision: str) -> Backend:
+    """The PyTorch backend."""
+    try:
+        from backends.torch_backend.backend import TorchBackend  # noqa: PLC0415  # loaded when it is asked for
+    except ImportError as error:
+        raise unavailable(name, error) from error
+    return TorchBackend(device, precision)
