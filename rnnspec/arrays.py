@@ -20,7 +20,7 @@ Scan = Callable[[Values, Values, Any], tuple[Values, Values]]
 
 
 class Arrays(Protocol):
-    """What a framework's arrays can do. Nothing here modifies its operands.
+    """What a framework's arrays can do. Nothing here modifies its operands, and it is called in programs only.
 
     `functions` holds the elementwise primitives by name, `where` and the comparisons among them.
     """

@@ -1,0 +1,1 @@
+"""JAX: every call one compiled program."""

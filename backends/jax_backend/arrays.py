@@ -1,0 +1,97 @@
+"""The arrays of JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from rnnspec.arrays import Array, Scan, Values
+
+__all__ = ["JaxArrays"]
+
+
+class JaxArrays:
+    """JAX arrays of one dtype; loops are `lax.scan`. It is used within the backend's settings only."""
+
+    functions: Mapping[str, Callable[..., Array]]
+
+    def __init__(self, dtype: str) -> None:
+        self.dtype = jnp.dtype(dtype)
+        self.functions = {
+            "add": jnp.add,
+            "subtract": jnp.subtract,
+            "multiply": jnp.multiply,
+            "divide": jnp.divide,
+            "negate": jnp.negative,
+            "tanh": jnp.tanh,
+            "sigmoid": jax.nn.sigmoid,
+            "relu": lambda a: jnp.maximum(a, self.scalar(0.0)),
+            "softplus": lambda a: jnp.logaddexp(a, self.scalar(0.0)),
+            "exp": jnp.exp,
+            "log": jnp.log,
+            "sqrt": jnp.sqrt,
+            "maximum": jnp.maximum,
+            "minimum": jnp.minimum,
+            "remainder": jnp.remainder,
+            "greater": jnp.greater,
+            "greater_equal": jnp.greater_equal,
+            "where": jnp.where,
+        }
+
+    def scalar(self, value: float) -> Array:
+        return jnp.asarray(value, self.dtype)
+
+    as_scalar = scalar
+
+    def zeros(self, shape: Sequence[int]) -> Array:
+        return jnp.zeros(shape, self.dtype)
+
+    def copy(self, a: Array) -> Array:
+        return jnp.array(a, copy=True)
+
+    def steps(self, count: int) -> Array:
+        return jnp.arange(count, dtype=jnp.int32)
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
+
+    def transpose(self, a: Array) -> Array:
+        return a.T
+
+    def reshape(self, a: Array, shape: Sequence[int]) -> Array:
+        return a.reshape(shape)
+
+    def concatenate(self, arrays: Sequence[Array], axis: int) -> Array:
+        return jnp.concatenate(arrays, axis)
+
+    def sum(self, a: Array, axes: tuple[int, ...] | None, keep: bool) -> Array:
+        return a.sum(axes, keepdims=keep)
+
+    def largest(self, a: Array) -> Array:
+        return a.max(-1, keepdims=True)
+
+    def flip(self, a: Array) -> Array:
+        return a[::-1]
+
+    def take(self, a: Array, index: Array) -> Array:
+        return jnp.take_along_axis(a, index[:, :, None], 0)
+
+    def one_hot(self, labels: Array, classes: int) -> Array:
+        return (labels[..., None] == self.steps(classes)).astype(self.dtype)
+
+    def scan(self, body: Scan, carried: Values, values: Values, count: int, backwards: bool) -> tuple[Values, Values]:
+        # Lists go through the loop, since JAX sorts the keys of dicts and these are numbers and names.
+        recorded: list[object] = []
+
+        def step(arrays: list[Array], now: tuple[Array, list[Array]]) -> tuple[list[Array], list[Array]]:
+            t, slices = now
+            new, record = body(dict(zip(carried, arrays, strict=True)), dict(zip(values, slices, strict=True)), t)
+            recorded[:] = record
+            return [new[key] for key in carried], list(record.values())
+
+        over_time = (self.steps(count), list(values.values()))
+        last, stacked = lax.scan(step, list(carried.values()), over_time, reverse=backwards)
+        return dict(zip(carried, last, strict=True)), dict(zip(recorded, stacked, strict=True))

@@ -1,0 +1,16 @@
+"""The entry point of the JAX backend."""
+
+from __future__ import annotations
+
+from rnnspec.backend import Backend
+from rnnspec.plugins import hookimpl, unavailable
+
+
+@hookimpl
+def rnnspec_backend(name: str, device: str | None, precision: str) -> Backend:
+    """The JAX backend."""
+    try:
+        from backends.jax_backend.backend import JaxBackend  # noqa: PLC0415  # loaded when it is asked for
+    except ImportError as error:
+        raise unavailable(name, error) from error
+    return JaxBackend(device, precision)

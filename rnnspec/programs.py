@@ -1,0 +1,74 @@
+"""Compiled programs, kept by what they were compiled for: a function, its constants, and its arguments' shapes.
+
+A backend that compiles gives `Programs` a compiler, and hands out the programs by `Programs.of`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from rnnspec.graph import Graph
+from rnnspec.tree import Tree, leaves
+
+__all__ = ["Function", "Program", "Programs", "is_empty"]
+
+Program = Callable[..., tuple[Tree, Tree]]
+"""Called with trees of arrays; gives a tree of arrays, and one of anything else."""
+
+Function = Callable[..., tuple[Tree, Tree]]
+"""A pure function `(backend, *constants, *arrays)`, as those of `rnnspec.execution`."""
+
+MOST_KEPT = 512
+"""Programs kept; those longest unused are dropped beyond, so that ever new shapes do not fill the memory."""
+
+
+class Programs:
+    """Programs by function, constants and the arguments' names, shapes and dtypes; safe to use from several threads.
+
+    `compiled` counts the compilations. Constants are hashable values, or trees of them.
+    """
+
+    def __init__(self, compile: Callable[[Function, tuple[Any, ...], tuple[Tree, ...]], Program]) -> None:
+        self.compile, self.compiled = compile, 0
+        self.kept: OrderedDict[Hashable, Program] = OrderedDict()
+        self.lock = threading.RLock()
+
+    def of(self, function: Function, constants: tuple[Any, ...], arguments: tuple[Tree, ...]) -> Program:
+        """The program for these arguments, compiled unless it is kept."""
+        key = (function, _frozen(constants), _signature(arguments))
+        with self.lock:
+            if key not in self.kept:
+                self.kept[key] = self.compile(function, constants, arguments)
+                self.compiled += 1
+                if len(self.kept) > MOST_KEPT:
+                    self.kept.popitem(last=False)
+            self.kept.move_to_end(key)
+            return self.kept[key]
+
+
+def is_empty(arguments: tuple[Tree, ...]) -> bool:
+    """Whether an argument holds no number at all: no time or no row, so that there is nothing worth compiling."""
+    return any(0 in a.shape for _, a in leaves(arguments) if a is not None)
+
+
+def _signature(arguments: tuple[Tree, ...]) -> Hashable:
+    return tuple((name, None if a is None else (tuple(a.shape), str(a.dtype))) for name, a in leaves(arguments))
+
+
+def _frozen(constant: Any) -> Hashable:
+    """A constant as a key. A graph's numbers are told apart by their bits: NaN is itself, and -0 is not 0."""
+    if isinstance(constant, dict):
+        return (dict, *((key, _frozen(value)) for key, value in constant.items()))
+    if isinstance(constant, list | tuple):
+        return (type(constant), *map(_frozen, constant))
+    if isinstance(constant, Graph):
+        return (Graph, constant.results, *((n.op, n.args, n.name, _bits(n.value)) for n in constant.nodes))
+    hash(constant)
+    return constant  # type: ignore[no-any-return]
+
+
+def _bits(value: Any) -> Hashable:
+    return value.hex() if isinstance(value, float) else value  # type: ignore[no-any-return]
