@@ -3,7 +3,7 @@
 A node is one of
 
     leaves      input x.name, vector p.name, state name, argument name, scalar name, cotangent name, constant value
-    maps        map R.name(v); in an adjoint, transposed: the sum of U_name' v over names, separated by spaces, and operands
+    maps        map R.name(v); in an adjoint, transposed: the sum of U_name' v over names (separated by spaces) and operands
     primitives  the closed list of `rnnspec.primitives`
     reduce      a caller's function of a scalar: a sum over the shards of a distributed gradient
 
@@ -17,15 +17,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from rnnspec.errors import EquationError
 from rnnspec.primitives import PRIMITIVES, Expression, refuse
 
-__all__ = ["CONDITIONS", "LEAVES", "Graph", "GraphBuilder", "Node", "Vector", "ancestors", "descendants", "from_json", "is_scalar", "iterate", "to_json"]
+__all__ = [
+    "CONDITIONS",
+    "LEAVES",
+    "Graph",
+    "GraphBuilder",
+    "Node",
+    "Vector",
+    "ancestors",
+    "descendants",
+    "from_json",
+    "is_scalar",
+    "iterate",
+    "to_json",
+]
 
 LEAVES = ("input", "vector", "state", "argument", "scalar", "cotangent", "constant")
 CONDITIONS = ("greater", "greater_equal")
+NAMED = ("input", "vector", "state", "map")
+"""What a cell names; names are Python's identifiers, and none is `R`, since widths are named `x.name` and `name.R`."""
+NUMBERS = ("constant", "scalar", "total", "logsumexp", "reduce")
+"""What has one feature, whatever the widths."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +87,7 @@ class Vector(Expression):
         self.builder, self.index = builder, index
 
     def apply(self, op: str, *operands: Any) -> Vector:
+        """The node of the primitive, or of a `reduce`, in the graph that is growing."""
         if op == "reduce":
             return Vector(self.builder, self.builder.add(op, (self.index,), value=operands[1]))
         return Vector(self.builder, self.builder.primitive(op, *(self.builder.index(v) for v in operands)))
@@ -98,20 +116,22 @@ class GraphBuilder:
 
     def primitive(self, op: str, *args: int) -> int:
         """The index of a primitive applied to nodes."""
-        for place, arg in enumerate(args):
-            is_condition = self.nodes[arg].op in CONDITIONS
-            if is_condition != (op == "where" and place == 0):
-                got = "a condition where a vector must stand" if is_condition else "no condition before its choices"
-                refuse(f"{op}(...)", got)
-        return self.add(op, args)
+        choices = args
+        if op == "where":
+            choices = args[1:]
+            if self.nodes[args[0]].op not in CONDITIONS:
+                refuse("where(...)", "no condition before its choices")
+        return self.add(op, (*args[: len(args) - len(choices)], *self._values(f"{op}(...)", choices)))
 
     def constant(self, value: float) -> int:
-        """The index of a number."""
-        return self.add("constant", value=float(value))
+        """The index of a number; -0 is 0, since equal nodes are one."""
+        return self.add("constant", value=float(value) + 0.0)
 
-    def vector(self, op: str, name: str = "", *args: Vector) -> Vector:
+    def vector(self, op: str, name: str = "", *args: Any) -> Vector:
         """A leaf or a map as a vector to write equations with."""
-        return Vector(self, self.add(op, (self.index(arg) for arg in args), name))
+        if op in NAMED and (name == "R" or not name.isidentifier()):
+            refuse(f"{op} {name!r}", "a name that is no identifier, or R")
+        return Vector(self, self.add(op, self._values(f"{op} {name}", [self.index(arg) for arg in args]), name))
 
     def index(self, operand: Any) -> int:
         """The node of an operand: a vector of these equations, or a number."""
@@ -125,12 +145,19 @@ class GraphBuilder:
 
     def graph(self, results: dict[str, int]) -> Graph:
         """The graph of the results: what they do not need is dropped."""
+        self._values("equations", results.values())
         keep = sorted(ancestors(self.nodes, results.values()))
         place = {old: new for new, old in enumerate(keep)}
         nodes = tuple(
             Node(n.op, tuple(place[a] for a in n.args), n.name, n.value) for n in (self.nodes[i] for i in keep)
         )
         return Graph(nodes, tuple((name, place[index]) for name, index in results.items()))
+
+    def _values(self, call: str, indices: Iterable[int]) -> tuple[int, ...]:
+        found = tuple(indices)
+        if any(self.nodes[index].op in CONDITIONS for index in found):
+            refuse(call, "a condition where a vector must stand")
+        return found
 
 
 def ancestors(nodes: Sequence[Node], roots: Iterable[int]) -> set[int]:
@@ -156,25 +183,30 @@ def descendants(nodes: Sequence[Node], roots: Iterable[int]) -> set[int]:
 
 def is_scalar(nodes: Sequence[Node], index: int) -> bool:
     """Whether a node has one feature only, whatever the widths: a number, a total, or made of such alone."""
-    node = nodes[index]
-    if node.op in ("constant", "scalar", "total", "logsumexp", "reduce"):
-        return True
-    if node.op in PRIMITIVES and node.op != "spread":
-        return all(is_scalar(nodes, arg) for arg in node.args)
-    return False
+    left, seen = [index], {index}
+    while left:
+        node = nodes[left.pop()]
+        if node.op in NUMBERS:
+            continue
+        if node.op not in PRIMITIVES or node.op == "spread":
+            return False
+        left.extend(arg for arg in node.args if arg not in seen)
+        seen.update(node.args)
+    return True
 
 
 def from_json(data: Any) -> Graph:
-    """The graph that `to_json` wrote; nothing is executed.
+    """The graph of a cell that `to_json` wrote, built anew; nothing is executed.
 
-    Raises EquationError where the data are no graph: an unknown operation, a node before what it needs.
+    Raises EquationError where the data are no such graph: an unknown operation, a node before what it needs.
     """
-    nodes = tuple(_node_from_json(index, row) for index, row in enumerate(data["nodes"]))
-    results = tuple((str(name), int(index)) for name, index in data["results"])
-    for name, index in results:
-        if not 0 <= index < len(nodes):
-            _refuse_json(f"result {name!r} at node {index} of {len(nodes)}")
-    return Graph(nodes, results)
+    builder, place = GraphBuilder(), list[int]()
+    for index, row in enumerate(data["nodes"]):
+        place.append(_add_from_json(builder, place, index, row))
+    for name, index in data["results"]:
+        if not isinstance(name, str) or not _stands_before(index, len(place)):
+            _refuse_json(f"result {name!r} at node {index!r} of {len(place)}")
+    return builder.graph({name: place[index] for name, index in data["results"]})
 
 
 def to_json(graph: Graph) -> dict[str, Any]:
@@ -185,17 +217,27 @@ def to_json(graph: Graph) -> dict[str, Any]:
     }
 
 
-def _node_from_json(index: int, row: Any) -> Node:
+def _add_from_json(builder: GraphBuilder, place: list[int], index: int, row: Any) -> int:
     op, args, name, value = row
-    operands = {"map": 1, **dict.fromkeys(LEAVES, 0), **{op: p.operands for op, p in PRIMITIVES.items()}}.get(op)
-    if operands is None or len(args) != operands or not all(isinstance(a, int) and 0 <= a < index for a in args):
+    operands = {"map": 1, "constant": 0, "input": 0, "vector": 0, "state": 0}.get(op)
+    operands = PRIMITIVES[op].operands if op in PRIMITIVES else operands
+    if operands is None or len(args) != operands or not all(_stands_before(arg, index) for arg in args):
         _refuse_json(f"node {index} {row!r}")
-    if not isinstance(name, str) or (op == "constant") != isinstance(value, int | float):
+    if not isinstance(name, str) or (op == "constant") != (type(value) in (int, float)):
         _refuse_json(f"node {index} {row!r}")
-    return Node(op, tuple(args), name, float(value) if op == "constant" else None)
+    if op == "constant":
+        return builder.constant(value)
+    found = [place[arg] for arg in args]
+    if op in PRIMITIVES:
+        return builder.primitive(op, *found)
+    return builder.vector(op, name, *(Vector(builder, i) for i in found)).index
 
 
-def _refuse_json(got: str) -> None:
+def _stands_before(index: Any, end: int) -> bool:
+    return type(index) is int and 0 <= index < end
+
+
+def _refuse_json(got: str) -> NoReturn:
     raise EquationError("load", "a graph must hold known operations, each after what it needs", got, "save it again")
 
 
