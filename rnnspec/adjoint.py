@@ -50,11 +50,10 @@ class Adjoint:
 def derive(graph: Graph) -> Adjoint:
     """The adjoint of a graph: the vector-Jacobian product of all its results together.
 
-    Results that are one node (a state that is also the output) are one cotangent, under the first name that is not
-    the output's.
+    A state that is also the output has one cotangent, under the state's name.
     """
     sweep = _Sweep(graph)
-    for index, name in _seeds(graph).items():
+    for index, name in _seeds(graph):
         sweep.receive(index, sweep.builder.add("cotangent", name=name))
     maps = []
     for index in reversed(range(len(graph.nodes))):
@@ -74,11 +73,10 @@ def derive(graph: Graph) -> Adjoint:
     return Adjoint(tuple(sweep.builder.nodes), len(graph.nodes), leaves, tuple(maps))
 
 
-def _seeds(graph: Graph) -> dict[int, str]:
-    seeds: dict[int, str] = {}
-    for name, index in sorted(graph.results, key=lambda result: result[0] == ""):
-        seeds.setdefault(index, name)
-    return seeds
+def _seeds(graph: Graph) -> list[tuple[int, str]]:
+    named = [(index, name) for name, index in graph.results if name]
+    known = {index for index, _ in named}
+    return named + [(index, name) for name, index in graph.results if not name and index not in known]
 
 
 class _Sweep:
@@ -117,7 +115,8 @@ class _Sweep:
         """A product `carried * factor` as its two parts, anything else as itself and None."""
         node = self.builder.nodes[index]
         if node.op == "multiply" and self.is_carried(node.args[0]) and not self.is_carried(node.args[1]):
-            return node.args
+            carried, factor = node.args
+            return carried, factor
         return index, None
 
     def times(self, carried: int, factor: int) -> int:
@@ -156,6 +155,11 @@ def _one_minus(s: _Sweep, value: int) -> int:
     return s.op("subtract", s.number(1.0), value)
 
 
+def _whole_multiples(s: _Sweep, left: int, a: int, b: int) -> int:
+    """Minus the number of times that `b` goes into `a`."""
+    return s.op("divide", s.op("subtract", left, a), b)
+
+
 def _chosen(s: _Sweep, condition: int, cotangent: int) -> tuple[int, int]:
     zero = s.number(0.0)
     return s.op("where", condition, cotangent, zero), s.op("where", condition, zero, cotangent)
@@ -180,6 +184,7 @@ _RULES: dict[str, Rule] = {
     "sqrt": lambda s, y, n, d: (s.times(d, s.op("divide", s.number(0.5), y)),),
     "maximum": lambda s, y, n, d: _chosen(s, s.op("greater_equal", *n.args), d),
     "minimum": lambda s, y, n, d: _chosen(s, s.op("greater_equal", n.args[1], n.args[0]), d),
+    "remainder": lambda s, y, n, d: (d, s.times(d, _whole_multiples(s, y, *n.args))),
     "where": lambda s, y, n, d: (None, *_chosen(s, n.args[0], d)),
     "total": lambda s, y, n, d: (s.op("spread", d, n.args[0]),),
     "logsumexp": lambda s, y, n, d: (s.times(d, s.op("exp", s.op("subtract", n.args[0], y))),),

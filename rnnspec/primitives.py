@@ -10,10 +10,12 @@ Primitive(operands=1, says='1 / (1 + exp(-a))')
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
-from rnnspec.errors import EquationError
+from rnnspec.errors import EquationError, RnnSpecError
 
 __all__ = [
     "PRIMITIVES",
@@ -59,7 +61,7 @@ PRIMITIVES = {
     "sqrt": Primitive(1, "the square root"),
     "maximum": Primitive(2, "the larger; where equal, the derivative is that of a"),
     "minimum": Primitive(2, "the smaller; where equal, the derivative is that of a"),
-    "remainder": Primitive(2, "what is left of a after whole multiples of b > 0; it has no derivative"),
+    "remainder": Primitive(2, "what is left of a after whole multiples of b > 0; differentiable between the jumps"),
     "greater": Primitive(2, "a > b, a condition for where"),
     "greater_equal": Primitive(2, "a >= b, a condition for where"),
     "where": Primitive(3, "b where the condition a holds, else c"),
@@ -86,6 +88,18 @@ def refuse(call: str, got: str) -> NoReturn:
     raise EquationError(call, "equations must use the primitives only", got, _WHAT_CAN_BE_WRITTEN)
 
 
+@contextmanager
+def reading(call: str) -> Iterator[None]:
+    """Turn whatever a function of equations raises while it is read into the error that says what can be written."""
+    try:
+        yield
+    except RnnSpecError:
+        raise
+    except Exception as error:
+        got = f"{type(error).__name__}: {error}"
+        raise EquationError(call, "equations must use the primitives only", got, _WHAT_CAN_BE_WRITTEN) from error
+
+
 class Expression:
     """A value that equations are written with; `apply` says what a primitive means to it."""
 
@@ -93,6 +107,7 @@ class Expression:
     __hash__ = None  # type: ignore[assignment]  # an expression has no truth value, so it cannot be a key
 
     def apply(self, op: str, *operands: Any) -> Any:
+        """What the primitive `op` is on the operands, this value among them, for values of this kind."""
         raise NotImplementedError
 
     def __add__(self, other: Any) -> Any:
@@ -156,7 +171,7 @@ class Expression:
     def __ne__(self, other: object) -> NoReturn:
         refuse("a != b", "a comparison of rounded numbers for equality")
 
-    def __bool__(self) -> NoReturn:
+    def __bool__(self) -> NoReturn:  # noqa: PLE0304  # there is none
         refuse("if a", "a Python branch on a value that has no number yet")
 
     def __getitem__(self, index: Any) -> NoReturn:
@@ -165,7 +180,7 @@ class Expression:
     def __iter__(self) -> NoReturn:
         refuse("iter(a)", "a loop over the features of a vector")
 
-    def __len__(self) -> NoReturn:
+    def __len__(self) -> NoReturn:  # noqa: PLE0303  # there is none
         refuse("len(a)", "the width of a vector")
 
     def __float__(self) -> NoReturn:
@@ -228,7 +243,7 @@ def minimum(a: Any, b: Any) -> Any:
 
 
 def remainder(a: Any, b: Any) -> Any:
-    """What is left of `a` after whole multiples of `b` > 0; it has no derivative."""
+    """What is left of `a` after whole multiples of `b` > 0; the derivative is that between the jumps."""
     return _apply("remainder", a, b)
 
 
