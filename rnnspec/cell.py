@@ -26,7 +26,7 @@ from typing import Any
 from rnnspec import printing
 from rnnspec.errors import EquationError, NetworkError
 from rnnspec.graph import Graph, GraphBuilder, Node, Vector, is_scalar, iterate
-from rnnspec.primitives import PRIMITIVES, Expression
+from rnnspec.primitives import PRIMITIVES, Expression, reading
 
 __all__ = ["Cell", "Out", "cell", "out"]
 
@@ -139,8 +139,9 @@ def cell(equations: Callable[..., Any]) -> Cell:
     Raises EquationError, saying what can be written, where the function uses anything but the primitives, forgets a
     state, or returns what is no vector.
     """
-    name = equations.__name__
-    arguments = tuple(inspect.signature(equations).parameters)
+    name = getattr(equations, "__name__", type(equations).__name__)
+    with reading(f"@cell {name}"):
+        arguments = tuple(inspect.signature(equations).parameters)
     states = tuple(argument for argument in arguments if argument not in PARAMETERS)
     builder = GraphBuilder()
     makers = {
@@ -149,17 +150,8 @@ def cell(equations: Callable[..., Any]) -> Cell:
         "p": _Maps(lambda label: builder.vector("vector", label)),
     }
     values = [makers[a] if a in makers else builder.vector("state", a) for a in arguments]
-    try:
+    with reading(f"@cell {name}"):
         returned = equations(*values)
-    except EquationError:
-        raise
-    except Exception as error:
-        raise EquationError(
-            f"@cell {name}",
-            "equations must use the primitives of rnnspec.primitives only",
-            f"{type(error).__name__}: {error}",
-            f"write them with {', '.join(PRIMITIVES)}, x.name, R.name(v) and p.name",
-        ) from error
     return Cell(name, states, builder.graph(_results(name, states, builder, returned)))
 
 
@@ -194,8 +186,10 @@ def _unify(cell: Cell) -> tuple[frozenset[str], ...]:
 
     labels = [_width_label(index, node) for index, node in enumerate(nodes)]
     for index, node in enumerate(nodes):
-        if node.op == "map" and not is_scalar(nodes, node.args[0]):
-            parent[find(labels[node.args[0]])] = find(f"{node.name}.R")
+        if node.op == "map":
+            find(f"{node.name}.R")
+            if not is_scalar(nodes, node.args[0]):
+                parent[find(labels[node.args[0]])] = find(f"{node.name}.R")
         elif node.op in PRIMITIVES and not is_scalar(nodes, index):
             for arg in node.args:
                 if not is_scalar(nodes, arg):
@@ -207,8 +201,8 @@ def _unify(cell: Cell) -> tuple[frozenset[str], ...]:
     for name, index in cell.graph.results:
         if not is_scalar(nodes, index):
             parent[find(labels[index])] = find(name)
-    for _, node in iterate(nodes, "state"):
-        find(node.name)
+    for name in cell.states:
+        find(name)
     classes: dict[str, set[str]] = {}
     for label in parent:
         classes.setdefault(find(label), set()).add(label)
@@ -223,22 +217,31 @@ def _width_label(index: int, node: Node) -> str:
 
 def _widths(cell: Cell, hidden: int | Mapping[str, int]) -> dict[str, int]:
     call, classes = f"Layer({cell.name}, hidden=...)", cell.width_classes
-    given = dict.fromkeys(cell.states, hidden) if isinstance(hidden, int) else dict(hidden)
+    ones = _ones(cell)
+    given = {s: hidden for s in cell.states if s not in ones} if isinstance(hidden, int) else dict(hidden)
     known = set().union(*classes)
     for name, width in given.items():
         if name not in known or isinstance(width, bool) or not isinstance(width, int) or width < 1:
             fixable = ", ".join(sorted(known - {OUTPUT}))
             raise NetworkError(call, "a width must be a whole number of at least 1 for a name of the cell",
                                f"{name!r}: {width!r}", f"name one of {fixable}")  # fmt: skip
-    widths: dict[str, int] = {}
+    widths = {OUTPUT: 1} if OUTPUT in ones else {}
     for members in classes:
-        fixed = {given[name] for name in members if name in given}
+        fixed = [(name, given[name]) for name in sorted(members) if name in given]
+        fixed += [(name, 1) for name in sorted(members & ones)]
         shown = ", ".join(sorted(members - {OUTPUT})) or "the output"
-        if len(fixed) > 1:
-            got = ", ".join(f"{name}={given[name]}" for name in sorted(members) if name in given)
-            raise NetworkError(call, f"{shown} must have one width", got, "give them the same number")
+        if len({width for _, width in fixed}) > 1:
+            raise NetworkError(call, f"{shown} must have one width", ", ".join(f"{name}={width}" for name, width in fixed),
+                               "give them the same number; what is made of totals alone is one number")  # fmt: skip
         if not fixed:
             raise NetworkError(call, f"something must fix the width of {shown}", f"hidden={hidden!r}",
                                f"give hidden={{..., {min(members - {OUTPUT} or members)!r}: width}}")  # fmt: skip
-        widths |= dict.fromkeys(members, fixed.pop())
-    return widths | {name: 1 for name, index in cell.graph.results if is_scalar(cell.graph.nodes, index)}
+        widths |= dict.fromkeys(members, fixed[0][1])
+    return widths
+
+
+def _ones(cell: Cell) -> set[str]:
+    """What is one number, whatever the widths: new states and the output, and what maps are applied to."""
+    nodes = cell.graph.nodes
+    results = {name for name, index in cell.graph.results if is_scalar(nodes, index)}
+    return results | {f"{node.name}.R" for _, node in iterate(nodes, "map") if is_scalar(nodes, node.args[0])}

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from rnnspec.graph import Graph, GraphBuilder
-from rnnspec.primitives import logsumexp, softplus, total, where
+from rnnspec.primitives import logsumexp, reading, softplus, total, where
 
 __all__ = ["Loss", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError"]
 
@@ -69,5 +69,6 @@ class SquaredError(Loss):
 def trace(loss: Loss) -> Graph:
     """The graph of a loss: arguments `z` and `y`, result `loss`."""
     builder = GraphBuilder()
-    value = loss.at(builder.vector("argument", "z"), builder.vector("argument", "y"))
-    return builder.graph({"loss": builder.index(value)})
+    with reading(f"{type(loss).__name__}.at"):
+        value = loss.at(builder.vector("argument", "z"), builder.vector("argument", "y"))
+        return builder.graph({"loss": builder.index(value)})
