@@ -14,7 +14,7 @@ from typing import Any
 from rnnspec.arrays import Array, Arrays, Values
 from rnnspec.cell import OUTPUT
 from rnnspec.graph import Graph, Node, iterate
-from rnnspec.policies import Recurrence, trace_seam
+from rnnspec.policies import STEP, Recurrence, trace_seam
 from rnnspec.schedule import Schedule
 from rnnspec.tree import Tree
 
@@ -149,7 +149,8 @@ def forward(
     def body(carried: Values, now: Values, t: Any) -> tuple[Values, Values]:
         env = still | {i: a for i, a in now.items() if i != "mask"} | {leaf[s]: a for s, a in carried.items() if s in leaf}
         evaluator.run(plan.forward.step, env)
-        new = {s: _select(arrays, now.get("mask"), evaluator.value(i, env), carried[s]) for s, i in results.items()}
+        new = {s: _like(arrays, evaluator.value(i, env), carried[s]) for s, i in results.items()}
+        new = {s: _select(arrays, now.get("mask"), a, carried[s]) for s, a in new.items()}
         return new, {i: env[i] for i in kept} | new
 
     over_time, still = _moving({i: values[i] for i in read if i in values})
@@ -277,7 +278,12 @@ def _state_cotangent(evaluator: _Evaluator, plan: Schedule, state: str, env: Val
 def _seam(arrays: Arrays, graph: Graph | None, cotangents: Values, t: Any) -> Values:
     if graph is None:
         return cotangents
-    return evaluate_graph(arrays, graph, {**cotangents, "step": arrays.as_scalar(t)})
+    return evaluate_graph(arrays, graph, {**cotangents, STEP: arrays.as_scalar(t)})
+
+
+def _like(arrays: Arrays, a: Array, state: Array) -> Array:
+    """A new state, also where it depends on no row: a vector of the cell."""
+    return a if len(a.shape) == len(state.shape) else arrays.functions["add"](arrays.zeros(tuple(state.shape)), a)
 
 
 def _select(arrays: Arrays, mask: Array | None, new: Array, old: Array) -> Array:

@@ -21,11 +21,14 @@ from typing import Any
 
 from rnnspec.errors import NetworkError
 from rnnspec.graph import Graph, GraphBuilder
-from rnnspec.primitives import Expression, maximum, minimum, remainder, sqrt, total, where
+from rnnspec.primitives import Expression, maximum, minimum, reading, remainder, sqrt, total, where
 from rnnspec.rule import Rule
 from rnnspec.tree import Tree, leaves, tree_map
 
 __all__ = ["ClipByGlobalNorm", "ClipByNorm", "ClipByValue", "Recurrence", "Truncated"]
+
+STEP = ""
+"""The name of the step's index among the arguments of a seam; no state can have it."""
 
 Cotangents = Mapping[str, Any]
 """The cotangent of each state, by name."""
@@ -61,6 +64,7 @@ class Truncated(Recurrence):
                                "give the number of steps over which gradients flow")  # fmt: skip
 
     def carry(self, step: Any, cotangents: Cotangents) -> Cotangents:
+        """Zeros into every k-th step."""
         inside = remainder(step, self.steps) > 0
         return {state: where(inside, cotangent, 0.0) for state, cotangent in cotangents.items()}
 
@@ -133,11 +137,12 @@ def _check_limit(policy: str, limit: float) -> None:
 def trace_seam(policy: Recurrence, seam: str, states: tuple[str, ...]) -> Graph | None:
     """The graph of one seam, or None where it lets cotangents through.
 
-    Scalar `step`, arguments and results under the names of the states.
+    Scalar `STEP`, arguments and results under the names of the states.
     """
     builder = GraphBuilder()
     given = {state: builder.vector("argument", state) for state in states}
-    result = getattr(policy, seam)(builder.vector("scalar", "step"), given)
-    if all(result[state] is given[state] for state in states):
-        return None
-    return builder.graph({state: builder.index(result[state]) for state in states})
+    with reading(f"{type(policy).__name__}.{seam}"):
+        result = getattr(policy, seam)(builder.vector("scalar", STEP), given)
+        if all(result[state] is given[state] for state in states):
+            return None
+        return builder.graph({state: builder.index(result[state]) for state in states})
