@@ -11,6 +11,6 @@ calculation with the rounding of a declared precision put in after each operatio
 """
 
 from conformance.oracle.arithmetic import EXACT, EXTENDED, Arithmetic, Kinks
-from conformance.oracle.calls import pullback, run, train, value_and_grad
+from conformance.oracle.calls import Batch, pullback, run, train, value_and_grad
 
-__all__ = ["EXACT", "EXTENDED", "Arithmetic", "Kinks", "pullback", "run", "train", "value_and_grad"]
+__all__ = ["EXACT", "EXTENDED", "Arithmetic", "Batch", "Kinks", "pullback", "run", "train", "value_and_grad"]

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["EXACT", "EXTENDED", "Arithmetic", "Kinks"]
+__all__ = ["EXACT", "EXTENDED", "Arithmetic", "Kinks", "Rounding"]
+
+Array = Any
 
 
 @dataclass
 class Kinks:
-    """What a calculation met on its way: conditions that runs decided differently, and its largest number."""
+    """What a calculation met on its way: conditions too near to call, and its largest finite number."""
 
-    undecided: int = 0
+    near: int = 0
     largest: float = 0.0
 
 
@@ -38,3 +40,89 @@ class Arithmetic:
 EXACT = Arithmetic()
 EXTENDED = Arithmetic(np.longdouble)
 """80-bit numbers on x86: to judge float64 by."""
+
+NEAR = 8.0
+"""A condition is too near to call where its margin is below this many times its spread over the runs."""
+
+
+class Rounding:
+    """Arithmetic on plain arrays `(runs, rows, features)`, each result rounded as the arithmetic says.
+
+    The rounding of an operation is uniform on +-unit times its gauge. The gauge of a sum is that of the BLAS testers,
+    the sum of the absolute terms: it does not depend on the order, and the square root of their number is how far
+    independent roundings of partial sums go (Higham and Mary, 2019).
+    """
+
+    def __init__(self, arithmetic: Arithmetic) -> None:
+        self.arithmetic = arithmetic
+        self.rng = np.random.default_rng(arithmetic.seed)
+        self.runs = arithmetic.runs + 1
+
+    def array(self, values: Any) -> Array:
+        """Numbers in the oracle's dtype."""
+        return np.asarray(values, self.arithmetic.dtype)
+
+    def round(self, y: Array, gauge: Array | None = None) -> Array:
+        """`y`, in every run but the first off by up to its gauge, the unit roundoff of `y` where there is none."""
+        if not self.arithmetic.runs:
+            return y
+        size = np.abs(y)
+        self._note(size)
+        return self.perturb(y, self.arithmetic.unit * size if gauge is None else gauge)
+
+    def perturb(self, y: Array, gauge: Array) -> Array:
+        """`y`, in every run but the first off by up to the gauge."""
+        shape = np.broadcast_shapes((self.runs, 1, 1), y.shape)
+        found = y + gauge * (2.0 * self.rng.random(shape, np.float32) - 1.0)
+        found[0] = y[0]
+        return np.where(np.isfinite(y), found, y)
+
+    def function(self, y: Array, span: Array) -> Array:
+        """The value of an elementary function, accurate to some units of `span`."""
+        return self.round(y, self.arithmetic.unit * (self.arithmetic.function * span + np.abs(y)))
+
+    def add(self, a: Array, b: Array) -> Array:
+        return self.round(a + b)
+
+    def subtract(self, a: Array, b: Array) -> Array:
+        return self.round(a - b)
+
+    def multiply(self, a: Array, b: Array) -> Array:
+        return self.round(a * b)
+
+    def divide(self, a: Array, b: Array) -> Array:
+        return self.round(a / b)
+
+    def dot(self, a: Array, b: Array) -> Array:
+        """`a @ b`, run by run."""
+        y = _product(a, b)
+        if not self.arithmetic.runs:
+            return y
+        grown = self.arithmetic.accumulator * np.sqrt(max(a.shape[-1], 1))
+        return self.round(y, grown * _product(np.abs(a), np.abs(b)) + self.arithmetic.unit * np.abs(y))
+
+    def total(self, a: Array, axis: int) -> Array:
+        """The sum over an axis, which stays with size 1."""
+        y = a.sum(axis, keepdims=True)
+        if not self.arithmetic.runs:
+            return y
+        grown = self.arithmetic.accumulator * np.sqrt(max(a.shape[axis], 1))
+        return self.round(y, grown * np.abs(a).sum(axis, keepdims=True) + self.arithmetic.unit * np.abs(y))
+
+    def watch(self, margin: Array) -> None:
+        """Note the decisions by the sign of `margin` that roundings could turn."""
+        if margin.shape[0] > 1:
+            spread = np.sqrt(np.mean((margin[1:] - margin[:1]) ** 2, axis=0))
+            self.arithmetic.kinks.near += int((np.abs(margin[0]) < NEAR * spread).sum())
+
+    def _note(self, size: Array) -> None:
+        largest = float(size.max(initial=0.0))
+        if not np.isfinite(largest):
+            largest = float(size.max(initial=0.0, where=np.isfinite(size)))
+        self.arithmetic.kinks.largest = max(self.arithmetic.kinks.largest, largest)
+
+
+def _product(a: Array, b: Array) -> Array:
+    if b.shape[0] == 1:
+        return (a.reshape(-1, a.shape[-1]) @ b[0]).reshape(*a.shape[:-1], b.shape[-1])
+    return a @ b

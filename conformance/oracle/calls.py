@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from conformance.oracle.arithmetic import EXACT, Arithmetic
-from rnnspec.backend import Gradients, Result, Step, Trained
-from rnnspec.network import Network
-from rnnspec.rule import Rule
-from rnnspec.tree import Tree
+import numpy as np
 
-__all__ = ["pullback", "run", "train", "value_and_grad"]
+from conformance.oracle.arithmetic import EXACT, Arithmetic, Rounding
+from conformance.oracle.network import Forward, forward, real_rows
+from conformance.oracle.number import Number, Tape
+from rnnspec.backend import Gradients, Result, Step, Trained
+from rnnspec.losses import Loss
+from rnnspec.network import Network
+from rnnspec.output import Last
+from rnnspec.rule import Rule
+from rnnspec.tree import Tree, tree_map
+
+__all__ = ["Batch", "pullback", "run", "train", "value_and_grad"]
 
 Array = Any
 Batch = tuple[Array, Array, Tree, Array]
@@ -22,7 +28,11 @@ def run(
     net: Network, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None, arithmetic: Arithmetic = EXACT
 ) -> Result:
     """Outputs and final state, as `Backend.run`: `(runs, time, batch, features)` and so on; `path` is empty."""
-    raise NotImplementedError
+    with np.errstate(all="ignore"):
+        rounding = Rounding(arithmetic)
+        own = tree_map(lambda w: rounding.array(w)[None], params)
+        found = forward(rounding, net, own, *_given(rounding, net, inputs, state, lengths), recording=False)
+        return Result(_outputs(net, found, inputs), _final(found), ())
 
 
 def pullback(
@@ -30,7 +40,19 @@ def pullback(
     state: Tree = None, lengths: Array = None, arithmetic: Arithmetic = EXACT,
 ) -> Gradients:
     """The vector-Jacobian product, as `Backend.pullback`."""
-    raise NotImplementedError
+    with np.errstate(all="ignore"):
+        rounding = Rounding(arithmetic)
+        own = tree_map(lambda w: rounding.array(w)[None], params)
+        given = _given(rounding, net, inputs, state, lengths)
+        found = forward(rounding, net, own, *given, recording=True)
+        rows = real_rows(net, len(inputs), given[-1])
+        seed = np.zeros(found.outputs.value.shape, arithmetic.dtype)
+        seed[:, rows] = rounding.array(output_cotangent).reshape(1, -1, net.features)[:, rows]
+        seeds = [(found.outputs, seed)]
+        if state_cotangent is not None:
+            tree_map(lambda number, d: seeds.append((number, rounding.array(d)[None])), found.final, state_cotangent)
+        found.tape.pull_back(seeds)
+        return _gradients(found, own, inputs)
 
 
 def value_and_grad(
@@ -38,7 +60,10 @@ def value_and_grad(
     arithmetic: Arithmetic = EXACT,
 ) -> Step:
     """The loss as `(sum, count)`, the gradients of the sum and the final state, as `Backend.value_and_grad`."""
-    raise NotImplementedError
+    with np.errstate(all="ignore"):
+        rounding = Rounding(arithmetic)
+        own = tree_map(lambda w: rounding.array(w)[None], params)
+        return _value_and_grad(rounding, net, own, inputs, targets, state, lengths)
 
 
 def train(
@@ -49,4 +74,84 @@ def train(
 
     `rule_state` is `rule.init(params)` if None. A batch is `(inputs, targets, state, lengths)`, the last two or None.
     """
-    raise NotImplementedError
+    with np.errstate(all="ignore"):
+        rounding = Rounding(arithmetic)
+        kept = rule.init(params) if rule_state is None else rule_state
+        own, kept = (tree_map(lambda a: rounding.array(a)[None], tree) for tree in (params, kept))
+        done = []
+        for inputs, targets, state, lengths in batches:
+            step = _value_and_grad(rounding, net, own, inputs, targets, state, lengths)
+            own, kept = _update(rounding, rule, own, kept, step)
+            done.append(Trained(own, kept, step.loss_sum, step.count, step.state))
+        return done
+
+
+def _given(rounding: Rounding, net: Network, inputs: Array, state: Tree, lengths: Array) -> tuple[Array, Tree, Array]:
+    steps, batch = np.shape(inputs)[:2]
+    if state is None:
+        state = [
+            {half: {name: np.zeros((batch, width)) for name, width in layer.state_widths.items()} for half in layer.halves}
+            for layer in net.layers
+        ]
+    ends = np.full(batch, steps) if lengths is None else np.asarray(lengths)
+    return rounding.array(inputs), tree_map(rounding.array, state), ends
+
+
+def _value_and_grad(
+    rounding: Rounding, net: Network, params: Tree, inputs: Array, targets: Array, state: Tree, lengths: Array
+) -> Step:
+    assert net.loss is not None
+    given = _given(rounding, net, inputs, state, lengths)
+    found = forward(rounding, net, params, *given, recording=True)
+    rows = real_rows(net, len(inputs), given[-1])
+    y = Number(found.tape, _targets(rounding, net, net.loss, targets, rows))
+    each = net.loss.at(found.tape.take(found.outputs, rows), y)
+    loss_sum = found.tape.add_up(each)
+    found.tape.pull_back([(loss_sum, rounding.array(np.ones((1, 1, 1))))])
+    return Step(_runs(rounding, loss_sum.value)[:, 0, 0], len(rows), _gradients(found, params, inputs), _final(found))
+
+
+def _targets(rounding: Rounding, net: Network, loss: Loss, targets: Array, rows: Array) -> Array:
+    if not loss.integer_targets:
+        return rounding.array(targets).reshape(1, -1, net.features)[:, rows]
+    labels = np.asarray(targets).reshape(-1)[rows]
+    return rounding.array(labels[None, :, None] == np.arange(net.features))
+
+
+def _update(rounding: Rounding, rule: Rule, params: Tree, kept: Tree, step: Step) -> tuple[Tree, Tree]:
+    """The rule's changes added to the parameters; a whole map is one row of features."""
+    tape = Tape(rounding, recording=False)
+
+    def flat(a: Array) -> Number:
+        return Number(tape, a.reshape(a.shape[0], 1, -1))
+
+    gradients = tree_map(lambda g: flat(g) * (1.0 / max(step.count, 1)), step.grads.params)
+    weights, state = tree_map(flat, params), tree_map(flat, kept)
+    changes, new = rule.update(gradients, state, weights)
+    added = tree_map(lambda w, change, a: _shaped(rounding, w + change, a), weights, changes, params)
+    return added, tree_map(lambda number, a: _shaped(rounding, tape.lift(number), a), new, kept)
+
+
+def _shaped(rounding: Rounding, number: Number, like: Array) -> Array:
+    return _runs(rounding, number.value).reshape(-1, *like.shape[1:])
+
+
+def _runs(rounding: Rounding, a: Array) -> Array:
+    return np.broadcast_to(a, (rounding.runs, *a.shape[1:])).copy()
+
+
+def _outputs(net: Network, found: Forward, inputs: Array) -> Array:
+    steps, batch = np.shape(inputs)[:2]
+    shape = (batch, net.features) if isinstance(net.read, Last) else (steps, batch, net.features)
+    return _runs(found.tape.rounding, found.outputs.value).reshape(-1, *shape)
+
+
+def _final(found: Forward) -> Tree:
+    return tree_map(lambda number: _runs(found.tape.rounding, number.value), found.final)
+
+
+def _gradients(found: Forward, params: Tree, inputs: Array) -> Gradients:
+    runs = found.tape.rounding.runs
+    own = tree_map(lambda number, w: number.gradient().reshape(runs, *w.shape[1:]), found.params, params)
+    return Gradients(own, found.inputs.gradient().reshape(runs, *np.shape(inputs)),
+                     tree_map(lambda number: number.gradient(), found.state))  # fmt: skip

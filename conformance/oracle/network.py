@@ -1,0 +1,154 @@
+"""A network by plain loops: layers, halves, steps, and in each step the rows that are still running.
+
+A sequence is one number whose row `t * batch + n` is row n at time t. A row that has ended is not computed with and not
+masked: it is left out, so that nothing behind its end can touch anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from conformance.oracle.arithmetic import Array, Rounding
+from conformance.oracle.number import Number, Parameter, Tape
+from rnnspec.network import Layer, Network
+from rnnspec.output import Last
+from rnnspec.policies import Recurrence
+from rnnspec.tree import Tree, tree_map
+
+__all__ = ["Forward", "forward", "real_rows"]
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A network that was run: the leaves, and the results as numbers on one tape."""
+
+    tape: Tape
+    params: Tree
+    inputs: Number
+    state: Tree
+    outputs: Number
+    final: Tree
+
+
+class _Names:
+    """`x`, `R` or `p` of a cell's equations."""
+
+    def __init__(self, give: Any) -> None:
+        self._give = give
+
+    def __getattr__(self, name: str) -> Any:
+        return self._give(name)
+
+
+def forward(rounding: Rounding, net: Network, params: Tree, inputs: Array, state: Tree, ends: Array, recording: bool) -> Forward:
+    """Run a network. `params` have runs first, `inputs` (time, batch, feature), `state` as declared, `ends` (batch,)."""
+    tape = Tape(rounding, recording)
+    steps, batch, features = inputs.shape
+    leaves = tree_map(lambda w: Parameter(tape, w[:, None, :] if w.ndim == 2 else w), params)
+    first = tree_map(lambda a: Number(tape, a[None]), state)
+    given = values = Number(tape, inputs.reshape(1, steps * batch, features))
+    final = []
+    for i, layer in enumerate(net.layers):
+        halves, states = [], {}
+        for half in layer.halves:
+            found, states[half] = _half(tape, layer, leaves["layers"][i][half], values, first[i][half], _order(half, steps, ends))
+            halves.append(found)
+        values = tape.join(halves) if len(halves) > 1 else halves[0]
+        final.append(states)
+    if isinstance(net.read, Last):
+        values = _last(tape, net.layers[-1], values, ends, steps)
+    if net.output is not None:
+        rows = real_rows(net, steps, ends)
+        logits = tape.affine(leaves["output"]["W"], leaves["output"]["b"], tape.take(values, rows))
+        values = tape.put([(logits, rows)], values.value.shape[1], net.features)
+    return Forward(tape, leaves, given, first, values, final)
+
+
+def real_rows(net: Network, steps: int, ends: Array) -> Array:
+    """The rows of the outputs that count: real steps, or with `Last()` rows that have one."""
+    if isinstance(net.read, Last):
+        return np.flatnonzero(ends > 0)
+    return np.flatnonzero((np.arange(steps)[:, None] < ends[None, :]).ravel())
+
+
+def _order(half: str, steps: int, ends: Array) -> list[tuple[Array, Array]]:
+    """For each step in processing order: which rows run, and where in the sequence each of them stands."""
+    batch, order = len(ends), []
+    for k in range(steps):
+        running = np.flatnonzero(ends > k)
+        time = np.full(len(running), k) if half == "forward" else ends[running] - 1 - k
+        order.append((running, time * batch + running))
+    return order
+
+
+def _half(
+    tape: Tape, layer: Layer, params: Tree, sequence: Number, state: Mapping[str, Number],
+    order: list[tuple[Array, Array]],
+) -> tuple[Number, dict[str, Number]]:
+    outputs, now = [], dict(state)
+    batch = next(iter(state.values())).value.shape[1]
+    for k, (running, places) in enumerate(order):
+        if not len(running):
+            break
+        old = {name: tape.take(number, running) for name, number in now.items()}
+        if layer.gradient is not None and k > 0:
+            old = _seam(tape, layer.gradient.carry, k, old)
+        output, new = _step(tape, layer, params, tape.take(sequence, places), old)
+        own = next((name for name in layer.cell.states if new[name] is output), None)
+        if layer.gradient is not None:
+            new = _seam(tape, layer.gradient.total, k, new)
+        outputs.append((output if own is None else new[own], places))
+        ended = np.setdiff1d(np.arange(batch), running)
+        now = {
+            name: tape.put([(new[name], running), (tape.take(now[name], ended), ended)], batch, number.value.shape[2])
+            for name, number in state.items()
+        }
+    return tape.put(outputs, sequence.value.shape[1], layer.half_width), now
+
+
+def _step(tape: Tape, layer: Layer, params: Tree, x: Number, states: dict[str, Number]) -> tuple[Number, dict[str, Number]]:
+    inputs = _Names(lambda name: tape.affine(params["W"][name], params["b"][name], x))
+    recurrent = _Names(lambda name: lambda v: tape.affine(params["U"][name], None, v))
+    vectors = _Names(lambda name: params["p"][name])
+    return layer.cell.equations(inputs, recurrent, vectors, states)
+
+
+def _seam(tape: Tape, policy: Any, step: int, states: dict[str, Number]) -> dict[str, Number]:
+    """The states unchanged, their cotangents as the policy lets them through."""
+    names = list(states)
+
+    def pull(*cotangents: Array) -> list[Array]:
+        aside = Tape(tape.rounding, recording=False)
+        given = {name: Number(aside, d) for name, d in zip(names, cotangents, strict=True)}
+        passed = policy(aside.lift(step), given)
+        return [np.broadcast_to(aside.lift(passed[name]).value, given[name].value.shape) for name in names]
+
+    if getattr(Recurrence, policy.__name__) is policy.__func__:
+        return states
+    found = tape.record_all([number.value for number in states.values()], list(states.values()), pull)
+    return dict(zip(names, found, strict=True))
+
+
+def _last(tape: Tape, layer: Layer, values: Number, ends: Array, steps: int) -> Number:
+    """Each half's last processed step: the row's last real one, or time 0 for the reverse half."""
+    batch, rows, low, halves = len(ends), np.flatnonzero(ends > 0), 0, []
+    if not steps:
+        rows = rows[:0]
+    for half in layer.halves:
+        time = ends[rows] - 1 if half == "forward" else np.zeros(len(rows), int)
+        halves.append((time * batch + rows, slice(low, low := low + layer.half_width)))
+    found = [_features(tape, tape.take(values, places), part) for places, part in halves]
+    return tape.put([(tape.join(found), rows)], batch, layer.width)
+
+
+def _features(tape: Tape, number: Number, part: slice) -> Number:
+    def pull(d: Array) -> list[Array]:
+        whole = np.zeros((d.shape[0], *number.value.shape[1:]), d.dtype)
+        whole[..., part] = d
+        return [whole]
+
+    return tape.record(number.value[..., part], [number], pull)

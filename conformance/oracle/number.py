@@ -1,0 +1,181 @@
+"""Numbers that equations can be written with, and the tape by which cotangents go back through them.
+
+A number is an array `(runs, rows, features)`; an axis of size 1 stands for as many equal entries as the others have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from conformance.oracle.arithmetic import Array, Rounding
+from conformance.oracle.rules import CORNERS, RULES
+from rnnspec.primitives import Expression
+
+__all__ = ["Number", "Parameter", "Rows", "Tape"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A cotangent of some rows only."""
+
+    rows: Array
+    cotangent: Array
+
+
+@dataclass(frozen=True)
+class Outer:
+    """A cotangent of a map, in factors: `cotangent' operand`, summed over rows."""
+
+    cotangent: Array
+    operand: Array
+
+
+class Number(Expression):
+    """A value on a tape, and its cotangent once the tape is pulled back."""
+
+    __slots__ = ("cotangent", "tape", "value")
+
+    def __init__(self, tape: Tape, value: Array) -> None:
+        self.tape, self.value = tape, value
+        self.cotangent: Array | None = None
+
+    def apply(self, op: str, *operands: Any) -> Number:
+        return self.tape.apply(op, operands)
+
+    def receive(self, part: Any) -> None:
+        """Add a part of the cotangent."""
+        rounding = self.tape.rounding
+        if isinstance(part, Rows):
+            if self.cotangent is None:
+                self.cotangent = rounding.array(np.zeros((rounding.runs, *self.value.shape[1:])))
+            here = self.cotangent[:, part.rows]
+            self.cotangent[:, part.rows] = rounding.add(here, part.cotangent) if here.any() else part.cotangent
+            return
+        for axis in (1, 2):
+            if self.value.shape[axis] == 1 and part.shape[axis] != 1:
+                part = rounding.total(part, axis)
+        self.cotangent = part if self.cotangent is None else rounding.add(self.cotangent, part)
+
+    def gradient(self) -> Array:
+        """The whole cotangent, zeros where nothing came."""
+        shape = (self.tape.rounding.runs, *self.value.shape[1:])
+        return np.zeros(shape, self.value.dtype) if self.cotangent is None else np.broadcast_to(self.cotangent, shape)
+
+
+class Parameter(Number):
+    """A parameter `(runs, 1 or out, in)`: its cotangent is one sum over all rows of all steps, in no declared order."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, tape: Tape, value: Array) -> None:
+        super().__init__(tape, value)
+        self.parts: list[Any] = []
+
+    def receive(self, part: Any) -> None:
+        self.parts.append(part)
+
+    def gradient(self) -> Array:
+        rounding = self.tape.rounding
+        outer = [part for part in self.parts if isinstance(part, Outer)]
+        sums = [part for part in self.parts if not isinstance(part, Outer)]
+        if outer:
+            left = _stacked(rounding, [part.cotangent for part in outer])
+            right = _stacked(rounding, [part.operand for part in outer])
+            super().receive(rounding.dot(np.swapaxes(left, 1, 2), right))
+        if sums:
+            super().receive(rounding.total(_stacked(rounding, sums), 1))
+        self.parts = []
+        return super().gradient()
+
+
+Pull = Callable[..., Sequence[Any]]
+
+
+class Tape:
+    """Operations in the order in which they were done. Where `recording` is false they are done and forgotten."""
+
+    def __init__(self, rounding: Rounding, recording: bool) -> None:
+        self.rounding, self.recording = rounding, recording
+        self.records: list[tuple[Sequence[Number], Sequence[Number], Pull]] = []
+        self.constants: dict[float, Number] = {}
+
+    def record(self, value: Array, operands: Sequence[Number], pull: Pull) -> Number:
+        """A new number; `pull(cotangent)` gives one part for each operand, None where it has none."""
+        return self.record_all([value], operands, pull)[0]
+
+    def record_all(self, values: Sequence[Array], operands: Sequence[Number], pull: Pull) -> list[Number]:
+        """New numbers that are pulled back together."""
+        results = [Number(self, value) for value in values]
+        if self.recording:
+            self.records.append((results, operands, pull))
+        return results
+
+    def apply(self, op: str, operands: Sequence[Any]) -> Number:
+        """A primitive."""
+        if op == "reduce":
+            return Number(self, operands[1](operands[0].value))
+        numbers = [self.lift(operand) for operand in operands]
+        a = [number.value for number in numbers]
+        rule = RULES[op]
+        if rule.margin is not None and (self.recording or op not in CORNERS):
+            self.rounding.watch(rule.margin(*a))
+        y = rule.value(self.rounding, *a)
+        return self.record(y, numbers, lambda d: rule.pull(self.rounding, d, y, *a))
+
+    def lift(self, operand: Any) -> Number:
+        """A number as it is; a constant as the precision holds it, the same in every place."""
+        if isinstance(operand, Number):
+            return operand
+        value = float(operand)
+        if value not in self.constants or value != value:
+            array = np.full((1, 1, 1), value, self.rounding.arithmetic.dtype)
+            held = np.float16(value) == value if abs(value) < 6e4 else value in (np.inf, -np.inf)
+            self.constants[value] = Number(self, array if held else self.rounding.round(array))
+        return self.constants[value]
+
+    def affine(self, matrix: Parameter, bias: Parameter | None, v: Number) -> Number:
+        """`W v + b`, for each row."""
+        y = self.rounding.dot(v.value, np.swapaxes(matrix.value, 1, 2))
+        product = self.record(y, [matrix, v], lambda d: (Outer(d, v.value), self.rounding.dot(d, matrix.value)))
+        return product if bias is None else product + bias
+
+    def take(self, number: Number, rows: Array) -> Number:
+        """Some rows, in the order given."""
+        return self.record(number.value[:, rows], [number], lambda d: [Rows(rows, d)])
+
+    def put(self, pieces: Sequence[tuple[Number, Array]], rows: int, width: int) -> Number:
+        """Pieces put into their rows, zeros in all others."""
+        value = self.rounding.array(np.zeros((self.rounding.runs, rows, width)))
+        for number, places in pieces:
+            value[:, places] = number.value
+        return self.record(value, [n for n, _ in pieces], lambda d: [d[:, places] for _, places in pieces])
+
+    def join(self, numbers: Sequence[Number]) -> Number:
+        """Features side by side."""
+        ends = np.cumsum([number.value.shape[-1] for number in numbers])
+        value = np.concatenate([number.value for number in numbers], -1)
+        return self.record(value, numbers, lambda d: np.split(d, ends[:-1], -1))
+
+    def add_up(self, number: Number) -> Number:
+        """The sum over rows."""
+        shape = number.value.shape
+        return self.record(self.rounding.total(number.value, 1), [number], lambda d: [np.broadcast_to(d, (d.shape[0], *shape[1:]))])  # fmt: skip
+
+    def pull_back(self, seeds: Sequence[tuple[Number, Array]]) -> None:
+        """Hand the cotangents of some numbers back through all records."""
+        for number, cotangent in seeds:
+            number.receive(cotangent)
+        for results, operands, pull in reversed(self.records):
+            if any(result.cotangent is not None for result in results):
+                parts = pull(*(result.gradient() for result in results))
+                for operand, part in zip(operands, parts, strict=True):
+                    if part is not None:
+                        operand.receive(part)
+
+
+def _stacked(rounding: Rounding, arrays: list[Array]) -> Array:
+    return np.concatenate([np.broadcast_to(a, (rounding.runs, *a.shape[1:])) for a in arrays], 1)

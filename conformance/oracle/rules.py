@@ -1,0 +1,110 @@
+"""What each primitive is, and how it is pulled back: one line each, on plain arrays.
+
+`n` is the rounding arithmetic, `y` the result, `a, b, c` the operands and `d` the cotangent of the result. `margin` is
+positive where a condition inside the primitive holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from conformance.oracle.arithmetic import Array, Rounding
+
+__all__ = ["CORNERS", "RULES"]
+
+
+@dataclass(frozen=True)
+class PrimitiveRule:
+    """One primitive."""
+
+    value: Callable[..., Array]
+    pull: Callable[..., tuple[Any, ...]]
+    margin: Callable[..., Array] | None = None
+
+
+def _no_pull(n: Rounding, d: Array, y: Array, *operands: Array) -> tuple[Any, ...]:
+    return (None,) * len(operands)
+
+
+def _relative(n: Rounding, y: Array) -> Array:
+    return n.function(y, np.abs(y))
+
+
+def _sigmoid(n: Rounding, a: Array) -> Array:
+    e = np.exp(-np.abs(a))
+    return n.function(np.where(a >= 0, 1 / (1 + e), e / (1 + e)), np.ones_like(a))
+
+
+def _tanh_slope(n: Rounding, y: Array) -> Array:
+    return n.subtract(1, n.multiply(y, y))
+
+
+def _logsumexp(n: Rounding, a: Array) -> Array:
+    shift = a.max(-1, keepdims=True)
+    shift = np.where(np.isfinite(shift), shift, 0)
+    y = shift + np.log(np.exp(a - shift).sum(-1, keepdims=True))
+    return n.function(y, np.maximum(1, np.abs(y)))
+
+
+def _spread(n: Rounding, d: Array, like: Array) -> Array:
+    return np.broadcast_to(d, (d.shape[0], *like.shape[1:]))
+
+
+RULES: dict[str, PrimitiveRule] = {
+    "add": PrimitiveRule(lambda n, a, b: n.add(a, b), lambda n, d, y, a, b: (d, d)),
+    "subtract": PrimitiveRule(lambda n, a, b: n.subtract(a, b), lambda n, d, y, a, b: (d, -d)),
+    "multiply": PrimitiveRule(
+        lambda n, a, b: n.multiply(a, b), lambda n, d, y, a, b: (n.multiply(d, b), n.multiply(d, a))
+    ),
+    "divide": PrimitiveRule(
+        lambda n, a, b: n.divide(a, b),
+        lambda n, d, y, a, b: (n.divide(d, b), -n.multiply(d, n.divide(y, b))),
+    ),
+    "negate": PrimitiveRule(lambda n, a: -a, lambda n, d, y, a: (-d,)),
+    "tanh": PrimitiveRule(
+        lambda n, a: _relative(n, np.tanh(a)),
+        lambda n, d, y, a: (n.multiply(d, _tanh_slope(n, y)),),
+    ),
+    "sigmoid": PrimitiveRule(_sigmoid, lambda n, d, y, a: (n.multiply(d, n.multiply(y, n.subtract(1, y))),)),
+    "relu": PrimitiveRule(
+        lambda n, a: np.where(a > 0, a, np.where(np.isnan(a), a, 0)),
+        lambda n, d, y, a: (np.where(a > 0, d, 0),),
+        lambda a: a,
+    ),
+    "softplus": PrimitiveRule(
+        lambda n, a: _relative(n, np.logaddexp(a, a.dtype.type(0))),
+        lambda n, d, y, a: (n.multiply(d, _sigmoid(n, a)),),
+    ),
+    "exp": PrimitiveRule(lambda n, a: _relative(n, np.exp(a)), lambda n, d, y, a: (n.multiply(d, y),)),
+    "log": PrimitiveRule(
+        lambda n, a: _relative(n, np.log(a)), lambda n, d, y, a: (n.divide(d, a),)
+    ),
+    "sqrt": PrimitiveRule(lambda n, a: n.round(np.sqrt(a)), lambda n, d, y, a: (n.multiply(d, n.divide(0.5, y)),)),
+    "maximum": PrimitiveRule(
+        lambda n, a, b: np.maximum(a, b),
+        lambda n, d, y, a, b: (np.where(a >= b, d, 0), np.where(a >= b, 0, d)),
+        lambda a, b: a - b,
+    ),
+    "minimum": PrimitiveRule(
+        lambda n, a, b: np.minimum(a, b),
+        lambda n, d, y, a, b: (np.where(b >= a, d, 0), np.where(b >= a, 0, d)),
+        lambda a, b: a - b,
+    ),
+    "remainder": PrimitiveRule(lambda n, a, b: np.remainder(a, b), _no_pull),
+    "greater": PrimitiveRule(lambda n, a, b: a > b, _no_pull, lambda a, b: a - b),
+    "greater_equal": PrimitiveRule(lambda n, a, b: a >= b, _no_pull, lambda a, b: a - b),
+    "where": PrimitiveRule(
+        lambda n, a, b, c: np.where(a, b, c), lambda n, d, y, a, b, c: (None, np.where(a, d, 0), np.where(a, 0, d))
+    ),
+    "total": PrimitiveRule(lambda n, a: n.total(a, 2), lambda n, d, y, a: (_spread(n, d, a),)),
+    "logsumexp": PrimitiveRule(
+        _logsumexp, lambda n, d, y, a: (n.multiply(d, _relative(n, np.exp(n.subtract(a, y)))),)
+    ),
+}
+
+CORNERS = ("relu", "maximum", "minimum")
+"""Primitives that are continuous where their condition turns: a turn there matters to cotangents only."""
