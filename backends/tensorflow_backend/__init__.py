@@ -1,0 +1,1 @@
+"""TensorFlow: every call one graph."""

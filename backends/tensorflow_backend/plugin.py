@@ -1,0 +1,21 @@
+"""The entry point of the TensorFlow backend."""
+
+from __future__ import annotations
+
+from backends.tensorflow_backend.quiet import quiet
+from rnnspec.backend import Backend
+from rnnspec.plugins import hookimpl, unavailable
+
+
+@hookimpl
+def rnnspec_backend(name: str, device: str | None, precision: str) -> Backend:
+    """The TensorFlow backend."""
+    try:
+        with quiet():
+            import tensorflow  # noqa: PLC0415  # loaded when it is asked for
+
+            tensorflow.config.list_physical_devices()  # looks for devices, which it reports too; nothing is initialised
+            from backends.tensorflow_backend.backend import TensorflowBackend  # noqa: PLC0415
+    except ImportError as error:
+        raise unavailable(name, error) from error
+    return TensorflowBackend(device, precision)

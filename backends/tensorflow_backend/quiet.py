@@ -1,0 +1,58 @@
+"""TensorFlow's native code reports its build on standard error while it starts; this keeps such lines off the terminal.
+
+Its own switch for them is an environment variable that is read once, for good: setting it would silence a host's later
+warnings too, and children of the process would inherit it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["quiet"]
+
+STDERR = 2
+REPORT = re.compile(rb"(WARNING: All log messages before absl|[IWE]\d{4} [\d:. ]+|To enable the following)")
+"""How lines of the native log begin that come from a start that succeeds."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Standard error without the native log; all of it where an error leaves the block."""
+    if "tensorflow" in sys.modules or not _is_open(STDERR):
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(STDERR)
+    shown = b""
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), STDERR)
+        try:
+            yield
+            shown = b"".join(line for line in _lines(said.fileno()) if not REPORT.match(line))
+        except BaseException:
+            shown = b"".join(_lines(said.fileno()))
+            raise
+        finally:
+            os.dup2(kept, STDERR)
+            os.close(kept)
+            if shown:
+                os.write(STDERR, shown)
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return sys.stderr is not None
+
+
+def _lines(descriptor: int) -> list[bytes]:
+    sys.stderr.flush()
+    size = os.fstat(descriptor).st_size
+    return os.pread(descriptor, size, 0).splitlines(keepends=True)
