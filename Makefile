@@ -6,7 +6,7 @@ READY := .venv/.ready
 FIGURES := docs/figures
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance test lint self-test stress bench handwriting figures clean
+.PHONY: conformance test lint self-test stress bench handwriting docs clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -22,23 +22,24 @@ lint: $(READY)
 
 self-test: $(READY)
 	$(VENV) -m conformance --self-test --json $(FIGURES)/self-test.json
-	$(VENV) -m docs.figures
+	$(VENV) docs/includes.py
 
 stress: $(READY)
 	$(VENV) -m tests.stress --json $(FIGURES)/stress.json
-	$(VENV) -m docs.figures
+	$(VENV) docs/includes.py
 
 bench: $(READY)
-	$(VENV) -m docs.figures.import_time --json $(FIGURES)/import.json
+	$(VENV) $(FIGURES)/import_time.py --json $(FIGURES)/import.json
 	$(VENV) -m conformance --speed-only --tier deep --json $(FIGURES)/speed.json
-	$(VENV) -m docs.figures
+	$(VENV) docs/includes.py
 
 handwriting: $(READY)
-	$(VENV) -m docs.figures.handwriting --json $(FIGURES)/handwriting.json
-	$(VENV) -m docs.figures
+	$(VENV) docs/examples/handwriting_table.py --json $(FIGURES)/handwriting.json
+	$(VENV) docs/includes.py
 
-figures: $(READY)
-	$(VENV) -m docs.figures
+# Writes what the pages include: sources, equations, figures.
+docs: $(READY)
+	$(VENV) docs/includes.py
 
 # The build tools come first and from the pins, so that nothing is fetched outside them; pip reads groups from 25.1 on.
 $(READY): pyproject.toml constraints.txt

@@ -2,20 +2,22 @@
 
 import doctest
 import re
+import runpy
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```python( source=(?P<source>\S+))?\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"(?<!-->\n)^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+"""A block that is no include."""
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
 def blocks(page):
-    """The blocks of a page: line number, the file that the block includes if it does, and the text."""
+    """The blocks of a page, with their lines."""
     text = page.read_text()
-    return [(text[: m.start()].count("\n") + 1, m["source"], m["code"]) for m in BLOCK.finditer(text)]
+    return [(text[: m.start()].count("\n") + 1, m["code"]) for m in BLOCK.finditer(text)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -23,20 +25,18 @@ def test_the_blocks_of_a_page_run_as_one_session_and_give_the_output_shown(page,
     monkeypatch.chdir(tmp_path)
     shared, failures = {"__name__": page.stem}, []
     runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
-    for line, source, code in blocks(page):
-        if source is None:
-            test = doctest.DocTestParser().get_doctest(code, shared, page.name, str(page), line)
-            assert test.examples, f"{page.name}, line {line}: a Python block without >>> runs nothing"
-            runner.run(test, out=failures.append, clear_globs=False)
-            shared = test.globs
+    for line, code in blocks(page):
+        test = doctest.DocTestParser().get_doctest(code, shared, page.name, str(page), line)
+        assert test.examples, f"{page.name}, line {line}: a Python block without >>> runs nothing"
+        runner.run(test, out=failures.append, clear_globs=False)
+        shared = test.globs
     assert not failures, "".join(failures)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_an_included_source_is_the_file_word_for_word(page):
-    for line, source, code in blocks(page):
-        if source is not None:
-            assert code == (ROOT / source).read_text(), f"{page.name}, line {line}: {source} has changed; paste it again"
+def test_what_a_page_includes_is_what_it_is_now(page):
+    included = runpy.run_path(str(ROOT / "docs" / "includes.py"))["included"]
+    assert page.read_text() == included(page.read_text()), "run `make docs`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,0 +1,197 @@
+"""Reads handwriting: scikit-learn's 1,797 scanned digits, each as 8 rows of 8 pixels, one row per step.
+
+    python docs/examples/handwriting.py --backend numpy --cell gru --picture gru.png
+
+A bidirectional layer reads a digit from the top and from the bottom, and an output layer names it. Every fifth digit of
+a shuffle with a fixed seed is for testing only; `--seed` draws the initial values and the order of training.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from sklearn.datasets import load_digits
+
+import rnnspec
+
+SPLIT_SEED = 0
+CLASSES = 10
+CELLS = {"lstm": rnnspec.cells.lstm, "gru": rnnspec.cells.gru, "elman": rnnspec.cells.elman}
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Images (time, batch, feature) with pixels of 0..1, and what they show."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Digits:
+        return Digits(self.images[:, rows], self.labels[rows])
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a network is trained."""
+
+    hidden: int = 64
+    epochs: int = 40
+    batch: int = 64
+    rates: tuple[float, ...] = (3e-3,)
+    """The learning rate, one for each equal part of the course."""
+    norm: float = 1.0
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A trained network, and the mean loss of each epoch on the way."""
+
+    net: rnnspec.Network
+    params: Any
+    losses: list[float]
+
+
+def digits() -> tuple[Digits, Digits]:
+    """The digits for training and those for testing, split once."""
+    scans = load_digits()
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(scans.target))
+    everything = Digits(np.swapaxes(scans.images, 0, 1) / 16.0, scans.target).take(order)
+    is_test = np.arange(len(order)) % 5 == 0
+    return everything.take(~is_test), everything.take(is_test)
+
+
+def network(cell: rnnspec.Cell, hidden: int) -> rnnspec.Network:
+    return rnnspec.Network(
+        inputs=8,
+        layers=[rnnspec.Layer(cell, hidden=hidden, direction="bidirectional")],
+        read=rnnspec.Last(),
+        output=rnnspec.Dense(CLASSES),
+        loss=rnnspec.losses.SoftmaxCrossEntropy(),
+    )
+
+
+def train(
+    be: rnnspec.Backend, cell: rnnspec.Cell, data: Digits, course: Course, seed: int,
+    progress: Callable[[float], None] = lambda loss: None,
+) -> Reader:
+    """Train on shuffled batches of one size; what is left over of an epoch waits for another shuffle."""
+    net = network(cell, course.hidden)
+    params, order, losses = be.asarray(net.init(seed)), np.random.default_rng(seed), []
+    state, batches = None, len(data.labels) // course.batch
+    for epoch in range(course.epochs):
+        rate = course.rates[epoch * len(course.rates) // course.epochs]
+        rule = rnnspec.chain(rnnspec.policies.ClipByGlobalNorm(course.norm), rnnspec.updates.Adam(rate))
+        state = rule.init(params) if state is None else state
+        shuffled = order.permutation(len(data.labels))[: batches * course.batch].reshape(batches, course.batch)
+        loss = 0.0
+        for rows in shuffled:
+            part = data.take(rows)
+            done = be.train_step(net, rule, params, state, part.images, part.labels)
+            params, state, loss = done.params, done.rule_state, loss + float(done.loss_sum) / done.count
+        losses.append(loss / batches)
+        progress(losses[-1])
+    return Reader(net, be.to_numpy(params), losses)
+
+
+def logits(be: rnnspec.Backend, net: rnnspec.Network, params: Any, data: Digits) -> np.ndarray:
+    return be.to_numpy(be.run(net, params, data.images).outputs)
+
+
+def confusion(labels: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """How often each digit (row) was read as each (column)."""
+    counts = np.zeros((CLASSES, CLASSES), int)
+    np.add.at(counts, (labels, answers), 1)
+    return counts
+
+
+def confusion_table(counts: np.ndarray) -> Table:
+    table = Table("", *map(str, range(CLASSES)), title="digit (row) read as (column)")
+    for digit, row in enumerate(counts):
+        cells = [("[green]" if read == digit else "[red]") + str(n) if n else "·" for read, n in enumerate(row)]
+        table.add_row(f"[bold]{digit}", *cells)
+    return table
+
+
+def draw(path: Path, reader: Reader, counts: np.ndarray, title: str) -> None:
+    """The loss curve and the confusion matrix, side by side."""
+    from matplotlib.figure import Figure  # noqa: PLC0415  # loaded when a picture is asked for
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    curve, matrix = figure.subplots(1, 2)
+    curve.semilogy(np.arange(1, len(reader.losses) + 1), reader.losses)
+    curve.set(xlabel="epoch", ylabel="mean training loss (nats)", title=title)
+    matrix.imshow(np.log1p(counts), cmap="Greys")
+    matrix.set(xlabel="read as", ylabel="digit", xticks=range(CLASSES), yticks=range(CLASSES))
+    for (digit, read), n in np.ndenumerate(counts):
+        if n:
+            matrix.text(read, digit, str(n), ha="center", va="center", color="white" if digit == read else "black")
+    figure.savefig(path, dpi=150)
+
+
+def check(name: str, path: Path, data: Digits, expected: np.ndarray) -> dict[str, Any]:
+    """Load a saved network, read the digits on another backend, and compare."""
+    be = rnnspec.get_backend(name)
+    found = logits(be, *rnnspec.load(path), data)
+    same = int((found.argmax(-1) == expected.argmax(-1)).sum())
+    return {"backend": name, "same_answers": same, "of": len(data.labels),
+            "largest_difference": float(np.abs(found - expected).max())}  # fmt: skip
+
+
+def main(
+    backend: Annotated[str, typer.Option(help="Who computes: numpy, torch, tensorflow, jax or a plugin's name.")] = "numpy",
+    cell: Annotated[str, typer.Option(help="lstm, gru or elman.")] = "lstm",
+    seed: Annotated[int, typer.Option(min=0, help="Draws the initial values and the order of training.")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="A short course, to see that everything works.")] = False,
+    save: Annotated[Path, typer.Option(help="Where the trained network goes.")] = Path("handwriting.safetensors"),
+    check_backend: Annotated[str | None, typer.Option(help="Load the network on this backend and read the test digits again.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw the loss curve and the confusion matrix.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures.")] = None,
+) -> None:
+    """Learn to read handwritten digits."""
+    if cell not in CELLS:
+        raise typer.BadParameter(f"choose one of {', '.join(CELLS)}", param_hint="--cell")
+    console, be = Console(), rnnspec.get_backend(backend)
+    course = Course(hidden=32, epochs=4, batch=32) if quick else Course()
+    training, testing = digits()
+    start = time.perf_counter()
+    columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("loss {task.fields[loss]:.4f}"), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("", total=course.epochs, loss=float("nan"))
+        reader = train(be, CELLS[cell], training, course, seed, lambda loss: bar.update(task, advance=1, loss=loss))
+    seconds = time.perf_counter() - start
+
+    answers = logits(be, reader.net, reader.params, testing)
+    counts = confusion(testing.labels, answers.argmax(-1))
+    accuracy = float(np.trace(counts) / counts.sum())
+    console.print(confusion_table(counts))
+    console.print(f"{cell} on {backend}: {np.trace(counts)} of {counts.sum()} test digits right, "
+                  f"accuracy {accuracy:.4f}, trained in {seconds:.1f} s")  # fmt: skip
+    figures: dict[str, Any] = {"test_accuracy": accuracy, "cell": cell, "backend": backend, "seed": seed,
+                               "epochs": course.epochs, "losses": reader.losses, "seconds": seconds}  # fmt: skip
+
+    rnnspec.save(save, reader.net, reader.params)
+    console.print(f"saved to {save}")
+    if check_backend:
+        figures["check"] = found = check(check_backend, save, testing, answers)
+        console.print("loaded on {backend}: {same_answers} of {of} answers the same, largest difference "
+                      "{largest_difference:.1e}".format(**found))  # fmt: skip
+    if picture:
+        draw(picture, reader, counts, f"{cell} on {backend}, test accuracy {accuracy:.3f}")
+    if json_file:
+        json_file.write_text(json.dumps(figures, indent=1) + "\n")
+    if check_backend and figures["check"]["same_answers"] != figures["check"]["of"]:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,150 @@
+"""Writes what the pages include: sources, equations and figures, from where they are true.
+
+    python docs/includes.py
+
+A page says `<!-- include: kind argument -->` ... `<!-- end -->`; what stands between is written here. The tests fail on
+a page that this would change.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import rnnspec
+from rnnspec.primitives import PRIMITIVES
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+INCLUDE = re.compile(r"(<!-- include: (\S+) (\S+) -->)(\n?).*?(<!-- end -->)", re.DOTALL)
+
+
+def included(text: str) -> str:
+    """A page with its includes as they are now."""
+    return INCLUDE.sub(lambda m: f"{m[1]}{m[4]}{KINDS[m[2]](m[3])}{m[4]}{m[5]}", text)
+
+
+def source(path: str) -> str:
+    return f"```python\n{(ROOT / path).read_text()}```"
+
+
+def latex(name: str) -> str:
+    return f"```math\n{getattr(rnnspec.cells, name).latex()}\n```"
+
+
+def says(path: str) -> str:
+    """The docstring of something in rnnspec, as one paragraph."""
+    found: Any = functools.reduce(getattr, path.split("."), rnnspec)
+    return " ".join(inspect.cleandoc(found.__doc__).split())
+
+
+def text(module: str) -> str:
+    """The docstring of a module of rnnspec, as it stands, without its examples."""
+    return f"```text\n{getattr(rnnspec, module).__doc__.split('>>>')[0].strip()}\n```"
+
+
+def primitives(_: str) -> str:
+    rows = ((f"`{name}`", primitive.operands, primitive.says) for name, primitive in PRIMITIVES.items())
+    return "\n".join(table(("primitive", "operands", "is"), rows))
+
+
+def initialisers(_: str) -> str:
+    names = sorted(name for name in rnnspec.initialisers.__all__ if name != "Initialiser")
+    return "\n".join(table(("initialiser", "is"), ((f"`{name}`", says(f"initialisers.{name}")) for name in names)))
+
+
+def figures(name: str) -> str:
+    """The figures of one measurement as tables."""
+    path, (tables, command) = ROOT / "docs" / "figures" / f"{name}.json", FIGURES[name]
+    if not path.exists():
+        return f"Not yet measured: `{command}`."
+    found = "\n".join(tables(json.loads(path.read_text())))
+    return f"{found}\n\nFrom `{command}`; the figures are in [{path.name}](figures/{path.name})."
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
+    names = tuple(head)
+    yield f"| {' | '.join(names)} |"
+    yield f"|{'---|' * len(names)}"
+    for row in rows:
+        yield f"| {' | '.join(map(str, row))} |"
+
+
+def import_tables(data: Any) -> Iterator[str]:
+    yield from table(("imported", "ms, median", "frameworks imported"),
+                     ((f"`{row['statement']}`", f"{row['milliseconds']:.0f}", ", ".join(row["frameworks"]) or "none")
+                      for row in data["imports"]))  # fmt: skip
+
+
+def handwriting_tables(data: Any) -> Iterator[str]:
+    yield from table(("cell", "test accuracy, median", "by seed", "seconds of training, median"),
+                     ((row["cell"], f"{row['median']:.4f}", ", ".join(f"{a:.4f}" for a in row["test_accuracies"]),
+                       f"{row['seconds']:.0f}") for row in data["cells"]))  # fmt: skip
+    yield ""
+    yield from table(("trained on", "read again on", "cell", "answers the same", "largest difference of a logit"),
+                     ((row["trained_on"], row["backend"], row["cell"], f"{row['same_answers']} of {row['of']}",
+                       f"{row['largest_difference']:.1e}") for row in data["checks"]))  # fmt: skip
+
+
+def self_test_tables(data: Any) -> Iterator[str]:
+    found = data["self_test"]
+    yield f"Of {found['mutants']} mutants {found['killed']} were killed, {len(found['equivalent'])} are equivalent and " \
+          f"{len(found['survivors'])} survived."  # fmt: skip
+    for kind in ("equivalent", "survivors"):
+        if found[kind]:
+            yield ""
+            yield from table((kind, "why"), ((row["name"], row["why"]) for row in found[kind]))
+
+
+def speed_tables(data: Any) -> Iterator[str]:
+    for backend in data["backends"]:
+        yield f"**{backend['name']} {backend['version']}**, {backend['device']}, {backend['precision']}"
+        yield ""
+        yield from table(("cell", "batch, time, inputs, hidden", "mode", "time / floor", "peer", "time / peer", "95 %", "verdict"),
+                         (speed_row(row) for row in backend["speed"]))  # fmt: skip
+        yield ""
+
+
+def speed_row(row: Any) -> tuple[str, ...]:
+    shape = ", ".join(str(row["shape"][name]) for name in ("batch", "time", "inputs", "hidden"))
+    low, high = row["ci"] or (None, None)
+    return (row["cell"], shape, row["mode"], number(row["ratio_floor"]), row["peer"] or "", number(row["ratio_peer"]),
+            f"{number(low)} to {number(high)}", row["verdict"])  # fmt: skip
+
+
+def number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def stress_tables(data: Any) -> Iterator[str]:
+    yield from table(("measured", "figure"), leaves("", data))
+
+
+def leaves(name: str, data: Any) -> Iterator[tuple[str, Any]]:
+    pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else None
+    if pairs is None:
+        yield name, data
+    else:
+        for key, value in pairs:
+            yield from leaves(f"{name}.{key}" if name else str(key), value)
+
+
+KINDS = {"source": source, "latex": latex, "says": says, "text": text, "primitives": primitives,
+         "initialisers": initialisers, "figures": figures}  # fmt: skip
+FIGURES = {
+    "import": (import_tables, "make bench"),
+    "handwriting": (handwriting_tables, "make handwriting"),
+    "self-test": (self_test_tables, "make self-test"),
+    "speed": (speed_tables, "make bench"),
+    "stress": (stress_tables, "make stress"),
+}
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        page.write_text(included(page.read_text()))
