@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rnnspec.arrays import Array
 from rnnspec.errors import (
-    ArgumentError, DeviceError, DtypeError, LengthsError, NetworkError, ShapeError, TargetError, TreeError,
+    ArgumentError,
+    DeviceError,
+    DtypeError,
+    LengthsError,
+    NetworkError,
+    ShapeError,
+    TargetError,
+    TreeError,
     UnsupportedError,
 )
 from rnnspec.network import Network
 from rnnspec.output import Last
 from rnnspec.rule import Rule, UpdateRule
-from rnnspec.tree import Tree, leaves, named_map
+from rnnspec.tree import Tree, named_map
 
 if TYPE_CHECKING:
     from rnnspec.backend import Backend
@@ -38,15 +46,16 @@ def arguments(
     if not isinstance(net, Network):
         raise ArgumentError(call, "net must be a Network", type(net).__name__, "write rnnspec.Network(...)")
     _check_capabilities(backend, call, net, lengths, gradient)
-    x = adopt(backend, call, "inputs", inputs)
-    if len(x.shape) != 3 or x.shape[2] != net.inputs:  # noqa: PLR2004
-        raise ShapeError(call, f"inputs must be {SHAPE} with {net.inputs} features", f"shape {tuple(x.shape)}",
+    _check_array(backend, call, "inputs", inputs)
+    if len(inputs.shape) != 3 or inputs.shape[2] != net.inputs:
+        raise ShapeError(call, f"inputs must be {SHAPE} with {net.inputs} features", f"shape {tuple(inputs.shape)}",
                          "transpose or reshape them")  # fmt: skip
-    steps, batch = int(x.shape[0]), int(x.shape[1])
+    steps, batch = int(inputs.shape[0]), int(inputs.shape[1])
     widest = max(sum(layer.state_widths.values()) * 8 for layer in net.layers)
     if max(steps, 1) * max(batch, 1) * widest > MOST_NUMBERS:
-        raise ShapeError(call, "the layers' values over all time must be fewer than 2^62", f"time {steps} and batch {batch}",
-                         "split the batch")  # fmt: skip
+        raise ShapeError(call, "the layers' values over all time must be fewer than 2^62",
+                         f"time {steps} and batch {batch}", "split the batch")  # fmt: skip
+    x = adopt(backend, call, "inputs", inputs)
     own = _tree(backend, call, "params", params, _shapes(net.parameter_shapes()))
     if state is None:
         first = _zeros(backend, _shapes(net.state_shapes(batch)))
@@ -80,8 +89,8 @@ def targets(backend: Backend, method: str, net: Network, given: Given, wanted: A
     _check_array(backend, call, "targets", wanted)
     labels = backend.to_numpy_array(wanted) if backend.is_own(wanted) else np.asarray(wanted)
     if labels.dtype.kind not in "iu":
-        raise DtypeError(call, "targets of this loss must be class numbers, of an integer dtype", f"dtype {labels.dtype}",
-                         "convert them with astype(int)")  # fmt: skip
+        raise DtypeError(call, "targets of this loss must be class numbers, of an integer dtype",
+                         f"dtype {labels.dtype}", "convert them with astype(int)")  # fmt: skip
     if labels.shape != shape[:-1]:
         raise ShapeError(call, f"targets must have the shape {shape[:-1]} of the outputs without their features",
                          f"shape {labels.shape}", "reshape them")  # fmt: skip
@@ -104,7 +113,9 @@ def rule(backend: Backend, method: str, given: Any) -> None:
                            "write rnnspec.chain(policy, rnnspec.updates.SGD(rate))")  # fmt: skip
 
 
-def training(backend: Backend, method: str, net: Network, given: Rule, params: Tree, rule_state: Tree) -> tuple[Tree, Tree]:
+def training(
+    backend: Backend, method: str, net: Network, given: Rule, params: Tree, rule_state: Tree
+) -> tuple[Tree, Tree]:
     """Parameters and the state of the rule as the backend's own arrays."""
     call = _call(backend, method)
     own = _tree(backend, call, "params", params, _shapes(net.parameter_shapes()))
@@ -134,23 +145,25 @@ def adopt(backend: Backend, call: str, what: str, array: Any) -> Array:
 
     if dtype != DTYPES[backend.precision]:
         raise DtypeError(call, f"{what} must have the backend's dtype {DTYPES[backend.precision]}", f"dtype {dtype}",
-                         f"convert it, or pass a NumPy array, or get_backend({backend.name!r}, precision=...)")  # fmt: skip
+                         "convert it, pass a NumPy array, or get_backend(..., precision=...)")  # fmt: skip
     if device.split(":")[0] != backend.device.split(":")[0]:
-        raise DeviceError(call, f"{what} must be on the backend's device {backend.device}", f"device {device}", "move it")
+        raise DeviceError(call, f"{what} must be on the backend's device {backend.device}", f"device {device}",
+                          "move it")  # fmt: skip
     return array
 
 
 def _check_array(backend: Backend, call: str, what: str, array: Any) -> None:
-    if not isinstance(array, np.ndarray | np.generic) and not backend.is_own(array):
+    known = isinstance(array, np.ndarray | np.generic) or backend.is_own(array)
+    if not known or isinstance(array, np.ma.MaskedArray):
         raise ArgumentError(call, f"{what} must be a NumPy array or one of {backend.name}", type(array).__name__,
                             "convert it with numpy.asarray")  # fmt: skip
 
 
 def _array(backend: Backend, call: str, what: str, array: Any, shape: tuple[int, ...]) -> Array:
-    own = adopt(backend, call, what, array)
-    if tuple(own.shape) != tuple(shape):
-        raise ShapeError(call, f"{what} must have the shape {tuple(shape)}", f"shape {tuple(own.shape)}", "reshape it")
-    return own
+    _check_array(backend, call, what, array)
+    if tuple(array.shape) != tuple(shape):
+        raise ShapeError(call, f"{what} must have the shape {shape}", f"shape {tuple(array.shape)}", "reshape it")
+    return adopt(backend, call, what, array)
 
 
 class _Shape:
@@ -169,14 +182,20 @@ def _shapes(tree: Tree) -> Tree:
 
 
 def _tree(backend: Backend, call: str, what: str, tree: Tree, shapes: Tree) -> Tree:
-    expected = dict(leaves(shapes, what))
-    found = dict(leaves(tree, what))
-    odd = sorted(expected.keys() ^ found.keys())
-    if odd:
-        do = "add it" if odd[0] in expected else "leave it out"
-        raise TreeError(call, f"{what} must have the names that the network declares",
-                        f"{'no ' if odd[0] in expected else ''}{odd[0]}", do)  # fmt: skip
-    return named_map(lambda name, shape: _array(backend, call, name, found[name], shape.shape), shapes, name=what)
+    if isinstance(shapes, _Shape):
+        return _array(backend, call, what, tree, shapes.shape)
+    named = isinstance(shapes, dict)
+    if not isinstance(tree, Mapping if named else list | tuple):
+        raise ArgumentError(call, f"{what} must be a {type(shapes).__name__}", type(tree).__name__,
+                            "keep the tree as the network declares it")  # fmt: skip
+    expected, found = (shapes, tree) if named else (dict(enumerate(shapes)), dict(enumerate(tree)))
+    for name in (*expected, *found):
+        if name not in found or name not in expected:
+            raise TreeError(call, f"{what} must have the names that are declared",
+                            f"no {name}" if name in expected else f"{name}",
+                            "add it" if name in expected else "leave it out")  # fmt: skip
+    own = {name: _tree(backend, call, f"{what}.{name}", found[name], shape) for name, shape in expected.items()}
+    return own if named else type(shapes)(own.values())
 
 
 def _zeros(backend: Backend, shapes: Tree) -> Tree:
@@ -191,7 +210,8 @@ def _lengths(backend: Backend, call: str, lengths: Any, steps: int, batch: int) 
     if host.dtype.kind not in "iu":
         raise DtypeError(call, "lengths must be whole numbers", f"dtype {host.dtype}", "convert them with astype(int)")
     if host.shape != (batch,):
-        raise ShapeError(call, f"lengths must have the shape ({batch},), one for each row", f"shape {host.shape}", "give one number for each row")
+        raise ShapeError(call, f"lengths must have the shape ({batch},)", f"shape {host.shape}",
+                         "give one number for each row")  # fmt: skip
     wrong = np.flatnonzero((host < 0) | (host > steps))
     if len(wrong):
         raise LengthsError(call, f"lengths must be of 0..time, {steps} here", f"{host[wrong[0]]} in row {wrong[0]}",
@@ -224,7 +244,8 @@ def _check_capabilities(backend: Backend, call: str, net: Network, lengths: Any,
         if gradient and layer.gradient is not None and not able.policies:
             lacks = f"policies ({layer.gradient})"
     if lacks:
-        raise UnsupportedError(call, "the backend must declare what the call needs", f"no {lacks} among its capabilities",
+        raise UnsupportedError(call, "the backend must declare what the call needs",
+                               f"no {lacks} among its capabilities",
                                "choose another backend, or leave it out")  # fmt: skip
 
 
