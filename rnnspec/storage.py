@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
+import secrets
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from rnnspec import graph, losses, output, policies
-from rnnspec.cell import Cell
-from rnnspec.errors import FileFormatError, NetworkError, RnnSpecError
+from rnnspec.cell import OUTPUT, Cell
+from rnnspec.errors import ArgumentError, EquationError, FileFormatError, NetworkError, RnnSpecError
 from rnnspec.network import Layer, Network
 from rnnspec.tree import Tree, leaves, named_map
 
 __all__ = ["load", "save"]
 
 FORMAT = "rnnspec-network/1"
+DTYPES = ("float16", "float32", "float64")
 KNOWN = {
     kind.__name__: kind
     for kind in (policies.Truncated, output.Steps, output.Last, losses.SoftmaxCrossEntropy,
@@ -40,19 +42,28 @@ def save(path: str | os.PathLike[str], net: Network, params: Tree) -> None:
     do not fit the network or are not finite.
     """
     call = f"save({os.fspath(path)!r})"
-    arrays = {name: np.ascontiguousarray(array) for name, array in leaves(params)}
+    if not isinstance(net, Network):
+        raise ArgumentError(call, "net must be a Network", type(net).__name__, "write rnnspec.Network(...)")
+    arrays = {name: np.asarray(array) for name, array in leaves(params)}
     _check_arrays(call, net, arrays)
-    data = to_bytes(arrays, metadata={"rnnspec": json.dumps(_network_to_json(call, net))})
-    target = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    stored = {name: np.ascontiguousarray(a, a.dtype.newbyteorder("<")) for name, a in arrays.items()}
+    _write_whole(path, to_bytes(stored, metadata={"rnnspec": json.dumps(_network_to_json(call, net))}))
+
+
+def _write_whole(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file beside the target and put it in its place; a link keeps pointing, and permissions stay."""
+    target = Path(path).resolve()
+    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(target)
+        if target.exists():
+            shutil.copymode(target, temporary)
+        temporary.replace(target)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     _sync_folder(target.parent)
 
@@ -102,9 +113,10 @@ def _check_arrays(call: str, net: Network, arrays: dict[str, Any]) -> None:
         raise FileFormatError(call, "parameters must have the names that the network declares", odd[0],
                               "save the parameters of this network")  # fmt: skip
     for name, array in arrays.items():
-        if tuple(array.shape) != expected[name] or array.dtype.kind != "f":
-            raise FileFormatError(call, f"{name} must hold real numbers of shape {expected[name]}",
-                                  f"dtype {array.dtype}, shape {tuple(array.shape)}", "save the parameters of this network")  # fmt: skip
+        if tuple(array.shape) != expected[name] or array.dtype.name not in DTYPES:
+            raise FileFormatError(call, f"{name} must be of shape {expected[name]} and a dtype of {', '.join(DTYPES)}",
+                                  f"dtype {array.dtype}, shape {tuple(array.shape)}",
+                                  "save the parameters of this network")  # fmt: skip
         if not np.isfinite(array).all():
             raise FileFormatError(call, f"{name} must be finite", "NaN or infinity", "save before training diverges")
 
@@ -115,7 +127,11 @@ def _network_to_json(call: str, net: Network) -> dict[str, Any]:
         "inputs": net.inputs,
         "layers": [
             {
-                "cell": {"name": layer.cell.name, "states": layer.cell.states, "graph": graph.to_json(layer.cell.graph)},
+                "cell": {
+                    "name": layer.cell.name,
+                    "states": layer.cell.states,
+                    "graph": graph.to_json(layer.cell.graph),
+                },
                 "hidden": layer.widths_given,
                 "direction": layer.direction,
                 "gradient": _declared(call, layer.gradient),
@@ -138,7 +154,13 @@ def _network_from_json(data: Any) -> Network:
 
 
 def _cell(data: Any) -> Cell:
-    return Cell(str(data["name"]), tuple(map(str, data["states"])), graph.from_json(data["graph"]))
+    declared, states = graph.from_json(data["graph"]), tuple(map(str, data["states"]))
+    named = [name for name, _ in declared.results if name != OUTPUT]
+    leaves_without = set(declared.names("state")) - set(states)
+    if not states or sorted(states) != sorted(named) or declared.results[0][0] != OUTPUT or leaves_without:
+        raise EquationError("load", "a cell must give its output and each of its states once", f"{named} for {states}",
+                            "save it again")  # fmt: skip
+    return Cell(str(data["name"]), states, declared)
 
 
 def _declared(call: str, value: Any) -> Any:
