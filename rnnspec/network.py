@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from rnnspec.cell import Cell
 from rnnspec.errors import NetworkError
 from rnnspec.initialisers import Initialiser, Uniform
 from rnnspec.losses import Loss
-from rnnspec.output import Dense, Read, Steps
+from rnnspec.output import Dense, Last, Read, Steps
 from rnnspec.policies import Recurrence
 from rnnspec.tree import Tree
 
@@ -48,12 +48,18 @@ class Layer:
     def __post_init__(self) -> None:
         call = "Layer(...)"
         _check(call, isinstance(self.cell, Cell), "cell must be a cell", self.cell, "decorate its equations with @cell")
-        _check(call, self.direction in DIRECTIONS, f"direction must be one of {', '.join(DIRECTIONS)}", self.direction, "choose one")
+        _check(call, self.direction in tuple(DIRECTIONS), f"direction must be one of {', '.join(DIRECTIONS)}",
+               self.direction, "choose one")  # fmt: skip
         _check(call, self.gradient is None or isinstance(self.gradient, Recurrence),
                "gradient must be a policy inside the recurrence, or None", self.gradient,
                "pass policies on finished gradients to train_step, with chain")  # fmt: skip
-        if isinstance(self.hidden, Mapping):
-            object.__setattr__(self, "hidden", tuple(sorted(self.hidden.items())))
+        _check_hashable(call, "gradient", self.gradient)
+        widths: Any = dict(self.hidden) if isinstance(self.hidden, tuple) and _is_pairs(self.hidden) else self.hidden
+        named = isinstance(widths, Mapping) and all(isinstance(name, str) for name in widths)
+        _check(call, isinstance(widths, int) or named,
+               "hidden must be a whole number, or map names to such", self.hidden, "write hidden=64")  # fmt: skip
+        if isinstance(widths, Mapping):
+            object.__setattr__(self, "hidden", tuple(sorted(widths.items())))
         shapes = self.cell.parameter_shapes(1, self.widths_given)
         _check_initial(call, self.initial, {kind: set(named) for kind, named in shapes.items()})
 
@@ -94,22 +100,29 @@ class Network:
 
     inputs: int
     layers: Sequence[Layer]
-    read: Read = Steps()
+    read: Read = field(default=Steps())
     output: Dense | None = None
     loss: Loss | None = None
 
     def __post_init__(self) -> None:
         call = "Network(...)"
+        _check(call, _is_size(self.inputs), "inputs must be a whole number of at least 1", self.inputs,
+               "give the number of input features")  # fmt: skip
+        _check(call, isinstance(self.layers, Iterable), "layers must be at least one Layer", self.layers,
+               "write layers=[Layer(cell, hidden=...)]")  # fmt: skip
         object.__setattr__(self, "layers", tuple(self.layers))
-        _check(call, _is_size(self.inputs), "inputs must be a whole number of at least 1", self.inputs, "give the number of input features")
         _check(call, bool(self.layers) and all(isinstance(layer, Layer) for layer in self.layers),
                "layers must be at least one Layer", self.layers, "write layers=[Layer(cell, hidden=...)]")  # fmt: skip
-        _check(call, isinstance(self.read, Read), "read must be Steps() or Last()", self.read, "choose one")
-        _check(call, self.output is None or isinstance(self.output, Dense), "output must be a Dense or None", self.output, "write output=Dense(features)")
+        _check(call, isinstance(self.read, Steps | Last), "read must be Steps() or Last()", self.read, "choose one")
+        _check(call, self.output is None or isinstance(self.output, Dense), "output must be a Dense or None",
+               self.output, "write output=Dense(features)")  # fmt: skip
         if self.output is not None:
-            _check(call, _is_size(self.output.features), "features of Dense must be a whole number of at least 1", self.output.features, "give one")
+            _check(call, _is_size(self.output.features), "features of Dense must be a whole number of at least 1",
+                   self.output.features, "give one")  # fmt: skip
             _check_initial(call, self.output.initial, {"W": {"W"}, "b": {"b"}})
-        _check(call, self.loss is None or isinstance(self.loss, Loss), "loss must be a loss or None", self.loss, "choose one of rnnspec.losses")
+        _check(call, self.loss is None or isinstance(self.loss, Loss), "loss must be a loss or None", self.loss,
+               "choose one of rnnspec.losses")  # fmt: skip
+        _check_hashable(call, "loss", self.loss)
 
     def layer_inputs(self, index: int) -> int:
         """The number of input features of a layer."""
@@ -147,7 +160,10 @@ class Network:
                "seed must be a whole number of at least 0", seed, "give one")  # fmt: skip
         shapes = self.parameter_shapes()
         layers = [
-            {half: _draw(named, layer.initial, layer.half_width, seed, f"layers.{i}.{half}") for half, named in halves.items()}
+            {
+                half: _draw(named, layer.initial, layer.half_width, seed, f"layers.{i}.{half}")
+                for half, named in halves.items()
+            }
             for i, (layer, halves) in enumerate(zip(self.layers, shapes["layers"], strict=True))
         ]
         if not self.output:
@@ -161,7 +177,10 @@ def _draw(shapes: Tree, initial: Mapping[str, Initialiser], hidden: int, seed: i
     def one(kind: str, name: str, shape: tuple[int, ...]) -> Any:
         initialiser = initial.get(f"{kind}.{name}", initial.get(kind, Uniform()))
         rng = np.random.default_rng([seed, zlib.crc32(f"{place}.{kind}.{name}".encode())])
-        return initialiser.draw(rng, shape, hidden)
+        drawn = np.asarray(initialiser.draw(rng, shape, hidden), np.float64)
+        _check("Network.init(seed)", drawn.shape == shape,
+               f"the initialiser of {place}.{kind}.{name} must give {shape}", drawn.shape, "mend its draw")  # fmt: skip
+        return drawn
 
     return {kind: {name: one(kind, name, shape) for name, shape in named.items()} for kind, named in shapes.items()}
 
@@ -170,12 +189,24 @@ def _is_size(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
+def _is_pairs(value: tuple[Any, ...]) -> bool:
+    return all(isinstance(pair, tuple) and len(pair) == 2 for pair in value)
+
+
 def _check(call: str, holds: bool, must: str, got: object, do: str) -> None:
     if not holds:
         raise NetworkError(call, must, repr(got), do)
 
 
+def _check_hashable(call: str, what: str, value: object) -> None:
+    try:
+        hash(value)
+    except TypeError:
+        _check(call, False, f"{what} must be a hashable value", value, "make its dataclass frozen")
+
+
 def _check_initial(call: str, initial: Mapping[str, Initialiser], names: Mapping[str, set[str]]) -> None:
+    _check(call, isinstance(initial, Mapping), "initial must map names to initialisers", initial, "write {'b.f': ...}")
     known = set(names) | {f"{kind}.{name}" for kind, named in names.items() for name in named}
     for name, initialiser in initial.items():
         _check(call, name in known and isinstance(initialiser, Initialiser),
