@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from rnnspec.errors import NetworkError
-from rnnspec.graph import Graph, GraphBuilder
+from rnnspec.errors import EquationError, NetworkError
+from rnnspec.graph import Graph, GraphBuilder, Vector
+from rnnspec.primitives import reading
 from rnnspec.tree import Tree, leaves, named_map
 
 __all__ = ["Chain", "Rule", "UpdateRule", "chain"]
@@ -25,7 +26,7 @@ class Rule(ABC):
 
     @abstractmethod
     def init(self, params: Tree) -> Tree:
-        """The state before the first step: float64 NumPy arrays, shaped after the parameters; `()` where there is none."""
+        """The state before the first step: float64 NumPy arrays, shaped after the parameters; `()` if there is none."""
 
     @abstractmethod
     def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
@@ -43,9 +44,11 @@ class Chain(UpdateRule):
     rules: tuple[Rule, ...]
 
     def init(self, params: Tree) -> Tree:
+        """The states of the rules, in their order."""
         return tuple(rule.init(params) for rule in self.rules)
 
     def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
+        """Every rule on what the one before it gives."""
         states = []
         for rule, own in zip(self.rules, state, strict=True):
             gradients, new = rule.update(gradients, own, params)
@@ -71,17 +74,26 @@ def trace(rule: Rule, params: Tree, state: Tree) -> tuple[Graph, Tree, Tree]:
 
     Arguments are `gradients.NAME`, `state.NAME` and `params.NAME`. `params` and `state` give names and ranks only.
     """
-    builder = GraphBuilder()
+    call, builder = f"{type(rule).__name__}.update", GraphBuilder()
 
     def arguments(kind: str, tree: Tree) -> Tree:
-        return named_map(lambda name, leaf: builder.vector("argument" if np.ndim(leaf) else "scalar", f"{kind}.{name}"), tree)  # fmt: skip
+        def one(name: str, leaf: Any) -> Vector:
+            return builder.vector("argument" if np.ndim(leaf) else "scalar", f"{kind}.{name}")
 
-    changes, new = rule.update(arguments("gradients", params), arguments("state", state), arguments("params", params))
-    results: dict[str, int] = {}
+        return named_map(one, tree)
 
-    def record(kind: str, tree: Tree) -> Tree:
-        return named_map(lambda name, _: f"{kind}.{name}", tree)
+    with reading(call):
+        given = [arguments(kind, tree) for kind, tree in (("gradients", params), ("state", state), ("params", params))]
+        changes, new = rule.update(*given)
+        results = {f"changes.{name}": builder.index(vector) for name, vector in leaves(changes)}
+        results |= {f"state.{name}": builder.index(vector) for name, vector in leaves(new)}
+    for what, found, expected in (("gradients", changes, params), ("state", new, state)):
+        odd = sorted(dict(leaves(found)).keys() ^ dict(leaves(expected)).keys())
+        if odd:
+            raise EquationError(call, f"it must give a {what} tree with the names that it was given", odd[0],
+                                "map the tree with rnnspec.tree.tree_map")  # fmt: skip
+    return builder.graph(results), _names("changes", changes), _names("state", new)
 
-    for kind, tree in (("changes", changes), ("state", new)):
-        results |= {f"{kind}.{name}": builder.index(vector) for name, vector in leaves(tree)}
-    return builder.graph(results), record("changes", changes), record("state", new)
+
+def _names(kind: str, tree: Tree) -> Tree:
+    return named_map(lambda name, _: f"{kind}.{name}", tree)
