@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rnnspec.graph import Node
+from rnnspec.graph import LEAVES, Node
 
 if TYPE_CHECKING:
     from rnnspec.cell import Cell
@@ -33,6 +33,7 @@ class Notation:
     letter: Callable[[str], str]
     equation: str
     prime: str
+    at_least: str
 
 
 def unicode(cell: Cell) -> str:
@@ -61,9 +62,9 @@ class _Writer:
         for name, index in cell.graph.results:
             names.setdefault(index, []).append(notation.letter(name) + notation.prime if name else "y")
         lettered = sorted(self.letters.keys() | names.keys())
-        self.order = [(i, " = ".join(n for n in names.get(i, [self.letters.get(i, "")]) if n != "y" or len(names[i]) == 1))
-                      for i in lettered]  # fmt: skip
-        self.letters |= {i: left.split(" = ")[0] for i, left in self.order if i in names}
+        self.order = [(i, " = ".join(_left(names[i]) if i in names else [self.letters[i]])) for i in lettered]
+        written = ((i, left.split(" = ")[0]) for i, left in self.order if i in names)
+        self.letters |= {i: letter for i, letter in written if self.nodes[i].op not in LEAVES}
 
     def write(self, index: int, at_least: int = SUM) -> str:
         """The expression of a node; the node itself is written out even where it has a letter."""
@@ -73,7 +74,7 @@ class _Writer:
     def _operand(self, index: int, at_least: int = SUM) -> str:
         return self.letters[index] if index in self.letters else self.write(index, at_least)
 
-    def _expression(self, node: Node) -> tuple[str, int]:
+    def _expression(self, node: Node) -> tuple[str, int]:  # noqa: PLR0911  # one line for each way of writing
         n, args = self.notation, node.args
         match node.op:
             case "add":
@@ -87,7 +88,7 @@ class _Writer:
             case "divide":
                 return n.divide(self._operand(args[0], PRODUCT), self._operand(args[1], ATOM)), PRODUCT
             case "greater" | "greater_equal":
-                sign = {"greater": ">", "greater_equal": ">="}[node.op]
+                sign = ">" if node.op == "greater" else n.at_least
                 return f"{self._operand(args[0])} {sign} {self._operand(args[1])}", SUM
             case "map":
                 return n.matrix(node.name, self._operand(args[0], ATOM)), PRODUCT
@@ -99,22 +100,26 @@ class _Writer:
                 return n.function(node.op, [self._operand(arg) for arg in args]), ATOM
 
 
+def _left(names: list[str]) -> list[str]:
+    """A state that is also the output goes by the state's name."""
+    return [name for name in names if name != "y"] or names
+
+
 def _letters(cell: Cell, notation: Notation) -> dict[int, str]:
     nodes = cell.graph.nodes
     uses = Counter(arg for node in nodes for arg in node.args)
+    results = {index for _, index in cell.graph.results}
     taken = set(cell.states) | {"x", "y"}
     letters: dict[int, str] = {}
     for index, node in enumerate(nodes):
         shared = uses[index] > 1 and node.op not in ("state", "vector", "constant", "input", "scalar")
-        if shared or node.op in ("sigmoid", "tanh") and _map_under(cell, index):
+        is_gate = node.op in ("sigmoid", "tanh") and _map_under(cell, index)
+        if uses[index] and index not in results and (shared or is_gate):
             wanted = _map_under(cell, index) or "u"
-            letter = wanted
-            suffix = 2
-            while letter in taken:
-                letter, suffix = f"{wanted}{suffix}", suffix + 1
-            if uses[index] and index not in dict.fromkeys(i for _, i in cell.graph.results):
-                taken.add(letter)
-                letters[index] = notation.letter(letter)
+            candidates = (wanted, *(f"{wanted}{suffix}" for suffix in range(2, len(nodes) + 2)))
+            letter = next(letter for letter in candidates if letter not in taken)
+            taken.add(letter)
+            letters[index] = notation.letter(letter)
     return letters
 
 
@@ -131,7 +136,8 @@ def _map_under(cell: Cell, index: int) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:g}"
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 _FUNCTIONS = {"sigmoid": "σ", "total": "Σ"}
@@ -172,6 +178,7 @@ _UNICODE = Notation(
     letter=lambda name: name,
     equation="{} = {}",
     prime="'",
+    at_least="≥",
 )
 _LATEX = Notation(
     leaf=_latex_leaf,
@@ -182,4 +189,5 @@ _LATEX = Notation(
     letter=_latex_name,
     equation="{} &= {}",
     prime="_t",
+    at_least=r"\ge",
 )
