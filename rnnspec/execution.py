@@ -7,10 +7,11 @@ so that a backend may compile it whole.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from rnnspec.arrays import Array, Arrays
 from rnnspec.adjoint import derive
+from rnnspec.arrays import Array, Arrays
 from rnnspec.graph import Graph, GraphBuilder
 from rnnspec.losses import trace
 from rnnspec.lowering import evaluate_graph
@@ -163,10 +164,8 @@ def _unread(arrays: Arrays, net: Network, tape: Tape, cotangent: Array) -> Array
     for half in layer.halves:
         part = cotangent[None, :, low : low + layer.half_width]
         low += layer.half_width
-        if half == "reverse":
-            here = t < 1
-        else:
-            here = t >= (steps if tape.lengths is None else tape.lengths[None, :, None]) - 1
+        ends = steps if tape.lengths is None else tape.lengths[None, :, None]
+        here = t < 1 if half == "reverse" else t >= ends - 1
         found.append(arrays.functions["where"](here, part, arrays.scalar(0.0)))
     spread = found[0] if len(found) == 1 else arrays.concatenate(found, -1)
     return _real(arrays, mask(arrays, steps, tape.lengths), spread)
@@ -174,7 +173,7 @@ def _unread(arrays: Arrays, net: Network, tape: Tape, cotangent: Array) -> Array
 
 def _dense(arrays: Arrays, params: Tree, values: Array) -> Array:
     features = values.shape[-1]
-    flat = arrays.reshape(values, (-1, features)) if len(values.shape) == 3 else values  # noqa: PLR2004
+    flat = arrays.reshape(values, (-1, features)) if len(values.shape) == 3 else values
     product = arrays.matmul(flat, arrays.transpose(params["W"])) + params["b"]
     return arrays.reshape(product, (*values.shape[:-1], params["W"].shape[0]))
 
@@ -225,7 +224,8 @@ def _pull_half(
         zeros = tree_map(lambda a: arrays.zeros(tuple(a.shape)), params)
         return zeros, arrays.zeros(tuple(result.saved.shape)), tree_map(arrays.copy, state_cotangent)
     ordered = _in_time(arrays, half, cotangent, tape.lengths)
-    found = backend.layer_pullback(layer.cell, params, result, ordered, state_cotangent, Call(place, layer.gradient, True))
+    call = Call(place, layer.gradient, pullback=True)
+    found = backend.layer_pullback(layer.cell, params, result, ordered, state_cotangent, call)
     return found.params, _in_time(arrays, half, found.inputs, tape.lengths), found.state
 
 
@@ -242,16 +242,21 @@ def _loss(
     values = {"z": _real(arrays, real, outputs), "y": _real(arrays, real, y)}
     graph = trace(loss)
     each = evaluate_graph(arrays, graph, values)["loss"]
-    return arrays.sum(_real(arrays, real, each), None, False), _real(arrays, real, _loss_cotangent(arrays, graph, values))
+    cotangent = _real(arrays, real, _loss_cotangent(arrays, graph, values))
+    return arrays.sum(_real(arrays, real, each), None, False), cotangent
 
 
 def _loss_cotangent(arrays: Arrays, graph: Graph, values: dict[str, Array]) -> Array:
-    adjoint = derive(graph)
-    index = adjoint.leaf("argument", "z")
-    assert index is not None
-    pulled = GraphBuilder(list(adjoint.nodes)).graph({"z": index})
     one = arrays.functions["add"](arrays.zeros((1,)), arrays.scalar(1.0))
-    return evaluate_graph(arrays, pulled, {**values, "loss": one})["z"]
+    return evaluate_graph(arrays, _pulled(graph), {**values, "loss": one})["z"]
+
+
+@lru_cache(maxsize=64)
+def _pulled(loss: Graph) -> Graph:
+    adjoint = derive(loss)
+    index = adjoint.leaf("argument", "z")
+    builder = GraphBuilder(list(adjoint.nodes))
+    return builder.graph({"z": builder.constant(0.0) if index is None else index})
 
 
 def _counted(arrays: Arrays, net: Network, steps: int, batch: int, lengths: Array | None) -> Array | None:
