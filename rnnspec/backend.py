@@ -207,7 +207,7 @@ class Backend:
         self, net: Network, params: Tree, inputs: Array, output_cotangent: Array, state_cotangent: Tree = None,
         state: Tree = None, lengths: Array = None,
     ) -> Gradients:
-        """The vector-Jacobian product: `output_cotangent` as the outputs, `state_cotangent` as the final state, or None.
+        """The vector-Jacobian product: `output_cotangent` as outputs, `state_cotangent` as the final state or None.
 
         Cotangents at padded steps are ignored.
         """

@@ -18,7 +18,7 @@ plain(h)
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -61,7 +61,7 @@ class Cell:
     def __repr__(self) -> str:
         return f"<cell {self.name}({', '.join(self.states)})>"
 
-    def equations(self, x: Any, R: Any, p: Any, states: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:  # noqa: N803
+    def equations(self, x: Any, R: Any, p: Any, states: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         """The output and the new states for any values that the primitives apply to: numbers as well as symbols.
 
         `x.name`, `R.name(v)` and `p.name` are called as in the declaration.
@@ -176,7 +176,6 @@ def _results(name: str, states: tuple[str, ...], builder: GraphBuilder, returned
 
 
 def _unify(cell: Cell) -> tuple[frozenset[str], ...]:
-    nodes = cell.graph.nodes
     parent: dict[str, str] = {}
 
     def find(label: str) -> str:
@@ -184,30 +183,30 @@ def _unify(cell: Cell) -> tuple[frozenset[str], ...]:
             label = parent[label]
         return label
 
-    labels = [_width_label(index, node) for index, node in enumerate(nodes)]
-    for index, node in enumerate(nodes):
-        if node.op == "map":
-            find(f"{node.name}.R")
-            if not is_scalar(nodes, node.args[0]):
-                parent[find(labels[node.args[0]])] = find(f"{node.name}.R")
-        elif node.op in PRIMITIVES and not is_scalar(nodes, index):
-            for arg in node.args:
-                if not is_scalar(nodes, arg):
-                    parent[find(labels[arg])] = find(labels[index])
-        elif node.op in PRIMITIVES:
-            wide = [labels[arg] for arg in node.args if not is_scalar(nodes, arg)]
-            for label in wide:
-                find(label)
-    for name, index in cell.graph.results:
-        if not is_scalar(nodes, index):
-            parent[find(labels[index])] = find(name)
-    for name in cell.states:
-        find(name)
+    for one, other in _equal_widths(cell):
+        parent[find(one)] = find(other)
     classes: dict[str, set[str]] = {}
     for label in parent:
         classes.setdefault(find(label), set()).add(label)
     public = (frozenset(label for label in members if not label.startswith("#")) for members in classes.values())
     return tuple(sorted((members for members in public if members), key=sorted))
+
+
+def _equal_widths(cell: Cell) -> Iterator[tuple[str, str]]:
+    """Pairs of names that have one width; what stands alone is paired with itself."""
+    nodes = cell.graph.nodes
+    labels = [_width_label(index, node) for index, node in enumerate(nodes)]
+    wide = [not is_scalar(nodes, index) for index in range(len(nodes))]
+    yield from ((state, state) for state in cell.states)
+    yield from ((labels[index], name) for name, index in cell.graph.results if wide[index])
+    for index, node in enumerate(nodes):
+        if wide[index]:
+            yield labels[index], labels[index]
+        if node.op == "map":
+            into = f"{node.name}.R"
+            yield (labels[node.args[0]] if wide[node.args[0]] else into), into
+        if node.op in PRIMITIVES and wide[index]:
+            yield from ((labels[arg], labels[index]) for arg in node.args if wide[arg])
 
 
 def _width_label(index: int, node: Node) -> str:
@@ -231,7 +230,8 @@ def _widths(cell: Cell, hidden: int | Mapping[str, int]) -> dict[str, int]:
         fixed += [(name, 1) for name in sorted(members & ones)]
         shown = ", ".join(sorted(members - {OUTPUT})) or "the output"
         if len({width for _, width in fixed}) > 1:
-            raise NetworkError(call, f"{shown} must have one width", ", ".join(f"{name}={width}" for name, width in fixed),
+            got = ", ".join(f"{name}={width}" for name, width in fixed)
+            raise NetworkError(call, f"{shown} must have one width", got,
                                "give them the same number; what is made of totals alone is one number")  # fmt: skip
         if not fixed:
             raise NetworkError(call, f"something must fix the width of {shown}", f"hidden={hidden!r}",

@@ -3,7 +3,7 @@
 A node is one of
 
     leaves      input x.name, vector p.name, state name, argument name, scalar name, cotangent name, constant value
-    maps        map R.name(v); in an adjoint, transposed: the sum of U_name' v over names (separated by spaces) and operands
+    maps        map R.name(v); in an adjoint, transposed: the sum of U_name' v over names (space between) and operands
     primitives  the closed list of `rnnspec.primitives`
     reduce      a caller's function of a scalar: a sum over the shards of a distributed gradient
 

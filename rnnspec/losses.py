@@ -37,7 +37,7 @@ class Loss(ABC):
 
 @dataclass(frozen=True)
 class SoftmaxCrossEntropy(Loss):
-    """-log softmax(z)[y] in nats; targets are class numbers: Bishop (2006), equation 4.108."""
+    """-log softmax(z)[y] in nats; targets are class numbers: Bishop (2006), 4.108."""
 
     integer_targets: ClassVar[bool] = True
 
@@ -47,7 +47,7 @@ class SoftmaxCrossEntropy(Loss):
 
 @dataclass(frozen=True)
 class SigmoidCrossEntropy(Loss):
-    """-y log s(z) - (1 - y) log(1 - s(z)) in nats, summed over features; targets in 0..1: Bishop (2006), equation 4.90."""
+    """-y log s(z) - (1 - y) log(1 - s(z)) in nats, a sum over features; targets in 0..1: Bishop (2006), 4.90."""
 
     integer_targets: ClassVar[bool] = False
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import reduce
+from itertools import accumulate, pairwise
 from typing import Any
 
 from rnnspec.arrays import Array, Arrays, Values
@@ -16,7 +16,7 @@ from rnnspec.cell import OUTPUT
 from rnnspec.graph import Graph, Node, iterate
 from rnnspec.policies import STEP, Recurrence, trace_seam
 from rnnspec.schedule import Schedule
-from rnnspec.tree import Tree
+from rnnspec.tree import Tree, tree_map
 
 __all__ = ["backward", "evaluate_graph", "forward", "primitive"]
 
@@ -73,12 +73,15 @@ class _Maps:
     def __init__(self, arrays: Arrays, plan: Schedule, params: Tree) -> None:
         self.arrays, self.params, self.names = arrays, params, plan.input_maps
         self.packs = dict(plan.recurrent_packs())
-        rows = lambda kind, names: arrays.concatenate([params[kind][name] for name in names], 0)  # noqa: E731
-        self.input_map = rows("W", self.names) if self.names else None
-        self.input_bias = rows("b", self.names) if self.names else None
-        self.recurrent = {arg: arrays.transpose(rows("U", names)) for arg, names in self.packs.items()}
+        self.input_map = self.pack("W", self.names) if self.names else None
+        self.input_bias = self.pack("b", self.names) if self.names else None
+        self.recurrent = {arg: arrays.transpose(self.pack("U", names)) for arg, names in self.packs.items()}
         transposed = (node.name for _, node in iterate(plan.nodes, "transposed"))
-        self.transposed = {name: rows("U", name.split()) for name in transposed}
+        self.transposed = {name: self.pack("U", name.split()) for name in transposed}
+
+    def pack(self, kind: str, names: Iterable[str]) -> Array:
+        """The maps below one another."""
+        return self.arrays.concatenate([self.params[kind][name] for name in names], 0)
 
     def split(self, packed: Array, kind: str, names: Iterable[str], axis: int = -1) -> dict[str, Array]:
         """A packed array, map by map."""
@@ -147,7 +150,8 @@ def forward(
     kept = [i for i in plan.forward.step if i in _kept(plan)]
 
     def body(carried: Values, now: Values, t: Any) -> tuple[Values, Values]:
-        env = still | {i: a for i, a in now.items() if i != "mask"} | {leaf[s]: a for s, a in carried.items() if s in leaf}
+        env = still | {i: a for i, a in now.items() if i != "mask"}
+        env |= {leaf[s]: a for s, a in carried.items() if s in leaf}
         evaluator.run(plan.forward.step, env)
         new = {s: _like(arrays, evaluator.value(i, env), carried[s]) for s, i in results.items()}
         new = {s: _select(arrays, now.get("mask"), a, carried[s]) for s, a in new.items()}
@@ -225,17 +229,18 @@ def _input_values(arrays: Arrays, plan: Schedule, maps: _Maps, inputs: Array) ->
 def _map_gradients(
     arrays: Arrays, plan: Schedule, maps: _Maps, evaluator: _Evaluator, trace: Trace, values: Values, real: Values
 ) -> tuple[Tree, Array]:
-    zeros = lambda kind: {name: arrays.zeros(tuple(a.shape)) for name, a in maps.params[kind].items()}  # noqa: E731
-    found = {kind: zeros(kind) for kind in ("W", "b", "U", "p")}
-    flat = lambda a: arrays.reshape(a, (-1, a.shape[-1]))  # noqa: E731
+    found = {kind: tree_map(lambda a: arrays.zeros(tuple(a.shape)), maps.params[kind]) for kind in ("W", "b", "U", "p")}
+
+    def flat(a: Array) -> Array:
+        return arrays.reshape(a, (-1, a.shape[-1]))
+
     x, inputs = flat(trace.inputs), arrays.zeros(tuple(trace.inputs.shape))
     deltas = {name: real[i] for (op, name), i in plan.adjoint.leaves if op == "input"}
     if deltas:
         packed = arrays.concatenate([flat(delta) for delta in deltas.values()], -1)
         found["W"] |= maps.split(arrays.matmul(arrays.transpose(packed), x), "W", deltas, axis=0)
         found["b"] |= maps.split(arrays.sum(packed, (0,), False), "W", deltas)
-        rows = arrays.concatenate([maps.params["W"][name] for name in deltas], 0)
-        inputs = arrays.reshape(arrays.matmul(packed, rows), tuple(trace.inputs.shape))
+        inputs = arrays.reshape(arrays.matmul(packed, maps.pack("W", deltas)), tuple(trace.inputs.shape))
     for operand, uses in _by_operand(plan):
         arg = _wide(arrays, _real(arrays, trace.mask, evaluator.value(operand, values)), trace.inputs)
         product = arrays.matmul(arrays.transpose(arrays.concatenate([flat(real[c]) for _, c in uses], -1)), flat(arg))
@@ -255,8 +260,7 @@ def _by_operand(plan: Schedule) -> list[tuple[int, list[tuple[str, int]]]]:
 
 
 def _rows(a: Array, heights: list[int]) -> list[Array]:
-    ends = reduce(lambda found, height: [*found, found[-1] + height], heights, [0])
-    return [a[low:high] for low, high in zip(ends, ends[1:], strict=False)]
+    return [a[low:high] for low, high in pairwise(accumulate(heights, initial=0))]
 
 
 def _kept(plan: Schedule) -> set[int]:
@@ -266,7 +270,7 @@ def _kept(plan: Schedule) -> set[int]:
 
 def _moving(values: Values) -> tuple[Values, Values]:
     """What has a time axis, and what is the same in every step: made of the cell's vectors and numbers alone."""
-    moving = {i: a for i, a in values.items() if len(a.shape) == 3}  # noqa: PLR2004
+    moving = {i: a for i, a in values.items() if len(a.shape) == 3}
     return moving, {i: a for i, a in values.items() if i not in moving}
 
 
@@ -296,7 +300,7 @@ def _real(arrays: Arrays, mask: Array | None, a: Array) -> Array:
 
 def _wide(arrays: Arrays, a: Array, inputs: Array) -> Array:
     """A value over time and batch, also where it depends on neither: a vector or a number of the cell."""
-    if len(a.shape) == 3:  # noqa: PLR2004
+    if len(a.shape) == 3:
         return a
     shape = (inputs.shape[0], inputs.shape[1], a.shape[-1] if len(a.shape) else 1)
     return arrays.functions["add"](arrays.zeros(shape), a)

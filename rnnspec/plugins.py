@@ -19,7 +19,18 @@ import pluggy
 from rnnspec.backend import Backend
 from rnnspec.errors import BackendConflict, BackendUnavailable, BrokenBackend, RnnSpecError, UnknownBackend
 
-__all__ = ["GROUP", "BackendHooks", "Mutant", "backend_names", "distribution", "get_backend", "hookimpl", "hookspec", "load"]
+__all__ = [
+    "GROUP",
+    "BackendHooks",
+    "Mutant",
+    "backend_names",
+    "distribution",
+    "get_backend",
+    "hookimpl",
+    "hookspec",
+    "load",
+    "unavailable",
+]
 
 GROUP = "rnnspec.backends"
 RESERVED = {"numpy": "rnnspec", "torch": "rnnspec", "tensorflow": "rnnspec", "jax": "rnnspec"}
@@ -110,7 +121,8 @@ def _entry_point(call: str, name: str) -> EntryPoint:
     owner = RESERVED.get(name)
     strangers = [point for point in points if owner and (point.dist is None or point.dist.name != owner)]
     if strangers:
-        raise BackendConflict(call, f"{name!r} is reserved for {owner}", _shown(strangers[0]), "uninstall that distribution")
+        raise BackendConflict(call, f"the name is reserved for {owner}", _shown(strangers[0]),
+                              "uninstall that distribution")  # fmt: skip
     if len(points) > 1:
         raise BackendConflict(call, "one distribution must offer the name", " and ".join(map(_shown, points)),
                               "uninstall all but one")  # fmt: skip

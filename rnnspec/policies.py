@@ -119,7 +119,8 @@ class ClipByGlobalNorm(Rule):
 
     def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
         squares = functools.reduce(operator.add, (total(g * g) for _, g in leaves(gradients)))
-        scale = _scale(sqrt(squares if self.reduce is None else squares.apply("reduce", squares, self.reduce)), self.limit)
+        everywhere = squares if self.reduce is None else squares.apply("reduce", squares, self.reduce)
+        scale = _scale(sqrt(everywhere), self.limit)
         return tree_map(lambda g: g * scale, gradients), state
 
 

@@ -53,7 +53,7 @@ class Schedule:
     @cached_property
     def saved(self) -> tuple[int, ...]:
         """The forward nodes that backward nodes and the gradients of maps read, leaves among them."""
-        backward = {index for phase in (self.backward.before, self.backward.step, self.backward.after) for index in phase}
+        backward = (*self.backward.before, *self.backward.step, *self.backward.after)
         read = {arg for index in backward for arg in self.nodes[index].args}
         read |= {use.operand for use in self.adjoint.maps}
         return tuple(sorted(i for i in read if i < self.adjoint.forward and self.nodes[i].op != "constant"))

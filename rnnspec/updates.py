@@ -16,7 +16,7 @@ __all__ = ["SGD", "Adam"]
 
 @dataclass(frozen=True)
 class SGD(UpdateRule):
-    """v = momentum v + g; w = w - rate v, from v = 0: Sutskever et al. (2013), equations 1-2, as torch.optim writes them."""
+    """v = momentum v + g; w = w - rate v, from v = 0: Sutskever et al. (2013), 1-2, as torch.optim writes them."""
 
     rate: float
     momentum: float = 0.0
@@ -72,10 +72,12 @@ def _zeros(params: Tree) -> Tree:
 def _check(rule: str, **numbers: float) -> None:
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < float("inf"):
-            raise NetworkError(f"{rule}({name}=...)", f"{name} must be a finite number of at least 0", repr(number), "give one")
+            raise NetworkError(f"{rule}({name}=...)", f"{name} must be a finite number of at least 0", repr(number),
+                               "give one")  # fmt: skip
 
 
 def _check_decay(rule: str, **numbers: float) -> None:
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < 1:
-            raise NetworkError(f"{rule}({name}=...)", f"{name} must be at least 0 and below 1", repr(number), "give such a number")
+            raise NetworkError(f"{rule}({name}=...)", f"{name} must be at least 0 and below 1", repr(number),
+                               "give such a number")  # fmt: skip
