@@ -1,0 +1,35 @@
+"""The conformance suite of rnnspec: `python -m conformance` judges every backend that is installed.
+
+`check_backend` is the same from Python, `reproduce` judges one case again. Both import what they need when called.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["check_backend", "reproduce"]
+
+
+def check_backend(
+    name: str, *, tier: str = "smoke", seed: int = 0, speed: bool = False, **selected: Any
+) -> dict[str, Any]:
+    """Judge one backend in a process of its own, and return the report, as `--json` writes it.
+
+    `selected` takes the other fields of `conformance.selection.Selection`: `examples`, `device`, `precisions`, `only`,
+    `cells`, `shapes`, `modes`, `xfails`. What fails is in the report; nothing is raised for it.
+    """
+    import time  # noqa: PLC0415
+
+    from conformance import report, runner, selection  # noqa: PLC0415
+
+    begun = time.perf_counter()
+    plan = runner.Plan((name,), selection.Selection(tier, seed, **selected), speed=speed)
+    entries = runner.run(plan, lambda name, message: None)
+    return report.report(entries, seed, tier, time.perf_counter() - begun)
+
+
+def reproduce(law: str, case: Any, name: str, precision: str = "f32", device: str | None = None) -> None:
+    """Judge one case of one property again. Raises an AssertionError, with the evidence, where it does not hold."""
+    from conformance import reproducer  # noqa: PLC0415
+
+    reproducer.reproduce(law, case, name, precision, device)

@@ -6,6 +6,7 @@ Whatever a backend prints goes to standard error, so that it cannot be taken for
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -48,5 +49,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(v) for v in value]
     if isinstance(value, float):
-        return min(max(value, -sys.float_info.max), sys.float_info.max) if value == value else sys.float_info.max
+        largest = sys.float_info.max
+        return largest if math.isnan(value) else min(max(value, -largest), largest)
     return value

@@ -25,7 +25,6 @@ class Verdict:
     examples: int = 0
     ill_posed: int = 0
     kappa: float = 0.0
-    effective_u: float = 0.0
     why: str = ""
     evidence: Evidence | None = None
     case: str = ""
@@ -41,7 +40,6 @@ class Finding:
     examples: int = 0
     ill_posed: int = 0
     kappa_max: float = 0.0
-    effective_u: float = 0.0
     why: str = ""
     evidence: dict[str, Any] | None = None
     reproducer: str = ""
@@ -56,13 +54,12 @@ def combine(id: str, says: str, verdicts: dict[str, Verdict], reproducer: str = 
     """One finding from the verdicts of all labels; the evidence is the first worst label's."""
     statuses = {v.status for v in verdicts.values()}
     status = next((s for s in WORST_FIRST if s in statuses), NOT_APPLICABLE)
-    worst = next((v for v in verdicts.values() if v.status == status), Verdict(status, why="no label in this selection"))
+    worst = next((v for v in verdicts.values() if v.status == status), Verdict(status, why="nothing is selected"))
     return Finding(
         id, status, says,
         examples=sum(v.examples for v in verdicts.values()),
         ill_posed=sum(v.ill_posed for v in verdicts.values()),
         kappa_max=max((v.kappa for v in verdicts.values()), default=0.0),
-        effective_u=max((v.effective_u for v in verdicts.values()), default=0.0),
         why="" if status == "pass" else worst.why,
         evidence=asdict(worst.evidence) if worst.evidence else None,
         reproducer=reproducer,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from conformance.cases import CELLS, load_cell
 from conformance.registry import Property, Scope, Shape, properties
@@ -66,6 +67,7 @@ class Selection:
     @staticmethod
     def from_json(line: str) -> Selection:
         """The selection that `to_json` wrote."""
-        found = json.loads(line)
+        found: dict[str, Any] = json.loads(line)
         found["shapes"] = [Shape(**shape) for shape in found["shapes"]]
-        return Selection(**{name: tuple(v) if isinstance(v, list) else v for name, v in found.items()})
+        given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in found.items()}
+        return Selection(**given)

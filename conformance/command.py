@@ -1,0 +1,182 @@
+"""The command line: what is judged, where the report goes, and the exit status.
+
+0 all conforms; 1 something fails, crashes, hangs or did not run; 2 the command itself is wrong.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from conformance.cases import load_cell
+from conformance.entry import Entry
+from conformance.registry import Shape, properties
+from conformance.report import conforms, report, write
+from conformance.runner import Plan, run
+from conformance.selection import Selection
+from conformance.terminal import Terminal, show, show_self_test
+from rnnspec import backend_names
+
+__all__ = ["main"]
+
+ALL = "all"
+
+
+class TierName(StrEnum):
+    """The keys of `conformance.tiers.TIERS`."""
+
+    smoke = "smoke"
+    default = "default"
+    deep = "deep"
+
+
+class ModeName(StrEnum):
+    """What a call computes."""
+
+    forward = "forward"
+    train = "train"
+
+
+class PrecisionName(StrEnum):
+    """The keys of `conformance.tolerance.PROFILES`."""
+
+    f64 = "f64"
+    f32 = "f32"
+    bf16 = "bf16"
+    f16 = "f16"
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+@app.command()
+def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
+    backend: Annotated[list[str], typer.Option(help="A backend, or all that are installed. Repeatable.")] = [ALL],  # noqa: B006
+    tier: Annotated[TierName, typer.Option(help="smoke: correctness. default: and speed at two sizes. deep: long.")]
+    = TierName.default,
+    seed: Annotated[int, typer.Option(min=0, help="Everything that is drawn follows from it.")] = 0,
+    examples: Annotated[int | None, typer.Option(min=1, help="Examples of each property and network.")] = None,
+    device: Annotated[str | None, typer.Option(help="The device to run on; the backend's first if not given.")] = None,
+    precision: Annotated[list[PrecisionName] | None, typer.Option(help="Repeatable; f32 and f64 if not given.")] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="ID", help="Only this property. Repeatable.")] = None,
+    cell: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this cell; module:name for your own. Repeatable.")]
+    = None,
+    shape: Annotated[list[str] | None, typer.Option(metavar="B,T,I,H", help="Only this shape. Repeatable.")] = None,
+    mode: Annotated[list[ModeName] | None, typer.Option(help="forward, or train: with gradients. Repeatable.")] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report there.")] = None,
+    no_speed: Annotated[bool, typer.Option("--no-speed", help="Correctness only.")] = False,
+    speed_only: Annotated[bool, typer.Option("--speed-only", help="Speed only.")] = False,
+    require_speed: Annotated[bool, typer.Option("--require-speed", help="Slower than a peer fails.")] = False,
+    self_test: Annotated[bool, typer.Option("--self-test", help="Judge the suite itself, by faulty backends.")] = False,
+    xfails: Annotated[Path | None, typer.Option(metavar="FILE", help="Lines `ID reason`: what must fail.")]
+    = None,
+    show_list: Annotated[bool, typer.Option("--list", help="List backends and properties, and run nothing.")] = False,
+) -> None:
+    """Prove that backends run the specification: the same numbers, the same gradients, at full speed."""
+    console = Console()
+    if show_list:
+        _list(console)
+        return
+    if no_speed and speed_only:
+        raise typer.BadParameter("--no-speed and --speed-only leave nothing to do; choose one")
+    _check_writable(json)
+    if self_test:
+        raise typer.Exit(_self_test(console, seed, tier, json))
+    selection = Selection(
+        tier, seed, examples, device, tuple(precision or ()), _ids(only or []), tuple(map(_cell, cell or ())),
+        tuple(map(_shape, shape or ())), tuple(mode or ()), _xfails(xfails),
+    )  # fmt: skip
+    names = _names(backend)
+    begun = time.perf_counter()
+    with Terminal(console) as terminal:
+        entries = run(Plan(names, selection, not speed_only, not no_speed), terminal.watch)
+    document = report(entries, seed, tier, time.perf_counter() - begun)
+    show(console, document)
+    if json:
+        write(document, json)
+    named = () if ALL in backend else names
+    raise typer.Exit(0 if conforms(document, named, require_speed) else 1)
+
+
+def main() -> None:
+    """Run the command."""
+    app(prog_name="python -m conformance")
+
+
+def _self_test(console: Console, seed: int, tier: str, json: Path | None) -> int:
+    begun = time.perf_counter()
+    found = importlib.import_module("conformance.mutants").self_test()
+    entries: list[Entry] = []
+    document = report(entries, seed, tier, time.perf_counter() - begun, found)
+    show_self_test(console, found)
+    if json:
+        write(document, json)
+    return 0 if conforms(document) else 1
+
+
+def _list(console: Console) -> None:
+    console.print("backends: " + ", ".join(backend_names()), highlight=False)
+    for law in properties():
+        needs = f" (needs {', '.join(sorted(law.needs))})" if law.needs else ""
+        console.print(f"{law.id}  {law.says}{needs}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _names(given: list[str]) -> tuple[str, ...]:
+    known = backend_names()
+    for name in given:
+        if name not in (*known, ALL):
+            raise typer.BadParameter(f"--backend must name an installed backend, got {name!r}; "
+                                     f"choose one of {', '.join((*known, ALL))}")  # fmt: skip
+    return known if ALL in given else tuple(dict.fromkeys(given))
+
+
+def _ids(given: list[str]) -> tuple[str, ...]:
+    known = {law.id for law in properties()}
+    for id in given:
+        if id not in known:
+            raise typer.BadParameter(f"--only must name a property, got {id!r}; see --list")
+    return tuple(given)
+
+
+def _cell(name: str) -> str:
+    try:
+        load_cell(name)
+    except LookupError as error:
+        raise typer.BadParameter(str(error)) from error
+    return name
+
+
+def _shape(text: str) -> Shape:
+    parts = text.split(",")
+    if len(parts) != 4 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise typer.BadParameter(f"--shape must be batch,time,inputs,hidden, got {text!r}; write four whole numbers")
+    return Shape(*map(int, parts))
+
+
+def _xfails(file: Path | None) -> dict[str, str]:
+    if file is None:
+        return {}
+    if not file.is_file():
+        raise typer.BadParameter(f"--xfails must name a file, got {file}; write one with lines `ID reason`")
+    known = {law.id for law in properties()}
+    found: dict[str, str] = {}
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        id, _, reason = line.partition("#" if line.startswith("#") else " ")
+        if not id.strip():
+            continue
+        if id not in known or not reason.strip():
+            raise typer.BadParameter(f"--xfails: every line must be a property's id and a reason, got {line!r} "
+                                     f"in line {number}; see --list for the ids")  # fmt: skip
+        found[id] = reason.strip()
+    return found
+
+
+def _check_writable(file: Path | None) -> None:
+    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+        raise typer.BadParameter(f"--json must name a file in a folder that exists, got {file}; make the folder first")

@@ -1,0 +1,66 @@
+"""One backend in one precision, as the report has it; filled from the messages of its process."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from conformance.finding import STATUSES, Finding
+
+__all__ = ["BAD", "Entry"]
+
+BAD = ("fail", "error")
+"""The statuses of a property that no backend conforms with."""
+
+
+def _zeros() -> dict[str, int]:
+    return dict.fromkeys((*STATUSES, "expected"), 0)
+
+
+@dataclass
+class Entry:
+    """What is known of one backend in one precision; `why` says more where the status is not `conforms`."""
+
+    name: str
+    version: str = ""
+    status: str = "conforms"
+    device: str = ""
+    precision: str = ""
+    counts: dict[str, int] = field(default_factory=_zeros)
+    examples: int = 0
+    programs_compiled: int = 0
+    kappa_max: float = 0.0
+    effective_u: float = 0.0
+    seconds: float = 0.0
+    why: str = ""
+    properties: list[dict[str, Any]] = field(default_factory=list)
+    not_applicable: list[dict[str, str]] = field(default_factory=list)
+    speed: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, finding: dict[str, Any], counted: bool) -> None:
+        """One property is judged."""
+        if not counted:
+            self.not_applicable.append({"id": finding["id"], "why": finding["why"]})
+            self.counts["expected"] -= 1
+            return
+        self.properties.append(finding)
+        self.counts[finding["status"]] += 1
+        self.examples += finding["examples"]
+        self.kappa_max = max(self.kappa_max, finding["kappa_max"])
+        if finding["status"] in BAD and self.status == "conforms":
+            self.status = "fails"
+
+    def end(self, status: str, why: str, law: str = "", code: str = "") -> None:
+        """The process ended before it had judged everything: the property it was at is an error."""
+        if law:
+            self.add(Finding(law, "error", why=why, examples=1, reproducer=code).as_dict(), counted=True)
+        self.status, self.why = status, why
+
+    @property
+    def missing(self) -> int:
+        """How many properties should have been judged, and were not."""
+        return self.counts["expected"] - sum(self.counts[status] for status in STATUSES)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)

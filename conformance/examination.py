@@ -1,0 +1,168 @@
+"""One backend, one precision: every property on every label, by examples that hypothesis draws.
+
+A failing example is shrunk for a moment only: cases are drawn from short tables, so what fails first is small already,
+and every new shape costs a backend that compiles.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import hypothesis
+from hypothesis import HealthCheck, Phase
+from hypothesis.strategies import SearchStrategy
+
+from conformance.finding import NOT_APPLICABLE, Finding, Verdict, combine
+from conformance.judge import Evidence, Failure, IllPosed, Judge, NotApplicable
+from conformance.registry import Property, Scope
+from conformance.reproducer import reproducer
+from rnnspec import Backend, Capabilities, Network
+
+__all__ = ["Examination", "code", "lacking"]
+
+SHRINKS = 12
+"""How many more examples a failing property may look at."""
+
+
+def _unheard(law: str, label: str, case: Any) -> None:
+    """Nobody listens."""
+
+
+class _ShrunkEnough(BaseException):
+    """Ends hypothesis' search: no failure of a property, and no interrupt of the user's."""
+
+
+@dataclass
+class Examination:
+    """Judges properties on a backend; `announce(law, label, case)` hears of each case before it runs.
+
+    The process may not survive it.
+
+    `kappas` gathers the worst ratio of every example, for the unit roundoff that the backend behaves as if it had.
+    """
+
+    backend: Backend
+    scope: Scope
+    seed: int = 0
+    examples: int = 6
+    announce: Callable[[str, str, Any], None] = _unheard
+    kappas: list[float] = field(default_factory=list)
+
+    def judge(self, law: Property, xfail: str | None = None) -> Finding:
+        """One property. With a reason to expect a failure, failing is `xfail`, and holding a failure."""
+        able = self.backend.capabilities
+        missing = sorted(need for need in law.needs if not getattr(able, need))
+        if missing:
+            return Finding(law.id, "unsupported", law.says, why=f"the backend declares no {', '.join(missing)}")
+        verdicts: dict[str, Verdict] = {}
+        for label, strategy in law.cases(self.scope).items():
+            failed = any(v.status == "fail" for v in verdicts.values())
+            verdicts[label] = self._label(law, label, strategy, shrinks=0 if failed else SHRINKS)
+        shown = next((v for status in ("fail", "error") for v in verdicts.values() if v.status == status), None)
+        pasted = reproducer(law.id, self.backend, shown.case) if shown and shown.case else ""
+        return _expected(combine(law.id, law.says, verdicts, pasted), xfail)
+
+    def _label(self, law: Property, label: str, strategy: SearchStrategy[Any], shrinks: int) -> Verdict:
+        search = _Search(self, law, label, shrinks)
+        settings = hypothesis.settings(
+            max_examples=self.examples, deadline=None, database=None, derandomize=True, report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck), phases=[Phase.generate, Phase.shrink],
+        )  # fmt: skip
+        try:
+            hypothesis.seed(self.seed)(settings(hypothesis.given(strategy)(search.example)))()
+        except (_ShrunkEnough, Exception):
+            if search.found is None:  # the strategy itself is broken
+                return Verdict("error", why=_last_line(), evidence=_raised("drawing a case"))
+        return search.verdict()
+
+
+@dataclass
+class _Search:
+    """The examples of one property on one label, the last failing one kept."""
+
+    examination: Examination
+    law: Property
+    label: str
+    shrinks: int
+    passed: int = 0
+    ill_posed: int = 0
+    kappa: float = 0.0
+    reason: dict[str, str] = field(default_factory=dict)
+    found: Verdict | None = None
+
+    def example(self, case: Any) -> None:
+        if self.found:
+            self.shrinks -= 1
+            if self.shrinks < 0:
+                raise _ShrunkEnough
+        self.examination.announce(self.law.id, self.label, case)
+        backend = self.examination.backend
+        net = getattr(case, "net", None)
+        missing = lacking(backend.capabilities, net) if isinstance(net, Network) else ""
+        if missing:
+            self.reason["unsupported"] = f"the backend declares no {missing}"
+            return
+        judge = Judge(backend)
+        try:
+            self.law(backend, case, judge)
+            self.passed += 1
+        except NotApplicable as why:
+            self.reason[NOT_APPLICABLE] = str(why)
+        except IllPosed as why:
+            self.ill_posed += 1
+            self.reason["ill_posed"] = str(why)
+        except Failure as failure:
+            self._keep(Verdict("fail", why=str(failure), evidence=failure.evidence), case, judge)
+            raise
+        except Exception:
+            self._keep(Verdict("error", why=_last_line(), evidence=_raised("a call")), case, judge)
+            raise
+        self.kappa = max(self.kappa, judge.kappa)
+        self.examination.kappas.append(judge.kappa)
+
+    def _keep(self, verdict: Verdict, case: Any, judge: Judge) -> None:
+        self.found = replace(verdict, case=code(case), kappa=max(judge.kappa, self.kappa))
+
+    def verdict(self) -> Verdict:
+        examples = self.passed + self.ill_posed + bool(self.found)
+        if self.found:
+            return replace(self.found, examples=examples, ill_posed=self.ill_posed)
+        status = "pass" if self.passed else next(iter(self.reason), "inconclusive")
+        return Verdict(status, examples, self.ill_posed, self.kappa, self.reason.get(status, "no example was drawn"))
+
+
+def lacking(able: Capabilities, net: Network) -> str:
+    """What a network needs and a backend does not declare; empty where it declares everything."""
+    for layer in net.layers:
+        if able.cells is not None and layer.cell not in able.cells:
+            return f"cell {layer.cell.name}"
+        if layer.direction not in able.directions:
+            return f"direction {layer.direction}"
+        if layer.gradient is not None and not able.policies:
+            return "policies"
+    return ""
+
+
+def _expected(finding: Finding, xfail: str | None) -> Finding:
+    if xfail is None or finding.status in ("unsupported", NOT_APPLICABLE):
+        return finding
+    if finding.status in ("fail", "error"):
+        return replace(finding, status="xfail", why=xfail)
+    return replace(finding, status="fail", why=f"it was expected to fail ({xfail}), and holds: take it off the list")
+
+
+def code(case: Any) -> str:
+    """The lines that assign a case to `case`."""
+    return case.code() if hasattr(case, "code") else f"case = {case!r}"
+
+
+def _last_line() -> str:
+    return traceback.format_exc().strip().splitlines()[-1]
+
+
+def _raised(what: str) -> Evidence:
+    trace = traceback.format_exc().strip().splitlines()
+    return Evidence(what, "", "\n".join(trace[-8:]), "no exception")

@@ -1,0 +1,54 @@
+"""The report: one JSON document, from which every other form is made; and whether it says that all conform."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from conformance.entry import Entry
+
+__all__ = ["SCHEMA", "conforms", "report", "write"]
+
+SCHEMA = "rnnspec-conformance/1"
+
+
+def report(
+    entries: Sequence[Entry], seed: int, tier: str, seconds: float, self_test: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The document, as plain dicts and lists."""
+    found: dict[str, Any] = {"schema": SCHEMA, "seed": seed, "tier": tier, "seconds": seconds}
+    found["backends"] = [entry.as_dict() for entry in entries]
+    return found | ({"self_test": self_test} if self_test is not None else {})
+
+
+def conforms(document: dict[str, Any], named: Sequence[str] = (), require_speed: bool = False) -> bool:
+    """Whether nothing fails: no property, no process, no survivor, and nothing that should have run is missing.
+
+    A backend that is unavailable matters only if it was `named`, or if no other ran.
+    """
+    entries = document["backends"]
+    judged = [e for e in entries if e["status"] != "unavailable" or e["name"] in named]
+    slow = [row for e in entries for row in e["speed"] if row["verdict"] == "slower"]
+    survivors = document.get("self_test", {}).get("survivors", [])
+    return not (
+        any(e["status"] != "conforms" for e in judged)
+        or any(_missing(e) for e in judged)
+        or (entries and not judged)
+        or (require_speed and slow)
+        or survivors
+    )
+
+
+def write(document: dict[str, Any], file: Path) -> None:
+    """Write the document whole or not at all."""
+    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+    partial.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    partial.replace(file)
+
+
+def _missing(entry: dict[str, Any]) -> int:
+    counts = dict(entry["counts"])
+    return int(counts.pop("expected") - sum(counts.values()))

@@ -1,0 +1,66 @@
+"""The process of one contestant: it prepares a row, and times a call whenever it is asked.
+
+It is started as `python -m conformance.speed.contestant`; it idles, its threads asleep, while others are timed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from conformance.channel import Channel
+from conformance.registry import Shape
+from conformance.speed.floor import Floor, products
+from conformance.speed.row import Row
+from conformance.speed.sampling import Timed
+from conformance.speed.subject import Subject
+from rnnspec import Backend, get_backend
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Serve one side: a backend with its floor, or a peer."""
+    channel = Channel()
+    messages = channel.hear()
+    side = next(messages)
+    prepare = {"backend": _backend, "peer": _peer}[side["side"]](side)
+    channel.tell("here")
+    timed: dict[str, Timed] = {}
+    for message in messages:
+        if "row" in message:
+            row = Row(**{**message["row"], "shape": Shape(**message["row"]["shape"])})
+            calls, path = prepare(row)
+            timed = {who: Timed(call) for who, call in calls.items()}
+            channel.tell("ready", compile_s={who: t.compile_seconds for who, t in timed.items()}, path=path())
+        else:
+            channel.tell("time", seconds=timed[message["sample"]].sample())
+
+
+Prepare = Callable[[Row], tuple[dict[str, Callable[[int], None]], Callable[[], str]]]
+
+
+def _backend(side: dict[str, Any]) -> Prepare:
+    backend: Backend = get_backend(side["name"], device=side["device"], precision=side["precision"])
+
+    def prepare(row: Row) -> tuple[dict[str, Callable[[int], None]], Callable[[], str]]:
+        layer = row.network.layers[0]
+        floor = Floor(products(row.declared, row.shape, layer.widths_given, row.mode), row.precision)
+        subject = Subject(backend, row)
+        return {"subject": subject.call, "floor": lambda _: floor()}, subject.path
+
+    return prepare
+
+
+def _peer(side: dict[str, Any]) -> Prepare:
+    make = importlib.import_module(side["module"]).make
+
+    def prepare(row: Row) -> tuple[dict[str, Callable[[int], None]], Callable[[], str]]:
+        return {"peer": make(row)}, str
+
+    return prepare
+
+
+if __name__ == "__main__":
+    main()

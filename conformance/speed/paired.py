@@ -1,0 +1,68 @@
+"""The paired rule: what rounds of interleaved times say of two contestants.
+
+Each round times everybody once, in random order, so that a slow moment of the machine is shared; the estimate is the
+median of the logarithms of the rounds' ratios, with a bootstrap interval. The subject is timed twice in each round
+(A/A'): where it seems unlike itself, the machine is too noisy, and nothing is said.
+
+>>> judge([1.0] * 9, [1.0] * 9, [2.0] * 9).verdict
+'faster'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["DELTA", "Paired", "judge", "ratio"]
+
+DELTA = 0.05
+"""Differences below this share are no difference."""
+
+RESAMPLES, COVERAGE = 2000, 0.95
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The ratio of the subject's time to the other's, its interval, and the verdict."""
+
+    ratio: float
+    low: float
+    high: float
+    verdict: str
+
+
+def judge(subject: Sequence[float], again: Sequence[float], other: Sequence[float], delta: float = DELTA) -> Paired:
+    """The verdict on rounds of times; `again` is the subject's second time of each round.
+
+    Inconclusive where A/A' excludes 1 or is wider than `delta`, or the interval is wider than `delta` on both sides.
+    """
+    edge = np.log1p(delta)
+    a, a2, b = (np.log(np.asarray(times, dtype=float)) for times in (subject, again, other))
+    low, high = _interval((a + a2) / 2 - b)
+    self_low, self_high = _interval(a - a2)
+    noisy = not self_low <= 0 <= self_high or self_high - self_low > edge
+    if noisy or high - low > 2 * edge:
+        verdict = "inconclusive"
+    elif low > edge:
+        verdict = "slower"
+    elif high < -edge:
+        verdict = "faster"
+    else:
+        verdict = "equal"
+    return Paired(ratio(subject, again, other), float(np.exp(low)), float(np.exp(high)), verdict)
+
+
+def ratio(subject: Sequence[float], again: Sequence[float], other: Sequence[float]) -> float:
+    """The median of the rounds' ratios, the subject's two times taken together."""
+    a, a2, b = (np.log(np.asarray(times, dtype=float)) for times in (subject, again, other))
+    return float(np.exp(np.median((a + a2) / 2 - b)))
+
+
+def _interval(logs: np.ndarray) -> tuple[float, float]:
+    """The bootstrap interval of the median; rounds are resampled."""
+    rounds = np.random.default_rng(0).integers(0, len(logs), (RESAMPLES, len(logs)))
+    tail = (1 - COVERAGE) / 2
+    low, high = np.quantile(np.median(logs[rounds], axis=1), (tail, 1 - tail))
+    return float(low), float(high)

@@ -1,0 +1,57 @@
+"""The layers that people use today, to be faster than: which peers each backend has, and for which cells.
+
+A peer's module has `make(row) -> call`, where `call(n)` computes what a backend's `run` or `pullback` does (outputs and
+final states, or all gradients, those of the inputs included) in the peer's own layout and its best mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+
+from rnnspec import Cell, cells
+
+__all__ = ["PEERS", "Peer", "peers"]
+
+BOTH = ("forward", "train")
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A peer's module, what it needs installed, the environment of its process, and the layer's name for each cell."""
+
+    module: str
+    needs: tuple[str, ...]
+    layers: Mapping[Cell, str]
+    modes: tuple[str, ...] = BOTH
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> str:
+        """What is not installed; empty where all is."""
+        return ", ".join(name for name in self.needs if find_spec(name) is None)
+
+
+TORCH = {cells.lstm: "torch.nn.LSTM", cells.gru: "torch.nn.GRU", cells.elman: "torch.nn.RNN",
+         cells.elman_relu: "torch.nn.RNN"}  # fmt: skip
+KERAS = {cells.lstm: "keras.layers.LSTM", cells.gru: "keras.layers.GRU", cells.gru_reset_before: "keras.layers.GRU",
+         cells.elman: "keras.layers.SimpleRNN", cells.elman_relu: "keras.layers.SimpleRNN"}  # fmt: skip
+FLAX = {cells.lstm: "flax.nnx.OptimizedLSTMCell", cells.gru: "flax.nnx.GRUCell", cells.elman: "flax.nnx.SimpleCell"}
+ONNX = {cells.lstm: "onnxruntime LSTM", cells.gru: "onnxruntime GRU", cells.elman: "onnxruntime RNN"}
+
+HERE = "conformance.speed.peers"
+
+PEERS: Mapping[str, tuple[Peer, ...]] = {
+    "numpy": (Peer(f"{HERE}.onnxruntime_peer", ("onnxruntime", "onnx"), ONNX, ("forward",)),),
+    "torch": (Peer(f"{HERE}.torch_peer", ("torch",), TORCH),),
+    "tensorflow": (Peer(f"{HERE}.keras_tensorflow_peer", ("keras", "tensorflow"), KERAS,
+                        env={"KERAS_BACKEND": "tensorflow"}),),
+    "jax": (Peer(f"{HERE}.keras_jax_peer", ("keras", "jax"), KERAS, env={"KERAS_BACKEND": "jax"}),
+            Peer(f"{HERE}.flax_peer", ("flax",), FLAX)),
+}  # fmt: skip
+
+
+def peers(backend: str, cell: Cell, mode: str) -> tuple[Peer, ...]:
+    """The peers of a backend for a cell, equal cells being one whatever their names; none for a plugin's."""
+    return tuple(peer for peer in PEERS.get(backend, ()) if cell in peer.layers and mode in peer.modes)

@@ -1,0 +1,38 @@
+"""`torch.nn.LSTM`, `GRU` and `RNN`, time-major, as everybody calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from conformance.speed.row import INPUTS, Row
+from rnnspec import cells
+
+__all__ = ["make"]
+
+LAYERS = {
+    cells.lstm: torch.nn.LSTM,
+    cells.gru: torch.nn.GRU,
+    cells.elman: torch.nn.RNN,
+    cells.elman_relu: lambda i, h, dtype: torch.nn.RNN(i, h, nonlinearity="relu", dtype=dtype),
+}
+
+
+def make(row: Row) -> Callable[[int], None]:
+    """The layer's call: outputs and state, or the gradients of its parameters and inputs."""
+    dtype = torch.float64 if row.precision == "f64" else torch.float32
+    layer = LAYERS[row.declared](row.shape.inputs, row.shape.hidden, dtype=dtype)
+    inputs = [torch.from_numpy(x).requires_grad_(row.mode == "train") for x in row.inputs()]
+    cotangent = torch.from_numpy(row.cotangent(row.shape.hidden))
+    parameters = list(layer.parameters())
+
+    def forward(count: int) -> None:
+        with torch.no_grad():
+            layer(inputs[count % INPUTS])
+
+    def train(count: int) -> None:
+        x = inputs[count % INPUTS]
+        torch.autograd.grad(layer(x)[0], [x, *parameters], cotangent)
+
+    return {"forward": forward, "train": train}[row.mode]

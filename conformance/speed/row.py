@@ -1,0 +1,54 @@
+"""What one row of the speed table measures, and the numbers everybody starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from conformance.cases import load_cell, network_for
+from conformance.registry import Shape
+from rnnspec import Cell, Layer, Network
+from rnnspec.errors import NetworkError
+
+__all__ = ["INPUTS", "Row"]
+
+INPUTS = 3
+"""How many different inputs are taken in turn, so that no result can be kept from the call before."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cell, by name, at a shape, in one mode ("forward" or "train") and precision."""
+
+    cell: str
+    shape: Shape
+    mode: str
+    precision: str
+
+    @property
+    def declared(self) -> Cell:
+        """The cell."""
+        return load_cell(self.cell)
+
+    @property
+    def network(self) -> Network:
+        """One forward layer; where one width does not fix the cell's, those of its network in the cases."""
+        try:
+            return Network(self.shape.inputs, [Layer(self.declared, hidden=self.shape.hidden)])
+        except NetworkError:
+            return Network(self.shape.inputs, [network_for(self.declared).layers[0]])
+
+    def inputs(self) -> list[Any]:
+        """Inputs (time, batch, inputs)."""
+        size = (self.shape.time, self.shape.batch, self.shape.inputs)
+        return [self._drawn(seed, size) for seed in range(INPUTS)]
+
+    def cotangent(self, width: int) -> Any:
+        """A cotangent of the outputs (time, batch, width)."""
+        return self._drawn(INPUTS, (self.shape.time, self.shape.batch, width))
+
+    def _drawn(self, seed: int, size: tuple[int, ...]) -> Any:
+        dtype = np.float64 if self.precision == "f64" else np.float32
+        return np.random.default_rng(seed).standard_normal(size).astype(dtype)

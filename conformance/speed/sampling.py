@@ -1,0 +1,54 @@
+"""Samples of time: long enough for the clock, after a warm-up, with the collector off."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from collections.abc import Callable
+
+__all__ = ["Timed"]
+
+SAMPLE = 0.008
+"""Seconds that a sample lasts at least."""
+
+WARM_SECONDS, WARM_CALLS = 0.3, 3
+
+
+class Timed:
+    """A call that is timed; `call(n)` is its n-th, and returns when its results are there."""
+
+    def __init__(self, call: Callable[[int], None]) -> None:
+        self._call, self._count = call, 0
+        self.first = self._seconds(1)
+        """The first call, compilation included."""
+        self._loops = self._warm_up()
+
+    def sample(self) -> float:
+        """Seconds per call."""
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return self._seconds(self._loops) / self._loops
+        finally:
+            if collects:
+                gc.enable()
+
+    @property
+    def compile_seconds(self) -> float:
+        """What the first call took beyond a warm one."""
+        return max(0.0, self.first - self.warm)
+
+    def _warm_up(self) -> int:
+        times: list[float] = []
+        while len(times) < WARM_CALLS or sum(times) < WARM_SECONDS:
+            times.append(self._seconds(1))
+        self.warm = min(times)
+        return max(1, math.ceil(SAMPLE / self.warm))
+
+    def _seconds(self, loops: int) -> float:
+        begun = time.perf_counter()
+        for _ in range(loops):
+            self._count += 1
+            self._call(self._count)
+        return time.perf_counter() - begun

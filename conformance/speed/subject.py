@@ -1,0 +1,46 @@
+"""The calls of a backend that are timed: `run` forward, `pullback` for training, with arrays of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from conformance.speed.row import INPUTS, Row
+from rnnspec import Backend
+from rnnspec.tree import leaves
+
+__all__ = ["Subject"]
+
+
+class Subject:
+    """One row on one backend: arrays resident, a different input each time, results awaited."""
+
+    def __init__(self, backend: Backend, row: Row) -> None:
+        net = row.network
+        self._backend, self._net = backend, net
+        self._params = backend.asarray(net.init(0))
+        self._inputs = [backend.asarray(x) for x in row.inputs()]
+        self._cotangent = backend.asarray(row.cotangent(net.features))
+        self.call: Callable[[int], None] = {"forward": self._forward, "train": self._train}[row.mode]
+
+    def path(self) -> str:
+        """What the backend says it ran."""
+        return ", ".join(what for _, what in self._backend.run(self._net, self._params, self._inputs[0]).path)
+
+    def _forward(self, count: int) -> None:
+        found = self._backend.run(self._net, self._params, self._inputs[count % INPUTS])
+        self._await((found.outputs, found.state))
+
+    def _train(self, count: int) -> None:
+        found = self._backend.pullback(self._net, self._params, self._inputs[count % INPUTS], self._cotangent)
+        self._await((found.params, found.inputs, found.state))
+
+    def _await(self, tree: Any) -> None:
+        """Wait for every array: by its own method, or by reading the smallest where it has none."""
+        arrays = [leaf for _, leaf in leaves(tree)]
+        waits = [leaf.block_until_ready for leaf in arrays if hasattr(leaf, "block_until_ready")]
+        if waits:
+            for wait in waits:
+                wait()
+        else:
+            self._backend.to_numpy_array(min(arrays, key=lambda a: int(a.shape[0]) * int(a.shape[-1])))

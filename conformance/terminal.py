@@ -1,0 +1,140 @@
+"""The report on a terminal: progress while it runs, then a table and one screen of evidence for each failure.
+
+Where standard output is no terminal, each step is a plain line.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.syntax import Syntax
+from rich.table import Table
+
+from conformance.entry import BAD
+from conformance.finding import STATUSES
+
+__all__ = ["Terminal", "show", "show_self_test"]
+
+COLOURS = {"conforms": "green", "unavailable": "yellow"}
+SPEED = ("cell", "B,T,I,H", "mode", "/ floor", "peer", "/ peer", "95 % interval", "verdict", "compile", "path")
+
+
+class Terminal:
+    """Watches a run."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._where = console, {"": ""}
+        self._tasks: dict[str, TaskID] = {}
+        self._progress = Progress(
+            TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("{task.fields[now]}"), console=console, disable=not console.is_terminal, transient=True,
+        )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def watch(self, name: str, message: dict[str, Any]) -> None:
+        """One message of a backend's process."""
+        match message["event"]:
+            case "entry":
+                self._where[name] = f"{name} {message['precision']}"
+                self._tasks[name] = self._progress.add_task(self._where[name], total=message["expected"], now="")
+            case "law" if name in self._tasks:
+                self._progress.update(self._tasks[name], now=message["law"])
+            case "finding":
+                self._finding(name, message["finding"])
+            case "judged":
+                self._say(f"{self._where[name]}: judged in {message['seconds']:.1f} s")
+                self._progress.update(self._tasks[name], now="")
+            case "unavailable" | "broken" | "ended":
+                self._say(f"{self._where.get(name, name)}: {message['why']}", "yellow")
+            case "measuring":
+                self._say(f"{name}: measuring {message['row']}")
+            case "note":
+                self._say(f"{name}: {message['why']}", "yellow")
+
+    def _finding(self, name: str, finding: dict[str, Any]) -> None:
+        if name in self._tasks:
+            self._progress.advance(self._tasks[name])
+        if finding["status"] in BAD:
+            self._say(f"{self._where[name]}: {finding['id']} {finding['status']}: {finding['says']}", "red")
+        elif not self._console.is_terminal:
+            self._say(f"{self._where[name]}: {finding['id']} {finding['status']} ({finding['examples']} examples, "
+                      f"kappa {finding['kappa_max']:.3g})")  # fmt: skip
+
+    def _say(self, text: str, style: str | None = None) -> None:
+        self._console.print(escape(text), style=style, highlight=False, soft_wrap=True)
+
+
+def show(console: Console, document: dict[str, Any]) -> None:
+    """The whole report: evidence first, the table last, where the eye is."""
+    for entry in document["backends"]:
+        for finding in entry["properties"]:
+            if finding["status"] in BAD:
+                _evidence(console, entry, finding)
+    for entry in document["backends"]:
+        if entry["speed"]:
+            console.print(_speed(entry))
+    if document["backends"]:
+        console.print(_summary(document))
+
+
+def show_self_test(console: Console, found: dict[str, Any]) -> None:
+    """How many mutants were killed, and the survivors."""
+    equivalent = len(found["equivalent"])
+    console.print(f"self-test: {found['killed']} of {found['mutants']} mutants killed, {equivalent} proved equivalent")
+    for survivor in found["survivors"]:
+        console.print(f"  survivor {escape(survivor['name'])}: {escape(survivor['why'])}", style="red")
+
+
+def _evidence(console: Console, entry: dict[str, Any], finding: dict[str, Any]) -> None:
+    console.rule(f"[red]{entry['name']} {entry['precision']}: {finding['id']} {finding['status']}", align="left")
+    console.print(escape(finding["says"]), style="bold")
+    labels = [label for label, status in finding["labels"].items() if status in BAD]
+    if labels:
+        console.print(escape(f"on {', '.join(labels)} (of {len(finding['labels'])} it was tried on)"), highlight=False)
+    evidence = finding["evidence"]
+    if evidence:
+        console.print(escape(f"{evidence['what']} at {evidence['where'] or 'the call'}"), highlight=False)
+        console.print(escape(f"  got       {evidence['got']}\n  expected  {evidence['expected']}"), highlight=False)
+        if evidence["tau"] is not None:
+            console.print(f"  tau       {evidence['tau']:.3g}\n  kappa     {evidence['kappa']:.3g}, "
+                          f"at most {evidence['allowed']:.3g} passes", highlight=False)  # fmt: skip
+    elif finding["why"]:
+        console.print(escape(finding["why"]), highlight=False)
+    if finding["reproducer"]:
+        console.print(Syntax(finding["reproducer"].rstrip(), "python", background_color="default", word_wrap=True))
+
+
+def _summary(document: dict[str, Any]) -> Table:
+    table = Table(title=f"conformance, tier {document['tier']}, seed {document['seed']}, {document['seconds']:.0f} s")
+    shown = [s for s in STATUSES if any(e["counts"][s] for e in document["backends"])]
+    for column in ("backend", "precision", "status", *shown, "expected", "examples", "kappa", "programs", "seconds"):
+        table.add_column(column, justify="left" if column in ("backend", "precision", "status") else "right")
+    for e in document["backends"]:
+        colour = COLOURS.get(e["status"], "red")
+        counts = [str(e["counts"][status]) for status in (*shown, "expected")]
+        table.add_row(f"{e['name']} {e['version']}", e["precision"], f"[{colour}]{e['status']}", *counts, str(e["examples"]),
+                      f"{e['kappa_max']:.3g}", str(e["programs_compiled"]), f"{e['seconds']:.1f}")  # fmt: skip
+    return table
+
+
+def _speed(entry: dict[str, Any]) -> Table:
+    table = Table(title=f"speed of {entry['name']} {entry['precision']}, time relative to the floor and to the peer")
+    for column in SPEED:
+        table.add_column(column)
+    for row in entry["speed"]:
+        shape = ",".join(str(row["shape"][axis]) for axis in ("batch", "time", "inputs", "hidden"))
+        table.add_row(
+            row["cell"], shape, row["mode"], f"{row['ratio_floor']:.2f}", row["peer"] or "none here",
+            f"{row['ratio_peer']:.2f}", "{:.2f} to {:.2f}".format(*row["ci"]), row["verdict"],
+            f"{row['compile_s']:.1f} s", escape(row["path"]),
+        )  # fmt: skip
+    return table

@@ -1,0 +1,79 @@
+"""The process of one backend: judges every property in every precision, and tells of each as it goes.
+
+It is started as `python -m conformance.worker` and hears one message: the name of the backend and the selection.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from conformance.channel import Channel
+from conformance.examination import Examination, code
+from conformance.finding import NOT_APPLICABLE
+from conformance.selection import Selection
+from conformance.tolerance import PROFILES, effective_unit
+from rnnspec import Backend, errors, get_backend
+
+DEFAULT_PRECISIONS = ("f32", "f64")
+
+
+def main() -> None:
+    """Judge the backend that the first message names."""
+    channel = Channel()
+    job = next(channel.hear())
+    selection = Selection.from_json(job["selection"])
+    try:
+        judged = [judge(channel, backend, selection) for backend in subjects(job["name"], selection)]
+    except (errors.BackendUnavailable, errors.UnsupportedError) as error:
+        channel.tell("unavailable", why=str(error))
+    except errors.RnnSpecError as error:
+        channel.tell("broken", why=str(error))
+    else:
+        channel.tell("done", entries=len(judged))
+
+
+def subjects(name: str, selection: Selection) -> Iterator[Backend]:
+    """The backend in each precision that is judged: those that were named, or f32 and f64 where it declares them.
+
+    Raises RnnSpecError where it declares none of them.
+    """
+    refused: list[errors.UnsupportedError] = []
+    wanted = selection.precisions or DEFAULT_PRECISIONS
+    for precision in wanted:
+        try:
+            yield get_backend(name, device=selection.device, precision=precision)
+        except errors.UnsupportedError as error:
+            if selection.precisions:
+                raise
+            refused.append(error)
+    if len(refused) == len(wanted):
+        raise refused[0]
+
+
+def judge(channel: Channel, backend: Backend, selection: Selection) -> Backend:
+    """Judge one backend in one precision."""
+    laws, begun = selection.laws(), time.perf_counter()
+    channel.tell("entry", precision=backend.precision, device=backend.device, version=str(backend.version),
+                 expected=len(laws))  # fmt: skip
+
+    def announce(law: str, label: str, case: Any) -> None:
+        channel.tell("case", law=law, label=label, code=code(case))
+
+    examination = Examination(backend, selection.scope(), selection.seed, selection.examples_each, announce)
+    for law in laws:
+        channel.tell("law", law=law.id)
+        finding = examination.judge(law, selection.xfails.get(law.id))
+        channel.tell("finding", finding=finding.as_dict(), counted=finding.status != NOT_APPLICABLE)
+    channel.tell(
+        "judged", seconds=time.perf_counter() - begun, programs_compiled=getattr(backend, "programs_compiled", 0),
+        effective_u=effective_unit(PROFILES[backend.precision], examination.kappas) if examination.kappas else 0.0,
+    )  # fmt: skip
+    return backend
+
+
+if __name__ == "__main__":
+    main()
+    sys.exit(0)
