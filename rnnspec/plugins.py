@@ -17,7 +17,14 @@ from typing import Any
 import pluggy
 
 from rnnspec.backend import Backend
-from rnnspec.errors import BackendConflict, BackendUnavailable, BrokenBackend, RnnSpecError, UnknownBackend
+from rnnspec.errors import (
+    ArgumentError,
+    BackendConflict,
+    BackendUnavailable,
+    BrokenBackend,
+    RnnSpecError,
+    UnknownBackend,
+)
 
 __all__ = [
     "GROUP",
@@ -69,10 +76,13 @@ def backend_names() -> tuple[str, ...]:
 def get_backend(name: str, *, device: str | None = None, precision: str = "f32") -> Backend:
     """The backend of that name, with its own arrays on `device`, in `precision` ("f64", "f32", "bf16", "f16").
 
-    Raises UnknownBackend, BackendUnavailable (with the pip command), BackendConflict, BrokenBackend (naming the
-    distribution) or UnsupportedError; no other plugin is touched.
+    Raises ArgumentError, UnknownBackend, BackendUnavailable (with the pip command), BackendConflict, BrokenBackend
+    (naming the distribution) or UnsupportedError; no other plugin is touched.
     """
     call = f"get_backend({name!r})"
+    for what, given in (("name", name), ("device", device or ""), ("precision", precision)):
+        if not isinstance(given, str):
+            raise ArgumentError(call, f"{what} must be a string", type(given).__name__, "give its name")
     manager = load(name)
     try:
         backend = manager.hook.rnnspec_backend(name=name, device=device, precision=precision)
