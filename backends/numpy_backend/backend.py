@@ -1,10 +1,36 @@
-"""The NumPy backend."""
+"""The NumPy backend: planned programs on preallocated arrays, float64 and float32, safe to call from many threads."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
 import numpy as np
 
-from rnnspec.backend import Backend
+from backends.numpy_backend.plan import Plan, plan
+from backends.numpy_backend.program import Rows, Workspace
+from rnnspec.arrays import Array
+from rnnspec.backend import DTYPES, Backend, Call, Gradients, LayerResult
+from rnnspec.cell import Cell
+from rnnspec.policies import trace_seam
+from rnnspec.tree import Tree
+
+__all__ = ["NumpyBackend"]
+
+Key = tuple[Plan, int, int]
+KEPT_BYTES = 1 << 30
+"""What idle workspaces may take; the ones that were idle longest are let go first."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the pullback of a layer needs: the workspace of its forward run, still checked out, and the rows."""
+
+    workspace: Workspace
+    key: Key
+    rows: Rows
 
 
 class NumpyBackend(Backend):
@@ -12,3 +38,68 @@ class NumpyBackend(Backend):
 
     name = "numpy"
     version = np.__version__
+
+    def __init__(self, device: str | None = None, precision: str = "f32") -> None:
+        super().__init__(device, precision)
+        self._idle = _Pool()
+
+    def layer(
+        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
+    ) -> LayerResult:
+        steps, batch, features = inputs.shape
+        key = (plan(self.plan(cell), _widths(cell, params, state)), features, batch)
+        workspace = self._idle.take(key, steps) or Workspace(*key[:2], steps, batch, DTYPES[self.precision])
+        rows = Rows(steps, batch, lengths)
+        with np.errstate(all="ignore"):
+            outputs, final = workspace.forward(params, inputs, state, rows)
+        if not call.pullback:
+            self._idle.give(key, workspace)
+            return LayerResult(outputs, final, "planned")
+        return LayerResult(outputs, final, "planned", Run(workspace, key, rows))
+
+    def layer_pullback(
+        self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
+    ) -> Gradients:
+        run: Run = result.saved
+        seams = {seam: trace_seam(call.policy, seam, cell.states) if call.policy else None for seam in ("carry", "total")}
+        with np.errstate(all="ignore"):
+            found = run.workspace.backward(params, output_cotangent, state_cotangent, run.rows, seams)
+        self._idle.give(run.key, run.workspace)
+        return Gradients(*found)
+
+    def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
+        """The array itself where its dtype is the backend's: nothing here writes to an argument."""
+        return np.asarray(array, dtype=DTYPES[self.precision] if array.dtype.kind == "f" else array.dtype)
+
+
+class _Pool:
+    """Workspaces that no call is using."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._idle: OrderedDict[int, tuple[Key, Workspace]] = OrderedDict()
+
+    def take(self, key: Key, steps: int) -> Workspace | None:
+        """An idle workspace of this key with room for the steps; one that is too small is let go."""
+        with self._lock:
+            for place, (known, workspace) in reversed(self._idle.items()):
+                if known == key:
+                    del self._idle[place]
+                    return workspace if steps <= workspace.capacity else None
+        return None
+
+    def give(self, key: Key, workspace: Workspace) -> None:
+        """Keep a workspace for later calls."""
+        with self._lock:
+            self._idle[id(workspace)] = (key, workspace)
+            while len(self._idle) > 1 and sum(w.bytes for _, w in self._idle.values()) > KEPT_BYTES:
+                self._idle.popitem(last=False)
+
+
+def _widths(cell: Cell, params: Tree, state: Tree) -> tuple[tuple[str, int], ...]:
+    """The widths of everything in the cell, read off its arrays."""
+    widths = {f"x.{name}": a.shape[0] for name, a in params["W"].items()}
+    widths |= {f"p.{name}": a.shape[0] for name, a in params["p"].items()}
+    widths |= {f"R.{name}": a.shape[0] for name, a in params["U"].items()}
+    widths |= {f"{name}.R": a.shape[1] for name, a in params["U"].items()}
+    return tuple(sorted((widths | {name: a.shape[1] for name, a in state.items()}).items()))

@@ -1,0 +1,89 @@
+"""The primitives as NumPy calls that write into their last operand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["FUNCTIONS"]
+
+Array = NDArray[Any]
+
+
+def _relu(a: Array, out: Array) -> None:
+    np.maximum(a, 0, out)
+
+
+def _sigmoid(a: Array, out: Array) -> None:
+    np.multiply(a, 0.5, out)
+    np.tanh(out, out)
+    np.multiply(out, 0.5, out)
+    np.add(out, 0.5, out)
+
+
+def _softplus(a: Array, out: Array) -> None:
+    np.logaddexp(a, 0, out, dtype=out.dtype)
+
+
+def _where(condition: Array, a: Array, b: Array, out: Array) -> None:
+    np.copyto(out, b)
+    np.copyto(out, a, where=condition)
+
+
+def _total(a: Array, out: Array) -> None:
+    np.sum(a, -1, keepdims=True, out=out)
+
+
+def _logsumexp(a: Array, out: Array) -> None:
+    largest = a.max(-1, keepdims=True)
+    shift = np.where(np.isfinite(largest), largest, 0)
+    np.log(np.exp(a - shift).sum(-1, keepdims=True), out)
+    np.add(out, shift, out)
+
+
+def _spread(a: Array, like: Array, out: Array) -> None:
+    np.copyto(out, a)
+
+
+def _copy(a: Array, out: Array) -> None:
+    np.copyto(out, a)
+
+
+def _zero(out: Array) -> None:
+    out.fill(0)
+
+
+def _product(a: Array, maps: Array, out: Array) -> None:
+    np.matmul(a, maps, out=out)
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+    "negate": np.negative,
+    "tanh": np.tanh,
+    "sigmoid": _sigmoid,
+    "relu": _relu,
+    "softplus": _softplus,
+    "exp": np.exp,
+    "log": np.log,
+    "sqrt": np.sqrt,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+    "remainder": np.remainder,
+    "greater": np.greater,
+    "greater_equal": np.greater_equal,
+    "where": _where,
+    "total": _total,
+    "logsumexp": _logsumexp,
+    "spread": _spread,
+    "copy": _copy,
+    "zero": _zero,
+    "map": _product,
+    "transposed": _product,
+}

@@ -1,0 +1,278 @@
+"""The plan of a cell at given widths: its blocks, and the calls of every phase, forward and backward.
+
+The order in which maps stand side by side decides how few calls serve them, so all orders are tried where they are few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import permutations
+
+from backends.numpy_backend.emission import Block, Call, Emitter, Kind, Place
+from backends.numpy_backend.rewriting import rewrite
+from rnnspec.cell import OUTPUT
+from rnnspec.graph import Node, iterate
+from rnnspec.schedule import Schedule
+
+__all__ = ["Plan", "Product", "plan"]
+
+MOST_ORDERED = 5
+"""How many maps are tried in all orders; more keep the order of their names."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """One gradient of maps: the cotangents at `cotangents`, side by side by name, and what the maps were applied to."""
+
+    names: tuple[str, ...]
+    cotangents: Place
+    operand: Place | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything about a cell that does not depend on time, batch or precision."""
+
+    schedule: Schedule
+    nodes: tuple[Node, ...]
+    widths: tuple[int, ...]
+    blocks: tuple[Block, ...]
+    places: dict[int, Place]
+    inputs: tuple[tuple[str, float, Place], ...]
+    before: tuple[Call, ...]
+    step: tuple[Call, ...]
+    after: tuple[Call, ...]
+    output: Place
+    output_cotangent: Place
+    carried: dict[str, Place]
+    pull_before: tuple[Call, ...]
+    pull_step: tuple[Call, ...]
+    pull_after: tuple[Call, ...]
+    input_gradients: tuple[Product, ...]
+    map_gradients: tuple[Product, ...]
+    vector_gradients: tuple[tuple[str, Place], ...]
+
+    @property
+    def calls_per_step(self) -> int:
+        """How many NumPy calls one step makes, forward and backward."""
+        return len(self.step) + len(self.pull_step)
+
+
+@lru_cache(maxsize=64)
+def plan(schedule: Schedule, widths: tuple[tuple[str, int], ...]) -> Plan:
+    """The plan with the fewest calls over the orders of the maps and of their cotangents."""
+    names = sorted({node.name for node in schedule.nodes if node.op in ("input", "map")})
+    orders = permutations(names) if len(names) <= MOST_ORDERED else [tuple(names)]
+    ranks = ({name: i for i, name in enumerate(order)} for order in orders)
+    forward = min((_Planner(schedule, dict(widths), rank) for rank in ranks), key=lambda p: len(p.step) + len(p.before))
+    deltas = forward.deltas()
+    ordered = permutations(deltas) if len(deltas) <= MOST_ORDERED else [tuple(deltas)]
+    tried = (_Planner(schedule, dict(widths), forward.rank).pull(order) for order in ordered)
+    return min(tried, key=lambda p: (p.pull_cost, len(p.pull_step))).finished()
+
+
+class _Planner:
+    """Lays the forward phases out at once; `pull` adds the backward ones for one order of the maps' cotangents."""
+
+    def __init__(self, schedule: Schedule, widths: dict[str, int], rank: dict[str, int]) -> None:
+        self.schedule, self.rank = schedule, rank
+        self.kept: dict[int, Place] = {}
+        new = rewrite(schedule)
+        self.nodes, self.forward = new.nodes, new.forward
+        self.e = Emitter(self.nodes, _node_widths(self.nodes, widths, schedule.cell.graph.result(OUTPUT)), rank)
+        cell = schedule.cell
+        results = {state: cell.graph.result(state) for state in cell.states}
+        self.saved = set(schedule.saved)
+        self._lay_fixed()
+        leaf = {node.name: n for n, node in iterate(cell.graph.nodes, "state")}
+        targets: dict[int, Place] = {}
+        self.new: dict[str, Place] = {}
+        for state in cell.states:
+            old = self.e.block(Block(Kind.OLD, widths[state], state=state))
+            new_block = self.e.block(Block(Kind.NEW, widths[state], state=state))
+            self.new[state] = Place(new_block, 0, widths[state])
+            if state in leaf:
+                self.e.places[leaf[state]] = Place(old, 0, widths[state])
+            if results[state] in self.forward.step:
+                targets.setdefault(results[state], self.new[state])
+        pack = sorted((n for n in self.forward.before if self.nodes[n].op == "input"), key=lambda n: rank[self.nodes[n].name])
+        self.e.side_by_side(Kind.TIME, pack)
+        self.inputs = tuple((self.nodes[n].name, self.nodes[n].value or 1.0, self.e.places[n]) for n in pack)
+        later = {arg for n in (*self.forward.step, *self.forward.after) for arg in self.nodes[n].args}
+        keep = dict.fromkeys(self.saved | later | {index for _, index in cell.graph.results}, Kind.TIME)
+        self.before = self.e.emit(set(self.forward.before) - set(pack), Kind.TIME, keep, {})
+        later = {arg for n in self.forward.after for arg in self.nodes[n].args}
+        keep = dict.fromkeys(self.saved | later | {cell.graph.result(OUTPUT)}, Kind.TIME)
+        step = self.e.emit(self.forward.step, Kind.STEP, keep, targets)
+        for state in cell.states:
+            if self.e.places[results[state]] != self.new[state]:
+                step.append(Call("copy", (self.e.places[results[state]],), self.new[state]))
+        self.step = step
+        self.after = self.e.emit(self.forward.after, Kind.TIME, keep, {})
+        self.output = self.e.places[cell.graph.result(OUTPUT)]
+
+    def deltas(self) -> list[int]:
+        """The cotangents of input and recurrent maps that are computed, each once."""
+        s = self.schedule
+        found = [n for (op, _), n in s.adjoint.leaves if op == "input"] + [use.cotangent for use in s.adjoint.maps]
+        computed = {*s.backward.before, *s.backward.step, *s.backward.after}
+        return [n for n in dict.fromkeys(found) if n in computed]
+
+    def pull(self, order: tuple[int, ...]) -> _Planner:
+        """Lay out the backward phases with the cotangents of maps in this order."""
+        s, e = self.schedule, self.e
+        forward = set(range(s.adjoint.forward)) | set(e.places)
+        targets = self._lay_deltas(order)
+        cotangent = {node.name: n for n, node in iterate(s.nodes, "cotangent")}
+        self.output_cotangent = Place(e.block(Block(Kind.TIME, self.output.high - self.output.low)), 0, self.output.high - self.output.low)
+        if OUTPUT in cotangent:
+            e.places[cotangent[OUTPUT]] = self.output_cotangent
+        self.carried = {}
+        for state in s.cell.states:
+            block = e.block(Block(Kind.STEP, self.new[state].high, state=state))
+            self.carried[state] = Place(block, 0, self.new[state].high)
+            if state in cotangent:
+                e.places[cotangent[state]] = self.carried[state]
+        gradients = {n for _, n in s.adjoint.leaves} | {use.cotangent for use in s.adjoint.maps}
+        in_step, after = self._phases()
+        later = {arg for n in after for arg in s.nodes[n].args}
+        passed = {n for (op, _), n in s.adjoint.leaves if op == "state"}
+        wanted = ({n for _, n in s.adjoint.leaves} | {use.cotangent for use in s.adjoint.maps} | later) - passed
+        read = {arg for n in in_step for arg in s.nodes[n].args} | passed
+        own = dict.fromkeys(forward, Kind.TIME)
+        keep = dict.fromkeys(read, Kind.CHUNK) | dict.fromkeys(wanted, Kind.TIME) | own
+        self.pull_before = e.emit(s.backward.before, Kind.CHUNK, keep, targets | self._lay_factors(order, in_step))
+        self.pull_step = self._pull_step(in_step, cotangent, wanted, own, targets)
+        e.places.update(self.kept)
+        self.pull_after = e.emit(after, Kind.TIME, own | dict.fromkeys(wanted, Kind.TIME), targets)
+        self._gradients()
+        return self
+
+    @property
+    def pull_cost(self) -> int:
+        """How many calls pull back one step and all maps."""
+        return len(self.pull_step) + len(self.pull_before) + 4 * (len(self.input_gradients) + len(self.map_gradients))
+
+    def finished(self) -> Plan:
+        """The plan."""
+        return Plan(
+            self.schedule, self.nodes, tuple(self.e.widths), tuple(self.e.blocks), dict(self.e.places), self.inputs,
+            tuple(self.before), tuple(self.step), tuple(self.after), self.output, self.output_cotangent, self.carried,
+            tuple(self.pull_before), tuple(self.pull_step), tuple(self.pull_after), self.input_gradients,
+            self.map_gradients, self.vector_gradients,
+        )  # fmt: skip
+
+    def _lay_fixed(self) -> None:
+        for value in (False, True):
+            vectors = [n for n, node in enumerate(self.nodes) if node.op == "vector" and bool(node.value) == value]
+            self.e.side_by_side(Kind.FIXED, sorted(vectors, key=lambda n: self.rank.get(self.nodes[n].name, 0)))
+        for n, node in enumerate(self.nodes):
+            if node.op == "constant":
+                self.e.side_by_side(Kind.FIXED, [n])
+
+    def _phases(self) -> tuple[list[int], list[int]]:
+        """What runs in the step and after the loop: the cotangents of maps join the step where their operands are there."""
+        s = self.schedule
+        there = {*s.backward.before, *s.backward.step, *range(s.adjoint.forward)}
+        there |= {n for n, node in enumerate(s.nodes) if node.op in ("cotangent", "constant")}
+        joining = [n for n in self.deltas() if n in s.backward.after and there.issuperset(s.nodes[n].args)]
+        return [*s.backward.step, *joining], [n for n in s.backward.after if n not in joining]
+
+    def _lay_deltas(self, order: tuple[int, ...]) -> dict[int, Place]:
+        block = self.e.block(Block(Kind.TIME, sum(self.e.widths[n] for n in order)))
+        targets, low = {}, 0
+        for n in order:
+            targets[n] = Place(block, low, low + self.e.widths[n])
+            low += self.e.widths[n]
+        return targets
+
+    def _lay_factors(self, order: tuple[int, ...], in_step: list[int]) -> dict[int, Place]:
+        """Side by side, in the order of the cotangents, what they are the carried value times."""
+        s, targets = self.schedule, {}
+        columns = sum(self.e.widths[n] for n in order)
+        block, low = self.e.block(Block(Kind.CHUNK, columns)), 0
+        before = set(s.backward.before)
+        for n in order:
+            node = s.nodes[n]
+            factors = [a for a in node.args if a in before and self.e.widths[a] == self.e.widths[n] and a not in targets]
+            if factors and n in in_step and node.op == "multiply":
+                targets[factors[-1]] = Place(block, low, low + self.e.widths[n])
+            low += self.e.widths[n]
+        return targets
+
+    def _pull_step(
+        self, in_step: list[int], cotangent: dict[str, int], wanted: set[int], forward: dict[int, Kind],
+        targets: dict[int, Place],
+    ) -> list[Call]:
+        s, e = self.schedule, self.e
+        calls: list[Call] = []
+        for n in sorted(wanted & set(cotangent.values())):
+            if s.nodes[n].name != OUTPUT:
+                kept = Place(e.block(Block(Kind.TIME, e.widths[n])), 0, e.widths[n])
+                calls.append(Call("copy", (e.places[n],), kept))
+                self.kept[n] = kept
+        results = {state: s.adjoint.leaf("state", state) for state in s.cell.states}
+        own = dict(targets)
+        for state, n in results.items():
+            if n is not None and n in s.backward.step and n not in own:
+                own[n] = self.carried[state]
+        calls += e.emit(in_step, Kind.STEP, forward | dict.fromkeys(wanted - set(self.kept), Kind.TIME), own)
+        for state, n in results.items():
+            if n is None:
+                calls.append(Call("zero", (), self.carried[state]))
+            elif e.places[n] != self.carried[state] and not any(c.op == "copy" and c.out == self.carried[state] for c in calls):
+                calls.append(Call("copy", (e.places[n],), self.carried[state]))
+        return calls
+
+    def _gradients(self) -> None:
+        s, e = self.schedule, self.e
+        inputs = [(e.places[n], name, -1) for (op, name), n in s.adjoint.leaves if op == "input"]
+        maps = [(e.places[use.cotangent], use.name, use.operand) for use in s.adjoint.maps]
+        self.input_gradients = tuple(Product(names, place, None) for names, place, _ in _stretches(inputs))
+        self.map_gradients = tuple(
+            Product(names, place, e.places[operand]) for names, place, operand in _stretches(maps)
+        )
+        self.vector_gradients = tuple((name, e.places[n]) for (op, name), n in s.adjoint.leaves if op == "vector")
+
+
+def _stretches(terms: Iterable[tuple[Place, str, int]]) -> list[tuple[tuple[str, ...], Place, int]]:
+    """Cotangents with one operand that lie side by side, as one stretch."""
+    found: list[tuple[tuple[str, ...], Place, int]] = []
+    for place, name, operand in sorted(terms, key=lambda t: (t[2], t[0].block, t[0].low)):
+        if found:
+            names, last, other = found[-1]
+            if other == operand and last.block == place.block and last.high == place.low:
+                found[-1] = ((*names, name), Place(last.block, last.low, place.high), operand)
+                continue
+        found.append(((name,), place, operand))
+    return found
+
+
+def _node_widths(nodes: tuple[Node, ...], widths: dict[str, int], output: int) -> tuple[int, ...]:
+    found: dict[int, int] = {}
+
+    def width(n: int) -> int:
+        if n not in found:
+            node = nodes[n]
+            match node.op:
+                case "input":
+                    found[n] = widths[f"x.{node.name}"]
+                case "vector":
+                    found[n] = widths[f"p.{node.name}"]
+                case "map":
+                    found[n] = widths[f"R.{node.name}"]
+                case "transposed":
+                    found[n] = widths[f"{node.name.split()[0]}.R"]
+                case "state" | "cotangent":
+                    found[n] = widths[node.name] if node.name else width(output)
+                case "constant" | "total" | "logsumexp":
+                    found[n] = 1
+                case "spread":
+                    found[n] = width(node.args[1])
+                case _:
+                    found[n] = max(width(arg) for arg in node.args)
+        return found[n]
+
+    return tuple(width(n) for n in range(len(nodes)))
