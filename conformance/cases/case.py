@@ -1,14 +1,19 @@
-"""A case: one question to a backend, from which every number follows; its repr is the code that makes it again."""
+"""A case: one question to a backend, from which every number follows; `code()` gives the lines that make it again."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from conformance.oracle.calls import Batch
+import numpy as np
+
+from conformance.cases import source
+from conformance.oracle import Batch
 from rnnspec.network import Network
-from rnnspec.tree import Tree
+from rnnspec.output import Last
+from rnnspec.tree import Tree, tree_map
 
 __all__ = ["Arrays", "Case", "Planted", "Pull", "window"]
 
@@ -20,6 +25,9 @@ class Pull(Enum):
     OUTPUTS = "outputs alone"
     STATES = "final states alone"
     ONE = "one element of the outputs"
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 @dataclass(frozen=True)
@@ -44,10 +52,12 @@ class Arrays:
     targets: Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Case:
-    """One question. `scale` is that of the weights, over sqrt(hidden); `padding` stands wherever padding can stand.
+    """One question. `scale` is that of the weights, over the square root of what they sum; `padding` is what stands
+    in inputs, cotangents and real targets behind a row's end, where class numbers are -1.
 
+    Nothing is zero, constant or symmetric: maps of one kind have scales of their own, biases and states are drawn too.
     `lengths=None` calls without lengths. `targets` are None where the network has no loss.
     """
 
@@ -61,22 +71,110 @@ class Case:
     padding: float = 0.0
     planted: tuple[Planted, ...] = ()
 
-    def arrays(self, precision: str = "f64") -> Arrays:
-        """The numbers, rounded to a precision."""
-        raise NotImplementedError
-
-    def batches(self, count: int, precision: str = "f64") -> list[Batch]:
-        """As many batches for training: the first is the case's own, the others are of the same shape and lengths."""
-        raise NotImplementedError
+    def __repr__(self) -> str:
+        return source.case(self)
 
     def code(self) -> str:
         """Lines of Python that make this case again, imports included; the last assigns it to `case`."""
-        raise NotImplementedError
+        return f"{source.IMPORTS}\ncase = {self!r}"
+
+    @property
+    def ends(self) -> Any:
+        """Where each row ends: `lengths`, or the number of steps."""
+        return np.full(self.batch, self.steps) if self.lengths is None else np.array(self.lengths, np.int64)
+
+    @property
+    def real(self) -> Any:
+        """True at the real outputs: `(time, batch)`, or `(batch,)` with `Last()`."""
+        if isinstance(self.net.read, Last):
+            return self.ends * self.steps > 0
+        return np.arange(self.steps)[:, None] < self.ends
+
+    def arrays(self, precision: str = "f64") -> Arrays:
+        """The numbers, rounded to a precision."""
+        from conformance.tolerance.profile import PROFILES  # noqa: PLC0415  # references are made of cases
+
+        lengths = None if self.lengths is None else self.ends
+        raw = Arrays(self._params(), self._inputs(), self._states("state"), None, self._output_cotangent(),
+                     self._state_cotangent(), self._targets())  # fmt: skip
+        rounded = {name: tree_map(PROFILES[precision].round, tree) for name, tree in vars(raw).items() if tree is not None}
+        return replace(raw, **rounded, lengths=lengths)
+
+    def batches(self, count: int, precision: str = "f64") -> list[Batch]:
+        """As many batches for training: the first is the case's own, the others are of the same shape and lengths."""
+        drawn = [replace(self, seed=self.seed + 7919 * i).arrays(precision) for i in range(count)]
+        return [(a.inputs, a.targets, a.state, a.lengths) for a in drawn]
+
+    def _draw(self, name: str) -> np.random.Generator:
+        return np.random.default_rng([self.seed, zlib.crc32(name.encode())])
+
+    def _params(self) -> Tree:
+        shapes = self.net.parameter_shapes()
+        layers = [
+            {half: {kind: self._maps(f"{i}.{half}.{kind}", maps) for kind, maps in kinds.items()} for half, kinds in halves.items()}
+            for i, halves in enumerate(shapes["layers"])
+        ]
+        return {"layers": layers} | ({"output": self._maps("output", shapes["output"])} if self.net.output else {})
+
+    def _maps(self, place: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
+        """Uniform numbers, the largest of every map another: a swap of maps must show at any size."""
+        found = {}
+        for i, (name, shape) in enumerate(sorted(shapes.items())):
+            bound = (self.scale / np.sqrt(shape[1]) if len(shape) > 1 else 0.8) * (0.7 + 0.6 * (i + 1) / len(shapes))
+            rng = self._draw(f"{place}.{name}")
+            signs = rng.choice([-1.0, 1.0], shape)
+            found[name] = bound * signs * rng.uniform(0.05, 1.0, shape)
+        return found
+
+    def _states(self, what: str) -> Tree:
+        return [
+            {half: {name: self._draw(f"{what}.{i}.{half}.{name}").normal(size=(self.batch, width)) * 0.7
+                    for name, width in layer.state_widths.items()} for half in layer.halves}
+            for i, layer in enumerate(self.net.layers)
+        ]  # fmt: skip
+
+    def _inputs(self) -> Any:
+        x = self._draw("inputs").normal(size=(self.steps, self.batch, self.net.inputs))
+        for planted in self.planted:
+            x[planted.step, planted.row] = planted.value
+        x[np.arange(self.steps)[:, None] >= self.ends] = self.padding
+        return x
+
+    def _output_cotangent(self) -> Any:
+        real = self.real
+        found = self._draw("output cotangent").normal(size=(*real.shape, self.net.features))
+        if self.pull is Pull.STATES:
+            found *= 0.0
+        if self.pull is Pull.ONE and real.any():
+            rng = self._draw("one element")
+            place = (*rng.choice(np.argwhere(real)), rng.integers(self.net.features))
+            found = np.where(np.arange(found.size).reshape(found.shape) == np.ravel_multi_index(place, found.shape), found, 0.0)
+        found[~real] = self.padding
+        return found
+
+    def _state_cotangent(self) -> Tree:
+        drawn = self._states("state cotangent")
+        return drawn if self.pull in (Pull.BOTH, Pull.STATES) else tree_map(np.zeros_like, drawn)
+
+    def _targets(self) -> Any:
+        if self.net.loss is None:
+            return None
+        real, rng = self.real, self._draw("targets")
+        if self.net.loss.integer_targets:
+            return np.where(real, rng.integers(0, self.net.features, real.shape), -1)
+        found = rng.uniform(0.05, 0.95, size=(*real.shape, self.net.features))
+        found[~real] = self.padding
+        return found
 
 
 def window(array: Any, lengths: Any, start: int, stop: int) -> tuple[Any, Any]:
     """The steps start..stop of a `(time, batch, ...)` array at the same padded shape, and the rows' lengths in them.
 
-    A compiled program serves it unchanged: the steps are moved to the front, and what is behind a row's end is 0.
+    A compiled program serves it unchanged: the steps are moved to the front, and what is behind them is 0. `lengths`
+    None means full rows.
     """
-    raise NotImplementedError
+    steps, batch = array.shape[:2]
+    ends = np.full(batch, steps) if lengths is None else np.asarray(lengths)
+    found = np.zeros_like(array)
+    found[: stop - start] = array[start:stop]
+    return found, np.clip(ends - start, 0, stop - start)

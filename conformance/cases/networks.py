@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from rnnspec import cells
-from rnnspec.cell import Cell
-from rnnspec.network import Network
+from collections.abc import Sequence
+from importlib import import_module
 
-__all__ = ["BATCH", "CELLS", "HIDDEN", "INPUTS", "STEPS", "load_cell", "network_for", "table"]
+from conformance.cases import source
+from rnnspec import cells
+from rnnspec.cell import OUTPUT, Cell
+from rnnspec.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from rnnspec.network import Layer, Network
+from rnnspec.output import Dense, Last
+from rnnspec.policies import Truncated
+
+__all__ = ["BATCH", "CELLS", "HIDDEN", "INPUTS", "STEPS", "hidden_for", "load_cell", "network_for", "table"]
 
 STEPS, BATCH, INPUTS, HIDDEN = 7, 5, 3, 4
 """The sizes of the default table, all different, so that no two axes can be taken for each other."""
@@ -20,14 +27,48 @@ def load_cell(name: str) -> Cell:
 
     Raises LookupError where there is none.
     """
-    raise NotImplementedError
+    module, _, attribute = name.rpartition(":")
+    if not module:
+        if name not in CELLS:
+            raise LookupError(f"no cell {name!r}: choose one of {', '.join(CELLS)}, or write module:name")
+        return CELLS[name]
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise LookupError(f"no cell {name!r}: {error}") from error
+    if not isinstance(found, Cell):
+        raise LookupError(f"no cell {name!r}: it is a {type(found).__name__}; decorate its equations with @cell")
+    source.OWN[found] = name
+    return found
+
+
+def hidden_for(cell: Cell, widths: Sequence[int] = (HIDDEN, 3, 5, 2, 6)) -> int | dict[str, int]:
+    """A width for whatever a cell leaves free: one number, or `{name: width}`, all different, where it leaves several."""
+    classes = [sorted(members - {OUTPUT}) for members in cell.width_classes if members - {OUTPUT}]
+    names = [next((state for state in cell.states if state in members), members[0]) for members in classes]
+    names.sort(key=lambda name: (name not in cell.states, name))
+    if len(names) == 1 and names[0] in cell.states:
+        return widths[0]
+    return {name: widths[i % len(widths)] for i, name in enumerate(names)}
 
 
 def network_for(cell: Cell) -> Network:
     """One forward layer of a cell, its widths all different where the cell lets them differ."""
-    raise NotImplementedError
+    return Network(INPUTS, [Layer(cell, hidden_for(cell))], loss=SquaredError())
 
 
-def table(cell_list: tuple[Cell, ...]) -> dict[str, Network]:
-    """The default networks by name: one for each cell, and two deep ones that are made of the cells in turn."""
-    raise NotImplementedError
+def table(cell_list: Sequence[Cell]) -> dict[str, Network]:
+    """The default networks by name: one for each cell, and two deep ones that are made of the cells in turn.
+
+    `deep_last` has as many inputs as hidden units, `deep_steps` truncates gradients in its first layer.
+    """
+    def layer(i: int, direction: str, gradient: Truncated | None = None) -> Layer:
+        cell = cell_list[i % len(cell_list)]
+        return Layer(cell, hidden_for(cell), direction, gradient)
+
+    deep_last = [layer(2, "bidirectional"), layer(5, "forward")]
+    deep_steps = [layer(3, "reverse", Truncated(3)), layer(6, "bidirectional")]
+    return {cell.name: network_for(cell) for cell in cell_list} | {
+        "deep_last": Network(HIDDEN, deep_last, Last(), Dense(6), SoftmaxCrossEntropy()),
+        "deep_steps": Network(INPUTS, deep_steps, output=Dense(2), loss=SigmoidCrossEntropy()),
+    }

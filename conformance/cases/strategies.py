@@ -3,21 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf, nan
 
-from hypothesis.strategies import SearchStrategy
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
 
-from conformance.cases.case import Case
+from conformance.cases.case import Case, Pull
+from conformance.cases.networks import BATCH, STEPS, hidden_for
 from rnnspec.cell import Cell
-from rnnspec.network import Network
+from rnnspec.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from rnnspec.network import DIRECTIONS, Layer, Network
+from rnnspec.output import Dense, Last, Steps
+from rnnspec.policies import Truncated
 
 __all__ = ["cases", "wild_cases"]
 
+SEEDS = st.integers(0, 2**32 - 1)
+SCALES = st.integers(0, 100).map(lambda i: round(0.1 * 30.0 ** (i / 100), 4))
+"""0.1 to 3, log-uniform."""
+PADDINGS = st.sampled_from((0.0, nan, inf, -1e30, 1.0))
+PULLS = st.sampled_from(tuple(Pull))
+
 
 def cases(networks: Sequence[Network]) -> SearchStrategy[Case]:
-    """Cases at the default sizes, always with lengths (full ones included), over the given networks."""
-    raise NotImplementedError
+    """Cases at the default sizes over the given networks, with lengths; the first network also without.
+
+    Half of the lengths are ragged, with a full row and one of length 0 among them; the others are full.
+    """
+    return _cases(tuple(networks))
 
 
-def wild_cases(cell_list: Sequence[Cell]) -> SearchStrategy[Case]:
+@st.composite
+def _cases(draw: DrawFn, networks: tuple[Network, ...]) -> Case:
+    net = draw(st.sampled_from(networks))
+    kinds: list[SearchStrategy[tuple[int, ...] | None]] = [st.just((STEPS,) * BATCH), _ragged(STEPS, BATCH)]
+    if net is networks[0]:
+        kinds.append(st.none())
+    return Case(net, STEPS, BATCH, draw(st.one_of(kinds)), draw(SEEDS), draw(SCALES), draw(PULLS), draw(PADDINGS))
+
+
+@st.composite
+def _ragged(draw: DrawFn, steps: int, batch: int) -> tuple[int, ...]:
+    """Unequal lengths in no order; from two rows on one is full, from three on one is of length 0."""
+    lengths = [draw(st.integers(0, steps)) for _ in range(batch)]
+    places = draw(st.permutations(range(batch)))
+    for place, length in zip(places, (steps, 0), strict=False):
+        if batch > 2 or length:
+            lengths[place] = length
+    return tuple(lengths)
+
+
+@st.composite
+def wild_cases(draw: DrawFn, cell_list: Sequence[Cell]) -> Case:
     """Anything: time 0-64 and 200, batch 0-9, widths 1-33, every direction, one to three layers, any cell."""
-    raise NotImplementedError
+    layers = [draw(_layers(tuple(cell_list))) for _ in range(draw(st.integers(1, 3)))]
+    output = draw(st.none() | st.integers(1, 12).map(Dense))
+    loss = draw(st.sampled_from((SquaredError(), SigmoidCrossEntropy(), SoftmaxCrossEntropy())))
+    net = Network(draw(st.integers(1, 33)), layers, draw(st.sampled_from((Steps(), Last()))), output, loss)
+    steps = 200 if draw(st.integers(0, 19)) == 19 else draw(st.integers(0, 64))
+    batch = draw(st.integers(0, 9))
+    lengths = draw(st.none() | _ragged(steps, batch))
+    return Case(net, steps, batch, lengths, draw(SEEDS), draw(SCALES), draw(PULLS), draw(PADDINGS))
+
+
+@st.composite
+def _layers(draw: DrawFn, cell_list: tuple[Cell, ...]) -> Layer:
+    cell = draw(st.sampled_from(cell_list))
+    widths = [draw(st.integers(1, 33)) for _ in range(5)]
+    gradient = draw(st.none() | st.integers(1, 9).map(Truncated))
+    return Layer(cell, hidden_for(cell, widths), draw(st.sampled_from(tuple(DIRECTIONS))), gradient)

@@ -12,9 +12,10 @@ __all__ = ["PROFILES", "Profile"]
 
 @dataclass(frozen=True)
 class Profile:
-    """`unit` for stored numbers, `accumulator` for sums, `function` for an elementary function, in units.
+    """`unit` for stored numbers, `accumulator` for sums, `function` for an elementary function, in units of its range.
 
     `tiny` is the smallest normal number and `largest` the largest: flushing below and overflow above are allowed.
+    `dtypes` are the names under which NumPy may hold such numbers.
     """
 
     name: str
@@ -22,22 +23,26 @@ class Profile:
     accumulator: float
     tiny: float
     largest: float
+    dtypes: tuple[str, ...]
     function: float = 4.0
 
     def round(self, array: Any) -> Any:
         """Real numbers as the nearest ones of this precision, in NumPy's nearest dtype; whole numbers as they are."""
-        raise NotImplementedError
-
-
-def _profile(name: str, bits: int, accumulator: int, like: Any) -> Profile:
-    info = np.finfo(like)
-    return Profile(name, 2.0**-bits, 2.0**-accumulator, float(info.tiny), float(info.max))
+        given = np.asarray(array)
+        if given.dtype.kind != "f":
+            return given
+        if self.name != "bf16":
+            return given.astype(self.dtypes[-1])
+        single = given.astype(np.float32)
+        mantissa, exponent = np.frexp(single)
+        rounded = np.ldexp(np.round(mantissa * 256.0) / 256.0, exponent)
+        return np.where(np.isfinite(single), rounded, single).astype(np.float32)
 
 
 PROFILES = {
-    "f64": _profile("f64", 53, 53, np.float64),
-    "f32": _profile("f32", 24, 24, np.float32),
-    "bf16": _profile("bf16", 8, 24, np.float32),
-    "f16": _profile("f16", 11, 24, np.float16),
+    "f64": Profile("f64", 2.0**-53, 2.0**-53, 2.0**-1022, float(np.finfo(np.float64).max), ("float64",)),
+    "f32": Profile("f32", 2.0**-24, 2.0**-24, 2.0**-126, float(np.finfo(np.float32).max), ("float32",)),
+    "bf16": Profile("bf16", 2.0**-8, 2.0**-24, 2.0**-126, float(np.finfo(np.float32).max), ("bfloat16", "float32")),
+    "f16": Profile("f16", 2.0**-11, 2.0**-24, 2.0**-14, float(np.finfo(np.float16).max), ("float16",)),
 }
 """By the name of the precision (`Backend.precision`)."""

@@ -1,0 +1,26 @@
+"""The arrays of an answer by dotted name, whatever it is: a dataclass of the contract, a tree, an array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+__all__ = ["named"]
+
+NO_NUMBERS = ("path",)
+
+
+def named(answer: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Leaves with their dotted names; what ran is no number, and left out."""
+    if is_dataclass(answer) and not isinstance(answer, type):
+        parts: Any = [(f.name, getattr(answer, f.name)) for f in fields(answer) if f.name not in NO_NUMBERS]
+    elif isinstance(answer, dict):
+        parts = answer.items()
+    elif isinstance(answer, list | tuple):
+        parts = enumerate(answer)
+    else:
+        yield name, answer
+        return
+    for key, part in parts:
+        yield from named(part, f"{name}.{key}" if name else str(key))

@@ -1,0 +1,153 @@
+"""The oracle's answer to a case with its yardstick: the spread of its perturbed runs, element by element.
+
+The perturbed runs differ from run 0 as correct answers of the declared precision differ from the exact one: the same
+calculation with other roundings. Their root mean square is tau. For float64 the oracle perturbs by more than it rounds
+itself, and scales the spread back: while errors are small they are linear in the roundings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+
+from conformance import oracle
+from conformance.cases.case import Case
+from conformance.oracle import Arithmetic
+from conformance.tolerance.answers import named
+from conformance.tolerance.profile import Profile
+from rnnspec.rule import Rule
+from rnnspec.tree import Tree
+
+__all__ = ["Reference", "pullback", "reference", "run", "train", "value_and_grad"]
+
+RUNS = 8
+"""Perturbed runs at first; four times as many wherever a ratio comes near."""
+FINEST = 2.0**-40
+"""The smallest perturbation that a float64 oracle can tell from its own rounding."""
+ILL_POSED = 0.1
+"""A tensor whose yardstick is a larger part of it than this has no answer in the precision."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What is expected: leaves by dotted name, each with runs first, run 0 being exact.
+
+    Names are those of the answer's fields and trees: `outputs`, `state.0.forward.h`, `params.layers.0.forward.W.i`,
+    `inputs`, `grads.inputs`, `loss_sum`. `ill_posed` says why no answer of this precision can be judged, or is empty.
+    `stretch` is tau over the spread of the runs; `again(runs)` gives a reference of more runs.
+    """
+
+    profile: Profile
+    leaves: dict[str, Any]
+    ill_posed: str
+    stretch: float
+    runs: int
+    again: Callable[[int], Reference]
+
+    def at(self, name: str) -> Reference:
+        """The part under a dotted name, `reference.at("state")`: names of its leaves then go without it."""
+        part = {k.removeprefix(name).removeprefix("."): a for k, a in self.leaves.items() if (k + ".").startswith(name + ".")}
+        if not part:
+            raise KeyError(f"no leaf under {name!r}, only {', '.join(self.leaves)}")
+        return replace(self, leaves=part, again=lambda runs: self.again(runs).at(name))
+
+    def refined(self) -> Reference:
+        """The same with four times the runs."""
+        return self.again(4 * self.runs)
+
+    def expected(self) -> dict[str, Any]:
+        """Run 0, leaf by leaf; a count is a number."""
+        return {name: a if isinstance(a, int) else a[0] for name, a in self.leaves.items()}
+
+    def tau(self) -> dict[str, Any]:
+        """The yardstick, leaf by leaf: 0 where nothing is rounded, as where structure demands an exact 0."""
+        return self._tau
+
+    @cached_property
+    def _tau(self) -> dict[str, Any]:
+        found = {}
+        for name, a in self.leaves.items():
+            if not isinstance(a, int):
+                spread = self.stretch * _spread(a)
+                found[name] = spread + self.profile.tiny * (spread > 0)
+        return found
+
+
+def reference(
+    profile: Profile, compute: Callable[[Arithmetic], Tree], seed: int = 0, runs: int = RUNS, dtype: Any = np.float64
+) -> Reference:
+    """The reference of any calculation of the oracle: `compute(arithmetic)` gives its answer in that arithmetic."""
+    grown = max(1.0, FINEST / profile.unit)
+    arithmetic = Arithmetic(dtype, runs, profile.unit * grown, profile.accumulator * max(1.0, FINEST / profile.accumulator),
+                            profile.function, seed)  # fmt: skip
+    leaves = dict(named(compute(arithmetic)))
+    both_round = np.finfo(dtype).eps > 1e-3 * profile.unit
+    again = lru_cache(maxsize=None)(lambda more: reference(profile, compute, seed, more, dtype))
+    why = _ill_posed(profile, leaves, arithmetic)
+    return Reference(profile, leaves, why, (np.sqrt(2.0) if both_round else 1.0) / grown, runs, again)
+
+
+def _spread(a: Any) -> Any:
+    """The root mean square distance of the runs from run 0; what is not finite in run 0 has none."""
+    with np.errstate(all="ignore"):
+        found = np.sqrt(np.mean((a[1:] - a[0]) ** 2, axis=0))
+    return np.where(np.isfinite(a[0]), found, 0.0)
+
+
+def _ill_posed(profile: Profile, leaves: dict[str, Any], arithmetic: Arithmetic) -> str:
+    if arithmetic.kinks.near:
+        return f"{arithmetic.kinks.near} conditions are too near to call in {profile.name}"
+    if arithmetic.kinks.largest > profile.largest / 16:
+        return f"numbers up to {arithmetic.kinks.largest:.1e} come too near the largest of {profile.name}"
+    for name, a in leaves.items():
+        if isinstance(a, int) or not a[0].size:
+            continue
+        spread, largest = _spread(a).max(), np.abs(np.where(np.isfinite(a[0]), a[0], 0.0)).max()
+        if not spread <= ILL_POSED * largest:
+            return f"roundings of {profile.name} move {name} by {spread:.1e}, its largest number being {largest:.1e}"
+    return ""
+
+
+def _dtype(case: Case, profile: Profile) -> Any:
+    """Every eighth case is judged by 80-bit numbers where the oracle's own rounding counts."""
+    return np.longdouble if profile.unit < 1e-12 and case.seed % 8 == 0 and case.steps <= 16 else np.float64
+
+
+@lru_cache(maxsize=64)
+def run(case: Case, profile: Profile) -> Reference:
+    """What `Backend.run` must give for a case: `outputs`, `state`."""
+    a = case.arrays(profile.name)
+    return reference(profile, lambda arithmetic: oracle.run(case.net, a.params, a.inputs, a.state, a.lengths, arithmetic),
+                     case.seed, dtype=_dtype(case, profile))  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def pullback(case: Case, profile: Profile) -> Reference:
+    """What `Backend.pullback` must give for a case: `params`, `inputs`, `state`."""
+    a = case.arrays(profile.name)
+    return reference(profile, lambda arithmetic: oracle.pullback(case.net, a.params, a.inputs, a.output_cotangent,
+                                                                 a.state_cotangent, a.state, a.lengths, arithmetic),
+                     case.seed, dtype=_dtype(case, profile))  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def value_and_grad(case: Case, profile: Profile) -> Reference:
+    """What `Backend.value_and_grad` must give for a case: `loss_sum`, `count`, `grads`, `state`."""
+    a = case.arrays(profile.name)
+    return reference(profile, lambda arithmetic: oracle.value_and_grad(case.net, a.params, a.inputs, a.targets, a.state,
+                                                                       a.lengths, arithmetic),
+                     case.seed, dtype=_dtype(case, profile))  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def train(case: Case, rule: Rule, steps: int, profile: Profile) -> Reference:
+    """What `steps` calls of `Backend.train_step` must give, each on a batch of its own (`case.batches(steps)`).
+
+    Names start with the number of the step: `9.params.output.W`.
+    """
+    a, batches = case.arrays(profile.name), case.batches(steps, profile.name)
+    return reference(profile, lambda arithmetic: oracle.train(case.net, rule, a.params, batches, arithmetic), case.seed)
