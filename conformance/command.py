@@ -52,7 +52,8 @@ class PrecisionName(StrEnum):
     f16 = "f16"
 
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
+HELP = {"help_option_names": ["-h", "--help"]}
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=HELP)
 
 
 @app.command()
@@ -65,7 +66,7 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
     device: Annotated[str | None, typer.Option(help="The device to run on; the backend's first if not given.")] = None,
     precision: Annotated[list[PrecisionName] | None, typer.Option(help="Repeatable; f32 and f64 if not given.")] = None,
     only: Annotated[list[str] | None, typer.Option(metavar="ID", help="Only this property. Repeatable.")] = None,
-    cell: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this cell; module:name for your own. Repeatable.")]
+    cell: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this cell, or module:name. Repeatable.")]
     = None,
     shape: Annotated[list[str] | None, typer.Option(metavar="B,T,I,H", help="Only this shape. Repeatable.")] = None,
     mode: Annotated[list[ModeName] | None, typer.Option(help="forward, or train: with gradients. Repeatable.")] = None,

@@ -1,0 +1,48 @@
+"""Distributions on disk that offer a backend with one fault, for the processes of the suite to meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+HEAD = """
+import os, signal, sys, time
+import rnnspec
+from rnnspec import Backend, Capabilities, hookimpl
+
+class Fake(Backend):
+    name = {name!r}
+    version = "1.0"
+    faults = 0
+
+    def layer(self, cell, params, inputs, state, lengths, call):
+        Fake.faults += 1
+        {fault}
+        return super().layer(cell, params, inputs, state, lengths, call)
+
+@hookimpl
+def rnnspec_backend(name, device, precision):
+    {make}
+    return Fake(device, precision)
+"""
+
+
+def install(site: Path, name: str, fault: str = "pass", make: str = "pass") -> None:
+    """Write a distribution that offers the backend `name`; `fault` runs in every layer, `make` in the hook."""
+    module = f"fake_{name}"
+    (site / f"{module}.py").write_text(HEAD.format(name=name, fault=fault, make=make))
+    info = site / f"{module}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module.replace('_', '-')}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[rnnspec.backends]\n{name} = {module}\n")
+
+
+@contextmanager
+def site(folder: Path) -> Iterator[Path]:
+    """The folder for distributions, on the path of every child process meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder))
+        yield folder

@@ -1,0 +1,69 @@
+"""The floor is the graph's own products, and the paired rule says what times allow it to say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from conformance.registry import Shape
+from conformance.speed.floor import Product, flops, products
+from conformance.speed.paired import judge
+from rnnspec import cells
+
+ROUNDS = 31
+
+
+def times(rng, ratio, noise, drift=0.3, spikes=0.05):
+    """Rounds of (subject, again, other): a machine whose speed drifts, everybody's own jitter, and some spikes."""
+    pace = np.exp(drift * np.sin(np.linspace(0, 3, ROUNDS)))
+
+    def one(scale):
+        jitter = rng.exponential(noise, ROUNDS) + (rng.random(ROUNDS) < spikes) * rng.random(ROUNDS)
+        return scale * pace * (1 + jitter)
+
+    return one(ratio), one(ratio), one(1.0)
+
+
+def share(verdict, ratio, noise, trials=200):
+    rng = np.random.default_rng(0)
+    return np.mean([judge(*times(rng, ratio, noise)).verdict == verdict for _ in range(trials)])
+
+
+def test_what_is_equal_is_not_called_slower_or_faster_for_the_drift_of_the_machine():
+    assert share("equal", 1.0, 0.01) > 0.85  # A/A' refuses one in twenty by itself: an attempt is then repeated
+    assert share("slower", 1.0, 0.01) == share("faster", 1.0, 0.01) == 0
+
+
+@pytest.mark.parametrize(("ratio", "verdict"), [(1.2, "slower"), (0.8, "faster"), (1.02, "equal")])
+def test_a_difference_is_told(ratio, verdict):
+    assert share(verdict, ratio, 0.01) > 0.8
+
+
+def test_a_noisy_machine_says_nothing():
+    assert share("inconclusive", 1.3, 0.5) > 0.9
+
+
+def test_a_subject_unlike_itself_says_nothing():
+    steady = [1.0] * ROUNDS
+    assert judge([1.2] * ROUNDS, steady, [2.0] * ROUNDS).verdict == "inconclusive"
+
+
+def test_the_ratio_and_its_interval():
+    found = judge(*times(np.random.default_rng(1), 1.5, 0.01))
+    assert found.low <= found.ratio <= found.high
+    assert found.ratio == pytest.approx(1.5, rel=0.03)
+
+
+def test_a_training_step_is_three_times_the_forward_products_of_an_lstm():
+    shape = Shape(16, 64, 32, 8)
+    forward, train = (products(cells.lstm, shape, 8, mode) for mode in ("forward", "train"))
+    assert flops(train) == 3 * flops(forward) == 3 * 2 * 64 * 16 * (32 * 32 + 8 * 32)
+
+
+def test_maps_that_share_an_argument_are_one_product():
+    shape = Shape(2, 5, 3, 4)
+    assert products(cells.gru, shape, 4, "forward") == (Product(1, 10, 3, 12), Product(5, 2, 4, 12))
+    assert products(cells.gru_reset_before, shape, 4, "forward") == (
+        Product(1, 10, 3, 12), Product(5, 2, 4, 8), Product(5, 2, 4, 4),
+    )  # fmt: skip
+    assert products(cells.mingru, shape, 4, "forward") == (Product(1, 10, 3, 8),)
