@@ -12,7 +12,7 @@ from rnnspec.arrays import Array, Arrays
 from rnnspec.schedule import Schedule
 from rnnspec.tree import Tree
 
-__all__ = ["Fault", "MODES", "PlannedMutant", "faulty_cell"]
+__all__ = ["MODES", "Fault", "PlannedMutant", "faulty_cell"]
 
 MODES = {"forward": (True, False), "backward": (False, True), "both": (True, True)}
 """Whether the values, and whether the gradients, are those of the faulty equations."""

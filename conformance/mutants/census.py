@@ -1,0 +1,59 @@
+"""All mutants: those of the suite, and those of installed plugins, through one hook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pluggy
+
+from conformance.cases import CELLS
+from conformance.mutants import cotangents, lengths, numbers, policies, rules, states, steps
+from conformance.mutants.equations import equation_mutants
+from conformance.mutants.faulty import protocol_mutants
+from conformance.mutants.gradients import adjoint_mutants
+from conformance.mutants.loop import loop_mutants
+from conformance.own_cell import leaky_gate
+from rnnspec import Cell, Mutant, backend_names, hookimpl
+from rnnspec.errors import BackendError
+from rnnspec.plugins import BackendHooks, load
+
+__all__ = ["OwnMutants", "mutants", "mutants_of_cell"]
+
+
+class OwnMutants:
+    """The suite's own plugin."""
+
+    @hookimpl
+    def rnnspec_mutants(self) -> Iterable[Mutant]:
+        """The protocol's faults, then those of every cell."""
+        yield from _protocol()
+        for cell in (*CELLS.values(), leaky_gate):
+            yield from mutants_of_cell(cell)
+
+
+def mutants_of_cell(cell: Cell) -> Iterator[Mutant]:
+    """What can be generated from a cell."""
+    yield from equation_mutants(cell)
+    yield from adjoint_mutants(cell)
+    yield from loop_mutants(cell)
+
+
+def mutants() -> tuple[Mutant, ...]:
+    """Every mutant, the suite's own first. A plugin that does not load has none."""
+    manager = pluggy.PluginManager("rnnspec")
+    manager.add_hookspecs(BackendHooks)
+    manager.register(OwnMutants())
+    found = [mutant for given in manager.hook.rnnspec_mutants() for mutant in given]
+    return tuple(found + [mutant for name in backend_names() for mutant in _of_plugin(name)])
+
+
+def _protocol() -> Iterator[Mutant]:
+    for module in (states, lengths, steps, cotangents, numbers, policies, rules):
+        yield from protocol_mutants(module)
+
+
+def _of_plugin(name: str) -> list[Mutant]:
+    try:
+        return [mutant for given in load(name).hook.rnnspec_mutants() for mutant in given]
+    except BackendError:
+        return []

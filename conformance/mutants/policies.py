@@ -1,0 +1,171 @@
+"""Faults with gradient policies inside the recurrence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from conformance.mutants.faulty import Asked, Faulty, Pulled
+from rnnspec import Gradients, LayerResult
+from rnnspec.policies import Recurrence, Truncated
+from rnnspec.tree import tree_map
+
+Cotangents = Mapping[str, Any]
+
+
+class _Recurrent(Faulty):
+    def changed(self, policy: Recurrence) -> Recurrence | None:
+        raise NotImplementedError
+
+    def pulled(self, pulled: Pulled) -> Pulled:
+        policy = pulled.call.policy
+        return pulled if policy is None else replace(pulled, call=replace(pulled.call, policy=self.changed(policy)))
+
+
+class RecurrenceIgnored(_Recurrent):
+    """The policy inside the recurrence is ignored."""
+
+    def changed(self, policy: Recurrence) -> Recurrence | None:
+        return None
+
+
+class StepsCountedFromOne(_Recurrent):
+    """The first step is step 1."""
+
+    def changed(self, policy: Recurrence) -> Recurrence:
+        return _Moved(policy, 1.0)
+
+
+class StepsCountedFromMinusOne(_Recurrent):
+    """The first step is step -1."""
+
+    def changed(self, policy: Recurrence) -> Recurrence:
+        return _Moved(policy, -1.0)
+
+
+class StepsCountedFromTheEnd(Faulty):
+    """Steps are counted from the end of time."""
+
+    def pulled(self, pulled: Pulled) -> Pulled:
+        policy, last = pulled.call.policy, len(pulled.output_cotangent) - 1
+        return pulled if policy is None else replace(pulled, call=replace(pulled.call, policy=_Turned(policy, float(last))))
+
+
+class CutEveryStep(_Recurrent):
+    """Truncation cuts every edge."""
+
+    def changed(self, policy: Recurrence) -> Recurrence:
+        return Truncated(1) if isinstance(policy, Truncated) else policy
+
+
+class CutTwiceAsFar(_Recurrent):
+    """Gradients flow through chunks of twice the length."""
+
+    def changed(self, policy: Recurrence) -> Recurrence:
+        return Truncated(2 * policy.steps) if isinstance(policy, Truncated) else policy
+
+
+class CarryActsOnTotal(_Recurrent):
+    """The two seams are taken for each other."""
+
+    def changed(self, policy: Recurrence) -> Recurrence:
+        return _Exchanged(policy)
+
+
+class CarryOnInitialState(Faulty):
+    """The edge of the initial state is a seam too."""
+
+    def pulled_back(self, pulled: Pulled, gradients: Gradients) -> Gradients:
+        policy = pulled.call.policy
+        if not isinstance(policy, Truncated):
+            return gradients
+        return replace(gradients, state=tree_map(np.zeros_like, gradients.state))
+
+
+class ValuesAreCutToo(Faulty):
+    """Truncation forgets the state's value at every cut."""
+
+    def answered(self, asked: Asked, result: LayerResult) -> LayerResult:
+        policy, steps = asked.call.policy, len(asked.inputs)
+        if not isinstance(policy, Truncated) or steps <= policy.steps:
+            return result
+        k, zeros = policy.steps, tree_map(np.zeros_like, asked.state)
+        lengths = np.full(asked.inputs.shape[1], steps) if asked.lengths is None else asked.lengths
+        late = super(Faulty, self).layer(
+            asked.cell, asked.params, asked.inputs[k:], zeros, np.maximum(lengths - k, 0), asked.call
+        )
+        return replace(result, outputs=np.concatenate([result.outputs[:k], late.outputs]))
+
+
+class NormsDoubled(_Recurrent):
+    """Norms at the seam `total` come out twice as large."""
+
+    def changed(self, policy: Recurrence) -> Recurrence:
+        return _Halved(policy)
+
+
+class OneStateIsControlled(_Recurrent):
+    """Only the first state's cotangent is controlled."""
+
+    def changed(self, policy: Recurrence) -> Recurrence:
+        return _First(policy)
+
+
+@dataclass(frozen=True)
+class _Moved(Recurrence):
+    policy: Recurrence
+    by: float
+
+    def carry(self, step: Any, cotangents: Cotangents) -> Cotangents:
+        return self.policy.carry(step + self.by, cotangents)
+
+    def total(self, step: Any, cotangents: Cotangents) -> Cotangents:
+        return self.policy.total(step + self.by, cotangents)
+
+
+@dataclass(frozen=True)
+class _Turned(_Moved):
+    def carry(self, step: Any, cotangents: Cotangents) -> Cotangents:
+        return self.policy.carry(self.by - step, cotangents)
+
+    def total(self, step: Any, cotangents: Cotangents) -> Cotangents:
+        return self.policy.total(self.by - step, cotangents)
+
+
+@dataclass(frozen=True)
+class _Exchanged(Recurrence):
+    policy: Recurrence
+
+    def carry(self, step: Any, cotangents: Cotangents) -> Cotangents:
+        return self.policy.total(step, cotangents)
+
+    def total(self, step: Any, cotangents: Cotangents) -> Cotangents:
+        return self.policy.carry(step, cotangents)
+
+
+@dataclass(frozen=True)
+class _Halved(Recurrence):
+    policy: Recurrence
+
+    def carry(self, step: Any, cotangents: Cotangents) -> Cotangents:
+        return self.policy.carry(step, cotangents)
+
+    def total(self, step: Any, cotangents: Cotangents) -> Cotangents:
+        doubled = {state: 2.0 * cotangent for state, cotangent in cotangents.items()}
+        return {state: 0.5 * cotangent for state, cotangent in self.policy.total(step, doubled).items()}
+
+
+@dataclass(frozen=True)
+class _First(Recurrence):
+    policy: Recurrence
+
+    def carry(self, step: Any, cotangents: Cotangents) -> Cotangents:
+        first = next(iter(cotangents))
+        return {**cotangents, first: self.policy.carry(step, cotangents)[first]}
+
+    def total(self, step: Any, cotangents: Cotangents) -> Cotangents:
+        first = next(iter(cotangents))
+        return {**cotangents, first: self.policy.total(step, cotangents)[first]}
