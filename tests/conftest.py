@@ -1,0 +1,47 @@
+"""Backends for the tests, one of each kind for the whole session, so that a compiled program is compiled once."""
+
+from __future__ import annotations
+
+import itertools
+from functools import cache
+
+import pytest
+
+import rnnspec
+from rnnspec.errors import BackendUnavailable
+
+NAMES = ("numpy", "torch", "jax", "tensorflow")
+PRECISIONS = ("f32", "f64")
+
+
+@cache
+def opened(name, precision):
+    """The one backend of this name and precision."""
+    try:
+        return rnnspec.get_backend(name, precision=precision)
+    except BackendUnavailable as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session", params=NAMES)
+def backend(request):
+    """Each backend, in float32."""
+    return opened(request.param, "f32")
+
+
+@pytest.fixture(scope="session", params=NAMES)
+def backend64(request):
+    """Each backend, in float64."""
+    return opened(request.param, "f64")
+
+
+@pytest.fixture(scope="session", params=itertools.product(NAMES, PRECISIONS), ids="-".join)
+def either(request):
+    """Each backend in each precision."""
+    return opened(*request.param)
+
+
+@pytest.fixture(scope="session")
+def reference():
+    """The base class in float64: the generic lowering on NumPy arrays."""
+    return rnnspec.Backend(None, "f64")

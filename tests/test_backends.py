@@ -1,0 +1,270 @@
+"""Every backend gives the numbers and gradients of the base class in float64, for every declaration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+import rnnspec
+from rnnspec import Dense, Last, Layer, Network, cell, cells, chain, losses, policies, updates
+from rnnspec.primitives import (
+    exp, log, maximum, minimum, relu, remainder, sigmoid, softplus, sqrt, tanh, total, where,
+)
+from rnnspec.tree import leaves, tree_map
+
+UNIT = {"f32": 2.0**-24, "f64": 2.0**-53}
+ROUNDINGS = 200
+"""Of the largest number of a tensor: a path through 6 steps of these small networks has about that many operations."""
+
+STEPS, ROWS, INPUTS = 6, 5, 3
+LENGTHS = np.array([4, 0, STEPS, 1, 3])
+PADDING = np.arange(STEPS)[:, None] >= LENGTHS
+
+
+@cell
+def own(x, R, p, h, m):
+    """A cell of a user's own that needs every primitive but the remainder."""
+    a = softplus(x.a + R.a(h))
+    b = exp(-relu(x.b + p.b * m))
+    n = (x.n + R.n(a * h)) / sqrt(1.0 + total(h * h) + m * m)
+    m = where(m > n, maximum(m * b, n), minimum(m, log(1.0 + a)) - 0.5)
+    return sigmoid(n) * b + (1.0 - b) * tanh(h), m
+
+
+@cell
+def silent(x, R, h):
+    """A cell whose output is no state, and runs after the loop."""
+    new = tanh(x.h + R.h(h))
+    return rnnspec.out(new * x.y), new
+
+
+@dataclass(frozen=True)
+class Bounded(policies.Recurrence):
+    """A policy of a user's own on the other seam, which also tells one step from the next."""
+
+    limit: float
+
+    def total(self, step, cotangents):
+        limit = self.limit * (1.0 + remainder(step, 2.0))
+        return {state: maximum(minimum(d, limit), -limit) for state, d in cotangents.items()}
+
+
+BUILT_IN = {name: getattr(cells, name) for name in ("elman", "elman_relu", "lstm", "lstm_peephole", "gru",
+                                                    "gru_reset_before", "mingru")}  # fmt: skip
+SINGLE = {name: Network(INPUTS, [Layer(each, hidden=4)]) for name, each in BUILT_IN.items()} | {
+    "lstm_projected": Network(INPUTS, [Layer(cells.lstm_projected, hidden={"h": 3, "c": 5}, direction="reverse")]),
+    "own": Network(INPUTS, [Layer(own, hidden=4, direction="reverse")]),
+    "silent": Network(INPUTS, [Layer(silent, hidden=4)]),
+}
+CUT = [Layer(cells.lstm, hidden=3, direction="bidirectional", gradient=policies.Truncated(2)),
+       Layer(own, hidden=2, direction="reverse", gradient=Bounded(0.05))]  # fmt: skip
+LEARNING = {
+    "softmax-last": Network(INPUTS, CUT, Last(), Dense(4), losses.SoftmaxCrossEntropy()),
+    "sigmoid-steps": Network(INPUTS, [Layer(cells.gru, hidden=3), Layer(cells.elman, hidden=2)], output=Dense(4),
+                             loss=losses.SigmoidCrossEntropy()),
+    "squared-last-both": Network(INPUTS, [Layer(cells.elman, hidden=2, direction="bidirectional")], Last(),
+                                 loss=losses.SquaredError()),
+}  # fmt: skip
+RULES = {
+    "value-sgd": chain(policies.ClipByValue(0.01), updates.SGD(0.1)),
+    "norm-momentum": chain(policies.ClipByNorm(0.05), updates.SGD(0.1, momentum=0.9)),
+    "global-adam": chain(policies.ClipByGlobalNorm(0.1), updates.Adam(0.01)),
+    "sharded": chain(policies.ClipByGlobalNorm(0.1, reduce=lambda squares: squares + squares), updates.SGD(0.1)),
+}
+
+
+def drawn(net, seed=1):
+    """Parameters, inputs and states of which no two numbers are alike, biases and states among them."""
+    rng = np.random.default_rng(seed)
+    params = tree_map(lambda w: w + rng.normal(scale=0.3, size=w.shape), net.init(seed))
+    state = tree_map(lambda a: rng.normal(size=a.shape), _zeros(net.state_shapes(ROWS)))
+    return params, rng.normal(size=(STEPS, ROWS, INPUTS)), state
+
+
+def _zeros(shapes):
+    if isinstance(shapes, dict):
+        return {key: _zeros(value) for key, value in shapes.items()}
+    return np.zeros(shapes) if isinstance(shapes, tuple) else [_zeros(value) for value in shapes]
+
+
+def cotangents(net, seed=2):
+    rng = np.random.default_rng(seed)
+    shape = (ROWS, net.features) if isinstance(net.read, Last) else (STEPS, ROWS, net.features)
+    return rng.normal(size=shape), tree_map(lambda a: rng.normal(size=a.shape), _zeros(net.state_shapes(ROWS)))
+
+
+def targets(net, seed=3):
+    rng = np.random.default_rng(seed)
+    shape = (ROWS,) if isinstance(net.read, Last) else (STEPS, ROWS)
+    if net.loss.integer_targets:
+        return rng.integers(0, net.features, shape)
+    return rng.uniform(size=(*shape, net.features))
+
+
+def parts(result):
+    """Whatever a call gave, as one tree without what is no array."""
+    names = ("outputs", "params", "rule_state", "inputs", "state", "loss_sum", "grads")
+    found = {name: getattr(result, name) for name in names if hasattr(result, name)}
+    return found | ({"grads": parts(found["grads"])} if "grads" in found else {})
+
+
+def assert_same(backend, got, reference, expected, roundings=ROUNDINGS):
+    """Agreement up to rounding, entry by entry, measured by the largest number of each tensor."""
+    got, expected = dict(leaves(backend.to_numpy(parts(got)))), dict(leaves(reference.to_numpy(parts(expected))))
+    assert got.keys() == expected.keys()
+    for name, right in expected.items():
+        assert got[name].shape == right.shape, name
+        allowed = roundings * UNIT[backend.precision] * np.abs(right).max(initial=1e-3)
+        np.testing.assert_allclose(got[name], right, rtol=0, atol=allowed, err_msg=name)
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_every_cell_runs_and_pulls_back(either, reference, name):
+    net = SINGLE[name]
+    params, inputs, state = drawn(net)
+    assert_same(either, either.run(net, params, inputs, state, LENGTHS), reference,
+                reference.run(net, params, inputs, state, LENGTHS))  # fmt: skip
+    given = (net, params, inputs, *cotangents(net), state, LENGTHS)
+    assert_same(either, either.pullback(*given), reference, reference.pullback(*given))
+
+
+@pytest.mark.parametrize("name", LEARNING)
+@pytest.mark.parametrize("lengths", [LENGTHS, None], ids=["ragged", "full"])
+def test_every_loss_and_policy_inside_the_recurrence(either, reference, name, lengths):
+    net = LEARNING[name]
+    params, inputs, state = drawn(net)
+    given = (net, params, inputs, targets(net), state, lengths)
+    got, expected = either.value_and_grad(*given), reference.value_and_grad(*given)
+    assert got.count == expected.count
+    assert_same(either, got, reference, expected)
+    assert_same(either, either.run(net, params, inputs, state, lengths), reference,
+                reference.run(net, params, inputs, state, lengths))  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_three_steps_of_every_rule(either, reference, rule):
+    net = LEARNING["squared-last-both"]
+    params, inputs, state = drawn(net)
+    got = expected = None
+    rule, at, right = RULES[rule], (params, RULES[rule].init(params)), (params, RULES[rule].init(params))
+    for seed in range(3):
+        given = (inputs, targets(net, seed), state, LENGTHS)
+        got, expected = either.train_step(net, rule, *at, *given), reference.train_step(net, rule, *right, *given)
+        at, right = (got.params, got.rule_state), (expected.params, expected.rule_state)
+    assert_same(either, got, reference, expected, roundings=3 * ROUNDINGS)
+
+
+@pytest.mark.parametrize("name", ["silent", "lstm_projected"])
+def test_nothing_of_the_padding_reaches_anything(either, name):
+    net = SINGLE[name]
+    params, inputs, state = drawn(net)
+    output, final = cotangents(net)
+    clean = either.pullback(net, params, np.where(PADDING[..., None], 0.0, inputs), output, final, state, LENGTHS)
+    filled = np.where(PADDING[..., None], np.nan, inputs)
+    poisoned = np.where(PADDING[..., None], np.inf, output)
+    assert_equal(either, clean, either.pullback(net, params, filled, poisoned, final, state, LENGTHS))
+    result = either.to_numpy(parts(either.run(net, params, filled, state, LENGTHS)))
+    assert (result["outputs"][PADDING] == 0).all()
+    for kept, first in zip(result["state"][0].values(), state[0].values(), strict=True):
+        for each, kind in kept.items():
+            np.testing.assert_array_equal(kind[1], first[each][1].astype(kind.dtype))
+
+
+def test_targets_in_the_padding_are_ignored(either):
+    net = LEARNING["sigmoid-steps"]
+    params, inputs, state = drawn(net)
+    right = targets(net)
+    wrong = np.where(PADDING[..., None], np.nan, right)
+    given = [either.value_and_grad(net, params, inputs, y, state, LENGTHS) for y in (right, wrong)]
+    assert_equal(either, *given)
+
+
+def test_rows_know_nothing_of_one_another(either):
+    net = LEARNING["softmax-last"]
+    params, inputs, state = drawn(net)
+    spoiled = inputs.copy()
+    spoiled[0, 2] = np.nan, np.inf, 0.0
+    clean, bad = (either.to_numpy(either.run(net, params, x, state, LENGTHS).outputs) for x in (inputs, spoiled))
+    others = [0, 1, 3, 4]
+    np.testing.assert_array_equal(clean[others], bad[others])
+    assert np.isnan(bad[2]).all()
+
+
+def assert_equal(backend, first, second):
+    first, second = (dict(leaves(backend.to_numpy(parts(each)))) for each in (first, second))
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, second[name], err_msg=name)
+
+
+@pytest.mark.parametrize("steps, rows", [(0, 2), (2, 0), (0, 0)])
+@pytest.mark.parametrize("name", ["softmax-last", "sigmoid-steps"])
+def test_no_time_or_no_rows(either, reference, name, steps, rows):
+    net, compiled = LEARNING[name], getattr(either, "programs_compiled", 0)
+    labels = targets(net)[:rows] if isinstance(net.read, Last) else targets(net)[:steps, :rows]
+    given = (net, drawn(net)[0], np.zeros((steps, rows, INPUTS)), labels)
+    got = either.value_and_grad(*given)
+    assert got.count == 0
+    assert_same(either, got, reference, reference.value_and_grad(*given))
+    assert getattr(either, "programs_compiled", 0) == compiled
+
+
+def test_a_batch_without_a_real_step_trains_by_nothing(either):
+    net, rule = LEARNING["squared-last-both"], RULES["value-sgd"]
+    params, inputs, state = drawn(net)
+    done = either.train_step(net, rule, params, rule.init(params), inputs, targets(net), state, np.zeros(ROWS, int))
+    assert (done.count, float(done.loss_sum)) == (0, 0.0)
+    assert_equal(either, done, replace(done, params=either.asarray(params)))
+
+
+def test_shapes_are_compiled_once(either):
+    net = SINGLE["elman"]
+    params, inputs, state = drawn(net)
+    either.run(net, params, inputs, state, LENGTHS)
+    compiled = getattr(either, "programs_compiled", 0)
+    alike = Network(INPUTS, [Layer(cells.elman, hidden=4)])
+    either.run(alike, params, 2 * inputs, state, LENGTHS[::-1].copy())
+    rule = RULES["global-adam"]
+    for _ in range(2):
+        compiled_before = getattr(either, "programs_compiled", 0)
+        learning = LEARNING["squared-last-both"]
+        given = drawn(learning)
+        either.train_step(learning, rule, given[0], rule.init(given[0]), given[1], targets(learning), given[2], LENGTHS)
+    assert getattr(either, "programs_compiled", 0) == compiled_before >= compiled
+
+
+def _apply(name):
+    def function(backend, *arrays):
+        return backend.arrays.functions[name](*arrays), None
+
+    return function
+
+
+ODD = np.array([-np.inf, -1e4, -90.0, -1.5, -1e-3, -0.0, 0.0, 1e-3, 1.5, 90.0, 1e4, np.inf, np.nan])
+with np.errstate(all="ignore"):
+    PRIMITIVES = {
+        "tanh": np.tanh,
+        "sigmoid": lambda a: np.where(a < 0, np.exp(a) / (1 + np.exp(a)), 1 / (1 + np.exp(-a))),
+        "relu": lambda a: np.where(a <= 0, 0, a),
+        "softplus": lambda a: np.where(a == np.inf, a, np.maximum(a, 0) + np.log1p(np.exp(-np.abs(a)))),
+        "exp": np.exp,
+        "log": np.log,
+        "sqrt": np.sqrt,
+        "negate": np.negative,
+    }
+PAIRED = {"add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "maximum": np.maximum,
+          "minimum": np.minimum}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*PRIMITIVES, *PAIRED])
+def test_primitives_at_odd_numbers(either, name):
+    """Four units in the last place, and NaN and infinities where the mathematics has them."""
+    operands = [ODD] if name in PRIMITIVES else [a.ravel() for a in np.meshgrid(ODD, ODD)]
+    kind = {"f32": np.float32, "f64": np.float64}[either.precision]
+    operands = [a.astype(kind) for a in operands]
+    got, _ = either.program(_apply(name))(*(either.from_numpy(a) for a in operands))
+    with np.errstate(all="ignore"):
+        right = (PRIMITIVES | PAIRED)[name](*(a.astype(np.longdouble) for a in operands)).astype(kind)
+    unit = UNIT[either.precision]
+    np.testing.assert_allclose(either.to_numpy(got), right, rtol=8 * unit, atol=4 * unit)
