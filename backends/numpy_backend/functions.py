@@ -14,7 +14,15 @@ Array = NDArray[Any]
 
 
 def _relu(a: Array, out: Array) -> None:
-    np.maximum(a, 0, out)
+    np.maximum(a, 0, out=out)
+
+
+def _maximum(a: Array, b: Array, out: Array) -> None:
+    np.maximum(a, b, out=out)
+
+
+def _minimum(a: Array, b: Array, out: Array) -> None:
+    np.minimum(a, b, out=out)
 
 
 def _sigmoid(a: Array, out: Array) -> None:
@@ -73,8 +81,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "exp": np.exp,
     "log": np.log,
     "sqrt": np.sqrt,
-    "maximum": np.maximum,
-    "minimum": np.minimum,
+    "maximum": _maximum,
+    "minimum": _minimum,
     "remainder": np.remainder,
     "greater": np.greater,
     "greater_equal": np.greater_equal,
