@@ -93,20 +93,22 @@ def handwriting_tables(data: Any) -> Iterator[str]:
 
 def self_test_tables(data: Any) -> Iterator[str]:
     found = data["self_test"]
-    yield f"Of {found['mutants']} mutants {found['killed']} were killed, {len(found['equivalent'])} are equivalent and " \
-          f"{len(found['survivors'])} survived."  # fmt: skip
+    equivalent, survivors = len(found["equivalent"]), len(found["survivors"])
+    yield f"{found['mutants']} mutants: {found['killed']} killed, {equivalent} equivalent, {survivors} survived."
     for kind in ("equivalent", "survivors"):
         if found[kind]:
             yield ""
             yield from table((kind, "why"), ((row["name"], row["why"]) for row in found[kind]))
 
 
+SPEED = ("cell", "batch, time, inputs, hidden", "mode", "time / floor", "peer", "time / peer", "95 %", "verdict")
+
+
 def speed_tables(data: Any) -> Iterator[str]:
     for backend in data["backends"]:
         yield f"**{backend['name']} {backend['version']}**, {backend['device']}, {backend['precision']}"
         yield ""
-        yield from table(("cell", "batch, time, inputs, hidden", "mode", "time / floor", "peer", "time / peer", "95 %", "verdict"),
-                         (speed_row(row) for row in backend["speed"]))  # fmt: skip
+        yield from table(SPEED, (speed_row(row) for row in backend["speed"]))
         yield ""
 
 

@@ -148,12 +148,12 @@ def check(name: str, path: Path, data: Digits, expected: np.ndarray) -> dict[str
 
 
 def main(
-    backend: Annotated[str, typer.Option(help="Who computes: numpy, torch, tensorflow, jax or a plugin's name.")] = "numpy",
+    backend: Annotated[str, typer.Option(help="numpy, torch, tensorflow, jax or a plugin's name.")] = "numpy",
     cell: Annotated[str, typer.Option(help="lstm, gru or elman.")] = "lstm",
     seed: Annotated[int, typer.Option(min=0, help="Draws the initial values and the order of training.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="A short course, to see that everything works.")] = False,
     save: Annotated[Path, typer.Option(help="Where the trained network goes.")] = Path("handwriting.safetensors"),
-    check_backend: Annotated[str | None, typer.Option(help="Load the network on this backend and read the test digits again.")] = None,
+    check_backend: Annotated[str | None, typer.Option(help="Load the network there, and read again.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the loss curve and the confusion matrix.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures.")] = None,
 ) -> None:
@@ -164,7 +164,8 @@ def main(
     course = Course(hidden=32, epochs=4, batch=32) if quick else Course()
     training, testing = digits()
     start = time.perf_counter()
-    columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("loss {task.fields[loss]:.4f}"), TimeRemainingColumn())
+    loss_column = TextColumn("loss {task.fields[loss]:.4f}")
+    columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), loss_column, TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=course.epochs, loss=float("nan"))
         reader = train(be, CELLS[cell], training, course, seed, lambda loss: bar.update(task, advance=1, loss=loss))

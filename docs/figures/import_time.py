@@ -15,7 +15,11 @@ from typing import Annotated, Any
 import typer
 
 ROUNDS = 15
-STATEMENTS = ("import rnnspec", "import rnnspec; rnnspec.backend_names()", "import rnnspec; rnnspec.get_backend('numpy')")
+STATEMENTS = (
+    "import rnnspec",
+    "import rnnspec; rnnspec.backend_names()",
+    "import rnnspec; rnnspec.get_backend('numpy')",
+)
 CHILD = """
 import json, sys, time
 import numpy
@@ -28,8 +32,10 @@ print(json.dumps([1e3 * spent, sorted({{"torch", "tensorflow", "keras", "jax"}} 
 
 def measure(statement: str) -> dict[str, Any]:
     """The median over fresh processes, NumPy being imported already."""
-    runs = [json.loads(subprocess.check_output([sys.executable, "-c", CHILD.format(statement=statement)])) for _ in range(ROUNDS)]
-    return {"statement": statement, "milliseconds": statistics.median(spent for spent, _ in runs), "frameworks": runs[0][1]}
+    command = [sys.executable, "-c", CHILD.format(statement=statement)]
+    runs = [json.loads(subprocess.check_output(command)) for _ in range(ROUNDS)]
+    median = statistics.median(spent for spent, _ in runs)
+    return {"statement": statement, "milliseconds": median, "frameworks": runs[0][1]}
 
 
 def main(json_file: Annotated[Path, typer.Option("--json")]) -> None:

@@ -1,0 +1,55 @@
+"""The figures of the handwriting example: every cell with three seeds on NumPy, and read again on every other backend.
+
+    python docs/examples/handwriting_table.py --json docs/figures/handwriting.json
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from handwriting import CELLS, Course, Digits, check, confusion, digits, logits, train
+from rich.progress import track
+
+import rnnspec
+
+SEEDS = (0, 1, 2)
+
+
+Row = dict[str, Any]
+
+
+def measure(be: rnnspec.Backend, name: str, training: Digits, testing: Digits) -> tuple[Row, list[Row]]:
+    """One row of the table; and the last network, saved and read again on the other backends."""
+    accuracies, seconds = [], []
+    for seed in track(SEEDS, description=name):
+        start = time.perf_counter()
+        reader = train(be, CELLS[name], training, Course(), seed)
+        seconds.append(time.perf_counter() - start)
+        answers = logits(be, reader.net, reader.params, testing)
+        accuracies.append(float(confusion(testing.labels, answers.argmax(-1)).trace() / len(testing.labels)))
+    row = {"cell": name, "seeds": SEEDS, "test_accuracies": accuracies, "median": statistics.median(accuracies),
+           "seconds": statistics.median(seconds)}  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.safetensors"
+        rnnspec.save(path, reader.net, reader.params)
+        others = [other for other in rnnspec.backend_names() if other != be.name]
+        return row, [{"trained_on": be.name, "cell": name, **check(other, path, testing, answers)} for other in others]
+
+
+def main(json_file: Annotated[Path, typer.Option("--json")], backend: str = "numpy") -> None:
+    training, testing = digits()
+    be = rnnspec.get_backend(backend)
+    found = [measure(be, name, training, testing) for name in CELLS]
+    checks = [check for _, checks in found for check in checks]
+    figures = {"backend": backend, "cells": [row for row, _ in found], "checks": checks}
+    json_file.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)

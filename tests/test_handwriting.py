@@ -1,0 +1,62 @@
+"""The example learns to read, says so, and another backend reads the same."""
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rnnspec
+
+EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "handwriting.py"
+
+
+@pytest.fixture(scope="module")
+def example():
+    return runpy.run_path(str(EXAMPLE))
+
+
+def test_it_learns_on_numpy_and_torch_reads_the_same(tmp_path):
+    files = ("--json", "figures.json", "--picture", "reading.png", "--save", "reader.safetensors")
+    command = [sys.executable, EXAMPLE, "--quick", "--check-backend", "torch", *files]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["test_accuracy"] > 0.8  # an untrained network reads a tenth
+    assert figures["losses"] == sorted(figures["losses"], reverse=True)
+    assert figures["check"]["same_answers"] == figures["check"]["of"] == 360
+    assert (tmp_path / "reader.safetensors").exists()
+    assert (tmp_path / "reading.png").read_bytes().startswith(b"\x89PNG")
+    assert "digit (row) read as (column)" in done.stdout
+
+
+def test_an_unknown_cell_is_a_wrong_command(tmp_path):
+    done = subprocess.run([sys.executable, EXAMPLE, "--cell", "lstn"], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"lstm, gru, elman" in done.stderr
+
+
+@pytest.mark.parametrize("cell", ["gru", "elman"])
+def test_every_cell_learns_and_a_seed_fixes_the_numbers(example, cell):
+    be, (training, testing) = rnnspec.get_backend("numpy"), example["digits"]()
+    course = example["Course"](hidden=16, epochs=4, batch=32)
+    first, second, other = (example["train"](be, example["CELLS"][cell], training, course, seed) for seed in (0, 0, 1))
+    answers = example["logits"](be, first.net, first.params, testing).argmax(-1)
+    assert (answers == testing.labels).mean() > 0.7
+    assert first.losses == second.losses
+    assert first.losses != other.losses
+
+
+def test_the_confusion_matrix_counts_every_answer(example):
+    labels, answers = np.array([3, 3, 7]), np.array([3, 8, 7])
+    counts = example["confusion"](labels, answers)
+    assert {(int(a), int(b)): int(counts[a, b]) for a, b in np.argwhere(counts)} == {(3, 3): 1, (3, 8): 1, (7, 7): 1}
+
+
+def test_no_digit_is_for_training_and_for_testing(example):
+    rows = [np.swapaxes(part.images, 0, 1).reshape(len(part.labels), 64) for part in example["digits"]()]
+    assert [len(part) for part in rows] == [1437, 360]
+    assert len(np.unique(np.concatenate(rows), axis=0)) == 1797
