@@ -42,7 +42,7 @@ def _where(condition: Array, a: Array, b: Array, out: Array) -> None:
 
 
 def _total(a: Array, out: Array) -> None:
-    np.sum(a, -1, keepdims=True, out=out)
+    np.copyto(out, a.sum(-1, keepdims=True))
 
 
 def _logsumexp(a: Array, out: Array) -> None:
