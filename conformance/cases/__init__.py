@@ -6,7 +6,7 @@
 """
 
 from conformance.cases.case import Arrays, Case, Planted, Pull, window
-from conformance.cases.networks import BATCH, CELLS, HIDDEN, INPUTS, STEPS, load_cell, network_for, table
+from conformance.cases.networks import BATCH, CELLS, HIDDEN, INPUTS, STEPS, hidden_for, load_cell, network_for, table
 from conformance.cases.strategies import cases, wild_cases
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Planted",
     "Pull",
     "cases",
+    "hidden_for",
     "load_cell",
     "network_for",
     "table",

@@ -97,7 +97,8 @@ class Case:
         lengths = None if self.lengths is None else self.ends
         raw = Arrays(self._params(), self._inputs(), self._states("state"), None, self._output_cotangent(),
                      self._state_cotangent(), self._targets())  # fmt: skip
-        rounded = {name: tree_map(PROFILES[precision].round, tree) for name, tree in vars(raw).items() if tree is not None}
+        drawn = {name: tree for name, tree in vars(raw).items() if tree is not None}
+        rounded = {name: tree_map(PROFILES[precision].round, tree) for name, tree in drawn.items()}
         return replace(raw, **rounded, lengths=lengths)
 
     def batches(self, count: int, precision: str = "f64") -> list[Batch]:
@@ -110,8 +111,12 @@ class Case:
 
     def _params(self) -> Tree:
         shapes = self.net.parameter_shapes()
+
+        def half(place: str, kinds: dict[str, Any]) -> Tree:
+            return {kind: self._maps(f"{place}.{kind}", maps) for kind, maps in kinds.items()}
+
         layers = [
-            {half: {kind: self._maps(f"{i}.{half}.{kind}", maps) for kind, maps in kinds.items()} for half, kinds in halves.items()}
+            {name: half(f"{i}.{name}", kinds) for name, kinds in halves.items()}
             for i, halves in enumerate(shapes["layers"])
         ]
         return {"layers": layers} | ({"output": self._maps("output", shapes["output"])} if self.net.output else {})
@@ -148,7 +153,9 @@ class Case:
         if self.pull is Pull.ONE and real.any():
             rng = self._draw("one element")
             place = (*rng.choice(np.argwhere(real)), rng.integers(self.net.features))
-            found = np.where(np.arange(found.size).reshape(found.shape) == np.ravel_multi_index(place, found.shape), found, 0.0)
+            one = np.zeros_like(found)
+            one[place] = found[place]
+            found = one
         found[~real] = self.padding
         return found
 

@@ -43,7 +43,7 @@ def load_cell(name: str) -> Cell:
 
 
 def hidden_for(cell: Cell, widths: Sequence[int] = (HIDDEN, 3, 5, 2, 6)) -> int | dict[str, int]:
-    """A width for whatever a cell leaves free: one number, or `{name: width}`, all different, where it leaves several."""
+    """A width for whatever a cell leaves free: one number, or `{name: width}`, all different, where it is several."""
     classes = [sorted(members - {OUTPUT}) for members in cell.width_classes if members - {OUTPUT}]
     names = [next((state for state in cell.states if state in members), members[0]) for members in classes]
     names.sort(key=lambda name: (name not in cell.states, name))

@@ -47,7 +47,7 @@ def pullback(
         found = forward(rounding, net, own, *given, recording=True)
         rows = real_rows(net, len(inputs), given[-1])
         seed = np.zeros(found.outputs.value.shape, arithmetic.dtype)
-        seed[:, rows] = rounding.array(output_cotangent).reshape(1, -1, net.features)[:, rows]
+        seed[:, rows] = rounding.array(output_cotangent).reshape(1, found.outputs.value.shape[1], net.features)[:, rows]
         seeds = [(found.outputs, seed)]
         if state_cotangent is not None:
             tree_map(lambda number, d: seeds.append((number, rounding.array(d)[None])), found.final, state_cotangent)
@@ -89,10 +89,8 @@ def train(
 def _given(rounding: Rounding, net: Network, inputs: Array, state: Tree, lengths: Array) -> tuple[Array, Tree, Array]:
     steps, batch = np.shape(inputs)[:2]
     if state is None:
-        state = [
-            {half: {name: np.zeros((batch, width)) for name, width in layer.state_widths.items()} for half in layer.halves}
-            for layer in net.layers
-        ]
+        zeros = [{name: np.zeros((batch, width)) for name, width in layer.state_widths.items()} for layer in net.layers]
+        state = [dict.fromkeys(layer.halves, first) for layer, first in zip(net.layers, zeros, strict=True)]
     ends = np.full(batch, steps) if lengths is None else np.asarray(lengths)
     return rounding.array(inputs), tree_map(rounding.array, state), ends
 
@@ -113,7 +111,7 @@ def _value_and_grad(
 
 def _targets(rounding: Rounding, net: Network, loss: Loss, targets: Array, rows: Array) -> Array:
     if not loss.integer_targets:
-        return rounding.array(targets).reshape(1, -1, net.features)[:, rows]
+        return rounding.array(targets).reshape(1, np.size(targets) // net.features, net.features)[:, rows]
     labels = np.asarray(targets).reshape(-1)[rows]
     return rounding.array(labels[None, :, None] == np.arange(net.features))
 
@@ -133,7 +131,7 @@ def _update(rounding: Rounding, rule: Rule, params: Tree, kept: Tree, step: Step
 
 
 def _shaped(rounding: Rounding, number: Number, like: Array) -> Array:
-    return _runs(rounding, number.value).reshape(-1, *like.shape[1:])
+    return _runs(rounding, number.value).reshape(rounding.runs, *like.shape[1:])
 
 
 def _runs(rounding: Rounding, a: Array) -> Array:
@@ -143,7 +141,7 @@ def _runs(rounding: Rounding, a: Array) -> Array:
 def _outputs(net: Network, found: Forward, inputs: Array) -> Array:
     steps, batch = np.shape(inputs)[:2]
     shape = (batch, net.features) if isinstance(net.read, Last) else (steps, batch, net.features)
-    return _runs(found.tape.rounding, found.outputs.value).reshape(-1, *shape)
+    return _runs(found.tape.rounding, found.outputs.value).reshape(found.tape.rounding.runs, *shape)
 
 
 def _final(found: Forward) -> Tree:

@@ -44,8 +44,13 @@ class _Names:
         return self._give(name)
 
 
-def forward(rounding: Rounding, net: Network, params: Tree, inputs: Array, state: Tree, ends: Array, recording: bool) -> Forward:
-    """Run a network. `params` have runs first, `inputs` (time, batch, feature), `state` as declared, `ends` (batch,)."""
+def forward(
+    rounding: Rounding, net: Network, params: Tree, inputs: Array, state: Tree, ends: Array, recording: bool
+) -> Forward:
+    """Run a network.
+
+    `params` have runs first, `inputs` are (time, batch, feature), `state` is as declared, `ends` (batch,) are lengths.
+    """
     tape = Tape(rounding, recording)
     steps, batch, features = inputs.shape
     leaves = tree_map(lambda w: Parameter(tape, w[:, None, :] if w.ndim == 2 else w), params)
@@ -55,7 +60,8 @@ def forward(rounding: Rounding, net: Network, params: Tree, inputs: Array, state
     for i, layer in enumerate(net.layers):
         halves, states = [], {}
         for half in layer.halves:
-            found, states[half] = _half(tape, layer, leaves["layers"][i][half], values, first[i][half], _order(half, steps, ends))
+            own, order = leaves["layers"][i][half], _order(half, steps, ends)
+            found, states[half] = _half(tape, layer, own, values, first[i][half], order)
             halves.append(found)
         values = tape.join(halves) if len(halves) > 1 else halves[0]
         final.append(states)
@@ -110,7 +116,9 @@ def _half(
     return tape.put(outputs, sequence.value.shape[1], layer.half_width), now
 
 
-def _step(tape: Tape, layer: Layer, params: Tree, x: Number, states: dict[str, Number]) -> tuple[Number, dict[str, Number]]:
+def _step(
+    tape: Tape, layer: Layer, params: Tree, x: Number, states: dict[str, Number]
+) -> tuple[Number, dict[str, Number]]:
     inputs = _Names(lambda name: tape.affine(params["W"][name], params["b"][name], x))
     recurrent = _Names(lambda name: lambda v: tape.affine(params["U"][name], None, v))
     vectors = _Names(lambda name: params["p"][name])

@@ -131,9 +131,9 @@ class Tape:
         if isinstance(operand, Number):
             return operand
         value = float(operand)
-        if value not in self.constants or value != value:
-            array = np.full((1, 1, 1), value, self.rounding.arithmetic.dtype)
-            held = np.float16(value) == value if abs(value) < 6e4 else value in (np.inf, -np.inf)
+        if value not in self.constants:
+            array = self.rounding.array(np.full((1, 1, 1), value))
+            held = not np.isfinite(value) or float(np.float32(value)) == value
             self.constants[value] = Number(self, array if held else self.rounding.round(array))
         return self.constants[value]
 
@@ -162,8 +162,11 @@ class Tape:
 
     def add_up(self, number: Number) -> Number:
         """The sum over rows."""
-        shape = number.value.shape
-        return self.record(self.rounding.total(number.value, 1), [number], lambda d: [np.broadcast_to(d, (d.shape[0], *shape[1:]))])  # fmt: skip
+
+        def pull(d: Array) -> list[Array]:
+            return [np.broadcast_to(d, (d.shape[0], *number.value.shape[1:]))]
+
+        return self.record(self.rounding.total(number.value, 1), [number], pull)
 
     def pull_back(self, seeds: Sequence[tuple[Number, Array]]) -> None:
         """Hand the cotangents of some numbers back through all records."""

@@ -122,7 +122,8 @@ def _leaf(profile: Profile, name: str, got: Any, expected: Any, tau: Any) -> _Wo
         return _wrong(name, f"dtype {a.dtype}", f"dtype {profile.dtypes[0]}")
     if not a.size:
         return _Worst(0.0, name, None, None, 0.0)
-    a, b = a.astype(b.dtype if b.dtype.itemsize > 8 else np.float64), b.astype(b.dtype if b.dtype.itemsize > 8 else np.float64)
+    widest = np.result_type(a.dtype if a.dtype.kind == "f" else np.float64, b.dtype, np.float64)
+    a, b = a.astype(widest), b.astype(widest)
     with np.errstate(all="ignore"):
         error = np.abs(a - b)
         ratio = np.where(error == 0, 0.0, error / tau)

@@ -50,7 +50,8 @@ class Reference:
 
     def at(self, name: str) -> Reference:
         """The part under a dotted name, `reference.at("state")`: names of its leaves then go without it."""
-        part = {k.removeprefix(name).removeprefix("."): a for k, a in self.leaves.items() if (k + ".").startswith(name + ".")}
+        under = {key: a for key, a in self.leaves.items() if f"{key}.".startswith(f"{name}.")}
+        part = {key.removeprefix(name).removeprefix("."): a for key, a in under.items()}
         if not part:
             raise KeyError(f"no leaf under {name!r}, only {', '.join(self.leaves)}")
         return replace(self, leaves=part, again=lambda runs: self.again(runs).at(name))
@@ -82,8 +83,7 @@ def reference(
 ) -> Reference:
     """The reference of any calculation of the oracle: `compute(arithmetic)` gives its answer in that arithmetic."""
     grown = max(1.0, FINEST / profile.unit)
-    arithmetic = Arithmetic(dtype, runs, profile.unit * grown, profile.accumulator * max(1.0, FINEST / profile.accumulator),
-                            profile.function, seed)  # fmt: skip
+    arithmetic = Arithmetic(dtype, runs, profile.unit * grown, profile.accumulator * grown, profile.function, seed)
     leaves = dict(named(compute(arithmetic)))
     both_round = np.finfo(dtype).eps > 1e-3 * profile.unit
     again = lru_cache(maxsize=None)(lambda more: reference(profile, compute, seed, more, dtype))
@@ -121,7 +121,8 @@ def _dtype(case: Case, profile: Profile) -> Any:
 def run(case: Case, profile: Profile) -> Reference:
     """What `Backend.run` must give for a case: `outputs`, `state`."""
     a = case.arrays(profile.name)
-    return reference(profile, lambda arithmetic: oracle.run(case.net, a.params, a.inputs, a.state, a.lengths, arithmetic),
+    return reference(profile, lambda arithmetic: oracle.run(case.net, a.params, a.inputs, a.state, a.lengths,
+                                                            arithmetic),
                      case.seed, dtype=_dtype(case, profile))  # fmt: skip
 
 

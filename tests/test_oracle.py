@@ -1,0 +1,284 @@
+"""The oracle against mpmath at 50 digits, complex steps, hand-written recurrences and finite differences."""
+
+import mpmath
+import numpy as np
+import pytest
+
+from conformance import oracle
+from conformance.cases import CELLS, Case, Pull, hidden_for, load_cell
+from rnnspec import Last, Layer, Network, cell, chain, losses, policies, updates
+from rnnspec.primitives import Expression, relu
+from rnnspec.tree import leaves, tree_map
+
+OWN = load_cell("conformance.own_cell:leaky_gate")
+ALL_CELLS = [*CELLS.values(), OWN]
+LOSSES = [losses.SoftmaxCrossEntropy(), losses.SigmoidCrossEntropy(), losses.SquaredError()]
+STEPS = 3
+
+
+class Values(Expression):
+    """A vector whose numbers are anything with a field of functions: mpmath's or complex ones."""
+
+    def __init__(self, field, a):
+        self.field, self.a = field, a
+
+    def apply(self, op, *operands):
+        return Values(self.field, self.field[op](*(v.a if isinstance(v, Values) else v for v in operands)))
+
+
+def field(functions):
+    return functions | {
+        "add": lambda a, b: a + b,
+        "subtract": lambda a, b: a - b,
+        "multiply": lambda a, b: a * b,
+        "divide": lambda a, b: a / b,
+        "negate": lambda a: -a,
+        "sigmoid": lambda a: 1 / (1 + functions["exp"](-a)),
+        "softplus": lambda a: functions["log"](1 + functions["exp"](a)),
+        "logsumexp": lambda a: functions["log"](functions["exp"](a).sum(-1, keepdims=True)),
+        "total": lambda a: a.sum(-1, keepdims=True),
+        "greater": lambda a, b: np.real(a) > np.real(b),
+        "where": np.where,
+        "relu": lambda a: np.where(np.real(a) > 0, a, 0),
+        "maximum": lambda a, b: np.where(np.real(a) >= np.real(b), a, b),
+    }
+
+
+DIGITS = field({"exp": np.vectorize(mpmath.exp), "log": np.vectorize(mpmath.log), "tanh": np.vectorize(mpmath.tanh)})
+COMPLEX = field({"exp": np.exp, "log": np.log, "tanh": np.tanh})
+to_digits = np.vectorize(mpmath.mpf, otypes=[object])
+
+
+def recurrence(kit, cell_, params, x, state):
+    """Outputs and final states of one row, written down once more."""
+    names = lambda give: type("Names", (), {"__getattr__": lambda self, name: give(name)})()  # noqa: E731
+    states = {name: Values(kit, a) for name, a in state.items()}
+    outputs = []
+    for x_t in x:
+        y, states = cell_.equations(
+            names(lambda n, x_t=x_t: Values(kit, params["W"][n] @ x_t + params["b"][n])),
+            names(lambda n: lambda v: Values(kit, params["U"][n] @ v.a)),
+            names(lambda n: Values(kit, params["p"][n])),
+            states,
+        )
+        outputs.append(y.a)
+    return np.array(outputs), {name: v.a for name, v in states.items()}
+
+
+def one_row(cell_, seed=3):
+    case = Case(Network(2, [Layer(cell_, hidden_for(cell_, (2, 3, 2)))]), STEPS, 1, seed=seed, scale=1.3)
+    a = case.arrays()
+    return case, a, a.params["layers"][0]["forward"], {n: s[0] for n, s in a.state[0]["forward"].items()}
+
+
+def scalar(kit, cell_, a, params, x, state):
+    """<output cotangent, outputs> + <state cotangents, final states>."""
+    outputs, final = recurrence(kit, cell_, params, x, state)
+    value = (a.output_cotangent[:, 0] * outputs).sum()
+    return value + sum((d[0] * final[name]).sum() for name, d in a.state_cotangent[0]["forward"].items())
+
+
+def check_gradients(cell_, a, own, first, derivative, tolerance):
+    case = Case(Network(2, [Layer(cell_, hidden_for(cell_, (2, 3, 2)))]), STEPS, 1)
+    grads = oracle.pullback(case.net, a.params, a.inputs, a.output_cotangent, a.state_cotangent, a.state)
+    found = {"params": grads.params["layers"][0]["forward"], "x": grads.inputs[:, :, 0], "state": grads.state[0]["forward"]}
+    given = {"params": own, "x": a.inputs[:, 0], "state": first}
+    wanted = dict(leaves(given))
+    checked = 0
+    for name, g in leaves(found):
+        for index in np.ndindex(wanted[name].shape):
+            bumped = dict(leaves(given))
+
+            def bump(by, name=name, index=index, bumped=bumped):
+                moved = {k: np.array(v, dtype=object if isinstance(by, mpmath.mpf) else complex) for k, v in bumped.items()}
+                moved = {k: to_digits(v) if isinstance(by, mpmath.mpf) else v for k, v in moved.items()}
+                moved[name][index] += by
+                return {top: _under(moved, top) for top in ("params", "x", "state")}
+
+            expected = derivative(lambda t: scalar(t[0], cell_, a, *t[1].values()), bump)
+            assert abs(g[0].reshape(wanted[name].shape)[index] - expected) <= tolerance * max(1, abs(expected)), name
+            checked += 1
+    assert checked == sum(v.size for v in wanted.values())
+
+
+def _under(flat, top):
+    if top in flat:
+        return flat[top]
+    tree = {}
+    for name, a in flat.items():
+        head, *rest = name.split(".")
+        if head == top:
+            node = tree
+            for key in rest[:-1]:
+                node = node.setdefault(key, {})
+            node[rest[-1]] = a
+    return tree | ({kind: tree.get(kind, {}) for kind in ("W", "b", "U", "p")} if top == "params" else {})
+
+
+@pytest.mark.parametrize("cell_", ALL_CELLS, ids=lambda c: c.name)
+def test_fifty_digits_give_the_same_outputs_states_and_gradients(cell_):
+    case, a, own, first = one_row(cell_)
+    with mpmath.workdps(50):
+        y, final = recurrence(DIGITS, cell_, tree_map(to_digits, own), to_digits(a.inputs[:, 0]), tree_map(to_digits, first))
+        found = oracle.run(case.net, a.params, a.inputs, a.state)
+        np.testing.assert_allclose(found.outputs[0, :, 0], y.astype(float), rtol=1e-14, atol=1e-15)
+        for name, s in found.state[0]["forward"].items():
+            np.testing.assert_allclose(s[0, 0], final[name].astype(float), rtol=1e-14, atol=1e-15)
+        h = mpmath.mpf(10) ** -20
+        check_gradients(
+            cell_, a, own, first,
+            lambda f, bump: float((f((DIGITS, bump(h))) - f((DIGITS, bump(-h)))) / (2 * h)), 1e-13,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("cell_", ALL_CELLS, ids=lambda c: c.name)
+def test_complex_steps_give_the_same_gradients(cell_):
+    _, a, own, first = one_row(cell_, seed=4)
+    check_gradients(cell_, a, own, first, lambda f, bump: f((COMPLEX, bump(1e-30j))).imag / 1e-30, 1e-13)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+@pytest.mark.parametrize("read", [Last(), None], ids=["last", "steps"])
+def test_losses_and_their_gradients_are_those_of_fifty_digits(loss, read):
+    net = Network(2, [Layer(CELLS["elman"], 3)], *([read] if read else []), loss=loss)
+    case = Case(net, STEPS, 1, seed=9)
+    a = case.arrays()
+    own, first = a.params["layers"][0]["forward"], {"h": a.state[0]["forward"]["h"][0]}
+    found = oracle.value_and_grad(net, a.params, a.inputs, a.targets, a.state)
+
+    def loss_sum(x):
+        outputs, _ = recurrence(DIGITS, CELLS["elman"], tree_map(to_digits, own), x, tree_map(to_digits, first))
+        targets = a.targets.reshape(-1, *a.targets.shape[2 if read is None else 1 :])
+        rows = list(zip(outputs[-1:] if read else outputs, targets, strict=True))
+        hot = lambda y: np.arange(3) == y if loss.integer_targets else to_digits(y)  # noqa: E731
+        return sum(loss.at(Values(DIGITS, z), Values(DIGITS, hot(y) * 1)).a[0] for z, y in rows), len(rows)
+
+    with mpmath.workdps(50):
+        x, h = to_digits(a.inputs[:, 0]), mpmath.mpf(10) ** -20
+        expected, count = loss_sum(x)
+        assert found.count == count
+        assert float(abs(found.loss_sum[0] - expected)) < 1e-14 * float(expected)
+        for index in np.ndindex(x.shape):
+            up, down = x.copy(), x.copy()
+            up[index] += h
+            down[index] -= h
+            slope = float((loss_sum(up)[0] - loss_sum(down)[0]) / (2 * h))
+            assert abs(found.grads.inputs[0, index[0], 0, index[1]] - slope) < 1e-13
+
+
+@cell
+def line(x, R, h):
+    return x.h + R.h(h)
+
+
+class Halved(policies.Recurrence):
+    def carry(self, step, cotangents):
+        return {"h": cotangents["h"] * 0.5}
+
+
+class Capped(policies.Recurrence):
+    def total(self, step, cotangents):
+        from rnnspec.primitives import minimum
+
+        return {"h": minimum(cotangents["h"], 1.5)}
+
+
+@pytest.mark.parametrize("policy, expected", [
+    (None, [1.75, 1.5, 1.0]),                      # 1 + u(1 + u) and so on, u = 1/2, no cotangent on the final state
+    (policies.Truncated(2), [1.5, 1.0, 1.0]),      # the edge into step 2 is cut
+    (policies.Truncated(1), [1.0, 1.0, 1.0]),
+    (Halved(), [1.3125, 1.25, 1.0]),               # u/2 in place of u, on edges between steps only
+    (Capped(), [1.5, 1.5, 1.0]),                   # after the output's cotangent is added
+])  # fmt: skip
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+def test_seams_act_where_the_specification_says(policy, expected, direction):
+    net = Network(1, [Layer(line, 1, direction, policy)])
+    params = {"layers": [{direction: {"W": {"h": np.ones((1, 1))}, "b": {"h": np.zeros(1)}, "U": {"h": np.full((1, 1), 0.5)},
+                                      "p": {}}}]}  # fmt: skip
+    lengths = np.array([3, 4, 0])
+    grads = oracle.pullback(net, params, np.ones((5, 3, 1)), np.ones((5, 3, 1)), lengths=lengths)
+    dx = grads.inputs[0, :, :, 0]
+    found = dx[:3, 0] if direction == "forward" else dx[:3, 0][::-1]
+    np.testing.assert_array_equal(found, expected)
+    assert not dx[3:, 0].any() and not dx[4:, 1].any() and not dx[:, 2].any()
+    assert grads.state[0][direction]["h"][0, 0, 0] == expected[0] * 0.5  # the edge of the initial state is never touched
+    assert grads.state[0][direction]["h"][0, 2, 0] == 0
+
+
+def test_rows_end_where_their_lengths_say_and_nothing_behind_is_read():
+    net = Network(2, [Layer(CELLS["lstm"], 3, "bidirectional"), Layer(CELLS["gru"], 2, "reverse")])
+    case = Case(net, 5, 3, lengths=(3, 5, 0), seed=1, padding=np.nan)
+    a = case.arrays()
+    whole = oracle.run(net, a.params, a.inputs, a.state, a.lengths)
+    row = tree_map(lambda s: s[:1], a.state)
+    alone = oracle.run(net, a.params, a.inputs[:3, :1], row)
+    np.testing.assert_allclose(whole.outputs[0, :3, 0], alone.outputs[0, :, 0], rtol=1e-13)
+    for (name, s), (_, one) in zip(leaves(whole.state), leaves(alone.state), strict=True):
+        np.testing.assert_allclose(s[0, 0], one[0, 0], rtol=1e-13, err_msg=name)
+    assert not whole.outputs[0, 3:, 0].any() and not whole.outputs[0, :, 2].any()
+    for (_, s), (_, s0) in zip(leaves(whole.state), leaves(a.state), strict=True):
+        np.testing.assert_array_equal(s[0, 2], s0[2])
+    grads = oracle.pullback(net, a.params, a.inputs, a.output_cotangent, a.state_cotangent, a.state, a.lengths)
+    assert all(np.isfinite(g).all() for _, g in leaves([grads.params, grads.inputs, grads.state]))
+    for (_, g), (_, d) in zip(leaves(grads.state), leaves(a.state_cotangent), strict=True):
+        np.testing.assert_array_equal(g[0, 2], d[2])
+
+
+def test_a_kink_is_pulled_back_by_the_side_it_is_on():
+    case, a, own, first = one_row(CELLS["elman_relu"])
+    with np.errstate(all="raise"):
+        h = 1e-6
+        up, down = a.inputs.copy(), a.inputs.copy()
+        up[1, 0, 0] += h
+        down[1, 0, 0] -= h
+        f = lambda x: scalar(COMPLEX, CELLS["elman_relu"], a, own, x[:, 0], first)  # noqa: E731
+        grads = oracle.pullback(case.net, a.params, a.inputs, a.output_cotangent, a.state_cotangent, a.state)
+        assert abs(grads.inputs[0, 1, 0, 0] - (f(up) - f(down)) / (2 * h)) < 1e-8
+
+    @cell
+    def corner(x, h):
+        return relu(x.h)
+
+    net = Network(1, [Layer(corner, 1)])
+    params = {"layers": [{"forward": {"W": {"h": np.ones((1, 1))}, "b": {"h": np.zeros(1)}, "U": {}, "p": {}}}]}
+    at_zero = oracle.pullback(net, params, np.zeros((1, 1, 1)), np.ones((1, 1, 1)))
+    assert at_zero.inputs[0, 0, 0, 0] == 0
+
+
+def test_training_follows_the_rules_as_their_papers_write_them():
+    net = Network(2, [Layer(CELLS["elman"], 3)], loss=losses.SquaredError())
+    case = Case(net, 4, 2, lengths=(4, 2), seed=2)
+    batches, a = case.batches(4), case.arrays()
+    rates = {"rate": 0.1, "b1": 0.9, "b2": 0.999}
+    rule = chain(policies.ClipByGlobalNorm(0.05), updates.Adam(rates["rate"], rates["b1"], rates["b2"]))
+    done = oracle.train(net, rule, a.params, batches)
+    w = dict(leaves(a.params))
+    m, v = ({name: 0.0 for name in w} for _ in range(2))
+    tree = a.params
+    for t, (x, y, state, lengths) in enumerate(batches, start=1):
+        step = oracle.value_and_grad(net, tree, x, y, state, lengths)
+        g = {name: d[0] / step.count for name, d in leaves(step.grads.params)}
+        norm = np.sqrt(sum((d * d).sum() for d in g.values()))
+        assert norm > 0.05
+        for name, d in g.items():
+            d = d * 0.05 / norm  # noqa: PLW2901
+            m[name] = rates["b1"] * m[name] + (1 - rates["b1"]) * d
+            v[name] = rates["b2"] * v[name] + (1 - rates["b2"]) * d * d
+            w[name] = w[name] - rates["rate"] * (m[name] / (1 - rates["b1"] ** t)) / (
+                np.sqrt(v[name] / (1 - rates["b2"] ** t)) + 1e-8
+            )
+        for name, found in leaves(done[t - 1].params):
+            np.testing.assert_allclose(found[0], w[name], rtol=1e-11, err_msg=name)
+        tree = tree_map(lambda p: p[0], done[t - 1].params)
+
+
+def test_the_perturbed_runs_leave_run_0_alone_and_differ_by_the_declared_rounding():
+    case = Case(Network(3, [Layer(CELLS["gru"], 4)]), 6, 4, seed=5, pull=Pull.BOTH)
+    a = case.arrays()
+    exact = oracle.run(case.net, a.params, a.inputs, a.state)
+    rounded = oracle.Arithmetic(runs=16, unit=2.0**-24, accumulator=2.0**-24, function=4.0, seed=1)
+    found = oracle.run(case.net, a.params, a.inputs, a.state, arithmetic=rounded)
+    assert found.outputs.shape == (17, 6, 4, 4)
+    np.testing.assert_array_equal(found.outputs[0], exact.outputs[0])
+    spread = np.abs(found.outputs[1:] - found.outputs[0])
+    assert 2.0**-28 < np.median(spread) < 2.0**-21
