@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import rnnspec
+from conformance.registry import properties as laws
 from rnnspec.primitives import PRIMITIVES
 
 ROOT = Path(__file__).parents[1]
@@ -56,6 +57,11 @@ def primitives(_: str) -> str:
 def initialisers(_: str) -> str:
     names = sorted(name for name in rnnspec.initialisers.__all__ if name != "Initialiser")
     return "\n".join(table(("initialiser", "is"), ((f"`{name}`", says(f"initialisers.{name}")) for name in names)))
+
+
+def properties(_: str) -> str:
+    rows = ((law.id, law.says, "the oracle" if law.oracle else "itself") for law in laws())
+    return "\n".join(table(("id", "says", "compared with"), rows))
 
 
 def figures(name: str) -> str:
@@ -137,7 +143,7 @@ def leaves(name: str, data: Any) -> Iterator[tuple[str, Any]]:
 
 
 KINDS = {"source": source, "latex": latex, "says": says, "text": text, "primitives": primitives,
-         "initialisers": initialisers, "figures": figures}  # fmt: skip
+         "initialisers": initialisers, "properties": properties, "figures": figures}  # fmt: skip
 FIGURES = {
     "import": (import_tables, "make bench"),
     "handwriting": (handwriting_tables, "make handwriting"),
