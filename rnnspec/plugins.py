@@ -128,14 +128,14 @@ def unavailable(name: str, error: ImportError) -> BackendUnavailable:
                               f"pip install 'rnnspec[{name}]'")  # fmt: skip
 
 
-def _entry_points(**selected: str) -> Iterable[EntryPoint]:
+def _entry_points() -> Iterable[EntryPoint]:
     from importlib.metadata import entry_points  # noqa: PLC0415  # a quarter of the time that `import rnnspec` takes
 
-    return entry_points(group=GROUP, **selected)
+    return entry_points(group=GROUP)
 
 
 def _entry_point(call: str, name: str) -> EntryPoint:
-    points = list({(point.value, _shown(point)): point for point in _entry_points(name=name)}.values())
+    points = list({(point.value, _shown(point)): point for point in _entry_points() if point.name == name}.values())
     owner = RESERVED.get(name)
     strangers = [point for point in points if owner and (point.dist is None or point.dist.name != owner)]
     if strangers:
