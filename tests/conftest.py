@@ -15,30 +15,35 @@ PRECISIONS = ("f32", "f64")
 
 
 @cache
-def opened(name, precision):
-    """The one backend of this name and precision."""
+def _opened(name, precision):
     try:
         return rnnspec.get_backend(name, precision=precision)
     except BackendUnavailable as error:
         pytest.skip(str(error))
 
 
+@pytest.fixture(scope="session")
+def open_backend():
+    """`open_backend(name, precision)`: the session's one backend of this name and precision."""
+    return _opened
+
+
 @pytest.fixture(scope="session", params=NAMES)
 def backend(request):
     """Each backend, in float32."""
-    return opened(request.param, "f32")
+    return _opened(request.param, "f32")
 
 
 @pytest.fixture(scope="session", params=NAMES)
 def backend64(request):
     """Each backend, in float64."""
-    return opened(request.param, "f64")
+    return _opened(request.param, "f64")
 
 
 @pytest.fixture(scope="session", params=itertools.product(NAMES, PRECISIONS), ids="-".join)
 def either(request):
     """Each backend in each precision."""
-    return opened(*request.param)
+    return _opened(*request.param)
 
 
 @pytest.fixture(scope="session")
