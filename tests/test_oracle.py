@@ -7,7 +7,7 @@ import pytest
 from conformance import oracle
 from conformance.cases import CELLS, Case, Pull, hidden_for, load_cell
 from rnnspec import Last, Layer, Network, cell, chain, losses, policies, updates
-from rnnspec.primitives import Expression, relu
+from rnnspec.primitives import Expression, minimum, relu
 from rnnspec.tree import leaves, tree_map
 
 OWN = load_cell("conformance.own_cell:leaky_gate")
@@ -81,7 +81,8 @@ def scalar(kit, cell_, a, params, x, state):
 def check_gradients(cell_, a, own, first, derivative, tolerance):
     case = Case(Network(2, [Layer(cell_, hidden_for(cell_, (2, 3, 2)))]), STEPS, 1)
     grads = oracle.pullback(case.net, a.params, a.inputs, a.output_cotangent, a.state_cotangent, a.state)
-    found = {"params": grads.params["layers"][0]["forward"], "x": grads.inputs[:, :, 0], "state": grads.state[0]["forward"]}
+    own_grads, state_grads = grads.params["layers"][0]["forward"], grads.state[0]["forward"]
+    found = {"params": own_grads, "x": grads.inputs[:, :, 0], "state": state_grads}
     given = {"params": own, "x": a.inputs[:, 0], "state": first}
     wanted = dict(leaves(given))
     checked = 0
@@ -90,8 +91,8 @@ def check_gradients(cell_, a, own, first, derivative, tolerance):
             bumped = dict(leaves(given))
 
             def bump(by, name=name, index=index, bumped=bumped):
-                moved = {k: np.array(v, dtype=object if isinstance(by, mpmath.mpf) else complex) for k, v in bumped.items()}
-                moved = {k: to_digits(v) if isinstance(by, mpmath.mpf) else v for k, v in moved.items()}
+                wide = to_digits if isinstance(by, mpmath.mpf) else lambda a: a.astype(complex)
+                moved = {k: wide(v) for k, v in bumped.items()}
                 moved[name][index] += by
                 return {top: _under(moved, top) for top in ("params", "x", "state")}
 
@@ -119,7 +120,8 @@ def _under(flat, top):
 def test_fifty_digits_give_the_same_outputs_states_and_gradients(cell_):
     case, a, own, first = one_row(cell_)
     with mpmath.workdps(50):
-        y, final = recurrence(DIGITS, cell_, tree_map(to_digits, own), to_digits(a.inputs[:, 0]), tree_map(to_digits, first))
+        own_, x, first_ = tree_map(to_digits, [own, a.inputs[:, 0], first])
+        y, final = recurrence(DIGITS, cell_, own_, x, first_)
         found = oracle.run(case.net, a.params, a.inputs, a.state)
         np.testing.assert_allclose(found.outputs[0, :, 0], y.astype(float), rtol=1e-14, atol=1e-15)
         for name, s in found.state[0]["forward"].items():
@@ -178,8 +180,6 @@ class Halved(policies.Recurrence):
 
 class Capped(policies.Recurrence):
     def total(self, step, cotangents):
-        from rnnspec.primitives import minimum
-
         return {"h": minimum(cotangents["h"], 1.5)}
 
 
@@ -193,15 +193,16 @@ class Capped(policies.Recurrence):
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
 def test_seams_act_where_the_specification_says(policy, expected, direction):
     net = Network(1, [Layer(line, 1, direction, policy)])
-    params = {"layers": [{direction: {"W": {"h": np.ones((1, 1))}, "b": {"h": np.zeros(1)}, "U": {"h": np.full((1, 1), 0.5)},
-                                      "p": {}}}]}  # fmt: skip
+    own = {"W": {"h": np.ones((1, 1))}, "b": {"h": np.zeros(1)}, "U": {"h": np.full((1, 1), 0.5)}, "p": {}}
+    params = {"layers": [{direction: own}]}
     lengths = np.array([3, 4, 0])
     grads = oracle.pullback(net, params, np.ones((5, 3, 1)), np.ones((5, 3, 1)), lengths=lengths)
     dx = grads.inputs[0, :, :, 0]
     found = dx[:3, 0] if direction == "forward" else dx[:3, 0][::-1]
     np.testing.assert_array_equal(found, expected)
     assert not dx[3:, 0].any() and not dx[4:, 1].any() and not dx[:, 2].any()
-    assert grads.state[0][direction]["h"][0, 0, 0] == expected[0] * 0.5  # the edge of the initial state is never touched
+    # no seam acts on the edge of the initial state
+    assert grads.state[0][direction]["h"][0, 0, 0] == expected[0] * 0.5
     assert grads.state[0][direction]["h"][0, 2, 0] == 0
 
 
