@@ -13,6 +13,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -73,13 +74,13 @@ class Layer:
         """The directions in which this layer runs, in the order of their features."""
         return DIRECTIONS[self.direction]
 
-    @property
+    @cached_property
     def state_widths(self) -> dict[str, int]:
         """The width of each state of one half."""
         widths = self.cell.widths(self.widths_given)
         return {state: widths[state] for state in self.cell.states}
 
-    @property
+    @cached_property
     def half_width(self) -> int:
         """The width of one half's output."""
         return self.cell.output_width(self.widths_given)
@@ -134,7 +135,11 @@ class Network:
         return self.output.features if self.output else self.layers[-1].width
 
     def parameter_shapes(self) -> Tree:
-        """The tree of parameter shapes: `layers.0.forward.W.i` and so on, `output.W`, `output.b`."""
+        """The tree of parameter shapes: `layers.0.forward.W.i` and so on, `output.W`, `output.b`; not to be changed."""
+        return self._parameter_shapes
+
+    @cached_property
+    def _parameter_shapes(self) -> Tree:
         layers = [
             {half: layer.cell.parameter_shapes(self.layer_inputs(i), layer.widths_given) for half in layer.halves}
             for i, layer in enumerate(self.layers)
