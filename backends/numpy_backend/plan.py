@@ -139,7 +139,7 @@ class _Planner:
         in_step, after = self._phases()
         later = {arg for n in after for arg in s.nodes[n].args}
         passed = {n for (op, _), n in s.adjoint.leaves if op == "state"}
-        wanted = ({n for _, n in s.adjoint.leaves} | {use.cotangent for use in s.adjoint.maps} | later) - passed
+        wanted = {n for (op, _), n in s.adjoint.leaves if op != "state"} | {u.cotangent for u in s.adjoint.maps} | later
         read = {arg for n in in_step for arg in s.nodes[n].args} | passed
         own = dict.fromkeys(forward, Kind.TIME)
         keep = dict.fromkeys(read, Kind.CHUNK) | dict.fromkeys(wanted, Kind.TIME) | own
@@ -214,17 +214,25 @@ class _Planner:
                 calls.append(Call("copy", (e.places[n],), kept))
                 self.kept[n] = kept
         results = {state: s.adjoint.leaf("state", state) for state in s.cell.states}
+        moved = self._set_aside(results.items(), set(cotangent.values()))
+        calls += [Call("copy", (e.places[n],), aside) for n, aside in moved.items()]
         own = dict(targets)
         for state, n in results.items():
-            if n is not None and n in s.backward.step and n not in own:
+            if n is not None and n in s.backward.step and n not in own and n not in wanted:
                 own[n] = self.carried[state]
         calls += e.emit(in_step, Kind.STEP, forward | dict.fromkeys(wanted - set(self.kept), Kind.TIME), own)
         for state, n in results.items():
             if n is None:
                 calls.append(Call("zero", (), self.carried[state]))
             elif e.places[n] != self.carried[state] and not any(c.op == "copy" and c.out == self.carried[state] for c in calls):
-                calls.append(Call("copy", (e.places[n],), self.carried[state]))
+                calls.append(Call("copy", (moved.get(n, e.places[n]),), self.carried[state]))
         return calls
+
+    def _set_aside(self, results: Iterable[tuple[str, int | None]], cotangents: set[int]) -> dict[int, Place]:
+        """Places for the carried values that become another state's as they are, before a step overwrites them."""
+        e = self.e
+        handed = {n for state, n in results if n in cotangents and e.places[n] != self.carried[state]}
+        return {n: Place(e.block(Block(Kind.STEP, e.widths[n])), 0, e.widths[n]) for n in sorted(handed)}
 
     def _gradients(self) -> None:
         s, e = self.schedule, self.e
