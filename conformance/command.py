@@ -27,6 +27,9 @@ __all__ = ["main"]
 
 ALL = "all"
 
+PLAIN_WIDTH = 140
+"""Columns of what is written to a file or a log."""
+
 
 class TierName(StrEnum):
     """The keys of `conformance.tiers.TIERS`."""
@@ -81,6 +84,8 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
 ) -> None:
     """Prove that backends run the specification: the same numbers, the same gradients, at full speed."""
     console = Console()
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
     if show_list:
         _list(console)
         return

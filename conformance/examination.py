@@ -18,10 +18,10 @@ from hypothesis.strategies import SearchStrategy
 from conformance.finding import NOT_APPLICABLE, Finding, Verdict, combine
 from conformance.judge import Evidence, Failure, IllPosed, Judge, NotApplicable
 from conformance.registry import Property, Scope
-from conformance.reproducer import reproducer
+from conformance.reproducer import code, reproducer
 from rnnspec import Backend, Capabilities, Network
 
-__all__ = ["Examination", "code", "lacking"]
+__all__ = ["Examination", "lacking"]
 
 SHRINKS = 12
 """How many more examples a failing property may look at."""
@@ -152,11 +152,6 @@ def _expected(finding: Finding, xfail: str | None) -> Finding:
     if finding.status in ("fail", "error"):
         return replace(finding, status="xfail", why=xfail)
     return replace(finding, status="fail", why=f"it was expected to fail ({xfail}), and holds: take it off the list")
-
-
-def code(case: Any) -> str:
-    """The lines that assign a case to `case`."""
-    return case.code() if hasattr(case, "code") else f"case = {case!r}"
 
 
 def _last_line() -> str:

@@ -8,13 +8,18 @@ from conformance.judge import Judge
 from conformance.registry import properties
 from rnnspec import Backend, get_backend
 
-__all__ = ["reproduce", "reproducer"]
+__all__ = ["code", "reproduce", "reproducer"]
 
 
 def reproducer(law: str, backend: Backend, case: str) -> str:
     """Python that judges one case again; `case` is the code that assigns it."""
     where = f"{backend.name!r}, precision={backend.precision!r}, device={backend.device!r}"
     return f"import conformance\n{case.rstrip()}\nconformance.reproduce({law!r}, case, {where})\n"
+
+
+def code(case: Any) -> str:
+    """The lines that assign a case to `case`."""
+    return str(case.code()) if hasattr(case, "code") else f"case = {case!r}"
 
 
 def reproduce(law: str, case: Any, name: str, precision: str = "f32", device: str | None = None) -> None:

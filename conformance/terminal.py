@@ -19,7 +19,7 @@ from conformance.finding import STATUSES
 __all__ = ["Terminal", "show", "show_self_test"]
 
 COLOURS = {"conforms": "green", "unavailable": "yellow"}
-SPEED = ("cell", "B,T,I,H", "mode", "/ floor", "peer", "/ peer", "95 % interval", "verdict", "compile", "path")
+SPEED = ("at batch, time, inputs, hidden", "/ floor", "/ peer", "95 % interval", "peer", "verdict", "compile", "path")
 
 
 class Terminal:
@@ -132,9 +132,10 @@ def _speed(entry: dict[str, Any]) -> Table:
         table.add_column(column)
     for row in entry["speed"]:
         shape = ",".join(str(row["shape"][axis]) for axis in ("batch", "time", "inputs", "hidden"))
+        interval = "{:.2f} to {:.2f}".format(*row["ci"])
+        peer = (f"{row['ratio_peer']:.2f}", interval, row["peer"]) if row["peer"] else ("", "", "none")
         table.add_row(
-            row["cell"], shape, row["mode"], f"{row['ratio_floor']:.2f}", row["peer"] or "none here",
-            f"{row['ratio_peer']:.2f}", "{:.2f} to {:.2f}".format(*row["ci"]), row["verdict"],
-            f"{row['compile_s']:.1f} s", escape(row["path"]),
+            f"{row['cell']} {row['mode']} {shape}", f"{row['ratio_floor']:.2f}", *peer,
+            row["verdict"], f"{row['compile_s']:.1f} s", escape(row["path"]),
         )  # fmt: skip
     return table

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from conformance.channel import Channel
-from conformance.examination import Examination, code
+from conformance.examination import Examination
 from conformance.finding import NOT_APPLICABLE
+from conformance.reproducer import code, reproducer
 from conformance.selection import Selection
 from conformance.tolerance import PROFILES, effective_unit
 from rnnspec import Backend, errors, get_backend
@@ -60,7 +61,7 @@ def judge(channel: Channel, backend: Backend, selection: Selection) -> Backend:
                  expected=len(laws))  # fmt: skip
 
     def announce(law: str, label: str, case: Any) -> None:
-        channel.tell("case", law=law, label=label, code=code(case))
+        channel.tell("case", law=law, label=label, code=reproducer(law, backend, code(case)))
 
     examination = Examination(backend, selection.scope(), selection.seed, selection.examples_each, announce)
     for law in laws:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,5 +45,5 @@ def install(site: Path, name: str, fault: str = "pass", make: str = "pass") -> N
 def site(folder: Path) -> Iterator[Path]:
     """The folder for distributions, on the path of every child process meanwhile."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(folder))
+        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
         yield folder

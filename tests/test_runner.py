@@ -31,7 +31,7 @@ def judged(tmp_path_factory) -> dict[str, Any]:
             install(folder, name, fault)
         install(folder, "unloadable", make="raise RuntimeError('no such device')")
         install(folder, "absent", make=f"raise {UNAVAILABLE}")
-        plan = Plan((*FAULTS, "unloadable", "absent"), SELECTION, speed=False, patience=20)
+        plan = Plan((*FAULTS, "unloadable", "absent"), SELECTION, speed=False, patience=15)
         document = report(run(plan, lambda name, message: None), 0, "smoke", 0.0)
     return {entry["name"]: entry for entry in document["backends"]}
 
@@ -46,7 +46,7 @@ def test_every_backend_has_its_row(judged):
 def test_the_end_of_a_process_is_told(judged):
     assert "SIGSEGV" in judged["segfault"]["why"]
     assert "exit status 0" in judged["leaver"]["why"]
-    assert "20 seconds" in judged["hang"]["why"]
+    assert "15 seconds" in judged["hang"]["why"]
     assert "no such device" in judged["unloadable"]["why"]
     assert "fake-unloadable 1.0" in judged["unloadable"]["why"]
     assert "pip install z" in judged["absent"]["why"]

@@ -7,6 +7,7 @@ or settings touch another's time. While one is timed all others sleep.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
@@ -23,8 +24,9 @@ from conformance.speed.row import Row
 
 __all__ = ["measure", "rounds"]
 
-ROUNDS, RETRIES = 15, 3
-"""Rounds of a first attempt, and how often as many are added while a verdict is inconclusive."""
+ROUNDS, RETRIES, ENOUGH = 15, 3, 25.0
+"""Rounds of a first attempt; how often as many are added while a verdict is inconclusive; and the seconds of one row
+after which none are."""
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -65,10 +67,12 @@ async def _row(
             if rival:
                 contestants.append(rival)
         times: dict[str, list[float]] = {}
+        begun = time.perf_counter()
         for attempt in range(1 + RETRIES):
             await rounds(contestants, ROUNDS, random.Random(f"{seed}.{attempt}.{row}"), times)
             found = [_found(row, ready, rival.peer, times) for rival in contestants[1:]]
-            if all(each["verdict"] != "inconclusive" for each in found):
+            told = all(each["verdict"] != "inconclusive" for each in found)
+            if told or time.perf_counter() - begun > ENOUGH:
                 break
         return found or [_found(row, ready, None, times)]
 
