@@ -156,6 +156,10 @@ def cell(equations: Callable[..., Any]) -> Cell:
 
 
 def _results(name: str, states: tuple[str, ...], builder: GraphBuilder, returned: Any) -> dict[str, int]:
+    if not states:
+        raise EquationError(
+            f"@cell {name}", "a recurrent cell must have a state", "no argument but x, R, p", "add one, such as h"
+        )
     parts = returned if isinstance(returned, tuple) else (returned,)
     marked = bool(parts) and isinstance(parts[0], Out)
     new_states = parts[1:] if marked else parts
@@ -167,10 +171,6 @@ def _results(name: str, states: tuple[str, ...], builder: GraphBuilder, returned
             f"it must return one vector for each of its states {states}, after out(y) if the output is no state",
             f"({evidence})",
             "return the new states in the order of the arguments",
-        )
-    if not states:
-        raise EquationError(
-            f"@cell {name}", "a recurrent cell must have a state", "no argument but x, R, p", "add one, such as h"
         )
     return {OUTPUT: builder.index(output)} | {s: builder.index(v) for s, v in zip(states, new_states, strict=True)}
 

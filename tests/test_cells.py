@@ -1,0 +1,283 @@
+"""The door for equations: what can be written, what is refused, and what a cell knows of itself."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+
+import rnnspec
+from rnnspec import Layer, Network, cell, cells, out
+from rnnspec.errors import EquationError, NetworkError
+from rnnspec.primitives import logsumexp, maximum, relu, sigmoid, tanh, total, where
+
+# What no primitive is: each must be refused while the cell is read, with what can be written instead.
+REFUSED = {
+    "a NumPy function": lambda x, R, h: np.tanh(x.h + R.h(h)),
+    "a NumPy array": lambda x, R, h: h * np.ones(3),
+    "a NumPy number before": lambda x, R, h: np.float64(2.0) * h,
+    "a NumPy number after": lambda x, R, h: h * np.float32(2.0),
+    "numpy.where": lambda x, R, h: np.where(h > 0, h, 0.0),
+    "numpy.concatenate": lambda x, R, h: np.concatenate([h, x.h]),
+    "a matrix product": lambda x, R, h: h @ h,
+    "a matrix product with an array": lambda x, R, h: np.ones((3, 3)) @ h,
+    "a branch": lambda x, R, h: h if h > 0 else -h,
+    "and": lambda x, R, h: (h > 0) and h,
+    "max of Python": lambda x, R, h: max(h, x.h),
+    "abs": lambda x, R, h: abs(h),
+    "a power": lambda x, R, h: h**2,
+    "a power of a number": lambda x, R, h: 2**h,
+    "equality": lambda x, R, h: where(h == 0, h, x.h),
+    "inequality": lambda x, R, h: where(h != 0, h, x.h),
+    "a part": lambda x, R, h: h[0],
+    "a loop over features": lambda x, R, h: sum(v for v in h),
+    "a width": lambda x, R, h: h / len(h),
+    "a float": lambda x, R, h: float(h),
+    "modulo": lambda x, R, h: h % 2,
+    "a string": lambda x, R, h: h + "1",
+    "a truth value": lambda x, R, h: h * True,
+    "None": lambda x, R, h: h + None,
+    "a complex number": lambda x, R, h: h * 1j,
+    "a number too large": lambda x, R, h: h * 10**400,
+    "a condition as a number": lambda x, R, h: h * (x.h > 0),
+    "a condition mapped": lambda x, R, h: R.h(h > 0),
+    "a condition as the state": lambda x, R, h: h > 0,
+    "a number where a condition stands": lambda x, R, h: where(h, x.h, h),
+    "a primitive of numbers alone": lambda x, R, h: h + tanh(1.0),
+    "a number": lambda x, R, h: 1.0,
+    "nothing": lambda x, R, h: None,
+    "a list": lambda x, R, h: [h],
+    "two states for one": lambda x, R, h: (h, h),
+    "an output without the state": lambda x, R, h: out(h),
+    "an output after the state": lambda x, R, h: (h, out(h)),
+    "no value at all": lambda x, R, h: (),
+    "a map without its argument": lambda x, R, h: R.h,
+    "a map called as an input": lambda x, R, h: x.h(h),
+    "an input taken whole": lambda x, R, h: tanh(x),
+    "a private name": lambda x, R, h: x._h + h,
+    "a map named R": lambda x, R, h: R.R(h) + x.h,
+    "an input named R": lambda x, R, h: x.R + h,
+    "a name that is no identifier": lambda x, R, h: getattr(x, "a b") + h,
+    "an error of its own": lambda x, R, h: {}["missing"],
+}
+
+
+@pytest.mark.parametrize("equations", REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_written_is_refused_with_what_can(equations):
+    with pytest.raises(EquationError) as caught:
+        cell(equations)
+    error = caught.value
+    assert isinstance(error, TypeError)
+    assert all([error.call, error.must, error.got, error.do])
+    assert str(error) == f"{error.call}: {error.must}, got {error.got}; {error.do}"
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax.numpy", "tensorflow"])
+def test_a_framework_s_function_is_refused(framework):
+    tanh_of = pytest.importorskip(framework).tanh
+    with pytest.raises(EquationError, match=r"tanh|torch|jax|tensorflow|Vector"):
+        cell(lambda x, R, h: tanh_of(x.h + R.h(h)))
+
+
+def test_a_vector_kept_from_another_cell_is_refused():
+    kept = []
+
+    @cell
+    def first(x, h):
+        kept.append(h)
+        return x.h + h
+
+    with pytest.raises(EquationError, match="kept from other equations"):
+        cell(lambda x, h: x.h + kept[0])
+
+
+@pytest.mark.parametrize("wrong", [5, None, "lstm", object()], ids=repr)
+def test_what_is_no_function_is_no_cell(wrong):
+    with pytest.raises(EquationError):
+        cell(wrong)
+
+
+def test_a_cell_needs_a_state():
+    with pytest.raises(EquationError, match="must have a state"):
+        cell(lambda x: ())
+
+
+@pytest.mark.parametrize("equations", [lambda x, R, h, c: tanh(x.h + R.h(h)), lambda x, h, c: (out(h), c)])
+def test_a_forgotten_state_is_refused_and_named(equations):
+    with pytest.raises(EquationError, match=r"\('h', 'c'\)"):
+        cell(equations)
+
+
+def test_the_order_of_lines_and_the_name_change_nothing_but_the_label():
+    @cell
+    def one(x, R, h, c):
+        i = sigmoid(x.i + R.i(h))
+        g = tanh(x.g + R.g(h))
+        return i * g + c, g
+
+    def two(x, R, h, c):
+        g = tanh(x.g + R.g(h))
+        i = sigmoid(x.i + R.i(h))
+        return i * g + c, g
+
+    twin = cell(two)
+    assert one.graph.names("input") == twin.graph.names("input") == ("g", "i")
+    assert one != twin or one.name != twin.name
+    renamed = cell(two)
+    assert renamed == twin
+    assert hash(renamed) == hash(twin)
+
+
+def test_states_and_maps_of_the_lstm():
+    assert cells.lstm.states == ("h", "c")
+    assert cells.lstm.output_state == "h"
+    assert cells.lstm.graph.names("map") == ("f", "g", "i", "o")
+
+
+def test_an_unused_map_is_no_parameter():
+    @cell
+    def wasteful(x, R, p, h):
+        _ = R.unused(h) + x.unused + p.unused
+        return tanh(x.h + R.h(h))
+
+    shapes = wasteful.parameter_shapes(2, 3)
+    assert shapes == {"W": {"h": (3, 2)}, "b": {"h": (3,)}, "U": {"h": (3, 3)}, "p": {}}
+
+
+def test_an_output_that_is_no_state():
+    quiet = cell(lambda x, R, h: (out(R.y(h) + x.y), tanh(x.h + R.h(h))))
+    assert quiet.output_state is None
+    assert quiet.output_width({"h": 4, "x.y": 2}) == 2
+
+
+def test_an_output_that_is_marked_and_a_state_too():
+    @cell
+    def marked(x, R, h):
+        new = tanh(x.h + R.h(h))
+        return out(new), new
+
+    assert marked == cell(lambda x, R, h: tanh(x.h + R.h(h)))
+
+
+class TestWidths:
+    def test_one_number_for_all(self):
+        assert cells.lstm.parameter_shapes(5, 3)["U"] == dict.fromkeys("fgio", (3, 3))
+
+    def test_a_projection_has_two(self):
+        shapes = cells.lstm_projected.parameter_shapes(5, {"h": 2, "c": 3})
+        assert shapes["U"] == {"f": (3, 2), "g": (3, 2), "i": (3, 2), "o": (3, 2), "p": (2, 3)}
+        assert shapes["W"]["i"] == (3, 5)
+        assert cells.lstm_projected.output_width({"h": 2, "c": 3}) == 2
+
+    def test_one_map_on_two_arguments_makes_them_one_width(self):
+        shared = cell(lambda x, R, h, c: (tanh(x.h + R.k(h)), tanh(R.k(c) + x.c)))
+        with pytest.raises(NetworkError, match="one width"):
+            shared.widths({"h": 2, "c": 3})
+        assert shared.parameter_shapes(1, 4)["U"] == {"k": (4, 4)}
+
+    def test_a_map_between_needs_a_width_of_its_own(self):
+        between = cell(lambda x, R, h: tanh(x.h + R.h(relu(R.k(h)))))
+        with pytest.raises(NetworkError, match="fix the width of R.k, h.R"):
+            between.widths(3)
+        assert between.parameter_shapes(1, {"h": 3, "R.k": 5})["U"] == {"h": (3, 5), "k": (5, 3)}
+
+    @pytest.mark.parametrize("hidden", [{"h": 2}, {"h": 2, "c": 3, "m": 1}, {"h": 0, "c": 1}, {"h": 2, "c": 2.0},
+                                        {"h": 2, "c": True}, {}, {"h": 2, "c": -1}, {"": 2, "h": 2}], ids=repr)  # fmt: skip
+    def test_wrong_widths_of_a_projection(self, hidden):
+        with pytest.raises(NetworkError):
+            cells.lstm_projected.widths(hidden)
+
+    def test_two_widths_for_one(self):
+        with pytest.raises(NetworkError, match=r"c=3.*h=2"):
+            cells.lstm.widths({"h": 2, "c": 3})
+
+    def test_a_total_is_one_number(self):
+        counter = cell(lambda x, R, h, n: (tanh(x.h + R.h(h)), total(h)))
+        assert counter.widths(5)["n"] == 1
+        assert counter.widths({"h": 5})["n"] == 1
+        with pytest.raises(NetworkError, match="one number"):
+            counter.widths({"h": 5, "n": 5})
+
+    def test_a_total_that_is_used_as_a_wide_state_is_refused(self):
+        with pytest.raises(NetworkError, match="one width"):
+            cell(lambda x, R, h, n: (tanh(x.h + n * h), total(h))).widths(5)
+
+    def test_a_map_of_a_number_has_one_column(self):
+        assert cell(lambda x, R, h: tanh(x.h + R.k(logsumexp(h)))).parameter_shapes(1, 3)["U"] == {"k": (3, 1)}
+
+    def test_a_map_of_a_number_and_of_a_vector_is_refused(self):
+        with pytest.raises(NetworkError, match="one width"):
+            cell(lambda x, R, h: tanh(R.k(total(h)) + R.k(h))).widths(3)
+
+    def test_a_map_and_an_input_of_like_names_are_apart(self):
+        apart = cell(lambda x, R, h, c: (tanh(x.k + R.x(c)), tanh(x.c + R.h(h))))
+        assert apart.parameter_shapes(1, {"h": 3, "c": 2})["U"] == {"h": (2, 3), "x": (3, 2)}
+
+
+def plain(net, params, inputs, state):
+    """A cell's outputs by its own equations, a step at a time, on plain numbers."""
+    half = params["layers"][0]["forward"]
+    outputs, now = [], state[0]["forward"]
+    for x in inputs:
+        read = _Read(lambda name, x=x: Number(x @ half["W"][name].T + half["b"][name]))
+        maps = _Read(lambda name: lambda v: Number(v.value @ half["U"][name].T))
+        vectors = _Read(lambda name: Number(half["p"][name]))
+        y, new = net.layers[0].cell.equations(read, maps, vectors, {k: Number(v) for k, v in now.items()})
+        now = {k: v.value for k, v in new.items()}
+        outputs.append(y.value)
+    return np.stack(outputs), now
+
+
+class _Read:
+    def __init__(self, of):
+        self.of = of
+
+    def __getattr__(self, name):
+        return self.of(name)
+
+
+class Number(rnnspec.primitives.Expression):
+    """Plain arrays as expressions: what the primitives mean is written out here once more."""
+
+    MEANS = {  # noqa: RUF012
+        "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "negate": np.negative,
+        "tanh": np.tanh, "sigmoid": lambda a: 1 / (1 + np.exp(-a)), "relu": lambda a: a * (a > 0),
+        "maximum": np.maximum, "greater": np.greater, "where": np.where, "exp": np.exp,
+        "total": functools.partial(np.sum, axis=-1, keepdims=True),
+    }  # fmt: skip
+
+    def __init__(self, value):
+        self.value = value
+
+    def apply(self, op, *operands):
+        return Number(self.MEANS[op](*(v.value if isinstance(v, Number) else v for v in operands)))
+
+
+MINE = {
+    "own": (lambda x, R, p, h, m: (maximum(tanh(x.h + R.h(m)), p.f), where(h > m, m + x.m, 0.5 * m)), 3),
+    "of a scalar": (lambda x, R, h, n: (tanh(x.h + R.k(n) + R.h(h)), 0.1 * total(h)), {"h": 3, "n": 1}),
+    "leaky": (lambda x, R, p, h: sigmoid(p.a) * h + (1 - sigmoid(p.a)) * tanh(x.h + R.h(h)), 3),
+    "step": (lambda x, R, h, step: (tanh(x.h + R.h(step)), tanh(x.s + R.s(h))), 3),
+    "swapped": (lambda x, h, c: (c + x.c, h), 3),
+    "vector as a state": (lambda x, R, p, h, c: (tanh(x.h + R.h(c)), p.c), 3),
+    "map of a map": (lambda x, R, h: tanh(R.h(R.h(h)) + x.h), 3),
+    "no input": (lambda R, h: tanh(R.h(h)), 3),
+    "memoryless": (lambda x, h: x.h, 3),
+}
+
+
+@pytest.mark.parametrize("named", [*MINE, *(c.name for c in vars(cells).values() if isinstance(c, rnnspec.Cell))])
+def test_a_cell_computes_its_equations(named, reference):
+    """Cells of nobody's package, without registration, and the built-in ones, against their own lines on plain numbers."""
+    declared, hidden = (cell(MINE[named][0]), MINE[named][1]) if named in MINE else (getattr(cells, named), 3)
+    net = Network(inputs=2, layers=[Layer(declared, hidden=hidden)])
+    rng = np.random.default_rng(0)
+    params, inputs = net.init(1), rng.normal(size=(4, 5, 2))
+    state = [{"forward": {k: rng.normal(size=s) for k, s in net.state_shapes(5)[0]["forward"].items()}}]
+    found = reference.run(net, params, inputs, state)
+    outputs, final = plain(net, params, inputs, state)
+    np.testing.assert_allclose(found.outputs, outputs, rtol=0, atol=1e-14)
+    for name, value in final.items():
+        np.testing.assert_allclose(found.state[0]["forward"][name], np.broadcast_to(value, state[0]["forward"][name].shape),
+                                   rtol=0, atol=1e-14)  # fmt: skip
