@@ -162,7 +162,7 @@ GOOD = Case(NETWORKS[2], 7, 5, lengths=(7, 0, 3, 5, 1), seed=51)
     ("outputs[1, 2, 3]", lambda r: replace(r, outputs=put(r.outputs, (1, 2, 3), np.nan))),
     ("outputs[1, 2, 3]", lambda r: replace(r, outputs=put(r.outputs, (1, 2, 3), np.inf))),
     ("outputs[6, 1, 0]", lambda r: replace(r, outputs=put(r.outputs, (6, 1, 0), 1e-30))),
-    ("state.0.forward.c", lambda r: replace(r, state=[{"forward": {"h": r.state[0]["forward"]["h"]}}])),
+    ("state.0.forward.c", lambda r: replace(r, state=[{"forward": {"h": r.outputs[-1]}}])),
     ("state.0.forward.h[1, 0]", lambda r: replace(r, state=tree_map(nudged, r.state))),
     ("outputs", lambda r: replace(r, outputs=np.roll(r.outputs, 1, axis=2))),
 ])  # fmt: skip

@@ -67,15 +67,11 @@ class Rounding:
         if not self.arithmetic.runs:
             return y
         size = np.abs(y)
-        self._note(size)
-        return self.perturb(y, self.arithmetic.unit * size if gauge is None else gauge)
-
-    def perturb(self, y: Array, gauge: Array) -> Array:
-        """`y`, in every run but the first off by up to the gauge."""
-        shape = np.broadcast_shapes((self.runs, 1, 1), y.shape)
-        found = y + gauge * (2.0 * self.rng.random(shape, np.float32) - 1.0)
+        finite = self._note(size)
+        off = 2.0 * self.rng.random((self.runs, *y.shape[1:]), np.float32) - 1.0
+        found = y + off * (self.arithmetic.unit * size if gauge is None else gauge)
         found[0] = y[0]
-        return np.where(np.isfinite(y), found, y)
+        return found if finite else np.where(np.isfinite(y), found, y)
 
     def function(self, y: Array, span: Array) -> Array:
         """The value of an elementary function, accurate to some units of `span`."""
@@ -115,11 +111,14 @@ class Rounding:
             spread = np.sqrt(np.mean((margin[1:] - margin[:1]) ** 2, axis=0))
             self.arithmetic.kinks.near += int((np.abs(margin[0]) < NEAR * spread).sum())
 
-    def _note(self, size: Array) -> None:
+    def _note(self, size: Array) -> bool:
+        """Note the largest finite number, and say whether all are finite."""
         largest = float(size.max(initial=0.0))
-        if not np.isfinite(largest):
+        finite = bool(np.isfinite(largest))
+        if not finite:
             largest = float(size.max(initial=0.0, where=np.isfinite(size)))
         self.arithmetic.kinks.largest = max(self.arithmetic.kinks.largest, largest)
+        return finite
 
 
 def _product(a: Array, b: Array) -> Array:
