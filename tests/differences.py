@@ -31,8 +31,8 @@ def pulled(backend, net, given, outputs, final, lengths=None):
 def number(backend, net, given, outputs, final, lengths=None):
     """The number whose gradient `pulled` is."""
     result = backend.run(net, given["params"], given["inputs"], given["state"], lengths)
-    ends = zip(leaves(result.state), leaves(final), strict=True)
-    return float((result.outputs * outputs).sum() + sum((a * b).sum() for (_, a), (_, b) in ends))
+    ends = dict(leaves(result.state))
+    return float((result.outputs * outputs).sum() + sum((ends[name] * a).sum() for name, a in leaves(final)))
 
 
 def disagreement(function, given, gradients, rng):
@@ -41,7 +41,8 @@ def disagreement(function, given, gradients, rng):
     different numbers."""
     assert {n: a.shape for n, a in leaves(gradients)} == {n: a.shape for n, a in leaves(given)}
     direction = tree_map(lambda a: rng.normal(size=a.shape), given)
-    parts = [float((g * d).sum()) for (_, g), (_, d) in zip(leaves(gradients), leaves(direction), strict=True)]
+    by_name = dict(leaves(gradients))
+    parts = [float((by_name[name] * d).sum()) for name, d in leaves(direction)]
 
     def measured(step):
         ahead, behind = (tree_map(lambda a, d, by=by: a + by * d, given, direction) for by in (step, -step))
