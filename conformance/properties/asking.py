@@ -1,0 +1,124 @@
+"""A question to a backend: a network and all arrays of a call, of which any can be replaced; answers are NumPy's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from conformance import oracle, tolerance
+from conformance.cases import Arrays, Case
+from conformance.oracle import Arithmetic
+from conformance.tolerance import PROFILES, Reference
+from rnnspec import Backend, Gradients, Network, Result, Step
+from rnnspec.tree import Tree, leaves, named_map, tree_map
+
+__all__ = ["Question", "ask", "changed", "flat", "is_eager", "only_rows", "picked"]
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked; the methods are the calls."""
+
+    backend: Backend
+    net: Network
+    given: Arrays
+
+    def but(self, **arrays: Any) -> Question:
+        """The same question with other arrays."""
+        return replace(self, given=replace(self.given, **arrays))
+
+    def run(self) -> Result:
+        """Outputs and final state."""
+        g = self.given
+        found = self.backend.run(self.net, g.params, g.inputs, g.state, g.lengths)
+        return Result(self.backend.to_numpy(found.outputs), self.backend.to_numpy(found.state), found.path)
+
+    def pull(self) -> Gradients:
+        """The vector-Jacobian product."""
+        g = self.given
+        return self._numpy(self.backend.pullback(self.net, g.params, g.inputs, g.output_cotangent, g.state_cotangent,
+                                                 g.state, g.lengths))  # fmt: skip
+
+    def step(self) -> Step:
+        """The loss and its gradients."""
+        g, to_numpy = self.given, self.backend.to_numpy
+        found = self.backend.value_and_grad(self.net, g.params, g.inputs, g.targets, g.state, g.lengths)
+        return Step(to_numpy(found.loss_sum), found.count, self._numpy(found.grads), to_numpy(found.state))
+
+    def run_reference(self) -> Reference:
+        """What `run` must give, and the yardstick, of these very arrays."""
+        g = self.given
+        return self._reference(partial(oracle.run, self.net, g.params, g.inputs, g.state, g.lengths))
+
+    def pull_reference(self) -> Reference:
+        """What `pull` must give, and the yardstick, of these very arrays."""
+        g = self.given
+        return self._reference(partial(oracle.pullback, self.net, g.params, g.inputs, g.output_cotangent,
+                                       g.state_cotangent, g.state, g.lengths))  # fmt: skip
+
+    @property
+    def steps(self) -> int:
+        """The number of steps."""
+        return len(self.given.inputs)
+
+    @property
+    def ends(self) -> Array:
+        """Where each row ends."""
+        g = self.given
+        return np.full(g.inputs.shape[1], self.steps) if g.lengths is None else np.asarray(g.lengths)
+
+    @property
+    def is_forward(self) -> bool:
+        """Whether every layer runs forward in time, and the outputs are those of every step."""
+        return self.net.output is None and all(layer.direction == "forward" for layer in self.net.layers)
+
+    @property
+    def has_policy(self) -> bool:
+        """Whether a policy acts inside a recurrence."""
+        return any(layer.gradient is not None for layer in self.net.layers)
+
+    def _reference(self, compute: Any) -> Reference:
+        def counted(arithmetic: Arithmetic) -> Tree:
+            return compute(arithmetic=arithmetic)
+
+        return tolerance.reference(PROFILES[self.backend.precision], counted)
+
+    def _numpy(self, found: Gradients) -> Gradients:
+        to_numpy = self.backend.to_numpy
+        return Gradients(to_numpy(found.params), to_numpy(found.inputs), to_numpy(found.state))
+
+
+def ask(backend: Backend, case: Case) -> Question:
+    """The question of a case, in the backend's precision."""
+    return Question(backend, case.net, case.arrays(backend.precision))
+
+
+def is_eager(backend: Backend) -> bool:
+    """Whether another network or shape costs the backend no program."""
+    return not hasattr(backend, "programs_compiled")
+
+
+def only_rows(question: Question, rows: Array) -> Question:
+    """The same question with all other rows of length 0."""
+    kept = np.isin(np.arange(len(question.ends)), rows)
+    return question.but(lengths=np.where(kept, question.ends, 0))
+
+
+def picked(answer: Result, rows: Array) -> dict[str, Any]:
+    """Some rows of a result, in their order."""
+    return {"outputs": answer.outputs[..., rows, :], "state": tree_map(lambda s: s[rows], answer.state)}
+
+
+def changed(tree: Tree, name: str, value: Any) -> Tree:
+    """A tree with one leaf replaced, by its dotted name."""
+    return named_map(lambda place, leaf: value if place == name else leaf, tree)
+
+
+def flat(tree: Tree) -> Array:
+    """All numbers of a tree in one float64 vector."""
+    return np.concatenate([np.asarray(leaf, np.float64).ravel() for _, leaf in leaves(tree)] or [np.zeros(0)])

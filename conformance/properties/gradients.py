@@ -1,0 +1,170 @@
+"""Gradients: those of the oracle, of the values themselves by differences, linear in their cotangents, and zero where
+nothing arrives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from conformance import tolerance
+from conformance.cases import Case, Pull
+from conformance.judge import Judge
+from conformance.properties import networks
+from conformance.properties.asking import Question, ask, flat
+from conformance.registry import law
+from conformance.tolerance import PROFILES, Reference
+from rnnspec import Backend, Gradients
+from rnnspec.tree import Tree, leaves, named_map, tree_map
+
+KINKS = ("relu", "maximum", "minimum", "where", "remainder")
+STEP = {"f64": 2.0**-13, "f32": 2.0**-7, "f16": 2.0**-4, "bf16": 2.0**-3}
+"""How far apart the values of a difference are asked for."""
+
+
+@law("P02", "the vector-Jacobian product is the oracle's, whatever the cotangent is on", cases=networks.pulls,
+     needs=("lengths", "gradients"), oracle=True)  # fmt: skip
+def gradients(backend: Backend, case: Case, judge: Judge) -> None:
+    """Of parameters, inputs and initial states."""
+    question = ask(backend, case)
+    judge.close("pullback", question.pull(), tolerance.pullback(case, PROFILES[backend.precision]))
+    for pull in Pull:
+        if pull is not case.pull and case.steps <= 16:
+            other = replace(case, pull=pull)
+            judge.close(f"pullback of {pull.value}", ask(backend, other).pull(),
+                        tolerance.pullback(other, PROFILES[backend.precision]))  # fmt: skip
+
+
+@law("P02-loss", "a loss, its count, its gradients and the final state are the oracle's", cases=networks.losses,
+     needs=("lengths", "gradients"), oracle=True)  # fmt: skip
+def loss_gradients(backend: Backend, case: Case, judge: Judge) -> None:
+    """With lengths: padded steps and rows without a step are left out."""
+    judge.close("value_and_grad", ask(backend, case).step(), tolerance.value_and_grad(case, PROFILES[backend.precision]))
+
+
+@law("P02-plain", "without lengths, a loss and its gradients are the oracle's", cases=networks.plain,
+     needs=("gradients",), oracle=True)  # fmt: skip
+def plain_loss_gradients(backend: Backend, case: Case, judge: Judge) -> None:
+    """The call that most people write."""
+    judge.close("value_and_grad", ask(backend, case).step(), tolerance.value_and_grad(case, PROFILES[backend.precision]))
+
+
+@law("P03", "the vector-Jacobian product is linear in its cotangents, exactly so in powers of two, and 0 at 0",
+     cases=networks.cells, needs=("lengths", "gradients"))  # fmt: skip
+def linear(backend: Backend, case: Case, judge: Judge) -> None:
+    """pull(w1 + w2) = pull(w1) + pull(w2); pull(2^k w) = 2^k pull(w) for large and for small k."""
+    both = ask(backend, replace(case, pull=Pull.BOTH, padding=0.0))
+    g, whole = both.given, both.pull()
+    reference = tolerance.pullback(replace(case, pull=Pull.BOTH, padding=0.0), PROFILES[backend.precision])
+    no_states = tree_map(np.zeros_like, g.state_cotangent)
+    outputs = both.but(state_cotangent=no_states).pull()
+    states = both.but(output_cotangent=np.zeros_like(g.output_cotangent)).pull()
+    judge.agree("on outputs plus on states", _sum(outputs, states), whole, reference)
+    if reference.ill_posed:
+        return
+    for k in (9, -9, 60 if backend.precision in ("f32", "f64") else 5):
+        grown = both.but(output_cotangent=_times(g.output_cotangent, k), state_cotangent=_times(g.state_cotangent, k))
+        judge.equal(f"2^{k} times the cotangents", _times(grown.pull(), -k), whole, reference)
+    nothing = both.but(output_cotangent=np.zeros_like(g.output_cotangent), state_cotangent=no_states).pull()
+    judge.exactly("pullback of zeros", nothing, 0)
+
+
+@law("P04", "values and gradients belong together: differences of values are the gradients' products",
+     cases=networks.cells, needs=("lengths", "gradients"))  # fmt: skip
+def differences(backend: Backend, case: Case, judge: Judge) -> None:
+    """<w, F(z + ev) - F(z - ev)> / 2e = <pull(w), v> for drawn directions v, in all arguments and in one alone."""
+    question = ask(backend, replace(case, padding=0.0))
+    reference = tolerance.run(replace(case, padding=0.0), PROFILES[backend.precision])
+    pulled = question.pull()
+    names = [f"params.{name}" for name, _ in leaves(question.given.params)]
+    for what in ("all", "params", "inputs", "state", names[case.seed % len(names)]):
+        _judge_difference(judge, question, reference, pulled, what, case.seed)
+
+
+@law("P10", "what no cotangent reaches has the gradient 0, whole and in shape, not nothing and not NaN",
+     cases=networks.pulls, needs=("lengths", "gradients"))  # fmt: skip
+def unreached(backend: Backend, case: Case, judge: Judge) -> None:
+    """No row has a step; then one row has, and a cotangent on the others alone reaches no parameter."""
+    question = ask(backend, case)
+    g = question.given
+    none = question.but(lengths=np.zeros_like(question.ends)).pull()
+    judge.exactly("parameters, where no row has a step", none.params, tree_map(np.zeros_like, g.params))
+    judge.exactly("inputs, where no row has a step", none.inputs, np.zeros_like(g.inputs))
+    judge.exactly("states, where no row has a step", none.state, g.state_cotangent)
+    judge.applies(case.batch > 1, "one row has no others")
+    row = int(np.argmax(question.ends))
+    w, others = np.array(g.output_cotangent), np.arange(case.batch) != row
+    w[:, row] = 0
+    ws = tree_map(lambda s: np.where(others[:, None], s, s.dtype.type(0)), g.state_cotangent)
+    alone = question.but(output_cotangent=w, state_cotangent=ws, lengths=np.where(others, 0, question.ends)).pull()
+    judge.exactly("parameters, where the cotangent is on rows without a step", alone.params, 0)
+    judge.exactly("inputs, where the cotangent is on rows without a step", alone.inputs, 0)
+
+
+def _judge_difference(
+    judge: Judge, question: Question, reference: Reference, pulled: Gradients, what: str, seed: int
+) -> None:
+    rng = np.random.default_rng([seed, len(what)])
+    kept = {name: getattr(question.given, name) for name in ("params", "inputs", "state")}
+    drawn = named_map(lambda name, a: rng.normal(size=a.shape) * _chosen(what, name), kept)
+    step = STEP[question.backend.precision]
+    near, far = _slopes(question, kept, drawn, step), _slopes(question, kept, drawn, 2 * step)
+    measured, expected = near.measured, _product(pulled, near.direction)
+    noise = sum(float((tau * weight).sum()) for tau, weight in _weighted(question, reference)) / step
+    curved = abs(far.measured - near.measured - (_product(pulled, far.direction) - expected))
+    rounding = float(np.abs(flat(_of(pulled)) * flat(near.direction)).sum()) * 64 * PROFILES[question.backend.precision].unit
+    bound = 7 * noise + 2 * curved + rounding + (abs(near.bent) if _has_kinks(question) else 0.0)
+    judge.holds(f"the difference along {what}", bool(abs(measured - expected) <= bound), f"{measured:.9g}",
+                f"<pullback, direction> = {expected:.9g} within {bound:.3g}")  # fmt: skip
+
+
+def _chosen(what: str, name: str) -> float:
+    return float(what == "all" or f"{name}.".startswith(f"{what}."))
+
+
+class _slopes:  # noqa: N801  # reads as the function that it is
+    """Differences of the values along a direction: `measured` over both sides, `bent` between them."""
+
+    def __init__(self, question: Question, kept: dict[str, Tree], drawn: Tree, step: float) -> None:
+        sides = [tree_map(lambda a, v, s=sign: (a + s * step * v).astype(a.dtype), kept, drawn) for sign in (1, -1)]
+        high, middle, low = (self._value(question, side) for side in (sides[0], kept, sides[1]))
+        self.direction = tree_map(lambda a, b: (a.astype(float) - b.astype(float)) / (2 * step), *sides)
+        self.measured = (high - low) / (2 * step)
+        self.bent = ((high - middle) - (middle - low)) / step
+
+    @staticmethod
+    def _value(question: Question, side: dict[str, Tree]) -> float:
+        answer, g = question.but(**side).run(), question.given
+        return float(flat([answer.outputs, answer.state]) @ flat([g.output_cotangent, g.state_cotangent]))
+
+
+def _weighted(question: Question, reference: Reference) -> list[tuple[Any, Any]]:
+    tau, g = reference.tau(), question.given
+    weights = {"outputs": g.output_cotangent} | {f"state.{name}": w for name, w in leaves(g.state_cotangent)}
+    return [(tau[name], np.abs(weight.astype(float))) for name, weight in weights.items()]
+
+
+def _product(gradients: Gradients, direction: Tree) -> float:
+    return float(flat(_of(gradients)) @ flat(direction))
+
+
+def _of(gradients: Gradients) -> Tree:
+    return {"params": gradients.params, "inputs": gradients.inputs, "state": gradients.state}
+
+
+def _has_kinks(question: Question) -> bool:
+    return any(node.op in KINKS for layer in question.net.layers for node in layer.cell.graph.nodes)
+
+
+def _sum(one: Gradients, other: Gradients) -> Gradients:
+    def add(a: Tree, b: Tree) -> Tree:
+        return tree_map(lambda x, y: x + y, a, b)
+
+    return Gradients(add(one.params, other.params), add(one.inputs, other.inputs), add(one.state, other.state))
+
+
+def _times(tree: Any, k: int) -> Any:
+    if isinstance(tree, Gradients):
+        return Gradients(_times(tree.params, k), _times(tree.inputs, k), _times(tree.state, k))
+    return tree_map(lambda a: np.ldexp(a, k).astype(a.dtype), tree)

@@ -1,0 +1,157 @@
+"""Time: what a split, a later step or a cut changes, and what it does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+import numpy as np
+
+from conformance import tolerance
+from conformance.cases import Case, Pull, window
+from conformance.judge import Judge
+from conformance.properties import networks
+from conformance.properties.asking import Question, ask
+from conformance.registry import law
+from conformance.tolerance import PROFILES, Reference
+from rnnspec import Backend, Gradients
+from rnnspec.tree import tree_map
+
+
+@law("P11", "a sequence split in two, the state handed on, is the whole sequence", cases=networks.cells,
+     needs=("lengths",))  # fmt: skip
+def split(backend: Backend, case: Case, judge: Judge) -> None:
+    """At every step, or at a drawn one where they are many."""
+    question = ask(backend, case)
+    judge.applies(case.steps > 1, "fewer than two steps cannot be split")
+    whole, reference = question.run(), tolerance.run(case, PROFILES[backend.precision])
+    for at in _places(case):
+        first = _part(question, 0, at)
+        early = first.run()
+        late = _part(question, at, case.steps).but(state=early.state).run()
+        outputs = np.concatenate([early.outputs[:at], late.outputs[: case.steps - at]])
+        judge.agree(f"split at {at}", {"outputs": outputs, "state": late.state}, whole, reference)
+
+
+@law("P12", "gradients through a split, the state's cotangent handed back, are those of the whole", cases=networks.cells,
+     needs=("lengths", "gradients"))  # fmt: skip
+def split_gradients(backend: Backend, case: Case, judge: Judge) -> None:
+    """Parameter gradients add up, input gradients stand one after the other."""
+    question = ask(backend, case)
+    judge.applies(case.steps > 1, "fewer than two steps cannot be split")
+    whole, reference = question.pull(), tolerance.pullback(case, PROFILES[backend.precision])
+    for at in _places(case):
+        early, late = _halves(question, at, handed_back=True)
+        judge.agree(f"split at {at}", _joined(early, late, at, case.steps), whole, reference)
+
+
+@law("P13", "a cut is a detached state: gradients under truncation are those of the chunks by themselves",
+     cases=networks.bidirectional, needs=("lengths", "gradients", "policies"))  # fmt: skip
+def detached(backend: Backend, case: Case, judge: Judge) -> None:
+    """The forward half of the bidirectional network, whose policy cuts the edge into step 4."""
+    question = _forward_half(ask(backend, case))
+    judge.applies(case.steps > networks.CUT, "nothing is cut in so few steps")
+    early, late = _halves(question, networks.CUT, handed_back=False)
+    judge.agree("the forward half in chunks", _joined(early, late, networks.CUT, case.steps), question.pull(),
+                question.pull_reference())  # fmt: skip
+
+
+@law("P14", "without a step states come back, outputs are none, and the state's cotangent is its gradient",
+     cases=networks.pulls, needs=("gradients",))  # fmt: skip
+def no_step(backend: Backend, case: Case, judge: Judge) -> None:
+    """Time 0, and batch 0."""
+    question = ask(backend, case)
+    g = question.given
+    for what, cut in (("time 0", (slice(0, 0), slice(None))), ("batch 0", (slice(None), slice(0, 0)))):
+        rows = cut[1]
+        none = question.but(
+            inputs=g.inputs[cut], output_cotangent=g.output_cotangent[cut], lengths=None,
+            state=tree_map(lambda s, rows=rows: s[rows], g.state),
+            state_cotangent=tree_map(lambda s, rows=rows: s[rows], g.state_cotangent),
+        )  # fmt: skip
+        answer, pulled = none.run(), none.pull()
+        judge.exactly(f"outputs, {what}", answer.outputs, np.zeros_like(none.given.output_cotangent))
+        judge.exactly(f"states, {what}", answer.state, none.given.state)
+        judge.exactly(f"parameter gradients, {what}", pulled.params, tree_map(np.zeros_like, g.params))
+        judge.exactly(f"input gradients, {what}", pulled.inputs, np.zeros_like(none.given.inputs))
+        judge.exactly(f"state gradients, {what}", pulled.state, none.given.state_cotangent)
+
+
+@law("P16", "no output depends on a later input, nor a gradient on an earlier cotangent", cases=networks.cells,
+     needs=("lengths", "gradients"))  # fmt: skip
+def causal(backend: Backend, case: Case, judge: Judge) -> None:
+    """Later inputs become NaN or huge; a cotangent stands at one step alone."""
+    question = ask(backend, replace(case, pull=Pull.BOTH, padding=0.0))
+    judge.applies(case.steps > 1, "one step has no later one")
+    whole, g, at = question.run(), question.given, 1 + case.seed % (case.steps - 1)
+    for value in (np.nan, 1e30 if backend.precision in ("f32", "f64") else 1e4):
+        later = np.array(g.inputs)
+        later[at:] = value
+        answer = question.but(inputs=later).run()
+        judge.equal(f"outputs before step {at}, inputs from it on {value}", answer.outputs[:at], whole.outputs[:at],
+                    _cut(question.run_reference().at("outputs"), at))  # fmt: skip
+    w = np.zeros_like(g.output_cotangent)
+    w[at - 1] = g.output_cotangent[at - 1]
+    pulled = question.but(output_cotangent=w, state_cotangent=tree_map(np.zeros_like, g.state_cotangent)).pull()
+    judge.exactly(f"input gradients after step {at - 1}, where the cotangent is", pulled.inputs[at:], 0)
+
+
+@law("P18", "a cut lets nothing through, and everything on its own side", cases=networks.bidirectional,
+     needs=("lengths", "gradients", "policies"))  # fmt: skip
+def horizon(backend: Backend, case: Case, judge: Judge) -> None:
+    """A cotangent at one step of the forward half, before and after the edge into step 4."""
+    question = _forward_half(ask(backend, replace(case, pull=Pull.OUTPUTS, padding=0.0)))
+    at, ends, g = networks.CUT, question.ends, question.given
+    judge.applies(case.steps > at and int(ends.max()) > at, "no row reaches the cut")
+    rows = ends > at
+    for step in range(case.steps):
+        w = np.zeros_like(g.output_cotangent)
+        w[step, rows] = g.output_cotangent[step, rows]
+        if not w.any() or (ends[rows] <= step).any():
+            continue
+        pulled = question.but(output_cotangent=w).pull()
+        inside, outside = (slice(at, step + 1), slice(0, at)) if step >= at else (slice(0, step + 1), slice(at, None))
+        judge.exactly(f"input gradients across the cut from step {step}", pulled.inputs[outside], 0)
+        judge.holds(f"the input gradient of step {step} reaches its chunk",
+                    bool((np.abs(pulled.inputs[inside][:, rows]).max(-1) > 0).all()), "zeros", "numbers")  # fmt: skip
+        reached = [np.abs(s).max() > 0 for s in pulled.state[0]["forward"].values()]
+        judge.holds(f"the initial state's gradient from step {step}", any(reached) == (step < at), reached, step < at)
+
+
+def _places(case: Case) -> list[int]:
+    return [1 + case.seed % (case.steps - 1)] if case.steps > 8 else list(range(1, case.steps, 2))
+
+
+def _part(question: Question, start: int, stop: int) -> Question:
+    g = question.given
+    x, lengths = window(g.inputs, g.lengths, start, stop)
+    w, _ = window(g.output_cotangent, g.lengths, start, stop)
+    return question.but(inputs=x, lengths=lengths, output_cotangent=w)
+
+
+def _halves(question: Question, at: int, handed_back: bool) -> tuple[Gradients, Gradients]:
+    """The gradients of the two parts. A row that ends in the first part holds its state through the second."""
+    first, g = _part(question, 0, at), question.given
+    late = _part(question, at, question.steps).but(state=first.run().state)
+    pulled = late.pull()
+    through = (question.ends <= at)[:, None]
+    back = tree_map(lambda s, w: s if handed_back else np.where(through, w, w.dtype.type(0)), pulled.state, g.state_cotangent)
+    return first.but(state_cotangent=back).pull(), pulled
+
+
+def _joined(early: Gradients, late: Gradients, at: int, steps: int) -> Gradients:
+    own = tree_map(lambda a, b: a + b, early.params, late.params)
+    return Gradients(own, np.concatenate([early.inputs[:at], late.inputs[: steps - at]]), early.state)
+
+
+def _forward_half(question: Question) -> Question:
+    """Without a cotangent on the reverse half, it does not matter."""
+    g = question.given
+    w = np.array(g.output_cotangent)
+    w[..., w.shape[-1] // 2 :] = 0
+    states = [{half: tree_map(np.zeros_like, s) if half == "reverse" else s for half, s in layer.items()}
+              for layer in g.state_cotangent]  # fmt: skip
+    return question.but(output_cotangent=w, state_cotangent=states)
+
+
+def _cut(outputs: Reference, at: int) -> Reference:
+    """The outputs before a step."""
+    return replace(outputs, leaves={"": outputs.leaves[""][:, :at]}, again=lambda runs: _cut(outputs.again(runs), at))

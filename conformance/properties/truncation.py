@@ -1,0 +1,32 @@
+"""The policy inside the recurrence that the suite judges with: both seams, each on both sides of its threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rnnspec.policies import Recurrence, Truncated
+from rnnspec.primitives import maximum, sqrt, total
+
+__all__ = ["CutAndClip"]
+
+
+@dataclass(frozen=True)
+class CutAndClip(Recurrence):
+    """Cuts the edges into the steps k, 2k, ... and holds each row's cotangents within a norm."""
+
+    steps: int
+    limit: float
+
+    def __repr__(self) -> str:
+        return f"__import__({__name__!r}, fromlist=['CutAndClip']).CutAndClip({self.steps}, {self.limit})"
+
+    def carry(self, step: Any, cotangents: Mapping[str, Any]) -> Mapping[str, Any]:
+        return Truncated(self.steps).carry(step, cotangents)
+
+    def total(self, step: Any, cotangents: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {state: self._clipped(cotangent) for state, cotangent in cotangents.items()}
+
+    def _clipped(self, cotangent: Any) -> Any:
+        return cotangent * (self.limit / maximum(sqrt(total(cotangent * cotangent)), self.limit))

@@ -1,0 +1,196 @@
+"""Values: those of the oracle; the same for the same question, whatever was asked before; with nobody's memory shared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from conformance import tolerance
+from conformance.cases import Case, window
+from conformance.judge import Judge
+from conformance.properties import networks
+from conformance.properties.asking import Question, ask
+from conformance.registry import law
+from conformance.tolerance import PROFILES
+from rnnspec import Backend
+from rnnspec.tree import leaves, tree_map
+
+
+@law("P01", "outputs and final states are the oracle's", cases=networks.runs, needs=("lengths",), oracle=True)
+def values(backend: Backend, case: Case, judge: Judge) -> None:
+    """For every network, precision and length."""
+    judge.close("run", ask(backend, case).run(), tolerance.run(case, PROFILES[backend.precision]))
+
+
+@law("P01-plain", "without lengths, outputs and final states are the oracle's", cases=networks.plain, oracle=True)
+def values_without_lengths(backend: Backend, case: Case, judge: Judge) -> None:
+    """The call that most people write."""
+    judge.close("run", ask(backend, case).run(), tolerance.run(case, PROFILES[backend.precision]))
+
+
+@law("P07", "the same question has the same answer, to the bit where that is promised", cases=networks.pulls,
+     needs=("lengths", "gradients"))  # fmt: skip
+def repeated(backend: Backend, case: Case, judge: Judge) -> None:
+    """Values and gradients, twice."""
+    question, profile = ask(backend, case), PROFILES[backend.precision]
+    judge.equal("run", question.run(), question.run(), tolerance.run(case, profile))
+    judge.equal("pullback", question.pull(), question.pull(), tolerance.pullback(case, profile))
+
+
+@law("P08", "a call changes none of its arguments and remembers none of the calls before", cases=networks.pulls,
+     needs=("lengths", "gradients"))  # fmt: skip
+def pure(backend: Backend, case: Case, judge: Judge) -> None:
+    """The same arrays are filled with another question in between, and with the first again."""
+    profile = PROFILES[backend.precision]
+    question, other = ask(backend, case), ask(backend, replace(case, seed=case.seed + 1))
+    kept = tree_map(np.array, _arrays(question))
+    result, gradients = question.run(), question.pull()
+    judge.exactly("arguments after the call", _arrays(question), kept)
+    answer, pulled = tree_map(np.array, [result.outputs, result.state]), tree_map(np.array, _gradients(question))
+    _fill(question, other)
+    judge.equal("run, its arrays filled anew", question.run(), other.run(), other.run_reference())
+    question.pull()
+    _fill(question, ask(backend, case))
+    unseen = question.but(state=None)
+    judge.equal("run without a state", unseen.run(), _from_zeros(question).run(), unseen.run_reference())
+    again = question.run()
+    judge.equal("run after others", [again.outputs, again.state], answer, _pair(tolerance.run(case, profile)))
+    judge.equal("pullback after others", _gradients(question), pulled, _triple(tolerance.pullback(case, profile)))
+    judge.exactly("the first outputs, later", [result.outputs, result.state], answer)
+    judge.exactly("the first gradients, later", [gradients.params, gradients.inputs, gradients.state], pulled)
+
+
+@law("P09", "answers have the declared shapes and precision, and memory of their own", cases=networks.pulls,
+     needs=("lengths", "gradients"))  # fmt: skip
+def own_memory(backend: Backend, case: Case, judge: Judge) -> None:
+    """The backend's own arrays go in, and are overwritten where they can be; answers must not move."""
+    question = ask(backend, case)
+    g = question.given
+    given = backend.asarray([g.params, g.inputs, g.state, g.output_cotangent, g.state_cotangent])
+    params, inputs, state, w, ws = given
+    kept = backend.to_numpy(given)
+    result = backend.run(case.net, params, inputs, state, g.lengths)
+    pulled = backend.pullback(case.net, params, inputs, w, ws, state, g.lengths)
+    raw = [result.outputs, result.state, pulled.params, pulled.inputs, pulled.state]
+    judge.exactly("own arrays after the calls", given, kept)
+    answers = tree_map(np.array, backend.to_numpy(raw))
+    shapes = [(case.steps, case.batch, case.net.features), g.state, g.params, g.inputs, g.state]
+    for got, like in zip(answers, shapes, strict=True):
+        wanted = like if isinstance(like, tuple) else tree_map(np.shape, like)
+        found = got.shape if isinstance(like, tuple) else tree_map(np.shape, got)
+        judge.holds("shapes", found == wanted, found, wanted)
+    dtypes = sorted({backend.own_dtype(a).split(".")[-1] for _, a in leaves(raw)})
+    judge.holds("dtype", dtypes == [str(g.inputs.dtype)], dtypes, [str(g.inputs.dtype)])
+    _overwrite([given, [g.params, g.inputs, g.state]])
+    judge.exactly("answers when the arguments are overwritten", backend.to_numpy(raw), answers)
+    for i, part in enumerate(raw):
+        before = tree_map(np.array, backend.to_numpy(raw[:i] + raw[i + 1 :]))
+        _overwrite(part)
+        judge.exactly("answers when another is overwritten", backend.to_numpy(raw[:i] + raw[i + 1 :]), before)
+
+
+@law("P15", "a layer is its cell, step by step: each final state goes into the next call", cases=networks.cells,
+     needs=("lengths",))  # fmt: skip
+def step_by_step(backend: Backend, case: Case, judge: Judge) -> None:
+    """A loop of calls of one step each."""
+    question = ask(backend, case)
+    judge.applies(case.steps <= 64, "a loop of calls over so many steps takes too long")
+    whole, state, found = question.run(), question.given.state, []
+    for t in range(case.steps):
+        x, lengths = window(question.given.inputs, question.given.lengths, t, t + 1)
+        one = question.but(inputs=x, lengths=lengths, state=state).run()
+        state = one.state
+        found.append(one.outputs[0])
+    judge.agree("step by step", {"outputs": np.stack(found), "state": state}, whole,
+                tolerance.run(case, PROFILES[backend.precision]))  # fmt: skip
+
+
+@law("P39", "where and how arguments lie in memory changes nothing", cases=networks.pulls,
+     needs=("lengths", "gradients"))  # fmt: skip
+def layout(backend: Backend, case: Case, judge: Judge) -> None:
+    """Read-only, column-major, reversed and strided arrays."""
+    question, profile = ask(backend, case), PROFILES[backend.precision]
+    right, pulled = question.run(), question.pull()
+    for how in (_column_major, _reversed, _strided, _batch_major):
+        moved = _moved(question, how)
+        judge.agree(f"run, {how.__doc__}", moved.run(), right, tolerance.run(case, profile))
+        judge.agree(f"pullback, {how.__doc__}", moved.pull(), pulled, tolerance.pullback(case, profile))
+
+
+def _column_major(a: Any) -> Any:
+    """column-major"""
+    return np.asfortranarray(a)
+
+
+def _reversed(a: Any) -> Any:
+    """with negative strides"""
+    return np.array(a[::-1])[::-1]
+
+
+def _strided(a: Any) -> Any:
+    """strided"""
+    return np.repeat(a, 2, -1)[..., ::2]
+
+
+def _batch_major(a: Any) -> Any:
+    """the first two axes exchanged in memory"""
+    return np.swapaxes(np.array(np.swapaxes(a, 0, 1)), 0, 1) if a.ndim > 1 else a
+
+
+def _moved(question: Question, how: Any) -> Question:
+    def move(a: Any) -> Any:
+        found = how(a)
+        found.flags.writeable = False
+        return found
+
+    g = question.given
+    moved = {name: tree_map(move, getattr(g, name)) for name in ("params", "inputs", "state", "output_cotangent",
+                                                                 "state_cotangent")}  # fmt: skip
+    return question.but(**moved, lengths=None if g.lengths is None else np.array(g.lengths, np.int32))
+
+
+def _arrays(question: Question) -> list[Any]:
+    g = question.given
+    return [g.params, g.inputs, g.state, g.output_cotangent, g.state_cotangent]
+
+
+def _gradients(question: Question) -> list[Any]:
+    found = question.pull()
+    return [found.params, found.inputs, found.state]
+
+
+def _pair(reference: Any) -> Any:
+    return _renamed(reference, ("outputs", "state"))
+
+
+def _triple(reference: Any) -> Any:
+    return _renamed(reference, ("params", "inputs", "state"))
+
+
+def _renamed(reference: Any, names: tuple[str, ...]) -> Any:
+    """The reference of a list of the answer's fields."""
+    places = {name: str(i) for i, name in enumerate(names)}
+
+    def rename(leaf: str) -> str:
+        head, _, rest = leaf.partition(".")
+        return ".".join(filter(None, (places[head], rest)))
+
+    return replace(reference, leaves={rename(leaf): a for leaf, a in reference.leaves.items()},
+                   again=lambda runs: _renamed(reference.again(runs), names))  # fmt: skip
+
+
+def _fill(question: Question, other: Question) -> None:
+    for mine, new in zip(_arrays(question), _arrays(other), strict=True):
+        tree_map(lambda a, b: np.copyto(a, b), mine, new)
+
+
+def _from_zeros(question: Question) -> Question:
+    return question.but(state=tree_map(np.zeros_like, question.given.state))
+
+
+def _overwrite(tree: Any) -> None:
+    for _, leaf in leaves(tree):
+        if isinstance(leaf, np.ndarray) and leaf.flags.writeable:
+            leaf[...] = 77
