@@ -160,7 +160,7 @@ class Backend:
         It returns a tree of arrays and one of anything else. A backend that compiles keeps the program, and whatever
         the second tree was when it was traced.
         """
-        return partial(function, self, *constants)
+        return np.errstate(all="ignore")(partial(function, self, *constants))  # what is not finite is the answer
 
     def is_own(self, array: Any) -> bool:
         """Whether an array is one of the framework's own."""
