@@ -28,10 +28,15 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Block:
-    """One array of a workspace."""
+    """One array of a workspace: places of `width` columns each, or of several widths where that is 0.
+
+    `joined` places are one matrix, side by side in every row, as products need them.
+    """
 
     kind: Kind
     columns: int
+    width: int = 0
+    joined: bool = False
     condition: bool = False
     state: str = ""
 
@@ -79,7 +84,9 @@ class Emitter:
     def side_by_side(self, kind: Kind, nodes: Iterable[int], state: str = "") -> int:
         """A new block that holds nodes in their order."""
         nodes = list(nodes)
-        block = self.block(Block(kind, sum(self.widths[n] for n in nodes), state=state))
+        widths = {self.widths[n] for n in nodes}
+        width = widths.pop() if len(widths) == 1 else 0
+        block = self.block(Block(kind, sum(self.widths[n] for n in nodes), width, state=state))
         low = 0
         for n in nodes:
             self.places[n] = Place(block, low, low + self.widths[n])
@@ -176,7 +183,7 @@ class _Phase:
                 stretches.append([term])
         for i, stretch in enumerate(stretches):
             span = _span([self.e.places[arg] for arg, _ in stretch])
-            to = out if i == 0 else self._scratch(self.e.widths[n], False)
+            to = out if i == 0 else self._scratch([n])
             self.emitted.append(Call("transposed", (span,), to, names=tuple(name for _, name in stretch)))
             if i:
                 self.emitted.append(Call("add", (out, to), out))
@@ -186,13 +193,10 @@ class _Phase:
         if run[0] in self.targets:
             return self._target(run)
         spot = self._dying(run)
-        condition = self.e.nodes[run[0]].op in CONDITIONS
         kinds = {self.keep[n] for n in run if n in self.keep}
         kept = Kind.TIME if Kind.TIME in kinds else next(iter(kinds), None)
         if spot is None or (kept and self.e.blocks[spot.block].kind not in (kept, Kind.TIME)):
-            width = sum(self.e.widths[n] for n in run)
-            fresh = self._scratch(width, condition) if kept is None else None
-            spot = fresh or Place(self.e.block(Block(kept or self.scratch, width, condition)), 0, width)
+            spot = self._scratch(run) if kept is None else self._fresh(self._block(run, kept))
         self._lay(run, spot)
         return spot
 
@@ -203,7 +207,7 @@ class _Phase:
         needed = {n for n in occupants if self.readers.get(n, set()) - set(run)}
         product = self.e.nodes[run[0]].op in (*_ALONE, "where") and occupants & set(self.e.nodes[run[0]].args)
         if block.kind is Kind.STEP and (needed or product):
-            aside = self._scratch(spot.high - spot.low, False)
+            aside = self._scratch(run)
             self.moves.append(Call("copy", (aside,), spot))
             self.lent.setdefault(aside.block, set()).add(-1)
             spot = aside
@@ -232,11 +236,17 @@ class _Phase:
                 return _span([e.places[a] for a in args])
         return None
 
-    def _scratch(self, columns: int, condition: bool) -> Place:
-        block = Block(self.scratch, columns, condition)
+    def _scratch(self, run: list[int]) -> Place:
+        block = self._block(run, self.scratch)
         known = self.e.free.get(block, [])
-        index = known.pop() if known else self.e.block(block)
-        return Place(index, 0, columns)
+        return Place(known.pop(), 0, block.columns) if known else self._fresh(block)
+
+    def _block(self, run: list[int], kind: Kind) -> Block:
+        op, width = self.e.nodes[run[0]].op, self.e.widths[run[0]]
+        return Block(kind, width * len(run), width, joined=op == "map", condition=op in CONDITIONS)
+
+    def _fresh(self, block: Block) -> Place:
+        return Place(self.e.block(block), 0, block.columns)
 
     def _is_scratch(self, block: int) -> bool:
         return self.e.blocks[block].kind is self.scratch and self.e.blocks[block].kind in (Kind.STEP, Kind.CHUNK)

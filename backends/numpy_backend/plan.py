@@ -90,8 +90,8 @@ class _Planner:
         targets: dict[int, Place] = {}
         self.new: dict[str, Place] = {}
         for state in cell.states:
-            old = self.e.block(Block(Kind.OLD, widths[state], state=state))
-            new_block = self.e.block(Block(Kind.NEW, widths[state], state=state))
+            old = self.e.block(Block(Kind.OLD, widths[state], widths[state], state=state))
+            new_block = self.e.block(Block(Kind.NEW, widths[state], widths[state], state=state))
             self.new[state] = Place(new_block, 0, widths[state])
             if state in leaf:
                 self.e.places[leaf[state]] = Place(old, 0, widths[state])
@@ -181,7 +181,7 @@ class _Planner:
         return [*s.backward.step, *joining], [n for n in s.backward.after if n not in joining]
 
     def _lay_deltas(self, order: tuple[int, ...]) -> dict[int, Place]:
-        block = self.e.block(Block(Kind.TIME, sum(self.e.widths[n] for n in order)))
+        block = self.e.block(Block(Kind.TIME, sum(self.e.widths[n] for n in order), joined=True))
         targets, low = {}, 0
         for n in order:
             targets[n] = Place(block, low, low + self.e.widths[n])
@@ -192,7 +192,9 @@ class _Planner:
         """Side by side, in the order of the cotangents, what they are the carried value times."""
         s, targets = self.schedule, {}
         columns = sum(self.e.widths[n] for n in order)
-        block, low = self.e.block(Block(Kind.CHUNK, columns)), 0
+        widths = {self.e.widths[n] for n in order}
+        width = widths.pop() if len(widths) == 1 else 0
+        block, low = self.e.block(Block(Kind.CHUNK, columns, width)), 0
         before = set(s.backward.before)
         for n in order:
             node = s.nodes[n]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.numpy_backend.emission import Call, Kind, Place
+from backends.numpy_backend.emission import Block, Call, Kind, Place
 from backends.numpy_backend.functions import FUNCTIONS
 from backends.numpy_backend.plan import Plan, Product
 from rnnspec.arrays import NumpyArrays
@@ -121,10 +121,15 @@ class Workspace:
             return
         block = self.plan.inputs[0][2].block
         packed = np.empty((self.plan.blocks[block].columns, self.x.shape[-1]), self.dtype)
+        x, apart = _flat(self.x[:steps]), self._is_apart(self.plan.blocks[block])
         for name, scale, place in self.plan.inputs:
-            np.multiply(params["W"][name], self.dtype.type(scale), packed[place.low : place.high, :-1])
-            np.multiply(params["b"][name], self.dtype.type(scale), packed[place.low : place.high, -1])
-        np.dot(_flat(self.x[:steps]), packed.T, _flat(self.arrays[block][:steps]))
+            maps = packed[place.low : place.high]
+            np.multiply(params["W"][name], self.dtype.type(scale), maps[:, :-1])
+            np.multiply(params["b"][name], self.dtype.type(scale), maps[:, -1])
+            if apart:
+                np.matmul(x, maps.T, out=_flat(self._whole(place, steps)))
+        if not apart:
+            np.matmul(x, packed.T, out=_flat(self.arrays[block][:steps]))
 
     # Backward.
 
@@ -236,7 +241,9 @@ class Workspace:
                 history = self.history.setdefault(block.state, np.zeros(shape, self.dtype))
                 arrays.append(history[:-1] if block.kind is Kind.OLD else history[1:])
             else:
-                arrays.append(np.zeros((*sizes[block.kind], block.columns), bool if block.condition else self.dtype))
+                places = (block.columns // block.width,) if self._is_apart(block) else ()
+                shape = (*places, *sizes[block.kind], block.width if places else block.columns)
+                arrays.append(np.zeros(shape, bool if block.condition else self.dtype))
         return arrays
 
     def _lay_constants(self) -> None:
@@ -273,28 +280,63 @@ class Workspace:
         """The calls, bound to the views of one step or of a range of steps."""
         found: Bound = []
         for call in calls:
-            wide = call.out.high - call.out.low
-            broadcast = call.count > 1 and any(0 < p.high - p.low < wide and not self._is_number(p) for p in call.operands)
             views = [self._view(p, when, chunk_start) for p in (*call.operands, call.out)]
             function = FUNCTIONS[call.op]
             if call.op in ("map", "transposed"):
                 views.insert(-1, self.maps[call.op, *call.names])
                 plain = views[-1].ndim == 2 and all(v.flags.c_contiguous for v in views)
                 function = np.dot if plain else function  # np.dot is quicker to call, but copies what has gaps
-            elif broadcast:
-                views = [v if v.ndim == 0 else _lanes(v, call.count, wide) for v in views]
+            elif call.count > 1:
+                views = self._side_by_side(call, views, 2 if isinstance(when, slice) else 1)
             found.append((function, tuple(views)))
         return found
+
+    def _side_by_side(self, call: Call, views: list[Array], axes: int) -> list[Array]:
+        """The views of a call for several nodes, as arrays that broadcast.
+
+        Where places lie apart, they are the first axis: all rows of one place are one stretch of memory.
+        """
+        wide = call.out.high - call.out.low
+        width, places = wide // call.count, (*call.operands, call.out)
+        if self.batch > 1:
+            return [self._places_first(v, p, call.count, width, axes) for v, p in zip(views, places, strict=True)]
+        if all(self._is_number(p) or p.high - p.low == wide for p in places):
+            return views
+        return [v if v.ndim == 0 else _lanes(v, call.count, wide) for v in views]
+
+    def _places_first(self, view: Array, place: Place, count: int, width: int, axes: int) -> Array:
+        block = self.plan.blocks[place.block]
+        if view.ndim == 0 or self._is_apart(block) and place.high - place.low == count * width:
+            return view
+        if place.high - place.low != count * width:
+            return view[None]
+        if block.kind is Kind.FIXED:
+            return view.reshape(count, *(1,) * axes, width)
+        return np.moveaxis(view.reshape(*view.shape[:-1], count, width), -2, 0)
+
+    def _is_apart(self, block: Block) -> bool:
+        """Whether each place is an array of its own; a batch of one row needs no such care."""
+        return self.batch > 1 and 0 < block.width < block.columns and not block.joined and block.kind is not Kind.FIXED
 
     def _view(self, place: Place, when: int | slice, chunk_start: int) -> Array:
         array, block = self.arrays[place.block], self.plan.blocks[place.block]
         if self._is_number(place):
             return array.reshape(())
-        if block.kind in (Kind.TIME, Kind.OLD, Kind.NEW):
-            array = array[when]
-        elif block.kind is Kind.CHUNK:
-            array = array[: when.stop - when.start] if isinstance(when, slice) else array[when - chunk_start]
+        if self._is_apart(block):
+            first, last = place.low // block.width, place.high // block.width
+            if last - first > 1:
+                return np.moveaxis(self._at(np.moveaxis(array[first:last], 0, -2), block, when, chunk_start), -2, 0)
+            return self._at(array[first], block, when, chunk_start)
+        array = self._at(array, block, when, chunk_start)
         return array if place.high - place.low == block.columns else array[..., place.low : place.high]
+
+    @staticmethod
+    def _at(array: Array, block: Block, when: int | slice, chunk_start: int) -> Array:
+        if block.kind in (Kind.TIME, Kind.OLD, Kind.NEW):
+            return array[when]
+        if block.kind is Kind.CHUNK:
+            return array[: when.stop - when.start] if isinstance(when, slice) else array[when - chunk_start]
+        return array
 
     def _is_number(self, place: Place) -> bool:
         block = self.plan.blocks[place.block]
@@ -324,7 +366,7 @@ def _first_rows(calls: Bound, rowed: list[tuple[bool, ...]], n: int) -> Bound:
     if n == 0:
         return []
     return [
-        (function, tuple(v[:n] if has_rows else v for v, has_rows in zip(views, flags, strict=True)))
+        (function, tuple(v[..., :n, :] if has_rows else v for v, has_rows in zip(views, flags, strict=True)))
         for (function, views), flags in zip(calls, rowed, strict=True)
     ]
 
