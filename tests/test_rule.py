@@ -1,0 +1,128 @@
+"""Chains of policies and an update rule, and rules of one's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from rnnspec import Layer, Network, cells, chain, losses
+from rnnspec.errors import ArgumentError, EquationError, NetworkError
+from rnnspec.policies import ClipByNorm, ClipByValue
+from rnnspec.rule import Rule, UpdateRule, trace
+from rnnspec.tree import leaves, tree_map
+from rnnspec.updates import SGD, Adam
+
+net = Network(inputs=2, layers=[Layer(cells.elman, hidden=3)], loss=losses.SquaredError())
+INPUTS, TARGETS = np.ones((2, 4, 2)), np.full((2, 4, 3), 5.0)
+
+
+def change(rule, reference):
+    params = net.init(0)
+    done = reference.train_step(net, rule, params, rule.init(params), INPUTS, TARGETS)
+    after = dict(leaves(done.params))
+    return {name: after[name] - before for name, before in leaves(params)}, done
+
+
+def test_rules_act_in_the_order_in_which_they_are_chained(reference):
+    """Values are held first, norms second; the other way round the numbers differ."""
+    first, _ = change(chain(ClipByValue(0.1), ClipByNorm(0.05), SGD(1.0)), reference)
+    second, _ = change(chain(ClipByNorm(0.05), ClipByValue(0.02), SGD(1.0)), reference)
+    name = "layers.0.forward.W.h"
+    assert np.sqrt((first[name] ** 2).sum()) == pytest.approx(0.05)
+    assert np.abs(second[name]).max() <= 0.02 + 1e-15
+    assert np.sqrt((second[name] ** 2).sum()) < 0.05
+
+
+def test_a_chain_of_one_is_its_rule(reference):
+    alone, _ = change(SGD(0.3), reference)
+    chained, done = change(chain(SGD(0.3)), reference)
+    for name, a in alone.items():
+        np.testing.assert_array_equal(a, chained[name])
+    assert done.rule_state == ((),)
+
+
+def test_the_rule_sees_the_gradient_of_the_mean(reference):
+    moved, done = change(SGD(1.0), reference)
+    gradients = dict(leaves(reference.value_and_grad(net, net.init(0), INPUTS, TARGETS).grads.params))
+    assert done.count == 8
+    for name, a in moved.items():
+        np.testing.assert_allclose(-a, gradients[name] / 8, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("rules", [(), (ClipByNorm(1.0),), (SGD(1.0), ClipByNorm(1.0)), (SGD(1.0), SGD(1.0)),
+                                   (SGD(1.0), Adam()), (None,), (SGD,), (1, SGD(1.0))], ids=repr)  # fmt: skip
+def test_a_wrong_chain_is_refused(rules):
+    with pytest.raises(NetworkError, match="chain"):
+        chain(*rules)
+
+
+@pytest.mark.parametrize(("rule", "error"), [(ClipByNorm(1.0), NetworkError), ("SGD", ArgumentError), (None, ArgumentError),
+                                             (SGD, ArgumentError)], ids=repr)  # fmt: skip
+def test_training_needs_an_update_rule(rule, error, reference):
+    with pytest.raises(error):
+        reference.train_step(net, rule, net.init(0), (), INPUTS, TARGETS)
+
+
+@dataclass(frozen=True)
+class Decayed(UpdateRule):
+    """A rule of one's own: descent with the weights pulled to zero, and a count of steps."""
+
+    rate: float
+
+    def init(self, params):
+        return {"steps": np.zeros(())}
+
+    def update(self, gradients, state, params):
+        return tree_map(lambda g, w: -self.rate * (g + 0.5 * w), gradients, params), {"steps": state["steps"] + 1.0}
+
+
+def test_a_rule_of_one_s_own(reference):
+    moved, done = change(Decayed(0.1), reference)
+    gradients = dict(leaves(reference.value_and_grad(net, net.init(0), INPUTS, TARGETS).grads.params))
+    for name, before in leaves(net.init(0)):
+        np.testing.assert_allclose(moved[name], -0.1 * (gradients[name] / 8 + 0.5 * before), rtol=0, atol=1e-15)
+    assert done.rule_state["steps"] == 1
+
+
+class Wrong(Rule):
+    """What each test breaks."""
+
+    def init(self, params):
+        return ()
+
+    def update(self, gradients, state, params):
+        return gradients, state
+
+
+class Foreign(Wrong):
+    def update(self, gradients, state, params):
+        return tree_map(np.sign, gradients), state
+
+
+class Branching(Wrong):
+    def update(self, gradients, state, params):
+        return tree_map(lambda g: g if g > 0 else 0.0, gradients), state
+
+
+class Partial(Wrong):
+    def update(self, gradients, state, params):
+        return {}, state
+
+
+class Growing(Wrong):
+    def update(self, gradients, state, params):
+        return gradients, {"new": 1.0}
+
+
+class Alone(Wrong):
+    def update(self, gradients, state, params):
+        return gradients
+
+
+@pytest.mark.parametrize("rule", [Foreign(), Branching(), Partial(), Growing(), Alone()], ids=lambda r: type(r).__name__)
+def test_a_rule_that_is_none_is_refused_in_the_family(rule):
+    params = {"w": np.zeros(3)}
+    with pytest.raises(EquationError):
+        trace(rule, params, rule.init(params))
