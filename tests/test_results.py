@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,15 @@ def test_unaligned_and_strided_numpy_arrays(either):
     for inputs in (raw, np.asfortranarray(given["inputs"]), np.repeat(given["inputs"], 2, 0)[::2], reversed_in_memory):
         found = either.to_numpy(every_result(either, given | {"inputs": inputs}))
         tree_map(np.testing.assert_array_equal, found, expected)
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax", "tensorflow"])
+def test_both_precisions_run_in_threads_of_their_own(open_backend, name):
+    backends, given = [open_backend(name, precision) for precision in DTYPES] * 2, arguments()
+    alone = [backend.to_numpy(every_result(backend, given)) for backend in backends]
+    with ThreadPoolExecutor(len(backends)) as pool:
+        found = list(pool.map(lambda backend: backend.to_numpy(every_result(backend, given)), backends))
+    tree_map(np.testing.assert_array_equal, found, alone)
 
 
 @pytest.mark.parametrize("name", ["torch", "jax", "tensorflow"])
