@@ -19,11 +19,13 @@ from conformance.registry import Scope, Shape
 from rnnspec import Cell, Dense, Last, Layer, Network
 from rnnspec.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 
-__all__ = ["CUT", "Labels", "bidirectional", "cells", "losses", "plain", "pulls", "runs", "stacked"]
+__all__ = ["CUT", "Labels", "bidirectional", "cells", "last", "losses", "padded", "plain", "pulls", "runs", "stacked"]
 
 Labels = Mapping[str, SearchStrategy[Case]]
 CUT = 4
 """The policy of the bidirectional network cuts the edge into this step."""
+RAGGED = (STEPS, 3, 0, 5, 6)
+"""Lengths for cases that were drawn without padding."""
 
 
 def cells(scope: Scope) -> Labels:
@@ -47,6 +49,12 @@ def stacked(scope: Scope) -> Labels:
     return {"stacked": _with_lengths(_stacked(scope))}
 
 
+def last(scope: Scope) -> Labels:
+    """Two layers of which the last step is read, and an output layer; as many inputs as hidden units."""
+    layers = [Layer(_cell(scope, 6), _widths(scope, 6), "bidirectional"), Layer(_cell(scope, 2), _widths(scope, 2))]
+    return {"last": _with_lengths(Network(HIDDEN, layers, Last(), Dense(6), SoftmaxCrossEntropy()))}
+
+
 def plain(scope: Scope) -> Labels:
     """One forward layer and an output layer, called without lengths."""
     net = Network(INPUTS, [Layer(_cell(scope, 5), _widths(scope, 5))], output=Dense(2), loss=SquaredError())
@@ -55,7 +63,7 @@ def plain(scope: Scope) -> Labels:
 
 def runs(scope: Scope) -> Labels:
     """Every network that is called with lengths."""
-    return {**pulls(scope), **stacked(scope), **_last(scope)}
+    return {**pulls(scope), **stacked(scope), **last(scope)}
 
 
 def pulls(scope: Scope) -> Labels:
@@ -65,7 +73,7 @@ def pulls(scope: Scope) -> Labels:
 
 def losses(scope: Scope) -> Labels:
     """Every network whose loss is judged with lengths."""
-    return {**stacked(scope), **_last(scope)}
+    return {**stacked(scope), **last(scope)}
 
 
 def _cell(scope: Scope, index: int) -> Cell:
@@ -93,17 +101,28 @@ def _narrow(cell: Cell) -> int | dict[str, int]:
     return hidden_for(cell, (INPUTS, HIDDEN, 5, 2, 6))
 
 
-def _last(scope: Scope) -> Labels:
-    layers = [Layer(_cell(scope, 6), _widths(scope, 6), "bidirectional"), Layer(_cell(scope, 2), _widths(scope, 2))]
-    return {"last": _with_lengths(Network(HIDDEN, layers, Last(), Dense(6), SoftmaxCrossEntropy()))}
-
-
 def _wild(scope: Scope, fits: Callable[[Case], bool]) -> Labels:
     return {"wild": wild_cases(scope.cells).filter(fits)} if scope.wide and not scope.shapes else {}
 
 
+def padded(labels: Callable[[Scope], Labels]) -> Callable[[Scope], Labels]:
+    """The same networks, every case with padding."""
+    return lambda scope: {label: strategy.map(_ragged) for label, strategy in labels(scope).items()}
+
+
 def _with_lengths(net: Network) -> SearchStrategy[Case]:
-    return cases([net]).map(lambda case: replace(case, lengths=case.lengths or (STEPS,) * BATCH))
+    def lengthen(case: Case) -> Case:
+        given = replace(case, lengths=case.lengths or (STEPS,) * BATCH)
+        return given if given.seed % 2 else _ragged(given)
+
+    return cases([net]).map(lengthen)
+
+
+def _ragged(case: Case) -> Case:
+    """The case with padding: a full row, one without a step and others where there was none."""
+    if not case.batch or case.ends.min() < case.steps:
+        return case
+    return replace(case, lengths=tuple(case.steps * RAGGED[(row + case.seed // 2) % len(RAGGED)] // STEPS for row in range(case.batch)))
 
 
 def _at(shape: Shape, cell: Cell) -> SearchStrategy[Case]:

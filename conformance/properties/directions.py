@@ -1,0 +1,171 @@
+"""Directions and the stack: what the reverse half, both halves and several layers are, in terms of one forward layer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from conformance import tolerance
+from conformance.cases import Case
+from conformance.judge import Judge
+from conformance.properties import networks
+from conformance.properties.asking import Question, ask
+from conformance.registry import law
+from conformance.tolerance import PROFILES
+from rnnspec import Backend, Layer, Network
+from rnnspec.losses import SquaredError
+from rnnspec.tree import Tree, tree_map
+
+HALVES = ("forward", "reverse")
+
+
+@law("P21", "the reverse half is the forward one on each row turned around, its padding left behind",
+     cases=networks.bidirectional, needs=("lengths",))  # fmt: skip
+def reverse(backend: Backend, case: Case, judge: Judge) -> None:
+    """The bidirectional network's reverse half against a forward layer."""
+    question = ask(backend, case)
+    whole, reference = question.run(), tolerance.run(case, PROFILES[backend.precision])
+    alone, width = _alone(question, "reverse").run(), _width(question)
+    judge.agree("outputs of the reverse half", turned(alone.outputs, question.ends), whole.outputs[..., width:],
+                _features(reference.at("outputs"), width, None))  # fmt: skip
+    judge.agree("states of the reverse half", alone.state[0]["forward"], whole.state[0]["reverse"],
+                reference.at("state.0.reverse"))  # fmt: skip
+
+
+@law("P22", "the forward half of two is the forward layer alone, with parameters and states of its own, and before any "
+     "cut so are the gradients of both", cases=networks.bidirectional, needs=("lengths", "gradients", "policies"))  # fmt: skip
+def halves(backend: Backend, case: Case, judge: Judge) -> None:
+    """Values of whole rows; gradients of rows that end before the policy cuts, with cotangents that it does not clip."""
+    question = ask(backend, replace(case, padding=0.0))
+    whole, reference = question.run(), tolerance.run(replace(case, padding=0.0), PROFILES[backend.precision])
+    alone, width = _alone(question, "forward").run(), _width(question)
+    judge.agree("outputs of the forward half", alone.outputs, whole.outputs[..., :width],
+                _features(reference.at("outputs"), 0, width))  # fmt: skip
+    judge.agree("states of the forward half", alone.state[0]["forward"], whole.state[0]["forward"],
+                reference.at("state.0.forward"))  # fmt: skip
+    small = _small(question)
+    both, parts = small.pull(), {half: _alone(small, half).pull() for half in HALVES}
+    x = parts["forward"].inputs + turned(parts["reverse"].inputs, small.ends)
+    found = {"params": {"layers": [{half: parts[half].params["layers"][0]["forward"] for half in HALVES}]},
+             "inputs": x, "state": [{half: parts[half].state[0]["forward"] for half in HALVES}]}  # fmt: skip
+    judge.agree("gradients of the halves", found, both, small.pull_reference())
+
+
+@law("P23", "exchanging both halves' parameters and states and turning time exchanges the halves",
+     cases=networks.bidirectional, needs=("lengths", "gradients"))  # fmt: skip
+def mirrored(backend: Backend, case: Case, judge: Judge) -> None:
+    """Values and gradients, the policy's included: it counts in processing order."""
+    question, profile = ask(backend, case), PROFILES[backend.precision]
+    g, ends = question.given, question.ends
+    other = question.but(
+        params=_exchanged(g.params), inputs=turned(g.inputs, ends), state=_exchanged(g.state),
+        output_cotangent=_rolled(turned(g.output_cotangent, ends)), state_cotangent=_exchanged(g.state_cotangent),
+    )  # fmt: skip
+    answer, pulled = other.run(), other.pull()
+    judge.agree("run", {"outputs": _rolled(turned(answer.outputs, ends)), "state": _exchanged(answer.state)},
+                question.run(), tolerance.run(case, profile))  # fmt: skip
+    judge.agree("pullback", {"params": _exchanged(pulled.params), "inputs": turned(pulled.inputs, ends),
+                             "state": _exchanged(pulled.state)},
+                question.pull(), tolerance.pullback(case, profile))  # fmt: skip
+
+
+@law("P24", "a stack is its layers one after the other, and the output layer on top", cases=networks.stacked,
+     needs=("lengths",))  # fmt: skip
+def stack(backend: Backend, case: Case, judge: Judge) -> None:
+    """The layers alone, the reverse one as a forward layer on turned rows; the output layer in NumPy."""
+    question = ask(backend, case)
+    g, ends, whole = question.given, question.ends, question.run()
+    state: list[Tree] = []
+    values = g.inputs
+    for i, layer in enumerate(case.net.layers):
+        part = _layer(question, i, values)
+        answer = _alone(part, "reverse").run() if layer.direction == "reverse" else part.run()
+        values = turned(answer.outputs, ends) if layer.direction == "reverse" else answer.outputs
+        state.append({layer.halves[0]: answer.state[0]["forward"]} if len(layer.halves) == 1 else answer.state[0])
+    dense = g.params["output"]
+    real = (np.arange(case.steps)[:, None] < ends)[..., None]
+    outputs = np.where(real, values @ dense["W"].T + dense["b"], values.dtype.type(0))
+    judge.agree("layer by layer", {"outputs": outputs, "state": state}, whole,
+                tolerance.run(case, PROFILES[backend.precision]))  # fmt: skip
+
+
+@law("P24-last", "reading the last step reads each row's own: the first in time for the reverse half", cases=networks.last,
+     needs=("lengths",))  # fmt: skip
+def last(backend: Backend, case: Case, judge: Judge) -> None:
+    """Rows turned into rows of their own length alone: the other rows, and what is behind the end, change nothing."""
+    question = ask(backend, case)
+    whole, reference = question.run(), tolerance.run(case, PROFILES[backend.precision])
+    empty = question.ends == 0
+    judge.exactly("outputs of rows without a step", whole.outputs[empty], 0)
+    for length in sorted(set(question.ends) - {0}):
+        rows = question.ends == length
+        same = question.but(lengths=np.full_like(question.ends, length)).run()
+        judge.agree(f"rows of length {length}", same.outputs[rows], whole.outputs[rows],
+                    _rows(reference.at("outputs"), rows))  # fmt: skip
+
+
+def turned(values: Any, ends: Any) -> Any:
+    """`(time, batch, ...)` with each row's real steps in the opposite order."""
+    found = np.array(values)
+    for row, end in enumerate(ends):
+        found[:end, row] = values[:end, row][::-1]
+    return found
+
+
+def _alone(question: Question, half: str) -> Question:
+    """One half of a layer as a forward layer without a policy; the reverse one sees its rows turned around."""
+    g, layer = question.given, question.net.layers[0]
+    net = Network(question.net.inputs, [Layer(layer.cell, layer.hidden, "forward")], loss=SquaredError())
+    is_reverse, ends = half == "reverse", question.ends
+    width = layer.half_width
+    low = width if is_reverse and len(layer.halves) == 2 else 0
+    w = g.output_cotangent[..., low : low + width]
+    return Question(question.backend, net, replace(
+        g, params={"layers": [{"forward": g.params["layers"][0][half]}]},
+        inputs=turned(g.inputs, ends) if is_reverse else g.inputs,
+        output_cotangent=turned(w, ends) if is_reverse else w,
+        state=[{"forward": g.state[0][half]}], state_cotangent=[{"forward": g.state_cotangent[0][half]}],
+    ))  # fmt: skip
+
+
+def _layer(question: Question, index: int, values: Any) -> Question:
+    g, layer = question.given, question.net.layers[index]
+    return Question(question.backend, Network(question.net.layer_inputs(index), [layer]), replace(
+        g, params={"layers": [g.params["layers"][index]]}, inputs=values, state=[g.state[index]],
+        state_cotangent=[g.state_cotangent[index]], output_cotangent=np.zeros((*values.shape[:2], layer.width)),
+    ))  # fmt: skip
+
+
+def _width(question: Question) -> int:
+    return question.net.layers[0].half_width
+
+
+def _small(question: Question) -> Question:
+    """Rows that end before the cut, and cotangents that are not clipped."""
+    g = question.given
+    return question.but(
+        lengths=np.minimum(question.ends, networks.CUT),
+        output_cotangent=np.ldexp(g.output_cotangent, -20),
+        state_cotangent=tree_map(lambda s: np.ldexp(s, -20), g.state_cotangent),
+    )
+
+
+def _exchanged(tree: Tree) -> Tree:
+    if isinstance(tree, dict):
+        return {**tree, "layers": _exchanged(tree["layers"])}
+    return [{"forward": layer["reverse"], "reverse": layer["forward"]} for layer in tree]
+
+
+def _rolled(values: Any) -> Any:
+    return np.roll(values, values.shape[-1] // 2, -1)
+
+
+def _features(outputs: tolerance.Reference, low: int | None, high: int | None) -> tolerance.Reference:
+    return replace(outputs, leaves={"": outputs.leaves[""][..., low:high]},
+                   again=lambda runs: _features(outputs.again(runs), low, high))  # fmt: skip
+
+
+def _rows(outputs: tolerance.Reference, rows: Any) -> tolerance.Reference:
+    return replace(outputs, leaves={"": outputs.leaves[""][:, rows]}, again=lambda runs: _rows(outputs.again(runs), rows))

@@ -1,0 +1,151 @@
+"""Padding: what stands behind a row's end is not there. Outputs are 0, states are held, gradients are 0."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from conformance import tolerance
+from conformance.cases import Case
+from conformance.judge import Judge
+from conformance.properties import networks
+from conformance.properties.asking import Question, ask, is_eager
+from conformance.registry import law
+from conformance.tolerance import PROFILES
+from rnnspec import Backend
+from rnnspec.tree import tree_map
+
+PADDINGS = (np.nan, np.inf, -np.inf, -1e30, 1.0)
+
+
+@law("P30", "nothing that stands in the padding changes anything", cases=networks.padded(networks.pulls), needs=("lengths", "gradients"))
+def contents(backend: Backend, case: Case, judge: Judge) -> None:
+    """NaN, infinities and large numbers in inputs and cotangents: neither values nor any gradient move a bit."""
+    clean, profile = replace(case, padding=0.0), PROFILES[backend.precision]
+    judge.applies(not bool(case.real.all()), "no row is padded")
+    question = ask(backend, clean)
+    run, pulled = question.run(), question.pull()
+    for value in PADDINGS:
+        dirty = ask(backend, replace(case, padding=value))
+        judge.equal(f"run with {value} in the padding", dirty.run(), run, tolerance.run(clean, profile))
+        judge.equal(f"pullback with {value} in the padding", dirty.pull(), pulled, tolerance.pullback(clean, profile))
+
+
+@law("P30-loss", "nothing that stands in the padding changes a loss or its gradients, invalid targets included",
+     cases=networks.padded(networks.losses), needs=("lengths", "gradients"))  # fmt: skip
+def loss_contents(backend: Backend, case: Case, judge: Judge) -> None:
+    """Real targets become NaN, class numbers negative or too large."""
+    clean, profile = replace(case, padding=0.0), PROFILES[backend.precision]
+    judge.applies(not bool(case.real.all()), "no row is padded")
+    step = ask(backend, clean).step()
+    for value in PADDINGS:
+        question = ask(backend, replace(case, padding=value))
+        y = np.array(question.given.targets)
+        if y.dtype.kind == "i":
+            y[~case.real] = 10**6
+        judge.equal(f"value_and_grad with {value} in the padding", question.but(targets=y).step(), step,
+                    tolerance.value_and_grad(clean, profile))  # fmt: skip
+
+
+@law("P31", "more padding changes nothing", cases=networks.padded(networks.cells), needs=("lengths", "gradients"))
+def longer(backend: Backend, case: Case, judge: Judge) -> None:
+    """Three steps more, of NaN. Where every length of time is another program, in tier deep alone."""
+    judge.applies(is_eager(backend), "every length of time costs this backend a program: tier deep draws them")
+    question, profile, extra = ask(backend, case), PROFILES[backend.precision], 3
+
+    def pad(a: Any) -> Any:
+        return np.concatenate([a, np.full((extra, *a.shape[1:]), np.nan, a.dtype)])
+
+    g = question.given
+    more = question.but(inputs=pad(g.inputs), output_cotangent=pad(g.output_cotangent), lengths=question.ends)
+    answer, pulled = more.run(), more.pull()
+    judge.exactly("outputs in the padding", answer.outputs[case.steps :], 0)
+    judge.agree("run", {"outputs": answer.outputs[: case.steps], "state": answer.state}, question.run(),
+                tolerance.run(case, profile))  # fmt: skip
+    judge.agree("pullback", {"params": pulled.params, "inputs": pulled.inputs[: case.steps], "state": pulled.state},
+                question.pull(), tolerance.pullback(case, profile))  # fmt: skip
+
+
+@law("P32", "outputs behind a row's end are 0, after an output layer too", cases=networks.padded(networks.runs), needs=("lengths",))
+def zeros(backend: Backend, case: Case, judge: Judge) -> None:
+    """Exactly."""
+    question = ask(backend, case)
+    judge.exactly("padded outputs", question.run().outputs[~case.real], 0)
+
+
+@law("P33", "a final state is that of the row's last real step", cases=networks.padded(networks.runs), needs=("lengths",))
+def final_states(backend: Backend, case: Case, judge: Judge) -> None:
+    """Of a batch whose rows all have this row's length."""
+    question = ask(backend, case)
+    judge.applies(case.steps <= 64, "so many lengths take too long")
+    whole, reference = question.run(), tolerance.run(case, PROFILES[backend.precision]).at("state")
+    state = tree_map(np.array, whole.state)
+    for length in sorted(set(question.ends.tolist())):
+        rows = question.ends == length
+        same = question.but(lengths=np.full_like(question.ends, length)).run()
+
+        def put(s: Any, t: Any, rows: Any = rows) -> None:
+            s[rows] = t[rows]
+
+        tree_map(put, state, same.state)
+    judge.agree("final states", state, whole.state, reference)
+
+
+@law("P34", "inputs behind a row's end have the gradient 0", cases=networks.padded(networks.pulls), needs=("lengths", "gradients"))
+def no_gradient(backend: Backend, case: Case, judge: Judge) -> None:
+    """Exactly."""
+    padded = np.arange(case.steps)[:, None] >= case.ends
+    judge.exactly("gradients of padded inputs", ask(backend, case).pull().inputs[padded], 0)
+
+
+@law("P34-loss", "inputs behind a row's end have the gradient 0 under a loss", cases=networks.padded(networks.losses),
+     needs=("lengths", "gradients"))  # fmt: skip
+def no_loss_gradient(backend: Backend, case: Case, judge: Judge) -> None:
+    """Exactly; and so have the states of rows that the loss leaves out."""
+    step, padded = ask(backend, case).step(), np.arange(case.steps)[:, None] >= case.ends
+    judge.exactly("gradients of padded inputs", step.grads.inputs[padded], 0)
+    judge.exactly("gradients of states that reach no loss",
+                  tree_map(lambda s: s[case.ends == 0], step.grads.state), 0)  # fmt: skip
+
+
+@law("P35", "lengths that are all full are no lengths", cases=networks.plain, needs=("lengths", "gradients"))
+def full_lengths(backend: Backend, case: Case, judge: Judge) -> None:
+    """The network called without lengths against its layer called with full ones, the output layer in NumPy."""
+    question, reference = ask(backend, case), tolerance.run(case, PROFILES[backend.precision])
+    g, layer = question.given, _layer_alone(question)
+    answer, whole = layer.run(), question.run()
+    dense = g.params["output"]
+    z = answer.outputs @ dense["W"].T + dense["b"]
+    judge.agree("run", {"outputs": z, "state": answer.state}, whole, reference)
+    d = (z - g.targets).astype(z.dtype)
+    pulled = layer.but(output_cotangent=d @ dense["W"], state_cotangent=tree_map(np.zeros_like, g.state)).pull()
+    step = question.step()
+    output = {"W": np.einsum("tbo,tbh->oh", d, answer.outputs), "b": d.sum((0, 1))}
+    found = {"params": {**pulled.params, "output": output}, "inputs": pulled.inputs, "state": pulled.state}
+    judge.agree("gradients of a squared error", found, step.grads,
+                tolerance.value_and_grad(case, PROFILES[backend.precision]).at("grads"))  # fmt: skip
+    judge.holds("the count", step.count == case.steps * case.batch, step.count, case.steps * case.batch)
+
+
+@law("P36", "a row without a step gives back its state, and hands back its state's cotangent", cases=networks.padded(networks.pulls),
+     needs=("lengths", "gradients"))  # fmt: skip
+def empty_rows(backend: Backend, case: Case, judge: Judge) -> None:
+    """Exactly, and its inputs have the gradient 0."""
+    question = ask(backend, case)
+    judge.applies(case.batch > 0, "there is no row")
+    ends = np.where(np.arange(case.batch) == case.seed % case.batch, 0, question.ends)
+    question, rows = question.but(lengths=ends), ends == 0
+    answer, pulled, g = question.run(), question.pull(), question.given
+    judge.exactly("states", tree_map(lambda s: s[rows], answer.state), tree_map(lambda s: s[rows], g.state))
+    judge.exactly("outputs", answer.outputs[..., rows, :], 0)
+    judge.exactly("state gradients", tree_map(lambda s: s[rows], pulled.state),
+                  tree_map(lambda s: s[rows], g.state_cotangent))  # fmt: skip
+    judge.exactly("input gradients", pulled.inputs[:, rows], 0)
+
+
+def _layer_alone(question: Question) -> Question:
+    net, g = question.net, question.given
+    lone = networks.network_for(net.layers[0].cell)
+    return Question(question.backend, lone, replace(g, params={"layers": g.params["layers"]}, lengths=question.ends))

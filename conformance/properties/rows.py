@@ -1,0 +1,152 @@
+"""The batch: its rows are alone, in any order, and gradients of parameters are sums over them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from conformance import tolerance
+from conformance.cases import Case
+from conformance.judge import Judge
+from conformance.properties import networks
+from conformance.properties.asking import Question, ask, is_eager, only_rows
+from conformance.registry import law
+from conformance.tolerance import PROFILES
+from rnnspec import Backend
+from rnnspec.tree import Tree, tree_map
+
+
+@law("P25", "rows in another order give the same rows in that order, sorted by length or not", cases=networks.pulls,
+     needs=("lengths", "gradients"))  # fmt: skip
+def permuted(backend: Backend, case: Case, judge: Judge) -> None:
+    """Drawn, longest first, and shortest first; parameter gradients stay."""
+    question, profile = ask(backend, case), PROFILES[backend.precision]
+    judge.applies(case.batch > 1, "one row has no order")
+    whole, pulled, ends = question.run(), question.pull(), question.ends
+    for order in (np.random.default_rng(case.seed).permutation(case.batch), np.argsort(ends), np.argsort(-ends)):
+        other, back = _in_order(question, order), np.argsort(order)
+        answer, gradients = other.run(), other.pull()
+        judge.agree(f"run in order {order}", {"outputs": answer.outputs[:, back], "state": _states(answer.state, back)},
+                    whole, tolerance.run(case, profile))  # fmt: skip
+        judge.agree(f"pullback in order {order}",
+                    {"params": gradients.params, "inputs": gradients.inputs[:, back], "state": _states(gradients.state, back)},
+                    pulled, tolerance.pullback(case, profile))  # fmt: skip
+
+
+@law("P26", "two parts of a batch give its rows, and parameter gradients that add up", cases=networks.pulls,
+     needs=("lengths", "gradients"))  # fmt: skip
+def parted(backend: Backend, case: Case, judge: Judge) -> None:
+    """Each part has the other's rows at length 0."""
+    question, profile = ask(backend, case), PROFILES[backend.precision]
+    judge.applies(case.batch > 1, "one row has no parts")
+    rows = np.arange(case.batch) % 2 == case.seed % 2
+    one, other = only_rows(question, np.flatnonzero(rows)), only_rows(question, np.flatnonzero(~rows))
+    a, b, whole = one.run(), other.run(), question.run()
+    judge.agree("run", {"outputs": np.where(rows[:, None], a.outputs, b.outputs),
+                        "state": tree_map(lambda s, t: np.where(rows[:, None], s, t), a.state, b.state)},
+                whole, tolerance.run(case, profile))  # fmt: skip
+    p, q = one.pull(), other.pull()
+    judge.agree("pullback", {"params": tree_map(lambda g, h: g + h, p.params, q.params),
+                             "inputs": np.where(rows[:, None], p.inputs, q.inputs),
+                             "state": tree_map(lambda s, t: np.where(rows[:, None], s, t), p.state, q.state)},
+                question.pull(), tolerance.pullback(case, profile))  # fmt: skip
+
+
+@law("P26-loss", "losses, counts and their gradients are sums over rows", cases=networks.losses,
+     needs=("lengths", "gradients"))  # fmt: skip
+def parted_loss(backend: Backend, case: Case, judge: Judge) -> None:
+    """Of two parts, each with the other's rows at length 0."""
+    question, reference = ask(backend, case), tolerance.value_and_grad(case, PROFILES[backend.precision])
+    judge.applies(case.batch > 1, "one row has no parts")
+    rows = np.arange(case.batch) % 2 == case.seed % 2
+    a, b = (only_rows(question, np.flatnonzero(part)).step() for part in (rows, ~rows))
+    whole = question.step()
+    real = int(case.real.sum())
+    judge.holds("the count", a.count + b.count == whole.count == real, [a.count, b.count, whole.count], real)
+    found = {"loss_sum": a.loss_sum + b.loss_sum, "count": a.count + b.count,
+             "grads": {"params": tree_map(lambda g, h: g + h, a.grads.params, b.grads.params),
+                       "inputs": np.where(rows[:, None], a.grads.inputs, b.grads.inputs),
+                       "state": tree_map(lambda s, t: np.where(rows[:, None], s, t), a.grads.state, b.grads.state)},
+             "state": tree_map(lambda s, t: np.where(rows[:, None], s, t), a.state, b.state)}  # fmt: skip
+    judge.agree("value_and_grad", found, whole, reference)
+
+
+@law("P27", "rows that stand twice in a batch count twice", cases=networks.pulls, needs=("lengths", "gradients"))
+def doubled(backend: Backend, case: Case, judge: Judge) -> None:
+    """The first half of the rows once, the others of length 0; and in the place of the others too."""
+    question = ask(backend, case)
+    judge.applies(case.batch > 1, "one row has no other's place")
+    half = case.batch // 2
+    order = np.arange(case.batch)
+    order[half : 2 * half] = order[:half]
+    twice = only_rows(_in_order(question, order), np.arange(2 * half)).pull()
+    once = only_rows(_in_order(question, order), np.arange(half))
+    judge.agree("parameter gradients", tree_map(lambda g: g / 2, twice.params), once.pull().params,
+                once.pull_reference().at("params"))  # fmt: skip
+
+
+@law("P28", "a row of NaN or infinities touches no other row", cases=networks.pulls, needs=("lengths", "gradients"))
+def isolated(backend: Backend, case: Case, judge: Judge) -> None:
+    """Neither its outputs, nor its states, nor the gradients of its inputs and states."""
+    question, profile = ask(backend, case), PROFILES[backend.precision]
+    judge.applies(case.batch > 1 and case.steps > 0, "there is no other row")
+    row = int(np.argmax(question.ends))
+    judge.applies(int(question.ends[row]) > 0, "no row has a step")
+    others = np.arange(case.batch) != row
+    whole, pulled, g = question.run(), question.pull(), question.given
+    for value in (np.nan, np.inf, -np.inf):
+        x = np.array(g.inputs)
+        x[case.seed % int(question.ends[row]), row] = value
+        broken = question.but(inputs=x)
+        answer, gradients = broken.run(), broken.pull()
+        judge.equal(f"run beside {value}", {"outputs": answer.outputs[:, others], "state": _states(answer.state, others)},
+                    {"outputs": whole.outputs[:, others], "state": _states(whole.state, others)},
+                    _kept(tolerance.run(case, profile), others))  # fmt: skip
+        judge.equal(f"pullback beside {value}", {"inputs": gradients.inputs[:, others], "state": _states(gradients.state, others)},
+                    {"inputs": pulled.inputs[:, others], "state": _states(pulled.state, others)},
+                    _kept(tolerance.pullback(case, profile), others))  # fmt: skip
+
+
+@law("P29", "a batch of any size gives the rows that smaller ones give", cases=networks.cells,
+     needs=("lengths", "gradients"))  # fmt: skip
+def sizes(backend: Backend, case: Case, judge: Judge) -> None:
+    """1, 2, 7, 31 and 110 rows, drawn from the case's own. Where every size is another program, in tier deep alone."""
+    judge.applies(is_eager(backend), "every size costs this backend a program: tier deep draws sizes")
+    question = ask(backend, case)
+    judge.applies(case.batch > 0, "there is no row")
+    whole, reference = question.run(), tolerance.run(case, PROFILES[backend.precision])
+    for size in (1, 2, 7, 31, 110):
+        order = np.arange(size) * 3 % case.batch
+        answer = _in_order(question, order).run()
+        picked = _picked(reference, order)
+        judge.agree(f"{size} rows", {"outputs": answer.outputs, "state": answer.state},
+                    {"outputs": whole.outputs[:, order], "state": _states(whole.state, order)}, picked)  # fmt: skip
+
+
+def _in_order(question: Question, order: Any) -> Question:
+    g = question.given
+    return question.but(
+        inputs=g.inputs[:, order], state=_states(g.state, order), lengths=question.ends[order],
+        output_cotangent=g.output_cotangent[:, order], state_cotangent=_states(g.state_cotangent, order),
+    )  # fmt: skip
+
+
+def _states(state: Tree, rows: Any) -> Tree:
+    return tree_map(lambda s: s[rows], state)
+
+
+def _kept(reference: tolerance.Reference, rows: Any) -> tolerance.Reference:
+    """The leaves that have rows, and of them some."""
+    wanted = {name: a for name, a in reference.leaves.items() if name.split(".")[0] in ("outputs", "inputs", "state")}
+    return _sliced(reference, wanted, rows)
+
+
+def _picked(reference: tolerance.Reference, rows: Any) -> tolerance.Reference:
+    return _sliced(reference, reference.leaves, rows)
+
+
+def _sliced(reference: tolerance.Reference, wanted: dict[str, Any], rows: Any) -> tolerance.Reference:
+    leaves = {name: a[..., rows, :] for name, a in wanted.items()}
+    return replace(reference, leaves=leaves, again=lambda runs: _kept(reference.again(runs), rows))
