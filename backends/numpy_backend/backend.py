@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from backends.numpy_backend.plan import Plan, plan
-from backends.numpy_backend.program import Rows, Workspace
+from backends.numpy_backend.program import Program
+from backends.numpy_backend.rows import Rows
 from rnnspec.arrays import Array
 from rnnspec.backend import DTYPES, Backend, Call, Gradients, LayerResult
 from rnnspec.cell import Cell
@@ -21,14 +22,14 @@ __all__ = ["NumpyBackend"]
 
 Key = tuple[Plan, int, int]
 KEPT_BYTES = 1 << 30
-"""What idle workspaces may take; the ones that were idle longest are let go first."""
+"""What the arrays of idle programs may take; the ones that were idle longest are let go first."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the pullback of a layer needs: the workspace of its forward run, still checked out, and the rows."""
+    """What the pullback of a layer needs: the program of its forward run, still checked out, and the rows."""
 
-    workspace: Workspace
+    program: Program
     key: Key
     rows: Rows
 
@@ -48,23 +49,25 @@ class NumpyBackend(Backend):
     ) -> LayerResult:
         steps, batch, features = inputs.shape
         key = (plan(self.plan(cell), _widths(cell, params, state)), features, batch)
-        workspace = self._idle.take(key, steps) or Workspace(*key[:2], steps, batch, DTYPES[self.precision])
+        program = self._idle.take(key, steps) or Program(*key[:2], steps, batch, DTYPES[self.precision])
         rows = Rows(steps, batch, lengths)
         with np.errstate(all="ignore"):
-            outputs, final = workspace.forward(params, inputs, state, rows)
+            outputs, final = program.forward(params, inputs, state, rows)
         if not call.pullback:
-            self._idle.give(key, workspace)
+            self._idle.give(key, program)
             return LayerResult(outputs, final, "planned")
-        return LayerResult(outputs, final, "planned", Run(workspace, key, rows))
+        return LayerResult(outputs, final, "planned", Run(program, key, rows))
 
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
     ) -> Gradients:
         run: Run = result.saved
-        seams = {seam: trace_seam(call.policy, seam, cell.states) if call.policy else None for seam in ("carry", "total")}
+        seams = {
+            seam: trace_seam(call.policy, seam, cell.states) if call.policy else None for seam in ("carry", "total")
+        }
         with np.errstate(all="ignore"):
-            found = run.workspace.backward(params, output_cotangent, state_cotangent, run.rows, seams)
-        self._idle.give(run.key, run.workspace)
+            found = run.program.backward(params, output_cotangent, state_cotangent, run.rows, seams)
+        self._idle.give(run.key, run.program)
         return Gradients(*found)
 
     def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
@@ -73,26 +76,26 @@ class NumpyBackend(Backend):
 
 
 class _Pool:
-    """Workspaces that no call is using."""
+    """Programs that no call is using."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._idle: OrderedDict[int, tuple[Key, Workspace]] = OrderedDict()
+        self._idle: OrderedDict[int, tuple[Key, Program]] = OrderedDict()
 
-    def take(self, key: Key, steps: int) -> Workspace | None:
-        """An idle workspace of this key with room for the steps; one that is too small is let go."""
+    def take(self, key: Key, steps: int) -> Program | None:
+        """An idle program of this key with room for the steps; one that is too small is let go."""
         with self._lock:
-            for place, (known, workspace) in reversed(self._idle.items()):
+            for place, (known, program) in reversed(self._idle.items()):
                 if known == key:
                     del self._idle[place]
-                    return workspace if steps <= workspace.capacity else None
+                    return program if steps <= program.workspace.capacity else None
         return None
 
-    def give(self, key: Key, workspace: Workspace) -> None:
-        """Keep a workspace for later calls."""
+    def give(self, key: Key, program: Program) -> None:
+        """Keep a program for later calls."""
         with self._lock:
-            self._idle[id(workspace)] = (key, workspace)
-            while len(self._idle) > 1 and sum(w.bytes for _, w in self._idle.values()) > KEPT_BYTES:
+            self._idle[id(program)] = (key, program)
+            while len(self._idle) > 1 and sum(p.workspace.bytes for _, p in self._idle.values()) > KEPT_BYTES:
                 self._idle.popitem(last=False)
 
 

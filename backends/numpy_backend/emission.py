@@ -58,15 +58,16 @@ class Call:
     operands: tuple[Place, ...]
     out: Place
     count: int = 1
-    names: tuple[str, ...] = ()
+    maps: tuple[tuple[str, float], ...] = ()
+    """For a product: the recurrent maps by name, each with the number it is multiplied by."""
 
 
 @dataclass
 class Emitter:
     """Grows blocks and calls, and knows where every node lies.
 
-    `keep` says of the nodes whose values outlive the phase that is being emitted in what kind of block; `targets` are the
-    places that some must take.
+    `keep` says in what kind of block the values lie that outlive the phase being emitted; `targets` are the places that
+    some must take.
     """
 
     nodes: Sequence[Node]
@@ -104,7 +105,12 @@ class _Phase:
     """The emission of one phase: what is left to do, and who still needs what."""
 
     def __init__(
-        self, emitter: Emitter, indices: list[int], scratch: Kind, keep: Mapping[int, Kind], targets: Mapping[int, Place]
+        self,
+        emitter: Emitter,
+        indices: list[int],
+        scratch: Kind,
+        keep: Mapping[int, Kind],
+        targets: Mapping[int, Place],
     ) -> None:
         self.e, self.left, self.scratch, self.keep, self.targets = emitter, set(indices), scratch, keep, targets
         self.readers: dict[int, set[int]] = {}
@@ -133,7 +139,11 @@ class _Phase:
         runs: list[list[int]] = []
 
         def order(n: int) -> tuple[str, list[tuple[int, int]], int]:
-            return nodes[n].op, [(places[a].block, places[a].low) for a in nodes[n].args], self.e.rank.get(nodes[n].name, 0)
+            return (
+                nodes[n].op,
+                [(places[a].block, places[a].low) for a in nodes[n].args],
+                self.e.rank.get(nodes[n].name, 0),
+            )
 
         for n in sorted(ready, key=order):
             if runs and self._extends(runs[-1], n):
@@ -153,7 +163,9 @@ class _Phase:
         pairs = [(places[a], places[b]) for a, b in zip(nodes[last].args, nodes[n].args, strict=True)]
         if n in self.targets:
             pairs.append((self.targets[last], self.targets[n]))
-        return all(p == q or (p.block == q.block and p.high == q.low) for p, q in pairs) and any(p != q for p, q in pairs)
+        return all(p == q or (p.block == q.block and p.high == q.low) for p, q in pairs) and any(
+            p != q for p, q in pairs
+        )
 
     def _emit(self, run: list[int]) -> None:
         nodes, places = self.e.nodes, self.e.places
@@ -163,7 +175,8 @@ class _Phase:
         if op == "transposed":
             self._emit_transposed(run[0], out)
         else:
-            self.emitted.append(Call(op, operands, out, len(run), tuple(nodes[n].name for n in run)))
+            maps = tuple((nodes[n].name, nodes[n].value or 1.0) for n in run) if op == "map" else ()
+            self.emitted.append(Call(op, operands, out, len(run), maps))
         self.left.difference_update(run)
         for arg in {arg for n in run for arg in nodes[n].args}:
             self.readers[arg].difference_update(run)
@@ -172,7 +185,10 @@ class _Phase:
     def _emit_transposed(self, n: int, out: Place) -> None:
         """The sum of products with transposed maps: one call for each stretch of cotangents that lie side by side."""
         node = self.e.nodes[n]
-        terms = sorted(zip(node.args, node.name.split(), strict=True), key=lambda t: (self.e.places[t[0]].block, self.e.places[t[0]].low))
+        terms = sorted(
+            zip(node.args, node.name.split(), strict=True),
+            key=lambda t: (self.e.places[t[0]].block, self.e.places[t[0]].low),
+        )
         stretches: list[list[tuple[int, str]]] = []
         for term in terms:
             place = self.e.places[term[0]]
@@ -184,7 +200,7 @@ class _Phase:
         for i, stretch in enumerate(stretches):
             span = _span([self.e.places[arg] for arg, _ in stretch])
             to = out if i == 0 else self._scratch([n])
-            self.emitted.append(Call("transposed", (span,), to, names=tuple(name for _, name in stretch)))
+            self.emitted.append(Call("transposed", (span,), to, maps=tuple((name, 1.0) for _, name in stretch)))
             if i:
                 self.emitted.append(Call("add", (out, to), out))
 
@@ -203,7 +219,9 @@ class _Phase:
     def _target(self, run: list[int]) -> Place:
         spot = _span([self.targets[n] for n in run])
         block = self.e.blocks[spot.block]
-        occupants = {n for n, p in self.e.places.items() if p.block == spot.block and p.low < spot.high and spot.low < p.high}
+        occupants = {
+            n for n, p in self.e.places.items() if p.block == spot.block and p.low < spot.high and spot.low < p.high
+        }
         needed = {n for n in occupants if self.readers.get(n, set()) - set(run)}
         product = self.e.nodes[run[0]].op in (*_ALONE, "where") and occupants & set(self.e.nodes[run[0]].args)
         if block.kind is Kind.STEP and (needed or product):
@@ -230,7 +248,9 @@ class _Phase:
         for i in range(len(nodes[run[0]].args)):
             args = [nodes[n].args[i] for n in run]
             block = e.blocks[e.places[args[0]].block]
-            fits = len(set(args)) == len(run) and all(e.widths[a] == e.widths[n] for a, n in zip(args, run, strict=True))
+            fits = len(set(args)) == len(run) and all(
+                e.widths[a] == e.widths[n] for a, n in zip(args, run, strict=True)
+            )
             dies = all(a not in self.keep and self.readers.get(a, set()) <= set(run) for a in args)
             if fits and dies and not block.condition and block.kind in (Kind.TIME, Kind.CHUNK, Kind.STEP):
                 return _span([e.places[a] for a in args])

@@ -82,36 +82,12 @@ class _Planner:
         new = rewrite(schedule)
         self.nodes, self.forward = new.nodes, new.forward
         self.e = Emitter(self.nodes, _node_widths(self.nodes, widths, schedule.cell.graph.result(OUTPUT)), rank)
-        cell = schedule.cell
-        results = {state: cell.graph.result(state) for state in cell.states}
         self.saved = set(schedule.saved)
-        self._lay_fixed()
-        leaf = {node.name: n for n, node in iterate(cell.graph.nodes, "state")}
-        targets: dict[int, Place] = {}
         self.new: dict[str, Place] = {}
-        for state in cell.states:
-            old = self.e.block(Block(Kind.OLD, widths[state], widths[state], state=state))
-            new_block = self.e.block(Block(Kind.NEW, widths[state], widths[state], state=state))
-            self.new[state] = Place(new_block, 0, widths[state])
-            if state in leaf:
-                self.e.places[leaf[state]] = Place(old, 0, widths[state])
-            if results[state] in self.forward.step:
-                targets.setdefault(results[state], self.new[state])
-        pack = sorted((n for n in self.forward.before if self.nodes[n].op == "input"), key=lambda n: rank[self.nodes[n].name])
-        self.e.side_by_side(Kind.TIME, pack)
-        self.inputs = tuple((self.nodes[n].name, self.nodes[n].value or 1.0, self.e.places[n]) for n in pack)
-        later = {arg for n in (*self.forward.step, *self.forward.after) for arg in self.nodes[n].args}
-        keep = dict.fromkeys(self.saved | later | {index for _, index in cell.graph.results}, Kind.TIME)
-        self.before = self.e.emit(set(self.forward.before) - set(pack), Kind.TIME, keep, {})
-        later = {arg for n in self.forward.after for arg in self.nodes[n].args}
-        keep = dict.fromkeys(self.saved | later | {cell.graph.result(OUTPUT)}, Kind.TIME)
-        step = self.e.emit(self.forward.step, Kind.STEP, keep, targets)
-        for state in cell.states:
-            if self.e.places[results[state]] != self.new[state]:
-                step.append(Call("copy", (self.e.places[results[state]],), self.new[state]))
-        self.step = step
-        self.after = self.e.emit(self.forward.after, Kind.TIME, keep, {})
-        self.output = self.e.places[cell.graph.result(OUTPUT)]
+        self._lay_fixed()
+        targets = self._lay_states(widths)
+        self._lay_inputs()
+        self._emit_forward(targets)
 
     def deltas(self) -> list[int]:
         """The cotangents of input and recurrent maps that are computed, each once."""
@@ -126,7 +102,9 @@ class _Planner:
         forward = set(range(s.adjoint.forward)) | set(e.places)
         targets = self._lay_deltas(order)
         cotangent = {node.name: n for n, node in iterate(s.nodes, "cotangent")}
-        self.output_cotangent = Place(e.block(Block(Kind.TIME, self.output.high - self.output.low)), 0, self.output.high - self.output.low)
+        self.output_cotangent = Place(
+            e.block(Block(Kind.TIME, self.output.high - self.output.low)), 0, self.output.high - self.output.low
+        )
         if OUTPUT in cotangent:
             e.places[cotangent[OUTPUT]] = self.output_cotangent
         self.carried = {}
@@ -135,7 +113,6 @@ class _Planner:
             self.carried[state] = Place(block, 0, self.new[state].high)
             if state in cotangent:
                 e.places[cotangent[state]] = self.carried[state]
-        gradients = {n for _, n in s.adjoint.leaves} | {use.cotangent for use in s.adjoint.maps}
         in_step, after = self._phases()
         later = {arg for n in after for arg in s.nodes[n].args}
         passed = {n for (op, _), n in s.adjoint.leaves if op == "state"}
@@ -173,12 +150,46 @@ class _Planner:
                 self.e.side_by_side(Kind.FIXED, [n])
 
     def _phases(self) -> tuple[list[int], list[int]]:
-        """What runs in the step and after the loop: the cotangents of maps join the step where their operands are there."""
+        """What runs in the step, and after it: cotangents of maps join the step where their operands are there."""
         s = self.schedule
         there = {*s.backward.before, *s.backward.step, *range(s.adjoint.forward)}
         there |= {n for n, node in enumerate(s.nodes) if node.op in ("cotangent", "constant")}
         joining = [n for n in self.deltas() if n in s.backward.after and there.issuperset(s.nodes[n].args)]
         return [*s.backward.step, *joining], [n for n in s.backward.after if n not in joining]
+
+    def _lay_states(self, widths: dict[str, int]) -> dict[int, Place]:
+        """Every state before and after a step; the places that its new values must take."""
+        cell = self.schedule.cell
+        targets: dict[int, Place] = {}
+        leaf = {node.name: n for n, node in iterate(cell.graph.nodes, "state")}
+        for state in cell.states:
+            width, result = widths[state], cell.graph.result(state)
+            old = self.e.block(Block(Kind.OLD, width, width, state=state))
+            self.new[state] = Place(self.e.block(Block(Kind.NEW, width, width, state=state)), 0, width)
+            if state in leaf:
+                self.e.places[leaf[state]] = Place(old, 0, width)
+            if result in self.forward.step:
+                targets.setdefault(result, self.new[state])
+        return targets
+
+    def _lay_inputs(self) -> None:
+        maps = [n for n in self.forward.before if self.nodes[n].op == "input"]
+        self.e.side_by_side(Kind.TIME, sorted(maps, key=lambda n: self.rank[self.nodes[n].name]))
+        self.inputs = tuple((self.nodes[n].name, self.nodes[n].value or 1.0, self.e.places[n]) for n in maps)
+
+    def _emit_forward(self, targets: dict[int, Place]) -> None:
+        cell, forward, e = self.schedule.cell, self.forward, self.e
+        later = {arg for n in (*forward.step, *forward.after) for arg in self.nodes[n].args}
+        keep = dict.fromkeys(self.saved | later | {n for _, n in cell.graph.results}, Kind.TIME)
+        self.before = e.emit([n for n in forward.before if n not in e.places], Kind.TIME, keep, {})
+        later = {arg for n in forward.after for arg in self.nodes[n].args}
+        keep = dict.fromkeys(self.saved | later | {cell.graph.result(OUTPUT)}, Kind.TIME)
+        self.step = e.emit(forward.step, Kind.STEP, keep, targets)
+        for state, new in self.new.items():
+            if e.places[cell.graph.result(state)] != new:
+                self.step.append(Call("copy", (e.places[cell.graph.result(state)],), new))
+        self.after = e.emit(forward.after, Kind.TIME, keep, {})
+        self.output = e.places[cell.graph.result(OUTPUT)]
 
     def _lay_deltas(self, order: tuple[int, ...]) -> dict[int, Place]:
         block = self.e.block(Block(Kind.TIME, sum(self.e.widths[n] for n in order), joined=True))
@@ -198,14 +209,20 @@ class _Planner:
         before = set(s.backward.before)
         for n in order:
             node = s.nodes[n]
-            factors = [a for a in node.args if a in before and self.e.widths[a] == self.e.widths[n] and a not in targets]
+            factors = [
+                a for a in node.args if a in before and self.e.widths[a] == self.e.widths[n] and a not in targets
+            ]
             if factors and n in in_step and node.op == "multiply":
                 targets[factors[-1]] = Place(block, low, low + self.e.widths[n])
             low += self.e.widths[n]
         return targets
 
     def _pull_step(
-        self, in_step: list[int], cotangent: dict[str, int], wanted: set[int], forward: dict[int, Kind],
+        self,
+        in_step: list[int],
+        cotangent: dict[str, int],
+        wanted: set[int],
+        forward: dict[int, Kind],
         targets: dict[int, Place],
     ) -> list[Call]:
         s, e = self.schedule, self.e
@@ -219,16 +236,16 @@ class _Planner:
         moved = self._set_aside(results.items(), set(cotangent.values()))
         calls += [Call("copy", (e.places[n],), aside) for n, aside in moved.items()]
         own = dict(targets)
-        for state, n in results.items():
-            if n is not None and n in s.backward.step and n not in own and n not in wanted:
+        passed = {state: n for state, n in results.items() if n is not None}
+        for state, n in passed.items():
+            if n in s.backward.step and n not in own and n not in wanted:
                 own[n] = self.carried[state]
         calls += e.emit(in_step, Kind.STEP, forward | dict.fromkeys(wanted - set(self.kept), Kind.TIME), own)
-        for state, n in results.items():
-            if n is None:
-                calls.append(Call("zero", (), self.carried[state]))
-            elif e.places[n] != self.carried[state] and not any(c.op == "copy" and c.out == self.carried[state] for c in calls):
+        arrived = {call.out for call in calls if call.op == "copy"}
+        for state, n in passed.items():
+            if self.carried[state] not in {e.places[n], *arrived}:
                 calls.append(Call("copy", (moved.get(n, e.places[n]),), self.carried[state]))
-        return calls
+        return calls + [Call("zero", (), self.carried[state]) for state, n in results.items() if n is None]
 
     def _set_aside(self, results: Iterable[tuple[str, int | None]], cotangents: set[int]) -> dict[int, Place]:
         """Places for the carried values that become another state's as they are, before a step overwrites them."""

@@ -48,7 +48,9 @@ class _Rewriting:
         for n in [n for n in self.phases if self.nodes[n].op == "sigmoid"]:
             phase = self.phases[n]
             bent = self.add(Node("tanh", (self.half(self.nodes[n].args[0], phase),)), phase)
-            self.nodes[n] = Node("add", (self.add(Node("multiply", (bent, self.number(HALF))), phase), self.number(HALF)))
+            self.nodes[n] = Node(
+                "add", (self.add(Node("multiply", (bent, self.number(HALF))), phase), self.number(HALF))
+            )
         phases = {name: tuple(n for n, p in self.phases.items() if p == name) for name in ("before", "step", "after")}
         return Rewritten(tuple(self.nodes), Phases(**phases))
 
