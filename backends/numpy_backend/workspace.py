@@ -1,0 +1,146 @@
+"""The arrays of a plan for one batch size and up to a number of steps, and the views that calls are bound to.
+
+In a batch of several rows the places of a block lie apart, each an array of its own: a call for one gate or for three
+then runs over long stretches of memory. Blocks that enter products keep their places side by side in every row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.numpy_backend.emission import Block, Call, Kind, Place
+from backends.numpy_backend.functions import FUNCTIONS
+from backends.numpy_backend.plan import Plan
+
+__all__ = ["Bound", "Workspace", "first_rows"]
+
+Array = NDArray[Any]
+Bound = list[tuple[Callable[..., Any], tuple[Any, ...]]]
+"""NumPy calls with their operands."""
+
+CHUNK_BYTES = 1 << 18
+"""What the factors of one chunk of steps may take in the backward loop: they should stay in the cache of one core."""
+
+PRODUCTS = ("map", "transposed")
+
+
+class Workspace:
+    """Preallocated arrays, one for each block; a state's blocks before and after a step share one, a step apart."""
+
+    def __init__(self, plan: Plan, inputs: int, capacity: int, batch: int, dtype: Any) -> None:
+        self.plan, self.capacity, self.batch, self.dtype = plan, capacity, batch, np.dtype(dtype)
+        columns = sum(block.columns for block in plan.blocks if block.kind is Kind.CHUNK) or 1
+        self.chunk = max(1, min(capacity, CHUNK_BYTES // (batch * columns * self.dtype.itemsize)))
+        self.numbers = {plan.places[n] for n, node in enumerate(plan.nodes) if node.op == "constant"}
+        self.history: dict[str, Array] = {}
+        self.arrays = [self._allocate(block) for block in plan.blocks]
+        self.x = np.ones((capacity, batch, inputs + 1), self.dtype)
+        self.packs = {key: np.empty(shape, self.dtype) for key, shape in self._pack_shapes().items()}
+        for n, node in enumerate(plan.nodes):
+            if node.op == "constant":
+                self.arrays[plan.places[n].block][...] = node.value
+
+    @property
+    def bytes(self) -> int:
+        """The memory that the arrays take."""
+        return sum(a.nbytes for a in (*self.arrays, self.x))
+
+    def bind(self, calls: Sequence[Call], when: int | slice, chunk_start: int = 0) -> Bound:
+        """The calls, bound to the views of one step or of a range of steps; factors are those since `chunk_start`."""
+        return [self._bind(call, when, chunk_start) for call in calls]
+
+    def rowed(self, calls: Sequence[Call]) -> list[tuple[bool, ...]]:
+        """Of every call's bound operands, whether they have rows."""
+        found = []
+        for call in calls:
+            rowed = [self.plan.blocks[p.block].kind is not Kind.FIXED for p in (*call.operands, call.out)]
+            if call.op in PRODUCTS:
+                rowed.insert(-1, False)
+            found.append(tuple(rowed))
+        return found
+
+    def view(self, place: Place, when: int | slice, chunk_start: int = 0) -> Array:
+        """The array at a place, in one step or over a range of them; places that lie apart are its first axis."""
+        array, block = self.arrays[place.block], self.plan.blocks[place.block]
+        if place in self.numbers:
+            return array.reshape(())
+        if not self.is_apart(block):
+            array = array[self._index(block, when, chunk_start)]
+            return array if place.high - place.low == block.columns else array[..., place.low : place.high]
+        first, last = place.low // block.width, place.high // block.width
+        which = first if last - first == 1 else slice(first, last)
+        return array[which, *self._index(block, when, chunk_start)]
+
+    def is_apart(self, block: Block) -> bool:
+        """Whether each place is an array of its own; a batch of one row needs no such care."""
+        return self.batch > 1 and 0 < block.width < block.columns and not block.joined and block.kind is not Kind.FIXED
+
+    def _allocate(self, block: Block) -> Array:
+        if block.kind in (Kind.OLD, Kind.NEW):
+            if block.state not in self.history:
+                self.history[block.state] = np.zeros((self.capacity + 1, self.batch, block.columns), self.dtype)
+            return self.history[block.state][:-1] if block.kind is Kind.OLD else self.history[block.state][1:]
+        axes = {Kind.TIME: (self.capacity, self.batch), Kind.CHUNK: (self.chunk, self.batch), Kind.STEP: (self.batch,)}
+        shape = (*axes.get(block.kind, ()), block.columns)
+        if self.is_apart(block):
+            shape = (block.columns // block.width, *shape[:-1], block.width)
+        return np.zeros(shape, bool if block.condition else self.dtype)
+
+    def _pack_shapes(self) -> dict[tuple[Any, ...], tuple[int, int]]:
+        """`map` packs are (in, out), to multiply with; `transposed` packs are (out, in)."""
+        plan = self.plan
+        phases = (plan.before, plan.step, plan.after, plan.pull_before, plan.pull_step, plan.pull_after)
+        products = (call for phase in phases for call in phase if call.op in PRODUCTS)
+        return {(c.op, c.maps): (c.operands[0].high - c.operands[0].low, c.out.high - c.out.low) for c in products}
+
+    def _bind(self, call: Call, when: int | slice, chunk_start: int) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        places = (*call.operands, call.out)
+        views = [self.view(place, when, chunk_start) for place in places]
+        if call.op in PRODUCTS:
+            views.insert(-1, self.packs[call.op, call.maps])
+            if views[-1].ndim == 2 and all(view.flags.c_contiguous for view in views):
+                return np.dot, tuple(views)  # quicker to call than matmul, but it copies what has gaps
+        elif call.count > 1:
+            axes = 2 if isinstance(when, slice) else 1
+            views = [self._beside(v, p, call, axes) for v, p in zip(views, places, strict=True)]
+        return FUNCTIONS[call.op], tuple(views)
+
+    def _beside(self, view: Array, place: Place, call: Call, axes: int) -> Array:
+        """A view of a call for several nodes, with an axis for the nodes: of length 1 where they share the place.
+
+        It is the first axis where places lie apart, and else the last but one.
+        """
+        if view.ndim == 0:
+            return view
+        count, block = call.count, self.plan.blocks[place.block]
+        width = (call.out.high - call.out.low) // count
+        shared = place.high - place.low != count * width
+        if self.batch == 1:
+            return view[..., None, :] if shared else view.reshape(*view.shape[:-1], count, width)
+        if shared:
+            return view[None]
+        if block.kind is Kind.FIXED:
+            return view.reshape(count, *(1,) * axes, width)
+        return view if self.is_apart(block) else np.moveaxis(view.reshape(*view.shape[:-1], count, width), -2, 0)
+
+    @staticmethod
+    def _index(block: Block, when: int | slice, chunk_start: int) -> tuple[int | slice, ...]:
+        if block.kind in (Kind.STEP, Kind.FIXED):
+            return ()
+        if block.kind is Kind.CHUNK:
+            return (slice(0, when.stop - when.start) if isinstance(when, slice) else when - chunk_start,)
+        return (when,)
+
+
+def first_rows(calls: Bound, rowed: Sequence[tuple[bool, ...]], count: int) -> Bound:
+    """The same calls on the first `count` rows."""
+    if count == 0:
+        return []
+    return [
+        (function, tuple(v[..., :count, :] if has_rows else v for v, has_rows in zip(views, flags, strict=True)))
+        for (function, views), flags in zip(calls, rowed, strict=True)
+    ]
