@@ -16,7 +16,7 @@ from rnnspec.arrays import Array
 from rnnspec.backend import DTYPES, Backend, Call, Gradients, LayerResult
 from rnnspec.cell import Cell
 from rnnspec.policies import trace_seam
-from rnnspec.tree import Tree
+from rnnspec.tree import Tree, tree_map
 
 __all__ = ["NumpyBackend"]
 
@@ -73,6 +73,9 @@ class NumpyBackend(Backend):
     def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
         """The array itself where its dtype is the backend's: nothing here writes to an argument."""
         return np.asarray(array, dtype=DTYPES[self.precision] if array.dtype.kind == "f" else array.dtype)
+
+    def asarray(self, tree: Tree) -> Tree:
+        return tree_map(np.array, super().asarray(tree))
 
 
 class _Pool:
