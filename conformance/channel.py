@@ -10,9 +10,12 @@ import math
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Any
 
-__all__ = ["Channel", "parse"]
+from rnnspec import errors
+
+__all__ = ["Channel", "parse", "refusals"]
 
 
 class Channel:
@@ -32,6 +35,17 @@ class Channel:
         """The messages that come in, until the other side closes."""
         for line in sys.stdin:
             yield json.loads(line)
+
+
+@contextmanager
+def refusals(channel: Channel) -> Iterator[None]:
+    """Tell of an error of the rnnspec family: `unavailable` where nothing is wrong but what is asked, or `broken`."""
+    try:
+        yield
+    except (errors.BackendUnavailable, errors.UnsupportedError) as error:
+        channel.tell("unavailable", why=str(error))
+    except errors.RnnSpecError as error:
+        channel.tell("broken", why=str(error))
 
 
 def parse(line: bytes) -> dict[str, Any] | None:

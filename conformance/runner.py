@@ -111,12 +111,10 @@ def _close(entry: Entry, message: dict[str, Any]) -> None:
 
 
 async def _speed(name: str, plan: Plan, entries: list[Entry], watch: Watch) -> None:
-    """Add the speed rows to the first entry of their precision, or an entry of their own."""
-    precision = plan.selection.precisions[0] if plan.selection.precisions else "f32"
-    entry = next((e for e in entries if e.precision == precision), None)
-    if entry is None:
-        entry = Entry(name, precision=precision)
-        entries.append(entry)
+    """Add the speed rows to the backend's first entry, or to one of their own."""
+    if not entries:
+        entries.append(Entry(name, precision=plan.selection.precisions[0] if plan.selection.precisions else "f32"))
+    entry, precision = entries[0], entries[0].precision
     try:
         await measure(name, precision, plan.selection, plan.patience, entry, lambda message: watch(name, message))
     except (Died, Silent) as end:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from conformance.channel import Channel
+from conformance.channel import Channel, refusals
 from conformance.examination import Examination
 from conformance.finding import NOT_APPLICABLE
 from conformance.reproducer import code, reproducer
@@ -26,13 +26,8 @@ def main() -> None:
     channel = Channel()
     job = next(channel.hear())
     selection = Selection.from_json(job["selection"])
-    try:
+    with refusals(channel):
         judged = [judge(channel, backend, selection) for backend in subjects(job["name"], selection)]
-    except (errors.BackendUnavailable, errors.UnsupportedError) as error:
-        channel.tell("unavailable", why=str(error))
-    except errors.RnnSpecError as error:
-        channel.tell("broken", why=str(error))
-    else:
         channel.tell("done", entries=len(judged))
 
 

@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from conformance.cases import load_cell
@@ -28,53 +28,116 @@ ROUNDS, RETRIES, ENOUGH = 15, 3, 25.0
 """Rounds of a first attempt; how often as many are added while a verdict is inconclusive; and the seconds of one row
 after which none are."""
 
+MODULE = "conformance.speed.contestant"
+
 Tell = Callable[[dict[str, Any]], None]
+
+
+class Gone(Exception):
+    """A peer's process ended or fell silent: which, and how."""
+
+    def __init__(self, peer: Peer, why: str) -> None:
+        super().__init__(f"{peer.module} is left out: {why}")
+        self.peer = peer
 
 
 @dataclass
 class Contestant:
-    """A process that is ready to be timed: what it is asked for in each round."""
+    """A process that is ready to be timed, and what it is asked for in each round."""
 
     child: Child
     samples: tuple[str, ...]
     peer: Peer | None = None
 
+    async def ask(self, **message: Any) -> dict[str, Any]:
+        """Send a message and hear the answer. Raises Gone for a peer, Died or Silent for the backend's own process."""
+        try:
+            await self.child.send(**message)
+            return await self.child.hear()
+        except (Died, Silent) as end:
+            if self.peer:
+                raise Gone(self.peer, str(end)) from end
+            raise
 
-async def measure(
-    name: str, precision: str, selection: Selection, patience: float, entry: Entry, tell: Tell
-) -> None:
+
+async def measure(name: str, precision: str, selection: Selection, patience: float, entry: Entry, tell: Tell) -> None:
     """Add every speed row of a backend to its entry. Raises Died or Silent for the backend's own process.
 
     A peer that is not installed, or does not survive, is left out with a note.
     """
-    async with Child("conformance.speed.contestant", environment(), patience) as child:
-        await child.send(side="backend", name=name, device=selection.device, precision=precision)
-        await child.hear()
+    async with AsyncExitStack() as stack:
+        child = await stack.enter_async_context(Child(MODULE, environment(), patience))
         subject = Contestant(child, ("subject", "again", "floor"))
+        here = await subject.ask(side="backend", name=name, device=selection.device, precision=precision)
+        tell(here)
+        if here["event"] != "here":
+            entry.end("unavailable" if here["event"] == "unavailable" else "fails", here["why"])
+            return
+        entry.version, entry.device = here["version"], here["device"]
+        arena = Arena(name, subject, stack, selection.seed, patience, tell)
         for row in _rows(selection, precision):
             tell({"event": "measuring", "row": f"{row.cell} {row.mode} at {_text(row.shape)}"})
-            entry.speed += await _row(name, subject, row, selection.seed, patience, tell)
+            entry.speed += await arena.row(row)
 
 
-async def _row(
-    name: str, subject: Contestant, row: Row, seed: int, patience: float, tell: Tell
-) -> list[dict[str, Any]]:
-    async with AsyncExitStack() as stack:
-        ready = await _prepare(subject, row)
-        contestants = [subject]
-        for peer in peers(name, load_cell(row.cell), row.mode):
-            rival = await _enter(stack, peer, row, patience, tell)
-            if rival:
-                contestants.append(rival)
+@dataclass
+class Arena:
+    """A backend's process and those of its peers, which are started once, when a row first needs them."""
+
+    name: str
+    subject: Contestant
+    stack: AsyncExitStack
+    seed: int
+    patience: float
+    tell: Tell
+    rivals: dict[str, Contestant | None] = field(default_factory=dict)
+
+    async def row(self, row: Row) -> list[dict[str, Any]]:
+        """The measured rows, one for each peer; one without a peer where there is none; none that the backend refuses."""
+        ready = await self.subject.ask(row=asdict(row))
+        if ready["event"] == "unavailable":
+            self.tell({"event": "note", "why": f"{row.cell} {row.mode} is left out: {ready['why']}"})
+            return []
+        invited = [await self._rival(peer, row) for peer in peers(self.name, load_cell(row.cell), row.mode)]
+        rivals = [rival for rival in invited if rival]
         times: dict[str, list[float]] = {}
         begun = time.perf_counter()
         for attempt in range(1 + RETRIES):
-            await rounds(contestants, ROUNDS, random.Random(f"{seed}.{attempt}.{row}"), times)
-            found = [_found(row, ready, rival.peer, times) for rival in contestants[1:]]
+            rng = random.Random(f"{self.seed}.{attempt}.{row}")
+            try:
+                await rounds([self.subject, *rivals], ROUNDS, rng, times)
+            except Gone as gone:
+                self._leave_out(gone)
+                return await self.row(row)
+            found = [_found(row, ready, rival.peer, times) for rival in rivals]
             told = all(each["verdict"] != "inconclusive" for each in found)
             if told or time.perf_counter() - begun > ENOUGH:
                 break
         return found or [_found(row, ready, None, times)]
+
+    async def _rival(self, peer: Peer, row: Row) -> Contestant | None:
+        if peer.module not in self.rivals and peer.missing:
+            self._leave_out(Gone(peer, f"{peer.missing} is not installed"))
+        try:
+            if peer.module not in self.rivals:
+                self.rivals[peer.module] = await self._start(peer, row)
+            rival = self.rivals[peer.module]
+            if rival:
+                await rival.ask(row=asdict(row))
+        except Gone as gone:
+            self._leave_out(gone)
+        return self.rivals[peer.module]
+
+    async def _start(self, peer: Peer, row: Row) -> Contestant:
+        wide = {"JAX_ENABLE_X64": "1"} if row.precision == "f64" else {}
+        child = Child(MODULE, environment(more={**peer.env, **wide}), self.patience)
+        rival = Contestant(await self.stack.enter_async_context(child), ("peer",), peer)
+        await rival.ask(side="peer", module=peer.module)
+        return rival
+
+    def _leave_out(self, gone: Gone) -> None:
+        self.rivals[gone.peer.module] = None
+        self.tell({"event": "note", "why": str(gone)})
 
 
 async def rounds(contestants: list[Contestant], count: int, rng: random.Random, times: dict[str, list[float]]) -> None:
@@ -83,33 +146,9 @@ async def rounds(contestants: list[Contestant], count: int, rng: random.Random, 
     for _ in range(count):
         rng.shuffle(turns)
         for contestant, what in turns:
-            await contestant.child.send(sample="subject" if what == "again" else what)
+            answer = await contestant.ask(sample="subject" if what == "again" else what)
             who = contestant.peer.module if contestant.peer else what
-            times.setdefault(who, []).append((await contestant.child.hear())["seconds"])
-
-
-async def _enter(stack: AsyncExitStack, peer: Peer, row: Row, patience: float, tell: Tell) -> Contestant | None:
-    layer = peer.layers[load_cell(row.cell)]
-    if peer.missing:
-        tell({"event": "note", "why": f"{layer} is left out: {peer.missing} is not installed"})
-        return None
-    wide = {"JAX_ENABLE_X64": "1"} if row.precision == "f64" else {}
-    env = environment(more={**peer.env, **wide})
-    child = await stack.enter_async_context(Child("conformance.speed.contestant", env, patience))
-    rival = Contestant(child, ("peer",), peer)
-    try:
-        await child.send(side="peer", module=peer.module)
-        await child.hear()
-        await _prepare(rival, row)
-    except (Died, Silent) as end:
-        tell({"event": "note", "why": f"{layer} is left out: {end}"})
-        return None
-    return rival
-
-
-async def _prepare(contestant: Contestant, row: Row) -> dict[str, Any]:
-    await contestant.child.send(row=asdict(row))
-    return await contestant.child.hear()
+            times.setdefault(who, []).append(answer["seconds"])
 
 
 def _found(row: Row, ready: dict[str, Any], peer: Peer | None, times: dict[str, list[float]]) -> dict[str, Any]:
@@ -128,8 +167,10 @@ def _found(row: Row, ready: dict[str, Any], peer: Peer | None, times: dict[str, 
 
 
 def _rows(selection: Selection, precision: str) -> list[Row]:
+    """The rows of the grid; forward first, so that its compilation is seen."""
     grid = selection.grid()
-    return [Row(cell, shape, mode, precision) for shape in grid.shapes for cell in grid.cells for mode in grid.modes]
+    modes = sorted(grid.modes)
+    return [Row(cell, shape, mode, precision) for shape in grid.shapes for cell in grid.cells for mode in modes]
 
 
 def _text(shape: Shape) -> str:

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from conformance.channel import Channel
+from conformance.channel import Channel, refusals
 from conformance.registry import Shape
 from conformance.speed.floor import Floor, products
 from conformance.speed.row import Row
@@ -25,23 +25,25 @@ def main() -> None:
     channel = Channel()
     messages = channel.hear()
     side = next(messages)
-    prepare = {"backend": _backend, "peer": _peer}[side["side"]](side)
-    channel.tell("here")
+    with refusals(channel):
+        prepare, about = {"backend": _backend, "peer": _peer}[side["side"]](side)
+        channel.tell("here", **about)
     timed: dict[str, Timed] = {}
     for message in messages:
-        if "row" in message:
-            row = Row(**{**message["row"], "shape": Shape(**message["row"]["shape"])})
-            calls, path = prepare(row)
-            timed = {who: Timed(call) for who, call in calls.items()}
-            channel.tell("ready", compile_s={who: t.compile_seconds for who, t in timed.items()}, path=path())
-        else:
-            channel.tell("time", seconds=timed[message["sample"]].sample())
+        with refusals(channel):
+            if "row" in message:
+                row = Row(**{**message["row"], "shape": Shape(**message["row"]["shape"])})
+                calls, path = prepare(row)
+                timed = {who: Timed(call) for who, call in calls.items()}
+                channel.tell("ready", compile_s={who: t.compile_seconds for who, t in timed.items()}, path=path())
+            else:
+                channel.tell("time", seconds=timed[message["sample"]].sample())
 
 
 Prepare = Callable[[Row], tuple[dict[str, Callable[[int], None]], Callable[[], str]]]
 
 
-def _backend(side: dict[str, Any]) -> Prepare:
+def _backend(side: dict[str, Any]) -> tuple[Prepare, dict[str, str]]:
     backend: Backend = get_backend(side["name"], device=side["device"], precision=side["precision"])
 
     def prepare(row: Row) -> tuple[dict[str, Callable[[int], None]], Callable[[], str]]:
@@ -50,16 +52,16 @@ def _backend(side: dict[str, Any]) -> Prepare:
         subject = Subject(backend, row)
         return {"subject": subject.call, "floor": lambda _: floor()}, subject.path
 
-    return prepare
+    return prepare, {"version": str(backend.version), "device": backend.device}
 
 
-def _peer(side: dict[str, Any]) -> Prepare:
+def _peer(side: dict[str, Any]) -> tuple[Prepare, dict[str, str]]:
     make = importlib.import_module(side["module"]).make
 
     def prepare(row: Row) -> tuple[dict[str, Callable[[int], None]], Callable[[], str]]:
         return {"peer": make(row)}, str
 
-    return prepare
+    return prepare, {}
 
 
 if __name__ == "__main__":
