@@ -239,8 +239,8 @@ class Backend:
         parameters as a gradient of zeros does.
         """
         validation.rule(self, "train_step", rule)
-        step = self.value_and_grad(net, params, inputs, targets, state, lengths)
         own, kept = validation.training(self, "train_step", net, rule, params, rule_state)
+        step = self.value_and_grad(net, params, inputs, targets, state, lengths)
         traced = trace(rule, own, kept)
         scale = self.from_numpy(np.asarray(1.0 / max(step.count, 1)))
         (new, new_state), _ = self.program(execution.update, *traced)(own, kept, step.grads.params, scale)

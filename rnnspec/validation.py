@@ -43,8 +43,7 @@ def arguments(
 ) -> Given:
     """The arguments that every call has, as the backend's own arrays; a missing state is zeros."""
     call = _call(backend, method)
-    if not isinstance(net, Network):
-        raise ArgumentError(call, "net must be a Network", type(net).__name__, "write rnnspec.Network(...)")
+    _check_network(call, net)
     _check_capabilities(backend, call, net, lengths, gradient)
     _check_array(backend, call, "inputs", inputs)
     if len(inputs.shape) != 3 or inputs.shape[2] != net.inputs:
@@ -118,6 +117,7 @@ def training(
 ) -> tuple[Tree, Tree]:
     """Parameters and the state of the rule as the backend's own arrays."""
     call = _call(backend, method)
+    _check_network(call, net)
     own = _tree(backend, call, "params", params, _shapes(net.parameter_shapes()))
     model = named_map(lambda _, a: _Shape(tuple(a.shape)), given.init(own))
     return own, _tree(backend, call, "rule_state", rule_state, model)
@@ -150,6 +150,11 @@ def adopt(backend: Backend, call: str, what: str, array: Any) -> Array:
         raise DeviceError(call, f"{what} must be on the backend's device {backend.device}", f"device {device}",
                           "move it")  # fmt: skip
     return array
+
+
+def _check_network(call: str, net: Any) -> None:
+    if not isinstance(net, Network):
+        raise ArgumentError(call, "net must be a Network", type(net).__name__, "write rnnspec.Network(...)")
 
 
 def _check_array(backend: Backend, call: str, what: str, array: Any) -> None:
