@@ -120,5 +120,6 @@ def changed(tree: Tree, name: str, value: Any) -> Tree:
 
 
 def flat(tree: Tree) -> Array:
-    """All numbers of a tree in one float64 vector."""
-    return np.concatenate([np.asarray(leaf, np.float64).ravel() for _, leaf in leaves(tree)] or [np.zeros(0)])
+    """All numbers of a tree in one float64 vector, in the order of their names: a tree's own order means nothing."""
+    named = sorted(leaves(tree), key=lambda pair: pair[0])
+    return np.concatenate([np.asarray(leaf, np.float64).ravel() for _, leaf in named] or [np.zeros(0)])
