@@ -102,7 +102,8 @@ def _evidence(console: Console, entry: dict[str, Any], finding: dict[str, Any]) 
         console.print(escape(f"on {', '.join(labels)} (of {len(finding['labels'])} it was tried on)"), highlight=False)
     evidence = finding["evidence"]
     if evidence:
-        console.print(escape(f"{evidence['what']} at {evidence['where'] or 'the call'}"), highlight=False)
+        place = f" at {evidence['where']}" if evidence["where"] else ""
+        console.print(escape(f"{evidence['what']}{place}"), highlight=False)
         console.print(escape(f"  got       {evidence['got']}\n  expected  {evidence['expected']}"), highlight=False)
         if evidence["tau"] is not None:
             console.print(f"  tau       {evidence['tau']:.3g}\n  kappa     {evidence['kappa']:.3g}, "

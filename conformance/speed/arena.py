@@ -93,11 +93,13 @@ class Arena:
     rivals: dict[str, Contestant | None] = field(default_factory=dict)
 
     async def row(self, row: Row) -> list[dict[str, Any]]:
-        """The measured rows, one for each peer; one without a peer where there is none; none that the backend refuses."""
+        """The measured rows, one for each peer or one without; none where the backend declares that it lacks the call."""
         ready = await self.subject.ask(row=asdict(row))
         if ready["event"] == "unavailable":
             self.tell({"event": "note", "why": f"{row.cell} {row.mode} is left out: {ready['why']}"})
             return []
+        if ready["event"] != "ready":
+            raise Died(ready["why"])
         invited = [await self._rival(peer, row) for peer in peers(self.name, load_cell(row.cell), row.mode)]
         rivals = [rival for rival in invited if rival]
         times: dict[str, list[float]] = {}
