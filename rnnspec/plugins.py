@@ -82,7 +82,7 @@ def get_backend(name: str, *, device: str | None = None, precision: str = "f32")
     (naming the distribution) or UnsupportedError; no other plugin is touched.
     """
     call = f"get_backend({name!r})"
-    for what, given in (("name", name), ("device", device or ""), ("precision", precision)):
+    for what, given in (("name", name), ("device", "" if device is None else device), ("precision", precision)):
         if not isinstance(given, str):
             raise ArgumentError(call, f"{what} must be a string", type(given).__name__, "give its name")
     manager = load(name)

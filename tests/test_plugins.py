@@ -1,0 +1,167 @@
+"""Backends by name: distributions written to disk, each broken in its own way, none harming another."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import rnnspec
+from rnnspec.errors import (
+    ArgumentError, BackendConflict, BackendUnavailable, BrokenBackend, RnnSpecError, UnknownBackend, UnsupportedError,
+)
+
+GOOD = """
+import rnnspec
+class Mine(rnnspec.Backend):
+    name = "{name}"
+@rnnspec.hookimpl
+def rnnspec_backend(name, device, precision):
+    return Mine(device, precision)
+"""
+HOOK = "import rnnspec\n@rnnspec.hookimpl\ndef rnnspec_backend(name, device, precision):\n    "
+BROKEN = {
+    "a module that is not there": None,
+    "a module that is no Python": "def (",
+    "a module that raises": "raise ValueError('broken inside')",
+    "a module that exits": "import sys; sys.exit(3)",
+    "a module that imports what is not there": "import framework_that_is_not_there",
+    "no hook": "import rnnspec",
+    "a hook of other arguments": "import rnnspec\n@rnnspec.hookimpl\ndef rnnspec_backend(name, colour): pass",
+    "a hook that raises": HOOK + "raise ValueError('broken inside')",
+    "a hook that exits": HOOK + "raise SystemExit(3)",
+    "a hook that gives nothing": HOOK + "return None",
+    "a hook that gives a string": HOOK + "return 'backend'",
+    "a hook that gives the class": HOOK + "return rnnspec.Backend",
+    "a hook that gives a backend of another name": HOOK + "return rnnspec.get_backend('numpy')",
+}
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """A folder of distributions on the path."""
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if name.startswith("plugged_"):
+            del sys.modules[name]
+
+
+def install(site, name, code, project="dist", version="1.0"):
+    """A distribution that offers a backend."""
+    module = f"plugged_{project}_{name}".replace("-", "_")
+    if code is not None:
+        (site / f"{module}.py").write_text(code)
+    info = site / f"{project}_{name}-{version}.dist-info".replace("-", "_", 1)
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project}-{name}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[rnnspec.backends]\n{name} = {module}\n")
+    return module
+
+
+def test_a_plugin_is_listed_and_loaded(site):
+    install(site, "mine", GOOD.format(name="mine"))
+    assert "mine" in rnnspec.backend_names()
+    backend = rnnspec.get_backend("mine", device="cpu", precision="f64")
+    assert (backend.name, backend.device, backend.precision) == ("mine", "cpu", "f64")
+
+
+def test_names_are_sorted_and_each_once(site):
+    install(site, "mine", GOOD.format(name="mine"))
+    install(site, "mine", GOOD.format(name="mine"), "other")
+    names = rnnspec.backend_names()
+    assert list(names) == sorted(set(names))
+    assert {"jax", "mine", "numpy", "tensorflow", "torch"} <= set(names)
+
+
+def test_listing_imports_nothing(site):
+    module = install(site, "loud", "raise AssertionError('imported')")
+    assert "loud" in rnnspec.backend_names()
+    assert module not in sys.modules
+
+
+@pytest.mark.parametrize("code", BROKEN.values(), ids=BROKEN)
+def test_a_broken_plugin_is_named_and_harms_no_other(code, site):
+    install(site, "broken", code, "culprit", "2.7")
+    install(site, "mine", GOOD.format(name="mine"))
+    with pytest.raises(BrokenBackend, match=r"culprit-broken 2\.7") as caught:
+        rnnspec.get_backend("broken")
+    assert caught.value.do
+    assert "broken" in rnnspec.backend_names()
+    assert rnnspec.get_backend("mine").name == "mine"
+    assert rnnspec.get_backend("numpy").name == "numpy"
+
+
+@pytest.mark.parametrize("where", ["", HOOK.rsplit("    ", 1)[0] + "    "])
+def test_an_interrupt_is_the_user_s(where, site):
+    install(site, "slow", where + "raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        rnnspec.get_backend("slow")
+
+
+def test_two_distributions_of_one_name_are_both_named(site):
+    install(site, "twin", GOOD.format(name="twin"), "one", "1.0")
+    install(site, "twin", GOOD.format(name="twin"), "two", "2.0")
+    with pytest.raises(BackendConflict) as caught:
+        rnnspec.get_backend("twin")
+    assert "one-twin 1.0" in str(caught.value)
+    assert "two-twin 2.0" in str(caught.value)
+    assert rnnspec.get_backend("numpy").name == "numpy"
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax", "tensorflow"])
+def test_a_built_in_name_is_reserved(name, site):
+    module = install(site, name, GOOD.format(name=name), "stranger")
+    with pytest.raises(BackendConflict, match=f"stranger-{name} 1.0"):
+        rnnspec.get_backend(name)
+    assert module not in sys.modules
+
+
+def test_a_missing_framework_is_told_with_the_command_that_installs_it(site):
+    install(site, "wanting", HOOK + "\n    ".join([
+        "from rnnspec import plugins", "try:", "    import framework_that_is_not_there", "except ImportError as error:",
+        "    raise plugins.unavailable(name, error) from error",
+    ]))  # fmt: skip
+    with pytest.raises(BackendUnavailable, match=r"pip install 'rnnspec\[wanting\]'"):
+        rnnspec.get_backend("wanting")
+
+
+def test_a_plugin_s_own_refusal_comes_through(site):
+    install(site, "mine", GOOD.format(name="mine"))
+    with pytest.raises(UnsupportedError, match="f16"):
+        rnnspec.get_backend("mine", precision="f16")
+
+
+def test_an_unknown_name_is_told_what_there_is(site):
+    with pytest.raises(UnknownBackend, match=r"jax, numpy, tensorflow, torch") as caught:
+        rnnspec.get_backend("mxnet")
+    assert isinstance(caught.value, LookupError)
+
+
+@pytest.mark.parametrize("wrong", [{"name": 3}, {"name": None}, {"device": 0}, {"precision": 32}, {"precision": None}], ids=repr)
+def test_what_is_no_name_is_no_argument(wrong):
+    with pytest.raises(ArgumentError):
+        rnnspec.get_backend(**{"name": "numpy", **wrong})
+
+
+def test_names_with_odd_signs_are_unknown():
+    for name in ("", " ", "numpy ", "NumPy", "../numpy", "numpy\0", "x" * 10_000):
+        with pytest.raises(UnknownBackend):
+            rnnspec.get_backend(name)
+
+
+def test_listing_and_numpy_import_no_framework():
+    there = (
+        "import sys, rnnspec; rnnspec.backend_names(); rnnspec.get_backend('numpy')\n"
+        "print([m for m in ('torch', 'tensorflow', 'keras', 'jax', 'jaxlib', 'flax', 'scipy') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", there], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_the_family():
+    for kind in (UnknownBackend, BackendUnavailable, BackendConflict, BrokenBackend):
+        assert issubclass(kind, RnnSpecError)
+        assert issubclass(kind, RuntimeError)
