@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 import rnnspec
 from rnnspec.tree import leaves, tree_map
 

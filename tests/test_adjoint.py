@@ -15,10 +15,21 @@ import rnnspec
 from rnnspec import Layer, Network, cells, primitives
 from rnnspec.adjoint import derive
 from rnnspec.primitives import (
-    exp, log, logsumexp, maximum, minimum, relu, remainder, sigmoid, softplus, sqrt, tanh, total, where,
+    exp,
+    log,
+    logsumexp,
+    maximum,
+    minimum,
+    relu,
+    remainder,
+    sigmoid,
+    softplus,
+    sqrt,
+    tanh,
+    total,
+    where,
 )
 from rnnspec.schedule import schedule
-
 
 # Each primitive on values that may be anything, kept inside its domain and the result of moderate size.
 WAYS = {
@@ -62,7 +73,7 @@ def drawn_cell(states, recipe, returned, marked):
 
     names = ("h", "c", "m")[:states]
     namespace = {"equations": equations}
-    exec(f"def drawn(x, R, p, {', '.join(names)}): return equations(x, R, p, {', '.join(names)})", namespace)  # noqa: S102
+    exec(f"def drawn(x, R, p, {', '.join(names)}): return equations(x, R, p, {', '.join(names)})", namespace)
     return rnnspec.cell(namespace["drawn"])
 
 

@@ -9,7 +9,13 @@ import pytest
 
 import rnnspec
 from rnnspec.errors import (
-    ArgumentError, BackendConflict, BackendUnavailable, BrokenBackend, RnnSpecError, UnknownBackend, UnsupportedError,
+    ArgumentError,
+    BackendConflict,
+    BackendUnavailable,
+    BrokenBackend,
+    RnnSpecError,
+    UnknownBackend,
+    UnsupportedError,
 )
 
 GOOD = """

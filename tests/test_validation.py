@@ -10,9 +10,16 @@ import pytest
 import rnnspec
 from rnnspec import Dense, Last, Layer, Network, cells, losses, policies
 from rnnspec.errors import (
-    ArgumentError, DtypeError, LengthsError, NetworkError, RnnSpecError, ShapeError, TargetError, TreeError, UnsupportedError,
+    ArgumentError,
+    DtypeError,
+    LengthsError,
+    NetworkError,
+    RnnSpecError,
+    ShapeError,
+    TargetError,
+    TreeError,
+    UnsupportedError,
 )
-from rnnspec.tree import tree_map
 from rnnspec.updates import SGD, Adam
 
 GRAMMAR = re.compile(r"^[^:]+\(.*\): .+, got .+; .+$", re.DOTALL)

@@ -1,0 +1,96 @@
+"""The names that others build on: present, documented, with doctests that hold, and cheap to import."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rnnspec
+
+MODULES = [f"rnnspec.{module.name}" for module in pkgutil.iter_modules(rnnspec.__path__)]
+PUBLIC = {
+    "Backend", "Call", "Capabilities", "Cell", "Dense", "Gradients", "Last", "Layer", "LayerResult", "Mutant", "Network",
+    "Result", "Step", "Steps", "Trained", "backend_names", "cell", "cells", "chain", "errors", "get_backend", "hookimpl",
+    "initialisers", "load", "losses", "out", "policies", "primitives", "save", "updates",
+}  # fmt: skip
+SIGNATURES = {
+    "get_backend": "(name, *, device=None, precision='f32')",
+    "save": "(path, net, params)",
+    "load": "(path)",
+    "Layer": "(cell, hidden, direction='forward', gradient=None, initial=<factory>)",
+    "Network": "(inputs, layers, read=Steps(), output=None, loss=None)",
+    "Backend.run": "(self, net, params, inputs, state=None, lengths=None)",
+    "Backend.pullback": "(self, net, params, inputs, output_cotangent, state_cotangent=None, state=None, lengths=None)",
+    "Backend.value_and_grad": "(self, net, params, inputs, targets, state=None, lengths=None)",
+    "Backend.train_step": "(self, net, rule, params, rule_state, inputs, targets, state=None, lengths=None)",
+    "Backend.layer": "(self, cell, params, inputs, state, lengths, call)",
+}
+FIELDS = {
+    "Result": ["outputs", "state", "path"], "Gradients": ["params", "inputs", "state"],
+    "Step": ["loss_sum", "count", "grads", "state"],
+    "Trained": ["params", "rule_state", "loss_sum", "count", "state"],
+}  # fmt: skip
+
+
+def test_the_names_of_the_package():
+    assert set(rnnspec.__all__) == PUBLIC
+    assert all(hasattr(rnnspec, name) for name in PUBLIC)
+
+
+@pytest.mark.parametrize(("name", "expected"), SIGNATURES.items(), ids=SIGNATURES)
+def test_signatures(name, expected):
+    found = rnnspec
+    for part in name.split("."):
+        found = getattr(found, part)
+    signature = inspect.signature(found)
+    bare = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
+    assert str(signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)) == expected
+
+
+@pytest.mark.parametrize(("name", "expected"), FIELDS.items(), ids=FIELDS)
+def test_fields(name, expected):
+    assert list(getattr(rnnspec, name).__dataclass_fields__) == expected
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_name_that_a_module_offers_is_there_and_documented(name):
+    module = importlib.import_module(name)
+    assert module.__doc__
+    for public in getattr(module, "__all__", ()):
+        value = getattr(module, public)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert inspect.getdoc(value), public
+
+
+@pytest.mark.parametrize("name", ["rnnspec", *MODULES])
+def test_doctests(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_some_doctests_are_there():
+    assert sum(doctest.testmod(importlib.import_module(name)).attempted for name in MODULES) >= 20
+
+
+def test_the_specification_imports_no_framework_and_no_backend():
+    there = "import sys, rnnspec; print(sorted({m.split('.')[0] for m in sys.modules}))"
+    found = subprocess.run([sys.executable, "-c", there], check=True, capture_output=True, text=True).stdout
+    assert not {"torch", "tensorflow", "keras", "jax", "flax", "backends", "conformance", "scipy", "hypothesis"} & set(eval(found))
+
+
+def test_the_package_is_typed():
+    assert (Path(rnnspec.__file__).parent / "py.typed").exists()
+
+
+def test_cells_are_equations_and_nothing_else():
+    """Only cells, each with its source, and the two lines that import what they are written with."""
+    source = inspect.getsource(rnnspec.cells)
+    public = [value for name, value in vars(rnnspec.cells).items() if isinstance(value, rnnspec.Cell)]
+    assert len(public) == source.count("@cell\n") == source.count("def ")
+    assert [line.split()[1] for line in source.splitlines() if line.startswith("from")] == ["rnnspec.cell", "rnnspec.primitives"]
