@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from rnnspec.errors import NetworkError
 from rnnspec.graph import Graph
 from rnnspec.tree import Tree, leaves
 
@@ -59,16 +60,24 @@ def _signature(arguments: tuple[Tree, ...]) -> Hashable:
 
 
 def _frozen(constant: Any) -> Hashable:
-    """A constant as a key. A graph's numbers are told apart by their bits: NaN is itself, and -0 is not 0."""
+    """A constant as a key. A graph's numbers are told apart by their bits, since NaN equals nothing."""
     if isinstance(constant, dict):
         return (dict, *((key, _frozen(value)) for key, value in constant.items()))
     if isinstance(constant, list | tuple):
         return (type(constant), *map(_frozen, constant))
     if isinstance(constant, Graph):
         return (Graph, constant.results, *((n.op, n.args, n.name, _bits(n.value)) for n in constant.nodes))
-    hash(constant)
+    return _hashable(constant)
+
+
+def _hashable(constant: Any) -> Hashable:
+    try:
+        hash(constant)
+    except TypeError as error:
+        raise NetworkError("program", "a policy, loss or rule must be hashable where programs are kept", repr(constant),
+                           "declare it with @dataclass(frozen=True)") from error  # fmt: skip
     return constant  # type: ignore[no-any-return]
 
 
 def _bits(value: Any) -> Hashable:
-    return value.hex() if isinstance(value, float) else value  # type: ignore[no-any-return]
+    return value.hex() if isinstance(value, float) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -42,9 +43,10 @@ class JaxArrays:
         }
 
     def scalar(self, value: float) -> Array:
-        return jnp.asarray(value, self.dtype)
+        return self.dtype.type(value)
 
-    as_scalar = scalar
+    def as_scalar(self, index: Any) -> Array:
+        return jnp.asarray(index, self.dtype)
 
     def zeros(self, shape: Sequence[int]) -> Array:
         return jnp.zeros(shape, self.dtype)

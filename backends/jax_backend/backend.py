@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from backends.jax_backend.arrays import JaxArrays
@@ -76,4 +75,4 @@ class JaxBackend(Backend):
     def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
         kind = DTYPES[self.precision] if array.dtype.kind == "f" else array.dtype
         with self.settings():
-            return jnp.asarray(np.array(array, kind))
+            return jax.device_put(np.array(array, kind))
