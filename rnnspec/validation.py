@@ -197,7 +197,7 @@ def _tree(backend: Backend, call: str, what: str, tree: Tree, shapes: Tree) -> T
     for name in (*expected, *found):
         if name not in found or name not in expected:
             raise TreeError(call, f"{what} must have the names that are declared",
-                            f"no {name}" if name in expected else f"{name}",
+                            f"no {name!r}" if name in expected else repr(name),
                             "add it" if name in expected else "leave it out")  # fmt: skip
     own = {name: _tree(backend, call, f"{what}.{name}", found[name], shape) for name, shape in expected.items()}
     return own if named else type(shapes)(own.values())

@@ -1,0 +1,59 @@
+"""`python -m tests.stress [PIECE ...] [--json FILE] [--backend NAME ...] [--count N] [--seed N]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import rnnspec
+from tests.stress import bad_calls, false_alarms, kill_during_save
+
+PIECES = {
+    "bad_calls": (bad_calls.measure, 10_000),
+    "kill_during_save": (kill_during_save.measure, 200),
+    "false_alarms": (false_alarms.measure, 2_000),
+}
+
+
+def main() -> int:
+    """Exit status 0 if everything holds, 1 if not."""
+    parser = argparse.ArgumentParser("python -m tests.stress", description=__doc__)
+    parser.add_argument("pieces", nargs="*", metavar="PIECE", help=f"of {', '.join(PIECES)}; all of them by default")
+    parser.add_argument("--backend", action="append", help="a backend; every installed one by default")
+    parser.add_argument("--count", type=int, help="how many draws; 10,000 calls, 200 kills, 2,000 cases by default")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="where the figures are written; what it holds of other pieces is kept")
+    given = parser.parse_args()
+    odd = set(given.pieces) - PIECES.keys()
+    if odd:
+        parser.error(f"no piece {', '.join(odd)}")
+    names = given.backend or installed()
+    figures = json.loads(given.json.read_text()) if given.json and given.json.exists() else {}
+    for piece in given.pieces or PIECES:
+        measure, count = PIECES[piece]
+        start = time.perf_counter()
+        figures[piece] = measure(names, given.count or count, given.seed)
+        figures[piece]["seconds"] = round(time.perf_counter() - start, 1)
+        print(piece, json.dumps(figures[piece], indent=1), sep="\n", flush=True)
+        if given.json:
+            given.json.parent.mkdir(parents=True, exist_ok=True)
+            given.json.write_text(json.dumps(figures, indent=1) + "\n")
+    return 0 if all(figures[piece]["holds"] for piece in given.pieces or PIECES) else 1
+
+
+def installed() -> list[str]:
+    """The backends whose frameworks are here."""
+    found = []
+    for name in rnnspec.backend_names():
+        try:
+            found.append(rnnspec.get_backend(name).name)
+        except rnnspec.errors.BackendUnavailable as error:
+            print(f"{name}: {error}")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
