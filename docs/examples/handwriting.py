@@ -3,7 +3,9 @@
     python docs/examples/handwriting.py --backend numpy --cell gru --picture gru.png
 
 A bidirectional layer reads a digit from the top and from the bottom, and an output layer names it. Every fifth digit of
-a shuffle with a fixed seed is for testing only; `--seed` draws the initial values and the order of training.
+a shuffle with a fixed seed is for testing only; `--seed` draws the initial values and the order of training. The scale
+of the pixels, the initial values and the learning rates were chosen by fourfold cross-validation on the digits for
+training.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ CELLS = {"lstm": rnnspec.cells.lstm, "gru": rnnspec.cells.gru, "elman": rnnspec.
 
 @dataclass(frozen=True)
 class Digits:
-    """Images (time, batch, feature) with pixels of 0..1, and what they show."""
+    """Images (time, batch, feature) with pixels of -1.6 (white) to 3.4 (black), and what they show."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -47,7 +49,7 @@ class Course:
     hidden: int = 64
     epochs: int = 40
     batch: int = 64
-    rates: tuple[float, ...] = (3e-3,)
+    rates: tuple[float, ...] = (3e-3, 3e-3, 3e-3, 1e-3)
     """The learning rate, one for each equal part of the course."""
     norm: float = 1.0
 
@@ -65,7 +67,8 @@ def digits() -> tuple[Digits, Digits]:
     """The digits for training and those for testing, split once."""
     scans = load_digits()
     order = np.random.default_rng(SPLIT_SEED).permutation(len(scans.target))
-    everything = Digits(np.swapaxes(scans.images, 0, 1) / 16.0, scans.target).take(order)
+    pixels = (scans.images - 5.0) / 3.2  # of 0..16; wide enough that initial gates of small weights feel them
+    everything = Digits(np.swapaxes(pixels, 0, 1), scans.target).take(order)
     is_test = np.arange(len(order)) % 5 == 0
     return everything.take(~is_test), everything.take(is_test)
 
@@ -73,7 +76,7 @@ def digits() -> tuple[Digits, Digits]:
 def network(cell: rnnspec.Cell, hidden: int) -> rnnspec.Network:
     return rnnspec.Network(
         inputs=8,
-        layers=[rnnspec.Layer(cell, hidden=hidden, direction="bidirectional")],
+        layers=[rnnspec.Layer(cell, hidden, "bidirectional", initial={"U": rnnspec.initialisers.Orthogonal()})],
         read=rnnspec.Last(),
         output=rnnspec.Dense(CLASSES),
         loss=rnnspec.losses.SoftmaxCrossEntropy(),
