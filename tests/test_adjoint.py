@@ -64,6 +64,7 @@ WIDTH = 3
 
 def drawn_cell(states, recipe, returned, marked):
     """A cell of `states` states: each entry of the recipe is a way and which earlier values it takes."""
+
     def equations(x, R, p, *state):
         pool = [x.a, p.a, *state, x.b]
         for way, *places in recipe:
@@ -79,14 +80,19 @@ def drawn_cell(states, recipe, returned, marked):
 
 def widths_of(cell):
     """Every width 3, but those of one number."""
-    ones = {name for name, index in cell.graph.results if rnnspec.graph.is_scalar(cell.graph.nodes, index)} | {"third.R"}
+    ones = {name for name, index in cell.graph.results if rnnspec.graph.is_scalar(cell.graph.nodes, index)} | {
+        "third.R"
+    }
     return {min(members - {""}): WIDTH for members in cell.width_classes if not members & ones}
 
 
 recipes = st.lists(st.tuples(st.sampled_from(sorted(WAYS)), *[st.integers(0, 15)] * 3), min_size=2, max_size=9)
 
 
-BASES = {"generic": lambda: rnnspec.Backend(None, "f64"), "numpy": lambda: rnnspec.get_backend("numpy", precision="f64")}
+BASES = {
+    "generic": lambda: rnnspec.Backend(None, "f64"),
+    "numpy": lambda: rnnspec.get_backend("numpy", precision="f64"),
+}
 
 
 def compared(backend, net, seed, lengths, steps=4, batch=3):
@@ -106,7 +112,9 @@ def compared(backend, net, seed, lengths, steps=4, batch=3):
 @given(st.integers(1, 3), recipes, st.lists(st.integers(0, 8), min_size=4, max_size=4), st.booleans(), st.booleans(),
        st.integers(0, 99), st.sampled_from(["forward", "reverse", "bidirectional"]))  # fmt: skip
 @example(2, [("add", 0, 1, 2), ("tanh", 5, 0, 0)], [0, 0, 0, 0], False, True, 0, "forward")
-def test_drawn_cells_have_the_gradients_of_their_differences(opened, states, recipe, returned, marked, ragged, seed, direction):
+def test_drawn_cells_have_the_gradients_of_their_differences(
+    opened, states, recipe, returned, marked, ragged, seed, direction
+):
     cell = drawn_cell(states, recipe, returned[:states] + returned[-1:], marked)
     net = Network(inputs=2, layers=[Layer(cell, hidden=widths_of(cell), direction=direction)])
     lengths = np.array([4, 0, 2]) if ragged else None
@@ -120,6 +128,7 @@ def test_every_primitive_is_among_the_ways():
 @pytest.mark.parametrize("way", sorted(WAYS))
 def test_every_primitive_by_itself(way, reference):
     """One cell for each, so that no draw can leave one out: the way on the state, the input and the vector."""
+
     def drawn(x, R, p, h):
         return tanh(WAYS[way](R, x.a + h, R.second(h) + p.a, x.b - h))
 

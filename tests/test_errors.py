@@ -27,7 +27,12 @@ class TestEvery:
     def test_its_parts_make_its_words(self, kind):
         error = kind("run(...)", "inputs must be arrays", "a list", "convert it")
         assert str(error) == "run(...): inputs must be arrays, got a list; convert it"
-        assert (error.call, error.must, error.got, error.do) == ("run(...)", "inputs must be arrays", "a list", "convert it")
+        assert (error.call, error.must, error.got, error.do) == (
+            "run(...)",
+            "inputs must be arrays",
+            "a list",
+            "convert it",
+        )
 
     def test_it_goes_to_another_process_and_back(self, kind):
         error = kind("run(...)", "must", "got", "do")

@@ -62,7 +62,9 @@ def test_a_row_of_length_zero(read, reference):
     final = tree_map(lambda a: rng.normal(size=a.shape), state)
     found = reference.pullback(net, params, inputs, rng.normal(size=result.outputs.shape), final, state, lengths)
     assert not found.inputs[:, 1].any()
-    for (name, before), (_, after), (_, cotangent), (_, pulled) in zip(*map(leaves, (state, result.state, final, found.state)), strict=True):
+    for (name, before), (_, after), (_, cotangent), (_, pulled) in zip(
+        *map(leaves, (state, result.state, final, found.state)), strict=True
+    ):
         np.testing.assert_array_equal(before[1], after[1], err_msg=name)
         np.testing.assert_array_equal(cotangent[1], pulled[1], err_msg=name)
     assert all(np.isfinite(a).all() for _, a in leaves(found.params))
@@ -75,7 +77,9 @@ def test_rows_do_not_know_of_each_other(reference):
     for row in range(4):
         part = tree_map(lambda a, row=row: a[row : row + 1], state)
         alone = reference.run(net, params, inputs[: max(lengths[row], 1), row : row + 1], part, lengths[row : row + 1])
-        np.testing.assert_allclose(whole.outputs[: lengths[row], row], alone.outputs[: lengths[row], 0], rtol=0, atol=1e-14)
+        np.testing.assert_allclose(
+            whole.outputs[: lengths[row], row], alone.outputs[: lengths[row], 0], rtol=0, atol=1e-14
+        )
         same(tree_map(lambda a, row=row: a[row : row + 1], whole.state), alone.state, 1e-14)
 
 
@@ -161,7 +165,9 @@ def test_training_on_nothing_changes_nothing(read, reference):
     for steps, batch, lengths in ((0, 3, None), (4, 0, None), (4, 3, np.zeros(3, int))):
         labels = np.zeros((batch,) if read == Last() else (steps, batch), int)
         rule = Adam(0.1)
-        done = reference.train_step(net, rule, params, rule.init(params), np.ones((steps, batch, 2)), labels, lengths=lengths)
+        done = reference.train_step(
+            net, rule, params, rule.init(params), np.ones((steps, batch, 2)), labels, lengths=lengths
+        )
         assert (done.count, done.loss_sum) == (0, 0)
         same(params, done.params)
 
@@ -173,7 +179,9 @@ def test_what_goes_in_is_neither_changed_nor_shared(reference):
     result = reference.run(net, params, inputs, state)
     found = reference.pullback(net, params, inputs, given["cotangent"], state, state)
     same(before, given)
-    came = [a for tree in (result.outputs, result.state, found.params, found.inputs, found.state) for _, a in leaves(tree)]
+    came = [
+        a for tree in (result.outputs, result.state, found.params, found.inputs, found.state) for _, a in leaves(tree)
+    ]
     for _, array in leaves(given):
         assert not any(np.shares_memory(array, other) for other in came)
 

@@ -14,7 +14,14 @@ from rnnspec.tree import leaves
 
 EVERY = [Uniform(), Glorot(), Orthogonal(), Orthogonal(2.0), Identity(), Normal(), Zeros(), Constant(1.5)]
 
-PINNED = [0.191577077985549, 0.686636690197951, 0.070304894360408, 0.532159320542534, 0.528669559715259, -0.174383771136531]
+PINNED = [
+    0.191577077985549,
+    0.686636690197951,
+    0.070304894360408,
+    0.532159320542534,
+    0.528669559715259,
+    -0.174383771136531,
+]
 
 
 def drawn(net, seed=0):
@@ -56,7 +63,9 @@ def test_another_layer_changes_nothing_in_this_one():
 
 
 def test_another_map_s_initialiser_changes_nothing_in_this_one():
-    plain, biased = (network(Layer(cells.lstm, hidden=4, initial=i)) for i in ({}, {"b.f": Constant(1.0), "U": Orthogonal()}))
+    plain, biased = (
+        network(Layer(cells.lstm, hidden=4, initial=i)) for i in ({}, {"b.f": Constant(1.0), "U": Orthogonal()})
+    )
     before, after = drawn(plain), drawn(biased)
     changed = {name for name, a in before.items() if not np.array_equal(a, after[name])}
     assert changed == {"layers.0.forward.b.f", *(f"layers.0.forward.U.{n}" for n in "ifgo")}
@@ -70,7 +79,9 @@ def test_the_more_exact_name_wins():
 
 
 def test_the_output_layer_has_its_own():
-    params = network(Layer(cells.elman, hidden=4), output=Dense(2, initial={"W": Identity(), "b": Constant(3.0)})).init(0)
+    params = network(Layer(cells.elman, hidden=4), output=Dense(2, initial={"W": Identity(), "b": Constant(3.0)})).init(
+        0
+    )
     np.testing.assert_array_equal(params["output"]["W"], np.eye(2, 4))
     np.testing.assert_array_equal(params["output"]["b"], [3, 3])
 
@@ -97,7 +108,9 @@ def test_orthogonal_is_uniform_over_rotations():
     assert stats.kstest(firsts, stats.uniform(-1, 2).cdf).pvalue > 1e-3
 
 
-@pytest.mark.parametrize(("initialiser", "bound"), [(Uniform(), 1 / np.sqrt(16)), (Glorot(), np.sqrt(6 / (100 + 60)))], ids=repr)
+@pytest.mark.parametrize(
+    ("initialiser", "bound"), [(Uniform(), 1 / np.sqrt(16)), (Glorot(), np.sqrt(6 / (100 + 60)))], ids=repr
+)
 def test_uniform_ones_fill_their_bounds(initialiser, bound):
     found = initialiser.draw(np.random.default_rng(0), (100, 60), 16).ravel()
     assert stats.kstest(found, stats.uniform(-bound, 2 * bound).cdf).pvalue > 1e-3
@@ -135,7 +148,9 @@ class Whole(Initialiser):
 
 
 def test_an_initialiser_of_one_s_own():
-    assert drawn(network(Layer(cells.elman, hidden=2, initial={"W": Whole()})))["layers.0.forward.W.h"].dtype == np.float64
+    assert (
+        drawn(network(Layer(cells.elman, hidden=2, initial={"W": Whole()})))["layers.0.forward.W.h"].dtype == np.float64
+    )
     with pytest.raises(NetworkError, match=r"layers\.0\.forward\.W\.h"):
         network(Layer(cells.elman, hidden=2, initial={"W": Odd()})).init(0)
 

@@ -26,7 +26,11 @@ def judged(reference, loss, logits, targets, lengths=None, read=Steps()):  # noq
 def at_bias(reference, loss, logits, target):
     """The loss and its gradient at one row's outputs, which are the bias, so that no product meets an infinity."""
     net = Network(inputs=1, layers=[Layer(follow, hidden=len(logits))], loss=loss)
-    params = {"layers": [{"forward": {"W": {"h": np.zeros((len(logits), 1))}, "b": {"h": np.array(logits)}, "U": {}, "p": {}}}]}
+    params = {
+        "layers": [
+            {"forward": {"W": {"h": np.zeros((len(logits), 1))}, "b": {"h": np.array(logits)}, "U": {}, "p": {}}}
+        ]
+    }
     step = reference.value_and_grad(net, params, np.zeros((1, 1, 1)), np.array([[target]]))
     return step.loss_sum, step.grads.params["layers"][0]["forward"]["b"]["h"]
 
@@ -38,7 +42,8 @@ ONE_HOT = np.eye(FEATURES)[LABELS]
 SHARES = rng.uniform(size=LOGITS.shape)
 
 CLOSED = {
-    "softmax": (losses.SoftmaxCrossEntropy(), LABELS, -(ONE_HOT * log_softmax(LOGITS, -1)), softmax(LOGITS, -1) - ONE_HOT),
+    "softmax": (losses.SoftmaxCrossEntropy(), LABELS,
+                -(ONE_HOT * log_softmax(LOGITS, -1)), softmax(LOGITS, -1) - ONE_HOT),
     "sigmoid": (losses.SigmoidCrossEntropy(), SHARES,
                 -SHARES * np.log(expit(LOGITS)) - (1 - SHARES) * np.log(expit(-LOGITS)), expit(LOGITS) - SHARES),
     "squares": (losses.SquaredError(), SHARES, 0.5 * (LOGITS - SHARES) ** 2, LOGITS - SHARES),
@@ -78,7 +83,10 @@ class TestClosedForms:
         spoilt, wrong = LOGITS.copy(), targets.copy()
         spoilt[padding] = np.nan
         wrong[padding] = -7 if loss.integer_targets else np.inf
-        clean, dirty = judged(reference, loss, LOGITS, targets, lengths), judged(reference, loss, spoilt, wrong, lengths)
+        clean, dirty = (
+            judged(reference, loss, LOGITS, targets, lengths),
+            judged(reference, loss, spoilt, wrong, lengths),
+        )
         assert dirty.loss_sum == clean.loss_sum
         np.testing.assert_array_equal(dirty.grads.inputs, clean.grads.inputs)
 
@@ -169,6 +177,8 @@ def test_a_loss_of_one_s_own_has_its_derived_gradient(reference):
 
 def test_sums_and_counts_of_parts_are_those_of_the_whole(reference):
     whole = judged(reference, losses.SoftmaxCrossEntropy(), LOGITS, LABELS)
-    parts = [judged(reference, losses.SoftmaxCrossEntropy(), LOGITS[:, p], LABELS[:, p]) for p in (np.s_[:2], np.s_[2:])]
+    parts = [
+        judged(reference, losses.SoftmaxCrossEntropy(), LOGITS[:, p], LABELS[:, p]) for p in (np.s_[:2], np.s_[2:])
+    ]
     assert sum(p.count for p in parts) == whole.count
     assert sum(p.loss_sum for p in parts) == pytest.approx(whole.loss_sum, rel=1e-14)

@@ -146,7 +146,9 @@ def test_an_unknown_name_is_told_what_there_is(site):
     assert isinstance(caught.value, LookupError)
 
 
-@pytest.mark.parametrize("wrong", [{"name": 3}, {"name": None}, {"device": 0}, {"precision": 32}, {"precision": None}], ids=repr)
+@pytest.mark.parametrize(
+    "wrong", [{"name": 3}, {"name": None}, {"device": 0}, {"precision": 32}, {"precision": None}], ids=repr
+)
 def test_what_is_no_name_is_no_argument(wrong):
     with pytest.raises(ArgumentError):
         rnnspec.get_backend(**{"name": "numpy", **wrong})

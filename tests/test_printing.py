@@ -116,8 +116,12 @@ def test_what_is_printed_computes_what_the_graph_says(declared):
 
 
 @settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(st.integers(1, 3), st.lists(st.tuples(st.sampled_from(sorted(WAYS)), *[st.integers(0, 15)] * 3), min_size=2, max_size=9),
-       st.lists(st.integers(0, 8), min_size=4, max_size=4), st.booleans())  # fmt: skip
+@given(
+    st.integers(1, 3),
+    st.lists(st.tuples(st.sampled_from(sorted(WAYS)), *[st.integers(0, 15)] * 3), min_size=2, max_size=9),
+    st.lists(st.integers(0, 8), min_size=4, max_size=4),
+    st.booleans(),
+)
 def test_whatever_can_be_written_can_be_printed(states, recipe, returned, marked):
     declared = drawn_cell(states, recipe, returned[:states] + returned[-1:], marked)
     lines = str(declared).splitlines()

@@ -16,10 +16,37 @@ import rnnspec
 
 MODULES = [f"rnnspec.{module.name}" for module in pkgutil.iter_modules(rnnspec.__path__)]
 PUBLIC = {
-    "Backend", "Call", "Capabilities", "Cell", "Dense", "Gradients", "Last", "Layer", "LayerResult", "Mutant", "Network",
-    "Result", "Step", "Steps", "Trained", "backend_names", "cell", "cells", "chain", "errors", "get_backend", "hookimpl",
-    "initialisers", "load", "losses", "out", "policies", "primitives", "save", "updates",
-}  # fmt: skip
+    "Backend",
+    "Call",
+    "Capabilities",
+    "Cell",
+    "Dense",
+    "Gradients",
+    "Last",
+    "Layer",
+    "LayerResult",
+    "Mutant",
+    "Network",
+    "Result",
+    "Step",
+    "Steps",
+    "Trained",
+    "backend_names",
+    "cell",
+    "cells",
+    "chain",
+    "errors",
+    "get_backend",
+    "hookimpl",
+    "initialisers",
+    "load",
+    "losses",
+    "out",
+    "policies",
+    "primitives",
+    "save",
+    "updates",
+}
 SIGNATURES = {
     "get_backend": "(name, *, device=None, precision='f32')",
     "save": "(path, net, params)",
@@ -81,7 +108,9 @@ def test_some_doctests_are_there():
 def test_the_specification_imports_no_framework_and_no_backend():
     there = "import sys, rnnspec; print(sorted({m.split('.')[0] for m in sys.modules}))"
     found = subprocess.run([sys.executable, "-c", there], check=True, capture_output=True, text=True).stdout
-    assert not {"torch", "tensorflow", "keras", "jax", "flax", "backends", "conformance", "scipy", "hypothesis"} & set(eval(found))
+    assert not {"torch", "tensorflow", "keras", "jax", "flax", "backends", "conformance", "scipy", "hypothesis"} & set(
+        eval(found)
+    )
 
 
 def test_the_package_is_typed():
@@ -93,4 +122,7 @@ def test_cells_are_equations_and_nothing_else():
     source = inspect.getsource(rnnspec.cells)
     public = [value for name, value in vars(rnnspec.cells).items() if isinstance(value, rnnspec.Cell)]
     assert len(public) == source.count("@cell\n") == source.count("def ")
-    assert [line.split()[1] for line in source.splitlines() if line.startswith("from")] == ["rnnspec.cell", "rnnspec.primitives"]
+    assert [line.split()[1] for line in source.splitlines() if line.startswith("from")] == [
+        "rnnspec.cell",
+        "rnnspec.primitives",
+    ]

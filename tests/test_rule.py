@@ -58,8 +58,11 @@ def test_a_wrong_chain_is_refused(rules):
         chain(*rules)
 
 
-@pytest.mark.parametrize(("rule", "error"), [(ClipByNorm(1.0), NetworkError), ("SGD", ArgumentError), (None, ArgumentError),
-                                             (SGD, ArgumentError)], ids=repr)  # fmt: skip
+@pytest.mark.parametrize(
+    ("rule", "error"),
+    [(ClipByNorm(1.0), NetworkError), ("SGD", ArgumentError), (None, ArgumentError), (SGD, ArgumentError)],
+    ids=repr,
+)
 def test_training_needs_an_update_rule(rule, error, reference):
     with pytest.raises(error):
         reference.train_step(net, rule, net.init(0), (), INPUTS, TARGETS)
@@ -121,7 +124,9 @@ class Alone(Wrong):
         return gradients
 
 
-@pytest.mark.parametrize("rule", [Foreign(), Branching(), Partial(), Growing(), Alone()], ids=lambda r: type(r).__name__)
+@pytest.mark.parametrize(
+    "rule", [Foreign(), Branching(), Partial(), Growing(), Alone()], ids=lambda r: type(r).__name__
+)
 def test_a_rule_that_is_none_is_refused_in_the_family(rule):
     params = {"w": np.zeros(3)}
     with pytest.raises(EquationError):

@@ -27,7 +27,9 @@ def ops(plan, indices):
 @pytest.mark.parametrize("declared", [*BUILT_IN, *MINE], ids=repr)
 def test_every_phase_finds_what_it_needs(declared):
     plan = schedule(declared)
-    here = {i for i, node in enumerate(plan.nodes) if node.op in LEAVES and node.op not in ("input", "cotangent", "state")}
+    here = {
+        i for i, node in enumerate(plan.nodes) if node.op in LEAVES and node.op not in ("input", "cotangent", "state")
+    }
     states = {i for i, node in enumerate(plan.nodes) if node.op == "state"}
     carried = {i for i, node in enumerate(plan.nodes) if node.op == "cotangent" and node.name}
     here |= {i for i, node in enumerate(plan.nodes) if node.op == "cotangent" and not node.name}

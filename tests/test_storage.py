@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import pickle
 import stat
-import struct
 import subprocess
 import sys
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
 
 import rnnspec
 from rnnspec import Dense, Last, Layer, Network, cell, cells, losses, policies
@@ -30,8 +25,12 @@ def mine():
     ))  # fmt: skip
 
 
-NET = Network(3, [Layer(cells.lstm, 4, "bidirectional"), Layer(cells.lstm_projected, {"h": 2, "c": 3}, gradient=policies.Truncated(5)),
-                  Layer(mine(), {"h": 2}, "reverse")], read=Last(), output=Dense(2), loss=losses.SoftmaxCrossEntropy())  # fmt: skip
+LAYERS = [
+    Layer(cells.lstm, 4, "bidirectional"),
+    Layer(cells.lstm_projected, {"h": 2, "c": 3}, gradient=policies.Truncated(5)),
+    Layer(mine(), {"h": 2}, "reverse"),
+]
+NET = Network(3, LAYERS, read=Last(), output=Dense(2), loss=losses.SoftmaxCrossEntropy())
 PARAMS = NET.init(0)
 
 
@@ -64,7 +63,9 @@ def test_every_cell_comes_back(declared, path):
     assert rnnspec.load(path)[0] == net
 
 
-@pytest.mark.parametrize("loss", [None, losses.SquaredError(), losses.SigmoidCrossEntropy(), losses.SoftmaxCrossEntropy()], ids=repr)
+@pytest.mark.parametrize(
+    "loss", [None, losses.SquaredError(), losses.SigmoidCrossEntropy(), losses.SoftmaxCrossEntropy()], ids=repr
+)
 def test_every_loss_comes_back(loss, path):
     net = Network(2, [Layer(cells.elman, 3)], loss=loss)
     rnnspec.save(path, net, net.init(1))
@@ -105,7 +106,7 @@ def test_what_is_loaded_is_one_s_own_to_write(path):
     rnnspec.save(path, NET, PARAMS)
     _, params = rnnspec.load(path)
     for _, array in leaves(params):
-        array += 1
+        np.add(array, 1, out=array)
     same(PARAMS, rnnspec.load(path)[1])
 
 
@@ -121,7 +122,7 @@ def test_paths_of_any_kind(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rnnspec.save("ünï code.rnn", NET, PARAMS)
     assert rnnspec.load("ünï code.rnn")[0] == NET
-    rnnspec.save(os.path.join("x" * 255), NET, PARAMS)
+    rnnspec.save("x" * 255, NET, PARAMS)
     assert rnnspec.load("x" * 255)[0] == NET
 
 
@@ -169,18 +170,32 @@ def first(params, change):
     return tree_map(lambda a: a if done else done.append(1) or change(a), params)
 
 
-@pytest.mark.parametrize("change", [lambda a: a * np.nan, lambda a: a + np.inf, lambda a: a[:1], lambda a: a.astype(int),
-                                    lambda a: a.astype(complex), lambda a: a.astype("g"), lambda a: a.astype(str),
-                                    lambda a: None, lambda a: "x"],
-                         ids=["NaN", "inf", "shape", "int", "complex", "longdouble", "str", "None", "text"])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a * np.nan,
+        lambda a: a + np.inf,
+        lambda a: a[:1],
+        lambda a: a.astype(int),
+        lambda a: a.astype(complex),
+        lambda a: a.astype("g"),
+        lambda a: a.astype(str),
+        lambda a: None,
+        lambda a: "x",
+    ],
+    ids=["NaN", "inf", "shape", "int", "complex", "longdouble", "str", "None", "text"],
+)
 def test_parameters_that_cannot_be_kept_are_refused(change, path):
     with pytest.raises(FileFormatError):
         rnnspec.save(path, NET, first(PARAMS, change))
     assert not list(path.parent.iterdir())
 
 
-@pytest.mark.parametrize("params", [{}, None, [], {"layers": PARAMS["layers"]}, {**PARAMS, "more": np.zeros(1)}], ids=["none", "None",
-                         "list", "few", "more"])  # fmt: skip
+@pytest.mark.parametrize(
+    "params",
+    [{}, None, [], {"layers": PARAMS["layers"]}, {**PARAMS, "more": np.zeros(1)}],
+    ids=["none", "None", "list", "few", "more"],
+)
 def test_parameters_of_another_network_are_refused(params, path):
     with pytest.raises(FileFormatError, match="names"):
         rnnspec.save(path, NET, params)
@@ -189,152 +204,6 @@ def test_parameters_of_another_network_are_refused(params, path):
 def test_what_is_no_network_is_refused(path):
     with pytest.raises(ArgumentError):
         rnnspec.save(path, PARAMS, NET)
-
-
-def raw(path):
-    """The header and the numbers of a file."""
-    data = path.read_bytes()
-    end = 8 + struct.unpack("<Q", data[:8])[0]
-    return json.loads(data[8:end]), data[end:]
-
-
-def write(path, header, numbers, size=None):
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text) if size is None else size) + text + numbers)
-
-
-def altered(change):
-    """A file whose declared network is changed."""
-    def attack(path):
-        header, numbers = raw(path)
-        declared = json.loads(header["__metadata__"]["rnnspec"])
-        found = change(declared)
-        header["__metadata__"]["rnnspec"] = json.dumps(declared if found is None else found)
-        write(path, header, numbers)
-
-    return attack
-
-
-def node(index, value):
-    def change(declared):
-        declared["layers"][0]["cell"]["graph"]["nodes"][index] = value
-
-    return altered(change)
-
-
-def put(value, *keys):
-    def change(declared):
-        for key in keys[:-1]:
-            declared = declared[key]
-        declared[keys[-1]] = value
-
-    return altered(change)
-
-
-def metadata(text):
-    def attack(path):
-        header, numbers = raw(path)
-        header["__metadata__"] = {"rnnspec": text} if text is not None else {}
-        write(path, header, numbers)
-
-    return attack
-
-
-def numbers(change):
-    """A file with other numbers, its network unchanged."""
-    def attack(path):
-        found = change(load_file(path))
-        save_file(found, path, {"rnnspec": raw(path)[0]["__metadata__"]["rnnspec"]})
-
-    return attack
-
-
-NAME = "layers.0.forward.W.i"
-GRAPH = ("layers", 0, "cell", "graph")
-HOSTILE = {
-    "empty": lambda p: p.write_bytes(b""),
-    "seven bytes": lambda p: p.write_bytes(b"\0" * 7),
-    "noise": lambda p: p.write_bytes(np.random.default_rng(0).bytes(10_000)),
-    "a pickle": lambda p: p.write_bytes(pickle.dumps({"a": 1})),
-    "truncated by a byte": lambda p: p.write_bytes(p.read_bytes()[:-1]),
-    "truncated in the header": lambda p: p.write_bytes(p.read_bytes()[:100]),
-    "longer by a byte": lambda p: p.write_bytes(p.read_bytes() + b"\0"),
-    "a header that is too large": lambda p: write(p, b"{}", b"", 2**63),
-    "a header of four gigabytes": lambda p: write(p, b"{}", b"", 2**32),
-    "a header that is no JSON": lambda p: write(p, b"{" * 50, b""),
-    "a header of deep JSON": lambda p: write(p, b'{"a":' * 5000 + b"1" + b"}" * 5000, b""),
-    "no metadata": metadata(None),
-    "metadata that are no JSON": metadata("{"),
-    "metadata of deep JSON": metadata("[" * 100_000 + "]" * 100_000),
-    "metadata that are a list": metadata("[]"),
-    "metadata that are a number": metadata("1" * 5000),
-    "another format": put("rnnspec-network/2", "format"),
-    "no format": altered(lambda d: d.pop("format") and None),
-    "no layers": put([], "layers"),
-    "layers that are a number": put(3, "layers"),
-    "negative inputs": put(-1, "inputs"),
-    "inputs as text": put("3", "inputs"),
-    "a width that is a list": put([["h", 3]], "layers", 0, "hidden"),
-    "a width that is enormous": put(10**30, "layers", 0, "hidden"),
-    "a direction that is none": put("up", "layers", 0, "direction"),
-    "a policy that is none": put({"name": "os.system", "steps": 1}, "layers", 0, "gradient"),
-    "a policy without its number": put({"name": "Truncated"}, "layers", 0, "gradient"),
-    "a policy of zero steps": put({"name": "Truncated", "steps": 0}, "layers", 0, "gradient"),
-    "a loss as a policy": put({"name": "SquaredError"}, "layers", 0, "gradient"),
-    "a policy as a loss": put({"name": "Truncated", "steps": 1}, "loss"),
-    "nothing to read": put(None, "read"),
-    "an unknown operation": node(-1, ["system", [0], "", None]),
-    "an operation of adjoints": node(-1, ["transposed", [0], "i", None]),
-    "a cyclic graph": node(0, ["tanh", [5], "", None]),
-    "a node that is a string": node(0, "xxxx"),
-    "a node of three": node(0, ["state", [], "h"]),
-    "no nodes": put([], *GRAPH, "nodes"),
-    "no results": put([], *GRAPH, "results"),
-    "a result too few": altered(lambda d: d["layers"][0]["cell"]["graph"]["results"].pop() and None),
-    "a result of no node": put([["", 10**9], ["h", 0], ["c", 0]], *GRAPH, "results"),
-    "a state too many": put(["h", "c", "m"], "layers", 0, "cell", "states"),
-    "no states": put([], "layers", 0, "cell", "states"),
-    "a state twice": put(["h", "h"], "layers", 0, "cell", "states"),
-    "a state that is none": put(["h", "q"], "layers", 0, "cell", "states"),
-    "NaN": numbers(lambda a: {**a, NAME: a[NAME] * np.nan}),
-    "an infinity": numbers(lambda a: {**a, NAME: a[NAME] + np.inf}),
-    "whole numbers": numbers(lambda a: {**a, NAME: a[NAME].astype(np.int64)}),
-    "another shape": numbers(lambda a: {**a, NAME: a[NAME].T.copy()}),
-    "a map too few": numbers(lambda a: {k: v for k, v in a.items() if k != NAME}),
-    "a map too many": numbers(lambda a: {**a, "more": np.zeros(1)}),
-    "a map of another name": numbers(lambda a: {k.replace("W.i", "W.I"): v for k, v in a.items()}),
-}
-
-
-@pytest.mark.parametrize("attack", HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_file_is_refused(attack, path):
-    rnnspec.save(path, NET, PARAMS)
-    attack(path)
-    with pytest.raises(FileFormatError) as caught:
-        rnnspec.load(path)
-    assert str(path) in caught.value.call
-    assert all([caught.value.must, caught.value.got, caught.value.do])
-
-
-def test_a_pickle_is_not_run(path):
-    class Run:
-        def __reduce__(self):
-            return os.mkdir, (str(path.with_name("run")),)
-
-    path.write_bytes(pickle.dumps(Run()))
-    with pytest.raises(FileFormatError):
-        rnnspec.load(path)
-    assert not path.with_name("run").exists()
-
-
-def test_every_cut_of_a_file_is_refused(path):
-    net = Network(1, [Layer(cells.mingru, 1)])
-    rnnspec.save(path, net, net.init(0))
-    whole = path.read_bytes()
-    for end in range(0, len(whole), 7):
-        path.write_bytes(whole[:end])
-        with pytest.raises(FileFormatError):
-            rnnspec.load(path)
 
 
 def test_a_file_that_is_not_there(path):

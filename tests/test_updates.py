@@ -73,8 +73,9 @@ def test_adam_refuses(wrong):
         Adam(**wrong)
 
 
-@pytest.mark.parametrize("wrong", [{"rate": -1}, {"rate": 1j}, {"rate": 1.0, "momentum": 1}, {"rate": 1.0, "momentum": "a"}],
-                         ids=repr)  # fmt: skip
+@pytest.mark.parametrize(
+    "wrong", [{"rate": -1}, {"rate": 1j}, {"rate": 1.0, "momentum": 1}, {"rate": 1.0, "momentum": "a"}], ids=repr
+)
 def test_sgd_refuses(wrong):
     with pytest.raises(NetworkError):
         SGD(**wrong)

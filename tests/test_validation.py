@@ -132,7 +132,10 @@ WRONG["pullback"] |= {
     "a cotangent without time": ({"output_cotangent": np.zeros((ROWS, 4))}, ShapeError),
     "a cotangent of integers with a sign of text": ({"output_cotangent": np.full((STEPS, ROWS, 4), "-")}, DtypeError),
     "a final cotangent of a half": ({"state_cotangent": put(FULL, 0, "reverse", value=...)}, TreeError),
-    "a final cotangent of another batch": ({"state_cotangent": put(FULL, 0, "forward", "h", value=np.zeros((2, 3)))}, ShapeError),
+    "a final cotangent of another batch": (
+        {"state_cotangent": put(FULL, 0, "forward", "h", value=np.zeros((2, 3)))},
+        ShapeError,
+    ),
     "a final cotangent that is an array": ({"state_cotangent": np.zeros((ROWS, 3))}, ArgumentError),
 }
 SUPERVISED = {
@@ -147,7 +150,10 @@ SUPERVISED = {
     "a negative label": ({"targets": np.full((STEPS, ROWS), -1)}, TargetError),
     "a label of no class": ({"targets": np.full((STEPS, ROWS), 4)}, TargetError),
     "a label that wraps around": ({"targets": np.full((STEPS, ROWS), 2**32)}, TargetError),
-    "real targets of another shape": ({"net": REAL, "params": REAL.init(0), "targets": np.zeros((STEPS, ROWS, 4))}, ShapeError),
+    "real targets of another shape": (
+        {"net": REAL, "params": REAL.init(0), "targets": np.zeros((STEPS, ROWS, 4))},
+        ShapeError,
+    ),
     "labels for real targets": ({"net": REAL, "params": REAL.init(0)}, ShapeError),
     "labels of every step for the last": ({"net": LAST, "params": LAST.init(0)}, ShapeError),
 }
@@ -263,7 +269,7 @@ def test_a_device_or_precision_that_is_not_declared(device, precision):
 @pytest.mark.parametrize("name", ["torch", "jax", "tensorflow"])
 def test_another_framework_s_array_is_no_argument(name, reference):
     foreign = rnnspec.get_backend(name, precision="f64").asarray(GOOD["inputs"])
-    with pytest.raises(ArgumentError, match="numpy.asarray"):
+    with pytest.raises(ArgumentError, match=r"numpy\.asarray"):
         reference.run(NET, PARAMS, foreign)
 
 
@@ -281,7 +287,9 @@ def test_asarray_copies(backend64):
     assert not backend64.to_numpy(mine)["w"].any()
 
 
-@pytest.mark.parametrize("wrong", [[1.0], "x", {"w": None}, {"w": 1.0}, {"w": np.array("x")}, {"w": np.zeros(2, complex)}], ids=repr)
+@pytest.mark.parametrize(
+    "wrong", [[1.0], "x", {"w": None}, {"w": 1.0}, {"w": np.array("x")}, {"w": np.zeros(2, complex)}], ids=repr
+)
 def test_asarray_refuses(wrong, backend64):
     with pytest.raises(ArgumentError):
         backend64.asarray(wrong)

@@ -25,7 +25,9 @@ def main() -> int:
     parser.add_argument("--backend", action="append", help="a backend; every installed one by default")
     parser.add_argument("--count", type=int, help="how many draws; 10,000 calls, 200 kills, 2,000 cases by default")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="where the figures are written; what it holds of other pieces is kept")
+    parser.add_argument(
+        "--json", type=Path, help="where the figures are written; what it holds of other pieces is kept"
+    )
     given = parser.parse_args()
     odd = set(given.pieces) - PIECES.keys()
     if odd:

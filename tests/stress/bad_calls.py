@@ -1,4 +1,4 @@
-"""Ten thousand wrong calls: each is a good call with one part of one argument spoilt, so that only that can be refused."""
+"""Wrong calls: each is a good call with one part of one argument spoilt, so that only that can be refused."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Anything:
 
 
 GARBAGE: tuple[Callable[[], Any], ...] = (
-    lambda: 3, lambda: 1.5, lambda: "text", lambda: b"bytes", lambda: True, lambda: Anything(), lambda: Anything,
+    lambda: 3, lambda: 1.5, lambda: "text", lambda: b"bytes", lambda: True, Anything, lambda: Anything,
     lambda: len, lambda: {1, 2}, lambda: range(3), lambda: np.float64, lambda: (i for i in range(3)), lambda: [[1.0]],
     lambda: {"x": 1.0}, lambda: 1j, lambda: slice(3), lambda: np.dtype("f4"), lambda: NotImplemented, lambda: ...,
 )  # fmt: skip
@@ -106,7 +106,7 @@ def garbage(rng: random.Random, *_: Any) -> tuple[Any, str]:
 
 
 def spoil_array(rng: random.Random, array: Any, *_: Any) -> tuple[Any, str]:
-    """An array of another shape or of what is no number; a shape that differs in every axis that it could be read by."""
+    """An array of another shape or of what is no number."""
     kind = rng.randrange(6)
     if kind == 0:
         return rng.choice([*GARBAGE, lambda: None])(), "garbage for an array"
@@ -125,7 +125,7 @@ def spoil_array(rng: random.Random, array: Any, *_: Any) -> tuple[Any, str]:
 
 
 def spoil_inputs(rng: random.Random, array: Any, *_: Any) -> tuple[Any, str]:
-    """Inputs of any time and batch are good ones, were it not for the state and the lengths: so only features differ."""
+    """Other features or no inputs; another time alone could be a good call."""
     kind = rng.randrange(4)
     if kind == 0:
         return np.zeros((STEPS, ROWS, rng.choice([0, 1, 3, 100]))), "features"
@@ -218,13 +218,17 @@ def spoil_targets(rng: random.Random, targets: Any, good: dict[str, Any]) -> tup
 
 def spoil_rule(rng: random.Random, *_: Any) -> tuple[Any, str]:
     """What is no update rule."""
-    wrong = rng.choice([policies.ClipByNorm(1.0), policies.ClipByGlobalNorm(1.0), policies.Truncated(2), updates.SGD, None])
+    wrong = rng.choice(
+        [policies.ClipByNorm(1.0), policies.ClipByGlobalNorm(1.0), policies.Truncated(2), updates.SGD, None]
+    )
     return (wrong, f"rule {wrong}") if rng.random() < 0.5 else garbage(rng)
 
 
 def spoil_network(rng: random.Random, net: Network, *_: Any) -> tuple[Any, str]:
     """What is no network."""
-    return rng.choice([net.layers[0], net.layers[0].cell, None, Network, net.loss, *[make() for make in GARBAGE]]), "network"
+    return rng.choice(
+        [net.layers[0], net.layers[0].cell, None, Network, net.loss, *[make() for make in GARBAGE]]
+    ), "network"
 
 
 def spoil_rule_state(rng: random.Random, state: Any, *_: Any) -> tuple[Any, str]:

@@ -30,9 +30,15 @@ def judged(name: str, count: int, seed: int) -> dict[str, dict[str, Any]]:
     backends = {p: rnnspec.get_backend(name, precision=p) for p in PRECISIONS}
     rows = {p: {"cases": 0, "failed": 0, "ill_posed": 0, "worst_kappa": 0.0} for p in PRECISIONS}
 
-    @settings(max_examples=count, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @seeded(seed)
-    @given(wild_cases(tuple(CELLS)))
+    @given(wild_cases(tuple(CELLS.values())))
     def each(case: Case) -> None:
         precision = PRECISIONS[case.seed % 2]
         row, judge = rows[precision], Judge(backends[precision])
@@ -56,7 +62,9 @@ def ask(judge: Judge, case: Case, precision: str) -> None:
     result = backend.run(case.net, a.params, a.inputs, a.state, a.lengths)
     judge.close("values", result, tolerance.run(case, profile))
     if case.seed // 2 % 2:
-        gradients = backend.pullback(case.net, a.params, a.inputs, a.output_cotangent, a.state_cotangent, a.state, a.lengths)
+        gradients = backend.pullback(
+            case.net, a.params, a.inputs, a.output_cotangent, a.state_cotangent, a.state, a.lengths
+        )
         judge.close("gradients", gradients, tolerance.pullback(case, profile))
     else:
         step = backend.value_and_grad(case.net, a.params, a.inputs, a.targets, a.state, a.lengths)
