@@ -92,12 +92,14 @@ class FinalOfRolledRows(Faulty):
 
 
 class SecondLayerStartsAsFirst(Faulty):
-    """Every layer starts from the first layer's state, where it has the same shape."""
+    """The forward half of every layer starts from the first layer's state, where it has the same shape."""
 
     def given(self, given: Given) -> Given:
-        if given.state is None or len({str(tree_map(np.shape, layer)) for layer in given.state}) > 1:
+        if given.state is None:
             return given
-        return replace(given, state=[given.state[0] for _ in given.state])
+        first = given.state[0].get("forward", {})
+        return replace(given, state=[{half: _where_alike(first, s) if half == "forward" else s for half, s in layer.items()}
+                                     for layer in given.state])  # fmt: skip
 
 
 class ReverseStartsAsForward(Faulty):
@@ -147,6 +149,11 @@ class _Forgetful(NumpyArrays):
             return body(first if t == 1 else now, step_values, t)
 
         return super().scan(forgetful, carried, values, count, backwards)
+
+
+def _where_alike(new: Tree, old: Tree) -> Tree:
+    """The new state under every name that has the same shape in both."""
+    return {name: new[name] if name in new and np.shape(new[name]) == np.shape(s) else s for name, s in old.items()}
 
 
 def _leaves(tree: Tree) -> list[Array]:

@@ -13,7 +13,7 @@ from conformance.mutants.gradients import shifted
 from rnnspec import LayerResult, Result, Steps
 from rnnspec.arrays import Array, NumpyArrays, Scan, Values
 from rnnspec.execution import _in_time
-from rnnspec.tree import Tree, tree_map
+from rnnspec.tree import Tree, leaves, named_map
 
 
 class FirstStepSkipped(Faulty):
@@ -127,14 +127,17 @@ class HalvesShareParameters(Faulty):
 
 
 class LayersShareParameters(Faulty):
-    """A layer runs with the parameters of the layer before, where they have the same shapes."""
+    """The forward half of every layer runs with the first layer's parameters, where they have the same names and shapes."""
 
     def given(self, given: Given) -> Given:
-        layers = list(given.params["layers"])
-        for i in range(1, len(layers)):
-            if str(tree_map(np.shape, layers[i])) == str(tree_map(np.shape, layers[i - 1])):
-                layers[i] = layers[i - 1]
-        return replace(given, params={**given.params, "layers": layers})
+        layers = given.params["layers"]
+        first = dict(leaves(layers[0].get("forward", {})))
+
+        def shared(name: str, a: Array) -> Array:
+            return first[name] if name in first and np.shape(first[name]) == np.shape(a) else a
+
+        found = [{half: named_map(shared, p) if half == "forward" else p for half, p in layer.items()} for layer in layers]
+        return replace(given, params={**given.params, "layers": found})
 
 
 class UpperLayersRunForward(Faulty):

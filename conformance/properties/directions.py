@@ -94,11 +94,16 @@ def stack(backend: Backend, case: Case, judge: Judge) -> None:
 @law("P24-last", "reading the last step reads each row's own: the first in time for the reverse half", cases=networks.last,
      needs=("lengths",))  # fmt: skip
 def last(backend: Backend, case: Case, judge: Judge) -> None:
-    """Rows turned into rows of their own length alone: the other rows, and what is behind the end, change nothing."""
+    """What is read of a forward layer whose output is a state is that final state; rows that end together are alike."""
     question = ask(backend, case)
     whole, reference = question.run(), tolerance.run(case, PROFILES[backend.precision])
     empty = question.ends == 0
     judge.exactly("outputs of rows without a step", whole.outputs[empty], 0)
+    top, dense = case.net.layers[-1].cell.output_state, question.given.params["output"]
+    if top is not None:
+        read = whole.state[-1]["forward"][top] @ dense["W"].T + dense["b"]
+        judge.agree("the final state through the output layer", np.where(empty[:, None], read.dtype.type(0), read),
+                    whole.outputs, reference.at("outputs"))  # fmt: skip
     for length in sorted(set(question.ends) - {0}):
         rows = question.ends == length
         same = question.but(lengths=np.full_like(question.ends, length)).run()

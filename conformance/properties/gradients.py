@@ -21,6 +21,8 @@ from rnnspec.tree import Tree, leaves, named_map, tree_map
 KINKS = ("relu", "maximum", "minimum", "where", "remainder")
 STEP = {"f64": 2.0**-13, "f32": 2.0**-7, "f16": 2.0**-4, "bf16": 2.0**-3}
 """How far apart the values of a difference are asked for."""
+LARGE = {"f64": 520, "f32": 68, "f16": 6, "bf16": 68}
+"""A power of two whose square is infinite, where gradients of that size are not."""
 
 
 @law("P02", "the vector-Jacobian product is the oracle's, whatever the cotangent is on", cases=networks.pulls,
@@ -63,7 +65,7 @@ def linear(backend: Backend, case: Case, judge: Judge) -> None:
     judge.agree("on outputs plus on states", _sum(outputs, states), whole, reference)
     if reference.ill_posed:
         return
-    for k in (9, -9, 60 if backend.precision in ("f32", "f64") else 5):
+    for k in (9, -9, LARGE[backend.precision]):
         grown = both.but(output_cotangent=_times(g.output_cotangent, k), state_cotangent=_times(g.state_cotangent, k))
         judge.equal(f"2^{k} times the cotangents", _times(grown.pull(), -k), whole, reference)
     nothing = both.but(output_cotangent=np.zeros_like(g.output_cotangent), state_cotangent=no_states).pull()
@@ -80,6 +82,14 @@ def differences(backend: Backend, case: Case, judge: Judge) -> None:
     names = [f"params.{name}" for name, _ in leaves(question.given.params)]
     for what in ("all", "params", "inputs", "state", names[case.seed % len(names)]):
         _judge_difference(judge, question, reference, pulled, what, case.seed)
+
+
+@law("P20", "a loss leaves the final state that the values leave", cases=networks.losses, needs=("lengths", "gradients"))
+def state_beside_loss(backend: Backend, case: Case, judge: Judge) -> None:
+    """With the same arguments."""
+    question = ask(backend, case)
+    judge.agree("the state", question.step().state, question.run().state,
+                tolerance.run(case, PROFILES[backend.precision]).at("state"))  # fmt: skip
 
 
 @law("P10", "what no cotangent reaches has the gradient 0, whole and in shape, not nothing and not NaN",

@@ -51,7 +51,7 @@ def stacked(scope: Scope) -> Labels:
 
 def last(scope: Scope) -> Labels:
     """Two layers of which the last step is read, and an output layer; as many inputs as hidden units."""
-    layers = [Layer(_cell(scope, 6), _widths(scope, 6), "bidirectional"), Layer(_cell(scope, 2), _widths(scope, 2))]
+    layers = [Layer(_cell(scope, 2), _widths(scope, 2), "bidirectional"), Layer(_cell(scope, 2), _widths(scope, 2))]
     return {"last": _with_lengths(Network(HIDDEN, layers, Last(), Dense(6), SoftmaxCrossEntropy()))}
 
 

@@ -13,7 +13,7 @@ from conformance.properties.asking import Question, ask
 from conformance.registry import law
 from conformance.tolerance import PROFILES, Reference
 from rnnspec import Backend, Gradients
-from rnnspec.tree import tree_map
+from rnnspec.tree import leaves, tree_map
 
 
 @law("P11", "a sequence split in two, the state handed on, is the whole sequence", cases=networks.cells,
@@ -73,6 +73,7 @@ def no_step(backend: Backend, case: Case, judge: Judge) -> None:
         judge.exactly(f"parameter gradients, {what}", pulled.params, tree_map(np.zeros_like, g.params))
         judge.exactly(f"input gradients, {what}", pulled.inputs, np.zeros_like(none.given.inputs))
         judge.exactly(f"state gradients, {what}", pulled.state, none.given.state_cotangent)
+        _judge_memory(judge, none, what)
 
 
 @law("P16", "no output depends on a later input, nor a gradient on an earlier cotangent", cases=networks.cells,
@@ -114,6 +115,19 @@ def horizon(backend: Backend, case: Case, judge: Judge) -> None:
                     bool((np.abs(pulled.inputs[inside][:, rows]).max(-1) > 0).all()), "zeros", "numbers")  # fmt: skip
         reached = [np.abs(s).max() > 0 for s in pulled.state[0]["forward"].values()]
         judge.holds(f"the initial state's gradient from step {step}", any(reached) == (step < at), reached, step < at)
+
+
+def _judge_memory(judge: Judge, none: Question, what: str) -> None:
+    """What comes back must not be what was given."""
+    backend, g = none.backend, none.given
+    given = backend.asarray([g.state, g.state_cotangent])
+    raw = [backend.run(none.net, g.params, g.inputs, given[0], None).state,
+           backend.pullback(none.net, g.params, g.inputs, g.output_cotangent, given[1], given[0], None).state]  # fmt: skip
+    kept = tree_map(np.array, backend.to_numpy(raw))
+    for _, a in leaves(given):
+        if isinstance(a, np.ndarray):
+            a += a.dtype.type(1)
+    judge.exactly(f"states when the arguments are overwritten, {what}", backend.to_numpy(raw), kept)
 
 
 def _places(case: Case) -> list[int]:

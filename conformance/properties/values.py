@@ -14,7 +14,8 @@ from conformance.properties import networks
 from conformance.properties.asking import Question, ask
 from conformance.registry import law
 from conformance.tolerance import PROFILES
-from rnnspec import Backend
+from rnnspec import Backend, Cell
+from rnnspec.cell import OUTPUT
 from rnnspec.tree import leaves, tree_map
 
 
@@ -46,9 +47,12 @@ def pure(backend: Backend, case: Case, judge: Judge) -> None:
     profile = PROFILES[backend.precision]
     question, other = ask(backend, case), ask(backend, replace(case, seed=case.seed + 1))
     kept = tree_map(np.array, _arrays(question))
-    result, gradients = question.run(), question.pull()
+    g = question.given
+    result = backend.run(case.net, g.params, g.inputs, g.state, g.lengths)
+    gradients = backend.pullback(case.net, g.params, g.inputs, g.output_cotangent, g.state_cotangent, g.state, g.lengths)
     judge.exactly("arguments after the call", _arrays(question), kept)
-    answer, pulled = tree_map(np.array, [result.outputs, result.state]), tree_map(np.array, _gradients(question))
+    answer = tree_map(np.array, backend.to_numpy([result.outputs, result.state]))
+    pulled = tree_map(np.array, backend.to_numpy([gradients.params, gradients.inputs, gradients.state]))
     _fill(question, other)
     judge.equal("run, its arrays filled anew", question.run(), other.run(), other.run_reference())
     question.pull()
@@ -58,8 +62,9 @@ def pure(backend: Backend, case: Case, judge: Judge) -> None:
     again = question.run()
     judge.equal("run after others", [again.outputs, again.state], answer, _pair(tolerance.run(case, profile)))
     judge.equal("pullback after others", _gradients(question), pulled, _triple(tolerance.pullback(case, profile)))
-    judge.exactly("the first outputs, later", [result.outputs, result.state], answer)
-    judge.exactly("the first gradients, later", [gradients.params, gradients.inputs, gradients.state], pulled)
+    judge.exactly("the first outputs, later", backend.to_numpy([result.outputs, result.state]), answer)
+    later = backend.to_numpy([gradients.params, gradients.inputs, gradients.state])
+    judge.exactly("the first gradients, later", later, pulled)
 
 
 @law("P09", "answers have the declared shapes and precision, and memory of their own", cases=networks.pulls,
@@ -117,6 +122,32 @@ def layout(backend: Backend, case: Case, judge: Judge) -> None:
         moved = _moved(question, how)
         judge.agree(f"run, {how.__doc__}", moved.run(), right, tolerance.run(case, profile))
         judge.agree(f"pullback, {how.__doc__}", moved.pull(), pulled, tolerance.pullback(case, profile))
+
+
+@law("P69", "NaN is not lost: what the equations make of it comes out", cases=networks.cells, needs=("lengths",))
+def not_laundered(backend: Backend, case: Case, judge: Judge) -> None:
+    """One row's inputs are NaN at its last step: so are its output there and its states, where the graph leads there."""
+    question = ask(backend, case)
+    row = int(np.argmax(question.ends)) if case.batch else 0
+    judge.applies(case.batch > 0 and int(question.ends[row]) > 0, "no row has a step")
+    last, x = int(question.ends[row]) - 1, np.array(question.given.inputs)
+    x[last, row] = np.nan
+    answer = question.but(inputs=x).run()
+    reached = _nan_reaches(case.net.layers[0].cell)
+    got = {OUTPUT: answer.outputs[last, row]} | {state: s[row] for state, s in answer.state[0]["forward"].items()}
+    for name, a in got.items():
+        if name in reached:
+            judge.exactly(f"{name or 'the output'} of NaN", a, np.nan)
+
+
+def _nan_reaches(cell: Cell) -> set[str]:
+    """The results that are NaN where all inputs are: selection by a condition of NaN takes the second choice."""
+    lost: list[bool] = []
+    for node in cell.graph.nodes:
+        operands = [lost[arg] for arg in node.args]
+        chosen = operands[2:] if node.op == "where" and operands[0] else operands[1:] if node.op == "where" else operands
+        lost.append(node.op == "input" or (all(chosen) if node.op == "where" else any(chosen)))
+    return {name for name, index in cell.graph.results if lost[index]}
 
 
 def _column_major(a: Any) -> Any:

@@ -117,7 +117,7 @@ def _dtype(case: Case, profile: Profile) -> Any:
     return np.longdouble if profile.unit < 1e-12 and case.seed % 8 == 0 and case.steps <= 16 else np.float64
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def run(case: Case, profile: Profile) -> Reference:
     """What `Backend.run` must give for a case: `outputs`, `state`."""
     a = case.arrays(profile.name)
@@ -126,7 +126,7 @@ def run(case: Case, profile: Profile) -> Reference:
                      case.seed, dtype=_dtype(case, profile))  # fmt: skip
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def pullback(case: Case, profile: Profile) -> Reference:
     """What `Backend.pullback` must give for a case: `params`, `inputs`, `state`."""
     a = case.arrays(profile.name)
@@ -135,7 +135,7 @@ def pullback(case: Case, profile: Profile) -> Reference:
                      case.seed, dtype=_dtype(case, profile))  # fmt: skip
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def value_and_grad(case: Case, profile: Profile) -> Reference:
     """What `Backend.value_and_grad` must give for a case: `loss_sum`, `count`, `grads`, `state`."""
     a = case.arrays(profile.name)
@@ -144,7 +144,7 @@ def value_and_grad(case: Case, profile: Profile) -> Reference:
                      case.seed, dtype=_dtype(case, profile))  # fmt: skip
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def train(case: Case, rule: Rule, steps: int, profile: Profile) -> Reference:
     """What `steps` calls of `Backend.train_step` must give, each on a batch of its own (`case.batches(steps)`).
 
