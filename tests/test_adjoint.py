@@ -151,6 +151,29 @@ def test_the_built_in_cells_stacked_and_bidirectional(cell, read, reference):
     assert compared(reference, net, 1, np.array([4, 0, 2]))
 
 
+TIES = {
+    "maximum": (maximum, 1.0),
+    "maximum the other way": (lambda h, b: maximum(b, h), 0.0),
+    "minimum": (minimum, 1.0),
+    "minimum the other way": (lambda h, b: minimum(b, h), 0.0),
+    "relu": (lambda h, b: relu(h - b), 0.0),
+    "where greater": (lambda h, b: where(h > b, 3.0 * h, 5.0 * h), 5.0),
+    "where at least": (lambda h, b: where(h >= b, 3.0 * h, 5.0 * h), 3.0),
+    "remainder at a jump": (remainder, 1.0),
+}
+
+
+@pytest.mark.parametrize(("way", "expected"), TIES.values(), ids=TIES)
+@pytest.mark.parametrize("opened", BASES.values(), ids=BASES)
+def test_the_derivative_where_two_values_are_equal_is_the_one_that_is_written_down(opened, way, expected):
+    """No difference can measure it: the state and the other value are both 1."""
+    net = Network(inputs=1, layers=[Layer(rnnspec.cell(lambda x, h: way(h, x.b)), hidden=1)])
+    params = {"layers": [{"forward": {"W": {"b": np.ones((1, 1))}, "b": {"b": np.zeros(1)}, "U": {}, "p": {}}}]}
+    one = np.ones((1, 1, 1))
+    found = opened().pullback(net, params, one, one, None, [{"forward": {"h": one[0]}}])
+    assert found.state[0]["forward"]["h"] == expected
+
+
 def test_two_states_of_one_value_have_a_cotangent_each():
     @rnnspec.cell
     def twice(x, R, h, c):
