@@ -94,7 +94,9 @@ RULES: dict[str, PrimitiveRule] = {
         lambda n, d, y, a, b: (np.where(b >= a, d, 0), np.where(b >= a, 0, d)),
         lambda a, b: a - b,
     ),
-    "remainder": PrimitiveRule(lambda n, a, b: np.remainder(a, b), _no_pull),
+    "remainder": PrimitiveRule(
+        lambda n, a, b: np.remainder(a, b), lambda n, d, y, a, b: (d, -n.multiply(d, np.floor(a / b)))
+    ),
     "greater": PrimitiveRule(lambda n, a, b: a > b, _no_pull, lambda a, b: a - b),
     "greater_equal": PrimitiveRule(lambda n, a, b: a >= b, _no_pull, lambda a, b: a - b),
     "where": PrimitiveRule(
