@@ -33,7 +33,7 @@ print(json.dumps([*spent, sorted({{"torch", "tensorflow", "keras", "jax"}} & sys
 
 
 def measure(statement: str) -> dict[str, Any]:
-    """Medians over fresh processes, NumPy being imported already, and bytecode being there as an installer leaves it."""
+    """Medians over fresh processes, NumPy being imported already, bytecode being there as an installer leaves it."""
     command = [sys.executable, "-c", CHILD.format(statement=statement)]
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "PYTHONPYCACHEPREFIX": cache}
