@@ -31,7 +31,7 @@ SMALL, MIDDLE = Shape(16, 64, 32, 64), Shape(32, 128, 128, 256)
 ONE, LARGE = Shape(1, 128, 64, 128), Shape(64, 64, 512, 1024)
 
 TIERS = {
-    "smoke": Tier(2),
+    "smoke": Tier(1),
     "default": Tier(6, grid=Grid(("lstm", "gru"), (SMALL, MIDDLE), ("train",))),
     "deep": Tier(60, True, Grid(("lstm", "gru", "elman"), (ONE, SMALL, MIDDLE, LARGE), ("forward", "train"))),
 }

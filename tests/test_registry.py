@@ -1,0 +1,119 @@
+"""Properties are found by looking, and judged by examples that follow from the seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import strategies as st
+
+import rnnspec
+from conformance.examination import SHRINKS, Examination
+from conformance.registry import Scope, collect, law, properties
+
+BACKEND = rnnspec.Backend(None, "f64")
+
+
+@dataclass(frozen=True)
+class Number:
+    """A case that is nothing but a number."""
+
+    value: int
+
+
+def judged(check, cases=None, examples=20, seed=0, xfail=None, needs=(), backend=BACKEND):
+    drawn = cases or (lambda scope: {"here": st.integers(0, 1000).map(Number)})
+    made = law("P99", "a law for a test", cases=drawn, needs=needs)(check)
+    return Examination(backend, Scope(()), seed, examples).judge(made, xfail)
+
+
+def seen(seed, **options):
+    numbers = []
+    judged(lambda backend, case, judge: numbers.append(case.value), seed=seed, **options)
+    return numbers
+
+
+def below_500(backend, case, judge):
+    judge.holds("the number", case.value < 500, case.value, "less than 500")
+
+
+def test_every_property_has_an_id_of_its_own_a_statement_and_a_label():
+    found = properties()
+    assert len({p.id for p in found}) == len(found) > 30
+    scope = Scope(tuple(v for v in vars(rnnspec.cells).values() if isinstance(v, rnnspec.Cell)))
+    for p in found:
+        assert p.says
+        assert p.cases(scope), p.id
+
+
+def test_an_id_twice_and_an_unknown_need_are_errors():
+    one, two = (law("P1", says, cases=dict)(print) for says in ("one", "two"))
+    with pytest.raises(ValueError, match="P1 twice"):
+        collect([one, two])
+    with pytest.raises(ValueError, match="speed"):
+        law("P1", "one", cases=dict, needs=("speed",))
+
+
+def test_examples_follow_from_the_seed():
+    assert seen(0) == seen(0)
+    assert seen(0) != seen(1)
+    assert len(seen(0)) == 20
+
+
+def test_a_strategy_of_one_case_is_judged_on_it():
+    assert seen(0, cases=lambda scope: {"here": st.just(Number(7))}) == [7]
+
+
+def test_a_failure_is_shrunk_for_a_moment_and_shown():
+    calls = []
+
+    def check(backend, case, judge):
+        calls.append(case.value)
+        below_500(backend, case, judge)
+
+    found = judged(check)
+    first = next(i for i, value in enumerate(calls) if value >= 500)
+    assert found.status == "fail"
+    assert len(calls) <= first + 1 + SHRINKS + 1
+    assert found.evidence["expected"] == "less than 500"
+    assert f"case = Number(value={found.evidence['got']})" in found.reproducer
+
+
+def test_what_a_check_raises_is_an_error():
+    def check(backend, case, judge):
+        raise RuntimeError("no such kernel")
+
+    found = judged(check)
+    assert found.status == "error"
+    assert "no such kernel" in found.evidence["got"]
+
+
+def test_a_broken_strategy_is_an_error():
+    def broken(value):
+        raise RuntimeError("no such case")
+
+    found = judged(below_500, lambda scope: {"here": st.integers().map(broken)})
+    assert found.status == "error"
+    assert "no such case" in found.why
+
+
+def test_a_need_that_is_not_declared_is_unsupported():
+    class Plain(rnnspec.Backend):
+        capabilities = rnnspec.Capabilities(gradients=False)
+
+    assert judged(below_500, needs=("gradients",), backend=Plain(None, "f64")).status == "unsupported"
+
+
+def test_a_precondition_that_nothing_meets_leaves_the_property_out():
+    def check(backend, case, judge):
+        judge.applies(False, "never")
+
+    found = judged(check)
+    assert (found.status, found.why) == ("not_applicable", "never")
+
+
+def test_an_expected_failure_is_strict():
+    assert judged(below_500, xfail="known").status == "xfail"
+    holds = judged(lambda backend, case, judge: None, xfail="known")
+    assert holds.status == "fail"
+    assert "known" in holds.why
