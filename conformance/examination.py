@@ -6,6 +6,7 @@ and every new shape costs a backend that compiles.
 
 from __future__ import annotations
 
+import random
 import traceback
 import zlib
 from collections.abc import Callable
@@ -38,17 +39,18 @@ class _ShrunkEnough(BaseException):
 
 @dataclass
 class Examination:
-    """Judges properties on a backend; `announce(law, label, case)` hears of each case before it runs.
+    """Judges properties on a backend.
 
-    The process may not survive it.
-
-    `kappas` gathers the worst ratio of every example, for the unit roundoff that the backend behaves as if it had.
+    `labels` limits on how many a property without the oracle is judged. `announce(law, label, case)` hears of each
+    case before it runs: the process may not survive it. `kappas` gathers the worst ratio of every example, for the unit
+    roundoff that the backend behaves as if it had.
     """
 
     backend: Backend
     scope: Scope
     seed: int = 0
     examples: int = 6
+    labels: int | None = None
     announce: Callable[[str, str, Any], None] = _unheard
     kappas: list[float] = field(default_factory=list)
 
@@ -59,12 +61,20 @@ class Examination:
         if missing:
             return Finding(law.id, "unsupported", law.says, why=f"the backend declares no {', '.join(missing)}")
         verdicts: dict[str, Verdict] = {}
-        for label, strategy in law.cases(self.scope).items():
+        for label, strategy in self._cases(law).items():
             failed = any(v.status == "fail" for v in verdicts.values())
             verdicts[label] = self._label(law, label, strategy, shrinks=0 if failed else SHRINKS)
         shown = next((v for status in ("fail", "error") for v in verdicts.values() if v.status == status), None)
         pasted = reproducer(law.id, self.backend, shown.case) if shown and shown.case else ""
         return _expected(combine(law.id, law.says, verdicts, pasted), xfail)
+
+    def _cases(self, law: Property) -> dict[str, SearchStrategy[Any]]:
+        """The labels that are judged: all for the oracle's properties, and as many as there shall be for the others."""
+        cases = dict(law.cases(self.scope))
+        if law.oracle or self.labels is None or len(cases) <= self.labels:
+            return cases
+        drawn = random.Random(f"{self.seed} {law.id}").sample(list(cases), self.labels)
+        return {label: strategy for label, strategy in cases.items() if label in drawn}
 
     def _label(self, law: Property, label: str, strategy: SearchStrategy[Any], shrinks: int) -> Verdict:
         search = _Search(self, law, label, shrinks)

@@ -20,9 +20,13 @@ class Grid:
 
 @dataclass(frozen=True)
 class Tier:
-    """`examples` per property and label; `wide` for long and large cases; `grid` for speed."""
+    """`examples` per property and label; `wide` for long and large cases; `grid` for speed.
+
+    `labels` is how many cells or networks a property without the oracle is judged on, drawn by the seed; None for all.
+    """
 
     examples: int
+    labels: int | None = None
     wide: bool = False
     grid: Grid = Grid()
 
@@ -31,7 +35,7 @@ SMALL, MIDDLE = Shape(16, 64, 32, 64), Shape(32, 128, 128, 256)
 ONE, LARGE = Shape(1, 128, 64, 128), Shape(64, 64, 512, 1024)
 
 TIERS = {
-    "smoke": Tier(1),
+    "smoke": Tier(1, labels=5),
     "default": Tier(6, grid=Grid(("lstm", "gru"), (SMALL, MIDDLE), ("train",))),
-    "deep": Tier(60, True, Grid(("lstm", "gru", "elman"), (ONE, SMALL, MIDDLE, LARGE), ("forward", "train"))),
+    "deep": Tier(60, wide=True, grid=Grid(("lstm", "gru", "elman"), (ONE, SMALL, MIDDLE, LARGE), ("forward", "train"))),
 }

@@ -58,7 +58,8 @@ def judge(channel: Channel, backend: Backend, selection: Selection) -> Backend:
     def announce(law: str, label: str, case: Any) -> None:
         channel.tell("case", law=law, label=label, code=reproducer(law, backend, code(case)))
 
-    examination = Examination(backend, selection.scope(), selection.seed, selection.examples_each, announce)
+    examination = Examination(backend, selection.scope(), selection.seed, selection.examples_each,
+                              selection.depth.labels, announce)  # fmt: skip
     for law in laws:
         channel.tell("law", law=law.id)
         finding = examination.judge(law, selection.xfails.get(law.id))
