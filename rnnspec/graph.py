@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NoReturn
 
 from rnnspec.errors import EquationError
@@ -61,6 +62,14 @@ class Graph:
 
     nodes: tuple[Node, ...]
     results: tuple[tuple[str, int], ...]
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Kept, since every call of a backend looks programs up by their graphs."""
+        return hash((self.nodes, self.results))
 
     def result(self, name: str) -> int:
         """The index of the node that is the result `name`."""

@@ -32,9 +32,9 @@ class Phases:
     after: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Schedule:
-    """A cell, its adjoint, and when each node of either runs.
+    """A cell, its adjoint, and when each node of either runs. A schedule is equal to itself alone.
 
     `nodes` are the adjoint's: forward first. `saved` are the forward nodes (states among them) whose values the
     backward equations read.

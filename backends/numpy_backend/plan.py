@@ -31,9 +31,9 @@ class Product:
     operand: Place | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything about a cell that does not depend on time, batch or precision."""
+    """Everything about a cell that does not depend on time, batch or precision. A plan is equal to itself alone."""
 
     schedule: Schedule
     nodes: tuple[Node, ...]

@@ -35,10 +35,9 @@ class Program:
         self.receive = () if state is None else (_addition(plan.carried[state], plan.output_cotangent),)
         pull_calls = (*self.receive, *plan.pull_step)
         self.pull_calls, self.pull_rowed = pull_calls, self.workspace.rowed(pull_calls)
-        self.rowed = self.workspace.rowed(plan.step)
-        self.steps: list[Bound] = []
-        self.pull_steps: list[Bound] = []
-        self.pull_chunks: list[Bound] = []
+        self.rowed, self.factors_rowed = self.workspace.rowed(plan.step), self.workspace.rowed(plan.pull_before)
+        self.runs: list[Bound] = []
+        self.pull_runs: dict[tuple[int, int], Bound] = {}
 
     def forward(self, params: Tree, inputs: Array, state: Tree, rows: Rows) -> tuple[Array, dict[str, Array]]:
         """Outputs and final state, in the caller's order of rows."""
@@ -49,10 +48,10 @@ class Program:
             space.history[name][0] = rows.sort(array, 0)
         self._multiply_inputs(params, steps)
         _replay(space.bind(self.plan.before, slice(0, steps)))
-        while len(self.steps) < steps:
-            self.steps.append(space.bind(self.plan.step, len(self.steps)))
         for t, count in enumerate(rows.counts):
-            _replay(self.steps[t] if count == self.batch else first_rows(self.steps[t], self.rowed, count))
+            _replay(
+                self._step(t) if count == self.batch else first_rows(space.bind(self.plan.step, t), self.rowed, count)
+            )
         _replay(space.bind(self.plan.after, slice(0, steps)))
         outputs = self._over(self.plan.output, steps)
         outputs = rows.unsort(np.broadcast_to(outputs, (steps, self.batch, outputs.shape[-1])), 1)
@@ -73,7 +72,10 @@ class Program:
             self._carried(name)[...] = rows.sort(array, 0)
         for low in reversed(range(0, steps, chunk)):
             high = min(steps, low + chunk)
-            _replay(self._factors(low, high))
+            if rows.lengths is None and not any(seams.values()):
+                _replay(self._pull_run(low, high))
+                continue
+            _replay(self.workspace.bind(self.plan.pull_before, slice(low, high), low))
             for t in reversed(range(low, high)):
                 self._pull_step(t, rows.counts[t], seams)
         _replay(self.workspace.bind(self.plan.pull_after, slice(0, steps)))
@@ -118,21 +120,26 @@ class Program:
         if not apart:
             np.matmul(x, packed.T, out=_flat(space.arrays[block][:steps]))
 
-    def _factors(self, low: int, high: int) -> Bound:
-        """The calls that compute the factors of a chunk of steps."""
-        calls, chunk = self.plan.pull_before, self.workspace.chunk
-        if high - low < chunk:
-            return self.workspace.bind(calls, slice(low, high), low)
-        while len(self.pull_chunks) <= low // chunk:
-            start = len(self.pull_chunks) * chunk
-            self.pull_chunks.append(self.workspace.bind(calls, slice(start, start + chunk), start))
-        return self.pull_chunks[low // chunk]
+    def _step(self, t: int) -> Bound:
+        """The calls of one step of a batch whose rows all have it."""
+        while len(self.runs) <= t:
+            bound = self.workspace.bind(self.plan.step, len(self.runs))
+            self.runs.append(self.workspace.in_strips(bound, self.rowed))
+        return self.runs[t]
+
+    def _pull_run(self, low: int, high: int) -> Bound:
+        """The calls of a chunk of backward steps, its factors first."""
+        if (low, high) not in self.pull_runs:
+            bound = self.workspace.bind(self.plan.pull_before, slice(low, high), low)
+            for t in reversed(range(low, high)):
+                bound += self.workspace.bind(self.pull_calls, t, low)
+            rowed = self.factors_rowed + self.pull_rowed * (high - low)
+            self.pull_runs[low, high] = self.workspace.in_strips(bound, rowed)
+        return self.pull_runs[low, high]
 
     def _pull_step(self, t: int, count: int, seams: dict[str, Graph | None]) -> None:
-        while len(self.pull_steps) <= t:
-            u = len(self.pull_steps)
-            self.pull_steps.append(self.workspace.bind(self.pull_calls, u, u - u % self.workspace.chunk))
-        calls = self.pull_steps[t] if count == self.batch else first_rows(self.pull_steps[t], self.pull_rowed, count)
+        calls = self.workspace.bind(self.pull_calls, t, t - t % self.workspace.chunk)
+        calls = calls if count == self.batch else first_rows(calls, self.pull_rowed, count)
         if seams["total"] is None:
             _replay(calls)
         else:

@@ -7,6 +7,7 @@ then runs over long stretches of memory. Blocks that enter products keep their p
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,10 @@ Bound = list[tuple[Callable[..., Any], tuple[Any, ...]]]
 CHUNK_BYTES = 1 << 18
 """What the factors of one chunk of steps may take in the backward loop: they should stay in the cache of one core."""
 
+STRIP_BYTES = 1 << 18
+"""How much of its widest array a call touches at most: large batches are taken a strip of rows at a time, so that what
+one call writes is still in the cache when the next one reads it."""
+
 PRODUCTS = ("map", "transposed")
 
 
@@ -35,6 +40,8 @@ class Workspace:
         self.plan, self.capacity, self.batch, self.dtype = plan, capacity, batch, np.dtype(dtype)
         columns = sum(block.columns for block in plan.blocks if block.kind is Kind.CHUNK) or 1
         self.chunk = max(1, min(capacity, CHUNK_BYTES // (batch * columns * self.dtype.itemsize)))
+        widest = max(block.columns for block in plan.blocks) * self.dtype.itemsize
+        self.strip = max(1, STRIP_BYTES // widest)
         self.numbers = {plan.places[n] for n, node in enumerate(plan.nodes) if node.op == "constant"}
         self.history: dict[str, Array] = {}
         self.arrays = [self._allocate(block) for block in plan.blocks]
@@ -52,6 +59,24 @@ class Workspace:
     def bind(self, calls: Sequence[Call], when: int | slice, chunk_start: int = 0) -> Bound:
         """The calls, bound to the views of one step or of a range of steps; factors are those since `chunk_start`."""
         return [self._bind(call, when, chunk_start) for call in calls]
+
+    def in_strips(self, calls: Bound, rowed: Sequence[tuple[bool, ...]]) -> Bound:
+        """The same calls a strip of rows at a time, wherever no product needs all rows."""
+        if self.strip >= self.batch:
+            return calls
+        found: Bound = []
+        for is_product, group in groupby(
+            zip(calls, rowed, strict=True), lambda pair: pair[0][0] in (np.ndarray.dot, FUNCTIONS["map"])
+        ):
+            run = list(group)
+            if is_product:
+                found += [call for call, _ in run]
+                continue
+            for low in range(0, self.batch, self.strip):
+                found += _some_rows(
+                    [call for call, _ in run], [flags for _, flags in run], slice(low, low + self.strip)
+                )
+        return found
 
     def rowed(self, calls: Sequence[Call]) -> list[tuple[bool, ...]]:
         """Of every call's bound operands, whether they have rows."""
@@ -103,7 +128,7 @@ class Workspace:
         if call.op in PRODUCTS:
             views.insert(-1, self.packs[call.op, call.maps])
             if views[-1].ndim == 2 and all(view.flags.c_contiguous for view in views):
-                return np.dot, tuple(views)  # quicker to call than matmul, but it copies what has gaps
+                return np.ndarray.dot, tuple(views)  # quicker to call than matmul, but it copies what has gaps
         elif call.count > 1:
             axes = 2 if isinstance(when, slice) else 1
             views = [self._beside(v, p, call, axes) for v, p in zip(views, places, strict=True)]
@@ -138,9 +163,11 @@ class Workspace:
 
 def first_rows(calls: Bound, rowed: Sequence[tuple[bool, ...]], count: int) -> Bound:
     """The same calls on the first `count` rows."""
-    if count == 0:
-        return []
+    return _some_rows(calls, rowed, slice(0, count)) if count else []
+
+
+def _some_rows(calls: Bound, rowed: Sequence[tuple[bool, ...]], which: slice) -> Bound:
     return [
-        (function, tuple(v[..., :count, :] if has_rows else v for v, has_rows in zip(views, flags, strict=True)))
+        (function, tuple(v[..., which, :] if has_rows else v for v, has_rows in zip(views, flags, strict=True)))
         for (function, views), flags in zip(calls, rowed, strict=True)
     ]
