@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 
@@ -15,6 +17,8 @@ from conformance.judge import Failure, IllPosed, Judge
 from conformance.tolerance import PROFILES
 
 PRECISIONS = ("f32", "f64")
+DRAWS = 4
+"""Cases for each drawn structure: it is compiled once, and asked with other numbers, scales and orders of its rows."""
 
 
 def measure(names: Sequence[str], count: int, seed: int) -> dict[str, Any]:
@@ -26,12 +30,12 @@ def measure(names: Sequence[str], count: int, seed: int) -> dict[str, Any]:
 
 
 def judged(name: str, count: int, seed: int) -> dict[str, dict[str, Any]]:
-    """The same cases for every backend, each in the precision that its seed chooses."""
+    """The same cases for every backend, each structure in the precision that its seed chooses."""
     backends = {p: rnnspec.get_backend(name, precision=p) for p in PRECISIONS}
     rows = {p: {"cases": 0, "failed": 0, "ill_posed": 0, "worst_kappa": 0.0} for p in PRECISIONS}
 
     @settings(
-        max_examples=count,
+        max_examples=count // DRAWS,
         deadline=None,
         database=None,
         phases=[Phase.generate],
@@ -41,19 +45,35 @@ def judged(name: str, count: int, seed: int) -> dict[str, dict[str, Any]]:
     @given(wild_cases(tuple(CELLS.values())))
     def each(case: Case) -> None:
         precision = PRECISIONS[case.seed % 2]
-        row, judge = rows[precision], Judge(backends[precision])
-        row["cases"] += 1
-        try:
-            ask(judge, case, precision)
-        except IllPosed:
-            row["ill_posed"] += 1
-        except Failure as failure:
-            row["failed"] += 1
-            print(f"{name} {precision}: {failure}\n{failure.evidence}\n{case.code()}\n", flush=True)
-        row["worst_kappa"] = round(max(row["worst_kappa"], judge.kappa), 3)
+        for variant in variants(case):
+            judge_one(name, Judge(backends[precision]), variant, precision, rows[precision])
 
     each()
     return rows
+
+
+def variants(case: Case) -> list[Case]:
+    """The case, and others of its structure: with their own numbers, scales over its range and order of rows."""
+    rng, found = np.random.default_rng(case.seed), [case]
+    while len(found) < DRAWS:
+        lengths = None if case.lengths is None else tuple(int(n) for n in rng.permutation(case.lengths))
+        scale = round(float(0.1 * 30.0 ** rng.uniform()), 4)
+        seed = int(rng.integers(2**30)) * 4 + case.seed % 4
+        found.append(replace(case, seed=seed, scale=scale, lengths=lengths))
+    return found
+
+
+def judge_one(name: str, judge: Judge, case: Case, precision: str, row: dict[str, Any]) -> None:
+    """Judge one case, and count what came of it."""
+    row["cases"] += 1
+    try:
+        ask(judge, case, precision)
+    except IllPosed:
+        row["ill_posed"] += 1
+    except Failure as failure:
+        row["failed"] += 1
+        print(f"{name} {precision}: {failure}\n{failure.evidence}\n{case.code()}\n", flush=True)
+    row["worst_kappa"] = round(max(row["worst_kappa"], judge.kappa), 3)
 
 
 def ask(judge: Judge, case: Case, precision: str) -> None:
