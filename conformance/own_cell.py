@@ -6,7 +6,7 @@ from rnnspec.primitives import maximum, sigmoid, tanh, where
 
 @cell
 def leaky_gate(x, R, p, h, m):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Invented: two states, a narrower map between them (width `R.k`), a learned floor, a selection; out is no state."""
+    """Invented: two states, a narrow map between them (width `R.k`), a learned floor, a choice; the output no state."""
     a = sigmoid(x.a + R.a(h) + p.a * m)
     k = tanh(R.k(h))
     n = tanh(x.n + R.n(k))

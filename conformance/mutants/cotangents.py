@@ -31,7 +31,9 @@ class OfLastStateIgnored(Faulty):
         last = list(pulled.state_cotangent)[-1]
         if len(pulled.state_cotangent) == 1:
             return pulled
-        return replace(pulled, state_cotangent={**pulled.state_cotangent, last: np.zeros_like(pulled.state_cotangent[last])})
+        return replace(
+            pulled, state_cotangent={**pulled.state_cotangent, last: np.zeros_like(pulled.state_cotangent[last])}
+        )
 
 
 class OfOutputsIgnored(Faulty):
@@ -234,7 +236,11 @@ class LossForgetsFinalState(Faulty):
         self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
     ) -> Step:
         step = super().value_and_grad(net, params, inputs, targets, state, lengths)
-        return step if state is None else replace(step, state=tree_map(lambda s, like: np.asarray(s, like.dtype), state, step.state))
+        return (
+            step
+            if state is None
+            else replace(step, state=tree_map(lambda s, like: np.asarray(s, like.dtype), state, step.state))
+        )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Mutants of a cell's equations, generated from its graph: a term lost, another function, another operand, maps mixed up.
+"""Mutants of a cell's equations, generated from its graph: a term lost, another function or operand, maps mixed up.
 
 Each runs the faulty equations in its values, in its gradients, or in both (then it is another cell, whole and
 consistent, under the name of the first).
@@ -127,7 +127,7 @@ def _exchanged_maps(cell: Cell) -> Iterator[tuple[str, Graph]]:
 
 def _transposed_maps(cell: Cell) -> Iterator[PlannedMutant]:
     plan = schedule(cell)
-    for (name, mode) in zip(cell.graph.names("map"), cycle(MODES), strict=False):
+    for name, mode in zip(cell.graph.names("map"), cycle(MODES), strict=False):
         if _one_width(cell, f"R.{name}", f"{name}.R"):
             values, gradients = MODES[mode]
             turn = _turned(name)

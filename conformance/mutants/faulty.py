@@ -95,8 +95,14 @@ class Faulty(Backend):
         return super().run(*_values(self.given(Given(net, params, inputs, state, lengths))))
 
     def pullback(
-        self, net: Network, params: Tree, inputs: Array, output_cotangent: Array, state_cotangent: Tree = None,
-        state: Tree = None, lengths: Array = None,
+        self,
+        net: Network,
+        params: Tree,
+        inputs: Array,
+        output_cotangent: Array,
+        state_cotangent: Tree = None,
+        state: Tree = None,
+        lengths: Array = None,
     ) -> Gradients:
         g = self.given(Given(net, params, inputs, state, lengths))
         return super().pullback(g.net, g.params, g.inputs, output_cotangent, state_cotangent, g.state, g.lengths)

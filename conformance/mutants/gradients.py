@@ -23,7 +23,7 @@ __all__ = ["adjoint_mutants"]
 
 
 def adjoint_mutants(cell: Cell) -> Iterator[PlannedMutant]:
-    """Every backward node replaced in one way each, in turn; every gradient lost or exchanged; every saved value stale."""
+    """Every backward node replaced in one way, in turn; every gradient lost or exchanged; every saved value stale."""
     right = schedule(cell)
     for rewrite in _rewrites(right.adjoint):
         yield _mutant(cell, rewrite.says, rewrite_adjoint(right.adjoint, rewrite))
@@ -88,7 +88,7 @@ def _one_width(cell: Cell, one: tuple[str, str], other: tuple[str, str]) -> bool
 
 def _stale(cell: Cell) -> Iterator[tuple[str, Callable[[Any], Any]]]:
     plan = schedule(cell)
-    for index, shift in zip(plan.saved, _alternating()):
+    for index, shift in zip(plan.saved, _alternating(), strict=False):
         node = plan.nodes[index]
         if node.op not in ("vector", "constant"):
             when = "of the step before" if shift > 0 else "of the step after"

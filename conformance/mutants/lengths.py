@@ -10,6 +10,7 @@ import numpy as np
 from conformance.mutants.faulty import Asked, Faulty, Given, Pulled
 from rnnspec import Gradients, Last, LayerResult, Result, Step, Steps
 from rnnspec.arrays import Array
+from rnnspec.backend import DTYPES
 from rnnspec.tree import Tree, tree_map
 
 
@@ -31,7 +32,9 @@ class OneLong(Faulty):
     """Every row ends a step late."""
 
     def asked(self, asked: Asked) -> Asked:
-        return asked if asked.lengths is None else replace(asked, lengths=np.minimum(asked.lengths + 1, len(asked.inputs)))
+        return (
+            asked if asked.lengths is None else replace(asked, lengths=np.minimum(asked.lengths + 1, len(asked.inputs)))
+        )
 
 
 class Inverted(Faulty):
@@ -66,11 +69,11 @@ class MultipliedAway(Faulty):
     """What is not selected is multiplied by zero: NaN and infinity come through."""
 
     def make_arrays(self) -> Any:
-        arrays = super().make_arrays()
+        arrays, dtype = super().make_arrays(), np.dtype(DTYPES[self.precision])
 
         def blend(condition: Array, a: Array, b: Array) -> Array:
-            chosen = np.asarray(condition).astype(arrays.dtype)
-            return np.asarray(chosen * a + (1 - chosen) * b, arrays.dtype)
+            chosen = np.asarray(condition).astype(dtype)
+            return np.asarray(chosen * a + (1 - chosen) * b, dtype)
 
         with_blend = {**arrays.functions, "where": lambda c, a, b: blend(c, a, b) if _real(a) else np.where(c, a, b)}
         arrays.functions = with_blend
@@ -125,8 +128,14 @@ class PaddedCotangentsCount(Faulty):
     """Output cotangents at padded steps are added to the row's last real step."""
 
     def pullback(
-        self, net: Any, params: Tree, inputs: Array, output_cotangent: Array, state_cotangent: Tree = None,
-        state: Tree = None, lengths: Array = None,
+        self,
+        net: Any,
+        params: Tree,
+        inputs: Array,
+        output_cotangent: Array,
+        state_cotangent: Tree = None,
+        state: Tree = None,
+        lengths: Array = None,
     ) -> Gradients:
         if lengths is not None and isinstance(net.read, Steps) and len(inputs):
             w = np.array(self.to_numpy(output_cotangent))
@@ -155,7 +164,9 @@ class PaddingIsCounted(Faulty):
         self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
     ) -> Step:
         step = super().value_and_grad(net, params, inputs, targets, state, lengths)
-        return replace(step, count=int(np.prod(np.shape(inputs)[:2] if isinstance(net.read, Steps) else np.shape(inputs)[1:2])))
+        return replace(
+            step, count=int(np.prod(np.shape(inputs)[:2] if isinstance(net.read, Steps) else np.shape(inputs)[1:2]))
+        )
 
 
 class LostWithoutPadding(Faulty):
@@ -175,7 +186,9 @@ class StatesMixedAtTheEnd(Faulty):
         if asked.lengths is None:
             return result
         longer = self.asked(replace(asked, lengths=np.minimum(asked.lengths + 1, len(asked.inputs))))
-        later = super(Faulty, self).layer(longer.cell, longer.params, longer.inputs, longer.state, longer.lengths, longer.call)
+        later = super(Faulty, self).layer(
+            longer.cell, longer.params, longer.inputs, longer.state, longer.lengths, longer.call
+        )
         return replace(result, state=tree_map(lambda a, b: a + (b - a) / 2, result.state, later.state))
 
 

@@ -1,4 +1,4 @@
-"""Mutants of a cell's schedule: a value that stands before the loop is read of another step, inside one of the loops."""
+"""Mutants of a cell's schedule: a value that stands before one of the loops is read of another step inside it."""
 
 from __future__ import annotations
 
@@ -55,9 +55,7 @@ class _Spoilt(NumpyArrays):
         super().__init__(dtype)
         self.index, self.backwards, self.step = index, backwards, step
 
-    def scan(
-        self, body: Scan, carried: Values, values: Values, count: int, backwards: bool
-    ) -> tuple[Values, Values]:
+    def scan(self, body: Scan, carried: Values, values: Values, count: int, backwards: bool) -> tuple[Values, Values]:
         if backwards == self.backwards and self.index in values:
             values = {**values, self.index: self.step(values[self.index])}
         return super().scan(body, carried, values, count, backwards)

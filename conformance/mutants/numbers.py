@@ -10,6 +10,7 @@ import numpy as np
 from conformance.mutants.faulty import Asked, Faulty, Given, Pulled
 from rnnspec import Gradients, LayerResult, Result
 from rnnspec.arrays import Array, NumpyArrays, Scan, Values
+from rnnspec.backend import DTYPES
 from rnnspec.tree import Tree, tree_map
 
 
@@ -26,16 +27,14 @@ class HalfPrecisionState(Faulty):
     """States are carried in float16."""
 
     def make_arrays(self) -> Any:
-        return _HalfCarried(super().make_arrays().dtype)
+        return _HalfCarried(DTYPES[self.precision])
 
 
 class TensorFloatProducts(Faulty):
     """The factors of matrix products are rounded to 11 bits."""
 
     def make_arrays(self) -> Any:
-        arrays = super().make_arrays()
-        arrays.matmul = lambda a, b: _eleven_bits(a) @ _eleven_bits(b)
-        return arrays
+        return _ElevenBits(DTYPES[self.precision])
 
 
 class FastTanh(Faulty):
@@ -192,7 +191,9 @@ class InputsChanged(Faulty):
 class CotangentChanged(Faulty):
     """The caller's output cotangent is worked in."""
 
-    def pullback(self, net: Any, params: Tree, inputs: Array, output_cotangent: Array, *rest: Any, **named: Any) -> Gradients:
+    def pullback(
+        self, net: Any, params: Tree, inputs: Array, output_cotangent: Array, *rest: Any, **named: Any
+    ) -> Gradients:
         found = super().pullback(net, params, inputs, output_cotangent, *rest, **named)
         if isinstance(output_cotangent, np.ndarray) and output_cotangent.flags.writeable:
             output_cotangent *= 0.5
@@ -262,10 +263,13 @@ class GradientOverflows(Faulty):
         return replace(pulled, output_cotangent=np.copysign(square, w))
 
 
+class _ElevenBits(NumpyArrays):
+    def matmul(self, a: Array, b: Array) -> Array:
+        return _eleven_bits(a) @ _eleven_bits(b)
+
+
 class _HalfCarried(NumpyArrays):
-    def scan(
-        self, body: Scan, carried: Values, values: Values, count: int, backwards: bool
-    ) -> tuple[Values, Values]:
+    def scan(self, body: Scan, carried: Values, values: Values, count: int, backwards: bool) -> tuple[Values, Values]:
         def rounded(now: Values, step_values: Values, t: Any) -> tuple[Values, Values]:
             return body({key: _through(a, np.float16) for key, a in now.items()}, step_values, t)
 

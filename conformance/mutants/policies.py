@@ -51,7 +51,11 @@ class StepsCountedFromTheEnd(Faulty):
 
     def pulled(self, pulled: Pulled) -> Pulled:
         policy, last = pulled.call.policy, len(pulled.output_cotangent) - 1
-        return pulled if policy is None else replace(pulled, call=replace(pulled.call, policy=_Turned(policy, float(last))))
+        return (
+            pulled
+            if policy is None
+            else replace(pulled, call=replace(pulled.call, policy=_Turned(policy, float(last))))
+        )
 
 
 class CutEveryStep(_Recurrent):

@@ -37,7 +37,7 @@ def rewrite_graph(graph: Graph, rewrite: Rewrite) -> Graph:
 
 
 def rewrite_adjoint(adjoint: Adjoint, rewrite: Rewrite) -> Adjoint:
-    """The adjoint with one of its backward nodes replaced, also in all that reads it; the forward nodes are as before."""
+    """The adjoint with one of its backward nodes replaced, also in all that reads it; forward nodes stay."""
     own = adjoint.nodes[: adjoint.forward]
     known = {index: index for index in range(adjoint.forward)}
     builder, place = _rebuild(GraphBuilder(list(own)), adjoint.nodes, known, rewrite)

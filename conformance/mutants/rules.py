@@ -343,7 +343,9 @@ class RuleStateForgotten(Faulty):
 
     def train_step(self, net: Any, rule: Any, params: Tree, rule_state: Tree, *given: Any, **named: Any) -> Trained:
         done = super().train_step(net, rule, params, rule_state, *given, **named)
-        return replace(done, rule_state=tree_map(lambda new, old: np.asarray(old, new.dtype), done.rule_state, rule_state))
+        return replace(
+            done, rule_state=tree_map(lambda new, old: np.asarray(old, new.dtype), done.rule_state, rule_state)
+        )
 
 
 class OutputLayerNotTrained(Faulty):
@@ -361,7 +363,14 @@ class LossIsThatAfterTheStep(Faulty):
     """The loss of a training step is that of the new parameters."""
 
     def train_step(
-        self, net: Any, rule: Any, params: Tree, rule_state: Tree, inputs: Any, targets: Any, state: Tree = None,
+        self,
+        net: Any,
+        rule: Any,
+        params: Tree,
+        rule_state: Tree,
+        inputs: Any,
+        targets: Any,
+        state: Tree = None,
         lengths: Any = None,
     ) -> Trained:
         done = super().train_step(net, rule, params, rule_state, inputs, targets, state, lengths)

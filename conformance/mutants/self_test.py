@@ -66,7 +66,7 @@ def self_test(processes: int | None = None) -> dict[str, Any]:
         parts = list(pool.map(_kills, places, [workers] * workers))
         tested = list(pool.map(_coverage, places, [workers] * workers))
     kills: dict[int, Kill | None] = {place: kill for part in parts for place, kill in part}
-    equivalent = [{"name": m.name, "why": m.twin} for m in found if getattr(m, "twin", "")]
+    equivalent = [{"name": m.name, "why": why} for m in found if (why := getattr(m, "twin", ""))]
     dead = [kill for kill in kills.values() if kill is not None]
     survivors = [{"name": found[place].name, "why": found[place].says} for place, kill in kills.items() if kill is None]
     free = [kill for kill in dead if not kill.oracle]
@@ -80,7 +80,9 @@ def self_test(processes: int | None = None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def kill(mutant: Mutant, laws: Iterable[Property] | None = None, tiers: Sequence[str] = ("smoke", "default")) -> Kill | None:
+def kill(
+    mutant: Mutant, laws: Iterable[Property] | None = None, tiers: Sequence[str] = ("smoke", "default")
+) -> Kill | None:
     """The first property that tells a mutant, None if it survives all."""
     backend = mutant.make(Reference())
     for tier in tiers:
@@ -142,13 +144,19 @@ def _strategies(law: str) -> dict[str, SearchStrategy[Case]]:
 def _cases(law: str, label: str, examples: int) -> tuple[Case, ...]:
     """The cases that the command draws, seed 0."""
     found: list[Case] = []
-    collect: Callable[[Case], None] = found.append
     settings = hypothesis.settings(
         max_examples=examples, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
-    hypothesis.seed(0)(settings(hypothesis.given(_strategies(law)[label])(lambda case: collect(case))))()
+    hypothesis.seed(0)(settings(hypothesis.given(_strategies(law)[label])(_collector(found))))()
     return tuple(found)
+
+
+def _collector(found: list[Case]) -> Callable[[Case], None]:
+    def collect(case: Case) -> None:
+        found.append(case)
+
+    return collect
 
 
 def _labels(law: Property, mutant: Mutant) -> list[str]:
@@ -156,7 +164,8 @@ def _labels(law: Property, mutant: Mutant) -> list[str]:
     cell = getattr(mutant, "cell", None)
     labels = list(_strategies(law.id))
     if cell is not None:
-        touched = [label for label in labels if any(layer.cell == cell for layer in _cases(law.id, label, 1)[0].net.layers)]
+        networks = {label: _cases(law.id, label, 1)[0].net for label in labels}
+        touched = [label for label, net in networks.items() if any(layer.cell == cell for layer in net.layers)]
         return sorted(touched, key=lambda label: label != cell.name)
     likely = ("lstm", "bidirectional", "stacked", "last", "plain", "gru")
     return sorted(labels, key=lambda label: likely.index(label) if label in likely else len(likely))

@@ -10,6 +10,7 @@ import numpy as np
 from conformance.mutants.faulty import Asked, Faulty, Given
 from rnnspec import Backend, LayerResult, Result
 from rnnspec.arrays import Array, NumpyArrays, Scan, Values
+from rnnspec.backend import DTYPES
 from rnnspec.tree import Tree, tree_map
 
 
@@ -71,7 +72,11 @@ class LastStateNotUpdated(Faulty):
 
     def answered(self, asked: Asked, result: LayerResult) -> LayerResult:
         last = list(asked.state)[-1]
-        return replace(result, state={**result.state, last: np.array(asked.state[last])}) if len(asked.state) > 1 else result
+        return (
+            replace(result, state={**result.state, last: np.array(asked.state[last])})
+            if len(asked.state) > 1
+            else result
+        )
 
 
 class FinalExchanged(Faulty):
@@ -108,14 +113,16 @@ class ReverseStartsAsForward(Faulty):
     def given(self, given: Given) -> Given:
         if given.state is None:
             return given
-        return replace(given, state=[{half: layer.get("forward", layer[half]) for half in layer} for layer in given.state])
+        return replace(
+            given, state=[{half: layer.get("forward", layer[half]) for half in layer} for layer in given.state]
+        )
 
 
 class InitialUsedTwice(Faulty):
     """The state after the first step is forgotten: the second step starts from the initial state again."""
 
     def make_arrays(self) -> Any:
-        return _Forgetful(super().make_arrays().dtype)
+        return _Forgetful(DTYPES[self.precision])
 
 
 class NoStepsNoCopy(Faulty):
@@ -138,9 +145,7 @@ class RowsOfLengthZeroForgotten(Faulty):
 
 
 class _Forgetful(NumpyArrays):
-    def scan(
-        self, body: Scan, carried: Values, values: Values, count: int, backwards: bool
-    ) -> tuple[Values, Values]:
+    def scan(self, body: Scan, carried: Values, values: Values, count: int, backwards: bool) -> tuple[Values, Values]:
         if backwards:
             return super().scan(body, carried, values, count, backwards)
         first = carried

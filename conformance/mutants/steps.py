@@ -12,6 +12,7 @@ from conformance.mutants.faulty import Asked, Faulty, Given, Pulled
 from conformance.mutants.gradients import shifted
 from rnnspec import LayerResult, Result, Steps
 from rnnspec.arrays import Array, NumpyArrays, Scan, Values
+from rnnspec.backend import DTYPES
 from rnnspec.execution import _in_time
 from rnnspec.tree import Tree, leaves, named_map
 
@@ -20,28 +21,28 @@ class FirstStepSkipped(Faulty):
     """The first step leaves the states as they are."""
 
     def make_arrays(self) -> Any:
-        return _Skipping(super().make_arrays().dtype, False, lambda t, count: t == 0)
+        return _Skipping(DTYPES[self.precision], False, lambda t, count: t == 0)
 
 
 class LastStepSkipped(Faulty):
     """The last step of time leaves the states as they are."""
 
     def make_arrays(self) -> Any:
-        return _Skipping(super().make_arrays().dtype, False, lambda t, count: t == count - 1)
+        return _Skipping(DTYPES[self.precision], False, lambda t, count: t == count - 1)
 
 
 class GradientSkipsFirstStep(Faulty):
     """The backward loop ends before the first step."""
 
     def make_arrays(self) -> Any:
-        return _Skipping(super().make_arrays().dtype, True, lambda t, count: t == 0)
+        return _Skipping(DTYPES[self.precision], True, lambda t, count: t == 0)
 
 
 class GradientSkipsLastStep(Faulty):
     """The backward loop begins at the last step but one."""
 
     def make_arrays(self) -> Any:
-        return _Skipping(super().make_arrays().dtype, True, lambda t, count: t == count - 1)
+        return _Skipping(DTYPES[self.precision], True, lambda t, count: t == count - 1)
 
 
 class OutputsLate(Faulty):
@@ -66,7 +67,9 @@ class LoopsInPairs(Faulty):
     """Two steps at a time: the last of an odd number is lost."""
 
     def make_arrays(self) -> Any:
-        return _Skipping(super().make_arrays().dtype, False, lambda t, count: count % 2 == 1 and count > 1 and t == count - 1)
+        return _Skipping(
+            DTYPES[self.precision], False, lambda t, count: count % 2 == 1 and count > 1 and t == count - 1
+        )
 
 
 class ReverseIsForward(Faulty):
@@ -136,7 +139,9 @@ class LayersShareParameters(Faulty):
         def shared(name: str, a: Array) -> Array:
             return first[name] if name in first and np.shape(first[name]) == np.shape(a) else a
 
-        found = [{half: named_map(shared, p) if half == "forward" else p for half, p in layer.items()} for layer in layers]
+        found = [
+            {half: named_map(shared, p) if half == "forward" else p for half, p in layer.items()} for layer in layers
+        ]
         return replace(given, params={**given.params, "layers": found})
 
 
@@ -145,7 +150,9 @@ class UpperLayersRunForward(Faulty):
 
     def asked(self, asked: Asked) -> Asked:
         _, index, half = asked.call.place.split(".")
-        return asked if index == "0" else replace(asked, inputs=_in_time(self.arrays, half, asked.inputs, asked.lengths))
+        return (
+            asked if index == "0" else replace(asked, inputs=_in_time(self.arrays, half, asked.inputs, asked.lengths))
+        )
 
 
 class DenseBiasTwice(Faulty):
@@ -176,9 +183,7 @@ class _Skipping(NumpyArrays):
         super().__init__(dtype)
         self.backwards, self.skips = backwards, skips
 
-    def scan(
-        self, body: Scan, carried: Values, values: Values, count: int, backwards: bool
-    ) -> tuple[Values, Values]:
+    def scan(self, body: Scan, carried: Values, values: Values, count: int, backwards: bool) -> tuple[Values, Values]:
         def skipping(now: Values, step_values: Values, t: Any) -> tuple[Values, Values]:
             new, record = body(now, step_values, t)
             if backwards != self.backwards or not self.skips(t, count):

@@ -1,10 +1,10 @@
 """The laws that every backend is judged by, a module for each concern; `python -m conformance --list` shows them all.
 
-    values, gradients    against the oracle, against differences, and against the backend itself
-    steps, directions    time: splits, causality, truncation, the reverse half, the stack
-    rows, padding        the batch, and what stands behind a row's end
-    algebra              what follows from the equations of any cell: signs, scales, permutations, constants
-    control              gradient policies and update rules
+values, gradients    against the oracle, against differences, and against the backend itself
+steps, directions    time: splits, causality, truncation, the reverse half, the stack
+rows, padding        the batch, and what stands behind a row's end
+algebra              what follows from the equations of any cell: signs, scales, permutations, constants
+control              gradient policies and update rules
 
-    asking, networks, parity, truncation    what they are written with
+asking, networks, parity, truncation    what they are written with
 """

@@ -1,4 +1,4 @@
-"""What follows from the equations of any cell: signs, scales, orders of units and features, constants, other spellings."""
+"""What follows from the equations of any cell: signs, scales, orders of units and features, constants, spellings."""
 
 from __future__ import annotations
 
@@ -110,11 +110,11 @@ def biases(backend: Backend, case: Case, judge: Judge) -> None:
         moved = _shifted(_shifted(constant, f"b.{name}", 0.5), f"W.{name}", -0.5)
         judge.agree(f"from W_{name} to b_{name}", moved.run(), whole, reference)
     for name in set(cell.graph.names("vector")) & set(cell.graph.names("input")):
-        moved = _shifted(_shifted(constant, f"b.{name}", 0.5), f"p.{name}", -0.5).run()
+        answer = _shifted(_shifted(constant, f"b.{name}", 0.5), f"p.{name}", -0.5).run()
         if _is_added(cell, name):
-            judge.agree(f"from p_{name} to b_{name}", moved, whole, reference)
+            judge.agree(f"from p_{name} to b_{name}", answer, whole, reference)
         elif not reference.ill_posed and question.ends.any():
-            apart = np.abs(moved.outputs - whole.outputs).max()
+            apart = np.abs(answer.outputs - whole.outputs).max()
             least = 100 * reference.at("outputs").tau()[""].max()
             judge.holds(f"p_{name} is no bias", bool(apart > least), f"outputs moved by {apart:.3g}", f"> {least:.3g}")
 
@@ -165,11 +165,15 @@ def _in_order(cell: Cell, params: Tree, orders: dict[str, Any]) -> Tree:
         return a[orders.get(f"{'p' if kind == 'p' else 'x'}.{name}", np.arange(len(a)))]
 
     half = params["layers"][0]["forward"]
-    return {"layers": [{"forward": {kind: {n: move(kind, n, a) for n, a in maps.items()} for kind, maps in half.items()}}]}
+    return {
+        "layers": [{"forward": {kind: {n: move(kind, n, a) for n, a in maps.items()} for kind, maps in half.items()}}]
+    }
 
 
 def _states_in_order(state: Tree, orders: dict[str, Any]) -> Tree:
-    return [{"forward": {name: s[..., orders.get(name, np.arange(s.shape[-1]))] for name, s in state[0]["forward"].items()}}]
+    return [
+        {"forward": {name: s[..., orders.get(name, np.arange(s.shape[-1]))] for name, s in state[0]["forward"].items()}}
+    ]
 
 
 def _mapped(reference: Reference, move: Callable[[Tree], Tree]) -> Reference:

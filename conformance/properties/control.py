@@ -247,7 +247,9 @@ def _judge_maps(judge: Judge, broken: Question) -> None:
     velocity, mean = dict(leaves(_train(broken, MAPS).rule_state[1]["velocity"])), dict(leaves(_mean(broken)))
     for name, v in velocity.items():
         finite = bool(np.isfinite(mean[name]).all())
-        judge.holds(f"NaN in {name}", bool(np.isnan(v).all()) != finite, v.tolist(), "numbers" if finite else "NaN alone")
+        judge.holds(
+            f"NaN in {name}", bool(np.isnan(v).all()) != finite, v.tolist(), "numbers" if finite else "NaN alone"
+        )
 
 
 def _before_mean(wanted: float, count: int, dtype: Any) -> Any:

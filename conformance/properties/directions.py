@@ -173,4 +173,6 @@ def _features(outputs: tolerance.Reference, low: int | None, high: int | None) -
 
 
 def _rows(outputs: tolerance.Reference, rows: Any) -> tolerance.Reference:
-    return replace(outputs, leaves={"": outputs.leaves[""][:, rows]}, again=lambda runs: _rows(outputs.again(runs), rows))
+    return replace(
+        outputs, leaves={"": outputs.leaves[""][:, rows]}, again=lambda runs: _rows(outputs.again(runs), rows)
+    )

@@ -42,14 +42,18 @@ def gradients(backend: Backend, case: Case, judge: Judge) -> None:
      needs=("lengths", "gradients"), oracle=True)  # fmt: skip
 def loss_gradients(backend: Backend, case: Case, judge: Judge) -> None:
     """With lengths: padded steps and rows without a step are left out."""
-    judge.close("value_and_grad", ask(backend, case).step(), tolerance.value_and_grad(case, PROFILES[backend.precision]))
+    judge.close(
+        "value_and_grad", ask(backend, case).step(), tolerance.value_and_grad(case, PROFILES[backend.precision])
+    )
 
 
 @law("P02-plain", "without lengths, a loss and its gradients are the oracle's", cases=networks.plain,
      needs=("gradients",), oracle=True)  # fmt: skip
 def plain_loss_gradients(backend: Backend, case: Case, judge: Judge) -> None:
     """The call that most people write."""
-    judge.close("value_and_grad", ask(backend, case).step(), tolerance.value_and_grad(case, PROFILES[backend.precision]))
+    judge.close(
+        "value_and_grad", ask(backend, case).step(), tolerance.value_and_grad(case, PROFILES[backend.precision])
+    )
 
 
 @law("P03", "the vector-Jacobian product is linear in its cotangents, exactly so in powers of two, and 0 at 0",
@@ -84,7 +88,9 @@ def differences(backend: Backend, case: Case, judge: Judge) -> None:
         _judge_difference(judge, question, reference, pulled, what, case.seed)
 
 
-@law("P20", "a loss leaves the final state that the values leave", cases=networks.losses, needs=("lengths", "gradients"))
+@law(
+    "P20", "a loss leaves the final state that the values leave", cases=networks.losses, needs=("lengths", "gradients")
+)
 def state_beside_loss(backend: Backend, case: Case, judge: Judge) -> None:
     """With the same arguments."""
     question = ask(backend, case)
@@ -123,7 +129,9 @@ def _judge_difference(
     measured, expected = near.measured, _product(pulled, near.direction)
     noise = sum(float((tau * weight).sum()) for tau, weight in _weighted(question, reference)) / step
     curved = abs(far.measured - near.measured - (_product(pulled, far.direction) - expected))
-    rounding = float(np.abs(flat(_of(pulled)) * flat(near.direction)).sum()) * 64 * PROFILES[question.backend.precision].unit
+    rounding = (
+        float(np.abs(flat(_of(pulled)) * flat(near.direction)).sum()) * 64 * PROFILES[question.backend.precision].unit
+    )
     bound = 7 * noise + 2 * curved + rounding + (abs(near.bent) if _has_kinks(question) else 0.0)
     judge.holds(f"the difference along {what}", bool(abs(measured - expected) <= bound), f"{measured:.9g}",
                 f"<pullback, direction> = {expected:.9g} within {bound:.3g}")  # fmt: skip

@@ -18,8 +18,22 @@ from conformance.properties.truncation import CutAndClip
 from conformance.registry import Scope, Shape
 from rnnspec import Cell, Dense, Last, Layer, Network
 from rnnspec.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from rnnspec.policies import Truncated
 
-__all__ = ["CUT", "Labels", "bidirectional", "cells", "last", "losses", "padded", "plain", "pulls", "runs", "stacked"]
+__all__ = [
+    "CUT",
+    "Labels",
+    "bidirectional",
+    "cells",
+    "last",
+    "losses",
+    "network_for",
+    "padded",
+    "plain",
+    "pulls",
+    "runs",
+    "stacked",
+]
 
 Labels = Mapping[str, SearchStrategy[Case]]
 CUT = 4
@@ -45,7 +59,7 @@ def bidirectional(scope: Scope) -> Labels:
 
 
 def stacked(scope: Scope) -> Labels:
-    """A reverse layer, the bidirectional one on it, and an output layer at every step."""
+    """A reverse layer whose cotangents are cut and clipped, the bidirectional one on it, an output layer at every step."""
     return {"stacked": _with_lengths(_stacked(scope))}
 
 
@@ -85,11 +99,11 @@ def _widths(scope: Scope, index: int) -> int | dict[str, int]:
 
 
 def _bidirectional(scope: Scope) -> Network:
-    return Network(INPUTS, [Layer(_cell(scope, 2), _widths(scope, 2), "bidirectional", CutAndClip(CUT, 1.5))])
+    return Network(INPUTS, [Layer(_cell(scope, 2), _widths(scope, 2), "bidirectional", Truncated(CUT))])
 
 
 def _stacked(scope: Scope) -> Network:
-    lower = Layer(_cell(scope, 4), _narrow(_cell(scope, 4)), "reverse")
+    lower = Layer(_cell(scope, 4), _narrow(_cell(scope, 4)), "reverse", CutAndClip(3, 0.3))
     upper = _bidirectional(scope).layers[0]
     return Network(INPUTS, [lower, upper], output=Dense(2), loss=SigmoidCrossEntropy())
 
@@ -122,7 +136,8 @@ def _ragged(case: Case) -> Case:
     """The case with padding: a full row, one without a step and others where there was none."""
     if not case.batch or case.ends.min() < case.steps:
         return case
-    return replace(case, lengths=tuple(case.steps * RAGGED[(row + case.seed // 2) % len(RAGGED)] // STEPS for row in range(case.batch)))
+    fractions = (RAGGED[(row + case.seed // 2) % len(RAGGED)] for row in range(case.batch))
+    return replace(case, lengths=tuple(case.steps * fraction // STEPS for fraction in fractions))
 
 
 def _at(shape: Shape, cell: Cell) -> SearchStrategy[Case]:

@@ -20,7 +20,12 @@ from rnnspec.tree import tree_map
 PADDINGS = (np.nan, np.inf, -np.inf, -1e30, 1.0)
 
 
-@law("P30", "nothing that stands in the padding changes anything", cases=networks.padded(networks.pulls), needs=("lengths", "gradients"))
+@law(
+    "P30",
+    "nothing that stands in the padding changes anything",
+    cases=networks.padded(networks.pulls),
+    needs=("lengths", "gradients"),
+)
 def contents(backend: Backend, case: Case, judge: Judge) -> None:
     """NaN, infinities and large numbers in inputs and cotangents: neither values nor any gradient move a bit."""
     clean, profile = replace(case, padding=0.0), PROFILES[backend.precision]
@@ -68,14 +73,21 @@ def longer(backend: Backend, case: Case, judge: Judge) -> None:
                 question.pull(), tolerance.pullback(case, profile))  # fmt: skip
 
 
-@law("P32", "outputs behind a row's end are 0, after an output layer too", cases=networks.padded(networks.runs), needs=("lengths",))
+@law(
+    "P32",
+    "outputs behind a row's end are 0, after an output layer too",
+    cases=networks.padded(networks.runs),
+    needs=("lengths",),
+)
 def zeros(backend: Backend, case: Case, judge: Judge) -> None:
     """Exactly."""
     question = ask(backend, case)
     judge.exactly("padded outputs", question.run().outputs[~case.real], 0)
 
 
-@law("P33", "a final state is that of the row's last real step", cases=networks.padded(networks.runs), needs=("lengths",))
+@law(
+    "P33", "a final state is that of the row's last real step", cases=networks.padded(networks.runs), needs=("lengths",)
+)
 def final_states(backend: Backend, case: Case, judge: Judge) -> None:
     """Of a batch whose rows all have this row's length."""
     question = ask(backend, case)
@@ -93,7 +105,12 @@ def final_states(backend: Backend, case: Case, judge: Judge) -> None:
     judge.agree("final states", state, whole.state, reference)
 
 
-@law("P34", "inputs behind a row's end have the gradient 0", cases=networks.padded(networks.pulls), needs=("lengths", "gradients"))
+@law(
+    "P34",
+    "inputs behind a row's end have the gradient 0",
+    cases=networks.padded(networks.pulls),
+    needs=("lengths", "gradients"),
+)
 def no_gradient(backend: Backend, case: Case, judge: Judge) -> None:
     """Exactly."""
     padded = np.arange(case.steps)[:, None] >= case.ends

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+
 import numpy as np
 
 from conformance import tolerance
@@ -147,7 +148,9 @@ def _halves(question: Question, at: int, handed_back: bool) -> tuple[Gradients, 
     late = _part(question, at, question.steps).but(state=first.run().state)
     pulled = late.pull()
     through = (question.ends <= at)[:, None]
-    back = tree_map(lambda s, w: s if handed_back else np.where(through, w, w.dtype.type(0)), pulled.state, g.state_cotangent)
+    back = tree_map(
+        lambda s, w: s if handed_back else np.where(through, w, w.dtype.type(0)), pulled.state, g.state_cotangent
+    )
     return first.but(state_cotangent=back).pull(), pulled
 
 

@@ -14,6 +14,7 @@ from conformance.properties import networks
 from conformance.properties.asking import Question, ask
 from conformance.registry import law
 from conformance.tolerance import PROFILES
+from conformance.tolerance.answers import named
 from rnnspec import Backend, Cell
 from rnnspec.cell import OUTPUT
 from rnnspec.tree import leaves, tree_map
@@ -49,22 +50,24 @@ def pure(backend: Backend, case: Case, judge: Judge) -> None:
     kept = tree_map(np.array, _arrays(question))
     g = question.given
     result = backend.run(case.net, g.params, g.inputs, g.state, g.lengths)
-    gradients = backend.pullback(case.net, g.params, g.inputs, g.output_cotangent, g.state_cotangent, g.state, g.lengths)
+    gradients = backend.pullback(
+        case.net, g.params, g.inputs, g.output_cotangent, g.state_cotangent, g.state, g.lengths
+    )
     judge.exactly("arguments after the call", _arrays(question), kept)
     answer = tree_map(np.array, backend.to_numpy([result.outputs, result.state]))
     pulled = tree_map(np.array, backend.to_numpy([gradients.params, gradients.inputs, gradients.state]))
     _fill(question, other)
     judge.equal("run, its arrays filled anew", question.run(), other.run(), other.run_reference())
     question.pull()
+    judge.exactly("the first outputs, later", backend.to_numpy([result.outputs, result.state]), answer)
+    later = backend.to_numpy([gradients.params, gradients.inputs, gradients.state])
+    judge.exactly("the first gradients, later", later, pulled)
     _fill(question, ask(backend, case))
     unseen = question.but(state=None)
     judge.equal("run without a state", unseen.run(), _from_zeros(question).run(), unseen.run_reference())
     again = question.run()
     judge.equal("run after others", [again.outputs, again.state], answer, _pair(tolerance.run(case, profile)))
     judge.equal("pullback after others", _gradients(question), pulled, _triple(tolerance.pullback(case, profile)))
-    judge.exactly("the first outputs, later", backend.to_numpy([result.outputs, result.state]), answer)
-    later = backend.to_numpy([gradients.params, gradients.inputs, gradients.state])
-    judge.exactly("the first gradients, later", later, pulled)
 
 
 @law("P09", "answers have the declared shapes and precision, and memory of their own", cases=networks.pulls,
@@ -124,6 +127,21 @@ def layout(backend: Backend, case: Case, judge: Judge) -> None:
         judge.agree(f"pullback, {how.__doc__}", moved.pull(), pulled, tolerance.pullback(case, profile))
 
 
+@law("P68", "large arguments give finite numbers wherever the equations do", cases=networks.cells,
+     needs=("lengths", "gradients"))  # fmt: skip
+def finite(backend: Backend, case: Case, judge: Judge) -> None:
+    """Inputs and initial states of thousands, at which gates saturate: no value and no gradient is infinite or NaN."""
+    question = ask(backend, replace(case, padding=0.0))
+    g, k = question.given, {"f16": 4, "bf16": 12}.get(backend.precision, 12)
+    large = question.but(inputs=np.ldexp(g.inputs, k), state=tree_map(lambda s: np.ldexp(s, k), g.state))
+    with np.errstate(all="ignore"):
+        expected = [*large.run_reference().expected().values(), *large.pull_reference().expected().values()]
+    judge.applies(all(np.isfinite(a).all() for a in expected), "the equations have no finite answer")
+    for what, answer in (("run", large.run()), ("pullback", large.pull())):
+        for name, a in named(answer):
+            judge.holds(f"{what} {name}", bool(np.isfinite(a).all()), "NaN or infinity", "finite numbers")
+
+
 @law("P69", "NaN is not lost: what the equations make of it comes out", cases=networks.cells, needs=("lengths",))
 def not_laundered(backend: Backend, case: Case, judge: Judge) -> None:
     """One row's inputs are NaN at its last step: so are its output there and its states, where the graph leads there."""
@@ -145,7 +163,9 @@ def _nan_reaches(cell: Cell) -> set[str]:
     lost: list[bool] = []
     for node in cell.graph.nodes:
         operands = [lost[arg] for arg in node.args]
-        chosen = operands[2:] if node.op == "where" and operands[0] else operands[1:] if node.op == "where" else operands
+        chosen = (
+            operands[2:] if node.op == "where" and operands[0] else operands[1:] if node.op == "where" else operands
+        )
         lost.append(node.op == "input" or (all(chosen) if node.op == "where" else any(chosen)))
     return {name for name, index in cell.graph.results if lost[index]}
 
