@@ -11,10 +11,9 @@ import numpy as np
 from conformance.mutants.faulty import Faulty, Pulled
 from conformance.mutants.gradients import shifted
 from rnnspec import Gradients, Step
-from rnnspec.arrays import Array
 from rnnspec.policies import Recurrence, Truncated
 from rnnspec.primitives import maximum, minimum
-from rnnspec.tree import Tree, tree_map
+from rnnspec.tree import tree_map
 
 
 class OfFinalStateIgnored(Faulty):
@@ -205,44 +204,6 @@ class OfOutputBiasMissing(Faulty):
         return replace(step, grads=_without_output_bias(step.grads))
 
 
-class OfTheMean(Faulty):
-    """The gradients of a loss are those of its mean."""
-
-    def value_and_grad(self, net: Any, *given: Any, **named: Any) -> Step:
-        step = super().value_and_grad(net, *given, **named)
-        return replace(step, grads=_scaled(step.grads, 1 / max(step.count, 1)))
-
-
-class OfTwiceTheLoss(Faulty):
-    """The gradients of a loss are doubled."""
-
-    def value_and_grad(self, net: Any, *given: Any, **named: Any) -> Step:
-        step = super().value_and_grad(net, *given, **named)
-        return replace(step, grads=_scaled(step.grads, 2))
-
-
-class LossIsAMean(Faulty):
-    """The sum of a loss is its mean."""
-
-    def value_and_grad(self, net: Any, *given: Any, **named: Any) -> Step:
-        step = super().value_and_grad(net, *given, **named)
-        return replace(step, loss_sum=step.loss_sum / step.loss_sum.dtype.type(max(step.count, 1)))
-
-
-class LossForgetsFinalState(Faulty):
-    """A loss comes back with the initial state for the final one."""
-
-    def value_and_grad(
-        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
-    ) -> Step:
-        step = super().value_and_grad(net, params, inputs, targets, state, lengths)
-        return (
-            step
-            if state is None
-            else replace(step, state=tree_map(lambda s, like: np.asarray(s, like.dtype), state, step.state))
-        )
-
-
 @dataclass(frozen=True)
 class _CutsLast(Recurrence):
     def carry(self, step: Any, cotangents: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -261,10 +222,3 @@ def _without_output_bias(gradients: Gradients) -> Gradients:
         return gradients
     output = gradients.params["output"]
     return replace(gradients, params={**gradients.params, "output": {**output, "b": np.zeros_like(output["b"])}})
-
-
-def _scaled(gradients: Gradients, factor: float) -> Gradients:
-    def times(tree: Tree) -> Tree:
-        return tree_map(lambda g: g * g.dtype.type(factor), tree)
-
-    return Gradients(times(gradients.params), times(gradients.inputs), times(gradients.state))

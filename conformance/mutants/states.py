@@ -103,8 +103,9 @@ class SecondLayerStartsAsFirst(Faulty):
         if given.state is None:
             return given
         first = given.state[0].get("forward", {})
-        return replace(given, state=[{half: _where_alike(first, s) if half == "forward" else s for half, s in layer.items()}
-                                     for layer in given.state])  # fmt: skip
+        alike = {"forward": lambda s: _where_alike(first, s)}
+        found = [{half: alike.get(half, lambda s: s)(s) for half, s in layer.items()} for layer in given.state]
+        return replace(given, state=found)
 
 
 class ReverseStartsAsForward(Faulty):

@@ -130,7 +130,7 @@ class HalvesShareParameters(Faulty):
 
 
 class LayersShareParameters(Faulty):
-    """The forward half of every layer runs with the first layer's parameters, where they have the same names and shapes."""
+    """The forward half of every layer runs with the first one's parameters, where they have the same shapes."""
 
     def given(self, given: Given) -> Given:
         layers = given.params["layers"]

@@ -3,8 +3,8 @@
 values, gradients    against the oracle, against differences, and against the backend itself
 steps, directions    time: splits, causality, truncation, the reverse half, the stack
 rows, padding        the batch, and what stands behind a row's end
-algebra              what follows from the equations of any cell: signs, scales, permutations, constants
+algebra, spelling    what follows from the equations of any cell: signs, scales, orders, constants
 control              gradient policies and update rules
 
-asking, networks, parity, truncation    what they are written with
+asking, training, networks, parity, truncation    what they are written with
 """

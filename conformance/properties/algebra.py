@@ -1,10 +1,9 @@
-"""What follows from the equations of any cell: signs, scales, orders of units and features, constants, spellings."""
+"""What follows from the equations of any cell: signs, scales, orders of units and features."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,16 +12,13 @@ from conformance import tolerance
 from conformance.cases import Case
 from conformance.judge import Judge
 from conformance.properties import networks
-from conformance.properties.asking import Question, ask, changed, is_eager
+from conformance.properties.asking import Question, ask
 from conformance.properties.parity import Symmetry, symmetry
 from conformance.registry import law
 from conformance.tolerance import PROFILES, Reference
-from rnnspec import Backend, Cell, Gradients, Layer, Network
+from rnnspec import Backend, Cell, Gradients
 from rnnspec.cell import OUTPUT
-from rnnspec.graph import Graph, GraphBuilder
 from rnnspec.tree import Tree, leaves, named_map
-
-PLACE = "layers.0.forward"
 
 
 @law("P42", "units in another order, in every map, bias and state, give the same outputs in that order",
@@ -38,9 +34,11 @@ def units(backend: Backend, case: Case, judge: Judge) -> None:
         output_cotangent=g.output_cotangent[..., out], state_cotangent=_states_in_order(g.state_cotangent, orders),
     )  # fmt: skip
     whole, pulled = question.run(), question.pull()
-    judge.agree("run", moved.run(), {"outputs": whole.outputs[..., out], "state": _states_in_order(whole.state, orders)},
+    wanted = {"outputs": whole.outputs[..., out], "state": _states_in_order(whole.state, orders)}
+    judge.agree("run", moved.run(), wanted,
                 _mapped(tolerance.run(case, profile), lambda tree: {
-                    "outputs": tree["outputs"][..., out], "state": _states_in_order(tree["state"], orders)}))  # fmt: skip
+                    "outputs": tree["outputs"][..., out],
+                    "state": _states_in_order(tree["state"], orders)}))  # fmt: skip
     judge.agree("pullback", moved.pull(), {
         "params": _in_order(cell, pulled.params, orders), "inputs": pulled.inputs,
         "state": _states_in_order(pulled.state, orders),
@@ -75,8 +73,8 @@ def signs(backend: Backend, case: Case, judge: Judge) -> None:
     turn = _turning(found, unit)
     turned = _turned(question, turn, found, unit)
     whole, pulled = question.run(), question.pull()
-    judge.agree("run", turned.run(), {"outputs": _output(whole.outputs, found, unit), "state": turn(whole.state, "state")},
-                tolerance.run(case, profile))  # fmt: skip
+    wanted = {"outputs": _output(whole.outputs, found, unit), "state": turn(whole.state, "state")}
+    judge.agree("run", turned.run(), wanted, tolerance.run(case, profile))  # fmt: skip
     judge.agree("pullback", turned.pull(), {"params": turn(pulled.params, "params"), "inputs": pulled.inputs,
                                             "state": turn(pulled.state, "state")},
                 tolerance.pullback(case, profile))  # fmt: skip
@@ -94,53 +92,6 @@ def scaled(backend: Backend, case: Case, judge: Judge) -> None:
         back = moved.pull()
         judge.equal(f"pullback, 2^{k}", Gradients(_maps_times(back.params, -k), np.ldexp(back.inputs, k), back.state),
                     pulled, tolerance.pullback(case, profile))  # fmt: skip
-
-
-@law("P46", "an input feature that is 1 is a bias; a vector inside the equations is one only where they add it to one",
-     cases=networks.cells, needs=("lengths",))  # fmt: skip
-def biases(backend: Backend, case: Case, judge: Judge) -> None:
-    """What a bias gains a column loses; and from p.name to the bias of x.name, where both are there."""
-    question = ask(backend, case)
-    x = np.array(question.given.inputs)
-    x[..., -1] = 1
-    constant = question.but(inputs=x)
-    whole, reference = constant.run(), constant.run_reference()
-    cell = _cell(case)
-    for name in cell.graph.names("input"):
-        moved = _shifted(_shifted(constant, f"b.{name}", 0.5), f"W.{name}", -0.5)
-        judge.agree(f"from W_{name} to b_{name}", moved.run(), whole, reference)
-    for name in set(cell.graph.names("vector")) & set(cell.graph.names("input")):
-        answer = _shifted(_shifted(constant, f"b.{name}", 0.5), f"p.{name}", -0.5).run()
-        if _is_added(cell, name):
-            judge.agree(f"from p_{name} to b_{name}", answer, whole, reference)
-        elif not reference.ill_posed and question.ends.any():
-            apart = np.abs(answer.outputs - whole.outputs).max()
-            least = 100 * reference.at("outputs").tau()[""].max()
-            judge.holds(f"p_{name} is no bias", bool(apart > least), f"outputs moved by {apart:.3g}", f"> {least:.3g}")
-
-
-@law("P47", "a cell written in another way is the same cell", cases=networks.cells, needs=("lengths", "gradients"))
-def respelled(backend: Backend, case: Case, judge: Judge) -> None:
-    """Every new state and the output times 1, terms exchanged: what is known by its graph is not known then. Where
-    every network costs a program, of one cell in the deep tier alone."""
-    judge.applies(is_eager(backend), "every network costs this backend a program")
-    question, profile, layer = ask(backend, case), PROFILES[backend.precision], case.net.layers[0]
-    other = replace(question, net=Network(case.net.inputs, [Layer(_respelled(layer.cell), layer.hidden)]))
-    judge.agree("run", other.run(), question.run(), tolerance.run(case, profile))
-    judge.agree("pullback", other.pull(), question.pull(), tolerance.pullback(case, profile))
-
-
-@law("P48", "every parameter, state and input is read", cases=networks.cells, needs=("lengths", "gradients"))
-def read(backend: Backend, case: Case, judge: Judge) -> None:
-    """Its gradient is not 0, but where the graph has no way from it to a result that has a cotangent."""
-    question = ask(backend, replace(case, padding=0.0))
-    reference = tolerance.pullback(replace(case, padding=0.0), PROFILES[backend.precision])
-    judge.applies(not reference.ill_posed, "gradients are ill-posed")
-    pulled, expected = question.pull(), reference.expected()
-    for name, a in leaves({"params": pulled.params, "inputs": pulled.inputs, "state": pulled.state}):
-        zero = expected[name] == 0
-        judge.holds(f"gradient of {name}", bool(np.array_equal(a == 0, zero) or (a[~zero] != 0).mean() > 0.99),
-                    f"{int((a == 0).sum())} zeros", f"{int(zero.sum())} zeros")  # fmt: skip
 
 
 def _cell(case: Case) -> Cell:
@@ -224,39 +175,3 @@ def _output(outputs: Any, found: Symmetry, unit: int) -> Any:
 
 def _maps_times(params: Tree, k: int) -> Tree:
     return named_map(lambda name, a: np.ldexp(a, k) if ".W." in name else a, params)
-
-
-def _shifted(question: Question, name: str, by: float) -> Question:
-    """A bias or vector, or the last column of a map, with a number added."""
-    place = f"{PLACE}.{name}"
-    a = np.array(dict(leaves(question.given.params))[place])
-    a[..., -1 if a.ndim > 1 else slice(None)] += a.dtype.type(by)
-    return question.but(params=changed(question.given.params, place, a))
-
-
-def _is_added(cell: Cell, name: str) -> bool:
-    """Whether a vector is added to the input map of its name and to nothing else: then it is a bias."""
-    nodes = cell.graph.nodes
-    users = {i: [j for j, node in enumerate(nodes) if i in node.args] for i in range(len(nodes))}
-
-    def end(index: int) -> int:
-        while len(users[index]) == 1 and nodes[users[index][0]].op == "add":
-            index = users[index][0]
-        return index
-
-    ends = [end(i) for i, node in enumerate(nodes) if node.name == name and node.op in ("vector", "input")]
-    return len(set(ends)) == 1
-
-
-@lru_cache(maxsize=64)
-def _respelled(cell: Cell) -> Cell:
-    """Sums in the other order, and every result times 1."""
-    builder = GraphBuilder()
-    place: list[int] = []
-    for node in cell.graph.nodes:
-        args = tuple(place[arg] for arg in node.args)
-        place.append(builder.add(node.op, args[::-1] if node.op == "add" else args, node.name, node.value))
-    one = builder.constant(1.0)
-    results = {name: builder.add("multiply", (place[index], one)) for name, index in cell.graph.results}
-    graph: Graph = builder.graph(results)
-    return replace(cell, name=f"{cell.name}_respelled", graph=graph)

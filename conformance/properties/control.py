@@ -5,22 +5,20 @@ What a policy made of a gradient is read from the rule's state: the first moment
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from conformance import oracle, tolerance
+from conformance import tolerance
 from conformance.cases import Case
 from conformance.judge import Judge
 from conformance.properties import networks
 from conformance.properties.asking import Question, ask, flat
+from conformance.properties.training import Sized, mean_of, scaled, train, train_reference
 from conformance.registry import law
-from conformance.tolerance import PROFILES, Reference
+from conformance.tolerance import PROFILES
 from rnnspec import Backend, Trained, chain
 from rnnspec.policies import ClipByGlobalNorm, ClipByNorm, ClipByValue
-from rnnspec.rule import Rule
 from rnnspec.tree import Tree, leaves, tree_map
 from rnnspec.updates import SGD, Adam
 
@@ -38,11 +36,11 @@ STEPS = 10
 def global_norm(backend: Backend, case: Case, judge: Judge) -> None:
     """Gradients of a quarter, four and 200 times the limit."""
     for size in (LIMIT / 4, 4 * LIMIT, 200 * LIMIT):
-        sized = _Sized(ask(backend, case), size)
+        sized = Sized(ask(backend, case), size)
         norm = float(np.linalg.norm(flat(sized.mean)))
         factor = min(1.0, LIMIT / norm) * (1 - MOMENTUM)
         moment = sized.trained(GLOBAL).rule_state[1]["m"]
-        judge.agree(f"the first moment at the norm {norm:.4g}", moment, _scaled(sized.mean, factor),
+        judge.agree(f"the first moment at the norm {norm:.4g}", moment, scaled(sized.mean, factor),
                     sized.reference(GLOBAL).at("0.rule_state.1.m"))  # fmt: skip
 
 
@@ -52,7 +50,7 @@ def idempotent(backend: Backend, case: Case, judge: Judge) -> None:
     """Of the global norm, and of every map's."""
     slack = 64 * PROFILES[backend.precision].unit
     for size in (LIMIT / 4, 4 * LIMIT):
-        sized = _Sized(ask(backend, case), size)
+        sized = Sized(ask(backend, case), size)
         moment = tree_map(lambda m: m / (1 - MOMENTUM), sized.trained(GLOBAL).rule_state[1]["m"])
         _judge_norm(judge, "the global norm", moment, sized.mean, LIMIT, slack)
         velocity, mean = dict(leaves(sized.trained(MAPS).rule_state[1]["velocity"])), dict(leaves(sized.mean))
@@ -64,7 +62,7 @@ def idempotent(backend: Backend, case: Case, judge: Judge) -> None:
      cases=networks.plain, needs=("gradients",))  # fmt: skip
 def partition(backend: Backend, case: Case, judge: Judge) -> None:
     """One factor for all maps here; there the map's own."""
-    sized = _Sized(ask(backend, case), 40 * LIMIT)
+    sized = Sized(ask(backend, case), 40 * LIMIT)
     moment, velocity = sized.trained(GLOBAL).rule_state[1]["m"], sized.trained(MAPS).rule_state[1]["velocity"]
     one, own = _factors(moment, sized.mean), _factors(velocity, sized.mean)
     judge.holds("the factors of maps under the global norm", bool(np.ptp(one) < 1e-3 * max(one)), one, "one number")
@@ -77,14 +75,14 @@ def partition(backend: Backend, case: Case, judge: Judge) -> None:
      cases=networks.plain, needs=("gradients",))  # fmt: skip
 def entries(backend: Backend, case: Case, judge: Judge) -> None:
     """Elementwise, odd, and NaN stays NaN."""
-    sized = _Sized(ask(backend, case), 1.0)
+    sized = Sized(ask(backend, case), 1.0)
     velocity = sized.trained(ENTRIES).rule_state[1]["velocity"]
     clipped = tree_map(lambda g: np.clip(g, -ENTRY_LIMIT, ENTRY_LIMIT).astype(g.dtype), sized.mean)
     judge.agree("clipped entries", velocity, clipped, sized.reference(ENTRIES).at("0.rule_state.1.velocity"))
     largest = max(float(np.abs(v).max()) for _, v in leaves(velocity))
     held = float(np.asarray(ENTRY_LIMIT, _dtype(velocity)))
     judge.holds("the largest entry", largest == held, largest, held)
-    turned = _Sized(ask(backend, case), -1.0).trained(ENTRIES).rule_state[1]["velocity"]
+    turned = Sized(ask(backend, case), -1.0).trained(ENTRIES).rule_state[1]["velocity"]
     judge.agree("entries of turned gradients", tree_map(np.negative, turned), velocity,
                 sized.reference(ENTRIES).at("0.rule_state.1.velocity"))  # fmt: skip
 
@@ -97,10 +95,10 @@ def no_gradient(backend: Backend, case: Case, judge: Judge) -> None:
     g = question.given
     none = question.but(inputs=g.inputs[:0], targets=g.targets[:0])
     for rule in RULES:
-        done = _train(none, rule)
+        done = train(none, rule)
         judge.exactly(f"parameters after no step, {rule}", done.params, g.params)
         judge.holds("the count", done.count == 0, done.count, 0)
-    done = _train(question, NOTHING)
+    done = train(question, NOTHING)
     judge.exactly("parameters under the limit 0", done.params, g.params)
 
 
@@ -113,12 +111,12 @@ def not_finite(backend: Backend, case: Case, judge: Judge) -> None:
         y = np.array(question.given.targets)
         y[0, 0] = value
         broken = question.but(targets=y)
-        moment = _train(broken, GLOBAL).rule_state[1]["m"]
+        moment = train(broken, GLOBAL).rule_state[1]["m"]
         lost = tree_map(lambda m: np.full_like(m, np.nan), moment)
         judge.exactly(f"the first moment, a target {value}", moment, lost)
         _judge_maps(judge, broken)
-        mean = _mean(broken)
-        velocity = _train(broken, ENTRIES).rule_state[1]["velocity"]
+        mean = mean_of(broken)
+        velocity = train(broken, ENTRIES).rule_state[1]["velocity"]
         judge.exactly("which entries are NaN", tree_map(np.isnan, velocity), tree_map(np.isnan, mean))
 
 
@@ -133,16 +131,16 @@ def boundary(backend: Backend, case: Case, judge: Judge) -> None:
         y = np.zeros_like(g.targets)
         y[-1, -1] = [_before_mean(-3 * grown, real, y.dtype), _before_mean(-4 * grown, real, y.dtype)]
         moved = zeros.but(targets=y)
-        mean, moment = _mean(moved), _train(moved, rule).rule_state[1]["m"]
+        mean, moment = mean_of(moved), train(moved, rule).rule_state[1]["m"]
         norm = float(np.hypot(*mean["output"]["b"].astype(float)))
         judge.holds("the norm of the case", abs(norm - LIMIT * grown) < 1e-4, norm, LIMIT * grown)
-        wanted = _scaled(mean, (1 - MOMENTUM) * factor)
+        wanted = scaled(mean, (1 - MOMENTUM) * factor)
         if grown == 1.0:
             judge.applies(norm == LIMIT, "no number gives the limit exactly")
             judge.exactly("the first moment at the limit", moment, wanted)
         else:
             judge.agree("the first moment above the limit", moment, wanted,
-                        _reference(moved, rule).at("0.rule_state.1.m"))  # fmt: skip
+                        train_reference(moved, rule).at("0.rule_state.1.m"))  # fmt: skip
 
 
 @law("P62", "a training step is the loss, its gradients' mean, the rule: its loss, count and state are the loss's",
@@ -150,17 +148,17 @@ def boundary(backend: Backend, case: Case, judge: Judge) -> None:
 def whole_step(backend: Backend, case: Case, judge: Judge) -> None:
     """And what the rule's state says is what changed."""
     question = ask(backend, case)
-    step, done = question.step(), _train(question, MAPS)
+    step, done = question.step(), train(question, MAPS)
     reference = tolerance.value_and_grad(case, PROFILES[backend.precision])
     judge.agree("the loss", done.loss_sum, step.loss_sum, reference.at("loss_sum"))
     judge.holds("the count", done.count == step.count, done.count, step.count)
     judge.agree("the state", done.state, step.state, reference.at("state"))
     velocity = done.rule_state[1]["velocity"]
     moved = tree_map(lambda w, v: (w.astype(float) - RATE * v).astype(w.dtype), question.given.params, velocity)
-    trained = _reference(question, MAPS)
+    trained = train_reference(question, MAPS)
     judge.agree("the parameters", done.params, moved, trained.at("0.params"))
-    again = _train(_with_params(question, done.params), MAPS, done.rule_state)
-    mean = _mean(_with_params(question, done.params))
+    again = train(_with_params(question, done.params), MAPS, done.rule_state)
+    mean = mean_of(_with_params(question, done.params))
     clipped = tree_map(lambda g: g * g.dtype.type(min(1.0, MAP_LIMIT / np.linalg.norm(g.astype(float)))), mean)
     wanted = tree_map(lambda v, g: (MOMENTUM * v.astype(float) + g).astype(v.dtype), velocity, clipped)
     judge.agree("the second velocity", again.rule_state[1]["velocity"], wanted, trained.at("0.rule_state.1.velocity"))
@@ -180,55 +178,8 @@ def training(backend: Backend, case: Case, judge: Judge) -> None:
         judge.close(f"training by {rule}", answer, tolerance.train(case, rule, STEPS, PROFILES[backend.precision]))
 
 
-@dataclass
-class _Sized:
-    """A question whose mean gradient has about a given norm; its sign is that of the size."""
-
-    question: Question
-    size: float
-
-    def __post_init__(self) -> None:
-        first = self.question
-        z = first.run().outputs
-        away = (first.given.targets - z).astype(z.dtype)
-        norm = float(np.linalg.norm(flat(_mean(first))))
-        self.question = first.but(targets=(z + away * (self.size / norm)).astype(z.dtype))
-        self.mean = _mean(self.question)
-
-    def trained(self, rule: Rule) -> Trained:
-        """One training step."""
-        return _train(self.question, rule)
-
-    def reference(self, rule: Rule) -> Reference:
-        """What that gives, and the yardstick."""
-        return _reference(self.question, rule)
-
-
-def _train(question: Question, rule: Any, kept: Tree = None) -> Trained:
-    g, backend = question.given, question.backend
-    kept = rule.init(g.params) if kept is None else kept
-    done = backend.train_step(question.net, rule, g.params, kept, g.inputs, g.targets, g.state, g.lengths)
-    numbers = {name: backend.to_numpy(getattr(done, name)) for name in ("params", "rule_state", "loss_sum", "state")}
-    return replace(done, **numbers)
-
-
-def _reference(question: Question, rule: Rule) -> Reference:
-    g = question.given
-    compute = partial(oracle.train, question.net, rule, g.params, [(g.inputs, g.targets, g.state, g.lengths)])
-    return tolerance.reference(PROFILES[question.backend.precision], compute)
-
-
 def _with_params(question: Question, params: Tree) -> Question:
     return question.but(params=params)
-
-
-def _mean(question: Question) -> Tree:
-    step = question.step()
-    return tree_map(lambda g: g * g.dtype.type(1 / max(step.count, 1)), step.grads.params)
-
-
-def _scaled(tree: Tree, factor: float) -> Tree:
-    return tree_map(lambda g: (g * factor).astype(g.dtype), tree)
 
 
 def _factors(clipped: Tree, mean: Tree) -> list[float]:
@@ -244,7 +195,7 @@ def _judge_norm(judge: Judge, what: str, clipped: Tree, mean: Tree, limit: float
 
 
 def _judge_maps(judge: Judge, broken: Question) -> None:
-    velocity, mean = dict(leaves(_train(broken, MAPS).rule_state[1]["velocity"])), dict(leaves(_mean(broken)))
+    velocity, mean = dict(leaves(train(broken, MAPS).rule_state[1]["velocity"])), dict(leaves(mean_of(broken)))
     for name, v in velocity.items():
         finite = bool(np.isfinite(mean[name]).all())
         judge.holds(

@@ -1,4 +1,4 @@
-"""Directions and the stack: what the reverse half, both halves and several layers are, in terms of one forward layer."""
+"""Directions and the stack: what the reverse half, both halves and several layers are in terms of one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from conformance.registry import law
 from conformance.tolerance import PROFILES
 from rnnspec import Backend, Layer, Network
 from rnnspec.losses import SquaredError
-from rnnspec.tree import Tree, tree_map
+from rnnspec.tree import Tree
 
 HALVES = ("forward", "reverse")
 
@@ -35,9 +35,10 @@ def reverse(backend: Backend, case: Case, judge: Judge) -> None:
 
 
 @law("P22", "the forward half of two is the forward layer alone, with parameters and states of its own, and before any "
-     "cut so are the gradients of both", cases=networks.bidirectional, needs=("lengths", "gradients", "policies"))  # fmt: skip
+     "cut so are the gradients of both", cases=networks.bidirectional,
+     needs=("lengths", "gradients", "policies"))  # fmt: skip
 def halves(backend: Backend, case: Case, judge: Judge) -> None:
-    """Values of whole rows; gradients of rows that end before the policy cuts, with cotangents that it does not clip."""
+    """Values of whole rows; gradients of rows that end before the policy cuts."""
     question = ask(backend, replace(case, padding=0.0))
     whole, reference = question.run(), tolerance.run(replace(case, padding=0.0), PROFILES[backend.precision])
     alone, width = _alone(question, "forward").run(), _width(question)
@@ -45,12 +46,12 @@ def halves(backend: Backend, case: Case, judge: Judge) -> None:
                 _features(reference.at("outputs"), 0, width))  # fmt: skip
     judge.agree("states of the forward half", alone.state[0]["forward"], whole.state[0]["forward"],
                 reference.at("state.0.forward"))  # fmt: skip
-    small = _small(question)
-    both, parts = small.pull(), {half: _alone(small, half).pull() for half in HALVES}
-    x = parts["forward"].inputs + turned(parts["reverse"].inputs, small.ends)
+    short = _uncut(question)
+    both, parts = short.pull(), {half: _alone(short, half).pull() for half in HALVES}
+    x = parts["forward"].inputs + turned(parts["reverse"].inputs, short.ends)
     found = {"params": {"layers": [{half: parts[half].params["layers"][0]["forward"] for half in HALVES}]},
              "inputs": x, "state": [{half: parts[half].state[0]["forward"] for half in HALVES}]}  # fmt: skip
-    judge.agree("gradients of the halves", found, both, small.pull_reference())
+    judge.agree("gradients of the halves", found, both, short.pull_reference())
 
 
 @law("P23", "exchanging both halves' parameters and states and turning time exchanges the halves",
@@ -91,8 +92,8 @@ def stack(backend: Backend, case: Case, judge: Judge) -> None:
                 tolerance.run(case, PROFILES[backend.precision]))  # fmt: skip
 
 
-@law("P24-last", "reading the last step reads each row's own: the first in time for the reverse half", cases=networks.last,
-     needs=("lengths",))  # fmt: skip
+@law("P24-last", "reading the last step reads each row's own: the first in time for the reverse half",
+     cases=networks.last, needs=("lengths",))  # fmt: skip
 def last(backend: Backend, case: Case, judge: Judge) -> None:
     """What is read of a forward layer whose output is a state is that final state; rows that end together are alike."""
     question = ask(backend, case)
@@ -147,14 +148,9 @@ def _width(question: Question) -> int:
     return question.net.layers[0].half_width
 
 
-def _small(question: Question) -> Question:
-    """Rows that end before the cut, and cotangents that are not clipped."""
-    g = question.given
-    return question.but(
-        lengths=np.minimum(question.ends, networks.CUT),
-        output_cotangent=np.ldexp(g.output_cotangent, -20),
-        state_cotangent=tree_map(lambda s: np.ldexp(s, -20), g.state_cotangent),
-    )
+def _uncut(question: Question) -> Question:
+    """Rows that end before the policy cuts."""
+    return question.but(lengths=np.minimum(question.ends, networks.CUT))
 
 
 def _exchanged(tree: Tree) -> Tree:

@@ -59,7 +59,7 @@ def bidirectional(scope: Scope) -> Labels:
 
 
 def stacked(scope: Scope) -> Labels:
-    """A reverse layer whose cotangents are cut and clipped, the bidirectional one on it, an output layer at every step."""
+    """A reverse layer whose cotangents are cut and clipped, the bidirectional one on it, and an output layer."""
     return {"stacked": _with_lengths(_stacked(scope))}
 
 

@@ -146,8 +146,8 @@ def full_lengths(backend: Backend, case: Case, judge: Judge) -> None:
     judge.holds("the count", step.count == case.steps * case.batch, step.count, case.steps * case.batch)
 
 
-@law("P36", "a row without a step gives back its state, and hands back its state's cotangent", cases=networks.padded(networks.pulls),
-     needs=("lengths", "gradients"))  # fmt: skip
+@law("P36", "a row without a step gives back its state, and hands back its state's cotangent",
+     cases=networks.padded(networks.pulls), needs=("lengths", "gradients"))  # fmt: skip
 def empty_rows(backend: Backend, case: Case, judge: Judge) -> None:
     """Exactly, and its inputs have the gradient 0."""
     question = ask(backend, case)

@@ -1,7 +1,7 @@
 """Sign symmetry, decided from a cell's graph: which leaves of one unit can change their sign together.
 
 Of one unit of every width, each value either changes its sign (odd) or does not (even). A map mixes units: its columns
-take the sign of what goes in, its rows give what comes out, so it may have either parity; so may input maps and vectors.
+take the sign of what goes in, its rows give what comes out, so it may have either parity; so may inputs and vectors.
 
 >>> from rnnspec import cells
 >>> sorted(symmetry(cells.gru).odd)

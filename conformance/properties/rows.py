@@ -14,7 +14,7 @@ from conformance.properties import networks
 from conformance.properties.asking import Question, ask, is_eager, only_rows
 from conformance.registry import law
 from conformance.tolerance import PROFILES
-from rnnspec import Backend
+from rnnspec import Backend, Gradients, Result
 from rnnspec.tree import Tree, tree_map
 
 
@@ -28,11 +28,9 @@ def permuted(backend: Backend, case: Case, judge: Judge) -> None:
     for order in (np.random.default_rng(case.seed).permutation(case.batch), np.argsort(ends), np.argsort(-ends)):
         other, back = _in_order(question, order), np.argsort(order)
         answer, gradients = other.run(), other.pull()
-        judge.agree(f"run in order {order}", {"outputs": answer.outputs[:, back], "state": _states(answer.state, back)},
-                    whole, tolerance.run(case, profile))  # fmt: skip
-        judge.agree(f"pullback in order {order}",
-                    {"params": gradients.params, "inputs": gradients.inputs[:, back], "state": _states(gradients.state, back)},
-                    pulled, tolerance.pullback(case, profile))  # fmt: skip
+        judge.agree(f"run in order {order}", _rows(answer, back), whole, tolerance.run(case, profile))
+        judge.agree(f"pullback in order {order}", {"params": gradients.params} | _rows(gradients, back), pulled,
+                    tolerance.pullback(case, profile))  # fmt: skip
 
 
 @law("P26", "two parts of a batch give its rows, and parameter gradients that add up", cases=networks.pulls,
@@ -101,11 +99,9 @@ def isolated(backend: Backend, case: Case, judge: Judge) -> None:
         x[case.seed % int(question.ends[row]), row] = value
         broken = question.but(inputs=x)
         answer, gradients = broken.run(), broken.pull()
-        judge.equal(f"run beside {value}", {"outputs": answer.outputs[:, others], "state": _states(answer.state, others)},
-                    {"outputs": whole.outputs[:, others], "state": _states(whole.state, others)},
+        judge.equal(f"run beside {value}", _rows(answer, others), _rows(whole, others),
                     _kept(tolerance.run(case, profile), others))  # fmt: skip
-        judge.equal(f"pullback beside {value}", {"inputs": gradients.inputs[:, others], "state": _states(gradients.state, others)},
-                    {"inputs": pulled.inputs[:, others], "state": _states(pulled.state, others)},
+        judge.equal(f"pullback beside {value}", _rows(gradients, others), _rows(pulled, others),
                     _kept(tolerance.pullback(case, profile), others))  # fmt: skip
 
 
@@ -135,6 +131,12 @@ def _in_order(question: Question, order: Any) -> Question:
 
 def _states(state: Tree, rows: Any) -> Tree:
     return tree_map(lambda s: s[rows], state)
+
+
+def _rows(answer: Result | Gradients, rows: Any) -> Tree:
+    """Of the leaves that have rows, some."""
+    over_time = {"outputs": answer.outputs} if isinstance(answer, Result) else {"inputs": answer.inputs}
+    return {name: a[:, rows] for name, a in over_time.items()} | {"state": _states(answer.state, rows)}
 
 
 def _kept(reference: tolerance.Reference, rows: Any) -> tolerance.Reference:

@@ -32,8 +32,8 @@ def split(backend: Backend, case: Case, judge: Judge) -> None:
         judge.agree(f"split at {at}", {"outputs": outputs, "state": late.state}, whole, reference)
 
 
-@law("P12", "gradients through a split, the state's cotangent handed back, are those of the whole", cases=networks.cells,
-     needs=("lengths", "gradients"))  # fmt: skip
+@law("P12", "gradients through a split, the state's cotangent handed back, are those of the whole",
+     cases=networks.cells, needs=("lengths", "gradients"))  # fmt: skip
 def split_gradients(backend: Backend, case: Case, judge: Judge) -> None:
     """Parameter gradients add up, input gradients stand one after the other."""
     question = ask(backend, case)
@@ -122,12 +122,12 @@ def _judge_memory(judge: Judge, none: Question, what: str) -> None:
     """What comes back must not be what was given."""
     backend, g = none.backend, none.given
     given = backend.asarray([g.state, g.state_cotangent])
-    raw = [backend.run(none.net, g.params, g.inputs, given[0], None).state,
-           backend.pullback(none.net, g.params, g.inputs, g.output_cotangent, given[1], given[0], None).state]  # fmt: skip
+    pulled = backend.pullback(none.net, g.params, g.inputs, g.output_cotangent, given[1], given[0], None)
+    raw = [backend.run(none.net, g.params, g.inputs, given[0], None).state, pulled.state]
     kept = tree_map(np.array, backend.to_numpy(raw))
     for _, a in leaves(given):
         if isinstance(a, np.ndarray):
-            a += a.dtype.type(1)
+            np.add(a, a.dtype.type(1), out=a)
     judge.exactly(f"states when the arguments are overwritten, {what}", backend.to_numpy(raw), kept)
 
 

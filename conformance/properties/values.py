@@ -1,4 +1,4 @@
-"""Values: those of the oracle; the same for the same question, whatever was asked before; with nobody's memory shared."""
+"""Values: those of the oracle; the same for the same question, whatever was asked before; in memory of their own."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def finite(backend: Backend, case: Case, judge: Judge) -> None:
 
 @law("P69", "NaN is not lost: what the equations make of it comes out", cases=networks.cells, needs=("lengths",))
 def not_laundered(backend: Backend, case: Case, judge: Judge) -> None:
-    """One row's inputs are NaN at its last step: so are its output there and its states, where the graph leads there."""
+    """One row's inputs are NaN at its last step: so are its output and states, where the graph leads there."""
     question = ask(backend, case)
     row = int(np.argmax(question.ends)) if case.batch else 0
     judge.applies(case.batch > 0 and int(question.ends[row]) > 0, "no row has a step")
@@ -234,7 +234,7 @@ def _renamed(reference: Any, names: tuple[str, ...]) -> Any:
 
 def _fill(question: Question, other: Question) -> None:
     for mine, new in zip(_arrays(question), _arrays(other), strict=True):
-        tree_map(lambda a, b: np.copyto(a, b), mine, new)
+        tree_map(np.copyto, mine, new)
 
 
 def _from_zeros(question: Question) -> Question:
