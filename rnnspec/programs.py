@@ -56,7 +56,8 @@ def is_empty(arguments: tuple[Tree, ...]) -> bool:
 
 
 def _signature(arguments: tuple[Tree, ...]) -> Hashable:
-    return tuple((name, None if a is None else (tuple(a.shape), str(a.dtype))) for name, a in leaves(arguments))
+    named = sorted(leaves(arguments), key=lambda leaf: leaf[0])  # the order of a tree's names means nothing
+    return tuple((name, None if a is None else (tuple(a.shape), str(a.dtype))) for name, a in named)
 
 
 def _frozen(constant: Any) -> Hashable:
