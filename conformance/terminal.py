@@ -19,7 +19,7 @@ from conformance.finding import STATUSES
 __all__ = ["Terminal", "show", "show_self_test"]
 
 COLOURS = {"conforms": "green", "unavailable": "yellow"}
-SPEED = ("at batch, time, inputs, hidden", "/ floor", "/ peer", "95 % interval", "peer", "verdict", "compile", "path")
+SPEED = ("at batch, time, inputs, hidden", "/ floor", "95 %", "/ peer", "95 %", "peer", "verdict", "compile", "path")
 
 
 class Terminal:
@@ -133,10 +133,10 @@ def _speed(entry: dict[str, Any]) -> Table:
         table.add_column(column)
     for row in entry["speed"]:
         shape = ",".join(str(row["shape"][axis]) for axis in ("batch", "time", "inputs", "hidden"))
-        interval = "{:.2f} to {:.2f}".format(*row["ci"])
+        floor, interval = (f"{low:.2f} to {high:.2f}" for low, high in (row["ci_floor"], row["ci"]))
         peer = (f"{row['ratio_peer']:.2f}", interval, row["peer"]) if row["peer"] else ("", "", "none")
         table.add_row(
-            f"{row['cell']} {row['mode']} {shape}", f"{row['ratio_floor']:.2f}", *peer,
+            f"{row['cell']} {row['mode']} {shape}", f"{row['ratio_floor']:.2f}", floor, *peer,
             row["verdict"], f"{row['compile_s']:.1f} s", escape(row["path"]),
         )  # fmt: skip
     return table

@@ -18,15 +18,14 @@ from conformance.entry import Entry
 from conformance.process import Child, Died, Silent, environment
 from conformance.registry import Shape
 from conformance.selection import Selection
-from conformance.speed.paired import judge, ratio
+from conformance.speed.paired import judge
 from conformance.speed.peers import Peer, peers
 from conformance.speed.row import Row
 
 __all__ = ["measure", "rounds"]
 
-ROUNDS, RETRIES, ENOUGH = 15, 3, 25.0
-"""Rounds of a first attempt; how often as many are added while a verdict is inconclusive; and the seconds of one row
-after which none are."""
+ROUNDS, RETRIES = 15, 3
+"""Rounds of a first attempt, and how often as many are added while a verdict is inconclusive."""
 
 MODULE = "conformance.speed.contestant"
 
@@ -74,7 +73,7 @@ async def measure(name: str, precision: str, selection: Selection, patience: flo
             entry.end("unavailable" if here["event"] == "unavailable" else "fails", here["why"])
             return
         entry.version, entry.device = here["version"], here["device"]
-        arena = Arena(name, subject, stack, selection.seed, patience, tell)
+        arena = Arena(name, subject, stack, selection.seed, selection.grid().enough, patience, tell)
         for row in _rows(selection, precision):
             tell({"event": "measuring", "row": f"{row.cell} {row.mode} at {_text(row.shape)}"})
             entry.speed += await arena.row(row)
@@ -88,12 +87,13 @@ class Arena:
     subject: Contestant
     stack: AsyncExitStack
     seed: int
+    enough: float
     patience: float
     tell: Tell
     rivals: dict[str, Contestant | None] = field(default_factory=dict)
 
     async def row(self, row: Row) -> list[dict[str, Any]]:
-        """The measured rows, one for each peer or one without; none where the backend declares that it lacks the call."""
+        """The measured rows, one for each peer or one without; none where the backend declares no such call."""
         ready = await self.subject.ask(row=asdict(row))
         if ready["event"] == "unavailable":
             self.tell({"event": "note", "why": f"{row.cell} {row.mode} is left out: {ready['why']}"})
@@ -113,7 +113,7 @@ class Arena:
                 return await self.row(row)
             found = [_found(row, ready, rival.peer, times) for rival in rivals]
             told = all(each["verdict"] != "inconclusive" for each in found)
-            if told or time.perf_counter() - begun > ENOUGH:
+            if told or time.perf_counter() - begun > self.enough:
                 break
         return found or [_found(row, ready, None, times)]
 
@@ -155,10 +155,12 @@ async def rounds(contestants: list[Contestant], count: int, rng: random.Random, 
 
 def _found(row: Row, ready: dict[str, Any], peer: Peer | None, times: dict[str, list[float]]) -> dict[str, Any]:
     subject, again = times["subject"], times["again"]
+    floor = judge(subject, again, times["floor"])
     found = {
         "cell": row.cell, "shape": asdict(row.shape), "mode": row.mode, "precision": row.precision,
-        "ratio_floor": ratio(subject, again, times["floor"]), "peer": "", "ratio_peer": 0.0, "ci": [0.0, 0.0],
-        "verdict": "inconclusive", "compile_s": ready["compile_s"]["subject"], "path": ready["path"],
+        "ratio_floor": floor.ratio, "ci_floor": [floor.low, floor.high],
+        "peer": "", "ratio_peer": 0.0, "ci": [0.0, 0.0], "verdict": "inconclusive",
+        "compile_s": ready["compile_s"]["subject"], "path": ready["path"],
         "seconds": min(subject), "rounds": len(subject),
     }  # fmt: skip
     if peer is None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["DELTA", "Paired", "judge", "ratio"]
+__all__ = ["DELTA", "Paired", "judge"]
 
 DELTA = 0.05
 """Differences below this share are no difference."""
@@ -51,13 +51,7 @@ def judge(subject: Sequence[float], again: Sequence[float], other: Sequence[floa
         verdict = "faster"
     else:
         verdict = "equal"
-    return Paired(ratio(subject, again, other), float(np.exp(low)), float(np.exp(high)), verdict)
-
-
-def ratio(subject: Sequence[float], again: Sequence[float], other: Sequence[float]) -> float:
-    """The median of the rounds' ratios, the subject's two times taken together."""
-    a, a2, b = (np.log(np.asarray(times, dtype=float)) for times in (subject, again, other))
-    return float(np.exp(np.median((a + a2) / 2 - b)))
+    return Paired(float(np.exp(np.median((a + a2) / 2 - b))), float(np.exp(low)), float(np.exp(high)), verdict)
 
 
 def _interval(logs: np.ndarray) -> tuple[float, float]:
