@@ -21,6 +21,8 @@ from rnnspec.tree import Tree, leaves, named_map, tree_map
 KINKS = ("relu", "maximum", "minimum", "where", "remainder")
 STEP = {"f64": 2.0**-13, "f32": 2.0**-7, "f16": 2.0**-4, "bf16": 2.0**-3}
 """How far apart the values of a difference are asked for."""
+KINKED_STEP = 2.0**-20
+"""The same where equations have kinks: two kinks on one such step, whose bends could hide each other, do not happen."""
 LARGE = {"f64": 520, "f32": 68, "f16": 6, "bf16": 68}
 """A power of two whose square is infinite, where gradients of that size are not."""
 
@@ -81,6 +83,7 @@ def linear(backend: Backend, case: Case, judge: Judge) -> None:
 def differences(backend: Backend, case: Case, judge: Judge) -> None:
     """<w, F(z + ev) - F(z - ev)> / 2e = <pull(w), v> for drawn directions v, in all arguments and in one alone."""
     question = ask(backend, replace(case, padding=0.0))
+    judge.applies(not _has_kinks(question) or backend.precision == "f64", "only float64 steps are too short for a kink")
     reference = tolerance.run(replace(case, padding=0.0), PROFILES[backend.precision])
     pulled = question.pull()
     names = [f"params.{name}" for name, _ in leaves(question.given.params)]
@@ -124,7 +127,7 @@ def _judge_difference(
     rng = np.random.default_rng([seed, len(what)])
     kept = {name: getattr(question.given, name) for name in ("params", "inputs", "state")}
     drawn = named_map(lambda name, a: rng.normal(size=a.shape) * _chosen(what, name), kept)
-    step = STEP[question.backend.precision]
+    step = KINKED_STEP if _has_kinks(question) else STEP[question.backend.precision]
     near, far = _slopes(question, kept, drawn, step), _slopes(question, kept, drawn, 2 * step)
     measured, expected = near.measured, _product(pulled, near.direction)
     noise = sum(float((tau * weight).sum()) for tau, weight in _weighted(question, reference)) / step
@@ -132,7 +135,7 @@ def _judge_difference(
     rounding = (
         float(np.abs(flat(_of(pulled)) * flat(near.direction)).sum()) * 64 * PROFILES[question.backend.precision].unit
     )
-    bound = 7 * noise + 2 * curved + rounding + (abs(near.bent) if _has_kinks(question) else 0.0)
+    bound = 7 * noise + 2 * curved + rounding + (near.bent if _has_kinks(question) else 0.0)
     judge.holds(f"the difference along {what}", bool(abs(measured - expected) <= bound), f"{measured:.9g}",
                 f"<pullback, direction> = {expected:.9g} within {bound:.3g}")  # fmt: skip
 
@@ -142,19 +145,22 @@ def _chosen(what: str, name: str) -> float:
 
 
 class _slopes:  # noqa: N801  # reads as the function that it is
-    """Differences of the values along a direction: `measured` over both sides, `bent` between them."""
+    """Differences of the values along a direction: `measured` over both sides, `bent` between them.
+
+    Bends are taken element by element: of two kinks, on one side each, the sum may hide both.
+    """
 
     def __init__(self, question: Question, kept: dict[str, Tree], drawn: Tree, step: float) -> None:
         sides = [tree_map(lambda a, v, s=sign: (a + s * step * v).astype(a.dtype), kept, drawn) for sign in (1, -1)]
         high, middle, low = (self._value(question, side) for side in (sides[0], kept, sides[1]))
         self.direction = tree_map(lambda a, b: (a.astype(float) - b.astype(float)) / (2 * step), *sides)
-        self.measured = (high - low) / (2 * step)
-        self.bent = ((high - middle) - (middle - low)) / step
+        self.measured = float((high - low).sum()) / (2 * step)
+        self.bent = float(np.abs((high - middle) - (middle - low)).sum()) / step
 
     @staticmethod
-    def _value(question: Question, side: dict[str, Tree]) -> float:
+    def _value(question: Question, side: dict[str, Tree]) -> Any:
         answer, g = question.but(**side).run(), question.given
-        return float(flat([answer.outputs, answer.state]) @ flat([g.output_cotangent, g.state_cotangent]))
+        return flat([answer.outputs, answer.state]) * flat([g.output_cotangent, g.state_cotangent])
 
 
 def _weighted(question: Question, reference: Reference) -> list[tuple[Any, Any]]:
