@@ -1,0 +1,109 @@
+"""The mutants are faults, the suite tells them, and what is called equivalent is proved."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conformance.mutants import mutants
+from conformance.mutants.equations import equation_mutants
+from conformance.mutants.rewrite import Rewrite, canonical_adjoint, canonical_graph, rewrite_adjoint, rewrite_graph
+from conformance.mutants.self_test import DEPTHS, Reference, kill, killed_by
+from conformance.registry import properties
+from rnnspec import Mutant, cells
+from rnnspec.schedule import schedule
+
+SELF_TEST = Path(__file__).parents[1] / "docs/figures/self-test.json"
+if not SELF_TEST.exists():
+    pytest.skip("`make self-test` writes the figures that say which law tells which mutant", allow_module_level=True)
+FIGURES = json.loads(SELF_TEST.read_text(encoding="utf-8"))["self_test"]
+ALL = mutants()
+LAWS = {law.id: law for law in properties()}
+
+
+def exchanged(builder, args):
+    return builder.add("add", args[::-1])
+
+
+def negated(builder, args):
+    return builder.add("negate", (builder.add("add", args),))
+
+
+def test_there_are_enough_of_every_kind():
+    names = [mutant.name for mutant in ALL]
+    assert len(set(names)) == len(names)
+    for kind in ("(forward)", "(backward)", "(both)", "(adjoint)", "(schedule)"):
+        assert sum(name.endswith(kind) for name in names) >= 30, kind
+    for kind in ("states", "lengths", "steps", "cotangents", "losses", "numbers", "memory", "policies", "rules"):
+        assert sum(name.startswith(f"{kind}:") for name in names) >= 5, kind
+    assert all(mutant.says for mutant in ALL)
+
+
+def test_the_figures_are_of_these_mutants_and_none_survives():
+    assert FIGURES["mutants"] == len(ALL)
+    assert FIGURES["survivors"] == []
+    assert FIGURES["killed"] + len(FIGURES["equivalent"]) == len(ALL)
+    assert len(FIGURES["equivalent"]) <= 0.05 * len(ALL)
+    assert FIGURES["oracle_free"] >= 0.8 * FIGURES["killed"]
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_the_law_that_told_a_mutant_tells_it_still(part):
+    alive = []
+    for mutant in ALL[part::8]:
+        law, label = FIGURES["kills"][mutant.name]
+        backend = mutant.make(Reference())
+        if not any(killed_by(backend, LAWS[law], label, examples) for examples in DEPTHS):
+            alive.append(mutant.name)
+    assert alive == []
+
+
+def test_a_right_backend_is_no_mutant():
+    right = Mutant("right", "nothing is wrong", lambda backend: Reference(backend.device, backend.precision))
+    laws = [law for law in LAWS.values() if law.id in ("P04", "P15", "P26", "P30", "P62")]
+    assert kill(right, laws) is None
+
+
+def test_an_exception_tells_a_mutant():
+    def broken(backend):
+        class Broken(Reference):
+            def layer(self, *asked):
+                raise ZeroDivisionError
+
+        return Broken()
+
+    found = kill(Mutant("broken", "it raises", broken), [LAWS["P15"]])
+    assert found is not None
+    assert found.raised
+
+
+def test_exchanged_terms_are_proved_equivalent_and_a_sign_is_not():
+    graph = cells.lstm.graph
+    place = next(i for i, node in enumerate(graph.nodes) if node.op == "add")
+    assert canonical_graph(rewrite_graph(graph, Rewrite("", place, exchanged))) == canonical_graph(graph)
+    assert canonical_graph(rewrite_graph(graph, Rewrite("", place, negated))) != canonical_graph(graph)
+
+
+def test_the_same_holds_for_an_adjoint():
+    adjoint = schedule(cells.gru).adjoint
+    adds = [i for i, node in enumerate(adjoint.nodes) if i >= adjoint.forward and node.op == "add"]
+    for place in adds[:1]:
+        assert canonical_adjoint(rewrite_adjoint(adjoint, Rewrite("", place, exchanged))) == canonical_adjoint(adjoint)
+        assert canonical_adjoint(rewrite_adjoint(adjoint, Rewrite("", place, negated))) != canonical_adjoint(adjoint)
+
+
+def test_a_mutant_of_one_cell_leaves_the_others_alone():
+    mutant = next(iter(equation_mutants(cells.lstm)))
+    backend, right = mutant.make(Reference()), Reference()
+    case_law = LAWS["P01"]
+    assert killed_by(backend, case_law, "gru", 2) is None
+    assert killed_by(right, case_law, "lstm", 2) is None
+    assert killed_by(backend, case_law, "lstm", 2) == "fail"
+
+
+def test_equal_graphs_have_equal_values():
+    graph = cells.mingru.graph
+    swapped = replace(cells.mingru, graph=rewrite_graph(graph, Rewrite("", len(graph.nodes) - 1, exchanged)))
+    assert np.all([schedule(swapped).nodes != (), canonical_graph(swapped.graph) == canonical_graph(graph)])

@@ -1,0 +1,50 @@
+"""The laws hold for the generic lowering in both precisions, and each of them can fail."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from conformance.cases import CELLS
+from conformance.examination import Examination
+from conformance.mutants import mutants
+from conformance.mutants.self_test import Reference, kill
+from conformance.own_cell import leaky_gate
+from conformance.properties.parity import symmetry
+from conformance.registry import Scope, properties
+
+SELF_TEST = Path(__file__).parents[1] / "docs/figures/self-test.json"
+if not SELF_TEST.exists():
+    pytest.skip("`make self-test` writes the figures that say which law tells which mutant", allow_module_level=True)
+FIGURES = json.loads(SELF_TEST.read_text(encoding="utf-8"))["self_test"]
+LAWS = {law.id: law for law in properties()}
+MUTANTS = {mutant.name: mutant for mutant in mutants()}
+SCOPE = Scope((*CELLS.values(), leaky_gate))
+
+
+@pytest.mark.parametrize("precision", ["f32", "f64"])
+@pytest.mark.parametrize("law", LAWS)
+def test_a_law_holds_for_the_generic_lowering(law, precision):
+    finding = Examination(Reference(precision=precision), SCOPE, examples=1).judge(LAWS[law])
+    assert finding.status == "pass", finding
+
+
+def test_every_law_was_seen_to_fail():
+    assert sorted(FIGURES["laws"]) == sorted(LAWS)
+    assert [law for law, victim in FIGURES["laws"].items() if not victim] == []
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_a_law_can_fail(law):
+    victim = FIGURES["laws"][law]
+    assert kill(MUTANTS[victim], [LAWS[law]]) is not None, victim
+
+
+def test_whether_a_cell_is_odd_in_a_unit_is_read_from_its_graph():
+    odd = {cell.name for cell in SCOPE.cells if symmetry(cell) is not None}
+    assert odd == set(CELLS) - {"elman_relu"}
+
+
+def test_a_law_applies_to_a_cell_of_ones_own():
+    labels = {law.id for law in LAWS.values() if "leaky_gate" in law.cases(SCOPE)}
+    assert {"P01", "P02", "P04", "P15", "P44", "P47"} <= labels
