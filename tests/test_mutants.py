@@ -1,10 +1,8 @@
 """The mutants are faults, the suite tells them, and what is called equivalent is proved."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from conformance.mutants import mutants
@@ -16,8 +14,6 @@ from rnnspec import Mutant, cells
 from rnnspec.schedule import schedule
 
 SELF_TEST = Path(__file__).parents[1] / "docs/figures/self-test.json"
-if not SELF_TEST.exists():
-    pytest.skip("`make self-test` writes the figures that say which law tells which mutant", allow_module_level=True)
 FIGURES = json.loads(SELF_TEST.read_text(encoding="utf-8"))["self_test"]
 ALL = mutants()
 LAWS = {law.id: law for law in properties()}
@@ -97,13 +93,7 @@ def test_the_same_holds_for_an_adjoint():
 def test_a_mutant_of_one_cell_leaves_the_others_alone():
     mutant = next(iter(equation_mutants(cells.lstm)))
     backend, right = mutant.make(Reference()), Reference()
-    case_law = LAWS["P01"]
-    assert killed_by(backend, case_law, "gru", 2) is None
-    assert killed_by(right, case_law, "lstm", 2) is None
-    assert killed_by(backend, case_law, "lstm", 2) == "fail"
-
-
-def test_equal_graphs_have_equal_values():
-    graph = cells.mingru.graph
-    swapped = replace(cells.mingru, graph=rewrite_graph(graph, Rewrite("", len(graph.nodes) - 1, exchanged)))
-    assert np.all([schedule(swapped).nodes != (), canonical_graph(swapped.graph) == canonical_graph(graph)])
+    values = LAWS["P01"]
+    assert killed_by(backend, values, "gru", 2) is None
+    assert killed_by(right, values, "lstm", 2) is None
+    assert killed_by(backend, values, "lstm", 2) == "fail"
