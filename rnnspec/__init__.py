@@ -5,11 +5,14 @@ declaration, and `python -m conformance` proves that it does.
 """
 
 from rnnspec import cells, errors, initialisers, losses, policies, primitives, updates
-from rnnspec.backend import Backend, Call, Capabilities, Gradients, LayerResult, Result, Step, Trained
+from rnnspec.backend import Backend
+from rnnspec.capabilities import Capabilities
 from rnnspec.cell import Cell, cell, out
+from rnnspec.kernel import Call, Kernel, Path
 from rnnspec.network import Layer, Network
 from rnnspec.output import Dense, Last, Steps
 from rnnspec.plugins import Mutant, backend_names, get_backend, hookimpl
+from rnnspec.results import Gradients, LayerResult, Result, Step, Trained
 from rnnspec.rule import chain
 from rnnspec.storage import load, save
 
@@ -22,11 +25,13 @@ __all__ = [
     "Cell",
     "Dense",
     "Gradients",
+    "Kernel",
     "Last",
     "Layer",
     "LayerResult",
     "Mutant",
     "Network",
+    "Path",
     "Result",
     "Step",
     "Steps",

@@ -8,101 +8,24 @@ What a backend lacks is declared in its capabilities and refused, never emulated
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from rnnspec import execution, lowering, validation
+from rnnspec import execution, lowering, padding, validation
 from rnnspec.arrays import Array, Arrays, NumpyArrays
+from rnnspec.capabilities import DTYPES, Capabilities
 from rnnspec.cell import Cell
 from rnnspec.errors import UnsupportedError
-from rnnspec.network import DIRECTIONS, Network
-from rnnspec.policies import Recurrence
+from rnnspec.kernel import Call, Kernel, Path
+from rnnspec.network import Network
+from rnnspec.results import Gradients, LayerResult, Result, Step, Trained
 from rnnspec.rule import Rule, trace
 from rnnspec.schedule import Schedule, schedule
 from rnnspec.tree import Tree, tree_map
 
-__all__ = ["Backend", "Call", "Capabilities", "Gradients", "LayerResult", "Result", "Step", "Trained"]
-
-DTYPES = {"f64": "float64", "f32": "float32", "bf16": "bfloat16", "f16": "float16"}
-"""The precisions of the specification, by their names in every framework."""
-
-
-@dataclass(frozen=True)
-class Capabilities:
-    """What a backend declares that it can do; what is not declared is refused.
-
-    `cells` is None for every cell that can be written. `deterministic` promises equal bits for equal calls.
-    """
-
-    cells: tuple[Cell, ...] | None = None
-    precisions: tuple[str, ...] = ("f32", "f64")
-    devices: tuple[str, ...] = ("cpu",)
-    directions: tuple[str, ...] = tuple(DIRECTIONS)
-    lengths: bool = True
-    gradients: bool = True
-    policies: bool = True
-    deterministic: bool = True
-
-
-@dataclass(frozen=True)
-class Call:
-    """What a layer is asked to do, beyond its arrays: where it stands, and the policy inside its recurrence."""
-
-    place: str
-    policy: Recurrence | None
-    pullback: bool
-
-
-@dataclass(frozen=True)
-class LayerResult:
-    """One layer, one direction, in processing order. `path` says what ran; `saved` is the backend's own."""
-
-    outputs: Array
-    state: dict[str, Array]
-    path: str
-    saved: Any = None
-
-
-@dataclass(frozen=True)
-class Result:
-    """Outputs, the final state, and what ran per layer and direction, as `("layers.0.forward", "...")` pairs."""
-
-    outputs: Array
-    state: Tree
-    path: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Gradients:
-    """The vector-Jacobian product: cotangents of the parameters, the inputs and the initial state."""
-
-    params: Tree
-    inputs: Array
-    state: Tree
-
-
-@dataclass(frozen=True)
-class Step:
-    """The loss as a sum and a count, the gradients of the sum, and the final state."""
-
-    loss_sum: Array
-    count: int
-    grads: Gradients
-    state: Tree
-
-
-@dataclass(frozen=True)
-class Trained:
-    """Parameters and rule state after one step, the loss before it, and the final state."""
-
-    params: Tree
-    rule_state: Tree
-    loss_sum: Array
-    count: int
-    state: Tree
+__all__ = ["Backend"]
 
 
 class Backend:
@@ -123,6 +46,7 @@ class Backend:
             if value not in known:
                 raise UnsupportedError(call, f"{kind} must be one that the backend declares", repr(value),
                                        f"choose one of {', '.join(known)}")  # fmt: skip
+        self.path: Path | None = None
         self.arrays: Arrays = self.make_arrays()
 
     # What a backend overrides.
@@ -143,9 +67,9 @@ class Backend:
         Rows end at `lengths` (batch,): states are held there, and outputs after it are 0. There is at least one step
         and one row.
         """
-        mask = execution.mask(self.arrays, inputs.shape[0], lengths)
+        mask = padding.mask(self.arrays, inputs.shape[0], lengths)
         outputs, final, saved = lowering.forward(self.arrays, self.plan(cell), params, inputs, state, mask)
-        return LayerResult(outputs, final, "generic", saved)
+        return LayerResult(outputs, final, (self.path or Path.GENERIC).value, saved)
 
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
@@ -153,6 +77,16 @@ class Backend:
         """The pullback of `layer` at the result it gave; `output_cotangent` is 0 at padded steps."""
         return Gradients(*lowering.backward(self.arrays, self.plan(cell), params, result.saved, output_cotangent,
                                             state_cotangent, call.policy))  # fmt: skip
+
+    def native(self, cell: Cell, call: Call) -> Kernel | str:
+        """The framework's own kernel for a layer, or the reason why it is not to run."""
+        return "the backend has no kernels of its framework"
+
+    def framework_vjp(
+        self, function: Callable[..., Tree], *arguments: Tree
+    ) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
+        """The value of a function of trees of arrays, and its pullback by the framework's own differentiation."""
+        raise NotImplementedError(f"{self.name} declares Path.FRAMEWORK without framework_vjp")
 
     def program(self, function: Callable[..., tuple[Tree, Tree]], *constants: Any) -> Callable[..., tuple[Tree, Tree]]:
         """A function of `(self, *constants, *arrays)`, ready to be called with the arrays.
@@ -184,6 +118,31 @@ class Backend:
         return np.array(array)
 
     # What everybody calls.
+
+    def through(self, path: Path) -> Self:
+        """This backend, held to one path; what cannot run on it is refused, with the reason."""
+        if path not in self.capabilities.paths:
+            raise UnsupportedError(f"{self.name}.through({path})", "path must be one that the backend declares",
+                                   str(path), "choose one of its capabilities.paths")  # fmt: skip
+        held = type(self)(self.device, self.precision)
+        held.path = path
+        return held
+
+    def runner(self, cell: Cell, call: Call) -> Kernel:
+        """What runs a layer: a kernel of the framework where one is chosen, and else the backend itself."""
+        where = f"{self.name}, {call.place}"
+        if self.path is Path.FRAMEWORK and call.policy is not None:
+            raise UnsupportedError(where, "a layer that the framework differentiates must have no policy",
+                                   repr(call.policy), "let the backend choose its path")  # fmt: skip
+        if self.path in (Path.GENERIC, Path.FRAMEWORK):
+            return self
+        kernel = self.native(cell, call)
+        if not isinstance(kernel, str):
+            return kernel
+        if self.path is Path.NATIVE:
+            raise UnsupportedError(where, "the framework must have a kernel for the layer", kernel,
+                                   "let the backend choose its path")  # fmt: skip
+        return self
 
     def asarray(self, tree: Tree) -> Tree:
         """A tree of the framework's own arrays in the backend's precision, copied from NumPy arrays of real numbers."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnspec.arrays import Array
+from rnnspec.capabilities import DTYPES
 from rnnspec.errors import (
     ArgumentError,
     DeviceError,
@@ -141,8 +142,6 @@ def adopt(backend: Backend, call: str, what: str, array: Any) -> Array:
             raise DtypeError(call, f"{what} must hold real numbers", f"dtype {array.dtype}", "convert them")
         return backend.from_numpy(np.asarray(array, np.float64 if array.dtype.kind != "f" else array.dtype))
     dtype, device = backend.own_dtype(array), backend.own_device(array)
-    from rnnspec.backend import DTYPES  # noqa: PLC0415  # the contract is written with these checks
-
     if dtype != DTYPES[backend.precision]:
         raise DtypeError(call, f"{what} must have the backend's dtype {DTYPES[backend.precision]}", f"dtype {dtype}",
                          "convert it, pass a NumPy array, or get_backend(..., precision=...)")  # fmt: skip

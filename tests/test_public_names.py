@@ -22,11 +22,13 @@ PUBLIC = {
     "Cell",
     "Dense",
     "Gradients",
+    "Kernel",
     "Last",
     "Layer",
     "LayerResult",
     "Mutant",
     "Network",
+    "Path",
     "Result",
     "Step",
     "Steps",
@@ -58,6 +60,8 @@ SIGNATURES = {
     "Backend.value_and_grad": "(self, net, params, inputs, targets, state=None, lengths=None)",
     "Backend.train_step": "(self, net, rule, params, rule_state, inputs, targets, state=None, lengths=None)",
     "Backend.layer": "(self, cell, params, inputs, state, lengths, call)",
+    "Backend.through": "(self, path)",
+    "Backend.native": "(self, cell, call)",
 }
 FIELDS = {
     "Result": ["outputs", "state", "path"], "Gradients": ["params", "inputs", "state"],

@@ -11,7 +11,8 @@ import numpy as np
 
 from backends.jax_backend.arrays import JaxArrays
 from rnnspec.arrays import Array, Arrays
-from rnnspec.backend import DTYPES, Backend
+from rnnspec.backend import Backend
+from rnnspec.capabilities import DTYPES
 from rnnspec.programs import Function, Program, Programs, is_empty
 from rnnspec.tree import Tree
 

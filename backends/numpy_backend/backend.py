@@ -13,9 +13,12 @@ from backends.numpy_backend.plan import Plan, plan
 from backends.numpy_backend.program import Program
 from backends.numpy_backend.rows import Rows
 from rnnspec.arrays import Array
-from rnnspec.backend import DTYPES, Backend, Call, Gradients, LayerResult
+from rnnspec.backend import Backend
+from rnnspec.capabilities import DTYPES
 from rnnspec.cell import Cell
+from rnnspec.kernel import Call
 from rnnspec.policies import trace_seam
+from rnnspec.results import Gradients, LayerResult
 from rnnspec.tree import Tree, tree_map
 
 __all__ = ["NumpyBackend"]

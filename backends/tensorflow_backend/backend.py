@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from backends.tensorflow_backend.arrays import TensorflowArrays
 from rnnspec.arrays import Array, Arrays
-from rnnspec.backend import DTYPES, Backend
+from rnnspec.backend import Backend
+from rnnspec.capabilities import DTYPES
 from rnnspec.programs import Function, Program, Programs, is_empty
 from rnnspec.tree import Tree, leaves, tree_map
 

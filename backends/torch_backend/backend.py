@@ -10,7 +10,8 @@ import torch
 
 from backends.torch_backend.arrays import TorchArrays
 from rnnspec.arrays import Array, Arrays
-from rnnspec.backend import DTYPES, Backend, Capabilities
+from rnnspec.backend import Backend
+from rnnspec.capabilities import DTYPES, Capabilities
 from rnnspec.errors import UnsupportedError
 from rnnspec.tree import Tree
 

@@ -10,7 +10,7 @@ import numpy as np
 from conformance.mutants.faulty import Asked, Faulty, Given, Pulled
 from rnnspec import Gradients, Last, LayerResult, Result, Step, Steps
 from rnnspec.arrays import Array
-from rnnspec.backend import DTYPES
+from rnnspec.capabilities import DTYPES
 from rnnspec.tree import Tree, tree_map
 
 

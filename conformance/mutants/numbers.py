@@ -10,7 +10,7 @@ import numpy as np
 from conformance.mutants.faulty import Asked, Faulty, Pulled
 from rnnspec import LayerResult, Result
 from rnnspec.arrays import Array, NumpyArrays, Scan, Values
-from rnnspec.backend import DTYPES
+from rnnspec.capabilities import DTYPES
 from rnnspec.tree import Tree, tree_map
 
 

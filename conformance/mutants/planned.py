@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from rnnspec import Backend, Call, Cell, Gradients, LayerResult, Mutant, execution, lowering
+from rnnspec import Backend, Call, Cell, Gradients, LayerResult, Mutant, lowering, padding
 from rnnspec.arrays import Array, Arrays
 from rnnspec.schedule import Schedule
 from rnnspec.tree import Tree
@@ -60,7 +60,7 @@ class _Planned(Backend):
         fault = self.fault
         if cell != fault.cell:
             return super().layer(cell, params, inputs, state, lengths, call)
-        mask = execution.mask(self.arrays, inputs.shape[0], lengths)
+        mask = padding.mask(self.arrays, inputs.shape[0], lengths)
         arrays = fault.forward_arrays(self.arrays)
         outputs, final, _ = lowering.forward(arrays, fault.forward, fault.forward_params(params), inputs, state, mask)
         return LayerResult(outputs, final, "generic", (inputs, state, mask))

@@ -12,8 +12,8 @@ from conformance.mutants.faulty import Asked, Faulty, Given, Pulled
 from conformance.mutants.gradients import shifted
 from rnnspec import LayerResult, Result, Steps
 from rnnspec.arrays import Array, NumpyArrays, Scan, Values
-from rnnspec.backend import DTYPES
-from rnnspec.execution import _in_time
+from rnnspec.capabilities import DTYPES
+from rnnspec.padding import in_time
 from rnnspec.tree import Tree, leaves, named_map
 
 
@@ -77,11 +77,11 @@ class ReverseIsForward(Faulty):
 
     def asked(self, asked: Asked) -> Asked:
         half = asked.call.place.split(".")[-1]
-        return replace(asked, inputs=_in_time(self.arrays, half, asked.inputs, asked.lengths))
+        return replace(asked, inputs=in_time(self.arrays, half, asked.inputs, asked.lengths))
 
     def answered(self, asked: Asked, result: LayerResult) -> LayerResult:
         half = asked.call.place.split(".")[-1]
-        return replace(result, outputs=_in_time(self.arrays, half, result.outputs, asked.lengths))
+        return replace(result, outputs=in_time(self.arrays, half, result.outputs, asked.lengths))
 
 
 class ReverseNotTurnedBack(Faulty):
@@ -89,7 +89,7 @@ class ReverseNotTurnedBack(Faulty):
 
     def answered(self, asked: Asked, result: LayerResult) -> LayerResult:
         half = asked.call.place.split(".")[-1]
-        return replace(result, outputs=_in_time(self.arrays, half, result.outputs, asked.lengths))
+        return replace(result, outputs=in_time(self.arrays, half, result.outputs, asked.lengths))
 
 
 class ReverseTurnsPadding(Faulty):
@@ -97,8 +97,8 @@ class ReverseTurnsPadding(Faulty):
 
     def asked(self, asked: Asked) -> Asked:
         half = asked.call.place.split(".")[-1]
-        straight = _in_time(self.arrays, half, asked.inputs, asked.lengths)
-        return replace(asked, inputs=_in_time(self.arrays, half, straight, None))
+        straight = in_time(self.arrays, half, asked.inputs, asked.lengths)
+        return replace(asked, inputs=in_time(self.arrays, half, straight, None))
 
 
 class ReverseCotangentNotTurned(Faulty):
@@ -107,7 +107,7 @@ class ReverseCotangentNotTurned(Faulty):
     def pulled(self, pulled: Pulled) -> Pulled:
         half, mask = pulled.call.place.split(".")[-1], pulled.result.saved.mask
         lengths = None if mask is None else mask.sum((0, 2))
-        return replace(pulled, output_cotangent=_in_time(self.arrays, half, pulled.output_cotangent, lengths))
+        return replace(pulled, output_cotangent=in_time(self.arrays, half, pulled.output_cotangent, lengths))
 
 
 class HalvesExchanged(Faulty):
@@ -151,7 +151,7 @@ class UpperLayersRunForward(Faulty):
     def asked(self, asked: Asked) -> Asked:
         _, index, half = asked.call.place.split(".")
         return (
-            asked if index == "0" else replace(asked, inputs=_in_time(self.arrays, half, asked.inputs, asked.lengths))
+            asked if index == "0" else replace(asked, inputs=in_time(self.arrays, half, asked.inputs, asked.lengths))
         )
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from conformance.oracle.arithmetic import EXACT, Arithmetic, Rounding
 from conformance.oracle.network import Forward, forward, real_rows
 from conformance.oracle.number import Number, Tape
-from rnnspec.backend import Gradients, Result, Step, Trained
 from rnnspec.losses import Loss
 from rnnspec.network import Network
 from rnnspec.output import Last
+from rnnspec.results import Gradients, Result, Step, Trained
 from rnnspec.rule import Rule
 from rnnspec.tree import Tree, tree_map
 

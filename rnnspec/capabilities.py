@@ -1,0 +1,33 @@
+"""What a backend declares of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rnnspec.cell import Cell
+from rnnspec.kernel import Path
+from rnnspec.network import DIRECTIONS
+
+__all__ = ["DTYPES", "Capabilities"]
+
+DTYPES = {"f64": "float64", "f32": "float32", "bf16": "bfloat16", "f16": "float16"}
+"""The precisions of the specification, by their names in every framework."""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend declares that it can do; what is not declared is refused.
+
+    `cells` is None for every cell that can be written. `deterministic` promises equal bits for equal calls. `paths`
+    are those that the backend can be held to by `through`.
+    """
+
+    cells: tuple[Cell, ...] | None = None
+    precisions: tuple[str, ...] = ("f32", "f64")
+    devices: tuple[str, ...] = ("cpu",)
+    directions: tuple[str, ...] = tuple(DIRECTIONS)
+    lengths: bool = True
+    gradients: bool = True
+    policies: bool = True
+    deterministic: bool = True
+    paths: tuple[Path, ...] = (Path.GENERIC,)

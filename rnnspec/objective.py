@@ -1,0 +1,45 @@
+"""The loss of a network's outputs, summed over what counts, with its cotangent: derived from the loss's own graph."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from rnnspec.adjoint import derive
+from rnnspec.arrays import Array, Arrays
+from rnnspec.graph import Graph, GraphBuilder
+from rnnspec.losses import trace
+from rnnspec.lowering import evaluate_graph
+from rnnspec.network import Network
+from rnnspec.padding import counted, selected
+
+__all__ = ["objective"]
+
+
+def objective(
+    arrays: Arrays, net: Network, outputs: Array, targets: Array, lengths: Array | None, steps: int
+) -> tuple[Array, Array]:
+    """The sum of the loss over real steps or rows, and its cotangent at the outputs."""
+    loss = net.loss
+    assert loss is not None
+    if steps == 0 or 0 in outputs.shape:
+        return arrays.sum(arrays.zeros((1,)), None, False), arrays.zeros(tuple(outputs.shape))
+    real = counted(arrays, net, steps, outputs.shape[-2], lengths)
+    y = arrays.one_hot(targets, net.features) if loss.integer_targets else targets
+    values = {"z": selected(arrays, real, outputs), "y": selected(arrays, real, y)}
+    graph = trace(loss)
+    each = evaluate_graph(arrays, graph, values)["loss"]
+    cotangent = selected(arrays, real, _cotangent(arrays, graph, values))
+    return arrays.sum(selected(arrays, real, each), None, False), cotangent
+
+
+def _cotangent(arrays: Arrays, graph: Graph, values: dict[str, Array]) -> Array:
+    one = arrays.functions["add"](arrays.zeros((1,)), arrays.scalar(1.0))
+    return evaluate_graph(arrays, _pulled(graph), {**values, "loss": one})["z"]
+
+
+@lru_cache(maxsize=64)
+def _pulled(loss: Graph) -> Graph:
+    adjoint = derive(loss)
+    index = adjoint.leaf("argument", "z")
+    builder = GraphBuilder(list(adjoint.nodes))
+    return builder.graph({"z": builder.constant(0.0) if index is None else index})
