@@ -1,0 +1,49 @@
+"""Weights in and out: torch.nn, Keras, Flax nnx and ONNX, each both ways, every loss declared.
+
+    from_torch   from_keras   from_flax   from_onnx      parts of the other side -> Imported(net, params, losses)
+    to_torch     to_keras     to_flax     to_onnx        (net, params) -> Exported(model, losses)
+
+What converts stands in tables, `rnnspec.convert.layouts`; what has no counterpart raises an UnsupportedError that names
+it. A framework is imported by its own two functions, and not before.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rnnspec.convert.assembly import framework
+from rnnspec.convert.conversion import Exported, Imported, Loss, Lost
+from rnnspec.network import Network
+from rnnspec.output import Read, Steps
+from rnnspec.tree import Tree
+
+__all__ = ["Exported", "Imported", "Loss", "Lost", "from_torch", "to_torch"]
+
+STEPS = Steps()
+
+
+def from_torch(*parts: Any, read: Read = STEPS) -> Imported:
+    """The network of modules of torch.nn that run one after the other: RNN, LSTM or GRU, then perhaps a Linear.
+
+    A part is a module, or a pair `(cell, state_dict)` or `(Dense, state_dict)`. How a model calls its parts cannot be
+    seen in them: `read` says whether the last is given every step or `Last()`. A model of `to_torch` is one part, and
+    says it itself.
+    """
+    call = "from_torch(...)"
+    framework(call, "torch")
+    from rnnspec.convert import torch_modules  # noqa: PLC0415
+
+    return torch_modules.read_modules(call, parts, read)
+
+
+def to_torch(net: Network, params: Tree) -> Exported:
+    """The network as a `torch.nn.Module` made of RNN, LSTM, GRU and Linear, in the precision of the parameters.
+
+    `model(inputs, state, lengths)` gives outputs and final state as `Backend.run` does; `model.layers` and
+    `model.output` are torch's own modules, to take and to wire elsewhere.
+    """
+    call = "to_torch(...)"
+    framework(call, "torch")
+    from rnnspec.convert import torch_modules  # noqa: PLC0415
+
+    return torch_modules.write_modules(call, net, params)

@@ -1,0 +1,207 @@
+"""A network put together from the parts of another side, and taken apart for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from rnnspec.convert.conversion import Imported, Loss, Lost
+from rnnspec.convert.layout import Layout, layout_for
+from rnnspec.errors import (
+    ArgumentError,
+    BackendUnavailable,
+    DtypeError,
+    NetworkError,
+    ShapeError,
+    TreeError,
+    UnsupportedError,
+)
+from rnnspec.network import DIRECTIONS, Layer, Network
+from rnnspec.output import Dense, Read
+from rnnspec.tree import Tree, leaves
+
+__all__ = ["Apart", "Assembly", "Part", "framework", "numbers", "taken_apart"]
+
+Array = Any
+
+
+def framework(call: str, module: str) -> Any:
+    """The module of a framework, imported.
+
+    Raises BackendUnavailable where it is not installed.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise BackendUnavailable(call, f"{module} must be installed", str(error), f"pip install {module}") from error
+
+
+def numbers(call: str, name: str, array: Array) -> Array:
+    """An array as NumPy's in float32 or float64; half precision becomes float32, exactly."""
+    found = np.asarray(array)
+    if found.dtype.name in ("float16", "bfloat16"):
+        return found.astype(np.float32)
+    if found.dtype not in (np.float32, np.float64):
+        raise DtypeError(call, f"{name} must hold floating-point numbers", f"dtype {found.dtype}", "convert it")
+    return found
+
+
+class Assembly:
+    """A network that grows part by part, with its parameters and losses."""
+
+    def __init__(self, call: str) -> None:
+        self.call, self.lost = call, list[Lost]()
+        self._layers, self._params = list[tuple[int, Layer]](), list[Tree]()
+        self._output: Tree | None = None
+
+    @property
+    def place(self) -> str:
+        """The next layer's name."""
+        return f"layers.{len(self._layers)}"
+
+    def add_layer(self, layout: Layout, halves: Mapping[str, Mapping[str, Array]]) -> None:
+        """A layer of the halves' tensors, `forward` before `reverse`."""
+        if self._output is not None:
+            self.refuse("the output layer must come last", f"a {layout.kind} after it")
+        given, hidden = layout.widths(next(iter(halves.values())))
+        inputs = self._layers[-1][1].width if self._layers else given
+        shapes = dict(_shapes(layout.cell.parameter_shapes(inputs, hidden)))
+        params = {}
+        for half, tensors in halves.items():
+            maps, losses = layout.unpack(self.call, f"{self.place}.{half}", tensors, shapes)
+            params[half] = _tree(layout, maps)
+            self.lost += [Lost(f"{self.place}.{half}", what) for what in losses]
+        direction = next(name for name, present in DIRECTIONS.items() if present == tuple(halves))
+        self._layers.append((inputs, Layer(layout.cell, hidden, direction)))
+        self._params.append(params)
+
+    def add_output(self, weight: Array, bias: Array | None) -> None:
+        """The output layer: `weight` (features, width), `bias` (features) or None."""
+        if not self._layers or self._output is not None:
+            self.refuse("one output layer must follow recurrent layers", "it elsewhere")
+        width = self._layers[-1][1].width
+        if weight.ndim != 2 or weight.shape[1] != width or (bias is not None and bias.shape != weight.shape[:1]):
+            raise ShapeError(self.call, f"the output layer must have the weight (features, {width}) and a bias",
+                             f"{weight.shape} and {None if bias is None else bias.shape}",
+                             "give the parts of one model")  # fmt: skip
+        if bias is None:
+            self.lost.append(Lost("output", Loss.NO_BIAS))
+            bias = np.zeros(len(weight), weight.dtype)
+        self._output = {"W": weight.copy(), "b": bias.copy()}
+
+    def refuse(self, must: str, got: str) -> None:
+        """Raise the error of parts that make no network."""
+        raise NetworkError(self.call, must, got, "give a stack of recurrent layers and at most one output layer")
+
+    def finish(self, read: Read) -> Imported:
+        """The network, reading the steps given."""
+        if not self._layers:
+            self.refuse("there must be a recurrent layer", "none")
+        head = None if self._output is None else Dense(len(self._output["b"]))
+        net = Network(self._layers[0][0], [layer for _, layer in self._layers], read, head)
+        output = {} if self._output is None else {"output": self._output}
+        return Imported(net, {"layers": self._params} | output, tuple(self.lost))
+
+
+@dataclass(frozen=True)
+class Part:
+    """One layer for another side: its row of the table, and its tensors by half."""
+
+    layer: Layer
+    inputs: int
+    layout: Layout
+    tensors: dict[str, dict[str, Array]]
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A network taken apart: its layers, the output layer's `W` and `b` or None, the precision, and what was lost."""
+
+    parts: list[Part]
+    output: Tree | None
+    dtype: str
+    losses: tuple[Lost, ...]
+
+
+def taken_apart(
+    call: str, side: str, layouts: Sequence[Layout], net: Network, params: Tree, dtype: str | None = None
+) -> Apart:
+    """The layers as the tensors of another side, in the precision of the parameters, or in the one given.
+
+    Raises UnsupportedError for a cell that the side does not have, and where it has no place for a map that is not 0.
+    """
+    _check_params(call, net, params)
+    given = np.result_type(*(a.dtype for _, a in leaves(params)))
+    kept = dtype or ("float64" if given == np.float64 else "float32")
+    lost = [Lost("", Loss.ROUNDED)] if given.itemsize > np.dtype(kept).itemsize else []
+    parts = []
+    for i, layer in enumerate(net.layers):
+        row = layout_for(layouts, layer.cell)
+        if row is None:
+            names = ", ".join(dict.fromkeys(known.cell.name for known in layouts))
+            raise UnsupportedError(call, f"{side} must have the cell: it has {names}",
+                                   f"{layer.cell.name} in layers.{i}",
+                                   "run it with a backend of rnnspec, or choose one of these cells")  # fmt: skip
+        tensors = {}
+        for half, tree in params["layers"][i].items():
+            place, maps = f"layers.{i}.{half}", {name: np.asarray(a, kept) for name, a in leaves(tree)}
+            _check_absent(call, side, place, row, maps)
+            tensors[half] = row.pack(maps)
+            lost += [Lost(place, what) for what in losses_of(row)]
+        lost += [Lost(f"layers.{i}", Loss.POLICY)] if layer.gradient is not None else []
+        parts.append(Part(layer, net.layer_inputs(i), row, tensors))
+    lost += [Lost("", Loss.OBJECTIVE)] if net.loss is not None else []
+    output = {name: np.asarray(a, kept) for name, a in params["output"].items()} if net.output else None
+    return Apart(parts, output, kept, tuple(lost))
+
+
+def losses_of(row: Layout) -> list[Loss]:
+    """What writing a row of the table loses, whatever the numbers."""
+    found = [Loss.SECOND_BIAS] if row.repeated else []
+    return found + ([Loss.NO_INNER_BIAS] if row.absent() else [])
+
+
+def _check_absent(call: str, side: str, place: str, row: Layout, maps: Mapping[str, Array]) -> None:
+    for name in sorted(row.absent()):
+        if maps[name].any():
+            raise UnsupportedError(call, f"{name} of {place} must be zeros: {side}'s {row.kind} has no place for it",
+                                   f"{np.abs(maps[name]).max():.3g} among them",
+                                   "train without it, or choose another side")  # fmt: skip
+
+
+def _check_params(call: str, net: Network, params: Tree) -> None:
+    if not isinstance(net, Network):
+        raise ArgumentError(call, "net must be a Network", type(net).__name__, "write rnnspec.Network(...)")
+    expected, found = dict(_shapes(net.parameter_shapes())), dict(leaves(params))
+    odd = sorted(expected.keys() ^ found.keys())
+    if odd:
+        got = f"no {odd[0]}" if odd[0] in expected else odd[0]
+        raise TreeError(call, "params must have the names that the network declares", got,
+                        "give the parameters of this network")  # fmt: skip
+    for name, shape in expected.items():
+        if not isinstance(found[name], np.ndarray) or found[name].dtype.kind != "f":
+            raise ArgumentError(call, f"{name} must be a NumPy array of floating-point numbers",
+                                f"{type(found[name]).__name__}", "convert the tree with be.to_numpy")  # fmt: skip
+        if found[name].shape != shape:
+            raise ShapeError(call, f"{name} must have the shape {shape}", f"shape {found[name].shape}",
+                             "give the parameters of this network")  # fmt: skip
+
+
+def _shapes(tree: Any, name: str = "") -> list[tuple[str, tuple[int, ...]]]:
+    """The shapes by dotted name."""
+    if isinstance(tree, tuple):
+        return [(name, tree)]
+    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    return [found for key, value in pairs for found in _shapes(value, f"{name}.{key}" if name else str(key))]
+
+
+def _tree(layout: Layout, maps: Mapping[str, Array]) -> Tree:
+    tree: Tree = {kind: {} for kind in ("W", "b", "U", "p")}
+    for name in sorted(maps):
+        kind, _, gate = name.partition(".")
+        tree[kind][gate] = maps[name]
+    return tree

@@ -1,0 +1,129 @@
+"""Where a cell's named maps stand in the tensors of another side, and the one machine that packs and unpacks them.
+
+A tensor is described by the maps that stand one under another in it: `"b.r b.z p.n"`. A map that stands in several
+places is their sum; written, its first place holds it and the others hold zeros.
+
+>>> import numpy as np
+>>> from rnnspec import cells
+>>> row = Layout("RNN", cells.elman, {"weight": "W.h U.h", "bias": "b.h b.h"})
+>>> row.pack({"W.h": np.ones((1, 1)), "U.h": np.zeros((1, 1)), "b.h": np.array([3.0])})["bias"]
+array([3., 0.])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rnnspec.cell import Cell
+from rnnspec.convert.conversion import Loss
+from rnnspec.convert.matching import same_equations
+from rnnspec.errors import ShapeError
+
+__all__ = ["Layout", "layout_for", "matching_layout"]
+
+Array = Any
+Maps = dict[str, Array]
+"""Maps of one half by dotted name: `W.i`, `b.i`, `U.i`, `p.n`."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One cell as another side stores it: what it is called there, with which options, and its tensors.
+
+    `transposed` says that matrices are stored (in, out). Tensors of biases alone may be missing.
+    """
+
+    kind: str
+    cell: Cell
+    tensors: Mapping[str, str]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    transposed: bool = False
+
+    def places(self) -> Iterator[tuple[str, list[str]]]:
+        """Every tensor with the maps in it."""
+        return ((tensor, names.split()) for tensor, names in self.tensors.items())
+
+    @property
+    def repeated(self) -> set[str]:
+        """The maps that stand in more than one place."""
+        every = [name for _, names in self.places() for name in names]
+        return {name for name in every if every.count(name) > 1}
+
+    def absent(self) -> set[str]:
+        """The maps of the cell that stand in no place."""
+        graph = self.cell.graph
+        kinds = {"W": "input", "b": "input", "U": "map", "p": "vector"}
+        every = {f"{kind}.{name}" for kind, op in kinds.items() for name in graph.names(op)}
+        return every - {name for _, names in self.places() for name in names}
+
+    def pack(self, maps: Mapping[str, Array]) -> dict[str, Array]:
+        """The tensors that hold the maps; biases are one row."""
+        left = dict(maps)
+        return {
+            tensor: self._stored(np.concatenate([left.pop(n) if n in left else np.zeros_like(maps[n]) for n in names]))
+            for tensor, names in self.places()
+        }
+
+    def unpack(self, call: str, place: str, tensors: Mapping[str, Array], shapes: Maps) -> tuple[Maps, list[Loss]]:
+        """The maps, of the given shapes, that the tensors hold, and what was lost.
+
+        Raises ShapeError where a tensor has another shape.
+        """
+        found: Maps = {}
+        summed = False
+        for tensor, names in self.places():
+            if tensor not in tensors:
+                continue
+            rows = [shapes[name][0] for name in names]
+            stored = self._stored(tensors[tensor])
+            if stored.shape != (sum(rows), *shapes[names[0]][1:]):
+                right = self._stored(np.empty((sum(rows), *shapes[names[0]][1:]))).shape
+                raise ShapeError(call, f"{tensor} of {place} must have the shape {right}",
+                                 f"shape {tensors[tensor].shape}", "give the tensors of one module")  # fmt: skip
+            for name, block in zip(names, np.split(stored, np.cumsum(rows)[:-1]), strict=True):
+                summed |= name in found and bool(block.any())
+                found[name] = _sum(found[name], block) if name in found else block.copy()
+        missing = shapes.keys() - found.keys()
+        like = next(iter(found.values())).dtype
+        losses = [Loss.SUMMED_BIASES] if summed else []
+        losses += [Loss.NO_BIAS] if missing - self.absent() else []
+        losses += [Loss.NO_INNER_BIAS] if self.absent() else []
+        return found | {name: np.zeros(shapes[name], like) for name in missing}, losses
+
+    def widths(self, tensors: Mapping[str, Array]) -> tuple[int, int | dict[str, int]]:
+        """The number of inputs and `hidden`, as the tensors' shapes show them."""
+        inputs = self._first(tensors, "W.").shape[1]
+        recurrent = self._first(tensors, "U.")
+        gates = next(len(names) for _, names in self.places() if names[0].startswith("U."))
+        width = recurrent.shape[0] // gates
+        return inputs, width if len(self.cell.width_classes) == 1 else {"h": recurrent.shape[1], "c": width}
+
+    def _first(self, tensors: Mapping[str, Array], prefix: str) -> Array:
+        return next(self._stored(tensors[t]) for t, names in self.places() if names[0].startswith(prefix))
+
+    def _stored(self, array: Array) -> Array:
+        return array.T if self.transposed and array.ndim == 2 else array
+
+
+def layout_for(layouts: Sequence[Layout], cell: Cell) -> Layout | None:
+    """The first row of a table whose cell has the same equations."""
+    return next((row for row in layouts if same_equations(row.cell, cell)), None)
+
+
+def matching_layout(
+    layouts: Sequence[Layout], kind: str, options: Mapping[str, Any], tensors: Mapping[str, Array]
+) -> Layout | None:
+    """The first row of a table of this kind and these options that has a place for all the tensors."""
+    return next(
+        (row for row in layouts if row.kind == kind and tensors.keys() <= row.tensors.keys()
+         and all(options.get(name) == value for name, value in row.options.items())), None,
+    )  # fmt: skip
+
+
+def _sum(one: Array, other: Array) -> Array:
+    """Rounded once; a zero adds nothing, so that -0 stays."""
+    return np.where(other == 0, one, (one.astype(np.float64) + other).astype(one.dtype))

@@ -1,0 +1,156 @@
+"""torch.nn's modules: their tensors are named `weight_ih_l0`, `weight_ih_l0_reverse`, and so on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import nn
+
+from rnnspec.cell import Cell
+from rnnspec.convert.assembly import Assembly, Part, numbers, taken_apart
+from rnnspec.convert.conversion import Exported, Imported, Loss, Lost
+from rnnspec.convert.layout import Layout, layout_for, matching_layout
+from rnnspec.convert.layouts import TORCH
+from rnnspec.convert.torch_network import TorchNetwork
+from rnnspec.errors import ArgumentError, TreeError, UnsupportedError
+from rnnspec.network import Network
+from rnnspec.output import Dense, Read
+from rnnspec.tree import Tree
+
+__all__ = ["read_modules", "write_modules"]
+
+SUFFIXES = {"forward": "", "reverse": "_reverse"}
+KINDS = {row.kind: getattr(nn, row.kind) for row in TORCH}
+
+
+def read_modules(call: str, parts: tuple[Any, ...], read: Read) -> Imported:
+    """The network that the parts make, one after the other."""
+    if len(parts) == 1 and type(parts[0]) is TorchNetwork:
+        read = parts[0].network.read
+        parts = tuple(module for module in (*parts[0].layers, parts[0].output) if module is not None)
+    assembly = Assembly(call)
+    for part in parts:
+        _add(assembly, part)
+    return assembly.finish(read)
+
+
+def _add(assembly: Assembly, part: Any) -> None:
+    if type(part) in KINDS.values():
+        _refuse_options(assembly.call, part)
+        if part.batch_first:
+            assembly.lost.append(Lost(assembly.place, Loss.BATCH_FIRST))
+        _add_layers(assembly, _row(assembly.call, part), _tensors(assembly.call, part.state_dict()))
+    elif type(part) is nn.Linear:
+        _add_output(assembly, _tensors(assembly.call, part.state_dict()))
+    elif isinstance(part, tuple) and len(part) == 2 and isinstance(part[1], Mapping):
+        what, tensors = part[0], _tensors(assembly.call, part[1])
+        if what is Dense:
+            _add_output(assembly, tensors)
+        else:
+            _add_layers(assembly, _row_of(assembly.call, what), tensors)
+    else:
+        raise ArgumentError(assembly.call, f"a part must be a torch.nn module of {', '.join(KINDS)}, Linear, or a pair "
+                            "of a cell or Dense and a state_dict", type(part).__name__,
+                            "give the parts of the model in the order in which they run")  # fmt: skip
+
+
+def _row(call: str, module: Any) -> Layout:
+    tensors = dict.fromkeys(name.removesuffix("_l0") for name in module.state_dict() if name.endswith("_l0"))
+    row = matching_layout(TORCH, type(module).__name__, vars(module), tensors)
+    if row is None:
+        raise UnsupportedError(call, "the module must be one that the tables name", str(module), "see docs/convert.md")
+    return row
+
+
+def _row_of(call: str, cell: Any) -> Layout:
+    row = layout_for(TORCH, cell) if isinstance(cell, Cell) else None
+    if row is None:
+        names = ", ".join(known.cell.name for known in TORCH)
+        raise UnsupportedError(call, f"a state_dict must come with Dense or a cell that torch.nn has: {names}",
+                               repr(cell), "say which module it is of")  # fmt: skip
+    return row
+
+
+def _refuse_options(call: str, module: Any) -> None:
+    if module.dropout:
+        raise UnsupportedError(call, "dropout between layers must be 0", f"dropout={module.dropout}",
+                               "set module.dropout = 0.0 for the function that it has in evaluation")  # fmt: skip
+
+
+def _tensors(call: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    def one(name: str, tensor: Any) -> Any:
+        if not isinstance(tensor, torch.Tensor):
+            return numbers(call, name, tensor)
+        tensor = tensor.detach().cpu()
+        return numbers(call, name, (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())
+
+    return {name: one(name, tensor) for name, tensor in state.items()}
+
+
+def _add_layers(assembly: Assembly, row: Layout, tensors: dict[str, Any]) -> None:
+    left, level = dict(tensors), 0
+    while f"weight_ih_l{level}" in left:
+        halves: dict[str, Any] = {}
+        for half, suffix in SUFFIXES.items():
+            found = {name: left.pop(f"{name}_l{level}{suffix}", None) for name in row.tensors}
+            present = {name: a for name, a in found.items() if a is not None}
+            missing = {name for name in row.tensors if not name.startswith("bias")} - present.keys()
+            if missing and (present or half == "forward"):
+                raise TreeError(assembly.call, f"{row.kind} must have its weights",
+                                f"no {min(missing)}_l{level}{suffix}",
+                                "give the whole state_dict of the module")  # fmt: skip
+            halves |= {half: present} if present else {}
+        assembly.add_layer(row, halves)
+        level += 1
+    if left or not level:
+        raise TreeError(assembly.call, f"a state_dict for {row.cell.name} must hold what {row.kind} has, "
+                        "weight_ih_l0 and so on", f"{min(left, default='nothing')!r}",
+                        "give that of the one module, without a prefix")  # fmt: skip
+
+
+def _add_output(assembly: Assembly, tensors: dict[str, Any]) -> None:
+    if not {"weight"} <= tensors.keys() <= {"weight", "bias"}:
+        raise TreeError(assembly.call, "a state_dict of Linear must hold weight and bias",
+                        ", ".join(tensors) or "nothing", "give that of the one module, without a prefix")  # fmt: skip
+    assembly.add_output(tensors["weight"], tensors.get("bias"))
+
+
+def write_modules(call: str, net: Network, params: Tree) -> Exported:
+    """The network as modules of torch.nn."""
+    apart = taken_apart(call, "torch.nn", TORCH, net, params)
+    dtype = getattr(torch, apart.dtype)
+    for i, part in enumerate(apart.parts):
+        if part.layer.direction == "reverse":
+            raise UnsupportedError(call, "a direction must be forward or bidirectional, as torch.nn has them",
+                                   f"reverse in layers.{i}",
+                                   "reverse the sequence, or run it with rnnspec")  # fmt: skip
+    layers = [_module(list(same), dtype) for _, same in groupby(apart.parts, key=_stacked)]
+    output = None
+    if apart.output is not None:
+        output = nn.Linear(net.layers[-1].width, net.features, dtype=dtype)
+        _load(output, {"weight": apart.output["W"], "bias": apart.output["b"]})
+    return Exported(TorchNetwork(net, layers, output), apart.losses)
+
+
+def _stacked(part: Part) -> tuple[Any, ...]:
+    """Layers side by side for which this is the same are one module."""
+    return part.layout.cell, part.layer.state_widths, part.layer.direction
+
+
+def _module(parts: list[Part], dtype: Any) -> Any:
+    layer, row = parts[0].layer, parts[0].layout
+    widths = layer.state_widths
+    hidden = widths.get("c", widths["h"])
+    projected = {"proj_size": widths["h"]} if "weight_hr" in row.tensors else {}
+    module = KINDS[row.kind](parts[0].inputs, hidden, len(parts), bidirectional=layer.direction == "bidirectional",
+                             dtype=dtype, **row.options, **projected)  # fmt: skip
+    _load(module, {f"{name}_l{i}{SUFFIXES[half]}": a for i, part in enumerate(parts)
+                   for half, tensors in part.tensors.items() for name, a in tensors.items()})  # fmt: skip
+    return module
+
+
+def _load(module: nn.Module, tensors: Mapping[str, Any]) -> None:
+    module.load_state_dict({name: torch.from_numpy(a.copy()) for name, a in tensors.items()})
