@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,8 @@ __all__ = ["Program"]
 
 Array = NDArray[Any]
 
-TRANSPOSED_ROWS = 64
-"""How many rows of a map are transposed at a time; 64 was the fastest of 16 to 128 for maps of 64 to 1024 columns."""
+TRANSPOSED_BYTES = 1 << 15
+"""How much of a map is transposed at a time, so that what is read stays in the first cache until it is written."""
 
 
 class Program:
@@ -48,10 +50,14 @@ class Program:
             space.history[name][0] = rows.sort(array, 0)
         self._multiply_inputs(params, steps)
         _replay(space.bind(self.plan.before, slice(0, steps)))
-        for t, count in enumerate(rows.counts):
-            _replay(
-                self._step(t) if count == self.batch else first_rows(space.bind(self.plan.step, t), self.rowed, count)
-            )
+        for t in range(len(self.runs), steps):
+            self.runs.append(space.in_strips(space.bind(self.plan.step, t), self.rowed))
+        if rows.lengths is None:
+            _replay(chain.from_iterable(self.runs[:steps]))
+        else:
+            for t, count in enumerate(rows.counts):
+                whole = count == self.batch
+                _replay(self.runs[t] if whole else first_rows(space.bind(self.plan.step, t), self.rowed, count))
         _replay(space.bind(self.plan.after, slice(0, steps)))
         outputs = self._over(self.plan.output, steps)
         outputs = rows.unsort(np.broadcast_to(outputs, (steps, self.batch, outputs.shape[-1])), 1)
@@ -119,13 +125,6 @@ class Program:
                 np.matmul(x, maps.T, out=_flat(self._over(place, steps)))
         if not apart:
             np.matmul(x, packed.T, out=_flat(space.arrays[block][:steps]))
-
-    def _step(self, t: int) -> Bound:
-        """The calls of one step of a batch whose rows all have it."""
-        while len(self.runs) <= t:
-            bound = self.workspace.bind(self.plan.step, len(self.runs))
-            self.runs.append(self.workspace.in_strips(bound, self.rowed))
-        return self.runs[t]
 
     def _pull_run(self, low: int, high: int) -> Bound:
         """The calls of a chunk of backward steps, its factors first."""
@@ -204,15 +203,17 @@ def _addition(to: Place, what: Place) -> Call:
     return Call("add", (to, what), to)
 
 
-def _replay(calls: Bound) -> None:
+def _replay(calls: Iterable[tuple[Callable[..., Any], tuple[Any, ...]]]) -> None:
     for function, operands in calls:
         function(*operands)
 
 
 def _transpose(maps: Array, scale: Any, out: Array) -> None:
-    """`scale * maps.T`, a few rows at a time: what is read and what is written stay in the cache together."""
-    for low in range(0, len(maps), TRANSPOSED_ROWS):
-        np.multiply(maps[low : low + TRANSPOSED_ROWS].T, scale, out[:, low : low + TRANSPOSED_ROWS])
+    """`scale * maps.T`: scaled as it lies, then turned around a few rows at a time, 16 at least to fill a line."""
+    scaled = maps if scale == 1 else maps * scale
+    rows = max(16, TRANSPOSED_BYTES // (maps.shape[1] * maps.itemsize))
+    for low in range(0, len(maps), rows):
+        out[:, low : low + rows] = scaled[low : low + rows].T
 
 
 def _flat(a: Array) -> Array:

@@ -6,6 +6,7 @@ then runs over long stretches of memory. Blocks that enter products keep their p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
@@ -17,7 +18,7 @@ from backends.numpy_backend.emission import Block, Call, Kind, Place
 from backends.numpy_backend.functions import FUNCTIONS
 from backends.numpy_backend.plan import Plan
 
-__all__ = ["Bound", "Workspace", "first_rows"]
+__all__ = ["Bound", "Workspace", "aligned", "first_rows"]
 
 Array = NDArray[Any]
 Bound = list[tuple[Callable[..., Any], tuple[Any, ...]]]
@@ -29,6 +30,9 @@ CHUNK_BYTES = 1 << 18
 STRIP_BYTES = 1 << 18
 """How much of its widest array a call touches at most: large batches are taken a strip of rows at a time, so that what
 one call writes is still in the cache when the next one reads it."""
+
+LINE = 64
+"""The bytes of a line of the cache."""
 
 PRODUCTS = ("map", "transposed")
 
@@ -45,8 +49,9 @@ class Workspace:
         self.numbers = {plan.places[n] for n, node in enumerate(plan.nodes) if node.op == "constant"}
         self.history: dict[str, Array] = {}
         self.arrays = [self._allocate(block) for block in plan.blocks]
-        self.x = np.ones((capacity, batch, inputs + 1), self.dtype)
-        self.packs = {key: np.empty(shape, self.dtype) for key, shape in self._pack_shapes().items()}
+        self.x = aligned((capacity, batch, inputs + 1), self.dtype)
+        self.x[..., -1] = 1
+        self.packs = {key: aligned(shape, self.dtype) for key, shape in self._pack_shapes().items()}
         for n, node in enumerate(plan.nodes):
             if node.op == "constant":
                 self.arrays[plan.places[n].block][...] = node.value
@@ -107,13 +112,13 @@ class Workspace:
     def _allocate(self, block: Block) -> Array:
         if block.kind in (Kind.OLD, Kind.NEW):
             if block.state not in self.history:
-                self.history[block.state] = np.zeros((self.capacity + 1, self.batch, block.columns), self.dtype)
+                self.history[block.state] = aligned((self.capacity + 1, self.batch, block.columns), self.dtype)
             return self.history[block.state][:-1] if block.kind is Kind.OLD else self.history[block.state][1:]
         axes = {Kind.TIME: (self.capacity, self.batch), Kind.CHUNK: (self.chunk, self.batch), Kind.STEP: (self.batch,)}
         shape = (*axes.get(block.kind, ()), block.columns)
         if self.is_apart(block):
             shape = (block.columns // block.width, *shape[:-1], block.width)
-        return np.zeros(shape, bool if block.condition else self.dtype)
+        return aligned(shape, np.dtype(bool) if block.condition else self.dtype)
 
     def _pack_shapes(self) -> dict[tuple[Any, ...], tuple[int, int]]:
         """`map` packs are (in, out), to multiply with; `transposed` packs are (out, in)."""
@@ -159,6 +164,14 @@ class Workspace:
         if block.kind is Kind.CHUNK:
             return (slice(0, when.stop - when.start) if isinstance(when, slice) else when - chunk_start,)
         return (when,)
+
+
+def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Zeros that begin at a line of the cache: a product of one row by a matrix off it takes up to a quarter longer."""
+    size = math.prod(shape) * dtype.itemsize
+    raw = np.zeros(size + LINE, np.uint8)
+    start = -raw.ctypes.data % LINE
+    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 def first_rows(calls: Bound, rowed: Sequence[tuple[bool, ...]], count: int) -> Bound:
