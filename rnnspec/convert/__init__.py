@@ -17,7 +17,7 @@ from rnnspec.network import Network
 from rnnspec.output import Read, Steps
 from rnnspec.tree import Tree
 
-__all__ = ["Exported", "Imported", "Loss", "Lost", "from_torch", "to_torch"]
+__all__ = ["Exported", "Imported", "Loss", "Lost", "from_keras", "from_torch", "to_keras", "to_torch"]
 
 STEPS = Steps()
 
@@ -47,3 +47,29 @@ def to_torch(net: Network, params: Tree) -> Exported:
     from rnnspec.convert import torch_modules  # noqa: PLC0415
 
     return torch_modules.write_modules(call, net, params)
+
+
+def from_keras(*parts: Any) -> Imported:
+    """The network of Keras 3 layers, of a Sequential or given one after the other, whatever backend Keras runs on.
+
+    SimpleRNN, LSTM, GRU, Bidirectional of these with concatenation, then perhaps a linear Dense. The last recurrent
+    layer's `return_sequences` says whether the network reads every step or `Last()`. Arrays are (batch, time, feature)
+    there.
+    """
+    call = "from_keras(...)"
+    framework(call, "keras")
+    from rnnspec.convert import keras_layers  # noqa: PLC0415
+
+    return keras_layers.read_layers(call, parts)
+
+
+def to_keras(net: Network, params: Tree) -> Exported:
+    """The network as a `keras.Sequential` over inputs (batch, time, feature), in the precision of the parameters.
+
+    Rows of different lengths are Keras' masks: `model.layers[0](inputs, mask=...)`.
+    """
+    call = "to_keras(...)"
+    framework(call, "keras")
+    from rnnspec.convert import keras_layers  # noqa: PLC0415
+
+    return keras_layers.write_layers(call, net, params)

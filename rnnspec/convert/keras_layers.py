@@ -1,0 +1,171 @@
+"""Keras 3's layers: their weights are attributes of a layer's cell, their wiring is that of a Sequential."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from rnnspec.convert.assembly import Assembly, Part, numbers, taken_apart
+from rnnspec.convert.conversion import Exported, Imported, Loss, Lost
+from rnnspec.convert.layout import Layout, matching_layout
+from rnnspec.convert.layouts import KERAS
+from rnnspec.errors import ArgumentError, UnsupportedError
+from rnnspec.network import Network
+from rnnspec.output import Last, Read, Steps
+from rnnspec.tree import Tree
+
+__all__ = ["read_layers", "write_layers"]
+
+KINDS = {row.kind: getattr(keras.layers, row.kind) for row in KERAS}
+PLAIN = {"dropout": 0.0, "recurrent_dropout": 0.0, "stateful": False, "zero_output_for_mask": False,
+         "go_backwards": False}  # fmt: skip
+"""Options of a recurrent layer that must be as they are here."""
+ENFORCED = ("zero_output_for_mask",)
+"""What a Bidirectional sets in its layers itself."""
+STEPS: Read = Steps()
+ANNOTATIONS = ("_regularizer", "_constraint")
+
+
+def read_layers(call: str, parts: tuple[Any, ...]) -> Imported:
+    """The network that layers make, one after the other."""
+    assembly, read = Assembly(call), STEPS
+    for layer in _flat(parts):
+        if type(layer) is keras.layers.Dense:
+            _add_dense(assembly, layer)
+        elif type(layer) in KINDS.values() or type(layer) is keras.layers.Bidirectional:
+            if isinstance(read, Last):
+                raise UnsupportedError(call, "every recurrent layer before the last must have return_sequences",
+                                       f"{layer.name} after one without", "set return_sequences=True")  # fmt: skip
+            read = _add_recurrent(assembly, layer)
+        else:
+            raise _unsupported(call, layer)
+    return assembly.finish(read)
+
+
+def _flat(parts: tuple[Any, ...]) -> Iterator[Any]:
+    for part in parts:
+        if isinstance(part, keras.Sequential):
+            yield from _flat(tuple(part.layers))
+        elif not isinstance(part, keras.layers.InputLayer):
+            yield part
+
+
+def _unsupported(call: str, layer: Any) -> Exception:
+    must = f"layers must be {', '.join(KINDS)}, Bidirectional of these, or Dense"
+    if not isinstance(layer, keras.layers.Layer):
+        return ArgumentError(call, must, type(layer).__name__, "give a Sequential or its layers")
+    return UnsupportedError(call, must, f"{type(layer).__name__} {layer.name!r}",
+                            "leave out what does nothing in evaluation; give masks as lengths")  # fmt: skip
+
+
+def _add_recurrent(assembly: Assembly, layer: Any) -> Read:
+    call = assembly.call
+    if not layer.built:
+        raise ArgumentError(call, "a layer must be built", f"{layer.name} without weights", "build or call it")
+    halves = _halves(call, layer)
+    rows = [_row(call, own, half, layer is own) for half, own in halves.items()]
+    if rows[0] is not rows[-1]:
+        raise UnsupportedError(call, "both halves must be of one kind", " and ".join(row.kind for row in rows),
+                               "use one for both")  # fmt: skip
+    tensors = {}
+    for half, own in halves.items():
+        _tell_annotations(assembly, f"{assembly.place}.{half}", own)
+        found = _tensors(call, own.cell, rows[0].tensors)
+        tensors[half] = {name: a.reshape(-1) if name == "bias" else a for name, a in found.items()}
+    assembly.add_layer(rows[0], tensors)
+    return Steps() if layer.return_sequences else Last()
+
+
+def _halves(call: str, layer: Any) -> dict[str, Any]:
+    if type(layer) is not keras.layers.Bidirectional:
+        # With go_backwards, steps stand in the order of processing: only the last is what a reverse layer gives.
+        return {"reverse" if layer.go_backwards and not layer.return_sequences else "forward": layer}
+    if layer.merge_mode != "concat":
+        raise UnsupportedError(call, "merge_mode must be 'concat'", f"{layer.merge_mode!r} of {layer.name}",
+                               "rebuild it with concat")  # fmt: skip
+    return {"forward": layer.forward_layer, "reverse": layer.backward_layer}
+
+
+def _tell_annotations(assembly: Assembly, place: str, layer: Any) -> None:
+    if any(value is not None for name, value in layer.get_config().items() if name.endswith(ANNOTATIONS)):
+        assembly.lost.append(Lost(place, Loss.REGULARISERS))
+
+
+def _row(call: str, layer: Any, half: str, alone: bool) -> Layout:
+    if type(layer) not in KINDS.values():
+        raise _unsupported(call, layer)
+    config = layer.get_config()
+    for name, value in (PLAIN | {"go_backwards": half == "reverse"}).items():
+        if config[name] != value and (alone or name not in ENFORCED):
+            raise UnsupportedError(call, f"{name} must be {value} here", f"{name}={config[name]} of {layer.name}",
+                                   "rebuild the layer without it")  # fmt: skip
+    row = matching_layout(KERAS, type(layer).__name__, config, {})
+    if row is None:
+        names = ("activation", "recurrent_activation")
+        got = ", ".join(f"{name}={config[name]!r}" for name in names if name in config)
+        raise UnsupportedError(call, f"activations of {type(layer).__name__} must be those of a cell in the tables",
+                               f"{got} of {layer.name}", "declare a cell of your own with them")  # fmt: skip
+    return row
+
+
+def _tensors(call: str, owner: Any, names: Any) -> dict[str, Any]:
+    found = {name: getattr(owner, name) for name in names}
+    return {name: numbers(call, name, keras.ops.convert_to_numpy(variable))
+            for name, variable in found.items() if variable is not None}  # fmt: skip
+
+
+def _add_dense(assembly: Assembly, layer: Any) -> None:
+    config = layer.get_config()
+    if config["activation"] != "linear":
+        raise UnsupportedError(assembly.call, "activation of Dense must be linear: outputs are logits",
+                               f"{config['activation']!r} of {layer.name}",
+                               "set layer.activation = keras.activations.linear, and apply it after")  # fmt: skip
+    if not layer.built or layer.quantization_mode is not None:
+        raise UnsupportedError(assembly.call, "a Dense must be built, and not quantized",
+                               f"{layer.name}, quantized: {layer.quantization_mode}", "build it")  # fmt: skip
+    _tell_annotations(assembly, "output", layer)
+    tensors = _tensors(assembly.call, layer, ("kernel", "bias"))
+    assembly.add_output(tensors["kernel"].T, tensors.get("bias"))
+
+
+def write_layers(call: str, net: Network, params: Tree) -> Exported:
+    """The network as a Sequential."""
+    apart = taken_apart(call, "Keras", KERAS, net, params)
+    layers, read = [], isinstance(net.read, Last)
+    for i, part in enumerate(apart.parts):
+        last = read and i == len(apart.parts) - 1
+        if part.layer.direction == "reverse" and not last:
+            raise UnsupportedError(call, "a reverse layer must be the last, and read with Last(), since Keras gives "
+                                   "its steps in the order of processing", f"reverse in layers.{i}",
+                                   "make it bidirectional, or run it with rnnspec")  # fmt: skip
+        layers.append(_layer(part, apart.dtype, sequences=not last))
+    if apart.output is not None:
+        layers.append(keras.layers.Dense(net.features, dtype=apart.dtype))
+    model = keras.Sequential([keras.Input((None, net.inputs), dtype=apart.dtype), *layers])
+    for part, layer in zip(apart.parts, layers, strict=False):
+        for half, tensors in part.tensors.items():
+            _load(_half(layer, half).cell, tensors)
+    if apart.output is not None:
+        _load(layers[-1], {"kernel": apart.output["W"].T, "bias": apart.output["b"]})
+    return Exported(model, apart.losses + ((Lost("", Loss.EMPTY_ROWS),) if read else ()))
+
+
+def _layer(part: Part, dtype: str, sequences: bool) -> Any:
+    layer = KINDS[part.layout.kind](part.layer.half_width, return_sequences=sequences, dtype=dtype,
+                                    go_backwards=part.layer.direction == "reverse",
+                                    **part.layout.options)  # fmt: skip
+    return keras.layers.Bidirectional(layer, dtype=dtype) if part.layer.direction == "bidirectional" else layer
+
+
+def _half(layer: Any, half: str) -> Any:
+    if type(layer) is keras.layers.Bidirectional:
+        return layer.forward_layer if half == "forward" else layer.backward_layer
+    return layer
+
+
+def _load(owner: Any, tensors: dict[str, Any]) -> None:
+    for name, array in tensors.items():
+        variable = getattr(owner, name)
+        variable.assign(array.reshape(variable.shape))
