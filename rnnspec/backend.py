@@ -21,7 +21,7 @@ from rnnspec.errors import UnsupportedError
 from rnnspec.kernel import Call, Kernel, Path
 from rnnspec.network import Network
 from rnnspec.results import Gradients, LayerResult, Result, Step, Trained
-from rnnspec.rule import Rule, trace
+from rnnspec.rule import Rule, traced
 from rnnspec.schedule import Schedule, schedule
 from rnnspec.tree import Tree, tree_map
 
@@ -200,9 +200,9 @@ class Backend:
         validation.rule(self, "train_step", rule)
         own, kept = validation.training(self, "train_step", net, rule, params, rule_state)
         step = self.value_and_grad(net, params, inputs, targets, state, lengths)
-        traced = trace(rule, own, kept)
         scale = self.from_numpy(np.asarray(1.0 / max(step.count, 1)))
-        (new, new_state), _ = self.program(execution.update, *traced)(own, kept, step.grads.params, scale)
+        update = self.program(execution.update, *traced(rule, own, kept))
+        (new, new_state), _ = update(own, kept, step.grads.params, scale)
         return Trained(new, new_state, step.loss_sum, step.count, step.state)
 
     def as_layer(self, net: Network) -> Any:

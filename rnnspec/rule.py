@@ -8,7 +8,9 @@ Chain(rules=(ClipByGlobalNorm(limit=1.0, reduce=None), Adam(rate=0.001, beta1=0.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,11 +20,23 @@ from rnnspec.graph import Graph, GraphBuilder, Vector
 from rnnspec.primitives import reading
 from rnnspec.tree import Tree, leaves, named_map
 
-__all__ = ["Chain", "Rule", "UpdateRule", "chain"]
+__all__ = ["Chain", "Rule", "UpdateRule", "chain", "trace", "traced"]
+
+Traced = tuple[Graph, Tree, Tree]
+"""The graph of an update, and under which names its results stand: the changes and the new state."""
+
+MOST_KEPT = 64
+"""Updates kept; those longest unused are dropped beyond."""
+
+Outline = Any
+"""A tree's containers and names as nested tuples; a leaf is whether it has axes."""
 
 
 class Rule(ABC):
-    """A value that says what becomes of gradients; written in the primitives, with a whole map as one vector."""
+    """A value that says what becomes of gradients; written in the primitives, with a whole map as one vector.
+
+    Training calls `update` once for a frozen dataclass of numbers, names and such rules; at every step for any other.
+    """
 
     @abstractmethod
     def init(self, params: Tree) -> Tree:
@@ -69,7 +83,61 @@ def chain(*rules: Rule) -> Chain:
     return Chain(rules)
 
 
-def trace(rule: Rule, params: Tree, state: Tree) -> tuple[Graph, Tree, Tree]:
+def traced(rule: Rule, params: Tree, state: Tree) -> Traced:
+    """`trace`, kept for a rule that cannot change, by the names and ranks of the trees; safe from several threads."""
+    try:
+        value = _Value(_key(rule), rule)
+    except _Changeable:
+        return trace(rule, params, state)
+    return _kept(value, _outline(params), _outline(state))
+
+
+@dataclass(frozen=True)
+class _Value:
+    key: Hashable
+    rule: Rule = field(compare=False)
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _kept(value: _Value, params: Outline, state: Outline) -> Traced:
+    return trace(value.rule, _filled(params), _filled(state))
+
+
+class _Changeable(Exception):
+    """Something may be another tomorrow and look the same."""
+
+
+def _key(value: Any) -> Hashable:
+    """Equal where the traces are: numbers by kind and bits, since 0.0 equals -0.0, and NaN nothing."""
+    if isinstance(value, float):
+        return (float, value.hex())
+    if value is None or isinstance(value, int | str):
+        return (type(value), value)
+    if isinstance(value, tuple):
+        return (tuple, *map(_key, value))
+    made = vars(type(value)).get("__dataclass_params__")
+    if made is None or not made.frozen:
+        raise _Changeable
+    return (type(value), *(_key(getattr(value, own.name)) for own in fields(value)))
+
+
+def _outline(tree: Tree) -> Outline:
+    if isinstance(tree, dict):
+        return (dict, *((name, _outline(branch)) for name, branch in tree.items()))
+    if isinstance(tree, list | tuple):
+        return (tuple if isinstance(tree, tuple) else list, *map(_outline, tree))
+    return np.ndim(tree) > 0
+
+
+def _filled(outline: Outline) -> Tree:
+    """A tree with that outline, of arrays that nobody holds but it."""
+    if isinstance(outline, bool):
+        return np.zeros((1,) * outline)
+    kind, *branches = outline
+    return {name: _filled(branch) for name, branch in branches} if kind is dict else kind(map(_filled, branches))
+
+
+def trace(rule: Rule, params: Tree, state: Tree) -> Traced:
     """The graph of one update, and the trees of names under which its results stand: the changes and the new state.
 
     Arguments are `gradients.NAME`, `state.NAME` and `params.NAME`. `params` and `state` give names and ranks only.

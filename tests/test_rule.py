@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,7 +14,7 @@ import pytest
 from rnnspec import Layer, Network, cells, chain, losses
 from rnnspec.errors import ArgumentError, EquationError, NetworkError
 from rnnspec.policies import ClipByNorm, ClipByValue
-from rnnspec.rule import Rule, UpdateRule, trace
+from rnnspec.rule import MOST_KEPT, Rule, UpdateRule, trace, traced
 from rnnspec.tree import leaves, tree_map
 from rnnspec.updates import SGD, Adam
 
@@ -135,3 +139,115 @@ def test_a_rule_that_is_none_is_refused_in_the_family(rule):
     params = {"w": np.zeros(3)}
     with pytest.raises(EquationError):
         trace(rule, params, rule.init(params))
+
+
+@dataclass(frozen=True)
+class Counted(UpdateRule):
+    """A value that counts how often it is traced."""
+
+    rate: float
+    calls: ClassVar[list[float]] = []
+
+    def init(self, params):
+        return ()
+
+    def update(self, gradients, state, params):
+        self.calls.append(self.rate)
+        return tree_map(lambda g: -self.rate * g, gradients), state
+
+
+@pytest.fixture
+def calls():
+    Counted.calls.clear()
+    return Counted.calls
+
+
+def test_a_rule_that_is_a_value_is_traced_once_for_trees_of_one_outline(calls, reference):
+    params, rule = net.init(0), chain(ClipByNorm(1.0), Counted(0.125))
+    for _ in range(3):
+        params = reference.train_step(net, rule, params, ((), ()), INPUTS, TARGETS).params
+    assert calls == [0.125]
+    traced(chain(ClipByNorm(2.0), Counted(0.125)), params, ((), ()))
+    for tree in (np.zeros(3), np.zeros(()), [np.zeros(())], (np.zeros(()),)):
+        traced(rule, {"w": tree}, ((), ()))
+    assert len(calls) == 6
+
+
+def test_rules_that_are_equal_and_not_the_same_are_told_apart(calls):
+    for rate in (0.0, -0.0, 0, False, float("nan"), float("nan")):
+        for _ in range(2):
+            traced(Counted(rate), {"x": np.zeros(3)}, ())
+    assert len(calls) == 5
+
+
+class Plain(UpdateRule):
+    """A rule whose rate is set anew in the course of training."""
+
+    def __init__(self, rate):
+        self.rate = rate
+
+    def init(self, params):
+        return ()
+
+    def update(self, gradients, state, params):
+        return tree_map(lambda g: -self.rate * g, gradients), state
+
+
+@dataclass
+class Unhashable(Plain):
+    """The same, without a hash."""
+
+    rate: float
+
+
+@dataclass(frozen=True)
+class Unkept(Plain):
+    """A value that holds what is none."""
+
+    rates: list[float]
+
+    @property
+    def rate(self):
+        return self.rates[-1]
+
+
+@pytest.mark.parametrize("rule", [Plain(0.5), Unhashable(0.5), Unkept([0.5])], ids=lambda rule: type(rule).__name__)
+def test_a_rule_that_can_change_is_asked_at_every_step(rule, backend64):
+    params = net.init(0)
+    gradients = dict(leaves(backend64.to_numpy(backend64.value_and_grad(net, params, INPUTS, TARGETS).grads.params)))
+    for rate in (0.5, 0.25):
+        if isinstance(rule, Unkept):
+            rule.rates.append(rate)
+        else:
+            rule.rate = rate
+        done = backend64.to_numpy(backend64.train_step(net, rule, params, (), INPUTS, TARGETS).params)
+        after = dict(leaves(done))
+        for name, before in leaves(params):
+            np.testing.assert_allclose(after[name] - before, -rate * gradients[name] / 8, rtol=0, atol=1e-14)
+
+
+def test_what_is_kept_holds_no_array_and_is_bounded(calls):
+    params, state = {"w": np.ones(1000)}, ()
+    gone = weakref.ref(params["w"])
+    for i in range(MOST_KEPT + 1):
+        traced(Counted(float(i)), params, state)
+    assert len(calls) == MOST_KEPT + 1
+    traced(Counted(0.0), params, state)
+    assert len(calls) == MOST_KEPT + 2
+    del params
+    gc.collect()
+    assert gone() is None
+
+
+def test_threads_that_train_at_once_agree(reference):
+    params = net.init(0)
+
+    def train(rate):
+        return dict(leaves(reference.train_step(net, SGD(rate), params, (), INPUTS, TARGETS).params))
+
+    rates = [1 + i % 5 / 8 for i in range(60)]
+    expected = {rate: train(rate) for rate in set(rates)}
+    with ThreadPoolExecutor(8) as pool:
+        for rate, found in zip(rates, pool.map(train, rates), strict=True):
+            for name, w in found.items():
+                np.testing.assert_array_equal(w, expected[rate][name])
