@@ -198,8 +198,11 @@ class Backend:
         parameters as a gradient of zeros does.
         """
         validation.rule(self, "train_step", rule)
-        own, kept = validation.training(self, "train_step", net, rule, params, rule_state)
-        step = self.value_and_grad(net, params, inputs, targets, state, lengths)
+        given = validation.arguments(self, "train_step", net, params, inputs, state, lengths, gradient=True)
+        wanted = validation.targets(self, "train_step", net, given, targets, lengths)
+        own, x, first, ends = given
+        kept = validation.rule_state(self, "train_step", rule, own, rule_state)
+        step = self.value_and_grad(net, own, x, wanted, first, ends)
         scale = self.from_numpy(np.asarray(1.0 / max(step.count, 1)))
         update = self.program(execution.update, *traced(rule, own, kept))
         (new, new_state), _ = update(own, kept, step.grads.params, scale)

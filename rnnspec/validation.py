@@ -28,7 +28,7 @@ from rnnspec.tree import Tree, named_map
 if TYPE_CHECKING:
     from rnnspec.backend import Backend
 
-__all__ = ["adopt", "arguments", "cotangents", "count", "rule", "targets", "training"]
+__all__ = ["adopt", "arguments", "cotangents", "count", "rule", "rule_state", "targets"]
 
 SHAPE = "(time, batch, feature)"
 MOST_NUMBERS = 2**62
@@ -113,15 +113,10 @@ def rule(backend: Backend, method: str, given: Any) -> None:
                            "write rnnspec.chain(policy, rnnspec.updates.SGD(rate))")  # fmt: skip
 
 
-def training(
-    backend: Backend, method: str, net: Network, given: Rule, params: Tree, rule_state: Tree
-) -> tuple[Tree, Tree]:
-    """Parameters and the state of the rule as the backend's own arrays."""
-    call = _call(backend, method)
-    _check_network(call, net)
-    own = _tree(backend, call, "params", params, _shapes(net.parameter_shapes()))
-    model = named_map(lambda _, a: _Shape(tuple(a.shape)), given.init(own))
-    return own, _tree(backend, call, "rule_state", rule_state, model)
+def rule_state(backend: Backend, method: str, given: Rule, params: Tree, kept: Tree) -> Tree:
+    """The state of the rule as the backend's own arrays; `params` are the backend's own."""
+    model = named_map(lambda _, a: _Shape(tuple(a.shape)), given.init(params))
+    return _tree(backend, _call(backend, method), "rule_state", kept, model)
 
 
 def count(net: Network, given: Given, lengths: Any) -> int:
