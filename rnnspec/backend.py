@@ -23,7 +23,7 @@ from rnnspec.network import Network
 from rnnspec.results import Gradients, LayerResult, Result, Step, Trained
 from rnnspec.rule import Rule, traced
 from rnnspec.schedule import Schedule, schedule
-from rnnspec.tree import Tree, tree_map
+from rnnspec.tree import Tree, bounded, tree_map
 
 __all__ = ["Backend"]
 
@@ -146,11 +146,13 @@ class Backend:
 
     def asarray(self, tree: Tree) -> Tree:
         """A tree of the framework's own arrays in the backend's precision, copied from NumPy arrays of real numbers."""
-        return tree_map(lambda a: validation.adopt(self, f"{self.name}.asarray(tree)", "an array", a), tree)
+        call = f"{self.name}.asarray(tree)"
+        return tree_map(lambda a: validation.adopt(self, call, "an array", a), bounded(call, tree))
 
     def to_numpy(self, tree: Tree) -> Tree:
         """The tree as NumPy arrays, copied."""
-        return tree_map(lambda a: self.to_numpy_array(a) if self.is_own(a) else np.array(a), tree)
+        given = bounded(f"{self.name}.to_numpy(tree)", tree)
+        return tree_map(lambda a: self.to_numpy_array(a) if self.is_own(a) else np.array(a), given)
 
     def run(self, net: Network, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
         """Outputs and final state. `inputs` (time, batch, feature); `state` as `Result.state`, zeros if None.

@@ -21,7 +21,7 @@ from rnnspec import graph, losses, output, policies
 from rnnspec.cell import OUTPUT, Cell
 from rnnspec.errors import ArgumentError, EquationError, FileFormatError, NetworkError, RnnSpecError
 from rnnspec.network import Layer, Network
-from rnnspec.tree import Tree, leaves, named_map
+from rnnspec.tree import Tree, bounded, leaves, named_map
 
 __all__ = ["load", "save"]
 
@@ -44,7 +44,7 @@ def save(path: str | os.PathLike[str], net: Network, params: Tree) -> None:
     call = f"save({os.fspath(path)!r})"
     if not isinstance(net, Network):
         raise ArgumentError(call, "net must be a Network", type(net).__name__, "write rnnspec.Network(...)")
-    arrays = {name: np.asarray(array) for name, array in leaves(params)}
+    arrays = {name: np.asarray(array) for name, array in leaves(bounded(call, params))}
     _check_arrays(call, net, arrays)
     stored = {name: np.ascontiguousarray(a, a.dtype.newbyteorder("<")) for name, a in arrays.items()}
     _write_whole(path, to_bytes(stored, metadata={"rnnspec": json.dumps(_network_to_json(call, net))}))

@@ -11,10 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["Tree", "leaves", "named_map", "tree_map"]
+from rnnspec.errors import TreeError
+
+__all__ = ["Tree", "bounded", "leaves", "named_map", "tree_map"]
 
 Tree = Any
 """A leaf, or a dict, list or tuple of trees."""
+
+MOST_LEVELS = 64
+"""A tree that is deeper has no meaning here, and most likely holds itself."""
+
+SHOWN = 40
+"""Characters of a name that is too long to be shown whole."""
 
 
 def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
@@ -24,24 +32,52 @@ def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
 
 def named_map(function: Callable[..., Any], tree: Tree, *others: Tree, name: str = "") -> Tree:
     """The tree of `function(dotted name, leaf, *leaves of the others at the same place)`."""
-    if isinstance(tree, dict):
-        return {k: named_map(function, v, *(o[k] for o in others), name=_join(name, k)) for k, v in tree.items()}
-    if isinstance(tree, list | tuple):
-        found = [named_map(function, v, *(o[i] for o in others), name=_join(name, i)) for i, v in enumerate(tree)]
-        return tuple(found) if isinstance(tree, tuple) else found
-    return function(name, tree, *others)
+    return _map(function, tree, others, name, 0)
 
 
 def leaves(tree: Tree, name: str = "") -> Iterator[tuple[str, Any]]:
     """The leaves with their dotted names."""
+    return _leaves("leaves(tree)", tree, name, 0)
+
+
+def bounded(call: str, tree: Tree) -> Tree:
+    """The tree itself. Raises TreeError for the call where it has more levels than any tree, or holds itself."""
+    for _ in _leaves(call, tree, "", 0):
+        pass
+    return tree
+
+
+def _map(function: Callable[..., Any], tree: Tree, others: tuple[Tree, ...], name: str, level: int) -> Tree:
+    if level > MOST_LEVELS:
+        raise _too_deep("tree_map(function, tree)", name)
+    if isinstance(tree, dict):
+        return {
+            k: _map(function, v, tuple(o[k] for o in others), _join(name, k), level + 1) for k, v in tree.items()
+        }
+    if isinstance(tree, list | tuple):
+        found = [
+            _map(function, v, tuple(o[i] for o in others), _join(name, i), level + 1) for i, v in enumerate(tree)
+        ]
+        return tuple(found) if isinstance(tree, tuple) else found
+    return function(name, tree, *others)
+
+
+def _leaves(call: str, tree: Tree, name: str, level: int) -> Iterator[tuple[str, Any]]:
+    if level > MOST_LEVELS:
+        raise _too_deep(call, name)
     if isinstance(tree, dict):
         for key, value in tree.items():
-            yield from leaves(value, _join(name, key))
+            yield from _leaves(call, value, _join(name, key), level + 1)
     elif isinstance(tree, list | tuple):
         for index, value in enumerate(tree):
-            yield from leaves(value, _join(name, index))
+            yield from _leaves(call, value, _join(name, index), level + 1)
     else:
         yield name, tree
+
+
+def _too_deep(call: str, name: str) -> TreeError:
+    return TreeError(call, f"a tree must have at most {MOST_LEVELS} levels", f"more at {name[:SHOWN]}...",
+                     "look for a branch that holds itself")  # fmt: skip
 
 
 def _join(name: str, key: Any) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rnnspec.tree import leaves, named_map, tree_map
+from rnnspec.errors import TreeError
+from rnnspec.tree import MOST_LEVELS, bounded, leaves, named_map, tree_map
 
 TREE = {"layers": [{"W": 1, "b": 2}, {"W": 3}], "output": (4, {"x": 5})}
 
@@ -38,3 +39,45 @@ def test_names_are_given_with_a_start():
 def test_a_tree_of_fewer_names_fails():
     with pytest.raises(KeyError):
         tree_map(lambda a, b: a, {"a": 1, "b": 2}, {"a": 1})
+
+
+def nested(levels):
+    """A leaf in as many lists."""
+    return 1 if not levels else [nested(levels - 1)]
+
+
+def endless(kind):
+    """A dict, list or tuple that holds itself, among leaves."""
+    if kind is dict:
+        found = {"W": 1, "layers": None, "output": 2}
+        found["layers"] = found
+        return found
+    inside = [1, None]
+    found = inside if kind is list else (inside, 2)
+    inside[1] = found
+    return found
+
+
+WALKS = {
+    "tree_map": lambda tree: tree_map(lambda a: a, tree),
+    "leaves": lambda tree: dict(leaves(tree)),
+    "bounded": lambda tree: bounded("call(tree)", tree),
+}
+
+
+@pytest.mark.parametrize("kind", [dict, list, tuple])
+@pytest.mark.parametrize("walk", WALKS.values(), ids=WALKS)
+def test_a_tree_that_holds_itself_is_refused_with_a_place(walk, kind):
+    with pytest.raises(TreeError, match=rf"\): a tree must have .*{'layers.layers' if kind is dict else '1'}"):
+        walk(endless(kind))
+
+
+@pytest.mark.parametrize("walk", WALKS.values(), ids=WALKS)
+def test_levels_are_bounded(walk):
+    walk(nested(MOST_LEVELS))
+    with pytest.raises(TreeError, match=f"at most {MOST_LEVELS} levels"):
+        walk(nested(MOST_LEVELS + 1))
+
+
+def test_a_bounded_tree_is_itself():
+    assert bounded("call(tree)", TREE) is TREE

@@ -67,6 +67,11 @@ def put(tree, *path, value):
 
 itself: dict = {}
 itself["layers"] = itself
+listed: list = []
+listed.append(listed)
+FAR = PARAMS["layers"]
+for _ in range(100_000):
+    FAR = [FAR]
 FORWARD = ("layers", 0, "forward")
 SHARED = {
     "no network": ({"net": None}, ArgumentError),
@@ -104,6 +109,12 @@ SHARED = {
     "a map for a tree": ({"params": put(PARAMS, *FORWARD, "U", value=np.zeros((3, 3)))}, ArgumentError),
     "None for a map": ({"params": put(PARAMS, *FORWARD, "b", "i", value=None)}, ArgumentError),
     "parameters that hold themselves": ({"params": itself}, (TreeError, ArgumentError)),
+    "a map that holds itself": ({"params": put(PARAMS, *FORWARD, "U", value=itself)}, TreeError),
+    "parameters far down": ({"params": put(PARAMS, "layers", value=FAR)}, ArgumentError),
+    "a state that holds itself": ({"state": listed}, ArgumentError),
+    "a state far down": ({"state": FAR}, ArgumentError),
+    "inputs that hold themselves": ({"inputs": listed}, ArgumentError),
+    "lengths that hold themselves": ({"lengths": listed}, ArgumentError),
     "a state that is an array": ({"state": np.zeros((ROWS, 3))}, ArgumentError),
     "a state that is a dict": ({"state": FULL[0]}, ArgumentError),
     "a state of no layer": ({"state": []}, TreeError),
@@ -136,6 +147,7 @@ WRONG["pullback"] |= {
         {"state_cotangent": put(FULL, 0, "forward", "h", value=np.zeros((2, 3)))},
         ShapeError,
     ),
+    "a final cotangent that holds itself": ({"state_cotangent": listed}, ArgumentError),
     "a final cotangent that is an array": ({"state_cotangent": np.zeros((ROWS, 3))}, ArgumentError),
 }
 SUPERVISED = {
@@ -165,6 +177,8 @@ WRONG["train_step"] |= {
     "a policy alone": ({"rule": policies.ClipByNorm(1.0)}, NetworkError),
     "no rule state": ({"rule_state": None}, ArgumentError),
     "the state of another rule": ({"rule_state": ()}, ArgumentError),
+    "a rule state that holds itself": ({"rule_state": put(GOOD["rule_state"], "m", value=itself)}, TreeError),
+    "a rule state far down": ({"rule_state": put(GOOD["rule_state"], "v", "layers", value=FAR)}, ArgumentError),
     "a rule state without a name": ({"rule_state": put(GOOD["rule_state"], "m_mass", value=...)}, TreeError),
     "a rule state of another shape": ({"rule_state": put(GOOD["rule_state"], "m_mass", value=np.zeros(1))}, ShapeError),
     "a rule state with a number": ({"rule_state": put(GOOD["rule_state"], "m_mass", value=0.0)}, ArgumentError),
@@ -293,3 +307,19 @@ def test_asarray_copies(backend64):
 def test_asarray_refuses(wrong, backend64):
     with pytest.raises(ArgumentError):
         backend64.asarray(wrong)
+
+
+@pytest.mark.parametrize("method", ["asarray", "to_numpy"])
+@pytest.mark.parametrize("tree", [itself, listed, (listed,), FAR], ids=["dict", "list", "tuple", "far down"])
+def test_a_tree_that_never_ends_is_refused(method, tree, backend64):
+    with pytest.raises(TreeError) as caught:
+        getattr(backend64, method)(tree)
+    assert GRAMMAR.match(str(caught.value))
+    assert caught.value.call == f"{backend64.name}.{method}(tree)"
+
+
+def test_a_tree_that_never_ends_starts_no_rule_and_no_file(tmp_path):
+    for call in (lambda: Adam().init(itself), lambda: rnnspec.save(tmp_path / "net", NET, itself)):
+        with pytest.raises(TreeError):
+            call()
+    assert not any(tmp_path.iterdir())
