@@ -64,17 +64,16 @@ def test_there_and_back_is_the_same_network_and_the_same_bits(case):
     assert not back.losses
 
 
-MODULES = st.tuples(
-    st.sampled_from([("RNN", {}), ("RNN", {"nonlinearity": "relu"}), ("LSTM", {}), ("LSTM", {"proj_size": 2}),
-                     ("GRU", {})]),
-    st.integers(1, 3), st.booleans(), st.booleans(), st.booleans(), st.integers(0, 2**31),
-)  # fmt: skip
+KINDS = {"RNN": ("RNN", {}), "RNN-relu": ("RNN", {"nonlinearity": "relu"}), "LSTM": ("LSTM", {}),
+         "LSTM-projected": ("LSTM", {"proj_size": 2}), "GRU": ("GRU", {})}  # fmt: skip
+OPTIONS = st.tuples(st.integers(1, 3), st.booleans(), st.booleans(), st.booleans(), st.integers(0, 2**31))
 
 
+@pytest.mark.parametrize("name", KINDS)
 @FEW
-@given(MODULES, st.none() | st.tuples(*[st.integers(1, 5)] * 3))
-def test_a_module_is_the_network_read_from_it(drawn_module, lengths):
-    (kind, options), num_layers, bidirectional, bias, batch_first, seed = drawn_module
+@given(OPTIONS, st.none() | st.tuples(*[st.integers(1, 5)] * 3))
+def test_a_module_is_the_network_read_from_it(name, drawn_options, lengths):
+    (kind, options), (num_layers, bidirectional, bias, batch_first, seed) = KINDS[name], drawn_options
     torch.manual_seed(seed)
     module = getattr(nn, kind)(3, 4, num_layers, bidirectional=bidirectional, bias=bias, batch_first=batch_first,
                                dtype=torch.float64, **options)  # fmt: skip
@@ -150,6 +149,11 @@ def test_what_a_module_cannot_hold_is_told():
     assert told(found.losses) == {Loss.SECOND_BIAS, Loss.POLICY, Loss.OBJECTIVE}
     assert found.losses[0].place == "layers.0.forward"
     assert str(found.losses[-1]) == "the loss is not carried over"
+
+
+def test_a_module_that_runs_twice_becomes_two_layers():
+    gru = nn.GRU(3, 3, bias=False)
+    assert told(from_torch(gru, gru).losses) == {Loss.NO_BIAS, Loss.SHARED}
 
 
 SMALL = Network(3, [Layer(cells.elman, 4)])

@@ -17,7 +17,8 @@ from rnnspec.network import Network
 from rnnspec.output import Read, Steps
 from rnnspec.tree import Tree
 
-__all__ = ["Exported", "Imported", "Loss", "Lost", "from_keras", "from_torch", "to_keras", "to_torch"]
+__all__ = ["Exported", "Imported", "Loss", "Lost", "from_flax", "from_keras", "from_torch", "to_flax", "to_keras",
+           "to_torch"]  # fmt: skip
 
 STEPS = Steps()
 
@@ -73,3 +74,30 @@ def to_keras(net: Network, params: Tree) -> Exported:
     from rnnspec.convert import keras_layers  # noqa: PLC0415
 
     return keras_layers.write_layers(call, net, params)
+
+
+def from_flax(*parts: Any, read: Read = STEPS) -> Imported:
+    """The network of Flax nnx's parts that run one after the other.
+
+    A part is an LSTMCell, OptimizedLSTMCell, GRUCell or SimpleCell, an nnx.RNN of one, an nnx.Bidirectional of two
+    such, or at the end an nnx.Linear. `read` says whether the last is given every step or `Last()`. A model of
+    `to_flax` is one part, and says it itself.
+    """
+    call = "from_flax(...)"
+    framework(call, "flax")
+    from rnnspec.convert import flax_modules  # noqa: PLC0415
+
+    return flax_modules.read_modules(call, parts, read)
+
+
+def to_flax(net: Network, params: Tree) -> Exported:
+    """The network as an `nnx.Module` made of nnx.RNN and nnx.Linear, in the precision of the parameters.
+
+    `model(inputs, state, lengths)` gives outputs and final state as `Backend.run` does. JAX has no float64 unless
+    `jax.enable_x64` is on where this is called and where the model runs.
+    """
+    call = "to_flax(...)"
+    framework(call, "flax")
+    from rnnspec.convert import flax_modules  # noqa: PLC0415
+
+    return flax_modules.write_modules(call, net, params)

@@ -57,11 +57,18 @@ class Assembly:
         self.call, self.lost = call, list[Lost]()
         self._layers, self._params = list[tuple[int, Layer]](), list[Tree]()
         self._output: Tree | None = None
+        self._owners: list[Any] = []
 
     @property
     def place(self) -> str:
         """The next layer's name."""
         return f"layers.{len(self._layers)}"
+
+    def see(self, place: str, owner: Any) -> None:
+        """Tell it where weights have one owner for two places."""
+        if any(owner is known for known in self._owners):
+            self.lost.append(Lost(place, Loss.SHARED))
+        self._owners.append(owner)
 
     def add_layer(self, layout: Layout, halves: Mapping[str, Mapping[str, Array]]) -> None:
         """A layer of the halves' tensors, `forward` before `reverse`."""

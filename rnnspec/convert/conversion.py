@@ -23,6 +23,7 @@ class Loss(Enum):
     BATCH_FIRST = "arrays are (batch, time, feature) there, and (time, batch, feature) here"
     INITIAL_STATE = "the initial state is not carried over: it is zeros unless given"
     EMPTY_ROWS = "what a row of length 0 reads is not promised there: here it is zeros"
+    SHARED = "weights that are shared there become weights of each"
     POLICY = "the gradient policy is not carried over: gradients there are the full ones"
     OBJECTIVE = "the loss is not carried over"
     REGULARISERS = "regularizers and constraints are not carried over"

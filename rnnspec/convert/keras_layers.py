@@ -71,6 +71,7 @@ def _add_recurrent(assembly: Assembly, layer: Any) -> Read:
                                "use one for both")  # fmt: skip
     tensors = {}
     for half, own in halves.items():
+        assembly.see(f"{assembly.place}.{half}", own)
         _tell_annotations(assembly, f"{assembly.place}.{half}", own)
         found = _tensors(call, own.cell, rows[0].tensors)
         tensors[half] = {name: a.reshape(-1) if name == "bias" else a for name, a in found.items()}

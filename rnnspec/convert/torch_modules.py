@@ -38,6 +38,7 @@ def read_modules(call: str, parts: tuple[Any, ...], read: Read) -> Imported:
 
 
 def _add(assembly: Assembly, part: Any) -> None:
+    assembly.see(assembly.place, part)
     if type(part) in KINDS.values():
         _refuse_options(assembly.call, part)
         if part.batch_first:

@@ -1,0 +1,132 @@
+"""Flax nnx's modules: their weights are attributes of a cell's Linear layers."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from rnnspec.convert.assembly import Assembly, Part, numbers, taken_apart
+from rnnspec.convert.conversion import Exported, Imported, Loss, Lost
+from rnnspec.convert.flax_network import FlaxNetwork
+from rnnspec.convert.layout import Layout, matching_layout
+from rnnspec.convert.layouts import FLAX
+from rnnspec.errors import ArgumentError, UnsupportedError
+from rnnspec.network import Network
+from rnnspec.output import Read
+from rnnspec.tree import Tree
+
+__all__ = ["read_modules", "write_modules"]
+
+KINDS = {row.kind: getattr(nnx, row.kind) for row in FLAX}
+FUNCTIONS = {name: getattr(nnx, name) for name in ("sigmoid", "tanh", "relu")}
+ZEROS = nnx.initializers.zeros_init()
+"""Drawing what is then overwritten would compile a program for every shape."""
+
+
+def read_modules(call: str, parts: tuple[Any, ...], read: Read) -> Imported:
+    """The network that the parts make, one after the other."""
+    assembly = Assembly(call)
+    if len(parts) == 1 and type(parts[0]) is FlaxNetwork:
+        net, model = parts[0].network, parts[0]
+        read, parts = net.read, () if model.output is None else (model.output,)
+        for layer, halves in zip(net.layers, model.layers, strict=True):
+            _add_cells(assembly, {half: halves[half].cell for half in layer.halves})
+    for part in parts:
+        _add(assembly, part)
+    return assembly.finish(read)
+
+
+def _add(assembly: Assembly, part: Any) -> None:
+    if type(part) is nnx.Linear:
+        _add_output(assembly, part)
+    elif type(part) is nnx.Bidirectional:
+        if part.merge_fn is not nnx.Bidirectional.merge_fn:
+            raise UnsupportedError(assembly.call, "merge_fn must be the concatenation that is its default",
+                                   repr(part.merge_fn), "leave it out")  # fmt: skip
+        _tell_time_major(assembly, part)
+        _add_cells(assembly, {"forward": part.forward_rnn.cell, "reverse": part.backward_rnn.cell})
+    elif type(part) is nnx.RNN:
+        if part.reverse and not part.keep_order:
+            raise UnsupportedError(assembly.call, "a reverse RNN must keep the order of the steps", "keep_order=False",
+                                   "set keep_order=True, and read step 0 as its last")  # fmt: skip
+        _tell_time_major(assembly, part)
+        _add_cells(assembly, {"reverse" if part.reverse else "forward": part.cell})
+    else:
+        _add_cells(assembly, {"forward": part})
+
+
+def _tell_time_major(assembly: Assembly, part: Any) -> None:
+    if not part.time_major:
+        assembly.lost.append(Lost(assembly.place, Loss.BATCH_FIRST))
+
+
+def _add_cells(assembly: Assembly, halves: dict[str, Any]) -> None:
+    rows = [_row(assembly.call, cell) for cell in halves.values()]
+    if rows[0] is not rows[-1]:
+        raise UnsupportedError(assembly.call, "both halves must be of one kind", " and ".join(row.kind for row in rows),
+                               "use one for both")  # fmt: skip
+    for half, cell in halves.items():
+        assembly.see(f"{assembly.place}.{half}", cell)
+        if cell.carry_init is not None:
+            assembly.lost.append(Lost(f"{assembly.place}.{half}", Loss.INITIAL_STATE))
+    assembly.add_layer(rows[0], {half: _tensors(assembly.call, cell, rows[0]) for half, cell in halves.items()})
+
+
+def _row(call: str, cell: Any) -> Layout:
+    if type(cell) not in KINDS.values():
+        raise ArgumentError(call, f"a part must be one of {', '.join(KINDS)}, an nnx.RNN or nnx.Bidirectional of "
+                            "these, or nnx.Linear", type(cell).__name__,
+                            "give the parts in the order in which they run")  # fmt: skip
+    options = {"residual": getattr(cell, "residual", False)}
+    for option in ("gate_fn", "activation_fn"):
+        given = getattr(cell, option, None)
+        options[option] = next((name for name, function in FUNCTIONS.items() if function is given), given)
+    row = matching_layout(FLAX, type(cell).__name__, options, {})
+    if row is None:
+        got = ", ".join(f"{name}={value}" for name, value in options.items() if value is not None)
+        raise UnsupportedError(call, f"options of {type(cell).__name__} must be those of a cell in the tables", got,
+                               "declare a cell of your own with them")  # fmt: skip
+    return row
+
+
+def _tensors(call: str, cell: Any, row: Layout) -> dict[str, Any]:
+    return {name: numbers(call, name, reduce(getattr, name.split("."), cell)[...]) for name in row.tensors}
+
+
+def _add_output(assembly: Assembly, linear: Any) -> None:
+    bias = None if linear.bias is None else numbers(assembly.call, "bias", linear.bias[...])
+    assembly.add_output(numbers(assembly.call, "kernel", linear.kernel[...]).T, bias)
+
+
+def write_modules(call: str, net: Network, params: Tree) -> Exported:
+    """The network as modules of nnx."""
+    has_double = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
+    apart = taken_apart(call, "Flax nnx", FLAX, net, params, None if has_double else "float32")
+    layers = [{half: nnx.RNN(_cell(part, tensors, apart.dtype), time_major=True, reverse=half == "reverse",
+                             keep_order=True, rngs=False) for half, tensors in part.tensors.items()}
+              for part in apart.parts]  # fmt: skip
+    output = None
+    if apart.output is not None:
+        output = nnx.Linear(net.layers[-1].width, net.features, param_dtype=apart.dtype, kernel_init=ZEROS,
+                            rngs=nnx.Rngs(0))  # fmt: skip
+        _load(output, {"kernel": apart.output["W"].T, "bias": apart.output["b"]})
+    return Exported(FlaxNetwork(net, layers, output), apart.losses)
+
+
+def _cell(part: Part, tensors: dict[str, Any], dtype: str) -> Any:
+    options = {name: FUNCTIONS.get(value, value) if isinstance(value, str) else value
+               for name, value in part.layout.options.items()}  # fmt: skip
+    cell = KINDS[part.layout.kind](part.inputs, part.layer.half_width, dtype=dtype, param_dtype=dtype,
+                                   kernel_init=ZEROS, recurrent_kernel_init=ZEROS, rngs=nnx.Rngs(0),
+                                   **options)  # fmt: skip
+    _load(cell, tensors)
+    return cell
+
+
+def _load(owner: Any, tensors: dict[str, Any]) -> None:
+    for name, array in tensors.items():
+        reduce(getattr, name.split("."), owner)[...] = jax.numpy.asarray(array)

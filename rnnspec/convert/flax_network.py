@@ -1,0 +1,62 @@
+"""A network of Flax nnx modules, called as a backend runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+
+from rnnspec.network import Network
+from rnnspec.output import Last
+from rnnspec.tree import Tree, tree_map
+
+__all__ = ["FlaxNetwork"]
+
+Array = Any
+
+
+class FlaxNetwork(nnx.Module):  # type: ignore[misc]  # Flax is not read by the type checker
+    """Modules of nnx and nothing else: `layers`, of each half an RNN, and `output`, a Linear or None.
+
+    `network` is what it was made of.
+    """
+
+    def __init__(self, network: Network, layers: Sequence[Mapping[str, nnx.RNN]], output: nnx.Linear | None) -> None:
+        self.network = network
+        self.layers = nnx.List([nnx.Dict(halves) for halves in layers])
+        self.output = nnx.data(output)
+
+    def __call__(self, inputs: Array, state: Tree = None, lengths: Array = None) -> tuple[Array, Tree]:
+        """The outputs and the final state for inputs (time, batch, feature), state and lengths as of `Backend.run`."""
+        steps, batch, _ = inputs.shape
+        ends = jnp.full(batch, steps) if lengths is None else jnp.asarray(lengths)
+        real = (jnp.arange(steps)[:, None] < ends)[..., None]
+        values, final = jnp.where(real, inputs, 0.0), []
+        first = self._zeros(batch, inputs) if state is None else state
+        for halves, own in zip(self.layers, first, strict=True):
+            found = {half: _half(rnn, values, own[half], ends, half == "reverse") for half, rnn in halves.items()}
+            values = jnp.where(real, jnp.concatenate([found[half][0] for half in own], -1), 0.0)
+            final.append({half: found[half][1] for half in own})
+        if isinstance(self.network.read, Last):
+            width = self.network.layers[-1].half_width
+            half = {"forward": values[jnp.maximum(ends, 1) - 1, jnp.arange(batch)], "reverse": values[0]}
+            parts = {name: half[name][:, i * width : (i + 1) * width] for i, name in enumerate(first[-1])}
+            values, real = jnp.concatenate(list(parts.values()), -1), real[0]
+        if self.output is not None:
+            values = jnp.where(real, self.output(values), 0.0)
+        return values, final
+
+    def _zeros(self, batch: int, like: Array) -> Tree:
+        return [{half: {name: jnp.zeros(shape, like.dtype) for name, shape in shapes.items()}
+                 for half, shapes in tree.items()} for tree in self.network.state_shapes(batch)]  # fmt: skip
+
+
+def _half(rnn: Any, values: Array, first: Tree, ends: Array, reverse: bool) -> tuple[Array, Tree]:
+    names = [name for name in ("c", "h") if name in first]
+    given = tuple(first[name] for name in names)
+    carry, out = rnn(values, initial_carry=given if len(names) > 1 else given[0], seq_lengths=ends, time_major=True,
+                     return_carry=True, reverse=reverse, keep_order=True)  # fmt: skip
+    ended = dict(zip(names, carry if len(names) > 1 else [carry], strict=True))
+    return out, tree_map(lambda new, old: jnp.where((ends > 0)[:, None], new, old), ended, first)
