@@ -22,6 +22,7 @@ from conformance.runner import Plan, run
 from conformance.selection import Selection
 from conformance.terminal import Terminal, show, show_self_test
 from rnnspec import backend_names
+from rnnspec.plugins import problems
 
 __all__ = ["main"]
 
@@ -99,6 +100,7 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
         tuple(map(_shape, shape or ())), tuple(mode or ()), _xfails(xfails),
     )  # fmt: skip
     names = _names(backend)
+    _say_problems(console)
     begun = time.perf_counter()
     with Terminal(console) as terminal:
         entries = run(Plan(names, selection, not speed_only, not no_speed), terminal.watch)
@@ -128,9 +130,15 @@ def _self_test(console: Console, seed: int, tier: str, json: Path | None) -> int
 
 def _list(console: Console) -> None:
     console.print("backends: " + ", ".join(backend_names()), highlight=False)
+    _say_problems(console)
     for law in properties():
         needs = f" (needs {', '.join(sorted(law.needs))})" if law.needs else ""
         console.print(f"{law.id}  {law.says}{needs}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _say_problems(console: Console) -> None:
+    for problem in problems():
+        console.print(str(problem), style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _names(given: list[str]) -> tuple[str, ...]:

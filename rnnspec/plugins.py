@@ -9,7 +9,7 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from rnnspec.backend import Backend
 from rnnspec.errors import (
     ArgumentError,
     BackendConflict,
+    BackendError,
     BackendUnavailable,
     BrokenBackend,
     RnnSpecError,
@@ -38,12 +39,13 @@ __all__ = [
     "hookimpl",
     "hookspec",
     "load",
+    "problems",
     "unavailable",
 ]
 
 GROUP = "rnnspec.backends"
 RESERVED = {"numpy": "rnnspec", "torch": "rnnspec", "tensorflow": "rnnspec", "jax": "rnnspec"}
-"""The names that only rnnspec's own distribution may offer."""
+"""The names that only rnnspec's own distribution may offer; what others offer under them never runs."""
 
 hookspec = pluggy.HookspecMarker("rnnspec")
 hookimpl = pluggy.HookimplMarker("rnnspec")
@@ -73,6 +75,14 @@ class BackendHooks:
 def backend_names() -> tuple[str, ...]:
     """The names of all backends that installed distributions offer, sorted; nothing is imported."""
     return tuple(sorted({point.name for point in _entry_points()}))
+
+
+def problems() -> tuple[BackendError, ...]:
+    """What is wrong with the names that are offered, as the errors that name the distributions; nothing is imported.
+
+    A name that is reserved gives the built-in backend nevertheless; one that two distributions offer gives none.
+    """
+    return tuple(found for name in backend_names() for found in _conflicts(f"get_backend({name!r})", name))
 
 
 def get_backend(name: str, *, device: str | None = None, precision: str = "f32") -> Backend:
@@ -135,20 +145,34 @@ def _entry_points() -> Iterable[EntryPoint]:
 
 
 def _entry_point(call: str, name: str) -> EntryPoint:
+    own, _ = _offers(name)
+    if len(own) == 1:
+        return own[0]
+    for conflict in _conflicts(call, name):
+        raise conflict
+    raise UnknownBackend(call, "an installed distribution must offer the name", repr(name),
+                         f"choose one of {', '.join(backend_names())}")  # fmt: skip
+
+
+def _offers(name: str) -> tuple[list[EntryPoint], list[EntryPoint]]:
+    """Who offers a name, and who offers it though it is reserved for another."""
     points = list({(point.value, _shown(point)): point for point in _entry_points() if point.name == name}.values())
     owner = RESERVED.get(name)
     strangers = [point for point in points if owner and (point.dist is None or point.dist.name != owner)]
-    if strangers:
-        raise BackendConflict(call, f"the name is reserved for {owner}", _shown(strangers[0]),
-                              "uninstall that distribution")  # fmt: skip
-    if len(points) > 1:
-        raise BackendConflict(call, "one distribution must offer the name", " and ".join(map(_shown, points)),
+    return [point for point in points if point not in strangers], strangers
+
+
+def _conflicts(call: str, name: str) -> Iterator[BackendConflict]:
+    own, strangers = _offers(name)
+    for point in strangers:
+        yield BackendConflict(call, f"the name is reserved for the backend of {RESERVED[name]}, and nobody else's runs",
+                              _shown(point), "uninstall that distribution, or rename its backend")  # fmt: skip
+    if len(own) > 1:
+        yield BackendConflict(call, "one distribution must offer the name", " and ".join(map(_shown, own)),
                               "uninstall all but one")  # fmt: skip
-    if not points:
-        raise UnknownBackend(call, "an installed distribution must offer the name", repr(name),
-                             f"choose one of {', '.join(backend_names())}")  # fmt: skip
-    return points[0]
 
 
 def _shown(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else f"an unnamed distribution ({point.value})"
+    if point.dist is None or not point.dist.name:
+        return f"an unnamed distribution ({point.value})"
+    return f"{point.dist.name} {point.dist.version}"

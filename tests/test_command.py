@@ -147,6 +147,17 @@ def test_the_list_runs_nothing():
     assert "numpy" in done.stdout
 
 
+def test_a_stranger_under_a_built_in_name_is_told_and_harms_nothing(tmp_path):
+    with site(tmp_path):
+        install(tmp_path, "numpy", make="raise ValueError")
+        listed = command("--list")
+        done = command("--backend", "numpy", *QUICK, "--only", "P01")
+    for output in (listed.stdout, done.stdout):
+        assert "get_backend('numpy'): the name is reserved" in output
+        assert "fake-numpy 1.0" in output
+    assert done.returncode == 0, done.stdout
+
+
 def test_a_speed_row_for_each_shape(tmp_path):
     file = tmp_path / "speed.json"
     done = command("--backend", "numpy", "--speed-only", "--cell", "elman", "--shape", "2,3,2,2", "--shape", "3,2,2,2",

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import rnnspec
+from rnnspec import plugins
 from rnnspec.errors import (
     ArgumentError,
     BackendConflict,
@@ -118,11 +119,49 @@ def test_two_distributions_of_one_name_are_both_named(site):
 
 
 @pytest.mark.parametrize("name", ["numpy", "torch", "jax", "tensorflow"])
-def test_a_built_in_name_is_reserved(name, site):
-    module = install(site, name, GOOD.format(name=name), "stranger")
-    with pytest.raises(BackendConflict, match=f"stranger-{name} 1.0"):
-        rnnspec.get_backend(name)
+def test_a_built_in_name_gives_the_built_in_backend_whoever_else_offers_it(name, site):
+    module = install(site, name, GOOD.format(name=name), "stranger", "3.1")
+    backend = rnnspec.get_backend(name)
+    assert type(backend).__module__ == f"backends.{name}_backend.backend"
+    assert plugins.distribution(name).startswith("rnnspec ")
+    assert rnnspec.backend_names().count(name) == 1
     assert module not in sys.modules
+
+
+def test_a_stranger_under_a_built_in_name_is_named_among_the_problems(site):
+    assert plugins.problems() == ()
+    install(site, "numpy", "raise AssertionError('imported')", "stranger", "3.1")
+    install(site, "mine", GOOD.format(name="mine"))
+    (problem,) = plugins.problems()
+    assert isinstance(problem, BackendConflict)
+    assert problem.call == "get_backend('numpy')"
+    assert problem.got == "stranger-numpy 3.1"
+    assert "reserved" in problem.must
+
+
+def test_a_stranger_alone_does_not_get_a_built_in_name(site, monkeypatch):
+    install(site, "numpy", GOOD.format(name="numpy"), "stranger")
+    monkeypatch.setattr(plugins, "RESERVED", {"numpy": "another"})
+    with pytest.raises(BackendConflict, match="reserved"):
+        rnnspec.get_backend("numpy")
+
+
+def test_two_strangers_of_one_name_are_a_problem_of_that_name_alone(site):
+    install(site, "twin", GOOD.format(name="twin"), "one", "1.0")
+    install(site, "twin", GOOD.format(name="twin"), "two", "2.0")
+    install(site, "mine", GOOD.format(name="mine"))
+    (problem,) = plugins.problems()
+    assert {"one-twin 1.0", "two-twin 2.0"} == set(problem.got.split(" and "))
+    assert rnnspec.get_backend("mine").name == "mine"
+
+
+@pytest.mark.parametrize("metadata", [None, "", "Metadata-Version: 2.1\n"])
+def test_a_distribution_without_a_name_is_shown_by_what_it_offers(metadata, site):
+    module = install(site, "mine", "raise ValueError('broken inside')")
+    file = next(site.glob("*.dist-info")) / "METADATA"
+    file.unlink() if metadata is None else file.write_text(metadata)
+    with pytest.raises(BrokenBackend, match=rf"unnamed distribution \({module}\)"):
+        rnnspec.get_backend("mine")
 
 
 def test_a_missing_framework_is_told_with_the_command_that_installs_it(site):
