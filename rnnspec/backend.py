@@ -47,6 +47,7 @@ class Backend:
                 raise UnsupportedError(call, f"{kind} must be one that the backend declares", repr(value),
                                        f"choose one of {', '.join(known)}")  # fmt: skip
         self.path: Path | None = None
+        self._held: dict[Path, Self] = {}
         self.arrays: Arrays = self.make_arrays()
 
     # What a backend overrides.
@@ -124,9 +125,10 @@ class Backend:
         if path not in self.capabilities.paths:
             raise UnsupportedError(f"{self.name}.through({path})", "path must be one that the backend declares",
                                    str(path), "choose one of its capabilities.paths")  # fmt: skip
-        held = type(self)(self.device, self.precision)
-        held.path = path
-        return held
+        if path not in self._held:
+            self._held[path] = type(self)(self.device, self.precision)
+            self._held[path].path = path
+        return self._held[path]
 
     def runner(self, cell: Cell, call: Call) -> Kernel:
         """What runs a layer: a kernel of the framework where one is chosen, and else the backend itself."""

@@ -47,8 +47,8 @@ class Call:
 class Kernel(Protocol):
     """A framework's own implementation of one layer in one direction, with its gradients.
 
-    Both methods keep to the contract of `Backend.layer` and `Backend.layer_pullback`; the result's path names the
-    kernel. One that fails raises: nothing slower takes its place.
+    Both methods keep to the contract of `Backend.layer` and `Backend.layer_pullback`; the result's path begins with
+    `native` and names the kernel. One that fails raises: nothing slower takes its place.
     """
 
     def layer(

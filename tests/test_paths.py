@@ -19,7 +19,7 @@ class Kernel:
 
     def layer(self, *asked):
         result = Backend.layer(self.backend, *asked)
-        return rnnspec.LayerResult(result.outputs, result.state, "kernel", result.saved)
+        return rnnspec.LayerResult(result.outputs, result.state, "native: kernel", result.saved)
 
     def layer_pullback(self, *asked):
         return Backend.layer_pullback(self.backend, *asked)
@@ -45,7 +45,7 @@ def paths(backend, net=NET):
 
 
 def test_a_kernel_runs_where_there_is_one():
-    assert paths(WithKernels()) == ["kernel", "generic"]
+    assert paths(WithKernels()) == ["native: kernel", "generic"]
 
 
 def test_a_backend_held_to_the_lowering_runs_no_kernel():
@@ -55,6 +55,11 @@ def test_a_backend_held_to_the_lowering_runs_no_kernel():
 def test_a_backend_held_to_kernels_says_why_there_is_none():
     with pytest.raises(UnsupportedError, match=r"layers\.1\.forward.*there is none for this cell"):
         paths(WithKernels().through(Path.NATIVE))
+
+
+def test_a_held_backend_is_made_once():
+    backend = WithKernels()
+    assert backend.through(Path.GENERIC) is backend.through(Path.GENERIC)
 
 
 def test_a_path_that_is_not_declared_is_refused():

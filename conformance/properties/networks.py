@@ -23,6 +23,7 @@ from rnnspec.policies import Truncated
 __all__ = [
     "CUT",
     "Labels",
+    "all_cells",
     "bidirectional",
     "cells",
     "last",
@@ -51,6 +52,13 @@ def cells(scope: Scope) -> Labels:
         for shape in scope.shapes
         for cell in scope.cells
     }
+
+
+def all_cells(scope: Scope) -> Labels:
+    """Every cell, one above the other in alternating directions: one program for a backend that compiles."""
+    halves = cycle(("forward", "bidirectional", "reverse"))
+    layers = [Layer(cell, hidden_for(cell), half) for cell, half in zip(scope.cells, halves, strict=False)]
+    return {"all cells": _with_lengths(Network(INPUTS, layers))}
 
 
 def bidirectional(scope: Scope) -> Labels:
