@@ -57,8 +57,7 @@ class Question:
 
     def agree(self, outputs, state=None):
         """The other side's outputs, and its final state unless None, are ours within kappa."""
-        g = self.given
-        ours = OURS[self.precision].run(self.net, self.params, g.inputs, g.state, g.lengths)
+        g, ours = self.given, self.run()
         reference = self._reference(lambda exact: oracle.run(
             self.net, self.params, g.inputs, g.state, g.lengths, arithmetic=exact))  # fmt: skip
         if state is None:
@@ -75,6 +74,11 @@ class Question:
         for name, got in {"params": params, "inputs": inputs, "state": state}.items():
             if got is not None:
                 self._pronounce(got, getattr(ours, name), reference.at(name))
+
+    def run(self):
+        """The answer of NumPy's backend."""
+        g = self.given
+        return OURS[self.precision].run(self.net, self.params, g.inputs, g.state, g.lengths)
 
     def pullback(self):
         """The gradients of NumPy's backend."""

@@ -129,7 +129,7 @@ def test_a_layer_is_the_network_read_from_it(name, drawn_options, lengths):
 
 def test_what_a_sequential_loses_is_told():
     net = Network(3, [Layer(cells.gru, 4)], Last())
-    assert told(to_keras(net, net.init(0)).losses) == {Loss.SECOND_BIAS, Loss.EMPTY_ROWS}
+    assert told(to_keras(net, net.init(0)).losses) == {Loss.SECOND_BIAS, Loss.PADDING}
     layer = kl.LSTM(4, kernel_regularizer="l2", bias_constraint="non_neg")
     assert told(from_keras(built(layer)).losses) == {Loss.REGULARISERS}
 

@@ -17,8 +17,8 @@ from rnnspec.network import Network
 from rnnspec.output import Read, Steps
 from rnnspec.tree import Tree
 
-__all__ = ["Exported", "Imported", "Loss", "Lost", "from_flax", "from_keras", "from_torch", "to_flax", "to_keras",
-           "to_torch"]  # fmt: skip
+__all__ = ["Exported", "Imported", "Loss", "Lost", "from_flax", "from_keras", "from_onnx", "from_torch", "to_flax",
+           "to_keras", "to_onnx", "to_torch"]  # fmt: skip
 
 STEPS = Steps()
 
@@ -101,3 +101,29 @@ def to_flax(net: Network, params: Tree) -> Exported:
     from rnnspec.convert import flax_modules  # noqa: PLC0415
 
     return flax_modules.write_modules(call, net, params)
+
+
+def from_onnx(model: Any) -> Imported:
+    """The network of an `onnx.ModelProto`: a stack of RNN, LSTM or GRU nodes and perhaps one Gemm or MatMul at the end.
+
+    What `to_onnx` writes and what `torch.onnx.export(..., dynamo=False)` writes is read. Initial states and lengths
+    are inputs of the graph, or absent; initial states may be zeros.
+    """
+    call = "from_onnx(...)"
+    framework(call, "onnx")
+    from rnnspec.convert import onnx_reading  # noqa: PLC0415
+
+    return onnx_reading.read_model(call, model)
+
+
+def to_onnx(net: Network, params: Tree, *, lengths: bool = False, state: bool = False) -> Exported:
+    """The network as an `onnx.ModelProto` from `inputs` (time, batch, feature) to `outputs`, in float32.
+
+    With `lengths` it has that input, int32 (batch). With `state` it has inputs `state.0.h` (halves, batch, width) and
+    so on, and gives `final.state.0.h`.
+    """
+    call = "to_onnx(...)"
+    framework(call, "onnx")
+    from rnnspec.convert import onnx_writing  # noqa: PLC0415
+
+    return onnx_writing.write_model(call, net, params, lengths, state)

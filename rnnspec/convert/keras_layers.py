@@ -150,7 +150,7 @@ def write_layers(call: str, net: Network, params: Tree) -> Exported:
             _load(_half(layer, half).cell, tensors)
     if apart.output is not None:
         _load(layers[-1], {"kernel": apart.output["W"].T, "bias": apart.output["b"]})
-    return Exported(model, apart.losses + ((Lost("", Loss.EMPTY_ROWS),) if read else ()))
+    return Exported(model, (*apart.losses, Lost("", Loss.PADDING)))
 
 
 def _layer(part: Part, dtype: str, sequences: bool) -> Any:

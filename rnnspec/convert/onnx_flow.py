@@ -1,0 +1,139 @@
+"""What the values of an ONNX graph are, as far as a network can be read from them: axes by name, and what stands there.
+
+Plumbing (Transpose, Reshape, Squeeze, Gather, Concat) moves axes; whatever computes is no plumbing, and is not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+__all__ = ["PLUMBING", "Flow", "Given", "Logits", "Unread", "Zeros", "is_zero", "plumbed"]
+
+
+@dataclass(frozen=True)
+class Given:
+    """An input of the graph, with its axes in their present order, or none once it is only a part of the input."""
+
+    name: str
+    axes: tuple[int, ...] = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Steps or last steps of layers: the axes, and the (layer, half) of each part of the axis `half`, or of the
+    features where there is no such axis. Final states that are no outputs are flows with `state` set."""
+
+    axes: tuple[str, ...]
+    halves: tuple[tuple[int, str], ...]
+    state: bool = False
+
+    @property
+    def last(self) -> bool:
+        """Whether these are last steps."""
+        return "time" not in self.axes
+
+
+@dataclass(frozen=True)
+class Logits:
+    """What the output layer gives, with or without its bias."""
+
+    flow: Flow
+    weight: Any
+    bias: Any = None
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """Zeros of any shape."""
+
+
+@dataclass(frozen=True)
+class Unread:
+    """What is computed from sizes or numbers: nothing that a network is read from."""
+
+    operator: str
+
+
+PLUMBING = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Gather", "Slice", "Concat", "Expand", "Cast", "Identity")
+
+
+def plumbed(operator: str, options: Mapping[str, Any], operands: Sequence[Any]) -> Any:
+    """The value that an operator gives, or None where it is none that can be read."""
+    data = operands[0]
+    if operator == "Identity":
+        return data
+    if isinstance(data, Flow):
+        move = MOVES.get(operator)
+        return move(data, options, operands) if move else None
+    if operator not in PLUMBING:
+        return Unread(operator)
+    parts = operands if operator == "Concat" else operands[:1]
+    if all(map(is_zero, parts)):
+        return Zeros()
+    return _turned(operator, options, data) if len(parts) == 1 else Unread(operator)
+
+
+def _turned(operator: str, options: Mapping[str, Any], data: Any) -> Any:
+    turns = operator == "Transpose"
+    if isinstance(data, np.ndarray) and turns:
+        return data.transpose(options.get("perm"))
+    if isinstance(data, Given):
+        return replace(data, axes=tuple(data.axes[i] for i in options["perm"]) if turns and data.axes else ())
+    return Unread(operator)
+
+
+def is_zero(value: Any) -> bool:
+    """Whether a value is zeros, be they numbers or known to be so."""
+    return isinstance(value, Zeros) or (isinstance(value, np.ndarray) and value.dtype.kind == "f" and not value.any())
+
+
+def _transpose(flow: Flow, options: Mapping[str, Any], operands: Sequence[Any]) -> Flow | None:
+    return replace(flow, axes=tuple(flow.axes[i] for i in options["perm"]))
+
+
+def _reshape(flow: Flow, options: Mapping[str, Any], operands: Sequence[Any]) -> Flow | None:
+    """Halves side by side: the last two axes become one, all others stay."""
+    kept = isinstance(operands[1], np.ndarray) and operands[1].tolist() == [0] * (len(flow.axes) - 2) + [-1]
+    return replace(flow, axes=(*flow.axes[:-2], "feature")) if kept and flow.axes[-2:] == ("half", "feature") else None
+
+
+def _squeeze(flow: Flow, options: Mapping[str, Any], operands: Sequence[Any]) -> Flow | None:
+    given = operands[1] if len(operands) > 1 else np.array(options.get("axes", []))
+    if not isinstance(given, np.ndarray) or given.size != 1 or len(flow.halves) != 1:
+        return None
+    return _without(flow, int(given.item())) if flow.axes[int(given.item())] == "half" else None
+
+
+def _gather(flow: Flow, options: Mapping[str, Any], operands: Sequence[Any]) -> Flow | None:
+    """One half, or the last step that every half has processed."""
+    axis, index = options.get("axis", 0), operands[1]
+    if not isinstance(index, np.ndarray) or index.ndim:
+        return None
+    if flow.axes[axis] == "half" and -len(flow.halves) <= int(index) < len(flow.halves):
+        return replace(_without(flow, axis), halves=(flow.halves[int(index)],))
+    ends = {"forward": -1, "reverse": 0}
+    if flow.axes[axis] == "time" and all(ends[half] == int(index) for _, half in flow.halves):
+        return _without(flow, axis)
+    return None
+
+
+def _without(flow: Flow, axis: int) -> Flow:
+    axes = list(flow.axes)
+    del axes[axis]
+    return replace(flow, axes=tuple(axes))
+
+
+def _concat(flow: Flow, options: Mapping[str, Any], operands: Sequence[Any]) -> Flow | None:
+    """Halves one after the other, or side by side."""
+    alike = all(isinstance(o, Flow) and (o.axes, o.state) == (flow.axes, flow.state) for o in operands)
+    along = "half" if "half" in flow.axes else "feature"
+    if not alike or flow.axes[options["axis"]] != along:
+        return None
+    return replace(flow, halves=tuple(half for operand in operands for half in operand.halves))
+
+
+MOVES = {"Transpose": _transpose, "Reshape": _reshape, "Squeeze": _squeeze, "Gather": _gather, "Concat": _concat}

@@ -1,0 +1,179 @@
+"""An ONNX graph as a network: walked from its inputs, node by node, each value known for what it is or not read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import numpy as np
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+
+from rnnspec.convert.assembly import Assembly, numbers
+from rnnspec.convert.conversion import Imported, Loss, Lost
+from rnnspec.convert.layout import matching_layout
+from rnnspec.convert.layouts import ONNX
+from rnnspec.convert.onnx_flow import Flow, Given, Logits, Unread, Zeros, is_zero, plumbed
+from rnnspec.errors import ArgumentError, UnsupportedError
+from rnnspec.network import DIRECTIONS
+from rnnspec.output import Last, Steps
+
+__all__ = ["read_model"]
+
+KINDS = {row.kind: row for row in ONNX}
+STATES = ("h", "c")
+PLAIN = {"clip": None, "input_forget": 0, "layout": 0, "activation_alpha": None, "activation_beta": None}
+"""Attributes of a recurrent node that must be as they are here."""
+ENDS = {("time", "batch", "feature"): (), ("batch", "feature"): (), ("batch", "time", "feature"): (Loss.BATCH_FIRST,),
+        ("time", "half", "batch", "feature"): (Loss.DIRECTION_AXIS,),
+        ("half", "batch", "feature"): (Loss.DIRECTION_AXIS,)}  # fmt: skip
+"""The axes that an output can have, and what reading it so loses."""
+
+
+def read_model(call: str, model: Any) -> Imported:
+    """The network that a model's graph is."""
+    if not isinstance(model, ModelProto):
+        raise ArgumentError(call, "model must be an onnx.ModelProto", type(model).__name__, "write onnx.load(path)")
+    return _Reading(call, model.graph).network()
+
+
+class _Reading:
+    def __init__(self, call: str, graph: Any) -> None:
+        self.call, self.graph, self.assembly = call, graph, Assembly(call)
+        self.halves: list[tuple[tuple[int, str], ...]] = []
+        self.values: dict[str, Any] = {"": None} | {i.name: Given(i.name) for i in graph.input}
+        self.values |= {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+
+    def network(self) -> Imported:
+        for node in self.graph.node:
+            self._read(node)
+        results = [self.values[output.name] for output in self.graph.output]
+        read = self._finish(results[0])
+        for output, value in zip(self.graph.output[1:], results[1:], strict=True):
+            if not (isinstance(value, Flow) and value.last):
+                self._refuse("further outputs must be final states", output.name, "leave them out")
+        return self.assembly.finish(read)
+
+    def _read(self, node: NodeProto) -> None:
+        options = {a.name: _text(helper.get_attribute_value(a)) for a in node.attribute}
+        operands = [self.values[name] for name in node.input]
+        if node.op_type == "Constant":
+            found: list[Any] = [_constant(options)]
+        elif node.op_type == "ConstantOfShape":
+            fill = numpy_helper.to_array(options["value"]) if "value" in options else np.zeros(1)
+            found = [Unread("ConstantOfShape") if fill.any() else Zeros()]
+        elif node.op_type in KINDS:
+            found = self._recurrent(node, options, operands)
+        elif node.op_type == "Shape" or not operands:
+            found = [Unread(node.op_type)]
+        elif any(isinstance(operand, Flow | Logits) for operand in operands):
+            found = [self._moved(node, options, operands)]
+        else:
+            found = [plumbed(node.op_type, options, operands)]
+        self.values |= dict.fromkeys(node.output, Unread(node.op_type)) | dict(zip(node.output, found, strict=False))
+
+    def _moved(self, node: NodeProto, options: Mapping[str, Any], operands: list[Any]) -> Any:
+        data, *others = operands
+        numeric = all(isinstance(other, np.ndarray) for other in others)
+        found = None
+        if node.op_type == "Add" and isinstance(operands[-1], Logits):
+            data, others = operands[-1], operands[:-1]
+            numeric = isinstance(others[0], np.ndarray)
+        if isinstance(data, Flow) and node.op_type == "MatMul" and numeric:
+            found = Logits(data, others[0].T)
+        elif isinstance(data, Flow) and node.op_type == "Gemm" and numeric:
+            found = _gemm(data, options, others)
+        elif isinstance(data, Logits) and node.op_type == "Add" and data.bias is None and numeric:
+            found = Logits(data.flow, data.weight, others[0])
+        elif node.op_type == "Identity" or isinstance(data, Flow):
+            found = plumbed(node.op_type, options, operands)
+        if found is None:
+            stand = "after the output layer" if isinstance(data, Logits) else f"over {data}"
+            self._refuse("an operator on the steps must be recurrent, the one output layer, or such that it moves "
+                         "whole axes, keeps a half, or keeps each half's last step",
+                         f"{node.op_type} {node.name!r} {stand}",
+                         "cut the graph before it, or declare it here")  # fmt: skip
+        return found
+
+    def _recurrent(self, node: NodeProto, options: Mapping[str, Any], operands: list[Any]) -> list[Any]:
+        index = len(self.halves)
+        named = dict(zip(("X", "W", "R", "B", "sequence_lens", "h", "c", "P"), operands, strict=False))
+        self._check_steps(node, named["X"])
+        for name, value in PLAIN.items():
+            if options.get(name, value) != value:
+                self._refuse(f"{name} of a recurrent node must be {value}", f"{name}={options[name]} of {node.name!r}",
+                             "declare a cell of your own with it")  # fmt: skip
+        for name in ("sequence_lens", *STATES):
+            zero = name in STATES and is_zero(named.get(name))
+            if named.get(name) is not None and not zero and not isinstance(named[name], Given):
+                self._refuse(f"{name} must be an input of the graph, absent{', or zeros' * (name in STATES)}",
+                             f"numbers in {node.name!r}",
+                             "make it an input, and give it when the network runs")  # fmt: skip
+        halves = DIRECTIONS[options.get("direction", "forward")]
+        tensors: dict[str, Any] = {name: named[name] for name in "WRBP" if named.get(name) is not None}
+        if not all(isinstance(a, np.ndarray) for a in tensors.values()) or not {"W", "R"} <= tensors.keys():
+            self._refuse("weights must be initializers", f"others in {node.name!r}", "fold the constants first")
+        tensors = {name: numbers(self.call, name, a) for name, a in tensors.items()}
+        row = matching_layout(ONNX, node.op_type, self._activations(node, options, len(halves)), tensors)
+        if row is None:
+            self._refuse("activations must be those of a cell in the tables",
+                         f"{options.get('activations')} of {node.op_type} {node.name!r}",
+                         "declare a cell of your own with them")  # fmt: skip
+        self.assembly.see(self.assembly.place, self.values[node.input[1]])
+        self.assembly.add_layer(row, {half: {name: a[d] for name, a in tensors.items()}
+                                      for d, half in enumerate(halves)})  # fmt: skip
+        self.halves.append(tuple((index, half) for half in halves))
+        ends = Flow(("half", "batch", "feature"), self.halves[-1])
+        return [Flow(("time", "half", "batch", "feature"), self.halves[-1]), ends, Flow(ends.axes, ends.halves, True)]
+
+    def _check_steps(self, node: NodeProto, steps: Any) -> None:
+        if isinstance(steps, Given) and not self.halves and steps.axes in ((0, 1, 2), (1, 0, 2)):
+            if steps.axes == (1, 0, 2):
+                self.assembly.lost.append(Lost("", Loss.BATCH_FIRST))
+        elif not self.halves or steps != Flow(("time", "batch", "feature"), self.halves[-1]):
+            self._refuse("a recurrent node must be given the graph's input or all steps of the one before it",
+                         f"{steps} in {node.name!r}", "give a stack of recurrent nodes")  # fmt: skip
+
+    def _activations(self, node: NodeProto, options: Mapping[str, Any], halves: int) -> dict[str, Any]:
+        default = next(row.options["activations"] for row in ONNX if row.kind == node.op_type)
+        given = tuple(options.get("activations", default * halves))
+        own = given[: len(default)]
+        if given != own * halves:
+            self._refuse("both halves must have the same activations", f"{given} of {node.name!r}", "use one for both")
+        return {"activations": own, "linear_before_reset": options.get("linear_before_reset", 0)}
+
+    def _finish(self, result: Any) -> Steps | Last:
+        flow = result.flow if isinstance(result, Logits) else result
+        if not isinstance(flow, Flow) or flow.state or flow.halves != self.halves[-1] or flow.axes not in ENDS:
+            self._refuse("the first output must be made of the last layer's steps, all its halves in their order",
+                         f"{flow}", "give a stack of recurrent nodes and at most one output layer")  # fmt: skip
+        if isinstance(result, Logits):
+            if "half" in flow.axes:
+                self._refuse("the output layer must be given features", f"{flow}", "join the halves before it")
+            bias = None if result.bias is None else numbers(self.call, "bias", result.bias)
+            self.assembly.add_output(numbers(self.call, "weight", result.weight), bias)
+        told = [Lost("", what) for what in ENDS[flow.axes]]
+        self.assembly.lost += [lost for lost in told if lost not in self.assembly.lost]
+        return Last() if flow.last else Steps()
+
+    def _refuse(self, must: str, got: str, do: str) -> NoReturn:
+        raise UnsupportedError(self.call, must, got, do)
+
+
+def _gemm(flow: Flow, options: Mapping[str, Any], others: list[Any]) -> Logits | None:
+    if options.get("alpha", 1.0) != 1.0 or options.get("beta", 1.0) != 1.0 or options.get("transA", 0):
+        return None
+    weight = others[0] if options.get("transB", 0) else others[0].T
+    return Logits(flow, weight, others[1] if len(others) > 1 else None)
+
+
+def _constant(options: Mapping[str, Any]) -> Any:
+    if "value" in options:
+        return numpy_helper.to_array(options["value"])
+    plain = [options[name] for name in ("value_int", "value_ints", "value_float", "value_floats") if name in options]
+    return np.array(plain[0]) if plain else Unread("Constant")
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_text(part) for part in value]
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,272 @@
+"""ONNX, both ways: what ONNX Runtime computes against NumPy's backend, in float32, the only precision that it has."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+import pytest
+from conversions import FEW, Question, drawn, same_params, told
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from conformance.cases import Case
+from rnnspec import Dense, Last, Layer, Network, Steps, cells
+from rnnspec.convert import Loss, from_onnx, to_onnx
+from rnnspec.convert.layouts import ONNX
+from rnnspec.errors import ArgumentError, ShapeError, UnsupportedError
+from rnnspec.tree import tree_map
+
+onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+helper, FLOAT = onnx.helper, onnx.TensorProto.FLOAT
+
+BOTH = ("forward", "reverse", "bidirectional")
+SOME = (cells.elman, cells.lstm_peephole, cells.gru, cells.gru_reset_before, cells.lstm)
+DEEP = Network(3, [Layer(cell, 4, "bidirectional") for cell in SOME], Last(), Dense(2))
+
+
+def run(model, given):
+    session = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return dict(zip((o.name for o in session.get_outputs()), session.run(None, given), strict=True))
+
+
+def stacked(net, state):
+    """The states of a network as the inputs of its model."""
+    return {f"state.{i}.{name}": np.stack([state[i][half][name] for half in layer.halves])
+            for i, layer in enumerate(net.layers) for name in layer.cell.states}  # fmt: skip
+
+
+@FEW
+@example(Case(DEEP, 5, 3, (5, 1, 2)))
+@given(drawn(ONNX, BOTH, shortest=1))
+def test_a_network_is_the_model_made_of_it(case):
+    question = Question.of(case, "f32")
+    g, ragged = question.given, case.lengths is not None
+    found = to_onnx(case.net, question.params, lengths=ragged, state=True)
+    given = {"inputs": g.inputs} | stacked(case.net, g.state)
+    out = run(found.model, given | ({"lengths": g.lengths.astype(np.int32)} if ragged else {}))
+    final = [{half: {name: out[f"final.state.{i}.{name}"][k] for name in layer.cell.states}
+              for k, half in enumerate(layer.halves)} for i, layer in enumerate(case.net.layers)]  # fmt: skip
+    real = case.real[..., None]
+    question.agree(np.where(real, out["outputs"], np.float32(0)), final)
+    assert told(found.losses) == {Loss.SECOND_BIAS} | ({Loss.PADDING} if ragged else set())
+
+
+@FEW
+@given(drawn(ONNX, BOTH), st.booleans(), st.booleans())
+def test_there_and_back_is_the_same_network_and_the_same_bits(case, lengths, state):
+    params = case.arrays("f32").params
+    back = from_onnx(to_onnx(case.net, params, lengths=lengths, state=state).model)
+    assert back.net == case.net
+    same_params(back.params, params)
+    assert not back.losses
+
+
+def test_a_model_without_states_starts_from_zeros():
+    case = Case(Network(3, [Layer(cells.lstm, 4, "bidirectional")], Steps(), Dense(2)), 4, 2)
+    question = Question.of(case, "f32").without_state()
+    question.agree(run(to_onnx(case.net, question.params).model, {"inputs": question.given.inputs})["outputs"])
+
+
+def test_double_precision_is_rounded_and_it_is_told():
+    net = Network(3, [Layer(cells.elman, 4)])
+    assert told(to_onnx(net, net.init(0)).losses) == {Loss.ROUNDED, Loss.SECOND_BIAS}
+
+
+NODES = {"RNN": ("RNN", 1, {}), "RNN-relu": ("RNN", 1, {"activations": ["Relu"]}), "LSTM": ("LSTM", 4, {}),
+         "LSTM-peephole": ("LSTM", 4, {}), "GRU-before": ("GRU", 3, {}),
+         "GRU": ("GRU", 3, {"linear_before_reset": 1})}  # fmt: skip
+
+
+def one_node(name, direction="forward", bias=True, seed=0, **more):
+    """A model of one recurrent node as it is, its Y the output."""
+    (kind, gates, options), rng = NODES[name], np.random.default_rng(seed)
+    d = 2 if direction == "bidirectional" else 1
+    own = {key: value * d if isinstance(value, list) else value for key, value in options.items()}
+    shapes = {"W": (d, gates * 4, 3), "R": (d, gates * 4, 4)} | ({"B": (d, gates * 8)} if bias else {})
+    shapes |= {"P": (d, 12)} if name == "LSTM-peephole" else {}
+    tensors = [onnx.numpy_helper.from_array(rng.uniform(-0.7, 0.7, shape).astype(np.float32), key)
+               for key, shape in shapes.items()]  # fmt: skip
+    names = ["X", "W", "R", "B" if bias else "", "", "", "", "P" if "P" in shapes else ""]
+    names = names[: max(i for i, key in enumerate(names) if key) + 1]
+    node = helper.make_node(kind, names, ["Y", "Y_h"], hidden_size=4, direction=direction, **own | more)
+    inputs = [helper.make_tensor_value_info("X", FLOAT, (None, None, 3))]
+    outputs = [helper.make_tensor_value_info(key, FLOAT, None) for key in ("Y", "Y_h")]
+    graph = helper.make_graph([node], "one", inputs, outputs, tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)
+
+
+@pytest.mark.parametrize("name", NODES)
+@FEW
+@given(st.sampled_from(BOTH), st.booleans(), st.integers(0, 2**31))
+def test_a_node_is_the_network_read_from_it(name, direction, bias, seed):
+    model = one_node(name, direction, bias, seed)
+    found = from_onnx(model)
+    assert told(found.losses) == {Loss.SUMMED_BIASES if bias else Loss.NO_BIAS, Loss.DIRECTION_AXIS}
+    question = Question.about(found, 5, 2, None, seed, "f32").without_state()
+    question.agree(np.concatenate(list(run(model, {"X": question.given.inputs})["Y"].swapaxes(0, 1)), -1))
+
+
+READ = {
+    "every step": (lambda y, h: y, {}, Steps()),
+    "every step of both directions": (lambda y, h: y, {"num_layers": 2, "bidirectional": True}, Steps()),
+    "the last step": (lambda y, h: y[-1], {}, Last()),
+    "the last step, batch first": (lambda y, h: y[:, -1], {"batch_first": True}, Last()),
+    "the final state": (lambda y, h: h[-1], {"num_layers": 2}, Last()),
+    "both final states": (
+        lambda y, h: pytest.importorskip("torch").cat([h[-2], h[-1]], -1), {"num_layers": 2, "bidirectional": True},
+        Last()),
+}  # fmt: skip
+
+
+def exported(torch, kind, read, **options):
+    """A recurrent module and a Linear on what is read of it, as people wire them, and what torch writes of it."""
+
+    class Classifier(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = getattr(torch.nn, kind)(3, 4, **options)
+            self.out = torch.nn.Linear(8 if options.get("bidirectional") else 4, 2)
+
+        def forward(self, x):
+            y, final = self.rnn(x)
+            return self.out(read(y, final[0] if isinstance(final, tuple) else final))
+
+    torch.manual_seed(0)
+    module = Classifier().eval()
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(module, (torch.randn(5, 2, 3),), file, dynamo=False, input_names=["x"],
+                          dynamic_axes={"x": {0: "time", 1: "batch"}})  # fmt: skip
+    return module, onnx.load_from_string(file.getvalue())
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("name", READ)
+def test_what_torch_exports_is_the_network_that_was_trained(name, kind):
+    torch = pytest.importorskip("torch")
+    wiring, options, read = READ[name]
+    module, model = exported(torch, kind, wiring, **options)
+    found = from_onnx(model)
+    assert found.net.read == read and found.net.output == Dense(2)
+    first = options.get("batch_first", False)
+    assert told(found.losses) == {Loss.SUMMED_BIASES} | ({Loss.BATCH_FIRST} if first else set())
+    question = Question.about(found, 5, 2, None, 0, "f32").without_state()
+    with torch.no_grad():
+        x = torch.tensor(question.given.inputs)
+        question.agree(module(x.swapaxes(0, 1) if first else x).numpy())
+
+
+def test_a_reverse_half_that_is_read_at_its_first_step_is_no_last():
+    torch = pytest.importorskip("torch")
+    _, model = exported(torch, "LSTM", lambda y, h: y[-1], bidirectional=True)
+    with pytest.raises(UnsupportedError, match="Gather"):
+        from_onnx(model)
+
+
+def chain(*nodes, constants=(), inputs=()):
+    """A GRU, then these nodes; the last one's output is the model's."""
+    model = one_node("GRU")
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(a, name) for name, a in constants)
+    model.graph.input.extend(helper.make_tensor_value_info(name, FLOAT, None) for name in inputs)
+    del model.graph.output[:]
+    model.graph.output.extend([helper.make_tensor_value_info(model.graph.node[-1].output[0], FLOAT, None)])
+    return model
+
+
+def node(kind, *inputs, out="z", **options):
+    return helper.make_node(kind, list(inputs), [out], name=f"the {kind}", **options)
+
+
+def with_input(position, name, array=None):
+    model = one_node("GRU")
+    inputs = [*model.graph.node[0].input, "", "", ""][:6]
+    inputs[position] = name
+    del model.graph.node[0].input[:]
+    model.graph.node[0].input.extend(inputs[: position + 1])
+    if array is not None:
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    return model
+
+
+def sliced():
+    model = one_node("GRU")
+    cut = helper.make_node("Slice", ["X", "i", "j"], ["part"])
+    model.graph.node.insert(0, cut)
+    model.graph.node[1].input[0] = "part"
+    ends = {"i": np.array([0]), "j": np.array([2])}
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(a, name) for name, a in ends.items())
+    return model
+
+
+REFUSED = {
+    "no model": (lambda: from_onnx(b""), ArgumentError, "bytes"),
+    "clip": (lambda: from_onnx(one_node("LSTM", clip=1.0)), UnsupportedError, "clip=1.0"),
+    "input_forget": (lambda: from_onnx(one_node("LSTM", input_forget=1)), UnsupportedError, "input_forget=1"),
+    "layout": (lambda: from_onnx(one_node("LSTM", layout=1)), UnsupportedError, "layout=1"),
+    "an activation": (
+        lambda: from_onnx(one_node("GRU", activations=["Sigmoid", "Softsign"])), UnsupportedError, "Softsign"),
+    "unlike halves": (
+        lambda: from_onnx(one_node("RNN", "bidirectional", activations=["Tanh", "Relu"])), UnsupportedError, "Relu"),
+    "an operator after it": (lambda: from_onnx(chain(node("Softmax", "Y"))), UnsupportedError, "the Softmax"),
+    "an operator after the output layer": (
+        lambda: from_onnx(chain(node("MatMul", "Y", "M", out="m"), node("Relu", "m"),
+                                constants=[("M", np.ones((4, 2), np.float32))])),
+        UnsupportedError, "the Relu' after the output layer"),
+    "scaled weights": (
+        lambda: from_onnx(chain(node("Gemm", "Y_h", "M", alpha=2.0),
+                                constants=[("M", np.ones((4, 2), np.float32))])), UnsupportedError, "the Gemm"),
+    "halves that are not joined": (
+        lambda: from_onnx(chain(node("MatMul", "Y", "M"), constants=[("M", np.ones((4, 2), np.float32))])),
+        UnsupportedError, "half"),
+    "another step": (
+        lambda: from_onnx(chain(node("Gather", "Y", "i"), constants=[("i", np.array(2))])),
+        UnsupportedError, "the Gather"),
+    "a part of the input": (lambda: from_onnx(sliced()), UnsupportedError, "axes=()"),
+    "no recurrent node": (
+        lambda: from_onnx(helper.make_model(helper.make_graph(
+            [node("Relu", "x")], "g", [helper.make_tensor_value_info("x", FLOAT, None)],
+            [helper.make_tensor_value_info("z", FLOAT, None)]))), UnsupportedError, "Unread(operator='Relu')"),
+    "an initial state that is a number": (
+        lambda: from_onnx(with_input(5, "h0", np.ones((1, 2, 4), np.float32))), UnsupportedError, "numbers in"),
+    "lengths that are numbers": (
+        lambda: from_onnx(with_input(4, "n", np.array([3, 2], np.int32))), UnsupportedError, "numbers in"),
+    "weights that are inputs": (
+        lambda: from_onnx(chain(helper.make_node("GRU", ["X", "V", "R"], ["q"]), inputs=["V"])),
+        UnsupportedError, "axes=(0, 1, 2)"),
+    "projection": (lambda: written(cells.lstm_projected), UnsupportedError, "lstm_projected"),
+    "a cell of the newest kind": (lambda: written(cells.mingru), UnsupportedError, "mingru"),
+}  # fmt: skip
+
+
+def written(cell):
+    net = Network(3, [Layer(cell, {"h": 2, "c": 4} if cell is cells.lstm_projected else 4)])
+    return to_onnx(net, net.init(0))
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_does_not_convert_is_refused_with_evidence(name):
+    call, kind, evidence = REFUSED[name]
+    with pytest.raises(kind) as caught:
+        call()
+    assert evidence in caught.value.got + caught.value.must, str(caught.value)
+
+
+def test_layers_that_do_not_fit_are_refused():
+    model = one_node("GRU")
+    turn, join = node("Squeeze", "Y", "one", out="s"), helper.make_node("GRU", ["s", "W", "R"], ["z"], hidden_size=4)
+    model.graph.node.extend([turn, join])
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1]), "one"))
+    with pytest.raises(ShapeError, match=r"W of layers.1.forward must have the shape \(12, 4\), got shape \(12, 3\)"):
+        from_onnx(model)
+
+
+def test_zeros_are_an_initial_state():
+    zeros = np.zeros((1, 2, 4), np.float32)
+    one, other = from_onnx(with_input(5, "h0", zeros)), from_onnx(one_node("GRU"))
+    assert one.net == other.net
+    same_params(one.params, other.params)
+    assert tree_map(np.shape, one.params) == one.net.parameter_shapes()
