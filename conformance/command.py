@@ -9,7 +9,7 @@ import importlib
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,6 +18,7 @@ from conformance.cases import load_cell
 from conformance.entry import Entry
 from conformance.registry import Shape, properties
 from conformance.report import conforms, report, write
+from conformance.reports import FORMS
 from conformance.runner import Plan, run
 from conformance.selection import Selection
 from conformance.terminal import Terminal, show, show_self_test
@@ -75,6 +76,9 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
     shape: Annotated[list[str] | None, typer.Option(metavar="B,T,I,H", help="Only this shape. Repeatable.")] = None,
     mode: Annotated[list[ModeName] | None, typer.Option(help="forward, or train: with gradients. Repeatable.")] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report there.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as one page, with charts.")] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as JUnit's XML.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as Markdown.")] = None,
     no_speed: Annotated[bool, typer.Option("--no-speed", help="Correctness only.")] = False,
     speed_only: Annotated[bool, typer.Option("--speed-only", help="Speed only.")] = False,
     require_speed: Annotated[bool, typer.Option("--require-speed", help="Slower than a peer fails.")] = False,
@@ -92,9 +96,11 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
         return
     if no_speed and speed_only:
         raise typer.BadParameter("--no-speed and --speed-only leave nothing to do; choose one")
-    _check_writable(json)
+    files = {"json": json, "html": html, "junit": junit, "markdown": markdown}
+    for form, file in files.items():
+        _check_writable(form, file)
     if self_test:
-        raise typer.Exit(_self_test(console, seed, tier, json))
+        raise typer.Exit(_self_test(console, seed, tier, files))
     selection = Selection(
         tier, seed, examples, device, tuple(precision or ()), _ids(only or []), tuple(map(_cell, cell or ())),
         tuple(map(_shape, shape or ())), tuple(mode or ()), _xfails(xfails),
@@ -106,8 +112,7 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
         entries = run(Plan(names, selection, not speed_only, not no_speed), terminal.watch)
     document = report(entries, seed, tier, time.perf_counter() - begun)
     show(console, document)
-    if json:
-        write(document, json)
+    _write(document, files)
     named = () if ALL in backend else names
     raise typer.Exit(0 if conforms(document, named, require_speed) else 1)
 
@@ -117,14 +122,13 @@ def main() -> None:
     app(prog_name="python -m conformance")
 
 
-def _self_test(console: Console, seed: int, tier: str, json: Path | None) -> int:
+def _self_test(console: Console, seed: int, tier: str, files: dict[str, Path | None]) -> int:
     begun = time.perf_counter()
     found = importlib.import_module("conformance.mutants").self_test()
     entries: list[Entry] = []
     document = report(entries, seed, tier, time.perf_counter() - begun, found)
     show_self_test(console, found)
-    if json:
-        write(document, json)
+    _write(document, files)
     return 0 if conforms(document) else 1
 
 
@@ -191,6 +195,13 @@ def _xfails(file: Path | None) -> dict[str, str]:
     return found
 
 
-def _check_writable(file: Path | None) -> None:
+def _write(document: dict[str, Any], files: dict[str, Path | None]) -> None:
+    for form, file in files.items():
+        if file is not None:
+            write(FORMS[form](document), file)
+
+
+def _check_writable(form: str, file: Path | None) -> None:
     if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
-        raise typer.BadParameter(f"--json must name a file in a folder that exists, got {file}; make the folder first")
+        raise typer.BadParameter(f"--{form} must name a file in a folder that exists, got {file}; "
+                                 "make the folder first")  # fmt: skip

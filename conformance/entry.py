@@ -7,10 +7,15 @@ from typing import Any
 
 from conformance.finding import STATUSES, Finding
 
-__all__ = ["BAD", "Entry"]
+__all__ = ["BAD", "Entry", "missing"]
 
 BAD = ("fail", "error")
 """The statuses of a property that no backend conforms with."""
+
+
+def missing(counts: dict[str, int]) -> int:
+    """How many properties should have been judged, and were not."""
+    return counts["expected"] - sum(counts[status] for status in STATUSES)
 
 
 def _zeros() -> dict[str, int]:
@@ -59,7 +64,7 @@ class Entry:
     @property
     def missing(self) -> int:
         """How many properties should have been judged, and were not."""
-        return self.counts["expected"] - sum(self.counts[status] for status in STATUSES)
+        return missing(self.counts)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -1,0 +1,74 @@
+"""JUnit's XML, for continuous integration: a suite for each backend and precision, a case for each property."""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from conformance.entry import BAD, missing
+
+__all__ = ["render"]
+
+SKIPPED = ("unsupported", "xfail", "ill_posed", "inconclusive")
+"""The statuses that are neither passed nor failed."""
+
+
+def render(document: dict[str, Any]) -> str:
+    """The XML. A backend that crashed, hung or left properties out has an error of its own."""
+    suites = ET.Element("testsuites", name=f"rnnspec conformance, tier {document['tier']}, seed {document['seed']}",
+                        time=f"{document['seconds']:.3f}")  # fmt: skip
+    for entry in document["backends"]:
+        suites.append(_suite(entry))
+    if "self_test" in document:
+        suites.append(_self_test(document["self_test"]))
+    ET.indent(suites)
+    return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _suite(entry: dict[str, Any]) -> ET.Element:
+    name = f"{entry['name']} {entry['precision']}".strip()
+    suite = ET.Element("testsuite", name=name, time=f"{entry['seconds']:.3f}")
+    for finding in entry["properties"]:
+        case = ET.SubElement(suite, "testcase", classname=name, name=f"{finding['id']} {finding['says']}".strip())
+        if finding["status"] in BAD:
+            kind = "failure" if finding["status"] == "fail" else "error"
+            ET.SubElement(case, kind, message=_text(finding["why"])).text = _text(_evidence(finding))
+        elif finding["status"] in SKIPPED:
+            ET.SubElement(case, "skipped", message=_text(f"{finding['status']}: {finding['why']}"))
+    absent = missing(entry["counts"])
+    if entry["why"] or absent:
+        case = ET.SubElement(suite, "testcase", classname=name, name=f"the process: {entry['status']}")
+        why = entry["why"] or f"{absent} properties were not judged"
+        ET.SubElement(case, "skipped" if entry["status"] == "unavailable" else "error", message=_text(why))
+    _count(suite)
+    return suite
+
+
+def _self_test(found: dict[str, Any]) -> ET.Element:
+    suite = ET.Element("testsuite", name="self-test")
+    ET.SubElement(suite, "testcase", name=f"{found['killed']} of {found['mutants']} mutants killed")
+    for survivor in found["survivors"]:
+        case = ET.SubElement(suite, "testcase", name=survivor["name"])
+        ET.SubElement(case, "failure", message=_text(survivor["why"]))
+    _count(suite)
+    return suite
+
+
+def _count(suite: ET.Element) -> None:
+    suite.set("tests", str(len(suite)))
+    for kind, plural in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+        suite.set(plural, str(len(suite.findall(f"testcase/{kind}"))))
+
+
+def _evidence(finding: dict[str, Any]) -> str:
+    found = finding["evidence"]
+    if not found:
+        return str(finding["reproducer"])
+    lines = (f"{found['what']} {found['where']}", f"got {found['got']}", f"expected {found['expected']}", "")
+    return "\n".join((*lines, finding["reproducer"]))
+
+
+def _text(text: str) -> str:
+    """What XML can hold: a backend's message may have any character."""
+    return "".join(c if c in "\t\n" or (c >= " " and c not in "\ufffe\uffff" and not "\ud800" <= c <= "\udfff") else "?"
+                   for c in text)  # fmt: skip

@@ -1,0 +1,127 @@
+"""The forms of the report: each keeps to its own format, shows what fails, and no text of a backend breaks it."""
+
+import copy
+import json
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import jsonschema
+import pytest
+
+import conformance
+from conformance.entry import Entry
+from conformance.report import report
+from conformance.reports import FORMS
+
+HERE = Path(conformance.__file__).parent
+SCHEMA = json.loads((HERE / "reports/report.schema.json").read_text(encoding="utf-8"))
+SELF_TEST = json.loads((HERE.parent / "docs/figures/self-test.json").read_text(encoding="utf-8"))["self_test"]
+ROW = {
+    "cell": "lstm", "mode": "train", "precision": "f32",
+    "shape": {"batch": 1, "time": 128, "inputs": 64, "hidden": 128}, "ratio_floor": 2.3, "ci_floor": [2.2, 2.4],
+    "peer": "torch.nn.LSTM", "ratio_peer": 0.8, "ci": [0.7, 0.9], "verdict": "faster", "compile_s": 0.0,
+    "path": "generic",
+}  # fmt: skip
+EVIDENCE = {
+    "what": "run", "where": "outputs[0, 1]", "got": "<b>1.0</b>", "expected": "2.0 | 3.0", "tau": 1e-7, "kappa": 44.0,
+    "allowed": 8.0,
+}  # fmt: skip
+FAILED = {
+    "id": "P01", "status": "fail", "says": "values are <right>", "examples": 3, "ill_posed": 0, "kappa_max": 44.0,
+    "why": "run at outputs[0, 1]: got \x00, expected 2", "evidence": EVIDENCE, "labels": {"lstm": "fail"},
+    "reproducer": 'import conformance\nprint("<script>")\n',
+}  # fmt: skip
+PASSED = FAILED | {"id": "P02", "status": "pass", "why": "", "evidence": None, "reproducer": "", "kappa_max": 0.5}
+
+
+@pytest.fixture(scope="module")
+def judged():
+    return conformance.check_backend("numpy", examples=2, cells=("elman",), precisions=("f64",))
+
+
+@pytest.fixture
+def failing():
+    entry = Entry("theirs", "1.0", device="cpu", precision="f32")
+    entry.counts["expected"] = 3
+    entry.add(copy.deepcopy(FAILED), counted=True)
+    entry.add(copy.deepcopy(PASSED), counted=True)
+    entry.speed.append(copy.deepcopy(ROW))
+    gone = Entry("absent", status="unavailable", why="pip install 'rnnspec[absent]'")
+    return report([entry, gone], 0, "smoke", 1.5, SELF_TEST)
+
+
+def test_a_report_keeps_to_the_schema(judged):
+    jsonschema.validate(json.loads(FORMS["json"](judged)), SCHEMA)
+
+
+def test_a_report_of_failures_keeps_to_the_schema(failing):
+    jsonschema.validate(failing, SCHEMA)
+
+
+def test_the_schema_refuses_what_it_does_not_know(judged):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(judged | {"passed": True}, SCHEMA)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_names_every_property_that_fails(form, failing):
+    text = FORMS[form](failing)
+    assert "P01" in text
+    assert "outputs[0, 1]" in text
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_the_same_each_time(form, failing):
+    assert FORMS[form](failing) == FORMS[form](failing)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_report_of_nothing_has_every_form(form):
+    assert FORMS[form](report([], 0, "smoke", 0.0))
+
+
+def test_the_page_shows_texts_and_not_their_tags(failing):
+    page = FORMS["html"](failing)
+    assert "&lt;b&gt;1.0&lt;/b&gt;" in page
+    assert "<b>1.0</b>" not in page
+    assert "<script>" not in page
+
+
+def test_the_page_loads_nothing_from_elsewhere(failing):
+    page = FORMS["html"](failing)
+    assert "src=" not in page
+    assert "@import" not in page
+    assert "<link" not in page
+
+
+def test_the_page_has_a_chart_of_errors_of_speed_and_of_kills(failing):
+    assert FORMS["html"](failing).count("<svg") == 3
+
+
+def test_charts_are_drawn_in_the_colour_of_the_page(failing):
+    page = FORMS["html"](failing)
+    assert "currentColor" in page
+    assert "#010203" not in page
+
+
+def test_junit_counts_failures_and_what_was_not_judged(failing):
+    suite = ET.fromstring(FORMS["junit"](failing)).find("testsuite[@name='theirs f32']")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "1")
+    assert suite.find("testcase/error").get("message") == "1 properties were not judged"
+
+
+def test_junit_skips_a_backend_that_is_not_installed(failing):
+    suite = ET.fromstring(FORMS["junit"](failing)).find("testsuite[@name='absent']")
+    assert (suite.get("tests"), suite.get("skipped"), suite.get("errors")) == ("1", "1", "0")
+
+
+def test_junit_holds_the_reproducer(failing):
+    assert 'print("<script>")' in ET.fromstring(FORMS["junit"](failing)).find(".//failure").text
+
+
+def test_markdown_keeps_a_table_s_columns(failing):
+    text = FORMS["markdown"](failing)
+    rows = [line for line in text.splitlines() if line.startswith("| theirs 1.0")]
+    assert len(rows) == 1
+    assert rows[0].count("|") == text.splitlines()[4].count("|")
+    assert "```python" in text
