@@ -18,6 +18,8 @@ from typing import Any
 
 import rnnspec
 from conformance.registry import properties as laws
+from rnnspec.convert import Loss
+from rnnspec.convert.layouts import TABLES
 from rnnspec.primitives import PRIMITIVES
 
 ROOT = Path(__file__).parents[1]
@@ -52,6 +54,26 @@ def text(module: str) -> str:
 def primitives(_: str) -> str:
     rows = ((f"`{name}`", primitive.operands, primitive.says) for name, primitive in PRIMITIVES.items())
     return "\n".join(table(("primitive", "operands", "is"), rows))
+
+
+def conversions(side: str) -> str:
+    """One side's table of what converts, with what each row loses."""
+    rows = TABLES[side.replace("_", " ")]
+    return "\n".join(table(("there", "here", "reading may lose", "writing loses"),
+                           ((f"`{row.kind}`{options(row)}", f"`cells.{row.cell.name}`", names(row.read_losses()),
+                             names(row.written_losses())) for row in rows)))  # fmt: skip
+
+
+def options(row: Any) -> str:
+    return "".join(f", `{name}={value}`" for name, value in row.options.items())
+
+
+def names(losses: Iterable[Loss]) -> str:
+    return ", ".join(f"`{loss.name}`" for loss in losses)
+
+
+def losses(_: str) -> str:
+    return "\n".join(table(("loss", "says"), ((f"`{loss.name}`", loss.value) for loss in Loss)))
 
 
 def initialisers(_: str) -> str:
@@ -143,7 +165,8 @@ def leaves(name: str, data: Any) -> Iterator[tuple[str, Any]]:
 
 
 KINDS = {"source": source, "latex": latex, "says": says, "text": text, "primitives": primitives,
-         "initialisers": initialisers, "properties": properties, "figures": figures}  # fmt: skip
+         "initialisers": initialisers, "properties": properties, "figures": figures, "conversions": conversions,
+         "losses": losses}  # fmt: skip
 FIGURES = {
     "import": (import_tables, "make bench"),
     "handwriting": (handwriting_tables, "make handwriting"),

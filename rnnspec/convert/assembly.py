@@ -158,18 +158,12 @@ def taken_apart(
             place, maps = f"layers.{i}.{half}", {name: np.asarray(a, kept) for name, a in leaves(tree)}
             _check_absent(call, side, place, row, maps)
             tensors[half] = row.pack(maps)
-            lost += [Lost(place, what) for what in losses_of(row)]
+            lost += [Lost(place, what) for what in row.written_losses()]
         lost += [Lost(f"layers.{i}", Loss.POLICY)] if layer.gradient is not None else []
         parts.append(Part(layer, net.layer_inputs(i), row, tensors))
     lost += [Lost("", Loss.OBJECTIVE)] if net.loss is not None else []
     output = {name: np.asarray(a, kept) for name, a in params["output"].items()} if net.output else None
     return Apart(parts, output, kept, tuple(lost))
-
-
-def losses_of(row: Layout) -> list[Loss]:
-    """What writing a row of the table loses, whatever the numbers."""
-    found = [Loss.SECOND_BIAS] if row.repeated else []
-    return found + ([Loss.NO_INNER_BIAS] if row.absent() else [])
 
 
 def _check_absent(call: str, side: str, place: str, row: Layout, maps: Mapping[str, Array]) -> None:

@@ -34,7 +34,7 @@ Maps = dict[str, Array]
 class Layout:
     """One cell as another side stores it: what it is called there, with which options, and its tensors.
 
-    `transposed` says that matrices are stored (in, out). Tensors of biases alone may be missing.
+    `transposed` says that matrices are stored (in, out). `optional` tensors, of biases, may be missing.
     """
 
     kind: str
@@ -42,6 +42,12 @@ class Layout:
     tensors: Mapping[str, str]
     options: Mapping[str, Any] = field(default_factory=dict)
     transposed: bool = False
+    optional: tuple[str, ...] = ()
+
+    @property
+    def required(self) -> set[str]:
+        """The tensors that are always there."""
+        return self.tensors.keys() - set(self.optional)
 
     def places(self) -> Iterator[tuple[str, list[str]]]:
         """Every tensor with the maps in it."""
@@ -59,6 +65,15 @@ class Layout:
         kinds = {"W": "input", "b": "input", "U": "map", "p": "vector"}
         every = {f"{kind}.{name}" for kind, op in kinds.items() for name in graph.names(op)}
         return every - {name for _, names in self.places() for name in names}
+
+    def read_losses(self) -> list[Loss]:
+        """What reading can lose."""
+        biases = [Loss.SUMMED_BIASES] * bool(self.repeated) + [Loss.NO_BIAS] * bool(self.optional)
+        return biases + [Loss.NO_INNER_BIAS] * bool(self.absent())
+
+    def written_losses(self) -> list[Loss]:
+        """What writing loses, whatever the numbers."""
+        return [Loss.SECOND_BIAS] * bool(self.repeated) + [Loss.NO_INNER_BIAS] * bool(self.absent())
 
     def pack(self, maps: Mapping[str, Array]) -> dict[str, Array]:
         """The tensors that hold the maps; biases are one row."""

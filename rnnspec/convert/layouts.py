@@ -6,7 +6,10 @@ and SimpleCell; the operators LSTM, GRU and RNN of ONNX. The tests hold each row
 
 from __future__ import annotations
 
+from typing import Any
+
 from rnnspec import cells
+from rnnspec.cell import Cell
 from rnnspec.convert.layout import Layout
 
 __all__ = ["FLAX", "KERAS", "ONNX", "TABLES", "TORCH"]
@@ -22,64 +25,71 @@ def _torch(order: str, second: str) -> dict[str, str]:
             "bias_hh": second}  # fmt: skip
 
 
+BIASES = ("bias_ih", "bias_hh")
 TORCH = (
-    Layout("RNN", cells.elman, _torch("h", "b.h"), {"nonlinearity": "tanh"}),
-    Layout("RNN", cells.elman_relu, _torch("h", "b.h"), {"nonlinearity": "relu"}),
-    Layout("LSTM", cells.lstm, _torch("ifgo", gates("b", "ifgo"))),
-    Layout("LSTM", cells.lstm_projected, _torch("ifgo", gates("b", "ifgo")) | {"weight_hr": "U.p"}),
-    Layout("GRU", cells.gru, _torch("rzn", "b.r b.z p.n")),
+    Layout("RNN", cells.elman, _torch("h", "b.h"), {"nonlinearity": "tanh"}, optional=BIASES),
+    Layout("RNN", cells.elman_relu, _torch("h", "b.h"), {"nonlinearity": "relu"}, optional=BIASES),
+    Layout("LSTM", cells.lstm, _torch("ifgo", gates("b", "ifgo")), optional=BIASES),
+    Layout("LSTM", cells.lstm_projected, _torch("ifgo", gates("b", "ifgo")) | {"weight_hr": "U.p"}, optional=BIASES),
+    Layout("GRU", cells.gru, _torch("rzn", "b.r b.z p.n"), optional=BIASES),
 )
 
 
-def _keras(order: str, second: str = "") -> dict[str, str]:
-    return {"kernel": gates("W", order), "recurrent_kernel": gates("U", order),
-            "bias": f"{gates('b', order)} {second}".strip()}  # fmt: skip
+def _keras(kind: str, cell: Cell, order: str, second: str = "", **options: Any) -> Layout:
+    tensors = {"kernel": gates("W", order), "recurrent_kernel": gates("U", order),
+               "bias": f"{gates('b', order)} {second}".strip()}  # fmt: skip
+    return Layout(kind, cell, tensors, options, transposed=True, optional=("bias",))
 
 
 GATED = {"activation": "tanh", "recurrent_activation": "sigmoid"}
 KERAS = (
-    Layout("SimpleRNN", cells.elman, _keras("h"), {"activation": "tanh"}, transposed=True),
-    Layout("SimpleRNN", cells.elman_relu, _keras("h"), {"activation": "relu"}, transposed=True),
-    Layout("LSTM", cells.lstm, _keras("ifgo"), GATED, transposed=True),
-    Layout("GRU", cells.gru, _keras("zrn", "b.z b.r p.n"), GATED | {"reset_after": True}, transposed=True),
-    Layout("GRU", cells.gru_reset_before, _keras("zrn"), GATED | {"reset_after": False}, transposed=True),
+    _keras("SimpleRNN", cells.elman, "h", activation="tanh"),
+    _keras("SimpleRNN", cells.elman_relu, "h", activation="relu"),
+    _keras("LSTM", cells.lstm, "ifgo", **GATED),
+    _keras("GRU", cells.gru, "zrn", "b.z b.r p.n", **GATED, reset_after=True),
+    _keras("GRU", cells.gru_reset_before, "zrn", **GATED, reset_after=False),
 )
 
-FUSED = {"dense_i.kernel": gates("W", "ifgo"), "dense_h.kernel": gates("U", "ifgo"), "dense_h.bias": gates("b", "ifgo")}
+
+def _flax(kind: str, cell: Cell, tensors: dict[str, str], **options: Any) -> Layout:
+    return Layout(kind, cell, tensors, options, transposed=True)
+
+
+def _dense(order: str, biased: str) -> dict[str, str]:
+    return {"dense_i.kernel": gates("W", order), "dense_h.kernel": gates("U", order),
+            f"{biased}.bias": gates("b", order)}  # fmt: skip
+
+
 APART = {
     f"{side}{'f_' if side + gate == 'if' else gate}.{tensor}": f"{kind}.{gate}"
     for gate in "ifgo"
     for side, tensor, kind in (("i", "kernel", "W"), ("h", "kernel", "U"), ("h", "bias", "b"))
 }
+"""One Linear for each map; that of W.f is named if_, since `if` is Python's."""
+FUNCTIONS = {"gate_fn": "sigmoid", "activation_fn": "tanh"}
 FLAX = (
-    Layout("SimpleCell", cells.elman,
-           {"dense_i.kernel": "W.h", "dense_h.kernel": "U.h", "dense_i.bias": "b.h"},
-           {"activation_fn": "tanh", "residual": False}, transposed=True),
-    Layout("SimpleCell", cells.elman_relu,
-           {"dense_i.kernel": "W.h", "dense_h.kernel": "U.h", "dense_i.bias": "b.h"},
-           {"activation_fn": "relu", "residual": False}, transposed=True),
-    Layout("OptimizedLSTMCell", cells.lstm, FUSED, {"gate_fn": "sigmoid", "activation_fn": "tanh"}, transposed=True),
-    Layout("LSTMCell", cells.lstm, APART, {"gate_fn": "sigmoid", "activation_fn": "tanh"}, transposed=True),
-    Layout("GRUCell", cells.gru,
-           {"dense_i.kernel": gates("W", "rzn"), "dense_h.kernel": gates("U", "rzn"),
-            "dense_i.bias": gates("b", "rzn")},
-           {"gate_fn": "sigmoid", "activation_fn": "tanh"}, transposed=True),
-)  # fmt: skip
+    _flax("SimpleCell", cells.elman, _dense("h", "dense_i"), activation_fn="tanh", residual=False),
+    _flax("SimpleCell", cells.elman_relu, _dense("h", "dense_i"), activation_fn="relu", residual=False),
+    _flax("OptimizedLSTMCell", cells.lstm, _dense("ifgo", "dense_h"), **FUNCTIONS),
+    _flax("LSTMCell", cells.lstm, APART, **FUNCTIONS),
+    _flax("GRUCell", cells.gru, _dense("rzn", "dense_i"), **FUNCTIONS),
+)
 
 
-def _onnx(order: str, second: str) -> dict[str, str]:
-    return {"W": gates("W", order), "R": gates("U", order), "B": f"{gates('b', order)} {second}"}
+def _onnx(kind: str, cell: Cell, order: str, second: str, *activations: str, **options: Any) -> Layout:
+    tensors = {"W": gates("W", order), "R": gates("U", order), "B": f"{gates('b', order)} {second}"}
+    tensors |= {"P": gates("p", "iof")} if cell is cells.lstm_peephole else {}
+    return Layout(kind, cell, tensors, {"activations": activations, **options}, optional=("B",))
 
 
-LSTM = {"activations": ("Sigmoid", "Tanh", "Tanh")}
-GRU = {"activations": ("Sigmoid", "Tanh")}
 ONNX = (
-    Layout("RNN", cells.elman, _onnx("h", "b.h"), {"activations": ("Tanh",)}),
-    Layout("RNN", cells.elman_relu, _onnx("h", "b.h"), {"activations": ("Relu",)}),
-    Layout("LSTM", cells.lstm, _onnx("iofg", gates("b", "iofg")), LSTM),
-    Layout("LSTM", cells.lstm_peephole, _onnx("iofg", gates("b", "iofg")) | {"P": gates("p", "iof")}, LSTM),
-    Layout("GRU", cells.gru, _onnx("zrn", "b.z b.r p.n"), GRU | {"linear_before_reset": 1}),
-    Layout("GRU", cells.gru_reset_before, _onnx("zrn", gates("b", "zrn")), GRU | {"linear_before_reset": 0}),
+    _onnx("RNN", cells.elman, "h", "b.h", "Tanh"),
+    _onnx("RNN", cells.elman_relu, "h", "b.h", "Relu"),
+    _onnx("LSTM", cells.lstm, "iofg", gates("b", "iofg"), "Sigmoid", "Tanh", "Tanh"),
+    _onnx("LSTM", cells.lstm_peephole, "iofg", gates("b", "iofg"), "Sigmoid", "Tanh", "Tanh"),
+    _onnx("GRU", cells.gru, "zrn", "b.z b.r p.n", "Sigmoid", "Tanh", linear_before_reset=1),
+    _onnx("GRU", cells.gru_reset_before, "zrn", gates("b", "zrn"), "Sigmoid", "Tanh", linear_before_reset=0),
 )
 
 TABLES = {"torch.nn": TORCH, "Keras": KERAS, "Flax nnx": FLAX, "ONNX": ONNX}
+"""The tables by side."""

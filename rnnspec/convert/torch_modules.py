@@ -98,7 +98,7 @@ def _add_layers(assembly: Assembly, row: Layout, tensors: dict[str, Any]) -> Non
         for half, suffix in SUFFIXES.items():
             found = {name: left.pop(f"{name}_l{level}{suffix}", None) for name in row.tensors}
             present = {name: a for name, a in found.items() if a is not None}
-            missing = {name for name in row.tensors if not name.startswith("bias")} - present.keys()
+            missing = row.required - present.keys()
             if missing and (present or half == "forward"):
                 raise TreeError(assembly.call, f"{row.kind} must have its weights",
                                 f"no {min(missing)}_l{level}{suffix}",
