@@ -61,6 +61,12 @@ class Question:
         return self._reference(partial(oracle.pullback, self.net, g.params, g.inputs, g.output_cotangent,
                                        g.state_cotangent, g.state, g.lengths))  # fmt: skip
 
+    def step_reference(self) -> Reference:
+        """What `step` must give, and the yardstick, of these very arrays."""
+        g = self.given
+        return self._reference(partial(oracle.value_and_grad, self.net, g.params, g.inputs, g.targets, g.state,
+                                       g.lengths))  # fmt: skip
+
     @property
     def steps(self) -> int:
         """The number of steps."""

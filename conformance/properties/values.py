@@ -14,9 +14,7 @@ from conformance.properties import networks
 from conformance.properties.asking import Question, ask
 from conformance.registry import law
 from conformance.tolerance import PROFILES
-from conformance.tolerance.answers import named
-from rnnspec import Backend, Cell
-from rnnspec.cell import OUTPUT
+from rnnspec import Backend
 from rnnspec.tree import leaves, tree_map
 
 
@@ -125,49 +123,6 @@ def layout(backend: Backend, case: Case, judge: Judge) -> None:
         moved = _moved(question, how)
         judge.agree(f"run, {how.__doc__}", moved.run(), right, tolerance.run(case, profile))
         judge.agree(f"pullback, {how.__doc__}", moved.pull(), pulled, tolerance.pullback(case, profile))
-
-
-@law("P68", "large arguments give finite numbers wherever the equations do", cases=networks.cells,
-     needs=("lengths", "gradients"))  # fmt: skip
-def finite(backend: Backend, case: Case, judge: Judge) -> None:
-    """Inputs and initial states of thousands, at which gates saturate: no value and no gradient is infinite or NaN."""
-    question = ask(backend, replace(case, padding=0.0))
-    g, k = question.given, {"f16": 4, "bf16": 12}.get(backend.precision, 12)
-    large = question.but(inputs=np.ldexp(g.inputs, k), state=tree_map(lambda s: np.ldexp(s, k), g.state))
-    with np.errstate(all="ignore"):
-        expected = [*large.run_reference().expected().values(), *large.pull_reference().expected().values()]
-    judge.applies(all(np.isfinite(a).all() for a in expected), "the equations have no finite answer")
-    for what, answer in (("run", large.run()), ("pullback", large.pull())):
-        for name, a in named(answer):
-            judge.holds(f"{what} {name}", bool(np.isfinite(a).all()), "NaN or infinity", "finite numbers")
-
-
-@law("P69", "NaN is not lost: what the equations make of it comes out", cases=networks.cells, needs=("lengths",))
-def not_laundered(backend: Backend, case: Case, judge: Judge) -> None:
-    """One row's inputs are NaN at its last step: so are its output and states, where the graph leads there."""
-    question = ask(backend, case)
-    row = int(np.argmax(question.ends)) if case.batch else 0
-    judge.applies(case.batch > 0 and int(question.ends[row]) > 0, "no row has a step")
-    last, x = int(question.ends[row]) - 1, np.array(question.given.inputs)
-    x[last, row] = np.nan
-    answer = question.but(inputs=x).run()
-    reached = _nan_reaches(case.net.layers[0].cell)
-    got = {OUTPUT: answer.outputs[last, row]} | {state: s[row] for state, s in answer.state[0]["forward"].items()}
-    for name, a in got.items():
-        if name in reached:
-            judge.exactly(f"{name or 'the output'} of NaN", a, np.nan)
-
-
-def _nan_reaches(cell: Cell) -> set[str]:
-    """The results that are NaN where all inputs are: selection by a condition of NaN takes the second choice."""
-    lost: list[bool] = []
-    for node in cell.graph.nodes:
-        operands = [lost[arg] for arg in node.args]
-        chosen = (
-            operands[2:] if node.op == "where" and operands[0] else operands[1:] if node.op == "where" else operands
-        )
-        lost.append(node.op == "input" or (all(chosen) if node.op == "where" else any(chosen)))
-    return {name for name, index in cell.graph.results if lost[index]}
 
 
 def _column_major(a: Any) -> Any:
