@@ -13,7 +13,10 @@ __all__ = ["TensorflowArrays"]
 
 
 class TensorflowArrays:
-    """Tensors of one dtype; loops are `tf.while_loop` over `tf.TensorArray`s."""
+    """Tensors of one dtype; loops are `tf.while_loop` over `tf.TensorArray`s.
+
+    In 16 bits each operation's result is rounded, and products and sums are accumulated in 32 bits.
+    """
 
     functions: Mapping[str, Callable[..., Array]]
 
@@ -27,13 +30,14 @@ class TensorflowArrays:
             "negate": tf.negative,
             "tanh": tf.tanh,
             "sigmoid": tf.sigmoid,
-            "relu": tf.nn.relu,
-            "softplus": lambda a: tf.nn.relu(a) + tf.math.log1p(tf.exp(-tf.abs(a))),
+            "relu": lambda a: tf.where(a <= self.scalar(0.0), self.scalar(0.0), a),
+            "softplus": lambda a: tf.maximum(a, self.scalar(0.0)) + tf.math.log1p(tf.exp(-tf.abs(a))),
             "exp": tf.exp,
             "log": tf.math.log,
             "sqrt": tf.sqrt,
-            "maximum": tf.maximum,
-            "minimum": tf.minimum,
+            # XLA's own maximum and minimum lose NaN, as does its relu; and where both are equal, a is what counts.
+            "maximum": lambda a, b: tf.where((a >= b) | tf.math.is_nan(a), a, b),
+            "minimum": lambda a, b: tf.where((a <= b) | tf.math.is_nan(a), a, b),
             "remainder": tf.math.floormod,
             "greater": tf.greater,
             "greater_equal": tf.greater_equal,
@@ -56,10 +60,10 @@ class TensorflowArrays:
         return tf.range(count, dtype=tf.int32)
 
     def matmul(self, a: Array, b: Array) -> Array:
-        if self.dtype == tf.float32:
-            return tf.matmul(a, b)
-        # A MatMul of 64 bits that a sum follows makes the graph's optimiser warn on standard error; an Einsum does not.
-        return tf.raw_ops.Einsum(inputs=[a, b], equation="ij,jk->ik")
+        if self.dtype == tf.float64:
+            # A MatMul of 64 bits that a sum follows makes the graph's optimiser warn on standard error; this does not.
+            return tf.raw_ops.Einsum(inputs=[a, b], equation="ij,jk->ik")
+        return self._rounded(tf.matmul(self._widened(a), self._widened(b)))
 
     def transpose(self, a: Array) -> Array:
         return tf.transpose(a)
@@ -71,7 +75,7 @@ class TensorflowArrays:
         return tf.concat(arrays, axis)
 
     def sum(self, a: Array, axes: tuple[int, ...] | None, keep: bool) -> Array:
-        return tf.reduce_sum(a, axes, keepdims=keep)
+        return self._rounded(tf.reduce_sum(self._widened(a), axes, keepdims=keep))
 
     def largest(self, a: Array) -> Array:
         return tf.reduce_max(a, -1, keepdims=True)
@@ -80,25 +84,40 @@ class TensorflowArrays:
         return tf.reverse(a, [0])
 
     def take(self, a: Array, index: Array) -> Array:
-        rows = tf.broadcast_to(self.steps(a.shape[1])[None, :], index.shape)
+        rows = tf.broadcast_to(tf.range(tf.shape(index)[1])[None, :], tf.shape(index))
         return tf.gather_nd(a, tf.stack([index, rows], -1))
 
     def one_hot(self, labels: Array, classes: int) -> Array:
         return tf.cast(labels[..., None] == self.steps(classes), self.dtype)
 
+    def _widened(self, a: Array) -> Array:
+        return a if self.dtype.size > 2 else tf.cast(a, tf.float32)
+
+    def _rounded(self, a: Array) -> Array:
+        return a if self.dtype.size > 2 else tf.cast(a, self.dtype)
+
     def scan(self, body: Scan, carried: Values, values: Values, count: int, backwards: bool) -> tuple[Values, Values]:
-        # The first step stands before the loop, since it alone tells what is recorded, and in which shapes.
-        first, move = (count - 1, -1) if backwards else (0, 1)
-        state, record = body(carried, {key: a[first] for key, a in values.items()}, first)
-        kept = [tf.TensorArray(a.dtype, count, element_shape=a.shape).write(first, a) for a in record.values()]
+        names: list[Any] = []
 
-        def step(done: Array, state: list[Array], kept: list[Any]) -> tuple[Array, list[Array], list[Any]]:
-            t = first + move * done
-            now = {key: a[t] for key, a in values.items()}
-            new, recorded = body(dict(zip(carried, state, strict=True)), now, t)
-            written = [array.write(t, recorded[key]) for array, key in zip(kept, record, strict=True)]
-            return done + 1, [new[key] for key in carried], written
+        def one(t: Array, state: list[Array], now: list[Array]) -> tuple[list[Array], list[Array]]:
+            new, record = body(dict(zip(carried, state, strict=True)), dict(zip(values, now, strict=True)), t)
+            names[:] = record
+            for key, a in carried.items():
+                new[key].set_shape(a.shape)
+            return [new[key] for key in carried], list(record.values())
 
-        start = (tf.constant(1), [state[key] for key in carried], kept)
-        _, last, kept = tf.while_loop(lambda done, *_: done < count, step, start)
-        return dict(zip(carried, last, strict=True)), {key: k.stack() for key, k in zip(record, kept, strict=True)}
+        # Traced by itself, a step tells what is recorded, and in which shapes, before there is a loop.
+        now = [tf.TensorSpec(a.shape[1:], a.dtype) for a in values.values()]
+        kept = [tf.TensorSpec(a.shape, a.dtype) for a in carried.values()]
+        traced = tf.function(one, autograph=False).get_concrete_function(tf.TensorSpec((), tf.int32), kept, now)
+        _, shapes = traced.structured_outputs
+        records = [tf.TensorArray(a.dtype, count, element_shape=a.shape) for a in shapes]
+
+        def step(done: Array, state: list[Array], records: list[Any]) -> tuple[Array, list[Array], list[Any]]:
+            t = count - 1 - done if backwards else done
+            new, recorded = traced(t, state, [a[t] for a in values.values()])
+            return done + 1, new, [array.write(t, a) for array, a in zip(records, recorded, strict=True)]
+
+        start = (tf.constant(0), list(carried.values()), records)
+        _, last, records = tf.while_loop(lambda done, *_: done < count, step, start)
+        return dict(zip(carried, last, strict=True)), {key: a.stack() for key, a in zip(names, records, strict=True)}

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from backends.tensorflow_backend.arrays import TensorflowArrays
+from backends.tensorflow_backend.xla import XlaKernel, start
 from rnnspec.arrays import Array, Arrays
 from rnnspec.backend import Backend
-from rnnspec.capabilities import DTYPES
+from rnnspec.capabilities import DTYPES, Capabilities
+from rnnspec.cell import Cell
+from rnnspec.kernel import Call, Kernel, Path
 from rnnspec.programs import Function, Program, Programs, is_empty
 from rnnspec.tree import Tree, leaves, tree_map
 
@@ -19,11 +23,20 @@ __all__ = ["TensorflowBackend"]
 CPU = "/CPU:0"
 
 
+LONG = 32
+"""Steps from which on XLA compiles a layer: it saves the time that a graph loses in every step, and takes a second."""
+
+
 class TensorflowBackend(Backend):
-    """TensorFlow on the CPU: one graph per function, network and shapes; `lengths` are data, so they trace nothing."""
+    """TensorFlow on the CPU: one graph per function, network and shapes; `lengths` are data, so they trace nothing.
+
+    XLA compiles the layers of calls with at least 32 steps. What runs depends on nothing but the shapes.
+    In bf16 and f16 each operation's result is rounded, and products and sums are accumulated in float32.
+    """
 
     name = "tensorflow"
     version = tf.__version__
+    capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), paths=tuple(Path))
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         self.programs = Programs(self._compile)
@@ -46,6 +59,27 @@ class TensorflowBackend(Backend):
 
         return call
 
+    def native(self, cell: Cell, call: Call) -> Kernel | str:
+        if not (isinstance(call.steps, int) and isinstance(call.batch, int)):
+            return "XLA must know the sizes when a layer is traced"
+        if call.steps < LONG and self.path is not Path.NATIVE:
+            return f"XLA compiles layers of at least {LONG} steps"
+        return XlaKernel(self)
+
+    def framework_vjp(
+        self, function: Callable[..., Tree], *arguments: Tree
+    ) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
+        with tf.GradientTape() as tape:
+            tape.watch(_tensors(arguments))
+            value = function(*arguments)
+
+        def pull(cotangent: Tree) -> tuple[Tree, ...]:
+            found = iter(tape.gradient(_tensors(value), _tensors(arguments), _tensors(cotangent),
+                                       unconnected_gradients=tf.UnconnectedGradients.ZERO))  # fmt: skip
+            return tuple(tree_map(lambda _: next(found), each) for each in arguments)
+
+        return value, pull
+
     def _compile(self, function: Function, constants: tuple[Any, ...], arguments: tuple[Tree, ...]) -> Program:
         given = tree_map(lambda a: a is not None, arguments)
         said: list[tuple[Tree, Tree]] = []
@@ -54,8 +88,10 @@ class TensorflowBackend(Backend):
             tensors = iter(flat)
             tree, second = function(self, *constants, *tree_map(lambda there: next(tensors) if there else None, given))
             said[:] = [(tree_map(lambda _: None, tree), second)]
-            return [tensor for _, tensor in leaves(tree)]
+            return _tensors(tree)
 
+        if self.precision == "f16":
+            start(tf.float16)
         signature = [tf.TensorSpec(a.shape, a.dtype) for a in _tensors(arguments)]
         graph = tf.function(traced, input_signature=signature, autograph=False).get_concrete_function()
 
@@ -76,13 +112,14 @@ class TensorflowBackend(Backend):
         return str(tf.DeviceSpec.from_string(array.device).device_type).lower()
 
     def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
-        kind = DTYPES[self.precision] if array.dtype.kind == "f" else array.dtype
+        kind = tf.as_dtype(DTYPES[self.precision]) if array.dtype.kind == "f" else tf.as_dtype(array.dtype)
         with tf.device(CPU):
-            return tf.constant(np.array(array, kind, order="C"))
+            return tf.constant(np.array(array, kind.as_numpy_dtype, order="C"))
 
     def to_numpy_array(self, array: Array) -> np.ndarray[Any, Any]:
-        return np.array(array.numpy())
+        found = array.numpy()
+        return np.array(found, np.float32 if array.dtype == tf.bfloat16 else found.dtype)
 
 
-def _tensors(arguments: tuple[Tree, ...]) -> list[Array]:
-    return [a for _, a in leaves(arguments) if a is not None]
+def _tensors(tree: Tree) -> list[Array]:
+    return [a for _, a in leaves(tree) if a is not None]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
+
 from backends.tensorflow_backend.quiet import quiet
 from rnnspec.backend import Backend
 from rnnspec.plugins import hookimpl, unavailable
@@ -11,7 +14,7 @@ from rnnspec.plugins import hookimpl, unavailable
 def rnnspec_backend(name: str, device: str | None, precision: str) -> Backend:
     """The TensorFlow backend."""
     try:
-        with quiet():
+        with nullcontext() if "tensorflow" in sys.modules else quiet():
             import tensorflow  # noqa: PLC0415  # loaded when it is asked for
 
             tensorflow.config.list_physical_devices()  # looks for devices, which it reports too; nothing is initialised

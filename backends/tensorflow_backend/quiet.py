@@ -1,4 +1,4 @@
-"""TensorFlow's native code reports its build on standard error while it starts; this keeps such lines off the terminal.
+"""TensorFlow's native code reports on standard error how it starts, and XLA; this keeps such lines off the terminal.
 
 Its own switch for them is an environment variable that is read once, for good: setting it would silence a host's later
 warnings too, and children of the process would inherit it.
@@ -23,7 +23,7 @@ REPORT = re.compile(rb"(WARNING: All log messages before absl|[IWE]\d{4} [\d:. ]
 @contextmanager
 def quiet() -> Iterator[None]:
     """Standard error without the native log; all of it where an error leaves the block."""
-    if "tensorflow" in sys.modules or not _is_open(STDERR):
+    if not _is_open(STDERR):
         yield
         return
     sys.stderr.flush()

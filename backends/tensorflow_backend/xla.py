@@ -1,0 +1,68 @@
+"""TensorFlow's compiler as a kernel: a layer's loop is one XLA program, and its pullback another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import tensorflow as tf
+
+from backends.tensorflow_backend.quiet import quiet
+from rnnspec import padding
+from rnnspec.arrays import Array
+from rnnspec.backend import Backend
+from rnnspec.cell import Cell
+from rnnspec.kernel import Call
+from rnnspec.lowering import Trace, backward, forward
+from rnnspec.results import Gradients, LayerResult
+from rnnspec.tree import Tree
+
+__all__ = ["XlaKernel", "start"]
+
+
+class XlaKernel:
+    """The lowering of a layer, compiled by XLA; called where a graph is traced, with sizes that are known."""
+
+    def __init__(self, backend: Backend) -> None:
+        start(backend.arrays.dtype)  # type: ignore[attr-defined]  # the arrays are TensorFlow's
+        self.backend = backend
+
+    def layer(
+        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
+    ) -> LayerResult:
+        """One layer, one direction, in processing order."""
+        arrays, plan = self.backend.arrays, self.backend.plan(cell)
+        mask = padding.mask(arrays, inputs.shape[0], lengths)
+
+        def run(params: Tree, inputs: Array, state: Tree, mask: Array | None) -> tuple[Array, Tree, Tree]:
+            outputs, final, trace = forward(arrays, plan, params, inputs, state, mask)
+            return outputs, final, trace.values if call.pullback else {}
+
+        outputs, final, values = _compiled(run)(params, inputs, state, mask)
+        return LayerResult(outputs, final, "native (XLA)", Trace(values, inputs, mask))
+
+    def layer_pullback(
+        self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
+    ) -> Gradients:
+        """The pullback of `layer` at the result it gave."""
+        arrays, plan, saved = self.backend.arrays, self.backend.plan(cell), result.saved
+
+        def pull(
+            params: Tree, values: Tree, inputs: Array, mask: Array | None, outputs: Array, state: Tree
+        ) -> tuple[Tree, Array, Tree]:
+            return backward(arrays, plan, params, Trace(values, inputs, mask), outputs, state, call.policy)
+
+        given = (params, saved.values, saved.inputs, saved.mask, output_cotangent, state_cotangent)
+        return Gradients(*_compiled(pull)(*given))
+
+
+@cache
+def start(dtype: tf.DType) -> None:
+    """Compile something, once in a process: XLA, and oneDNN in 16 bits, report their start on standard error."""
+    with quiet(), tf.init_scope():
+        tf.function(lambda a: _compiled(tf.tanh)(tf.tanh(a)), autograph=False)(tf.zeros(1, dtype))
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    return tf.function(function, autograph=False, jit_compile=True)  # type: ignore[no-any-return]
