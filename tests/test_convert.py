@@ -6,6 +6,7 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import random
 import subprocess
 import sys
 
@@ -59,6 +60,20 @@ def test_a_framework_that_is_not_installed_is_named(side, monkeypatch):
                  lambda: getattr(convert, f"to_{side}")(net, net.init(0))):  # fmt: skip
         with pytest.raises(BackendUnavailable, match=rf"_{side}\(\.\.\.\): {SIDES[side]} must be installed"):
             call()
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_the_callers_random_state_stays_as_it_is(side):
+    pytest.importorskip(SIDES[side])
+    torch = pytest.importorskip("torch")
+    net = Network(3, [Layer(cells.lstm, 4, "bidirectional")], output=Dense(2))
+
+    def states():
+        return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+
+    before = states()
+    getattr(convert, f"from_{side}")(getattr(convert, f"to_{side}")(net, net.init(0)).model)
+    assert states() == before
 
 
 @pytest.mark.parametrize(("side", "row"), ROWS, ids=[f"{side}-{row.kind}-{row.cell.name}" for side, row in ROWS])

@@ -204,6 +204,16 @@ def sliced():
 
 REFUSED = {
     "no model": (lambda: from_onnx(b""), ArgumentError, "bytes"),
+    "a model that is not valid": (lambda: from_onnx(chain(node("Relu", "nowhere"))), ArgumentError, "nowhere"),
+    "an operator of others": (
+        lambda: from_onnx(chain(node("MatMul", "Y", "W", domain="com.microsoft"))), UnsupportedError,
+        "com.microsoft.MatMul 'the MatMul'"),
+    "an axis that is not there": (
+        lambda: from_onnx(chain(node("Gather", "Y", "i", axis=7), constants=[("i", np.array(0))])),
+        ArgumentError, "IndexError"),
+    "a reshape that keeps nothing": (
+        lambda: from_onnx(chain(node("Reshape", "Y", "to"), constants=[("to", np.array([-1, 4]))])),
+        UnsupportedError, "the Reshape"),
     "clip": (lambda: from_onnx(one_node("LSTM", clip=1.0)), UnsupportedError, "clip=1.0"),
     "input_forget": (lambda: from_onnx(one_node("LSTM", input_forget=1)), UnsupportedError, "input_forget=1"),
     "layout": (lambda: from_onnx(one_node("LSTM", layout=1)), UnsupportedError, "layout=1"),

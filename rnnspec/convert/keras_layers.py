@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 
-from rnnspec.convert.assembly import Assembly, Part, numbers, taken_apart
+from rnnspec.convert.assembly import Apart, Assembly, Part, numbers, taken_apart
 from rnnspec.convert.conversion import Exported, Imported, Loss, Lost
 from rnnspec.convert.layout import Layout, matching_layout
 from rnnspec.convert.layouts import KERAS
@@ -134,6 +136,28 @@ def _add_dense(assembly: Assembly, layer: Any) -> None:
 def write_layers(call: str, net: Network, params: Tree) -> Exported:
     """The network as a Sequential."""
     apart = taken_apart(call, "Keras", KERAS, net, params)
+    with _same_random_state():
+        layers = _layers(call, net, apart)
+        model = keras.Sequential([keras.Input((None, net.inputs), dtype=apart.dtype), *layers])
+    for part, layer in zip(apart.parts, layers, strict=False):
+        for half, tensors in part.tensors.items():
+            _load(_half(layer, half).cell, tensors)
+    if apart.output is not None:
+        _load(layers[-1], {"kernel": apart.output["W"].T, "bias": apart.output["b"]})
+    return Exported(model, (*apart.losses, Lost("", Loss.PADDING)))
+
+
+@contextmanager
+def _same_random_state() -> Iterator[None]:
+    """Keras draws its seeds from Python's generator, which is the caller's."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+def _layers(call: str, net: Network, apart: Apart) -> list[Any]:
     layers, read = [], isinstance(net.read, Last)
     for i, part in enumerate(apart.parts):
         last = read and i == len(apart.parts) - 1
@@ -142,15 +166,7 @@ def write_layers(call: str, net: Network, params: Tree) -> Exported:
                                    "its steps in the order of processing", f"reverse in layers.{i}",
                                    "make it bidirectional, or run it with rnnspec")  # fmt: skip
         layers.append(_layer(part, apart.dtype, sequences=not last))
-    if apart.output is not None:
-        layers.append(keras.layers.Dense(net.features, dtype=apart.dtype))
-    model = keras.Sequential([keras.Input((None, net.inputs), dtype=apart.dtype), *layers])
-    for part, layer in zip(apart.parts, layers, strict=False):
-        for half, tensors in part.tensors.items():
-            _load(_half(layer, half).cell, tensors)
-    if apart.output is not None:
-        _load(layers[-1], {"kernel": apart.output["W"].T, "bias": apart.output["b"]})
-    return Exported(model, (*apart.losses, Lost("", Loss.PADDING)))
+    return layers + ([keras.layers.Dense(net.features, dtype=apart.dtype)] if apart.output is not None else [])
 
 
 def _layer(part: Part, dtype: str, sequences: bool) -> Any:

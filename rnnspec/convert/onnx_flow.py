@@ -82,8 +82,13 @@ def _turned(operator: str, options: Mapping[str, Any], data: Any) -> Any:
     if isinstance(data, np.ndarray) and turns:
         return data.transpose(options.get("perm"))
     if isinstance(data, Given):
-        return replace(data, axes=tuple(data.axes[i] for i in options["perm"]) if turns and data.axes else ())
+        axes = tuple(data.axes[i] for i in _order(options, data.axes)) if turns and data.axes else ()
+        return replace(data, axes=axes)
     return Unread(operator)
+
+
+def _order(options: Mapping[str, Any], axes: Sequence[Any]) -> list[int]:
+    return list(options.get("perm", range(len(axes))[::-1]))
 
 
 def is_zero(value: Any) -> bool:
@@ -92,12 +97,13 @@ def is_zero(value: Any) -> bool:
 
 
 def _transpose(flow: Flow, options: Mapping[str, Any], operands: Sequence[Any]) -> Flow | None:
-    return replace(flow, axes=tuple(flow.axes[i] for i in options["perm"]))
+    return replace(flow, axes=tuple(flow.axes[i] for i in _order(options, flow.axes)))
 
 
 def _reshape(flow: Flow, options: Mapping[str, Any], operands: Sequence[Any]) -> Flow | None:
     """Halves side by side: the last two axes become one, all others stay."""
     kept = isinstance(operands[1], np.ndarray) and operands[1].tolist() == [0] * (len(flow.axes) - 2) + [-1]
+    kept = kept and not options.get("allowzero", 0)
     return replace(flow, axes=(*flow.axes[:-2], "feature")) if kept and flow.axes[-2:] == ("half", "feature") else None
 
 

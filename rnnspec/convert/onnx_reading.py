@@ -13,7 +13,7 @@ from rnnspec.convert.conversion import Imported, Loss, Lost
 from rnnspec.convert.layout import matching_layout
 from rnnspec.convert.layouts import ONNX
 from rnnspec.convert.onnx_flow import Flow, Given, Logits, Unread, Zeros, is_zero, plumbed
-from rnnspec.errors import ArgumentError, UnsupportedError
+from rnnspec.errors import ArgumentError, RnnSpecError, UnsupportedError
 from rnnspec.network import DIRECTIONS
 from rnnspec.output import Last, Steps
 
@@ -33,7 +33,13 @@ def read_model(call: str, model: Any) -> Imported:
     """The network that a model's graph is."""
     if not isinstance(model, ModelProto):
         raise ArgumentError(call, "model must be an onnx.ModelProto", type(model).__name__, "write onnx.load(path)")
-    return _Reading(call, model.graph).network()
+    try:
+        return _Reading(call, model.graph).network()
+    except RnnSpecError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise ArgumentError(call, "model must be a valid one", f"{type(error).__name__}: {error}",
+                            "see what onnx.checker.check_model says of it") from error  # fmt: skip
 
 
 class _Reading:
@@ -56,6 +62,9 @@ class _Reading:
     def _read(self, node: NodeProto) -> None:
         options = {a.name: _text(helper.get_attribute_value(a)) for a in node.attribute}
         operands = [self.values[name] for name in node.input]
+        if node.domain not in ("", "ai.onnx"):
+            self._refuse("operators must be ONNX's own", f"{node.domain}.{node.op_type} {node.name!r}",
+                         "cut the graph before it")  # fmt: skip
         if node.op_type == "Constant":
             found: list[Any] = [_constant(options)]
         elif node.op_type == "ConstantOfShape":

@@ -24,6 +24,8 @@ __all__ = ["read_modules", "write_modules"]
 
 SUFFIXES = {"forward": "", "reverse": "_reverse"}
 KINDS = {row.kind: getattr(nn, row.kind) for row in TORCH}
+META = "meta"
+"""Where modules are made: numbers that are then overwritten would be drawn from the caller's random state."""
 
 
 def read_modules(call: str, parts: tuple[Any, ...], read: Read) -> Imported:
@@ -131,7 +133,7 @@ def write_modules(call: str, net: Network, params: Tree) -> Exported:
     layers = [_module(list(same), dtype) for _, same in groupby(apart.parts, key=_stacked)]
     output = None
     if apart.output is not None:
-        output = nn.Linear(net.layers[-1].width, net.features, dtype=dtype)
+        output = nn.Linear(net.layers[-1].width, net.features, dtype=dtype, device=META)
         _load(output, {"weight": apart.output["W"], "bias": apart.output["b"]})
     return Exported(TorchNetwork(net, layers, output), apart.losses)
 
@@ -147,11 +149,11 @@ def _module(parts: list[Part], dtype: Any) -> Any:
     hidden = widths.get("c", widths["h"])
     projected = {"proj_size": widths["h"]} if "weight_hr" in row.tensors else {}
     module = KINDS[row.kind](parts[0].inputs, hidden, len(parts), bidirectional=layer.direction == "bidirectional",
-                             dtype=dtype, **row.options, **projected)  # fmt: skip
+                             dtype=dtype, device=META, **row.options, **projected)  # fmt: skip
     _load(module, {f"{name}_l{i}{SUFFIXES[half]}": a for i, part in enumerate(parts)
                    for half, tensors in part.tensors.items() for name, a in tensors.items()})  # fmt: skip
     return module
 
 
 def _load(module: nn.Module, tensors: Mapping[str, Any]) -> None:
-    module.load_state_dict({name: torch.from_numpy(a.copy()) for name, a in tensors.items()})
+    module.load_state_dict({name: torch.from_numpy(a.copy()) for name, a in tensors.items()}, assign=True)
