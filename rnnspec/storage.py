@@ -23,7 +23,7 @@ from rnnspec.errors import ArgumentError, EquationError, FileFormatError, Networ
 from rnnspec.network import Layer, Network
 from rnnspec.tree import Tree, bounded, leaves, named_map
 
-__all__ = ["load", "save"]
+__all__ = ["from_json", "load", "save", "to_json"]
 
 FORMAT = "rnnspec-network/1"
 DTYPES = ("float16", "float32", "float64")
@@ -91,6 +91,23 @@ def load(path: str | os.PathLike[str]) -> tuple[Network, Tree]:
                               "save it again with rnnspec.save") from error  # fmt: skip
     _check_arrays(call, net, arrays)
     return net, named_map(lambda name, _: arrays[name], _Shapes.tree(net))
+
+
+def to_json(net: Network) -> dict[str, Any]:
+    """The network as JSON values, its cells as graphs; initialisers are not among them.
+
+    Raises NetworkError for a declaration of the caller's own that is no cell.
+    """
+    return _network_to_json("to_json(net)", net)
+
+
+def from_json(data: Any) -> Network:
+    """The network that `to_json` told of. Raises FileFormatError where there is none; nothing is executed."""
+    try:
+        return _network_from_json(data)
+    except (RnnSpecError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise FileFormatError("from_json(data)", "the values must declare a network",
+                              f"{type(error).__name__}: {error}", "give what to_json(net) gave") from error  # fmt: skip
 
 
 class _Shapes:
