@@ -1,0 +1,76 @@
+"""The suite as pytest tests: a class to subclass in a backend's own tests.
+
+    class TestTheirs(conformance.testing.BackendSuite):
+        @pytest.fixture(scope="class")
+        def backend(self):
+            return rnnspec.get_backend("theirs", precision="f64")
+
+One test for each property, in this process. pytest must be installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import pytest
+
+from conformance.entry import BAD
+from conformance.examination import Examination
+from conformance.finding import NOT_APPLICABLE, Finding
+from conformance.registry import Property, properties
+from conformance.selection import Selection
+from rnnspec import Backend
+
+__all__ = ["BackendSuite"]
+
+OPEN = ("backend", "selection", "xfails")
+"""What a subclass may set; everything else it inherits."""
+
+
+class BackendSuite:
+    """Judges the backend of the fixture `backend`, which a subclass must give.
+
+    `selection` says how deeply; `xfails` maps a property's id to the reason why it must fail, and one of them that
+    holds fails. A subclass that overrides anything else raises TypeError.
+    """
+
+    selection: ClassVar[Selection] = Selection("smoke")
+    xfails: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls) -> None:
+        own = sorted(name for name in vars(cls) if not name.startswith("__") and name not in OPEN)
+        replaced = [name for name in own if hasattr(BackendSuite, name)]
+        unknown = sorted(set(cls.xfails) - {law.id for law in properties()})
+        if replaced:
+            raise TypeError(f"{cls.__name__}: the suite's tests must stay as they are, got {', '.join(replaced)}; "
+                            "name what must fail in xfails, with a reason")  # fmt: skip
+        if unknown or not all(map(str.strip, cls.xfails.values())):
+            raise TypeError(f"{cls.__name__}: xfails must map properties' ids to reasons, got {dict(cls.xfails)}; "
+                            "see `python -m conformance --list`")  # fmt: skip
+
+    @pytest.fixture(scope="class")
+    def backend(self) -> Backend:
+        """The backend to judge."""
+        raise NotImplementedError(f"{type(self).__name__}: give a fixture `backend` that returns a rnnspec.Backend")
+
+    @pytest.mark.parametrize("law", properties(), ids=lambda law: law.id)
+    def test_property(self, backend: Backend, law: Property, record_property: Any) -> None:
+        """The property holds."""
+        chosen, depth = self.selection, self.selection.depth
+        if law not in chosen.laws():
+            pytest.skip("not selected")
+        examination = Examination(backend, chosen.scope(), chosen.seed, chosen.examples_each, depth.labels)
+        finding = examination.judge(law, self.xfails.get(law.id))
+        record_property("kappa_max", finding.kappa_max)
+        record_property("examples", finding.examples)
+        if finding.status in BAD:
+            pytest.fail(_shown(finding), pytrace=False)
+        if finding.status == "xfail":
+            pytest.xfail(finding.why)
+        if finding.status in ("unsupported", "ill_posed", "inconclusive", NOT_APPLICABLE):
+            pytest.skip(f"{finding.status}: {finding.why}")
+
+
+def _shown(finding: Finding) -> str:
+    return f"{finding.id} {finding.says}\n{finding.why}\n\n{finding.reproducer}"
