@@ -64,7 +64,7 @@ def test_what_must_fail_and_holds_is_a_failure(pytester):
 
 
 def test_what_is_not_declared_is_skipped_with_the_reason(pytester):
-    found, result = outcomes(pytester, "capabilities = Capabilities(gradients=False)")
+    found, _ = outcomes(pytester, "capabilities = Capabilities(gradients=False)")
     assert found == {"passed": 1, "skipped": len(properties()) - 1}
 
 
