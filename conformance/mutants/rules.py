@@ -9,6 +9,7 @@ import numpy as np
 
 from conformance.mutants import misrules
 from conformance.mutants.faulty import Faulty
+from conformance.properties.parted import Parted
 from rnnspec import Step, Trained
 from rnnspec.policies import ClipByGlobalNorm, ClipByNorm, ClipByValue
 from rnnspec.rule import Chain, Rule
@@ -25,11 +26,13 @@ class _Ruled(Faulty):
         return super().train_step(net, _replaced(rule, self.instead), *given, **named)
 
 
-def _replaced(rule: Rule, instead: dict[type[Rule], type[Rule]]) -> Rule:
+def _replaced(rule: Any, instead: dict[type[Rule], type[Rule]]) -> Any:
     if isinstance(rule, Chain):
         return Chain(tuple(_replaced(part, instead) for part in rule.rules))
+    if isinstance(rule, Parted):
+        return Parted(tuple(replace(part, rule=_replaced(part.rule, instead)) for part in rule.parts))
     other = instead.get(type(rule))
-    return rule if other is None else other(**{f.name: getattr(rule, f.name) for f in fields(rule)})  # type: ignore[arg-type]
+    return rule if other is None else other(**{f.name: getattr(rule, f.name) for f in fields(rule)})
 
 
 class GlobalNormPerMap(_Ruled):

@@ -7,5 +7,5 @@ algebra, spelling    what follows from the equations of any cell: signs, scales,
 extremes             large numbers and NaN
 control              gradient policies and update rules
 
-asking, training, networks, parity, truncation    what they are written with
+asking, training, networks, parity, parted, truncation    what they are written with
 """

@@ -14,21 +14,24 @@ from conformance.cases import Case
 from conformance.judge import Judge
 from conformance.properties import networks
 from conformance.properties.asking import Question, ask, flat
+from conformance.properties.parted import Part, Parted
 from conformance.properties.training import Sized, mean_of, scaled, train, train_reference
 from conformance.registry import law
 from conformance.tolerance import PROFILES
 from rnnspec import Backend, Trained, chain
 from rnnspec.policies import ClipByGlobalNorm, ClipByNorm, ClipByValue
-from rnnspec.tree import Tree, leaves, tree_map
+from rnnspec.tree import Tree, leaves, named_map, tree_map
 from rnnspec.updates import SGD, Adam
 
 LIMIT, MAP_LIMIT, ENTRY_LIMIT, MOMENTUM, RATE = 5.0, 0.5, 0.05, 0.875, 0.125
 GLOBAL = chain(ClipByGlobalNorm(LIMIT), Adam(0.01, MOMENTUM))
-NOTHING = chain(ClipByGlobalNorm(0.0), SGD(RATE))
-MAPS = chain(ClipByNorm(MAP_LIMIT), SGD(RATE, MOMENTUM))
-ENTRIES = chain(ClipByValue(ENTRY_LIMIT), SGD(RATE, MOMENTUM))
-RULES = (GLOBAL, NOTHING, MAPS, ENTRIES)
-STEPS = 10
+MAPS = Part(("forward.W.", "forward.b."), chain(ClipByNorm(MAP_LIMIT), SGD(RATE, MOMENTUM)))
+ENTRIES = Part(("forward.U.", "output.b"), chain(ClipByValue(ENTRY_LIMIT), SGD(RATE, MOMENTUM)))
+NOTHING = Part(("output.W",), chain(ClipByGlobalNorm(0.0), SGD(RATE)))
+DESCENT = Part(("forward.p.",), SGD(RATE))
+PARTED = Parted((MAPS, ENTRIES, NOTHING, DESCENT))
+RULES = (GLOBAL, PARTED)
+STEPS, SIZE = 10, 4.0
 
 
 @law("P52", "a clipped global norm scales every map by one factor, the limit over the norm, and none below the limit",
@@ -53,8 +56,8 @@ def idempotent(backend: Backend, case: Case, judge: Judge) -> None:
         sized = Sized(ask(backend, case), size)
         moment = tree_map(lambda m: m / (1 - MOMENTUM), sized.trained(GLOBAL).rule_state[1]["m"])
         _judge_norm(judge, "the global norm", moment, sized.mean, LIMIT, slack)
-        velocity, mean = dict(leaves(sized.trained(MAPS).rule_state[1]["velocity"])), dict(leaves(sized.mean))
-        for name, v in velocity.items():
+        mean = MAPS.of(sized.mean)
+        for name, v in _velocity(sized.trained(PARTED), MAPS).items():
             _judge_norm(judge, f"the norm of {name}", v, mean[name], MAP_LIMIT, slack)
 
 
@@ -63,28 +66,26 @@ def idempotent(backend: Backend, case: Case, judge: Judge) -> None:
 def partition(backend: Backend, case: Case, judge: Judge) -> None:
     """One factor for all maps here; there the map's own."""
     sized = Sized(ask(backend, case), 40 * LIMIT)
-    moment, velocity = sized.trained(GLOBAL).rule_state[1]["m"], sized.trained(MAPS).rule_state[1]["velocity"]
+    moment, velocity = sized.trained(GLOBAL).rule_state[1]["m"], _velocity(sized.trained(PARTED), MAPS)
     one, own = _factors(moment, sized.mean), _factors(velocity, sized.mean)
     judge.holds("the factors of maps under the global norm", bool(np.ptp(one) < 1e-3 * max(one)), one, "one number")
     judge.holds("the factors of maps under their own", bool(np.ptp(own) > 1e-3 * max(own)), own, "different numbers")
-    found = tree_map(lambda g: g * g.dtype.type(min(1.0, MAP_LIMIT / np.linalg.norm(g.astype(float)))), sized.mean)
-    judge.agree("gradients clipped map by map", velocity, found, sized.reference(MAPS).at("0.rule_state.1.velocity"))
+    judge.agree("gradients clipped map by map", velocity, _clipped(sized.mean)[MAPS],
+                sized.reference(PARTED).at(_place(MAPS)))  # fmt: skip
 
 
 @law("P56", "entries beyond the limit become the limit with their sign, others stay; turned gradients turn",
      cases=networks.plain, needs=("gradients",))  # fmt: skip
 def entries(backend: Backend, case: Case, judge: Judge) -> None:
     """Elementwise, odd, and NaN stays NaN."""
-    sized = Sized(ask(backend, case), 1.0)
-    velocity = sized.trained(ENTRIES).rule_state[1]["velocity"]
-    clipped = tree_map(lambda g: np.clip(g, -ENTRY_LIMIT, ENTRY_LIMIT).astype(g.dtype), sized.mean)
-    judge.agree("clipped entries", velocity, clipped, sized.reference(ENTRIES).at("0.rule_state.1.velocity"))
-    largest = max(float(np.abs(v).max()) for _, v in leaves(velocity))
+    sized = Sized(ask(backend, case), SIZE)
+    velocity, reference = _velocity(sized.trained(PARTED), ENTRIES), sized.reference(PARTED).at(_place(ENTRIES))
+    judge.agree("clipped entries", velocity, _clipped(sized.mean)[ENTRIES], reference)
+    before, largest = (max(float(np.abs(g).max()) for g in t.values()) for t in (ENTRIES.of(sized.mean), velocity))
     held = float(np.asarray(ENTRY_LIMIT, _dtype(velocity)))
-    judge.holds("the largest entry", largest == held, largest, held)
-    turned = Sized(ask(backend, case), -1.0).trained(ENTRIES).rule_state[1]["velocity"]
-    judge.agree("entries of turned gradients", tree_map(np.negative, turned), velocity,
-                sized.reference(ENTRIES).at("0.rule_state.1.velocity"))  # fmt: skip
+    judge.holds("the largest entry", largest == held or before < 1.001 * held, largest, held)
+    turned = _velocity(Sized(ask(backend, case), -SIZE).trained(PARTED), ENTRIES)
+    judge.agree("entries of turned gradients", tree_map(np.negative, turned), velocity, reference)
 
 
 @law("P57", "gradients of zeros stay zeros, whatever the limit; the limit 0 makes zeros of all", cases=networks.plain,
@@ -98,8 +99,8 @@ def no_gradient(backend: Backend, case: Case, judge: Judge) -> None:
         done = train(none, rule)
         judge.exactly(f"parameters after no step, {rule}", done.params, g.params)
         judge.holds("the count", done.count == 0, done.count, 0)
-    done = train(question, NOTHING)
-    judge.exactly("parameters under the limit 0", done.params, g.params)
+    done = train(question, PARTED)
+    judge.exactly("parameters under the limit 0", NOTHING.of(done.params), NOTHING.of(g.params))
 
 
 @law("P58", "a norm that is not finite makes the gradients that it governs NaN; nothing is lost in silence",
@@ -115,9 +116,9 @@ def not_finite(backend: Backend, case: Case, judge: Judge) -> None:
         lost = tree_map(lambda m: np.full_like(m, np.nan), moment)
         judge.exactly(f"the first moment, a target {value}", moment, lost)
         _judge_maps(judge, broken)
-        mean = mean_of(broken)
-        velocity = train(broken, ENTRIES).rule_state[1]["velocity"]
-        judge.exactly("which entries are NaN", tree_map(np.isnan, velocity), tree_map(np.isnan, mean))
+        velocity = _velocity(train(broken, PARTED), ENTRIES)
+        judge.exactly("which entries are NaN", tree_map(np.isnan, velocity),
+                      tree_map(np.isnan, ENTRIES.of(mean_of(broken))))  # fmt: skip
 
 
 @law("P60", "at exactly the limit nothing is clipped, just above it is", cases=networks.plain, needs=("gradients",))
@@ -148,20 +149,22 @@ def boundary(backend: Backend, case: Case, judge: Judge) -> None:
 def whole_step(backend: Backend, case: Case, judge: Judge) -> None:
     """And what the rule's state says is what changed."""
     question = ask(backend, case)
-    step, done = question.step(), train(question, MAPS)
+    step, done = question.step(), train(question, PARTED)
     reference = tolerance.value_and_grad(case, PROFILES[backend.precision])
     judge.agree("the loss", done.loss_sum, step.loss_sum, reference.at("loss_sum"))
     judge.holds("the count", done.count == step.count, done.count, step.count)
     judge.agree("the state", done.state, step.state, reference.at("state"))
-    velocity = done.rule_state[1]["velocity"]
-    moved = tree_map(lambda w, v: (w.astype(float) - RATE * v).astype(w.dtype), question.given.params, velocity)
-    trained = train_reference(question, MAPS)
+    trained = train_reference(question, PARTED)
+    velocities = {part: _velocity(done, part) for part in (MAPS, ENTRIES)}
+    steps = {name: RATE * v for velocity in velocities.values() for name, v in velocity.items()}
+    steps |= {name: RATE * g for name, g in DESCENT.of(mean_of(question)).items()}
+    moved = named_map(lambda name, w: (w.astype(float) - steps.get(name, 0.0)).astype(w.dtype), question.given.params)
     judge.agree("the parameters", done.params, moved, trained.at("0.params"))
-    again = train(_with_params(question, done.params), MAPS, done.rule_state)
-    mean = mean_of(_with_params(question, done.params))
-    clipped = tree_map(lambda g: g * g.dtype.type(min(1.0, MAP_LIMIT / np.linalg.norm(g.astype(float)))), mean)
-    wanted = tree_map(lambda v, g: (MOMENTUM * v.astype(float) + g).astype(v.dtype), velocity, clipped)
-    judge.agree("the second velocity", again.rule_state[1]["velocity"], wanted, trained.at("0.rule_state.1.velocity"))
+    after = _with_params(question, done.params)
+    again, clipped = train(after, PARTED, done.rule_state), _clipped(mean_of(after))
+    for part, velocity in velocities.items():
+        wanted = tree_map(lambda v, g: (MOMENTUM * v.astype(float) + g).astype(v.dtype), velocity, clipped[part])
+        judge.agree("the second velocity", _velocity(again, part), wanted, trained.at(_place(part)))
 
 
 @law("P67", "ten training steps are the oracle's, under every policy and update rule", cases=networks.plain,
@@ -176,6 +179,23 @@ def training(backend: Backend, case: Case, judge: Judge) -> None:
             params, kept = done[-1].params, done[-1].rule_state
         answer = [vars(judge.numpy(one)) for one in done]
         judge.close(f"training by {rule}", answer, tolerance.train(case, rule, STEPS, PROFILES[backend.precision]))
+
+
+def _velocity(done: Trained, part: Part) -> dict[str, Any]:
+    return dict(done.rule_state[PARTED.parts.index(part)][1]["velocity"])
+
+
+def _place(part: Part) -> str:
+    """Where a part's velocity stands in the reference of one step by `PARTED`."""
+    return f"0.rule_state.{PARTED.parts.index(part)}.1.velocity"
+
+
+def _clipped(mean: Tree) -> dict[Part, dict[str, Any]]:
+    """What the policies of the parts make of a gradient."""
+    by_norm = {name: g * g.dtype.type(min(1.0, MAP_LIMIT / np.linalg.norm(g.astype(float))))
+               for name, g in MAPS.of(mean).items()}  # fmt: skip
+    by_value = {name: np.clip(g, -ENTRY_LIMIT, ENTRY_LIMIT).astype(g.dtype) for name, g in ENTRIES.of(mean).items()}
+    return {MAPS: by_norm, ENTRIES: by_value}
 
 
 def _with_params(question: Question, params: Tree) -> Question:
@@ -195,8 +215,8 @@ def _judge_norm(judge: Judge, what: str, clipped: Tree, mean: Tree, limit: float
 
 
 def _judge_maps(judge: Judge, broken: Question) -> None:
-    velocity, mean = dict(leaves(train(broken, MAPS).rule_state[1]["velocity"])), dict(leaves(mean_of(broken)))
-    for name, v in velocity.items():
+    mean = MAPS.of(mean_of(broken))
+    for name, v in _velocity(train(broken, PARTED), MAPS).items():
         finite = bool(np.isfinite(mean[name]).all())
         judge.holds(
             f"NaN in {name}", bool(np.isnan(v).all()) != finite, v.tolist(), "numbers" if finite else "NaN alone"

@@ -1,7 +1,7 @@
 """Which networks a law is judged on: few, so that a backend that compiles needs at most thirty programs for all laws.
 
 Called with lengths, always: every cell (run, pullback), `bidirectional` (run, pullback), `stacked` and `last` (run,
-loss). Called without: `plain` (run, loss), which also trains, by four rules.
+loss). Called without: `plain` (run, loss), which also trains, by two rules.
 """
 
 from __future__ import annotations

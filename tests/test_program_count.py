@@ -1,0 +1,45 @@
+"""How many programs the default tier asks of a backend that compiles: counted on NumPy, which compiles none."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from conformance.examination import Examination
+from conformance.mutants.self_test import Reference
+from conformance.registry import properties
+from conformance.selection import Selection
+from rnnspec.programs import Programs, is_empty
+
+MOST = 30
+"""What the specification allows a backend to compile in one precision."""
+ROOM = 2
+"""A cell more costs two: its values and its gradients."""
+
+
+class Counting(Reference):
+    """The generic lowering, which keeps a program for whatever a backend that compiles would keep one."""
+
+    def __init__(self, device=None, precision="f32"):
+        super().__init__(device, precision)
+        self.programs = Programs(lambda function, constants, _: lambda *given: function(self, *constants, *given))
+
+    @property
+    def programs_compiled(self):
+        return self.programs.compiled
+
+    def program(self, function, *constants):
+        def call(*given):
+            with np.errstate(all="ignore"):
+                if is_empty(given):
+                    return function(self, *constants, *given)
+                return self.programs.of(function, constants, given)(*given)
+
+        return call
+
+
+def test_the_default_tier_needs_few_programs():
+    backend, selection = Counting(), Selection()
+    examination = Examination(backend, selection.scope(), examples=1, labels=selection.depth.labels)
+    statuses = {examination.judge(law).status for law in properties()}
+    assert statuses <= {"pass", "not_applicable"}
+    assert 0 < backend.programs_compiled <= MOST - ROOM
