@@ -147,6 +147,15 @@ class Ascends(SGD):
 
 
 @dataclass(frozen=True)
+class AscendsWithoutMomentum(SGD):
+    """Up, where there is no momentum."""
+
+    def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
+        changes, new = super().update(gradients, state, params)
+        return (changes if self.momentum else tree_map(lambda d: -d, changes)), new
+
+
+@dataclass(frozen=True)
 class Dampens(SGD):
     """A moving average."""
 

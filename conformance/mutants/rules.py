@@ -125,6 +125,12 @@ class DescentAscends(_Ruled):
     instead: ClassVar = {SGD: misrules.Ascends}
 
 
+class DescentWithoutMomentumAscends(_Ruled):
+    """SGD without momentum goes up."""
+
+    instead: ClassVar = {SGD: misrules.AscendsWithoutMomentum}
+
+
 class MomentumDampened(_Ruled):
     """Momentum is a moving average."""
 
