@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from functools import reduce
 from typing import Any
 
 from rnnspec.arrays import Array, Arrays, Values
@@ -19,6 +19,9 @@ from rnnspec.schedule import Schedule
 from rnnspec.tree import Tree, tree_map
 
 __all__ = ["backward", "evaluate_graph", "forward", "primitive"]
+
+INPUTS = "inputs"
+"""The key of a layer's inputs among the values."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class _Maps:
     def __init__(self, arrays: Arrays, plan: Schedule, params: Tree) -> None:
         self.arrays, self.params, self.names = arrays, params, plan.input_maps
         self.packs = dict(plan.recurrent_packs())
-        self.input_map = self.pack("W", self.names) if self.names else None
+        self.input_map = arrays.transpose(self.pack("W", self.names)) if self.names else None
         self.input_bias = self.pack("b", self.names) if self.names else None
         self.recurrent = {arg: arrays.transpose(self.pack("U", names)) for arg, names in self.packs.items()}
         transposed = (node.name for _, node in iterate(plan.nodes, "transposed"))
@@ -83,12 +86,12 @@ class _Maps:
         """The maps below one another."""
         return self.arrays.concatenate([self.params[kind][name] for name in names], 0)
 
-    def split(self, packed: Array, kind: str, names: Iterable[str], axis: int = -1) -> dict[str, Array]:
+    def split(self, packed: Array, kind: str, names: Iterable[str]) -> dict[str, Array]:
         """A packed array, map by map."""
         found, low = {}, 0
         for name in names:
             high = low + self.params[kind][name].shape[0]
-            found[name] = packed[..., low:high] if axis == -1 else packed[low:high]
+            found[name] = packed[..., low:high]
             low = high
         return found
 
@@ -111,20 +114,30 @@ class _Evaluator:
         node = self.nodes[index]
         if index in values:
             return values[index]
-        if node.op == "constant":
-            return self.arrays.scalar(node.value)
-        if node.op == "vector":
-            return self.maps.params["p"][node.name]
+        if node.op in ("constant", "vector"):
+            return self.arrays.scalar(node.value) if node.op == "constant" else self.maps.params["p"][node.name]
+        if node.op == "input":
+            return self._input(values)[node.name]
         operands = [self.value(arg, values) for arg in node.args]
         if node.op == "map":
-            key = ("pack", node.args[0])
-            if key not in values:
-                product = self._product(operands[0], self.maps.recurrent[node.args[0]])
-                values[key] = self.maps.split(product, "U", self.maps.packs[node.args[0]])
-            return values[key][node.name]
+            return self._recurrent(node.args[0], operands[0], values)[node.name]
         if node.op == "transposed":
             return self._product(self.arrays.concatenate(operands, -1), self.maps.transposed[node.name])
         return primitive(self.arrays, node.op, operands)
+
+    def _input(self, values: Values) -> dict[str, Array]:
+        if "input maps" not in values:
+            product = self._product(values[INPUTS], self.maps.input_map)
+            biased = self.arrays.functions["add"](product, self.maps.input_bias)
+            values["input maps"] = self.maps.split(biased, "W", self.maps.names)
+        return values["input maps"]  # type: ignore[no-any-return]
+
+    def _recurrent(self, arg: int, operand: Array, values: Values) -> dict[str, Array]:
+        key = ("recurrent maps", arg)
+        if key not in values:
+            product = self._product(operand, self.maps.recurrent[arg])
+            values[key] = self.maps.split(product, "U", self.maps.packs[arg])
+        return values[key]  # type: ignore[no-any-return]
 
     def _product(self, a: Array, matrix: Array) -> Array:
         flat = self.arrays.reshape(a, (-1, matrix.shape[0]))
@@ -142,12 +155,13 @@ def forward(
     cell = plan.cell
     maps = _Maps(arrays, plan, params)
     evaluator = _Evaluator(arrays, plan, maps)
-    values = evaluator.run(plan.forward.before, _input_values(arrays, plan, maps, inputs))
+    values = evaluator.run(plan.forward.before, {INPUTS: inputs})
     results = {name: cell.graph.result(name) for name in cell.states}
     leaf = {node.name: index for index, node in iterate(cell.graph.nodes, "state")}
     step_nodes = set(plan.forward.step)
-    read = {arg for i in step_nodes for arg in plan.nodes[i].args} | set(results.values())
-    kept = [i for i in plan.forward.step if i in _kept(plan)]
+    read: set[Any] = {arg for i in step_nodes for arg in plan.nodes[i].args} | set(results.values())
+    read |= {INPUTS} if any(plan.nodes[i].op == "input" for i in step_nodes) else set()
+    kept = [i for i in (*leaf.values(), *plan.forward.step) if i in _kept(plan)]
 
     def body(carried: Values, now: Values, t: Any) -> tuple[Values, Values]:
         env = still | {i: a for i, a in now.items() if i != "mask"}
@@ -155,15 +169,12 @@ def forward(
         evaluator.run(plan.forward.step, env)
         new = {s: _like(arrays, evaluator.value(i, env), carried[s]) for s, i in results.items()}
         new = {s: _select(arrays, now.get("mask"), a, carried[s]) for s, a in new.items()}
-        return new, {i: env[i] for i in kept} | new
+        return new, {i: env[i] for i in kept}
 
     over_time, still = _moving({i: values[i] for i in read if i in values})
     over_time |= {} if mask is None else {"mask": mask}
     final, recorded = arrays.scan(body, state, over_time, inputs.shape[0], False)
-    values |= {i: a for i, a in recorded.items() if i not in results}
-    for name, index in leaf.items():
-        first = arrays.reshape(state[name], (1, *state[name].shape))
-        values[index] = arrays.concatenate([first, recorded[name][:-1]], 0)
+    values |= recorded
     evaluator.run(plan.forward.after, values)
     outputs = evaluator.value(cell.graph.result(OUTPUT), values)
     kept_values = {i: values[i] for i in (*plan.saved,) if i in values}
@@ -216,16 +227,6 @@ def backward(
     return own, inputs, initial
 
 
-def _input_values(arrays: Arrays, plan: Schedule, maps: _Maps, inputs: Array) -> Values:
-    if maps.input_map is None:
-        return {}
-    steps, batch, features = inputs.shape
-    product = arrays.matmul(arrays.reshape(inputs, (steps * batch, features)), arrays.transpose(maps.input_map))
-    product = arrays.reshape(arrays.functions["add"](product, maps.input_bias), (steps, batch, -1))
-    found = maps.split(product, "W", maps.names)
-    return {index: found[node.name] for index, node in iterate(plan.nodes, "input")}
-
-
 def _map_gradients(
     arrays: Arrays, plan: Schedule, maps: _Maps, evaluator: _Evaluator, trace: Trace, values: Values, real: Values
 ) -> tuple[Tree, Array]:
@@ -234,33 +235,23 @@ def _map_gradients(
     def flat(a: Array) -> Array:
         return arrays.reshape(a, (-1, a.shape[-1]))
 
-    x, inputs = flat(trace.inputs), arrays.zeros(tuple(trace.inputs.shape))
-    deltas = {name: real[i] for (op, name), i in plan.adjoint.leaves if op == "input"}
-    if deltas:
-        packed = arrays.concatenate([flat(delta) for delta in deltas.values()], -1)
-        found["W"] |= maps.split(arrays.matmul(arrays.transpose(packed), x), "W", deltas, axis=0)
-        found["b"] |= maps.split(arrays.sum(packed, (0,), False), "W", deltas)
-        inputs = arrays.reshape(arrays.matmul(packed, maps.pack("W", deltas)), tuple(trace.inputs.shape))
-    for operand, uses in _by_operand(plan):
-        arg = _wide(arrays, _real(arrays, trace.mask, evaluator.value(operand, values)), trace.inputs)
-        product = arrays.matmul(arrays.transpose(arrays.concatenate([flat(real[c]) for _, c in uses], -1)), flat(arg))
-        for (name, _), gradient in zip(uses, _rows(product, [found["U"][n].shape[0] for n, _ in uses]), strict=True):
-            found["U"][name] = arrays.functions["add"](found["U"][name], gradient)
+    x, into = flat(trace.inputs), []
+    for (op, name), i in plan.adjoint.leaves:
+        if op == "input":
+            delta = flat(real[i])
+            found["W"][name] = arrays.matmul(arrays.transpose(delta), x)
+            found["b"][name] = arrays.sum(delta, (0,), False)
+            into.append(arrays.matmul(delta, maps.params["W"][name]))
+    inputs = reduce(arrays.functions["add"], into) if into else arrays.zeros(tuple(x.shape))
+    operands = {use.operand: evaluator.value(use.operand, values) for use in plan.adjoint.maps}
+    read = {i: flat(_wide(arrays, _real(arrays, trace.mask, a), trace.inputs)) for i, a in operands.items()}
+    for use in plan.adjoint.maps:
+        gradient = arrays.matmul(arrays.transpose(flat(real[use.cotangent])), read[use.operand])
+        found["U"][use.name] = arrays.functions["add"](found["U"][use.name], gradient)
     for (op, name), i in plan.adjoint.leaves:
         if op == "vector":
             found["p"][name] = arrays.sum(_wide(arrays, real[i], trace.inputs), (0, 1), False)
-    return found, inputs
-
-
-def _by_operand(plan: Schedule) -> list[tuple[int, list[tuple[str, int]]]]:
-    uses: dict[int, list[tuple[str, int]]] = {}
-    for use in plan.adjoint.maps:
-        uses.setdefault(use.operand, []).append((use.name, use.cotangent))
-    return list(uses.items())
-
-
-def _rows(a: Array, heights: list[int]) -> list[Array]:
-    return [a[low:high] for low, high in pairwise(accumulate(heights, initial=0))]
+    return found, arrays.reshape(inputs, tuple(trace.inputs.shape))
 
 
 def _kept(plan: Schedule) -> set[int]:
