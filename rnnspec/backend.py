@@ -47,7 +47,7 @@ class Backend:
                 raise UnsupportedError(call, f"{kind} must be one that the backend declares", repr(value),
                                        f"choose one of {', '.join(known)}")  # fmt: skip
         self.path: Path | None = None
-        self._held: dict[Path, Self] = {}
+        self.held: dict[Path, Self] = {}
         self.arrays: Arrays = self.make_arrays()
 
     # What a backend overrides.
@@ -114,6 +114,10 @@ class Backend:
         kind = DTYPES[self.precision] if array.dtype.kind == "f" else array.dtype
         return np.array(array, dtype=kind)
 
+    def zeros(self, shape: tuple[int, ...]) -> Array:
+        """Zeros in the backend's precision, in memory of their own."""
+        return self.from_numpy(np.zeros(shape))
+
     def to_numpy_array(self, array: Array) -> np.ndarray[Any, Any]:
         """A copy as a NumPy array."""
         return np.array(array)
@@ -125,10 +129,10 @@ class Backend:
         if path not in self.capabilities.paths:
             raise UnsupportedError(f"{self.name}.through({path})", "path must be one that the backend declares",
                                    str(path), "choose one of its capabilities.paths")  # fmt: skip
-        if path not in self._held:
-            self._held[path] = type(self)(self.device, self.precision)
-            self._held[path].path = path
-        return self._held[path]
+        if path not in self.held:
+            self.held[path] = type(self)(self.device, self.precision)
+            self.held[path].path = path
+        return self.held[path]
 
     def runner(self, cell: Cell, call: Call) -> Kernel:
         """What runs a layer: a kernel of the framework where one is chosen, and else the backend itself."""

@@ -198,7 +198,7 @@ def _tree(backend: Backend, call: str, what: str, tree: Tree, shapes: Tree) -> T
 
 
 def _zeros(backend: Backend, shapes: Tree) -> Tree:
-    return named_map(lambda _, shape: backend.from_numpy(np.zeros(shape.shape)), shapes)
+    return named_map(lambda _, shape: backend.zeros(shape.shape), shapes)
 
 
 def _lengths(backend: Backend, call: str, lengths: Any, steps: int, batch: int) -> Array | None:

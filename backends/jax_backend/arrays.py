@@ -21,6 +21,7 @@ class JaxArrays:
 
     def __init__(self, dtype: str) -> None:
         self.dtype = jnp.dtype(dtype)
+        self.accumulated = jnp.promote_types(self.dtype, jnp.float32)
         self.functions = {
             "add": jnp.add,
             "subtract": jnp.subtract,
@@ -58,7 +59,8 @@ class JaxArrays:
         return jnp.arange(count, dtype=jnp.int32)
 
     def matmul(self, a: Array, b: Array) -> Array:
-        return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
+        product = jnp.matmul(a, b, precision=lax.Precision.HIGHEST, preferred_element_type=self.accumulated)
+        return product.astype(self.dtype)
 
     def transpose(self, a: Array) -> Array:
         return a.T

@@ -2,73 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from backends.jax_backend.arrays import JaxArrays
+from backends.jax_backend.phases import stepwise
 from rnnspec.arrays import Array, Arrays
 from rnnspec.backend import Backend
-from rnnspec.capabilities import DTYPES
-from rnnspec.programs import Function, Program, Programs, is_empty
+from rnnspec.capabilities import DTYPES, Capabilities
+from rnnspec.cell import Cell
+from rnnspec.kernel import Path
+from rnnspec.programs import MOST_KEPT, Function, Program, Programs
+from rnnspec.schedule import Schedule
 from rnnspec.tree import Tree
 
 __all__ = ["JaxBackend"]
+
+NAMES = {jnp.dtype(name): name for name in DTYPES.values()}
+"""The names of dtypes, which NumPy spells anew, and slowly, each time."""
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Said:
+    """What a traced function says beside its arrays: part of what a program is, not of what it computes."""
+
+    second: Any
 
 
 class JaxBackend(Backend):
     """JAX on the CPU: one program per function, network and shapes; `lengths` are data, so they compile nothing.
 
-    Both precisions live side by side: 64 bits are asked for around each call, in its thread only, whatever the
-    process's configuration.
+    All precisions live side by side: 64 bits are asked for around each call, in its thread only, whatever the
+    process's configuration. In bf16 and f16 each operation's result is rounded, and products and sums are accumulated
+    in float32.
     """
 
     name = "jax"
     version = jax.__version__
+    capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), paths=(Path.GENERIC, Path.FRAMEWORK))
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         self.programs = Programs(self._compile)
+        self.programs_compiled = 0
+        """How many programs were compiled: one for each function, network and shapes."""
         super().__init__(device, precision)
 
-    @property
-    def programs_compiled(self) -> int:
-        """How many programs were compiled."""
-        return self.programs.compiled
+    @cached_property
+    def _cpu(self) -> Any:
+        return jax.local_devices(backend="cpu")[0]
 
     @contextmanager
     def settings(self) -> Iterator[None]:
         """The thread's settings of JAX while the backend computes."""
-        with jax.enable_x64(self.precision == "f64"), jax.default_device(jax.local_devices(backend="cpu")[0]):
+        with jax.enable_x64(self.precision == "f64"), jax.default_device(self._cpu):
             yield
 
     def make_arrays(self) -> Arrays:
         return JaxArrays(DTYPES[self.precision])
 
+    def plan(self, cell: Cell) -> Schedule:
+        return stepwise(super().plan(cell))
+
     def program(self, function: Function, *constants: Any) -> Program:
+        program = self.programs.of(function, constants, ())
+
         def call(*arguments: Tree) -> tuple[Tree, Tree]:
             with self.settings():
-                if is_empty(arguments):
+                if any(0 in a.shape for a in jax.tree.leaves(arguments)):
                     return function(self, *constants, *arguments)
-                return self.programs.of(function, constants, arguments)(*arguments)
+                return program(*arguments)
 
         return call
 
-    def _compile(self, function: Function, constants: tuple[Any, ...], arguments: tuple[Tree, ...]) -> Program:
-        said: list[Tree] = []
+    def framework_vjp(
+        self, function: Callable[..., Tree], *arguments: Tree
+    ) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
+        value, pull = jax.vjp(function, *arguments)
+        return value, pull
 
-        def traced(*arguments: Tree) -> Tree:
+    def _compile(self, function: Function, constants: tuple[Any, ...], _: tuple[Tree, ...]) -> Program:
+        """One program for all shapes: JAX looks them up itself, faster than Python could."""
+        kept = 0
+
+        def trace(*arguments: Tree) -> tuple[Tree, Said]:
+            nonlocal kept
             tree, second = function(self, *constants, *arguments)
-            said[:] = [second]
-            return tree
+            kept += 1
+            self.programs_compiled += 1
+            return tree, Said(second)
 
-        compiled = jax.jit(traced)
-        return lambda *arguments: (compiled(*arguments), said[0])
+        traced = jax.jit(trace)
+
+        def call(*arguments: Tree) -> tuple[Tree, Tree]:
+            nonlocal kept
+            if kept > MOST_KEPT:
+                traced.clear_cache()
+                kept = 0
+            tree, said = traced(*arguments)
+            return tree, said.second
+
+        return call
 
     def is_own(self, array: Any) -> bool:
         return isinstance(array, jax.Array) and not isinstance(array, jax.core.Tracer)
+
+    def own_dtype(self, array: Any) -> str:
+        return NAMES.get(array.dtype) or str(array.dtype)
 
     def own_device(self, array: Any) -> str:
         return ",".join(sorted({device.platform for device in array.devices()}))
@@ -76,4 +123,17 @@ class JaxBackend(Backend):
     def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
         kind = DTYPES[self.precision] if array.dtype.kind == "f" else array.dtype
         with self.settings():
-            return jax.device_put(np.array(array, kind))
+            return jax.device_put(np.array(array, jnp.dtype(kind)))
+
+    def zeros(self, shape: tuple[int, ...]) -> Array:
+        with self.settings():
+            return _zeros(shape, DTYPES[self.precision])()
+
+    def to_numpy_array(self, array: Array) -> np.ndarray[Any, Any]:
+        return np.array(array, np.float32 if array.dtype == jnp.bfloat16 else array.dtype)
+
+
+@lru_cache(maxsize=1024)
+def _zeros(shape: tuple[int, ...], dtype: str) -> Callable[[], Array]:
+    """Zeros from a program of their own: a tenth of the time that a transfer takes."""
+    return jax.jit(lambda: jnp.zeros(shape, dtype))  # type: ignore[no-any-return]
