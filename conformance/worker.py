@@ -65,10 +65,15 @@ def judge(channel: Channel, backend: Backend, selection: Selection) -> Backend:
         finding = examination.judge(law, selection.xfails.get(law.id))
         channel.tell("finding", finding=finding.as_dict(), counted=finding.status != NOT_APPLICABLE)
     channel.tell(
-        "judged", seconds=time.perf_counter() - begun, programs_compiled=getattr(backend, "programs_compiled", 0),
+        "judged", seconds=time.perf_counter() - begun, programs_compiled=_programs(backend),
         effective_u=effective_unit(PROFILES[backend.precision], examination.kappas) if examination.kappas else 0.0,
     )  # fmt: skip
     return backend
+
+
+def _programs(backend: Backend) -> int:
+    """How many programs were compiled, those of the backends that were held to one path among them."""
+    return sum(getattr(one, "programs_compiled", 0) for one in (backend, *backend.held.values()))
 
 
 if __name__ == "__main__":

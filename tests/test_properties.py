@@ -1,13 +1,14 @@
-"""The laws hold for the generic lowering in both precisions, and each of them can fail."""
+"""The laws hold for a right backend in both precisions, and each of them can fail."""
 
 import json
 from pathlib import Path
 
 import pytest
 
+import rnnspec
 from conformance.cases import CELLS
 from conformance.examination import Examination
-from conformance.mutants import mutants
+from conformance.mutants import mutants, paths
 from conformance.mutants.self_test import Reference, kill
 from conformance.own_cell import leaky_gate
 from conformance.properties.parity import symmetry
@@ -20,10 +21,30 @@ MUTANTS = {mutant.name: mutant for mutant in mutants()}
 SCOPE = Scope((*CELLS.values(), leaky_gate))
 
 
+class WithKernels(paths.KernelRunsUnasked, Reference):
+    """The lowering, called a kernel too, and run where it is asked for."""
+
+    runner = rnnspec.Backend.runner
+
+
+class WithWitness(paths.FrameworkForgetsFinalState, Reference):
+    """The derived adjoint stands in for a framework's differentiation."""
+
+    pullback = rnnspec.Backend.pullback
+
+    def through(self, path):
+        return super().through(rnnspec.Path.GENERIC)
+
+
+SUBJECTS = {"P61-generic": WithKernels, "P61-native": WithKernels, "P61-framework": WithWitness}
+"""Laws of what the generic lowering alone does not have."""
+
+
 @pytest.mark.parametrize("precision", ["f32", "f64"])
 @pytest.mark.parametrize("law", LAWS)
-def test_a_law_holds_for_the_generic_lowering(law, precision):
-    finding = Examination(Reference(precision=precision), SCOPE, examples=1).judge(LAWS[law])
+def test_a_law_holds_for_a_right_backend(law, precision):
+    subject = SUBJECTS.get(law, Reference)(precision=precision)
+    finding = Examination(subject, SCOPE, examples=1).judge(LAWS[law])
     assert finding.status == "pass", finding
 
 
