@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,10 @@ from rnnspec.arrays import Array, Arrays
 from rnnspec.backend import Backend
 from rnnspec.capabilities import DTYPES, Capabilities
 from rnnspec.cell import Cell
+from rnnspec.errors import UnsupportedError
 from rnnspec.kernel import Call, Kernel, Path
+from rnnspec.network import Network
+from rnnspec.plugins import unavailable
 from rnnspec.programs import Function, Program, Programs, is_empty
 from rnnspec.tree import Tree, leaves, tree_map
 
@@ -101,6 +105,21 @@ class TensorflowBackend(Backend):
             return tree_map(lambda _: next(results), shape), second
 
         return run
+
+    def as_layer(self, net: Network, seed: int = 0) -> Any:
+        """The network as a layer of Keras, batch first, with `net.init(seed)` for its weights.
+
+        Raises UnsupportedError where Keras runs on another backend than TensorFlow, BackendUnavailable without Keras.
+        """
+        try:
+            keras = importlib.import_module("keras")
+        except ImportError as error:
+            raise unavailable(self.name, error) from error
+        if keras.config.backend() != self.name:
+            raise UnsupportedError(f"{self.name}.as_layer(net)", "Keras must run on TensorFlow",
+                                   f"Keras on {keras.config.backend()}",
+                                   "set KERAS_BACKEND=tensorflow before Keras is imported")  # fmt: skip
+        return importlib.import_module("backends.tensorflow_backend.layer").NetworkLayer(net, self, seed)
 
     def is_own(self, array: Any) -> bool:
         return isinstance(array, tf.Tensor) and not tf.is_symbolic_tensor(array)

@@ -1,0 +1,89 @@
+"""Tensors whose sizes are not known while a graph is traced: a shape then holds scalars, and every size is a value.
+
+Keras traces a model with an unknown batch, and an unknown time where batches are padded each to its own length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import tensorflow as tf
+
+from rnnspec.arrays import Array, Arrays, Scan, Values
+from rnnspec.tree import Tree, tree_map
+
+__all__ = ["Sized", "sized", "sized_arrays", "tensors"]
+
+
+class Sized:
+    """A tensor whose shape names each unknown size by a scalar, itself one of these, that equals no number."""
+
+    def __init__(self, tensor: Array) -> None:
+        self.tensor = tensor
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """Numbers where they are known, and scalars elsewhere."""
+        sizes = tf.shape(self.tensor)
+        return tuple(Sized(sizes[axis]) if size is None else size for axis, size in enumerate(self.tensor.shape))
+
+    def __getitem__(self, key: Any) -> Sized:
+        return Sized(self.tensor[key])
+
+    def __add__(self, other: Any) -> Sized:
+        return Sized(self.tensor + tensors(other))
+
+    def __sub__(self, other: Any) -> Sized:
+        return Sized(self.tensor - tensors(other))
+
+    def __mul__(self, other: Any) -> Sized:
+        return Sized(self.tensor * tensors(other))
+
+    def __rmul__(self, other: Any) -> Sized:
+        return Sized(self.tensor * other)
+
+    def __lt__(self, other: Any) -> Sized:
+        return Sized(self.tensor < tensors(other))
+
+    def __gt__(self, other: Any) -> Sized:
+        return Sized(self.tensor > tensors(other))
+
+    def __ge__(self, other: Any) -> Sized:
+        return Sized(self.tensor >= tensors(other))
+
+
+def sized(tree: Tree) -> Tree:
+    """A tree of tensors with their sizes as values."""
+    return tree_map(lambda a: Sized(a) if tf.is_tensor(a) else a, tree)
+
+
+def tensors(tree: Tree) -> Tree:
+    """The tensors themselves."""
+    return tree_map(lambda a: a.tensor if isinstance(a, Sized) else a, tree)
+
+
+def sized_arrays(arrays: Arrays) -> Arrays:
+    """The same arrays, for tensors with their sizes as values."""
+    return cast("Arrays", _SizedArrays(arrays))
+
+
+class _SizedArrays:
+    def __init__(self, arrays: Arrays) -> None:
+        self.arrays = arrays
+        self.functions = {name: _lifted(function) for name, function in arrays.functions.items()}
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return _lifted(getattr(self.arrays, name))
+
+    def scan(self, body: Scan, carried: Values, values: Values, count: Any, backwards: bool) -> tuple[Values, Values]:
+        def step(carried: Values, now: Values, t: Array) -> tuple[Values, Values]:
+            new, record = body(sized(carried), sized(now), Sized(t))
+            return tensors(new), tensors(record)
+
+        last, recorded = self.arrays.scan(step, tensors(carried), tensors(values), tensors(count), backwards)
+        return sized(last), sized(recorded)
+
+
+def _lifted(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *arguments: sized(function(*tensors(list(arguments))))
