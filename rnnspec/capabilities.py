@@ -10,7 +10,7 @@ from rnnspec.network import DIRECTIONS
 
 __all__ = ["DTYPES", "Capabilities"]
 
-DTYPES = {"f64": "float64", "f32": "float32", "bf16": "bfloat16", "f16": "float16"}
+DTYPES = {"f64": "float64", "f32": "float32", "tf32": "float32", "bf16": "bfloat16", "f16": "float16"}
 """The precisions of the specification, by their names in every framework."""
 
 

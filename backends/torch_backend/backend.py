@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import torch
 
+from backends.numpy_backend.plan import plan
 from backends.torch_backend.arrays import TorchArrays
+from backends.torch_backend.fusion import forward_only, fused
+from backends.torch_backend.math_mode import pinned
+from backends.torch_backend.module import NetworkModule
+from backends.torch_backend.native import find
+from backends.torch_backend.pool import Pool
+from backends.torch_backend.program import Program
 from rnnspec.arrays import Array, Arrays
 from rnnspec.backend import Backend
 from rnnspec.capabilities import DTYPES, Capabilities
+from rnnspec.cell import Cell
 from rnnspec.errors import UnsupportedError
+from rnnspec.kernel import Call, Kernel, Path
+from rnnspec.network import Network
+from rnnspec.results import Gradients, LayerResult
 from rnnspec.tree import Tree
 
 __all__ = ["TorchBackend"]
+
+
+_HALVES = (torch.bfloat16, torch.float16)
+_NAMES = {getattr(torch, name): name for name in DTYPES.values()}
+
+
+class Run:
+    """What the pullback of a layer needs: the program of its forward run, which nobody else has, and its inputs."""
+
+    def __init__(self, program: Program, inputs: Array) -> None:
+        self.program, self.inputs = program, inputs
 
 
 class TorchBackend(Backend):
@@ -26,34 +50,108 @@ class TorchBackend(Backend):
 
     name = "torch"
     version = torch.__version__
-    capabilities = Capabilities(devices=("cpu", "cuda"))
+    capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16", "tf32"), devices=("cpu", "cuda"),
+                                paths=(Path.GENERIC, Path.NATIVE, Path.FRAMEWORK))  # fmt: skip
+
+    def __init__(self, device: str | None = None, precision: str = "f32") -> None:
+        super().__init__(device, precision)
+        self._idle = Pool()
 
     def make_arrays(self) -> Arrays:
         if self.device.split(":")[0] == "cuda" and not torch.cuda.is_available():
             raise UnsupportedError(f"get_backend('torch', device={self.device!r})", "the device must be there",
                                    "no CUDA device that this build of PyTorch can use",
                                    "choose 'cpu', or install a CUDA build of PyTorch")  # fmt: skip
+        if self.precision == "tf32" and self.device == "cpu":
+            raise UnsupportedError("get_backend('torch', device='cpu', precision='tf32')",
+                                   "the device must multiply in TF32", "a CPU",
+                                   "choose 'f32', or a CUDA device")  # fmt: skip
         return TorchArrays(getattr(torch, DTYPES[self.precision]), self.device)
+
+    def layer(
+        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
+    ) -> LayerResult:
+        """The planned program where all rows have all steps and no policy acts in them, and else the lowering."""
+        if self.path is Path.FRAMEWORK or lengths is not None or call.policy is not None:
+            return super().layer(cell, params, inputs, state, lengths, call)
+        steps, batch, _ = inputs.shape
+        schedule = self.plan(cell) if call.pullback else forward_only(self.plan(cell))
+        key = (plan(fused(schedule), _widths(params, state), False), batch)
+        program = self._idle.take(key, steps) or Program(key[0], steps, batch, inputs.dtype, self.device)
+        outputs, final = program.forward(params, inputs, state)
+        run = Run(program, inputs)
+        weakref.finalize(run, self._idle.give, key, program)
+        return LayerResult(outputs, final, "generic", run if call.pullback else None)
+
+    def layer_pullback(
+        self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
+    ) -> Gradients:
+        if not isinstance(result.saved, Run):
+            return super().layer_pullback(cell, params, result, output_cotangent, state_cotangent, call)
+        run = result.saved
+        return Gradients(*run.program.backward(params, run.inputs, output_cotangent, state_cotangent))
+
+    def native(self, cell: Cell, call: Call) -> Kernel | str:
+        if call.policy is not None:
+            return "a policy inside the recurrence, which no kernel of PyTorch knows"
+        if call.ragged:
+            return "rows of several lengths: a packed sequence of PyTorch holds no row of length 0"
+        found = find(cell)
+        if found is None:
+            return "no kernel of PyTorch computes the equations"
+        if self.path is None and not found.row.pays(self.device.split(":")[0], DTYPES[self.precision]):
+            return "the lowered declaration is at least as fast here as the kernel"
+        return found
+
+    def framework_vjp(
+        self, function: Callable[..., Tree], *arguments: Tree
+    ) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
+        value, pull = torch.func.vjp(function, *arguments)
+        return value, pull
 
     def program(self, function: Callable[..., tuple[Tree, Tree]], *constants: Any) -> Callable[..., tuple[Tree, Tree]]:
         def eager(*arrays: Tree) -> tuple[Tree, Tree]:
-            with torch.no_grad():
+            with torch.no_grad(), self.math_mode():
                 return function(self, *constants, *arrays)
 
         return eager
+
+    def math_mode(self) -> AbstractContextManager[None]:
+        """Within it, PyTorch multiplies in the backend's precision."""
+        return pinned(self.device.split(":")[0], self.precision)
+
+    def as_layer(self, net: Network, *, params: Tree = None, seed: int = 0, batch_first: bool = False) -> NetworkModule:
+        """The network as an `nn.Module` whose parameters have the specification's names.
+
+        Its first numbers are `params`, or those of `net.init(seed)`; with `batch_first` its inputs and outputs are
+        (batch, time, feature).
+        """
+        return NetworkModule(self, net, params=params, seed=seed, batch_first=batch_first)
 
     def is_own(self, array: Any) -> bool:
         return isinstance(array, torch.Tensor)
 
     def own_dtype(self, array: Any) -> str:
-        return str(array.dtype).removeprefix("torch.")
+        return _NAMES.get(array.dtype, str(array.dtype))
 
     def own_device(self, array: Any) -> str:
         return str(array.device)
 
     def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
-        kind = DTYPES[self.precision] if array.dtype.kind == "f" else array.dtype
-        return torch.from_numpy(np.array(array, kind, order="C")).to(self.device)
+        dtype = getattr(torch, DTYPES[self.precision]) if array.dtype.kind == "f" else None
+        host = np.array(array, None if dtype in (None, *_HALVES) else DTYPES[self.precision], order="C")
+        return torch.from_numpy(host).to(device=self.device, dtype=dtype)
 
     def to_numpy_array(self, array: Array) -> np.ndarray[Any, Any]:
-        return np.array(array.detach().cpu().numpy())
+        """A copy as a NumPy array; bfloat16, which NumPy lacks, becomes float32 and loses nothing."""
+        host = array.detach().cpu()
+        return np.array((host.float() if host.dtype == torch.bfloat16 else host).numpy())
+
+
+def _widths(params: Tree, state: Tree) -> tuple[tuple[str, int], ...]:
+    """The widths of everything in a cell, read off its tensors."""
+    widths = {f"x.{name}": a.shape[0] for name, a in params["W"].items()}
+    widths |= {f"p.{name}": a.shape[0] for name, a in params["p"].items()}
+    widths |= {f"R.{name}": a.shape[0] for name, a in params["U"].items()}
+    widths |= {f"{name}.R": a.shape[1] for name, a in params["U"].items()}
+    return tuple(sorted((widths | {name: a.shape[1] for name, a in state.items()}).items()))

@@ -1,0 +1,61 @@
+"""The primitives, and what `fusion` makes of them, as functions of PyTorch that write into `out`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+
+from rnnspec.arrays import Array
+
+__all__ = ["FUNCTIONS"]
+
+
+def _softplus(a: Array, out: Array) -> None:
+    torch.logaddexp(a, a.new_zeros(()), out=out)
+
+
+def _spread(a: Array, like: Array, out: Array) -> None:
+    out.copy_(a.expand_as(out))
+
+
+def _copy(a: Array, out: Array) -> None:
+    out.copy_(a)
+
+
+def _zero(out: Array) -> None:
+    out.zero_()
+
+
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "add": torch.add,
+    "subtract": torch.sub,
+    "multiply": torch.mul,
+    "divide": torch.div,
+    "negate": torch.neg,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "relu": partial(torch.clamp_min, min=0),
+    "softplus": _softplus,
+    "exp": torch.exp,
+    "log": torch.log,
+    "sqrt": torch.sqrt,
+    "maximum": torch.maximum,
+    "minimum": torch.minimum,
+    "remainder": torch.remainder,
+    "greater": torch.gt,
+    "greater_equal": torch.ge,
+    "where": torch.where,
+    "total": partial(torch.sum, dim=-1, keepdim=True),
+    "logsumexp": partial(torch.logsumexp, dim=-1, keepdim=True),
+    "spread": _spread,
+    "lerp": torch.lerp,
+    "addcmul": torch.addcmul,
+    "subcmul": partial(torch.addcmul, value=-1),
+    "copy": _copy,
+    "zero": _zero,
+    "product": torch.matmul,
+    "addmm": torch.addmm,
+}

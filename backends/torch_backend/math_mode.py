@@ -1,0 +1,69 @@
+"""How PyTorch multiplies float32 while a call runs: a process-wide setting, pinned for the call and given back.
+
+"f32" is IEEE float32 everywhere, also where cuDNN's recurrent kernels would take TF32, which is their default and
+which `torch.set_float32_matmul_precision` does not reach; on the CPU a setting of "medium" would mean bfloat16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+import torch
+
+__all__ = ["pinned"]
+
+PRECISIONS = {"f32": ("ieee", "none"), "tf32": ("tf32",)}
+"""The settings that are right for a precision, the one to pin first. Other precisions are not float32."""
+
+SETTINGS = {
+    "cpu": (torch.backends.mkldnn.matmul, torch.backends.mkldnn.rnn),
+    "cuda": (torch.backends.cuda.matmul, torch.backends.cudnn.rnn),
+}
+
+
+class _Pin:
+    """Calls that run at the same time share one pin: the first sets it, the last gives the setting back."""
+
+    def __init__(self) -> None:
+        self.lock, self.calls = Lock(), 0
+        self.before: list[tuple[Any, str]] = []
+
+    def enter(self, settings: tuple[Any, ...], wanted: tuple[str, ...]) -> None:
+        with self.lock:
+            self.calls += 1
+            for setting in settings:
+                found = setting.fp32_precision
+                if found not in wanted:
+                    inherited = found == torch.backends.fp32_precision
+                    self.before.append((setting, "none" if inherited else found))
+                    setting.fp32_precision = wanted[0]
+
+    def leave(self) -> None:
+        with self.lock:
+            self.calls -= 1
+            while self.before and not self.calls:
+                setting, found = self.before.pop()
+                setting.fp32_precision = found
+
+
+_PINS = {device: {precision: _Pin() for precision in PRECISIONS} for device in SETTINGS}
+
+
+@contextmanager
+def pinned(device: str, precision: str) -> Iterator[None]:
+    """Within it, products of float32 on a device have the precision.
+
+    Calls of "f32" and of "tf32" on CUDA must not run at the same time in two threads: the setting is the process's.
+    """
+    pin = _PINS[device].get(precision)
+    if pin is None:
+        yield
+        return
+    pin.enter(SETTINGS[device], PRECISIONS[precision])
+    try:
+        yield
+    finally:
+        pin.leave()

@@ -1,0 +1,139 @@
+"""One layer, run: lists of PyTorch calls, bound once to tensors that stay, and replayed at every call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+
+from backends.numpy_backend.emission import Call, Place
+from backends.numpy_backend.plan import Plan, Product
+from backends.torch_backend.workspace import Bound, Workspace
+from rnnspec.arrays import Array
+from rnnspec.tree import Tree
+
+__all__ = ["Program"]
+
+
+class Program:
+    """A plan for one batch size, with room for a number of steps. It serves one call at a time."""
+
+    def __init__(self, plan: Plan, capacity: int, batch: int, dtype: torch.dtype, device: str) -> None:
+        self.plan, self.batch = plan, batch
+        self.workspace = Workspace(plan, capacity, batch, dtype, device)
+        state = plan.schedule.cell.output_state
+        received = () if state is None else (_addition(plan.carried[state], plan.output_cotangent),)
+        self.pull_calls = (*received, *plan.pull_step)
+        self.steps: list[Bound] = []
+        self.bound: dict[tuple[str, int, int], Bound] = {}
+
+    def forward(self, params: Tree, inputs: Array, state: Tree) -> tuple[Array, dict[str, Array]]:
+        """Outputs and final state."""
+        steps, space = inputs.shape[0], self.workspace
+        self._take_parameters(params)
+        for name, tensor in state.items():
+            space.history[name][0].copy_(tensor)
+        self._multiply_inputs(params, inputs)
+        _replay(self._over_time("before", self.plan.before, 0, steps))
+        for t in range(len(self.steps), steps):
+            self.steps.append(space.bind(self.plan.step, t))
+        for calls in self.steps[:steps]:
+            _replay(calls)
+        _replay(self._over_time("after", self.plan.after, 0, steps))
+        outputs = self._over(self.plan.output, steps)
+        outputs = outputs.expand(steps, self.batch, -1).clone(memory_format=torch.contiguous_format)
+        return outputs, {name: space.history[name][steps].clone() for name in state}
+
+    def backward(
+        self, params: Tree, inputs: Array, cotangent: Array, state_cotangent: Tree
+    ) -> tuple[Tree, Array, dict[str, Array]]:
+        """The cotangents of the parameters, the inputs and the initial state, at the values of the last run."""
+        steps, chunk, space = cotangent.shape[0], self.workspace.chunk, self.workspace
+        self._over(self.plan.output_cotangent, steps).copy_(cotangent)
+        for name, tensor in state_cotangent.items():
+            self._carried(name).copy_(tensor)
+        for low in reversed(range(0, steps, chunk)):
+            high = min(steps, low + chunk)
+            _replay(self._over_time("factors", self.plan.pull_before, low, high))
+            key = ("pull", low, high)
+            if key not in self.bound:
+                self.bound[key] = [
+                    call for t in reversed(range(low, high)) for call in space.bind(self.pull_calls, t, low)
+                ]
+            _replay(self.bound[key])
+        _replay(self._over_time("pulled", self.plan.pull_after, 0, steps))
+        own, found = self._gradients(params, inputs)
+        return own, found, {name: self._carried(name).clone() for name in state_cotangent}
+
+    def _over_time(self, what: str, calls: Iterable[Call], low: int, high: int) -> Bound:
+        key = (what, low, high)
+        if key not in self.bound:
+            self.bound[key] = self.workspace.bind(tuple(calls), slice(low, high), low)
+        return self.bound[key]
+
+    def _take_parameters(self, params: Tree) -> None:
+        space = self.workspace
+        for (_, maps), pack in space.packs.items():
+            torch.cat([params["U"][name] for name, _ in maps], out=pack)
+        for n, node in enumerate(self.plan.nodes):
+            if node.op == "vector" and n in self.plan.places:
+                self._over(self.plan.places[n], 0).copy_(params["p"][node.name])
+
+    def _multiply_inputs(self, params: Tree, inputs: Array) -> None:
+        """All input maps over all time: they are one block, in the order of their places."""
+        if not self.plan.inputs:
+            return
+        names = [name for name, _, _ in sorted(self.plan.inputs, key=lambda entry: entry[2].low)]
+        maps, biases = (torch.cat([params[kind][name] for name in names]) for kind in ("W", "b"))
+        block = self.workspace.tensors[self.plan.inputs[0][2].block][: inputs.shape[0]]
+        torch.addmm(biases, _flat(inputs), maps.T, out=_flat(block))
+
+    def _gradients(self, params: Tree, inputs: Array) -> tuple[Tree, Array]:
+        """One product over all time for each stretch of cotangents."""
+        steps, x = inputs.shape[0], _flat(inputs)
+        own: dict[str, dict[str, Array]] = {kind: {} for kind in params}
+        found: Array = None
+        for product in self.plan.input_gradients:
+            delta = _flat(self._over(product.cotangents, steps))
+            own["W"] |= _split(delta.T @ x, product, params["W"])
+            own["b"] |= _split(delta.sum(0), product, params["b"])
+            maps = torch.cat([params["W"][name] for name in product.names])
+            found = delta @ maps if found is None else found.addmm_(delta, maps)
+        for product in self.plan.map_gradients:
+            assert product.operand is not None
+            operand = self._over(product.operand, steps)
+            operand = operand.expand(steps, self.batch, operand.shape[-1] if operand.ndim else 1)
+            delta = _flat(self._over(product.cotangents, steps))
+            for name, part in _split(delta.T @ _flat(operand), product, params["U"]).items():
+                own["U"][name] = own["U"][name] + part if name in own["U"] else part
+        for name, place in self.plan.vector_gradients:
+            own["p"][name] = _flat(self._over(place, steps).expand(steps, self.batch, -1)).sum(0)
+        for kind, maps in params.items():
+            own[kind] |= {name: torch.zeros_like(a) for name, a in maps.items() if name not in own[kind]}
+        return own, torch.zeros_like(inputs) if found is None else found.reshape(inputs.shape)
+
+    def _over(self, place: Place, steps: int) -> Array:
+        return self.workspace.view(place, slice(0, steps))
+
+    def _carried(self, state: str) -> Array:
+        return self.workspace.tensors[self.plan.carried[state].block]
+
+
+def _addition(to: Place, what: Place) -> Call:
+    return Call("add", (to, what), to)
+
+
+def _replay(calls: Iterable[Callable[[], Any]]) -> None:
+    for call in calls:
+        call()
+
+
+def _flat(a: Array) -> Array:
+    return a.reshape(-1, a.shape[-1])
+
+
+def _split(found: Array, product: Product, params: dict[str, Array]) -> dict[str, Array]:
+    """The gradients of each map, out of those of a stretch."""
+    parts = found.split([params[name].shape[0] for name in product.names])
+    return dict(zip(product.names, parts, strict=True))

@@ -1,0 +1,129 @@
+"""The tensors of a plan for one batch size and up to a number of steps, and its calls, bound to them once.
+
+The places of a block lie side by side in every row. A bound call takes no arguments, so that a loop over steps is a
+list of calls on memory that stays where it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+
+from backends.numpy_backend.emission import Block, Call, Kind, Place
+from backends.numpy_backend.plan import Plan
+from backends.torch_backend.functions import FUNCTIONS
+from rnnspec.arrays import Array
+
+__all__ = ["Bound", "Workspace"]
+
+Bound = list[Callable[[], Any]]
+
+CHUNK_BYTES = 1 << 18
+"""What the factors of one chunk of steps may take in the backward loop: they should stay in the cache of one core."""
+
+PRODUCTS = ("map", "transposed")
+
+
+class Workspace:
+    """Tensors, one for each block; a state's blocks before and after a step share one, a step apart."""
+
+    def __init__(self, plan: Plan, capacity: int, batch: int, dtype: torch.dtype, device: str) -> None:
+        self.plan, self.capacity, self.batch, self.dtype, self.device = plan, capacity, batch, dtype, device
+        columns = sum(block.columns for block in plan.blocks if block.kind is Kind.CHUNK) or 1
+        self.chunk = max(1, min(capacity, CHUNK_BYTES // (batch * columns * dtype.itemsize)))
+        self.history: dict[str, Array] = {}
+        self.tensors = [self._allocate(block) for block in plan.blocks]
+        self.numbers = {
+            plan.places[n]: torch.full((), node.value, dtype=dtype, device=device)
+            for n, node in enumerate(plan.nodes) if node.op == "constant" and n in plan.places
+        }  # fmt: skip
+        self.packs = {key: self._empty(shape) for key, shape in self._pack_shapes().items()}
+
+    @property
+    def bytes(self) -> int:
+        """The memory that the tensors take."""
+        return sum(a.nbytes for a in self.tensors)
+
+    def bind(self, calls: Sequence[Call], when: int | slice, chunk_start: int = 0) -> Bound:
+        """The calls, bound to the views of one step or of a range of steps; factors are those since `chunk_start`."""
+        found: Bound = []
+        left = list(calls)
+        while left:
+            call = left.pop(0)
+            if call.op in PRODUCTS and not isinstance(when, slice) and left and self._adds(call, left, calls):
+                found.append(self._bind_sum(call, left.pop(0), when, chunk_start))
+            else:
+                found.append(self._bind(call, when, chunk_start))
+        return found
+
+    def view(self, place: Place, when: int | slice, chunk_start: int = 0) -> Array:
+        """The tensor at a place, in one step or over a range of them."""
+        if place in self.numbers:
+            return self.numbers[place]
+        tensor, block = self.tensors[place.block], self.plan.blocks[place.block]
+        if block.kind is Kind.CHUNK:
+            tensor = tensor[: when.stop - when.start] if isinstance(when, slice) else tensor[when - chunk_start]
+        elif block.kind in (Kind.TIME, Kind.OLD, Kind.NEW):
+            tensor = tensor[when]
+        return tensor if place.high - place.low == block.columns else tensor[..., place.low : place.high]
+
+    @staticmethod
+    def _adds(product: Call, left: Sequence[Call], calls: Sequence[Call]) -> bool:
+        """Whether the next call adds a product, which nothing else reads, to something as wide."""
+        readers = [call for call in calls if product.out.block in {place.block for place in call.operands}]
+        following = left[0]
+        return (
+            following.op == "add" and readers == [following] and product.out in following.operands
+            and following.operands[0] != following.operands[1]
+            and all(place.high - place.low == product.out.high - product.out.low
+                    for place in (*following.operands, following.out))
+        )  # fmt: skip
+
+    def _bind_sum(self, product: Call, addition: Call, when: int | slice, chunk_start: int) -> Callable[[], Any]:
+        other = next(place for place in addition.operands if place != product.out)
+        a, b, out = (self.view(place, when, chunk_start) for place in (other, product.operands[0], addition.out))
+        return partial(FUNCTIONS["addmm"], a, b, self._matrix(product), out=out)
+
+    def _bind(self, call: Call, when: int | slice, chunk_start: int) -> Callable[[], Any]:
+        views = [self.view(place, when, chunk_start) for place in (*call.operands, call.out)]
+        if call.op in PRODUCTS:
+            return partial(FUNCTIONS["product"], views[0], self._matrix(call), out=views[1])
+        width = (call.out.high - call.out.low) // call.count
+        shared = [place.high - place.low == width for place in call.operands]
+        if call.count > 1 and any(shared):
+            views = [
+                view if view.ndim == 0 else view[..., None, :] if alone else view.unflatten(-1, (call.count, width))
+                for view, alone in zip(views, [*shared, False], strict=True)
+            ]
+        *operands, out = views
+        return partial(FUNCTIONS[call.op], *operands, out=out)
+
+    def _matrix(self, call: Call) -> Array:
+        """The matrix that a product is by: maps lie in it below one another."""
+        pack = self.packs[call.op, call.maps]
+        return pack.T if call.op == "map" else pack
+
+    def _allocate(self, block: Block) -> Array:
+        if block.kind in (Kind.OLD, Kind.NEW):
+            if block.state not in self.history:
+                self.history[block.state] = self._empty((self.capacity + 1, self.batch, block.columns))
+            return self.history[block.state][:-1] if block.kind is Kind.OLD else self.history[block.state][1:]
+        axes = {Kind.TIME: (self.capacity, self.batch), Kind.CHUNK: (self.chunk, self.batch), Kind.STEP: (self.batch,)}
+        shape = (*axes.get(block.kind, ()), block.columns)
+        return torch.empty(shape, dtype=torch.bool, device=self.device) if block.condition else self._empty(shape)
+
+    def _empty(self, shape: tuple[int, ...]) -> Array:
+        return torch.empty(shape, dtype=self.dtype, device=self.device)
+
+    def _pack_shapes(self) -> dict[tuple[Any, ...], tuple[int, int]]:
+        plan = self.plan
+        phases = (plan.before, plan.step, plan.after, plan.pull_before, plan.pull_step, plan.pull_after)
+        products = (call for phase in phases for call in phase if call.op in PRODUCTS)
+        shapes = {}
+        for call in products:
+            into, out = call.operands[0].high - call.operands[0].low, call.out.high - call.out.low
+            shapes[call.op, call.maps] = (out, into) if call.op == "map" else (into, out)
+        return shapes
