@@ -21,7 +21,7 @@ class JaxArrays:
 
     def __init__(self, dtype: str) -> None:
         self.dtype = jnp.dtype(dtype)
-        self.accumulated = jnp.promote_types(self.dtype, jnp.float32)
+        self.accumulated = self.dtype if self.dtype.itemsize > 4 else jnp.dtype(jnp.float32)
         self.functions = {
             "add": jnp.add,
             "subtract": jnp.subtract,

@@ -13,12 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from backends.jax_backend.arrays import JaxArrays
+from backends.jax_backend.layer import Functions, functions
 from backends.jax_backend.phases import stepwise
 from rnnspec.arrays import Array, Arrays
 from rnnspec.backend import Backend
 from rnnspec.capabilities import DTYPES, Capabilities
 from rnnspec.cell import Cell
 from rnnspec.kernel import Path
+from rnnspec.network import Network
 from rnnspec.programs import MOST_KEPT, Function, Program, Programs
 from rnnspec.schedule import Schedule
 from rnnspec.tree import Tree
@@ -131,6 +133,30 @@ class JaxBackend(Backend):
 
     def to_numpy_array(self, array: Array) -> np.ndarray[Any, Any]:
         return np.array(array, np.float32 if array.dtype == jnp.bfloat16 else array.dtype)
+
+    def as_layer(self, net: Network) -> Functions:
+        """The network as `(init, apply)` over pytrees, for programs that are JAX's own."""
+        return functions(self, Traced(self), net)
+
+
+class Traced(JaxBackend):
+    """The backend within a host's program: it takes what is traced, and leaves settings and devices to the host."""
+
+    def __init__(self, backend: JaxBackend) -> None:
+        super().__init__(backend.device, backend.precision)
+        self.path = backend.path
+
+    def is_own(self, array: Any) -> bool:
+        return isinstance(array, jax.Array)
+
+    def own_device(self, array: Any) -> str:
+        return self.device
+
+    def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
+        return jnp.asarray(array, DTYPES[self.precision] if array.dtype.kind == "f" else array.dtype)
+
+    def zeros(self, shape: tuple[int, ...]) -> Array:
+        return jnp.zeros(shape, DTYPES[self.precision])
 
 
 @lru_cache(maxsize=1024)

@@ -1,0 +1,106 @@
+"""A network as two pure functions over pytrees, for programs that are JAX's own: `jit`, `grad`, `vmap`, optax."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnspec import stack, validation
+from rnnspec.arrays import Array
+from rnnspec.backend import Backend
+from rnnspec.capabilities import DTYPES
+from rnnspec.errors import DtypeError, ShapeError, UnsupportedError
+from rnnspec.kernel import Path
+from rnnspec.lowering import Trace
+from rnnspec.network import Network
+from rnnspec.results import LayerResult
+from rnnspec.tree import Tree, tree_map
+
+__all__ = ["Functions", "functions"]
+
+METHOD = "as_layer.apply"
+
+for _kind, _data, _static in (
+    (stack.Tape, ["halves", "read", "lengths"], ["steps", "batch"]),
+    (stack.Ran, ["result"], ["call"]),
+    (LayerResult, ["outputs", "state", "saved"], ["path"]),
+    (Trace, ["values", "inputs", "mask"], []),
+):
+    jax.tree_util.register_dataclass(_kind, _data, _static)
+
+
+class Functions(NamedTuple):
+    """`init(seed or key) -> params`, and `apply(params, inputs, state=None, lengths=None) -> outputs, final state`.
+
+    Both may be traced. The parameters are the specification's tree; `net.init(seed)` goes in as it is. Gradients are by
+    the derived adjoint, policies among them, and may be differentiated again in reverse; from a backend that is held to
+    `Path.FRAMEWORK` they are JAX's own, which knows forward mode too. Raises the RnnSpecError family when it is traced;
+    traced lengths cannot be looked at, and are held within 0..time.
+    """
+
+    init: Callable[[Any], Tree]
+    apply: Callable[..., tuple[Array, Tree]]
+
+
+def functions(backend: Backend, traced: Backend, net: Network) -> Functions:
+    """The functions of a network; `traced` is the backend as it takes part in a host's program."""
+
+    def init(seed: Any) -> Tree:
+        _check_precision(backend, "as_layer.init")
+        if isinstance(seed, int):
+            return tree_map(traced.from_numpy, net.init(seed))
+        shapes = tree_map(lambda a: jax.ShapeDtypeStruct(a.shape, DTYPES[backend.precision]), net.init(0))
+
+        def drawn(bits: Any) -> Tree:
+            return tree_map(lambda a, like: a.astype(like.dtype), net.init(int(bits)), shapes)
+
+        return jax.pure_callback(drawn, shapes, jax.random.bits(seed, dtype=jnp.uint32), vmap_method="sequential")
+
+    def plain(params: Tree, inputs: Array, state: Tree, lengths: Array | None) -> tuple[Array, Tree]:
+        return stack.forward(traced, net, params, inputs, state, lengths, pullback=False)[:2]
+
+    run = plain if backend.path is Path.FRAMEWORK else _derived(traced, net, plain)
+
+    def apply(params: Tree, inputs: Any, state: Tree = None, lengths: Any = None) -> tuple[Array, Tree]:
+        _check_precision(backend, METHOD)
+        unseen = isinstance(lengths, jax.core.Tracer)
+        own, x, first, ends = validation.arguments(traced, METHOD, net, params, inputs, state,
+                                                   None if unseen else lengths)  # fmt: skip
+        return run(own, x, first, _held(lengths, x) if unseen else ends)
+
+    return Functions(init, apply)
+
+
+def _derived(traced: Backend, net: Network, plain: Callable[..., Any]) -> Callable[..., tuple[Array, Tree]]:
+    run = jax.custom_vjp(plain)
+
+    def forward(params: Tree, inputs: Array, state: Tree, lengths: Array | None) -> tuple[Any, Any]:
+        outputs, final, tape = stack.forward(traced, net, params, inputs, state, lengths, pullback=True)
+        return (outputs, final), (params, tape)
+
+    def backward(kept: Any, cotangents: Any) -> tuple[Any, ...]:
+        return (*stack.backward(traced, net, *kept, *cotangents), None)
+
+    run.defvjp(forward, backward)
+    return run  # type: ignore[no-any-return]
+
+
+def _held(lengths: Array, inputs: Array) -> Array:
+    call = f"jax.{METHOD}(...)"
+    if not np.issubdtype(lengths.dtype, np.integer):
+        raise DtypeError(call, "lengths must be whole numbers", f"dtype {lengths.dtype}", "convert them")
+    steps, batch, _ = inputs.shape
+    if lengths.shape != (batch,):
+        raise ShapeError(call, f"lengths must have the shape ({batch},)", f"shape {lengths.shape}",
+                         "give one number for each row")  # fmt: skip
+    return jnp.clip(lengths, 0, steps).astype(jnp.int32)
+
+
+def _check_precision(backend: Backend, method: str) -> None:
+    if backend.precision == "f64" and not jax.config.jax_enable_x64:
+        raise UnsupportedError(f"jax.{method}(...)", "a host's own program must allow 64 bits for f64",
+                               "jax_enable_x64=False", "enable it, or take precision='f32'")  # fmt: skip
