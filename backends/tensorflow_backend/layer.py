@@ -45,9 +45,8 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
                              "choose it by get_backend('tensorflow', precision=...)")  # fmt: skip
         super().__init__(dtype=kind, **options)
         self.net, self.backend, self.seed, self.supports_masking = net, backend, seed, True
-        # TensorFlow's forward mode does not go through a loop of a graph; what it differentiates runs as it is called.
-        by_framework = backend.path is Path.FRAMEWORK
-        self._outputs_and_state = self._traced if by_framework else tf.function(self._traced, autograph=False)
+        self._inline = tf.autograph.experimental.do_not_convert(self._traced)
+        self._graph = tf.function(self._traced, autograph=False)
 
     def build(self, input_shape: Any) -> None:
         """Make the weights. Raises ShapeError where the features are not those of the network."""
@@ -76,7 +75,10 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
                                     "convert them, or put an Embedding before class numbers"))  # fmt: skip
         _check_mask(mask)
         params = tree_map(tf.convert_to_tensor, self._params)
-        outputs, final = self._outputs_and_state(params, x, initial_state, mask)
+        # A call of a graph inside one that XLA compiles would have it compile for each value of the weights; and
+        # TensorFlow's forward mode does not go through a loop of a graph.
+        alone = tf.executing_eagerly() and self.backend.path is not Path.FRAMEWORK
+        outputs, final = (self._graph if alone else self._inline)(params, x, initial_state, mask)
         return outputs, final
 
     def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
