@@ -41,7 +41,7 @@ class TorchArrays:
         }
 
     def scalar(self, value: float) -> Array:
-        return torch.tensor(value, dtype=self.dtype, device=self.device)
+        return torch.full((), value, dtype=self.dtype, device=self.device)
 
     as_scalar = scalar
 

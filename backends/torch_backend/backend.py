@@ -45,6 +45,8 @@ class Run:
 class TorchBackend(Backend):
     """PyTorch, eager: no gradient tape is read or written, gradients are the derived adjoint.
 
+    Products of bf16 and f16 are summed in float32 and rounded. CUDA: not yet run on a GPU.
+
     Raises UnsupportedError where `device` is "cuda" and there is none.
     """
 

@@ -1,0 +1,260 @@
+"""The PyTorch backend by itself: its programs, its kernels and who is given one, its precisions, a device not there."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+import rnnspec
+from backends.torch_backend.backend import TorchBackend
+from backends.torch_backend.fusion import fused
+from backends.torch_backend.matching import correspondence
+from backends.torch_backend.math_mode import pinned
+from backends.torch_backend.native import KERNELS, find
+from conformance.cases import network_for
+from conformance.own_cell import leaky_gate
+from rnnspec import Layer, Network, Path, cell, cells
+from rnnspec.errors import UnsupportedError
+from rnnspec.policies import Truncated
+from rnnspec.primitives import sigmoid, tanh
+from rnnspec.schedule import schedule
+from rnnspec.tree import leaves, tree_map
+
+EVERY = (cells.elman, cells.elman_relu, cells.lstm, cells.lstm_peephole, cells.lstm_projected, cells.gru,
+         cells.gru_reset_before, cells.mingru, leaky_gate)  # fmt: skip
+
+
+@cell
+def own_names(x, R, memory, seen):
+    """The LSTM, with other names, another order of lines and of states."""
+    o = sigmoid(R.show(seen) + x.show)
+    g = tanh(R.new(seen) + x.new)
+    keep = sigmoid(x.keep + R.keep(seen))
+    memory = sigmoid(x.take + R.take(seen)) * g + keep * memory
+    seen = tanh(memory) * o
+    return rnnspec.out(seen), memory, seen
+
+
+def opened(precision="f64", path=None):
+    backend = rnnspec.get_backend("torch", precision=precision)
+    return backend if path is None else backend.through(path)
+
+
+def everything(backend, net, steps=6, batch=3, lengths=None):
+    """Outputs, final state and every gradient, by name, as float64."""
+    rng = np.random.default_rng(0)
+
+    def drawn():
+        return [{half: {name: rng.standard_normal(shape) for name, shape in named.items()} for half, named in h.items()}
+                for h in net.state_shapes(batch)]  # fmt: skip
+
+    params, x = net.init(0), rng.standard_normal((steps, batch, net.inputs))
+    state, last = drawn(), drawn()
+    d = rng.standard_normal((steps, batch, net.features))
+    ran = backend.run(net, params, x, state, lengths)
+    pulled = backend.pullback(net, params, x, d, last, state, lengths)
+    found = backend.to_numpy((ran.outputs, ran.state, pulled.params, pulled.inputs, pulled.state))
+    return {name: np.asarray(a, np.float64) for name, a in leaves(found)}, [path for _, path in ran.path]
+
+
+def close(found, expected, tolerance=1e-11):
+    assert found.keys() == expected.keys()
+    for name, a in expected.items():
+        np.testing.assert_allclose(found[name], a, rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("declared", EVERY, ids=lambda c: c.name)
+def test_every_path_gives_what_numpy_gives(declared, batch):
+    net = network_for(declared)
+    expected, _ = everything(rnnspec.get_backend("numpy", precision="f64"), net, batch=batch)
+    for path in (None, Path.GENERIC, Path.FRAMEWORK):
+        close(everything(opened(path=path), net, batch=batch)[0], expected)
+    if find(declared):
+        found, ran = everything(opened(path=Path.NATIVE), net, batch=batch)
+        close(found, expected)
+        assert all(path.startswith("native: torch.") for path in ran)
+
+
+def test_a_program_serves_any_number_of_steps_again():
+    net, reference = network_for(cells.gru), rnnspec.get_backend("numpy", precision="f64")
+    for steps, batch in ((6, 3), (2, 3), (9, 3), (4, 1), (6, 3)):
+        close(everything(opened(), net, steps, batch)[0], everything(reference, net, steps, batch)[0])
+
+
+def test_programs_serve_threads():
+    net = network_for(cells.gru)
+    expected, _ = everything(opened(), net)
+    with ThreadPoolExecutor(4) as pool:
+        for found, _ in pool.map(lambda _: everything(opened(), net), range(16)):
+            close(found, expected, 0)
+
+
+def test_joined_calls_are_fewer():
+    plain = schedule(cells.gru)
+    assert "lerp" in {node.op for node in fused(plain).nodes}
+    assert len(fused(plain).forward.step) < len(plain.forward.step)
+    assert len(fused(plain).backward.step) < len(plain.backward.step)
+
+
+def test_a_cell_under_other_names_finds_its_kernel():
+    kernel = find(own_names)
+    assert kernel.row.function is torch.lstm
+    assert kernel.names["state", "h"] == "seen"
+    assert kernel.names["input", "f"] == "keep"
+    net = Network(3, [Layer(own_names, 4)])
+    expected, _ = everything(rnnspec.get_backend("numpy", precision="f64"), net)
+    close(everything(opened(path=Path.NATIVE), net)[0], expected)
+
+
+def test_kernels_are_matched_by_equations():
+    for one in EVERY:
+        assert [other.name for other in EVERY if correspondence(one, other) is not None] == [one.name]
+    assert {row.cell.name for row in KERNELS} == {"elman", "elman_relu", "lstm", "lstm_projected", "gru"}
+
+
+def test_the_choice_is_open():
+    for declared, precision, expected in ((cells.lstm, "f32", "native: torch.lstm"), (cells.lstm, "f64", "generic"),
+                                          (cells.gru, "f32", "generic")):  # fmt: skip
+        assert everything(opened(precision), Network(3, [Layer(declared, 4)]))[1] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("layer", "lengths", "reason"),
+    [(Layer(cells.lstm_peephole, 4), None, "no kernel of PyTorch computes the equations"),
+     (Layer(cells.lstm, 4, gradient=Truncated(2)), None, "a policy inside the recurrence"),
+     (Layer(cells.lstm, 4), np.array([1, 2, 3]), "rows of several lengths"),
+     (Layer(cells.lstm_projected, {"h": 4, "c": 4}), None, "fewer features")],
+    ids=["equations", "policy", "lengths", "projection"],
+)  # fmt: skip
+def test_a_layer_without_a_kernel_is_refused_with_the_reason(layer, lengths, reason):
+    with pytest.raises(UnsupportedError, match=reason):
+        everything(opened(path=Path.NATIVE), Network(3, [layer]), lengths=lengths)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "f16"])
+@pytest.mark.parametrize("declared", [cells.gru, cells.lstm, cells.elman], ids=lambda c: c.name)
+def test_halves_are_near_what_they_round(declared, precision):
+    """Six steps of three units, each rounded a few times: 64 roundings of numbers below 16 bound them all."""
+    net = network_for(declared)
+    expected, _ = everything(rnnspec.get_backend("numpy", precision="f64"), net)
+    unit = {"bf16": 2.0**-8, "f16": 2.0**-11}[precision]
+    found, _ = everything(opened(precision), net)
+    for name, a in expected.items():
+        assert np.abs(found[name] - a).max() < 64 * unit * max(1, np.abs(a).max()), name
+
+
+def test_bfloat16_comes_back_whole():
+    backend = opened("bf16")
+    a = backend.asarray(np.array([1.0, 2.0**-130, -0.5]))
+    assert a.dtype == torch.bfloat16
+    np.testing.assert_array_equal(backend.to_numpy(a), np.array([1.0, 2.0**-130, -0.5], np.float32))
+
+
+def test_tf32_is_no_precision_of_a_cpu():
+    with pytest.raises(UnsupportedError, match="TF32"):
+        rnnspec.get_backend("torch", precision="tf32")
+
+
+def test_float32_is_pinned_and_given_back():
+    setting = torch.backends.cudnn.rnn
+    before = setting.fp32_precision
+    assert before == "tf32", "the default that has to be pinned"
+    with pinned("cuda", "f32"):
+        assert setting.fp32_precision == "ieee"
+        with pinned("cuda", "f32"):
+            assert setting.fp32_precision == "ieee"
+        assert setting.fp32_precision == "ieee"
+    assert setting.fp32_precision == before
+
+
+def test_a_host_with_medium_products_gets_float32():
+    net = Network(64, [Layer(cells.gru, 64)])
+    expected, _ = everything(opened("f32"), net)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        close(everything(opened("f32"), net)[0], expected, 0)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def indexed(a, index):
+    """`a[index]` by functions: a build of PyTorch for the CPU has no guard for indexing on another device."""
+    axis = 0
+    parts = list(index) if isinstance(index, tuple) else [index]
+    if Ellipsis in parts:
+        i, named = parts.index(Ellipsis), sum(part is not None for part in parts) - 1
+        parts[i : i + 1] = [slice(None)] * (a.ndim - named)
+    for part in parts:
+        if part is None:
+            a = a.unsqueeze(axis)
+        elif isinstance(part, slice):
+            a = torch.ops.aten.slice(a, axis, part.start, part.stop, part.step or 1)
+        else:
+            a = a.select(axis, part)
+        axis += not isinstance(part, int)
+    return a
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """A backend on a CUDA device whose tensors have shapes and places, and no numbers."""
+    monkeypatch.setattr(FakeTensor, "__getitem__", indexed, raising=False)
+    with FakeTensorMode():
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.cuda, "is_available", lambda: True)
+            backend = type(opened())("cuda:0", "f32")
+            backend.through(Path.GENERIC)
+        yield backend
+
+
+class Elsewhere(TorchBackend):
+    """The backend on the meta device: functions that write into `out` need a build for the device they run on."""
+
+    capabilities = rnnspec.Capabilities(devices=("meta",), paths=TorchBackend.capabilities.paths)
+
+
+@pytest.mark.parametrize("declared", [cells.gru, cells.lstm_peephole, leaky_gate], ids=lambda c: c.name)
+@pytest.mark.parametrize("device", ["cuda:0", "meta"])
+def test_every_result_is_on_the_device_of_the_backend(request, declared, device):
+    """The lowering of ragged rows on a fake CUDA device, the programs on the meta device."""
+    backend = Elsewhere() if device == "meta" else request.getfixturevalue("cuda")
+    backend, net = backend.through(Path.GENERIC), network_for(declared)
+
+    def placed(tree):
+        return tree_map(lambda a: torch.zeros(a.shape, device=device), tree)
+
+    state = placed([{h: {s: np.zeros(shape) for s, shape in named.items()} for h, named in halves.items()}
+                    for halves in net.state_shapes(2)])  # fmt: skip
+    x, lengths = torch.zeros(4, 2, net.inputs, device=device), torch.zeros(2, dtype=torch.int32, device=device)
+    with torch.no_grad():
+        outputs, final, pull = rnnspec.execution.vjp(backend, net, placed(net.init(0)), x, state,
+                                                     None if device == "meta" else lengths)  # fmt: skip
+        found = pull(torch.zeros(outputs.shape, device=device), state)
+    for name, a in leaves((outputs, final, found)):
+        assert a.device == torch.device(device), name
+
+
+def test_a_kernel_is_chosen_on_cuda(cuda):
+    call = rnnspec.kernel.Call("layers.0.forward", None, True, 4, 2, 3, False)
+    assert cuda.native(cells.gru, call).path == "native: torch.gru"
+    assert cuda.native(cells.lstm, call).path == "native: torch.lstm"
+    assert isinstance(cuda.native(cells.lstm_projected, call), str)
+    assert isinstance(cuda.native(leaky_gate, call), str)
+
+
+@pytest.mark.parametrize("declared", [cells.gru, cells.lstm, cells.elman], ids=lambda c: c.name)
+def test_a_kernel_has_gradients_for_all_it_is_given(declared):
+    """On the meta device, since autograd over fake CUDA tensors ends the process in PyTorch 2.13."""
+    kernel, call = find(declared), rnnspec.kernel.Call("layers.0.forward", None, True, 4, 2, 3, False)
+    net = Network(3, [Layer(declared, 5)])
+    params = tree_map(lambda a: torch.zeros(a.shape, device="meta"), net.init(0))["layers"][0]["forward"]
+    state = {name: torch.zeros(2, 5, device="meta") for name in declared.states}
+    result = kernel.layer(declared, params, torch.zeros(4, 2, 3, device="meta"), state, None, call)
+    found = kernel.layer_pullback(declared, params, result, torch.zeros(4, 2, 5, device="meta"), state, call)
+    assert {name: a.shape for name, a in leaves(found.params)} == {name: a.shape for name, a in leaves(params)}
+    assert found.inputs.shape == (4, 2, 3)
+    assert {name: a.shape for name, a in found.state.items()} == {name: (2, 5) for name in declared.states}
