@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -57,6 +60,21 @@ def test_equal_calls_give_equal_bits_whatever_was_called_before(open_backend):
     x = RNG.normal(size=(32, 2, 1))
     first, *others = (backend.to_numpy(backend.run(net, net.init(0), x).outputs) for _ in range(4))
     assert all(np.array_equal(first, other) for other in others)
+
+
+START = """
+import os, numpy, rnnspec
+before = dict(os.environ)
+net = rnnspec.Network(2, [rnnspec.Layer(rnnspec.cells.elman, hidden=3)])
+for precision in ("f32", "f64", "f16"):
+    rnnspec.get_backend("tensorflow", precision=precision).run(net, net.init(0), numpy.ones((32, 2, 2)))
+assert os.environ == before
+"""
+
+
+def test_the_start_of_xla_says_nothing_and_leaves_the_environment():
+    told = subprocess.run([sys.executable, "-c", START], capture_output=True, text=True, timeout=280, check=True)
+    assert (told.stdout, told.stderr) == ("", "")
 
 
 @cell
