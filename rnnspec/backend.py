@@ -151,9 +151,16 @@ class Backend:
         return self
 
     def asarray(self, tree: Tree) -> Tree:
-        """A tree of the framework's own arrays in the backend's precision, copied from NumPy arrays of real numbers."""
+        """A tree of the framework's own arrays in the backend's precision, copied from NumPy arrays of real numbers.
+
+        Another framework's arrays are copied through NumPy, never shared.
+        """
         call = f"{self.name}.asarray(tree)"
-        return tree_map(lambda a: validation.adopt(self, call, "an array", a), bounded(call, tree))
+
+        def own(array: Any) -> Array:
+            return validation.adopt(self, call, "an array", validation.hosted(self, call, "an array", array))
+
+        return tree_map(own, bounded(call, tree))
 
     def to_numpy(self, tree: Tree) -> Tree:
         """The tree as NumPy arrays, copied."""

@@ -28,7 +28,7 @@ from rnnspec.tree import Tree, named_map
 if TYPE_CHECKING:
     from rnnspec.backend import Backend
 
-__all__ = ["adopt", "arguments", "cotangents", "count", "rule", "rule_state", "targets"]
+__all__ = ["adopt", "arguments", "cotangents", "count", "hosted", "rule", "rule_state", "targets"]
 
 SHAPE = "(time, batch, feature)"
 MOST_NUMBERS = 2**62
@@ -144,6 +144,19 @@ def adopt(backend: Backend, call: str, what: str, array: Any) -> Array:
         raise DeviceError(call, f"{what} must be on the backend's device {backend.device}", f"device {device}",
                           "move it")  # fmt: skip
     return array
+
+
+def hosted(backend: Backend, call: str, what: str, array: Any) -> Any:
+    """Another framework's array as a NumPy array, copied; anything else as it is."""
+    foreign = hasattr(array, "__array__") and not isinstance(array, np.ndarray | np.generic)
+    if not foreign or backend.is_own(array):
+        return array
+    try:
+        host = np.array(np.asarray(array))  # in two steps: not every __array__ takes `copy`
+        return host.astype(np.float32) if host.dtype.name == "bfloat16" else host
+    except Exception as error:
+        raise ArgumentError(call, f"{what} must be one that NumPy can read", f"{type(array).__name__}: {error}",
+                            "detach it, or move it to the host") from error  # fmt: skip
 
 
 def _check_network(call: str, net: Any) -> None:

@@ -258,3 +258,20 @@ def test_a_kernel_has_gradients_for_all_it_is_given(declared):
     assert {name: a.shape for name, a in leaves(found.params)} == {name: a.shape for name, a in leaves(params)}
     assert found.inputs.shape == (4, 2, 3)
     assert {name: a.shape for name, a in found.state.items()} == {name: (2, 5) for name in declared.states}
+
+
+def test_arrays_of_another_framework_are_copied():
+    jnp = pytest.importorskip("jax.numpy")
+    given = {"a": jnp.arange(3.0), "b": jnp.ones(2, jnp.bfloat16)}
+    found = opened("f32").asarray(given)
+    assert {name: a.tolist() for name, a in found.items()} == {"a": [0, 1, 2], "b": [1, 1]}
+    found["a"].add_(1)
+    assert given["a"].tolist() == [0, 1, 2]
+    back = rnnspec.get_backend("numpy").asarray(found)
+    found["a"].add_(1)
+    assert back["a"].tolist() == [1, 2, 3]
+
+
+def test_an_array_that_cannot_be_read_is_refused():
+    with pytest.raises(rnnspec.errors.ArgumentError, match="detach"):
+        rnnspec.get_backend("numpy").asarray(torch.ones(2, requires_grad=True))
