@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import rnnspec
-from backends.numpy_backend.plan import plan
+from backends.planning.planner import plan
 from rnnspec.cell import Cell
 from rnnspec.policies import Recurrence
 from rnnspec.primitives import exp, log, logsumexp, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, total, where

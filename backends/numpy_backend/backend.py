@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy_backend.plan import Plan, plan
 from backends.numpy_backend.program import Program
 from backends.numpy_backend.rows import Rows
+from backends.planning.plan import Plan
+from backends.planning.planner import plan
 from rnnspec.arrays import Array
 from rnnspec.backend import Backend
 from rnnspec.capabilities import DTYPES

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.numpy_backend.emission import Call, Place
-from backends.numpy_backend.plan import Plan, Product
 from backends.numpy_backend.rows import Rows
 from backends.numpy_backend.workspace import Bound, Workspace, first_rows
+from backends.planning.emission import Call, Place
+from backends.planning.plan import Plan, Product
 from rnnspec.arrays import NumpyArrays
 from rnnspec.graph import Graph
 from rnnspec.lowering import evaluate_graph

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.numpy_backend.emission import Block, Call, Kind, Place
 from backends.numpy_backend.functions import FUNCTIONS
-from backends.numpy_backend.plan import Plan
+from backends.planning.emission import Block, Call, Kind, Place
+from backends.planning.plan import Plan
 
 __all__ = ["Bound", "Workspace", "aligned", "first_rows"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from backends.numpy_backend.plan import plan
+from backends.planning.planner import plan
 from backends.torch_backend.arrays import TorchArrays
 from backends.torch_backend.fusion import forward_only, fused
 from backends.torch_backend.math_mode import pinned

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from threading import Lock
 
-from backends.numpy_backend.plan import Plan
+from backends.planning.plan import Plan
 from backends.torch_backend.program import Program
 
 __all__ = ["Key", "Pool"]

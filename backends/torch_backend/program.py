@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from backends.numpy_backend.emission import Call, Place
-from backends.numpy_backend.plan import Plan, Product
+from backends.planning.emission import Call, Place
+from backends.planning.plan import Plan, Product
 from backends.torch_backend.workspace import Bound, Workspace
 from rnnspec.arrays import Array
 from rnnspec.tree import Tree

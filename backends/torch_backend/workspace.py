@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from backends.numpy_backend.emission import Block, Call, Kind, Place
-from backends.numpy_backend.plan import Plan
+from backends.planning.emission import Block, Call, Kind, Place
+from backends.planning.plan import Plan
 from backends.torch_backend.functions import FUNCTIONS
 from rnnspec.arrays import Array
 

@@ -1,63 +1,25 @@
-"""The plan of a cell at given widths: its blocks, and the calls of every phase, forward and backward.
+"""The planner: lays out every phase of a cell for every order in which its maps can stand side by side, and keeps one.
 
-The order in which maps stand side by side decides how few calls serve them, so all orders are tried where they are few.
+The order decides how few calls serve the maps, so all orders are tried where they are few.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations
 
-from backends.numpy_backend.emission import Block, Call, Emitter, Kind, Place
-from backends.numpy_backend.rewriting import Rewritten, rewrite
+from backends.planning.emission import Block, Call, Emitter, Kind, Place
+from backends.planning.plan import Plan, Product
+from backends.planning.rewriting import Rewritten, rewrite
 from rnnspec.cell import OUTPUT
 from rnnspec.graph import Node, iterate
 from rnnspec.schedule import Schedule
 
-__all__ = ["Plan", "Product", "plan"]
+__all__ = ["plan"]
 
 MOST_ORDERED = 5
 """How many maps are tried in all orders; more keep the order of their names."""
-
-
-@dataclass(frozen=True)
-class Product:
-    """One gradient of maps: the cotangents at `cotangents`, side by side by name, and what the maps were applied to."""
-
-    names: tuple[str, ...]
-    cotangents: Place
-    operand: Place | None
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """Everything about a cell that does not depend on time, batch or precision. A plan is equal to itself alone."""
-
-    schedule: Schedule
-    nodes: tuple[Node, ...]
-    widths: tuple[int, ...]
-    blocks: tuple[Block, ...]
-    places: dict[int, Place]
-    inputs: tuple[tuple[str, float, Place], ...]
-    before: tuple[Call, ...]
-    step: tuple[Call, ...]
-    after: tuple[Call, ...]
-    output: Place
-    output_cotangent: Place
-    carried: dict[str, Place]
-    pull_before: tuple[Call, ...]
-    pull_step: tuple[Call, ...]
-    pull_after: tuple[Call, ...]
-    input_gradients: tuple[Product, ...]
-    map_gradients: tuple[Product, ...]
-    vector_gradients: tuple[tuple[str, Place], ...]
-
-    @property
-    def calls_per_step(self) -> int:
-        """How many NumPy calls one step makes, forward and backward."""
-        return len(self.step) + len(self.pull_step)
 
 
 @lru_cache(maxsize=64)

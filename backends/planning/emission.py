@@ -1,4 +1,4 @@
-"""From nodes to calls: which nodes one NumPy call serves together, and where each result is kept.
+"""From nodes to calls: which nodes one call serves together, and where each result is kept.
 
 Nodes that are ready at the same time, have one operation, and whose operands lie side by side (or are one and the same)
 are one call. A result takes the place of an operand that nothing needs any more, where there is one.

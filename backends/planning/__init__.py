@@ -1,0 +1,1 @@
+"""Plans for backends that call a library function by function: which calls serve a cell, and where each result lies."""

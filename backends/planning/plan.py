@@ -1,0 +1,49 @@
+"""The plan of a cell at given widths: its blocks, and the calls of every phase, forward and backward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backends.planning.emission import Block, Call, Place
+from rnnspec.graph import Node
+from rnnspec.schedule import Schedule
+
+__all__ = ["Plan", "Product"]
+
+
+@dataclass(frozen=True)
+class Product:
+    """One gradient of maps: the cotangents at `cotangents`, side by side by name, and what the maps were applied to."""
+
+    names: tuple[str, ...]
+    cotangents: Place
+    operand: Place | None
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything about a cell that does not depend on time, batch or precision. A plan is equal to itself alone."""
+
+    schedule: Schedule
+    nodes: tuple[Node, ...]
+    widths: tuple[int, ...]
+    blocks: tuple[Block, ...]
+    places: dict[int, Place]
+    inputs: tuple[tuple[str, float, Place], ...]
+    before: tuple[Call, ...]
+    step: tuple[Call, ...]
+    after: tuple[Call, ...]
+    output: Place
+    output_cotangent: Place
+    carried: dict[str, Place]
+    pull_before: tuple[Call, ...]
+    pull_step: tuple[Call, ...]
+    pull_after: tuple[Call, ...]
+    input_gradients: tuple[Product, ...]
+    map_gradients: tuple[Product, ...]
+    vector_gradients: tuple[tuple[str, Place], ...]
+
+    @property
+    def calls_per_step(self) -> int:
+        """How many calls one step makes, forward and backward."""
+        return len(self.step) + len(self.pull_step)
