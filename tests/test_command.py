@@ -118,7 +118,8 @@ def test_an_expected_failure_is_none_and_must_fail(tmp_path):
         (("--no-speed", "--speed-only"), "choose one"),
         (("--json", "nonesuch/report.json"), "nonesuch"),
         (("--xfails", "nonesuch.txt"), "nonesuch"),
-        (("--html", "report.html"), "--html"),
+        (("--html", "nonesuch/report.html"), "nonesuch"),
+        (("--junit", "."), "--junit"),
         (("--nonesuch",), "--nonesuch"),
     ],
 )
