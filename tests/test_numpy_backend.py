@@ -1,4 +1,4 @@
-"""The planned NumPy programs against the generic lowering: odd cells, ragged rows, reused arrays, many threads."""
+"""Planned programs against the generic lowering: odd cells, ragged rows, reused arrays, many threads."""
 
 from __future__ import annotations
 
@@ -94,18 +94,19 @@ def everything(backend, net, params, inputs, cotangent, state_cotangent, state, 
     return dict(leaves([ran.outputs, ran.state, pulled.params, pulled.inputs, pulled.state]))
 
 
+@pytest.mark.parametrize("name", ["numpy", "torch"])
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
-def test_a_planned_program_gives_what_the_generic_lowering_gives(cell, open_backend, reference):
+def test_a_planned_program_gives_what_the_generic_lowering_gives(cell, name, open_backend, reference):
     """Batches of one row and of several, ragged and not, in every order, on one backend that reuses its arrays."""
-    planned = open_backend("numpy", "f64")
+    planned = open_backend(name, "f64")
     rng = np.random.default_rng(1)
     for steps, batch in ((5, 4), (1, 1), (9, 6), (3, 1), (4, 4)):
         for lengths in (None, rng.integers(0, steps + 1, batch), np.full(batch, steps), np.zeros(batch, int)):
             for policy in (None, rnnspec.policies.Truncated(2), Halved()):
                 given = case(cell, steps, batch, lengths, policy)
                 expected, found = everything(reference, *given), everything(planned, *given)
-                for name, array in expected.items():
-                    np.testing.assert_allclose(found[name], array, rtol=1e-9, atol=1e-11, err_msg=name)
+                for leaf, array in expected.items():
+                    np.testing.assert_allclose(planned.to_numpy(found[leaf]), array, 1e-9, 1e-11, err_msg=leaf)
 
 
 def test_a_path_says_that_a_program_was_planned(open_backend):

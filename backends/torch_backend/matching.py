@@ -1,13 +1,19 @@
 """Which maps and states of one cell are which of another's, where both have the same equations but for their names.
 
->>> from rnnspec import cell, cells
->>> from rnnspec.primitives import tanh
+>>> from rnnspec import cell
+>>> from rnnspec.primitives import relu, tanh
+>>> @cell
+... def simple(x, R, h):
+...     return tanh(x.h + R.h(h))
 >>> @cell
 ... def named_otherwise(x, R, s):
 ...     return tanh(R.again(s) + x.here)
->>> sorted(correspondence(cells.elman, named_otherwise).items())
+>>> sorted(correspondence(simple, named_otherwise).items())
 [(('input', 'h'), 'here'), (('map', 'h'), 'again'), (('state', 'h'), 's')]
->>> correspondence(cells.elman, cells.elman_relu) is None
+>>> @cell
+... def rectified(x, R, h):
+...     return relu(x.h + R.h(h))
+>>> correspondence(simple, rectified) is None
 True
 """
 

@@ -85,12 +85,12 @@ class Workspace:
     def _bind_sum(self, product: Call, addition: Call, when: int | slice, chunk_start: int) -> Callable[[], Any]:
         other = next(place for place in addition.operands if place != product.out)
         a, b, out = (self.view(place, when, chunk_start) for place in (other, product.operands[0], addition.out))
-        return partial(FUNCTIONS["addmm"], a, b, self._matrix(product), out=out)
+        return partial(FUNCTIONS["addmm"], a, _as_wide(b, out), self._matrix(product), out=out)
 
     def _bind(self, call: Call, when: int | slice, chunk_start: int) -> Callable[[], Any]:
         views = [self.view(place, when, chunk_start) for place in (*call.operands, call.out)]
         if call.op in PRODUCTS:
-            return partial(FUNCTIONS["product"], views[0], self._matrix(call), out=views[1])
+            return partial(FUNCTIONS["product"], _as_wide(*views), self._matrix(call), out=views[1])
         width = (call.out.high - call.out.low) // call.count
         shared = [place.high - place.low == width for place in call.operands]
         if call.count > 1 and any(shared):
@@ -99,6 +99,8 @@ class Workspace:
                 for view, alone in zip(views, [*shared, False], strict=True)
             ]
         *operands, out = views
+        if operands and all(operand.ndim < out.ndim for operand in operands):
+            operands[0] = _as_wide(operands[0], out)
         return partial(FUNCTIONS[call.op], *operands, out=out)
 
     def _matrix(self, call: Call) -> Array:
@@ -127,3 +129,10 @@ class Workspace:
             into, out = call.operands[0].high - call.operands[0].low, call.out.high - call.out.low
             shapes[call.op, call.maps] = (out, into) if call.op == "map" else (into, out)
         return shapes
+
+
+def _as_wide(operand: Array, out: Array) -> Array:
+    """An operand with the rows of the result, also where it has none: PyTorch would resize the result to fit it."""
+    if operand.ndim >= out.ndim:
+        return operand
+    return operand.expand(*out.shape[:-1], operand.shape[-1] if operand.ndim else out.shape[-1])
