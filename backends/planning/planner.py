@@ -15,8 +15,9 @@ from backends.planning.rewriting import Rewritten, rewrite
 from rnnspec.cell import OUTPUT
 from rnnspec.graph import Node, iterate
 from rnnspec.schedule import Schedule
+from rnnspec.tree import Tree
 
-__all__ = ["plan"]
+__all__ = ["plan", "widths"]
 
 MOST_ORDERED = 5
 """How many maps are tried in all orders; more keep the order of their names."""
@@ -269,3 +270,12 @@ def _node_widths(nodes: tuple[Node, ...], widths: dict[str, int], output: int) -
         return found[n]
 
     return tuple(width(n) for n in range(len(nodes)))
+
+
+def widths(params: Tree, state: Tree) -> tuple[tuple[str, int], ...]:
+    """The widths of everything in a cell, read off its arrays."""
+    found = {f"x.{name}": a.shape[0] for name, a in params["W"].items()}
+    found |= {f"p.{name}": a.shape[0] for name, a in params["p"].items()}
+    found |= {f"R.{name}": a.shape[0] for name, a in params["U"].items()}
+    found |= {f"{name}.R": a.shape[1] for name, a in params["U"].items()}
+    return tuple(sorted((found | {name: a.shape[1] for name, a in state.items()}).items()))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
+from backends.torch_backend.functions import ELEMENTWISE
 from rnnspec.arrays import Array, Scan, Values
 
 __all__ = ["TorchArrays"]
@@ -20,24 +21,9 @@ class TorchArrays:
         self.dtype, self.device = dtype, device
         zero = self.scalar(0.0)
         self.functions = {
-            "add": torch.add,
-            "subtract": torch.subtract,
-            "multiply": torch.multiply,
-            "divide": torch.divide,
-            "negate": torch.negative,
-            "tanh": torch.tanh,
-            "sigmoid": torch.sigmoid,
+            **ELEMENTWISE,
             "relu": torch.relu,
             "softplus": lambda a: torch.logaddexp(a, zero),
-            "exp": torch.exp,
-            "log": torch.log,
-            "sqrt": torch.sqrt,
-            "maximum": torch.maximum,
-            "minimum": torch.minimum,
-            "remainder": torch.remainder,
-            "greater": torch.gt,
-            "greater_equal": torch.ge,
-            "where": torch.where,
         }
 
     def scalar(self, value: float) -> Array:

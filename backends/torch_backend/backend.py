@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from backends.planning.planner import plan
+from backends.planning.planner import plan, widths
+from backends.planning.pool import Pool
 from backends.torch_backend.arrays import TorchArrays
 from backends.torch_backend.fusion import forward_only, fused
 from backends.torch_backend.math_mode import pinned
 from backends.torch_backend.module import NetworkModule
 from backends.torch_backend.native import find
-from backends.torch_backend.pool import Pool
 from backends.torch_backend.program import Program
 from rnnspec.arrays import Array, Arrays
 from rnnspec.backend import Backend
@@ -57,7 +57,7 @@ class TorchBackend(Backend):
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         super().__init__(device, precision)
-        self._idle = Pool()
+        self._idle = Pool[Program]()
 
     def make_arrays(self) -> Arrays:
         if self.device.split(":")[0] == "cuda" and not torch.cuda.is_available():
@@ -78,7 +78,7 @@ class TorchBackend(Backend):
             return super().layer(cell, params, inputs, state, lengths, call)
         steps, batch, _ = inputs.shape
         schedule = self.plan(cell) if call.pullback else forward_only(self.plan(cell))
-        key = (plan(fused(schedule), _widths(params, state), False), batch)
+        key = (plan(fused(schedule), widths(params, state), False), batch)
         program = self._idle.take(key, steps) or Program(key[0], steps, batch, inputs.dtype, self.device)
         outputs, final = program.forward(params, inputs, state)
         run = Run(program, inputs)
@@ -148,12 +148,3 @@ class TorchBackend(Backend):
         """A copy as a NumPy array; bfloat16, which NumPy lacks, becomes float32 and loses nothing."""
         host = array.detach().cpu()
         return np.array((host.float() if host.dtype == torch.bfloat16 else host).numpy())
-
-
-def _widths(params: Tree, state: Tree) -> tuple[tuple[str, int], ...]:
-    """The widths of everything in a cell, read off its tensors."""
-    widths = {f"x.{name}": a.shape[0] for name, a in params["W"].items()}
-    widths |= {f"p.{name}": a.shape[0] for name, a in params["p"].items()}
-    widths |= {f"R.{name}": a.shape[0] for name, a in params["U"].items()}
-    widths |= {f"{name}.R": a.shape[1] for name, a in params["U"].items()}
-    return tuple(sorted((widths | {name: a.shape[1] for name, a in state.items()}).items()))

@@ -10,7 +10,7 @@ import torch
 
 from rnnspec.arrays import Array
 
-__all__ = ["FUNCTIONS"]
+__all__ = ["ELEMENTWISE", "FUNCTIONS"]
 
 
 def _softplus(a: Array, out: Array) -> None:
@@ -29,7 +29,7 @@ def _zero(out: Array) -> None:
     out.zero_()
 
 
-FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+ELEMENTWISE: Mapping[str, Callable[..., Any]] = {
     "add": torch.add,
     "subtract": torch.sub,
     "multiply": torch.mul,
@@ -37,8 +37,6 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "negate": torch.neg,
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
-    "relu": partial(torch.clamp_min, min=0),
-    "softplus": _softplus,
     "exp": torch.exp,
     "log": torch.log,
     "sqrt": torch.sqrt,
@@ -48,6 +46,13 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "greater": torch.gt,
     "greater_equal": torch.ge,
     "where": torch.where,
+}
+"""The primitives that PyTorch has as they are."""
+
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    **ELEMENTWISE,
+    "relu": partial(torch.clamp_min, min=0),
+    "softplus": _softplus,
     "total": partial(torch.sum, dim=-1, keepdim=True),
     "logsumexp": partial(torch.logsumexp, dim=-1, keepdim=True),
     "spread": _spread,

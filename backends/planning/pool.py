@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from threading import Lock
+from typing import Generic, Protocol, TypeVar
 
-from backends.planning.plan import Plan
-from backends.torch_backend.program import Program
-
-__all__ = ["Key", "Pool"]
-
-Key = tuple[Plan, int]
-"""A plan and a batch size."""
+__all__ = ["Pool"]
 
 KEPT_BYTES = 1 << 30
-"""What the tensors of idle programs may take; the ones that were idle longest are let go first."""
+"""What the arrays of idle programs may take; the ones that were idle longest are let go first."""
 
 
-class Pool:
-    """Idle programs."""
+class Room(Protocol):
+    """The arrays of a program: for how many steps there is room, and the memory that they take."""
+
+    capacity: int
+
+    @property
+    def bytes(self) -> int:
+        """The memory."""
+        ...
+
+
+class Kept(Protocol):
+    """A program that can wait for another call."""
+
+    @property
+    def workspace(self) -> Room:
+        """Its arrays."""
+        ...
+
+
+P = TypeVar("P", bound=Kept)
+
+
+class Pool(Generic[P]):
+    """Idle programs, by any key that says what they can serve."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._idle: OrderedDict[int, tuple[Key, Program]] = OrderedDict()
+        self._idle: OrderedDict[int, tuple[Hashable, P]] = OrderedDict()
 
-    def take(self, key: Key, steps: int) -> Program | None:
+    def take(self, key: Hashable, steps: int) -> P | None:
         """An idle program of this key with room for the steps; one that is too small is let go."""
         with self._lock:
             for place, (known, program) in reversed(self._idle.items()):
@@ -33,7 +52,7 @@ class Pool:
                     return program if steps <= program.workspace.capacity else None
         return None
 
-    def give(self, key: Key, program: Program) -> None:
+    def give(self, key: Hashable, program: P) -> None:
         """Keep a program for later calls."""
         with self._lock:
             self._idle[id(program)] = (key, program)
