@@ -35,7 +35,7 @@ class TensorflowArrays:
             "exp": tf.exp,
             "log": tf.math.log,
             "sqrt": tf.sqrt,
-            # XLA's own maximum and minimum lose NaN, as does its relu; and where both are equal, a is what counts.
+            # XLA's own maximum and minimum lose a second operand's NaN; and where both are equal, a is what counts.
             "maximum": lambda a, b: tf.where((a >= b) | tf.math.is_nan(a), a, b),
             "minimum": lambda a, b: tf.where((a <= b) | tf.math.is_nan(a), a, b),
             "remainder": tf.math.floormod,
