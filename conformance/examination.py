@@ -19,6 +19,7 @@ from hypothesis.strategies import SearchStrategy
 
 from conformance.finding import NOT_APPLICABLE, Finding, Verdict, combine
 from conformance.judge import Evidence, Failure, IllPosed, Judge, NotApplicable
+from conformance.properties.asking import is_eager
 from conformance.registry import Property, Scope
 from conformance.reproducer import code, reproducer
 from rnnspec import Backend, Capabilities, Network
@@ -70,7 +71,7 @@ class Examination:
 
     def _cases(self, law: Property) -> dict[str, SearchStrategy[Any]]:
         """The labels that are judged: all for the oracle's properties, and as many as there shall be for the others."""
-        cases = dict(law.cases(self.scope))
+        cases = dict(law.cases(replace(self.scope, eager=is_eager(self.backend))))
         if law.oracle or self.labels is None or len(cases) <= self.labels:
             return cases
         drawn = random.Random(f"{self.seed} {law.id}").sample(list(cases), self.labels)

@@ -53,7 +53,8 @@ class Selection:
 
     def scope(self) -> Scope:
         """The cells and shapes to judge. Raises LookupError for a cell that is not there."""
-        return Scope(tuple(map(load_cell, self.cells or (*CELLS, OWN_CELL))), self.shapes, self.depth.wide)
+        cells = tuple(map(load_cell, self.cells or (*CELLS, OWN_CELL)))
+        return Scope(cells, self.shapes, wide=self.depth.wide, brief=self.depth.brief)
 
     def grid(self) -> Grid:
         """The speed rows: the tier's, or the cells, shapes and modes that were named."""

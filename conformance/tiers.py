@@ -27,10 +27,12 @@ class Tier:
     """`examples` per property and label; `wide` for long and large cases; `grid` for speed.
 
     `labels` is how many cells or networks a property without the oracle is judged on, drawn by the seed; None for all.
+    `brief` leaves out what takes long to compile.
     """
 
     examples: int
     labels: int | None = None
+    brief: bool = False
     wide: bool = False
     grid: Grid = Grid()
 
@@ -41,7 +43,7 @@ ONE, LARGE = Shape(1, 128, 64, 128), Shape(64, 64, 512, 1024)
 CELLS, BOTH = ("lstm", "gru", "elman"), ("forward", "train")
 
 TIERS = {
-    "smoke": Tier(1, labels=5),
+    "smoke": Tier(1, labels=3, brief=True),
     "default": Tier(6, grid=Grid(("lstm", "gru"), (SMALL, MIDDLE), ("train",))),
     "deep": Tier(60, wide=True, grid=Grid(CELLS, (ONE, SMALL, MIDDLE, LARGE), BOTH, enough=120.0)),
 }

@@ -6,8 +6,19 @@
 """
 
 from conformance.cases.case import Arrays, Case, Planted, Pull, window
-from conformance.cases.networks import BATCH, CELLS, HIDDEN, INPUTS, STEPS, hidden_for, load_cell, network_for, table
-from conformance.cases.strategies import cases, wild_cases
+from conformance.cases.networks import (
+    BATCH,
+    CELLS,
+    HIDDEN,
+    INPUTS,
+    STEPS,
+    WIDTHS,
+    hidden_for,
+    load_cell,
+    network_for,
+    table,
+)
+from conformance.cases.strategies import cases, drawn_cases, wild_cases
 
 __all__ = [
     "BATCH",
@@ -15,11 +26,13 @@ __all__ = [
     "HIDDEN",
     "INPUTS",
     "STEPS",
+    "WIDTHS",
     "Arrays",
     "Case",
     "Planted",
     "Pull",
     "cases",
+    "drawn_cases",
     "hidden_for",
     "load_cell",
     "network_for",

@@ -13,10 +13,13 @@ from rnnspec.network import Layer, Network
 from rnnspec.output import Dense, Last
 from rnnspec.policies import Truncated
 
-__all__ = ["BATCH", "CELLS", "HIDDEN", "INPUTS", "STEPS", "hidden_for", "load_cell", "network_for", "table"]
+__all__ = ["BATCH", "CELLS", "HIDDEN", "INPUTS", "STEPS", "WIDTHS", "hidden_for", "load_cell", "network_for", "table"]
 
 STEPS, BATCH, INPUTS, HIDDEN = 7, 5, 3, 4
 """The sizes of the default table, all different, so that no two axes can be taken for each other."""
+
+WIDTHS = (HIDDEN, 3, 5, 2, 6)
+"""The widths of a cell that has several, in the same table."""
 
 CELLS: dict[str, Cell] = {name: value for name, value in vars(cells).items() if isinstance(value, Cell)}
 """The cells of the specification, by name."""
@@ -42,7 +45,7 @@ def load_cell(name: str) -> Cell:
     return found
 
 
-def hidden_for(cell: Cell, widths: Sequence[int] = (HIDDEN, 3, 5, 2, 6)) -> int | dict[str, int]:
+def hidden_for(cell: Cell, widths: Sequence[int] = WIDTHS) -> int | dict[str, int]:
     """A width for whatever a cell leaves free: one number, or `{name: width}`, all different, where it is several."""
     classes = [sorted(members - {OUTPUT}) for members in cell.width_classes if members - {OUTPUT}]
     names = [next((state for state in cell.states if state in members), members[0]) for members in classes]

@@ -16,7 +16,7 @@ from rnnspec.network import DIRECTIONS, Layer, Network
 from rnnspec.output import Dense, Last, Steps
 from rnnspec.policies import Truncated
 
-__all__ = ["cases", "wild_cases"]
+__all__ = ["cases", "drawn_cases", "wild_cases"]
 
 SEEDS = st.integers(0, 2**32 - 1)
 SCALES = st.integers(0, 100).map(lambda i: round(0.1 * 30.0 ** (i / 100), 4))
@@ -53,16 +53,27 @@ def _ragged(draw: DrawFn, steps: int, batch: int) -> tuple[int, ...]:
     return tuple(lengths)
 
 
-@st.composite
-def wild_cases(draw: DrawFn, cell_list: Sequence[Cell]) -> Case:
+def wild_cases(cell_list: Sequence[Cell]) -> SearchStrategy[Case]:
     """Anything: time 0-64 and 200, batch 0-9, widths 1-33, every direction, one to three layers, any cell."""
-    layers = [draw(_layers(tuple(cell_list))) for _ in range(draw(st.integers(1, 3)))]
+    return _anything(tuple(cell_list), 3, st.integers(0, 64), 200)
+
+
+def drawn_cases(cell_list: Sequence[Cell]) -> SearchStrategy[Case]:
+    """Anything that takes the oracle no time: as wild cases, but of one or two layers, time 1-12 and 40."""
+    return _anything(tuple(cell_list), 2, st.integers(1, 12), 40)
+
+
+@st.composite
+def _anything(
+    draw: DrawFn, cell_list: tuple[Cell, ...], depth: int, times: SearchStrategy[int], longest: int
+) -> Case:
+    layers = [draw(_layers(cell_list)) for _ in range(draw(st.integers(1, depth)))]
     output = draw(st.none() | st.integers(1, 12).map(Dense))
     features = output.features if output else layers[-1].width
     losses = (SquaredError(), SigmoidCrossEntropy(), SoftmaxCrossEntropy())[: 3 if features > 1 else 2]
     loss = draw(st.sampled_from(losses))  # a softmax over one class is 1, and its loss has no digits to judge
     net = Network(draw(st.integers(1, 33)), layers, draw(st.sampled_from((Steps(), Last()))), output, loss)
-    steps = 200 if draw(st.integers(0, 19)) == 19 else draw(st.integers(0, 64))
+    steps = longest if draw(st.integers(0, 19)) == 19 else draw(times)
     batch = draw(st.integers(0, 9))
     lengths = draw(st.none() | _ragged(steps, batch))
     return Case(net, steps, batch, lengths, draw(SEEDS), draw(SCALES), draw(PULLS), draw(PADDINGS))

@@ -1,19 +1,31 @@
 """Which networks a law is judged on: few, so that a backend that compiles needs at most thirty programs for all laws.
 
 Called with lengths, always: every cell (run, pullback), `bidirectional` (run, pullback), `stacked` and `last` (run,
-loss). Called without: `plain` (run, loss), which also trains, by two rules.
+loss). Called without: `plain` (run, loss), which also trains, by two rules, and `whole` (run, pullback). A backend that
+compiles nothing is asked about more: every cell without lengths, and networks and shapes that are drawn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle, islice
 
 from hypothesis.strategies import SearchStrategy
 
-from conformance.cases import BATCH, HIDDEN, INPUTS, STEPS, Case, cases, network_for, wild_cases
-from conformance.cases.networks import hidden_for
+from conformance.cases import (
+    BATCH,
+    HIDDEN,
+    INPUTS,
+    STEPS,
+    WIDTHS,
+    Case,
+    cases,
+    drawn_cases,
+    hidden_for,
+    network_for,
+    wild_cases,
+)
 from conformance.properties.truncation import CutAndClip
 from conformance.registry import Scope, Shape
 from rnnspec import Cell, Dense, Last, Layer, Network
@@ -25,15 +37,23 @@ __all__ = [
     "Labels",
     "all_cells",
     "bidirectional",
+    "calls",
     "cells",
+    "every_loss",
+    "everything",
+    "gradients",
     "last",
     "losses",
+    "lowered",
+    "native",
     "network_for",
     "padded",
     "plain",
     "pulls",
     "runs",
     "stacked",
+    "unpadded",
+    "whole",
 ]
 
 Labels = Mapping[str, SearchStrategy[Case]]
@@ -41,6 +61,10 @@ CUT = 4
 """The policy of the bidirectional network cuts the edge into this step."""
 RAGGED = (STEPS, 3, 0, 5, 6)
 """Lengths for cases that were drawn without padding."""
+WHOLE = Shape(batch=9, time=37, inputs=17, hidden=20)
+"""No power of two among them, and more steps and features than a vector register or a short loop holds."""
+DRAWN = 3
+"""Labels of drawn networks."""
 
 
 def cells(scope: Scope) -> Labels:
@@ -56,9 +80,17 @@ def cells(scope: Scope) -> Labels:
 
 def all_cells(scope: Scope) -> Labels:
     """Every cell, one above the other in alternating directions: one program for a backend that compiles."""
-    halves = cycle(("forward", "bidirectional", "reverse"))
-    layers = [Layer(cell, hidden_for(cell), half) for cell, half in zip(scope.cells, halves, strict=False)]
-    return {"all cells": _with_lengths(Network(INPUTS, layers))}
+    return {"all cells": _with_lengths(_tower(scope, INPUTS))} if _affords_towers(scope) else {}
+
+
+def whole(scope: Scope) -> Labels:
+    """Every cell, one above the other, called without lengths, at sizes beyond those of the table."""
+    if not _affords_towers(scope):
+        return {}
+    shape = WHOLE
+    net = _tower(scope, shape.inputs, (shape.hidden, 19, 21, 17, 18))
+    found = cases([net]).map(lambda case: replace(case, steps=shape.time, batch=shape.batch, lengths=None))
+    return {"all cells, without lengths": found}
 
 
 def bidirectional(scope: Scope) -> Labels:
@@ -80,7 +112,7 @@ def last(scope: Scope) -> Labels:
 def plain(scope: Scope) -> Labels:
     """One forward layer and an output layer, called without lengths."""
     net = Network(INPUTS, [Layer(_cell(scope, 5), _widths(scope, 5))], output=Dense(2), loss=SquaredError())
-    return {"plain": cases([net]).map(lambda case: replace(case, lengths=None))}
+    return {"plain": _without_lengths(net)}
 
 
 def runs(scope: Scope) -> Labels:
@@ -89,13 +121,51 @@ def runs(scope: Scope) -> Labels:
 
 
 def pulls(scope: Scope) -> Labels:
-    """Every network whose pullback is judged."""
-    return {**cells(scope), **bidirectional(scope), **_wild(scope, lambda case: True)}
+    """Every network whose pullback is judged with lengths."""
+    return {**cells(scope), **bidirectional(scope), **_wild(scope)}
+
+
+def calls(scope: Scope) -> Labels:
+    """Those whose pullback is judged, and where they cost nothing every cell without lengths."""
+    return {**pulls(scope), **unpadded(scope)}
+
+
+def unpadded(scope: Scope) -> Labels:
+    """Every cell called without lengths, where each may cost another program for that; elsewhere none."""
+    if not scope.eager or scope.shapes:
+        return {}
+    networks = {cell.name: network_for(cell) for cell in scope.cells}
+    return {f"{name}, without lengths": _without_lengths(net) for name, net in networks.items()}
+
+
+def everything(scope: Scope) -> Labels:
+    """What the oracle is asked about: every network, with and without lengths, and drawn ones where these are free."""
+    return {**runs(scope), **whole(scope), **unpadded(scope), **_drawn(scope)}
+
+
+def gradients(scope: Scope) -> Labels:
+    """The same for pullbacks."""
+    return {**pulls(scope), **whole(scope), **unpadded(scope), **_drawn(scope)}
 
 
 def losses(scope: Scope) -> Labels:
     """Every network whose loss is judged with lengths."""
     return {**stacked(scope), **last(scope)}
+
+
+def every_loss(scope: Scope) -> Labels:
+    """Every network whose loss is judged with lengths, and drawn ones where they cost nothing."""
+    return {**losses(scope), **_drawn(scope)}
+
+
+def lowered(scope: Scope) -> Labels:
+    """Where the lowering is judged: every cell."""
+    return {**cells(scope), **unpadded(scope)}
+
+
+def native(scope: Scope) -> Labels:
+    """Where kernels are judged: without lengths, which many do not know, and with them where that costs nothing."""
+    return {**(cells(scope) if scope.eager else {}), **unpadded(scope), **whole(scope)}
 
 
 def _cell(scope: Scope, index: int) -> Cell:
@@ -123,13 +193,35 @@ def _narrow(cell: Cell) -> int | dict[str, int]:
     return hidden_for(cell, (INPUTS, HIDDEN, 5, 2, 6))
 
 
-def _wild(scope: Scope, fits: Callable[[Case], bool]) -> Labels:
-    return {"wild": wild_cases(scope.cells).filter(fits)} if scope.wide and not scope.shapes else {}
+def _affords_towers(scope: Scope) -> bool:
+    return (scope.eager or not scope.brief) and not scope.shapes
+
+
+def _tower(scope: Scope, inputs: int, widths: Sequence[int] = WIDTHS) -> Network:
+    """The cells one above the other, in alternating directions."""
+    halves = cycle(("forward", "reverse"))
+    layers = [Layer(cell, hidden_for(cell, widths), half) for cell, half in zip(scope.cells, halves, strict=False)]
+    return Network(inputs, layers)
+
+
+def _wild(scope: Scope) -> Labels:
+    return {"wild": wild_cases(scope.cells)} if scope.wide and not scope.shapes else {}
+
+
+def _drawn(scope: Scope) -> Labels:
+    """Networks of any depth, direction, policy, reading, loss and size; several labels, for several examples each."""
+    if not scope.eager or scope.shapes:
+        return {}
+    return {f"drawn {i}": drawn_cases(scope.cells) for i in range(DRAWN)}
 
 
 def padded(labels: Callable[[Scope], Labels]) -> Callable[[Scope], Labels]:
     """The same networks, every case with padding."""
     return lambda scope: {label: strategy.map(_ragged) for label, strategy in labels(scope).items()}
+
+
+def _without_lengths(net: Network) -> SearchStrategy[Case]:
+    return cases([net]).map(lambda case: replace(case, lengths=None))
 
 
 def _with_lengths(net: Network) -> SearchStrategy[Case]:

@@ -85,7 +85,7 @@ def doubled(backend: Backend, case: Case, judge: Judge) -> None:
                 once.pull_reference().at("params"))  # fmt: skip
 
 
-@law("P28", "a row of NaN or infinities touches no other row", cases=networks.pulls, needs=("lengths", "gradients"))
+@law("P28", "a row of NaN or infinities touches no other row", cases=networks.calls, needs=("lengths", "gradients"))
 def isolated(backend: Backend, case: Case, judge: Judge) -> None:
     """Neither its outputs, nor its states, nor the gradients of its inputs and states."""
     question, profile = ask(backend, case), PROFILES[backend.precision]

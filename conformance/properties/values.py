@@ -18,7 +18,7 @@ from rnnspec import Backend
 from rnnspec.tree import leaves, tree_map
 
 
-@law("P01", "outputs and final states are the oracle's", cases=networks.runs, needs=("lengths",), oracle=True)
+@law("P01", "outputs and final states are the oracle's", cases=networks.everything, needs=("lengths",), oracle=True)
 def values(backend: Backend, case: Case, judge: Judge) -> None:
     """For every network, precision and length."""
     judge.close("run", ask(backend, case).run(), tolerance.run(case, PROFILES[backend.precision]))
@@ -30,7 +30,7 @@ def values_without_lengths(backend: Backend, case: Case, judge: Judge) -> None:
     judge.close("run", ask(backend, case).run(), tolerance.run(case, PROFILES[backend.precision]))
 
 
-@law("P07", "the same question has the same answer, to the bit where that is promised", cases=networks.pulls,
+@law("P07", "the same question has the same answer, to the bit where that is promised", cases=networks.calls,
      needs=("lengths", "gradients"))  # fmt: skip
 def repeated(backend: Backend, case: Case, judge: Judge) -> None:
     """Values and gradients, twice."""
@@ -39,7 +39,7 @@ def repeated(backend: Backend, case: Case, judge: Judge) -> None:
     judge.equal("pullback", question.pull(), question.pull(), tolerance.pullback(case, profile))
 
 
-@law("P08", "a call changes none of its arguments and remembers none of the calls before", cases=networks.pulls,
+@law("P08", "a call changes none of its arguments and remembers none of the calls before", cases=networks.calls,
      needs=("lengths", "gradients"))  # fmt: skip
 def pure(backend: Backend, case: Case, judge: Judge) -> None:
     """The same arrays are filled with another question in between, and with the first again."""
@@ -68,7 +68,7 @@ def pure(backend: Backend, case: Case, judge: Judge) -> None:
     judge.equal("pullback after others", _gradients(question), pulled, _triple(tolerance.pullback(case, profile)))
 
 
-@law("P09", "answers have the declared shapes and precision, and memory of their own", cases=networks.pulls,
+@law("P09", "answers have the declared shapes and precision, and memory of their own", cases=networks.calls,
      needs=("lengths", "gradients"))  # fmt: skip
 def own_memory(backend: Backend, case: Case, judge: Judge) -> None:
     """The backend's own arrays go in, and are overwritten where they can be; answers must not move."""
@@ -113,7 +113,7 @@ def step_by_step(backend: Backend, case: Case, judge: Judge) -> None:
                 tolerance.run(case, PROFILES[backend.precision]))  # fmt: skip
 
 
-@law("P39", "where and how arguments lie in memory changes nothing", cases=networks.pulls,
+@law("P39", "where and how arguments lie in memory changes nothing", cases=networks.calls,
      needs=("lengths", "gradients"))  # fmt: skip
 def layout(backend: Backend, case: Case, judge: Judge) -> None:
     """Read-only, column-major, reversed and strided arrays."""
