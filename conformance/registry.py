@@ -55,8 +55,8 @@ class Scope:
     """What is to be judged: the cells, and shapes where the user names some (none: those of the fixed tables).
 
     `wide` asks for long and large cases too, whatever they cost to compile. `eager` says that the backend compiles
-    nothing: networks and shapes beyond the fixed tables cost it no program. `brief` leaves out what takes a backend that
-    compiles many seconds.
+    nothing: networks and shapes beyond the fixed tables cost it no program. `brief` leaves out what takes a backend
+    that compiles many seconds.
     """
 
     cells: tuple[Cell, ...]

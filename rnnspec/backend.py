@@ -219,7 +219,9 @@ class Backend:
         kept = validation.rule_state(self, "train_step", rule, own, rule_state)
         step = self.value_and_grad(net, own, x, wanted, first, ends)
         scale = self.from_numpy(np.asarray(1.0 / max(step.count, 1)))
-        update = self.program(execution.update, *traced(rule, own, kept))
+        graph, *places = traced(rule, own, kept)
+        validation.rule_numbers(self, "train_step", graph)
+        update = self.program(execution.update, graph, *places)
         (new, new_state), _ = update(own, kept, step.grads.params, scale)
         return Trained(new, new_state, step.loss_sum, step.count, step.state)
 

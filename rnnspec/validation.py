@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnspec.arrays import Array
-from rnnspec.capabilities import DTYPES
+from rnnspec.capabilities import DTYPES, SMALLEST
 from rnnspec.errors import (
     ArgumentError,
     DeviceError,
@@ -20,6 +20,7 @@ from rnnspec.errors import (
     TreeError,
     UnsupportedError,
 )
+from rnnspec.graph import Graph, iterate
 from rnnspec.network import Network
 from rnnspec.output import Last
 from rnnspec.rule import Rule, UpdateRule
@@ -28,7 +29,7 @@ from rnnspec.tree import Tree, named_map
 if TYPE_CHECKING:
     from rnnspec.backend import Backend
 
-__all__ = ["adopt", "arguments", "cotangents", "count", "hosted", "rule", "rule_state", "targets"]
+__all__ = ["adopt", "arguments", "cotangents", "count", "hosted", "rule", "rule_numbers", "rule_state", "targets"]
 
 SHAPE = "(time, batch, feature)"
 MOST_NUMBERS = 2**62
@@ -117,6 +118,15 @@ def rule_state(backend: Backend, method: str, given: Rule, params: Tree, kept: T
     """The state of the rule as the backend's own arrays; `params` are the backend's own."""
     model = named_map(lambda _, a: _Shape(tuple(a.shape)), given.init(params))
     return _tree(backend, _call(backend, method), "rule_state", kept, model)
+
+
+def rule_numbers(backend: Backend, method: str, update: Graph) -> None:
+    """Check that no number of a traced rule is 0 in the backend's precision; Adam's epsilon is one that would be."""
+    for _, node in iterate(update.nodes, "constant"):
+        if 0.0 < abs(node.value) <= SMALLEST[backend.precision] / 2:
+            raise UnsupportedError(_call(backend, method), "the numbers of a rule must not vanish in the precision",
+                                   f"{node.value} in {backend.precision}",
+                                   "give the rule a larger one, or take another precision")  # fmt: skip
 
 
 def count(net: Network, given: Given, lengths: Any) -> int:

@@ -275,3 +275,12 @@ def test_arrays_of_another_framework_are_copied():
 def test_an_array_that_cannot_be_read_is_refused():
     with pytest.raises(rnnspec.errors.ArgumentError, match="detach"):
         rnnspec.get_backend("numpy").asarray(torch.ones(2, requires_grad=True))
+
+
+def test_a_number_of_a_rule_that_vanishes_in_the_precision_is_refused():
+    half = rnnspec.get_backend("torch", precision="f16")
+    net = rnnspec.Network(2, [rnnspec.Layer(rnnspec.cells.gru, 3)], loss=rnnspec.losses.SquaredError())
+    params, x = net.init(0), np.ones((4, 2, 2))
+    rule = rnnspec.chain(rnnspec.updates.Adam())
+    with pytest.raises(UnsupportedError, match=r"train_step.*must not vanish.*1e-08 in f16; give"):
+        half.train_step(net, rule, params, rule.init(params), x, np.zeros((4, 2, 3)))

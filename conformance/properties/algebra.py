@@ -88,10 +88,10 @@ def scaled(backend: Backend, case: Case, judge: Judge) -> None:
     whole, pulled, g = question.run(), question.pull(), question.given
     for k in (6, -6):
         moved = question.but(params=_maps_times(g.params, -k), inputs=np.ldexp(g.inputs, k))
-        judge.equal(f"run, 2^{k}", moved.run(), whole, tolerance.run(case, profile))
+        judge.scaled(f"run, 2^{k}", moved.run(), whole, tolerance.run(case, profile))
         back = moved.pull()
-        judge.equal(f"pullback, 2^{k}", Gradients(_maps_times(back.params, -k), np.ldexp(back.inputs, k), back.state),
-                    pulled, tolerance.pullback(case, profile))  # fmt: skip
+        judge.scaled(f"pullback, 2^{k}", Gradients(_maps_times(back.params, -k), np.ldexp(back.inputs, k), back.state),
+                     pulled, tolerance.pullback(case, profile))  # fmt: skip
 
 
 def _cell(case: Case) -> Cell:

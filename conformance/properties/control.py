@@ -24,14 +24,14 @@ from rnnspec.tree import Tree, leaves, named_map, tree_map
 from rnnspec.updates import SGD, Adam
 
 LIMIT, MAP_LIMIT, ENTRY_LIMIT, MOMENTUM, RATE = 5.0, 0.5, 0.05, 0.875, 0.125
-GLOBAL = chain(ClipByGlobalNorm(LIMIT), Adam(0.01, MOMENTUM))
+GLOBAL = chain(ClipByGlobalNorm(LIMIT), Adam(0.01, MOMENTUM, epsilon=1e-4))
 MAPS = Part(("forward.W.", "forward.b."), chain(ClipByNorm(MAP_LIMIT), SGD(RATE, MOMENTUM)))
 ENTRIES = Part(("forward.U.", "output.b"), chain(ClipByValue(ENTRY_LIMIT), SGD(RATE, MOMENTUM)))
 NOTHING = Part(("output.W",), chain(ClipByGlobalNorm(0.0), SGD(RATE)))
 DESCENT = Part(("forward.p.",), SGD(RATE))
 PARTED = Parted((MAPS, ENTRIES, NOTHING, DESCENT))
 RULES = (GLOBAL, PARTED)
-STEPS, SIZE = 10, 4.0
+STEPS, SIZE = 10, 40.0
 
 
 @law("P52", "a clipped global norm scales every map by one factor, the limit over the norm, and none below the limit",
@@ -68,8 +68,9 @@ def partition(backend: Backend, case: Case, judge: Judge) -> None:
     sized = Sized(ask(backend, case), 40 * LIMIT)
     moment, velocity = sized.trained(GLOBAL).rule_state[1]["m"], _velocity(sized.trained(PARTED), MAPS)
     one, own = _factors(moment, sized.mean), _factors(velocity, sized.mean)
-    judge.holds("the factors of maps under the global norm", bool(np.ptp(one) < 1e-3 * max(one)), one, "one number")
-    judge.holds("the factors of maps under their own", bool(np.ptp(own) > 1e-3 * max(own)), own, "different numbers")
+    slack = 1e-3 + 8 * PROFILES[backend.precision].unit
+    judge.holds("the factors of maps under the global norm", bool(np.ptp(one) < slack * max(one)), one, "one number")
+    judge.holds("the factors of maps under their own", bool(np.ptp(own) > slack * max(own)), own, "different numbers")
     judge.agree("gradients clipped map by map", velocity, _clipped(sized.mean)[MAPS],
                 sized.reference(PARTED).at(_place(MAPS)))  # fmt: skip
 
@@ -82,8 +83,9 @@ def entries(backend: Backend, case: Case, judge: Judge) -> None:
     velocity, reference = _velocity(sized.trained(PARTED), ENTRIES), sized.reference(PARTED).at(_place(ENTRIES))
     judge.agree("clipped entries", velocity, _clipped(sized.mean)[ENTRIES], reference)
     before, largest = (max(float(np.abs(g).max()) for g in t.values()) for t in (ENTRIES.of(sized.mean), velocity))
-    held = float(np.asarray(ENTRY_LIMIT, _dtype(velocity)))
-    judge.holds("the largest entry", largest == held or before < 1.001 * held, largest, held)
+    held = float(PROFILES[backend.precision].round(np.asarray(ENTRY_LIMIT)))
+    judge.applies(before > 1.01 * held, "no entry is beyond the limit")
+    judge.holds("the largest entry", largest == held, largest, held)
     turned = _velocity(Sized(ask(backend, case), -SIZE).trained(PARTED), ENTRIES)
     judge.agree("entries of turned gradients", tree_map(np.negative, turned), velocity, reference)
 
@@ -123,18 +125,19 @@ def not_finite(backend: Backend, case: Case, judge: Judge) -> None:
 
 @law("P60", "at exactly the limit nothing is clipped, just above it is", cases=networks.plain, needs=("gradients",))
 def boundary(backend: Backend, case: Case, judge: Judge) -> None:
-    """A gradient of (3, 4) on the output layer's bias alone, the limit being 5; and a thousandth more."""
+    """A gradient of (3, 4) on the output layer's bias alone, the limit being 5; and some thousandths more."""
     question, rule = ask(backend, case), GLOBAL
     g = question.given
     zeros = question.but(params=tree_map(np.zeros_like, g.params), state=tree_map(np.zeros_like, g.state))
-    real = case.steps * case.batch
-    for grown, factor in ((1.0, 1.0), (1.001, 1 / 1.001)):
+    real, unit = case.steps * case.batch, PROFILES[backend.precision].unit
+    above = 1.001 + 8 * unit
+    for grown, factor in ((1.0, 1.0), (above, 1 / above)):
         y = np.zeros_like(g.targets)
         y[-1, -1] = [_before_mean(-3 * grown, real, y.dtype), _before_mean(-4 * grown, real, y.dtype)]
         moved = zeros.but(targets=y)
         mean, moment = mean_of(moved), train(moved, rule).rule_state[1]["m"]
         norm = float(np.hypot(*mean["output"]["b"].astype(float)))
-        judge.holds("the norm of the case", abs(norm - LIMIT * grown) < 1e-4, norm, LIMIT * grown)
+        judge.holds("the norm of the case", abs(norm / LIMIT - grown) < 1e-4 + 4 * unit, norm, LIMIT * grown)
         wanted = scaled(mean, (1 - MOMENTUM) * factor)
         if grown == 1.0:
             judge.applies(norm == LIMIT, "no number gives the limit exactly")
@@ -228,7 +231,3 @@ def _before_mean(wanted: float, count: int, dtype: Any) -> Any:
     scale, first = dtype.type(1 / count), dtype.type(wanted * count)
     around = [first, np.nextafter(first, dtype.type(np.inf)), np.nextafter(first, dtype.type(-np.inf))]
     return min(around, key=lambda number: abs(float(number * scale) - wanted))
-
-
-def _dtype(tree: Tree) -> Any:
-    return next(iter(leaves(tree)))[1].dtype

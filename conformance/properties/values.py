@@ -15,6 +15,7 @@ from conformance.properties.asking import Question, ask
 from conformance.registry import law
 from conformance.tolerance import PROFILES
 from rnnspec import Backend
+from rnnspec.capabilities import DTYPES
 from rnnspec.tree import leaves, tree_map
 
 
@@ -88,7 +89,7 @@ def own_memory(backend: Backend, case: Case, judge: Judge) -> None:
         found = got.shape if isinstance(like, tuple) else tree_map(np.shape, got)
         judge.holds("shapes", found == wanted, found, wanted)
     dtypes = sorted({backend.own_dtype(a).split(".")[-1] for _, a in leaves(raw)})
-    judge.holds("dtype", dtypes == [str(g.inputs.dtype)], dtypes, [str(g.inputs.dtype)])
+    judge.holds("dtype", dtypes == [DTYPES[backend.precision]], dtypes, [DTYPES[backend.precision]])
     _overwrite([given, [g.params, g.inputs, g.state]])
     judge.exactly("answers when the arguments are overwritten", backend.to_numpy(raw), answers)
     for i, part in enumerate(raw):

@@ -83,7 +83,8 @@ def reference(
 ) -> Reference:
     """The reference of any calculation of the oracle: `compute(arithmetic)` gives its answer in that arithmetic."""
     grown = max(1.0, FINEST / profile.unit)
-    arithmetic = Arithmetic(dtype, runs, profile.unit * grown, profile.accumulator * grown, profile.function, seed)
+    arithmetic = Arithmetic(dtype, runs, profile.unit * grown, profile.accumulator * grown, profile.function,
+                            profile.step, seed)
     leaves = dict(named(compute(arithmetic)))
     both_round = np.finfo(dtype).eps > 1e-3 * profile.unit
     again = lru_cache(maxsize=None)(lambda more: reference(profile, compute, seed, more, dtype))
