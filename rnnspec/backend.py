@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from rnnspec import execution, lowering, padding, validation
+from rnnspec.adoption import adopt, hosted
 from rnnspec.arrays import Array, Arrays, NumpyArrays
 from rnnspec.capabilities import DTYPES, Capabilities
 from rnnspec.cell import Cell
@@ -158,7 +159,7 @@ class Backend:
         call = f"{self.name}.asarray(tree)"
 
         def own(array: Any) -> Array:
-            return validation.adopt(self, call, "an array", validation.hosted(self, call, "an array", array))
+            return adopt(self, call, "an array", hosted(self, call, "an array", array))
 
         return tree_map(own, bounded(call, tree))
 

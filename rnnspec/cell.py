@@ -27,6 +27,7 @@ from rnnspec import printing
 from rnnspec.errors import EquationError, NetworkError
 from rnnspec.graph import Graph, GraphBuilder, Node, Vector, is_scalar, iterate
 from rnnspec.primitives import PRIMITIVES, Expression, reading
+from rnnspec.tree import Shape
 
 __all__ = ["Cell", "Out", "cell", "out"]
 
@@ -99,14 +100,14 @@ class Cell:
         """
         return _widths(self, hidden)
 
-    def parameter_shapes(self, inputs: int, hidden: int | Mapping[str, int]) -> dict[str, dict[str, tuple[int, ...]]]:
+    def parameter_shapes(self, inputs: int, hidden: int | Mapping[str, int]) -> dict[str, dict[str, Shape]]:
         """The shapes of the named maps: `W` (out, inputs), `b` (out), `U` (out, in), `p` (width)."""
         widths, graph = self.widths(hidden), self.graph
         return {
-            "W": {name: (widths[f"x.{name}"], inputs) for name in graph.names("input")},
-            "b": {name: (widths[f"x.{name}"],) for name in graph.names("input")},
-            "U": {name: (widths[f"R.{name}"], widths[f"{name}.R"]) for name in graph.names("map")},
-            "p": {name: (widths[f"p.{name}"],) for name in graph.names("vector")},
+            "W": {name: Shape((widths[f"x.{name}"], inputs)) for name in graph.names("input")},
+            "b": {name: Shape((widths[f"x.{name}"],)) for name in graph.names("input")},
+            "U": {name: Shape((widths[f"R.{name}"], widths[f"{name}.R"])) for name in graph.names("map")},
+            "p": {name: Shape((widths[f"p.{name}"],)) for name in graph.names("vector")},
         }
 
     def output_width(self, hidden: int | Mapping[str, int]) -> int:

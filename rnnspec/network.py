@@ -24,7 +24,7 @@ from rnnspec.initialisers import Initialiser, Uniform
 from rnnspec.losses import Loss
 from rnnspec.output import Dense, Last, Read, Steps
 from rnnspec.policies import Recurrence
-from rnnspec.tree import Tree
+from rnnspec.tree import Shape, Tree
 
 __all__ = ["DIRECTIONS", "Layer", "Network"]
 
@@ -146,15 +146,16 @@ class Network:
         ]
         tree: dict[str, Any] = {"layers": layers}
         if self.output:
-            tree["output"] = {"W": (self.output.features, self.layers[-1].width), "b": (self.output.features,)}
+            features = self.output.features
+            tree["output"] = {"W": Shape((features, self.layers[-1].width)), "b": Shape((features,))}
         return tree
 
     def state_shapes(self, batch: int) -> Tree:
         """The tree of state shapes: `[0]["forward"]["h"]` is `(batch, width)`."""
-        return [
-            {half: {state: (batch, width) for state, width in layer.state_widths.items()} for half in layer.halves}
-            for layer in self.layers
-        ]
+        def of(layer: Layer) -> Tree:
+            return {state: Shape((batch, width)) for state, width in layer.state_widths.items()}
+
+        return [{half: of(layer) for half in layer.halves} for layer in self.layers]
 
     def init(self, seed: int) -> Tree:
         """The initial parameters: float64 NumPy arrays, the same for every backend.

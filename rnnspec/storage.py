@@ -90,7 +90,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Network, Tree]:
         raise FileFormatError(call, "the file must hold a network of rnnspec", f"{type(error).__name__}: {error}",
                               "save it again with rnnspec.save") from error  # fmt: skip
     _check_arrays(call, net, arrays)
-    return net, named_map(lambda name, _: arrays[name], _Shapes.tree(net))
+    return net, named_map(lambda name, _: arrays[name], net.parameter_shapes())
 
 
 def to_json(net: Network) -> dict[str, Any]:
@@ -110,21 +110,8 @@ def from_json(data: Any) -> Network:
                               f"{type(error).__name__}: {error}", "give what to_json(net) gave") from error  # fmt: skip
 
 
-class _Shapes:
-    """A tree with one leaf for each parameter."""
-
-    @staticmethod
-    def tree(net: Network) -> Tree:
-        def marked(tree: Any) -> Tree:
-            if isinstance(tree, dict):
-                return {key: marked(value) for key, value in tree.items()}
-            return [marked(value) for value in tree] if isinstance(tree, list) else frozenset([tree])
-
-        return marked(net.parameter_shapes())
-
-
 def _check_arrays(call: str, net: Network, arrays: dict[str, Any]) -> None:
-    expected = {name: next(iter(shape)) for name, shape in leaves(_Shapes.tree(net))}
+    expected = dict(leaves(net.parameter_shapes()))
     odd = sorted(expected.keys() ^ arrays.keys())
     if odd:
         raise FileFormatError(call, "parameters must have the names that the network declares", odd[0],

@@ -4,6 +4,11 @@
 {'W': {'i': 3}}
 >>> dict(leaves({"layers": [{"b": 1}], "output": 2}))
 {'layers.0.b': 1, 'output': 2}
+
+A shape is a leaf, though it is a tuple:
+
+>>> tree_map(len, {"W": Shape((3, 2)), "b": Shape((3,))})
+{'W': 2, 'b': 1}
 """
 
 from __future__ import annotations
@@ -13,10 +18,17 @@ from typing import Any
 
 from rnnspec.errors import TreeError
 
-__all__ = ["Tree", "bounded", "leaves", "named_map", "tree_map"]
+__all__ = ["Shape", "Tree", "bounded", "leaves", "named_map", "tree_map"]
 
 Tree = Any
 """A leaf, or a dict, list or tuple of trees."""
+
+
+class Shape(tuple[int, ...]):
+    """The shape of an array, as a leaf of a tree of shapes."""
+
+    __slots__ = ()
+
 
 MOST_LEVELS = 64
 """A tree that is deeper has no meaning here, and most likely holds itself."""
@@ -54,7 +66,7 @@ def _map(function: Callable[..., Any], tree: Tree, others: tuple[Tree, ...], nam
         return {
             k: _map(function, v, tuple(o[k] for o in others), _join(name, k), level + 1) for k, v in tree.items()
         }
-    if isinstance(tree, list | tuple):
+    if isinstance(tree, list | tuple) and not isinstance(tree, Shape):
         found = [
             _map(function, v, tuple(o[i] for o in others), _join(name, i), level + 1) for i, v in enumerate(tree)
         ]
@@ -68,7 +80,7 @@ def _leaves(call: str, tree: Tree, name: str, level: int) -> Iterator[tuple[str,
     if isinstance(tree, dict):
         for key, value in tree.items():
             yield from _leaves(call, value, _join(name, key), level + 1)
-    elif isinstance(tree, list | tuple):
+    elif isinstance(tree, list | tuple) and not isinstance(tree, Shape):
         for index, value in enumerate(tree):
             yield from _leaves(call, value, _join(name, index), level + 1)
     else:

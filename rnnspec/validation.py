@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnnspec.adoption import adopt, check_array, own_array, own_tree
 from rnnspec.arrays import Array
-from rnnspec.capabilities import DTYPES, SMALLEST
+from rnnspec.capabilities import SMALLEST
 from rnnspec.errors import (
     ArgumentError,
-    DeviceError,
     DtypeError,
     LengthsError,
     NetworkError,
     ShapeError,
     TargetError,
-    TreeError,
     UnsupportedError,
 )
 from rnnspec.graph import Graph, iterate
 from rnnspec.network import Network
 from rnnspec.output import Last
 from rnnspec.rule import Rule, UpdateRule
-from rnnspec.tree import Tree, named_map
+from rnnspec.tree import Shape, Tree, tree_map
 
 if TYPE_CHECKING:
     from rnnspec.backend import Backend
 
-__all__ = ["adopt", "arguments", "cotangents", "count", "hosted", "rule", "rule_numbers", "rule_state", "targets"]
+__all__ = ["arguments", "cotangents", "count", "rule", "rule_numbers", "rule_state", "targets"]
 
 SHAPE = "(time, batch, feature)"
 MOST_NUMBERS = 2**62
@@ -47,7 +45,7 @@ def arguments(
     call = _call(backend, method)
     _check_network(call, net)
     _check_capabilities(backend, call, net, lengths, gradient)
-    _check_array(backend, call, "inputs", inputs)
+    check_array(backend, call, "inputs", inputs)
     if len(inputs.shape) != 3 or inputs.shape[2] != net.inputs:
         raise ShapeError(call, f"inputs must be {SHAPE} with {net.inputs} features", f"shape {tuple(inputs.shape)}",
                          "transpose or reshape them")  # fmt: skip
@@ -57,11 +55,11 @@ def arguments(
         raise ShapeError(call, "the layers' values over all time must be fewer than 2^62",
                          f"time {steps} and batch {batch}", "split the batch")  # fmt: skip
     x = adopt(backend, call, "inputs", inputs)
-    own = _tree(backend, call, "params", params, _shapes(net.parameter_shapes()))
+    own = own_tree(backend, call, "params", params, net.parameter_shapes())
     if state is None:
-        first = _zeros(backend, _shapes(net.state_shapes(batch)))
+        first = tree_map(backend.zeros, net.state_shapes(batch))
     else:
-        first = _tree(backend, call, "state", state, _shapes(net.state_shapes(batch)))
+        first = own_tree(backend, call, "state", state, net.state_shapes(batch))
     return own, x, first, _lengths(backend, call, lengths, steps, batch)
 
 
@@ -71,11 +69,11 @@ def cotangents(
     """The cotangents of the outputs and of the final state, zeros if None, as the backend's own arrays."""
     call, x = _call(backend, method), given[1]
     shape = output_shape(net, int(x.shape[0]), int(x.shape[1]))
-    output = _array(backend, call, "output_cotangent", output_cotangent, shape)
-    shapes = _shapes(net.state_shapes(int(x.shape[1])))
+    output = own_array(backend, call, "output_cotangent", output_cotangent, shape)
+    shapes = net.state_shapes(int(x.shape[1]))
     if state_cotangent is None:
-        return output, _zeros(backend, shapes)
-    return output, _tree(backend, call, "state_cotangent", state_cotangent, shapes)
+        return output, tree_map(backend.zeros, shapes)
+    return output, own_tree(backend, call, "state_cotangent", state_cotangent, shapes)
 
 
 def targets(backend: Backend, method: str, net: Network, given: Given, wanted: Any, lengths: Any) -> Array:
@@ -86,8 +84,8 @@ def targets(backend: Backend, method: str, net: Network, given: Given, wanted: A
     steps, batch = int(x.shape[0]), int(x.shape[1])
     shape = output_shape(net, steps, batch)
     if not net.loss.integer_targets:
-        return _array(backend, call, "targets", wanted, shape)
-    _check_array(backend, call, "targets", wanted)
+        return own_array(backend, call, "targets", wanted, shape)
+    check_array(backend, call, "targets", wanted)
     labels = backend.to_numpy_array(wanted) if backend.is_own(wanted) else np.asarray(wanted)
     if labels.dtype.kind not in "iu":
         raise DtypeError(call, "targets of this loss must be class numbers, of an integer dtype",
@@ -116,8 +114,8 @@ def rule(backend: Backend, method: str, given: Any) -> None:
 
 def rule_state(backend: Backend, method: str, given: Rule, params: Tree, kept: Tree) -> Tree:
     """The state of the rule as the backend's own arrays; `params` are the backend's own."""
-    model = named_map(lambda _, a: _Shape(tuple(a.shape)), given.init(params))
-    return _tree(backend, _call(backend, method), "rule_state", kept, model)
+    model = tree_map(lambda a: Shape(a.shape), given.init(params))
+    return own_tree(backend, _call(backend, method), "rule_state", kept, model)
 
 
 def rule_numbers(backend: Backend, method: str, update: Graph) -> None:
@@ -139,95 +137,15 @@ def output_shape(net: Network, steps: int, batch: int) -> tuple[int, ...]:
     return (batch, net.features) if isinstance(net.read, Last) else (steps, batch, net.features)
 
 
-def adopt(backend: Backend, call: str, what: str, array: Any) -> Array:
-    """An array as one of the backend's own: NumPy's real numbers are cast and copied, its own must match."""
-    _check_array(backend, call, what, array)
-    if isinstance(array, np.ndarray | np.generic):
-        if array.dtype.kind not in "fiub":
-            raise DtypeError(call, f"{what} must hold real numbers", f"dtype {array.dtype}", "convert them")
-        return backend.from_numpy(np.asarray(array, np.float64 if array.dtype.kind != "f" else array.dtype))
-    dtype, device = backend.own_dtype(array), backend.own_device(array)
-    if dtype != DTYPES[backend.precision]:
-        raise DtypeError(call, f"{what} must have the backend's dtype {DTYPES[backend.precision]}", f"dtype {dtype}",
-                         "convert it, pass a NumPy array, or get_backend(..., precision=...)")  # fmt: skip
-    if device.split(":")[0] != backend.device.split(":")[0]:
-        raise DeviceError(call, f"{what} must be on the backend's device {backend.device}", f"device {device}",
-                          "move it")  # fmt: skip
-    return array
-
-
-def hosted(backend: Backend, call: str, what: str, array: Any) -> Any:
-    """Another framework's array as a NumPy array, copied; anything else as it is."""
-    foreign = hasattr(array, "__array__") and not isinstance(array, np.ndarray | np.generic)
-    if not foreign or backend.is_own(array):
-        return array
-    try:
-        host = np.array(np.asarray(array))  # in two steps: not every __array__ takes `copy`
-        return host.astype(np.float32) if host.dtype.name == "bfloat16" else host
-    except Exception as error:
-        raise ArgumentError(call, f"{what} must be one that NumPy can read", f"{type(array).__name__}: {error}",
-                            "detach it, or move it to the host") from error  # fmt: skip
-
-
 def _check_network(call: str, net: Any) -> None:
     if not isinstance(net, Network):
         raise ArgumentError(call, "net must be a Network", type(net).__name__, "write rnnspec.Network(...)")
 
 
-def _check_array(backend: Backend, call: str, what: str, array: Any) -> None:
-    known = isinstance(array, np.ndarray | np.generic) or backend.is_own(array)
-    if not known or isinstance(array, np.ma.MaskedArray):
-        raise ArgumentError(call, f"{what} must be a NumPy array or one of {backend.name}", type(array).__name__,
-                            "convert it with numpy.asarray")  # fmt: skip
-
-
-def _array(backend: Backend, call: str, what: str, array: Any, shape: tuple[int, ...]) -> Array:
-    _check_array(backend, call, what, array)
-    if tuple(array.shape) != tuple(shape):
-        raise ShapeError(call, f"{what} must have the shape {shape}", f"shape {tuple(array.shape)}", "reshape it")
-    return adopt(backend, call, what, array)
-
-
-class _Shape:
-    """A shape as a leaf, so that a tree of shapes does not fall apart into numbers."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape = shape
-
-
-def _shapes(tree: Tree) -> Tree:
-    if isinstance(tree, dict):
-        return {key: _shapes(value) for key, value in tree.items()}
-    if isinstance(tree, tuple) and all(isinstance(size, int) for size in tree):
-        return _Shape(tree)
-    return type(tree)(_shapes(value) for value in tree)
-
-
-def _tree(backend: Backend, call: str, what: str, tree: Tree, shapes: Tree) -> Tree:
-    if isinstance(shapes, _Shape):
-        return _array(backend, call, what, tree, shapes.shape)
-    named = isinstance(shapes, dict)
-    if not isinstance(tree, Mapping if named else list | tuple):
-        raise ArgumentError(call, f"{what} must be a {type(shapes).__name__}", type(tree).__name__,
-                            "keep the tree as the network declares it")  # fmt: skip
-    expected, found = (shapes, tree) if named else (dict(enumerate(shapes)), dict(enumerate(tree)))
-    for name in (*expected, *found):
-        if name not in found or name not in expected:
-            raise TreeError(call, f"{what} must have the names that are declared",
-                            f"no {name!r}" if name in expected else repr(name),
-                            "add it" if name in expected else "leave it out")  # fmt: skip
-    own = {name: _tree(backend, call, f"{what}.{name}", found[name], shape) for name, shape in expected.items()}
-    return own if named else type(shapes)(own.values())
-
-
-def _zeros(backend: Backend, shapes: Tree) -> Tree:
-    return named_map(lambda _, shape: backend.zeros(shape.shape), shapes)
-
-
 def _lengths(backend: Backend, call: str, lengths: Any, steps: int, batch: int) -> Array | None:
     if lengths is None:
         return None
-    _check_array(backend, call, "lengths", lengths)
+    check_array(backend, call, "lengths", lengths)
     host = host_lengths(backend, lengths)
     if host.dtype.kind not in "iu":
         raise DtypeError(call, "lengths must be whole numbers", f"dtype {host.dtype}", "convert them with astype(int)")

@@ -90,20 +90,14 @@ def drawn(net, seed=1):
     """Parameters, inputs and states of which no two numbers are alike, biases and states among them."""
     rng = np.random.default_rng(seed)
     params = tree_map(lambda w: w + rng.normal(scale=0.3, size=w.shape), net.init(seed))
-    state = tree_map(lambda a: rng.normal(size=a.shape), _zeros(net.state_shapes(ROWS)))
+    state = tree_map(lambda shape: rng.normal(size=shape), net.state_shapes(ROWS))
     return params, rng.normal(size=(STEPS, ROWS, INPUTS)), state
-
-
-def _zeros(shapes):
-    if isinstance(shapes, dict):
-        return {key: _zeros(value) for key, value in shapes.items()}
-    return np.zeros(shapes) if isinstance(shapes, tuple) else [_zeros(value) for value in shapes]
 
 
 def cotangents(net, seed=2):
     rng = np.random.default_rng(seed)
     shape = (ROWS, net.features) if isinstance(net.read, Last) else (STEPS, ROWS, net.features)
-    return rng.normal(size=shape), tree_map(lambda a: rng.normal(size=a.shape), _zeros(net.state_shapes(ROWS)))
+    return rng.normal(size=shape), tree_map(lambda shape: rng.normal(size=shape), net.state_shapes(ROWS))
 
 
 def targets(net, seed=3):

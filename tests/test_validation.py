@@ -20,6 +20,7 @@ from rnnspec.errors import (
     TreeError,
     UnsupportedError,
 )
+from rnnspec.tree import tree_map
 from rnnspec.updates import SGD, Adam
 
 GRAMMAR = re.compile(r"^[^:]+\(.*\): .+, got .+; .+$", re.DOTALL)
@@ -41,13 +42,7 @@ CALLS = {
 }
 
 
-def zeros(shapes):
-    if isinstance(shapes, dict):
-        return {key: zeros(value) for key, value in shapes.items()}
-    return [zeros(value) for value in shapes] if isinstance(shapes, list) else np.zeros(shapes)
-
-
-FULL = zeros(NET.state_shapes(ROWS))
+FULL = tree_map(np.zeros, NET.state_shapes(ROWS))
 
 
 def put(tree, *path, value):

@@ -144,6 +144,9 @@ class TorchBackend(Backend):
         host = np.array(array, None if dtype in (None, *_HALVES) else DTYPES[self.precision], order="C")
         return torch.from_numpy(host).to(device=self.device, dtype=dtype)
 
+    def zeros(self, shape: tuple[int, ...]) -> Array:
+        return self.arrays.zeros(shape)
+
     def to_numpy_array(self, array: Array) -> np.ndarray[Any, Any]:
         """A copy as a NumPy array; bfloat16, which NumPy lacks, becomes float32 and loses nothing."""
         host = array.detach().cpu()

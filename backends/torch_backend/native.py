@@ -87,12 +87,12 @@ class Named:
         if self.row.projection is not None and states[0].shape == states[1].shape:
             raise UnsupportedError(f"torch, {call.place}", "the kernel must project onto fewer features",
                                    f"as many, {states[0].shape[1]}", "let the backend choose its path")  # fmt: skip
-        leaves = [inputs, *states, *self._packed(params)]
+        leaves = [inputs, *(a[None] for a in states), *self._packed(params)]  # a state's first axis is the layer
         if call.pullback:
             leaves = [leaf.detach().requires_grad_() for leaf in leaves]
         with torch.set_grad_enabled(call.pullback):
             outputs, *final = self._call(leaves, call.pullback)
-        found = dict(zip(self._all("state", self.row.states), (a.detach() for a in final), strict=True))
+        found = dict(zip(self._all("state", self.row.states), (a.detach()[0] for a in final), strict=True))
         return LayerResult(outputs.detach(), found, self.path, Saved(leaves, (outputs, *final)))
 
     def layer_pullback(
@@ -101,17 +101,18 @@ class Named:
         """The pullback of the one function, unpacked."""
         saved: Saved = result.saved
         count = len(self.row.states)
-        cotangents = [output_cotangent, *(state_cotangent[name] for name in self._all("state", self.row.states))]
+        names = self._all("state", self.row.states)
+        cotangents = [output_cotangent, *(state_cotangent[name][None] for name in names)]
         inputs, *found = torch.autograd.grad(saved.results, saved.leaves, cotangents, retain_graph=True)
-        states = dict(zip(self._all("state", self.row.states), found[:count], strict=True))
+        states = dict(zip(names, (a[0] for a in found[:count]), strict=True))
         return Gradients(self._unpacked(found[count:]), inputs, states)
 
     def _call(self, leaves: list[Array], train: bool) -> tuple[Array, ...]:
         count = 1 + len(self.row.states)
-        inputs, states, weights = leaves[0], [a[None] for a in leaves[1:count]], leaves[count:]
-        several = tuple(states) if count > 2 else states[0]
-        outputs, *final = self.row.function(inputs, several, weights, True, 1, 0.0, train, False, False)
-        return outputs, *(a[0] for a in final)
+        states = tuple(leaves[1:count]) if count > 2 else leaves[1]
+        weights = leaves[count:]
+        found: tuple[Array, ...] = self.row.function(leaves[0], states, weights, True, 1, 0.0, train, False, False)
+        return found
 
     def _packed(self, params: Tree) -> list[Array]:
         row, biases = self.row, [params["b"][name] for name in self._all("input", self.row.gates)]

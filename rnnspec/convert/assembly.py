@@ -76,7 +76,7 @@ class Assembly:
             self.refuse("the output layer must come last", f"a {layout.kind} after it")
         given, hidden = layout.widths(next(iter(halves.values())))
         inputs = self._layers[-1][1].width if self._layers else given
-        shapes = dict(_shapes(layout.cell.parameter_shapes(inputs, hidden)))
+        shapes = dict(leaves(layout.cell.parameter_shapes(inputs, hidden)))
         params = {}
         for half, tensors in halves.items():
             maps, losses = layout.unpack(self.call, f"{self.place}.{half}", tensors, shapes)
@@ -177,7 +177,7 @@ def _check_absent(call: str, side: str, place: str, row: Layout, maps: Mapping[s
 def _check_params(call: str, net: Network, params: Tree) -> None:
     if not isinstance(net, Network):
         raise ArgumentError(call, "net must be a Network", type(net).__name__, "write rnnspec.Network(...)")
-    expected, found = dict(_shapes(net.parameter_shapes())), dict(leaves(params))
+    expected, found = dict(leaves(net.parameter_shapes())), dict(leaves(params))
     odd = sorted(expected.keys() ^ found.keys())
     if odd:
         got = f"no {odd[0]}" if odd[0] in expected else odd[0]
@@ -190,14 +190,6 @@ def _check_params(call: str, net: Network, params: Tree) -> None:
         if found[name].shape != shape:
             raise ShapeError(call, f"{name} must have the shape {shape}", f"shape {found[name].shape}",
                              "give the parameters of this network")  # fmt: skip
-
-
-def _shapes(tree: Any, name: str = "") -> list[tuple[str, tuple[int, ...]]]:
-    """The shapes by dotted name."""
-    if isinstance(tree, tuple):
-        return [(name, tree)]
-    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree)
-    return [found for key, value in pairs for found in _shapes(value, f"{name}.{key}" if name else str(key))]
 
 
 def _tree(layout: Layout, maps: Mapping[str, Array]) -> Tree:

@@ -14,6 +14,7 @@ import numpy as np
 import rnnspec
 from rnnspec import Dense, Last, Layer, Network, Steps, cells, chain, losses, policies, updates
 from rnnspec.errors import RnnSpecError
+from rnnspec.tree import tree_map
 
 STEPS, ROWS = 4, 3
 CALLS = {
@@ -82,7 +83,7 @@ def draw(rng: random.Random) -> BadCall:
 def arguments(rng: random.Random, net: Network) -> dict[str, Any]:
     """Good arguments for every call."""
     outputs = (ROWS, net.features) if net.read == Last() else (STEPS, ROWS, net.features)
-    params, state, rule = net.init(0), zeros(net.state_shapes(ROWS)), rng.choice(RULES)
+    params, state, rule = net.init(0), tree_map(np.zeros, net.state_shapes(ROWS)), rng.choice(RULES)
     loss = net.loss
     assert loss is not None
     targets = np.zeros(outputs[:-1], int) if loss.integer_targets else np.zeros(outputs)
@@ -91,12 +92,6 @@ def arguments(rng: random.Random, net: Network) -> dict[str, Any]:
         "lengths": np.array([STEPS, 2, 1]), "output_cotangent": np.zeros(outputs), "state_cotangent": state,
         "targets": targets, "rule": rule, "rule_state": rule.init(params),
     }  # fmt: skip
-
-
-def zeros(shapes: Any) -> Any:
-    if isinstance(shapes, dict):
-        return {key: zeros(value) for key, value in shapes.items()}
-    return [zeros(value) for value in shapes] if isinstance(shapes, list) else np.zeros(shapes)
 
 
 def garbage(rng: random.Random, *_: Any) -> tuple[Any, str]:

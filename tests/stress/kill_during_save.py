@@ -63,18 +63,11 @@ def killed_after(path: Path, seconds: float) -> int:
 
 def save_without_pause(path: Path, writing: int) -> None:
     """Save networks whose every number is the number of the save, and report each."""
-    params = tree_map(np.zeros, marked(NET.parameter_shapes()))
+    params = tree_map(np.zeros, NET.parameter_shapes())
     start = version(path) or 0
     for number in range(start + 1, 10**9):
         rnnspec.save(path, NET, tree_map(lambda a, number=number: np.full_like(a, number), params))
         os.write(writing, struct.pack("<q", number))
-
-
-def marked(shapes: Any) -> Any:
-    """Shapes as lists of sizes are trees; as arrays of sizes they are leaves."""
-    if isinstance(shapes, dict):
-        return {key: marked(value) for key, value in shapes.items()}
-    return [marked(value) for value in shapes] if isinstance(shapes, list) else np.array(shapes)
 
 
 def version(path: Path) -> int | None:
