@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -128,7 +129,7 @@ class TensorflowBackend(Backend):
         return str(array.dtype.name)
 
     def own_device(self, array: Any) -> str:
-        return str(tf.DeviceSpec.from_string(array.device).device_type).lower()
+        return _device_type(array.device)
 
     def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
         kind = tf.as_dtype(DTYPES[self.precision]) if array.dtype.kind == "f" else tf.as_dtype(array.dtype)
@@ -138,6 +139,11 @@ class TensorflowBackend(Backend):
     def to_numpy_array(self, array: Array) -> np.ndarray[Any, Any]:
         found = array.numpy()
         return np.array(found, np.float32 if array.dtype == tf.bfloat16 else found.dtype)
+
+
+@lru_cache(maxsize=64)
+def _device_type(device: str) -> str:
+    return str(tf.DeviceSpec.from_string(device).device_type).lower()
 
 
 def _tensors(tree: Tree) -> list[Array]:

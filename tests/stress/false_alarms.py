@@ -14,11 +14,12 @@ import rnnspec
 from conformance import tolerance
 from conformance.cases import CELLS, Case, wild_cases
 from conformance.judge import Failure, IllPosed, Judge
+from conformance.properties.asking import is_eager
 from conformance.tolerance import PROFILES
 
 PRECISIONS = ("f32", "f64")
-DRAWS = 4
-"""Cases for each drawn structure: it is compiled once, and asked with other numbers, scales and orders of its rows."""
+DRAWS = {True: 4, False: 20}
+"""Cases for each drawn structure, with other numbers, scales and orders of its rows; more where one is compiled."""
 
 
 def measure(names: Sequence[str], count: int, seed: int) -> dict[str, Any]:
@@ -30,12 +31,13 @@ def measure(names: Sequence[str], count: int, seed: int) -> dict[str, Any]:
 
 
 def judged(name: str, count: int, seed: int) -> dict[str, dict[str, Any]]:
-    """The same cases for every backend, each structure in the precision that its seed chooses."""
+    """The same structures for every backend, each in the precision that its seed chooses."""
     backends = {p: rnnspec.get_backend(name, precision=p) for p in PRECISIONS}
+    draws = DRAWS[is_eager(backends["f32"])]
     rows = {p: {"cases": 0, "failed": 0, "ill_posed": 0, "worst_kappa": 0.0} for p in PRECISIONS}
 
     @settings(
-        max_examples=count // DRAWS,
+        max_examples=count // draws,
         deadline=None,
         database=None,
         phases=[Phase.generate],
@@ -45,17 +47,17 @@ def judged(name: str, count: int, seed: int) -> dict[str, dict[str, Any]]:
     @given(wild_cases(tuple(CELLS.values())))
     def each(case: Case) -> None:
         precision = PRECISIONS[case.seed % 2]
-        for variant in variants(case):
+        for variant in variants(case, draws):
             judge_one(name, Judge(backends[precision]), variant, precision, rows[precision])
 
     each()
     return rows
 
 
-def variants(case: Case) -> list[Case]:
+def variants(case: Case, draws: int) -> list[Case]:
     """The case, and others of its structure: with their own numbers, scales over its range and order of rows."""
     rng, found = np.random.default_rng(case.seed), [case]
-    while len(found) < DRAWS:
+    while len(found) < draws:
         lengths = None if case.lengths is None else tuple(int(n) for n in rng.permutation(case.lengths))
         scale = round(float(0.1 * 30.0 ** rng.uniform()), 4)
         seed = int(rng.integers(2**30)) * 4 + case.seed % 4

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 
+from conformance.own_cell import leaky_gate
 from rnnspec import Cell, cells
 
 __all__ = ["PEERS", "Peer", "peers"]
@@ -40,15 +41,28 @@ KERAS = {cells.lstm: "keras.layers.LSTM", cells.gru: "keras.layers.GRU", cells.g
 FLAX = {cells.lstm: "flax.nnx.OptimizedLSTMCell", cells.gru: "flax.nnx.GRUCell", cells.elman: "flax.nnx.SimpleCell"}
 ONNX = {cells.lstm: "onnxruntime LSTM", cells.gru: "onnxruntime GRU", cells.elman: "onnxruntime RNN"}
 
+OWN = {cells.lstm_peephole: "lstm_peephole", leaky_gate: "leaky_gate"}
+"""Cells that no framework ships: the peers are what people write for them."""
+
 HERE = "conformance.speed.peers"
+
+
+def _own(how: str) -> Mapping[Cell, str]:
+    return {cell: f"{name} by hand, {how}" for cell, name in OWN.items()}
+
 
 PEERS: Mapping[str, tuple[Peer, ...]] = {
     "numpy": (Peer(f"{HERE}.onnxruntime_peer", ("onnxruntime", "onnx"), ONNX, ("forward",)),),
-    "torch": (Peer(f"{HERE}.torch_peer", ("torch",), TORCH),),
+    "torch": (Peer(f"{HERE}.torch_peer", ("torch",), TORCH),
+              Peer(f"{HERE}.torch_loop_peer", ("torch",), _own("a torch loop")),
+              Peer(f"{HERE}.torch_compiled_loop_peer", ("torch",), _own("a torch loop, its step compiled"))),
     "tensorflow": (Peer(f"{HERE}.keras_tensorflow_peer", ("keras", "tensorflow"), KERAS,
-                        env={"KERAS_BACKEND": "tensorflow"}),),
+                        env={"KERAS_BACKEND": "tensorflow"}),
+                   Peer(f"{HERE}.keras_cell_peer", ("keras", "tensorflow"), _own("keras.layers.RNN"),
+                        env={"KERAS_BACKEND": "tensorflow"})),
     "jax": (Peer(f"{HERE}.keras_jax_peer", ("keras", "jax"), KERAS, env={"KERAS_BACKEND": "jax"}),
-            Peer(f"{HERE}.flax_peer", ("flax",), FLAX)),
+            Peer(f"{HERE}.flax_peer", ("flax",), FLAX),
+            Peer(f"{HERE}.jax_scan_peer", ("jax",), _own("lax.scan"))),
 }  # fmt: skip
 
 

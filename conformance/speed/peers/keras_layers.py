@@ -36,4 +36,4 @@ def arrays(row: Row) -> tuple[list[Any], Any]:
     def major(a: Any) -> Any:
         return np.ascontiguousarray(a.swapaxes(0, 1))
 
-    return [major(x) for x in row.inputs()], major(row.cotangent(row.shape.hidden))
+    return [major(x) for x in row.inputs()], major(row.cotangent(row.network.features))

@@ -11,12 +11,16 @@ import tensorflow as tf
 from conformance.speed.peers.keras_layers import arrays, build
 from conformance.speed.row import INPUTS, Row
 
-__all__ = ["make"]
+__all__ = ["make", "timed"]
 
 
 def make(row: Row) -> Callable[[int], None]:
     """The layer's call: outputs and state, or the gradients of its parameters and inputs."""
-    layer = build(row)
+    return timed(row, build(row))
+
+
+def timed(row: Row, layer: Any) -> Callable[[int], None]:
+    """The call of any layer of Keras that returns sequences and state."""
     inputs, cotangent = arrays(row)
     given, pulled = [tf.constant(x) for x in inputs], tf.constant(cotangent)
 
