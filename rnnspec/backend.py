@@ -18,6 +18,7 @@ from rnnspec.adoption import adopt, hosted
 from rnnspec.arrays import Array, Arrays, NumpyArrays
 from rnnspec.capabilities import DTYPES, Capabilities
 from rnnspec.cell import Cell
+from rnnspec.contract import SPEC_VERSION
 from rnnspec.errors import UnsupportedError
 from rnnspec.kernel import Call, Kernel, Path
 from rnnspec.network import Network
@@ -30,10 +31,14 @@ __all__ = ["Backend"]
 
 
 class Backend:
-    """One framework, one device, one precision. The base class runs on NumPy arrays."""
+    """One framework, one device, one precision. The base class runs on NumPy arrays.
+
+    `spec_version` is the version of the contract that the backend was written for; a distribution of its own says it.
+    """
 
     name: ClassVar[str] = ""
     version: ClassVar[str] = ""
+    spec_version: ClassVar[str] = SPEC_VERSION
     capabilities: Capabilities = Capabilities()
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:

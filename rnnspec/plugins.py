@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from rnnspec.backend import Backend
+from rnnspec.contract import fitting
 from rnnspec.errors import (
     ArgumentError,
     BackendConflict,
@@ -88,8 +89,8 @@ def problems() -> tuple[BackendError, ...]:
 def get_backend(name: str, *, device: str | None = None, precision: str = "f32") -> Backend:
     """The backend of that name, with its own arrays on `device`, in `precision` ("f64", "f32", "bf16", "f16").
 
-    Raises ArgumentError, UnknownBackend, BackendUnavailable (with the pip command), BackendConflict, BrokenBackend
-    (naming the distribution) or UnsupportedError; no other plugin is touched.
+    Raises ArgumentError, UnknownBackend, BackendUnavailable (with the pip command), BackendConflict, BrokenBackend,
+    IncompatibleBackend (naming the distribution) or UnsupportedError; no other plugin is touched.
     """
     call = f"get_backend({name!r})"
     for what, given in (("name", name), ("device", "" if device is None else device), ("precision", precision)):
@@ -108,6 +109,7 @@ def get_backend(name: str, *, device: str | None = None, precision: str = "f32")
     if not isinstance(backend, Backend) or backend.name != name:
         raise BrokenBackend(call, f"the hook of {distribution(name)} must give a Backend named {name!r}", repr(backend),
                             "report it to its authors")  # fmt: skip
+    fitting(call, distribution(name), backend.spec_version)
     return backend
 
 

@@ -8,12 +8,13 @@ import sys
 import pytest
 
 import rnnspec
-from rnnspec import plugins
+from rnnspec import contract, plugins
 from rnnspec.errors import (
     ArgumentError,
     BackendConflict,
     BackendUnavailable,
     BrokenBackend,
+    IncompatibleBackend,
     RnnSpecError,
     UnknownBackend,
     UnsupportedError,
@@ -179,6 +180,42 @@ def test_a_plugin_s_own_refusal_comes_through(site):
         rnnspec.get_backend("mine", precision="f16")
 
 
+def versioned(version):
+    return GOOD.format(name="mine") + f"Mine.spec_version = {version!r}\n"
+
+
+@pytest.mark.parametrize("version", ["2.3", "2.0"])
+def test_a_backend_runs_on_the_contract_that_it_was_written_for_and_on_later_ones_that_add_to_it(
+    version, site, monkeypatch
+):
+    monkeypatch.setattr(contract, "SPEC_VERSION", "2.3")
+    install(site, "mine", versioned(version))
+    assert rnnspec.get_backend("mine").spec_version == version
+
+
+@pytest.mark.parametrize(
+    ("version", "upgrade"), [("2.4", "rnnspec"), ("3.0", "rnnspec"), ("10.0", "rnnspec"), ("1.9", "dist-mine")]
+)
+def test_a_backend_for_another_contract_is_told_which_side_to_upgrade(version, upgrade, site, monkeypatch):
+    monkeypatch.setattr(contract, "SPEC_VERSION", "2.3")
+    install(site, "mine", versioned(version))
+    with pytest.raises(IncompatibleBackend, match=r"dist-mine 1\.0") as caught:
+        rnnspec.get_backend("mine")
+    assert caught.value.do == f"upgrade {upgrade}: pip install -U {upgrade}"
+
+
+@pytest.mark.parametrize("version", [None, 1.0, "", "1", "one.two", "1.-2", "1.0.0", "9" * 9999 + ".0", "١.٠"])
+def test_what_is_no_version_is_refused(version, site):
+    install(site, "mine", versioned(version))
+    with pytest.raises(BrokenBackend, match="spec_version"):
+        rnnspec.get_backend("mine")
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax", "tensorflow"])
+def test_built_in_backends_are_written_for_this_contract(name):
+    assert rnnspec.get_backend(name).spec_version == contract.SPEC_VERSION
+
+
 def test_an_unknown_name_is_told_what_there_is(site):
     with pytest.raises(UnknownBackend, match=r"jax, numpy, tensorflow, torch") as caught:
         rnnspec.get_backend("mxnet")
@@ -209,6 +246,6 @@ def test_listing_and_numpy_import_no_framework():
 
 
 def test_the_family():
-    for kind in (UnknownBackend, BackendUnavailable, BackendConflict, BrokenBackend):
+    for kind in (UnknownBackend, BackendUnavailable, BackendConflict, IncompatibleBackend, BrokenBackend):
         assert issubclass(kind, RnnSpecError)
         assert issubclass(kind, RuntimeError)

@@ -15,7 +15,8 @@ from typing import Any
 
 from conformance.cases import load_cell
 from conformance.entry import Entry
-from conformance.process import Child, Died, Silent, environment
+from conformance.limits import Limits
+from conformance.process import Child, Died, Ended, environment
 from conformance.registry import Shape
 from conformance.selection import Selection
 from conformance.speed.paired import judge
@@ -49,23 +50,23 @@ class Contestant:
     peer: Peer | None = None
 
     async def ask(self, **message: Any) -> dict[str, Any]:
-        """Send a message and hear the answer. Raises Gone for a peer, Died or Silent for the backend's own process."""
+        """Send a message and hear the answer. Raises Gone for a peer, Ended for the backend's own process."""
         try:
             await self.child.send(**message)
             return await self.child.hear()
-        except (Died, Silent) as end:
+        except Ended as end:
             if self.peer:
                 raise Gone(self.peer, str(end)) from end
             raise
 
 
-async def measure(name: str, precision: str, selection: Selection, patience: float, entry: Entry, tell: Tell) -> None:
-    """Add every speed row of a backend to its entry. Raises Died or Silent for the backend's own process.
+async def measure(name: str, precision: str, selection: Selection, limits: Limits, entry: Entry, tell: Tell) -> None:
+    """Add every speed row of a backend to its entry. Raises Ended for the backend's own process.
 
     A peer that is not installed, or does not survive, is left out with a note.
     """
     async with AsyncExitStack() as stack:
-        child = await stack.enter_async_context(Child(MODULE, environment(), patience))
+        child = await stack.enter_async_context(Child(MODULE, environment(), limits))
         subject = Contestant(child, ("subject", "again", "floor"))
         here = await subject.ask(side="backend", name=name, device=selection.device, precision=precision)
         tell(here)
@@ -73,7 +74,7 @@ async def measure(name: str, precision: str, selection: Selection, patience: flo
             entry.end("unavailable" if here["event"] == "unavailable" else "fails", here["why"])
             return
         entry.version, entry.device = here["version"], here["device"]
-        arena = Arena(name, subject, stack, selection.seed, selection.grid().enough, patience, tell)
+        arena = Arena(name, subject, stack, selection.seed, selection.grid().enough, limits, tell)
         for row in _rows(selection, precision):
             tell({"event": "measuring", "row": f"{row.cell} {row.mode} at {_text(row.shape)}"})
             entry.speed += await arena.row(row)
@@ -88,7 +89,7 @@ class Arena:
     stack: AsyncExitStack
     seed: int
     enough: float
-    patience: float
+    limits: Limits
     tell: Tell
     rivals: dict[str, Contestant | None] = field(default_factory=dict)
 
@@ -132,7 +133,7 @@ class Arena:
 
     async def _start(self, peer: Peer, row: Row) -> Contestant:
         wide = {"JAX_ENABLE_X64": "1"} if row.precision == "f64" else {}
-        child = Child(MODULE, environment(more={**peer.env, **wide}), self.patience)
+        child = Child(MODULE, environment(more={**peer.env, **wide}), self.limits)
         rival = Contestant(await self.stack.enter_async_context(child), ("peer",), peer)
         await rival.ask(side="peer", module=peer.module)
         return rival
@@ -149,6 +150,8 @@ async def rounds(contestants: list[Contestant], count: int, rng: random.Random, 
         rng.shuffle(turns)
         for contestant, what in turns:
             answer = await contestant.ask(sample="subject" if what == "again" else what)
+            if answer["event"] != "time":
+                raise Died(answer.get("why", f"it answered {answer['event']}"))
             who = contestant.peer.module if contestant.peer else what
             times.setdefault(who, []).append(answer["seconds"])
 
