@@ -62,7 +62,7 @@ def install(site, name, code, project="dist", version="1.0"):
     module = f"plugged_{project}_{name}".replace("-", "_")
     if code is not None:
         (site / f"{module}.py").write_text(code)
-    info = site / f"{project}_{name}-{version}.dist-info".replace("-", "_", 1)
+    info = site / f"{project}_{name}-{version}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project}-{name}\nVersion: {version}\n")
     (info / "entry_points.txt").write_text(f"[rnnspec.backends]\n{name} = {module}\n")
@@ -163,6 +163,58 @@ def test_a_distribution_without_a_name_is_shown_by_what_it_offers(metadata, site
     file.unlink() if metadata is None else file.write_text(metadata)
     with pytest.raises(BrokenBackend, match=rf"unnamed distribution \({module}\)"):
         rnnspec.get_backend("mine")
+
+
+UNREADABLE = {
+    "no UTF-8": b"\xff\xfe[rnnspec.backends]\n",
+    "a line that is no entry point": b"[rnnspec.backends]\nmine\n",
+    "half a file": b"[rnnspec.backends]\nmine = plugged\n[console_scripts]\nsome\x00thing",
+}
+
+
+@pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE)
+def test_entry_points_that_cannot_be_read_are_named_and_harm_no_other(content, site):
+    install(site, "mine", GOOD.format(name="mine"))
+    install(site, "torn", GOOD.format(name="torn"), "culprit", "2.7")
+    (site / "culprit_torn-2.7.dist-info" / "entry_points.txt").write_bytes(content)
+    assert {"jax", "mine", "numpy", "tensorflow", "torch"} == set(rnnspec.backend_names())
+    assert rnnspec.get_backend("mine").name == "mine"
+    assert rnnspec.get_backend("numpy").name == "numpy"
+    (problem,) = plugins.problems()
+    assert isinstance(problem, BrokenBackend)
+    assert "culprit-torn 2.7" in problem.must
+    with pytest.raises(UnknownBackend, match=r"culprit-torn 2\.7"):
+        rnnspec.get_backend("torn")
+
+
+@pytest.mark.parametrize("metadata", [None, "", b"\xff\xfe"])
+def test_entry_points_that_cannot_be_read_are_named_by_their_place_where_nothing_else_is_known(metadata, site):
+    install(site, "torn", GOOD.format(name="torn"))
+    info = next(site.glob("*.dist-info"))
+    (info / "entry_points.txt").write_bytes(b"\xff")
+    (info / "METADATA").unlink() if metadata is None else (info / "METADATA").write_bytes(metadata or b"")
+    (problem,) = plugins.problems()
+    assert str(site) in problem.must
+    assert rnnspec.get_backend("numpy").name == "numpy"
+
+
+def test_metadata_that_cannot_be_read_harm_no_other(site):
+    install(site, "mine", GOOD.format(name="mine"))
+    (next(site.glob("*.dist-info")) / "METADATA").write_bytes(b"\xff")
+    assert plugins.problems() == ()
+    assert rnnspec.get_backend("mine").name == "mine"
+    assert "unnamed" in plugins.distribution("mine")
+
+
+def test_where_one_cannot_be_read_the_first_of_a_name_still_hides_the_others(site, tmp_path_factory, monkeypatch):
+    install(site, "twin", GOOD.format(name="twin"), "one", "1.0")
+    behind = tmp_path_factory.mktemp("behind")
+    install(behind, "twin", GOOD.format(name="twin"), "one", "0.9")
+    install(behind, "torn", GOOD.format(name="torn"))
+    monkeypatch.setattr(sys, "path", [*sys.path, str(behind)])
+    assert plugins.distribution("twin") == "one-twin 1.0"
+    (behind / "dist_torn-1.0.dist-info" / "entry_points.txt").write_bytes(b"\xff")
+    assert plugins.distribution("twin") == "one-twin 1.0"
 
 
 def test_a_missing_framework_is_told_with_the_command_that_installs_it(site):
