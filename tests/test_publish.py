@@ -1,9 +1,10 @@
-"""The plugin of docs/examples, as a stranger would have it: a wheel in an environment of its own."""
+"""The plugin that docs/publish.md builds, as a stranger would have it: a wheel in an environment of its own."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import tomllib
 import venv
 import zipfile
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,9 @@ ROOT = Path(__file__).parents[1]
 PLUGIN = ROOT / "docs" / "examples" / "rnnspec-onnxruntime"
 PACKAGE = "rnnspec_onnxruntime"
 JUDGE = ("-m", "conformance", "--backend", "onnxruntime", "--tier", "smoke")
+
+MADE = ("dist", ".*_cache", "__pycache__", ".hypothesis")
+"""What tools leave among the sources."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ def place(tmp_path_factory):
     """What is needed is taken from the environment of these tests, so that nothing is fetched."""
     folder = tmp_path_factory.mktemp("stranger")
     sources, environment = folder / "sources", folder / "environment"
-    shutil.copytree(PLUGIN, sources, ignore=shutil.ignore_patterns("dist", ".*_cache", "__pycache__", ".hypothesis"))
+    shutil.copytree(PLUGIN, sources, ignore=shutil.ignore_patterns(*MADE))
     venv.create(environment, with_pip=False, symlinks=True)
     (packages,) = environment.glob("lib/python*/site-packages")
     (packages / "theirs.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
@@ -134,6 +139,34 @@ def test_its_own_ci_passes(place):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 xfailed" in done.stdout
     assert "conforms" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def page():
+    """The tutorial."""
+    return (ROOT / "docs" / "publish.md").read_text()
+
+
+def test_the_tutorial_shows_every_file_of_the_plugin(page):
+    files = {file.relative_to(PLUGIN) for file in PLUGIN.rglob("*") if file.is_file()}
+    listed = [str(file) for file in files if not any(fnmatch(part, made) for part in file.parts for made in MADE)]
+    shown = re.findall(rf"<!-- include: source {PLUGIN.relative_to(ROOT)}/(\S+) -->", page)
+    assert sorted([*shown, "README.md"]) == sorted(listed)
+
+
+def test_the_tutorial_s_commands_and_sessions_run_one_after_the_other(page, place):
+    ran = set()
+    for kind, code in re.findall(r"(?<!-->\n)^```(bash|python)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        ran.add(kind)
+        if kind == "bash":
+            done = place.run("bash", "-euo", "pipefail", "-c", code, cwd=place.sources)
+        else:
+            session = place.bin / "session.txt"
+            with session.open("a") as file:
+                file.write(f"{code}\n")
+            done = place.run("python", "-m", "doctest", "-o", "ELLIPSIS", "-o", "FAIL_FAST", str(session))
+        assert done.returncode == 0, code + done.stdout + done.stderr
+    assert ran == {"bash", "python"}
 
 
 def test_it_needs_what_it_imports():
