@@ -82,7 +82,7 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as Markdown.")] = None,
     no_speed: Annotated[bool, typer.Option("--no-speed", help="Correctness only.")] = False,
     speed_only: Annotated[bool, typer.Option("--speed-only", help="Speed only.")] = False,
-    require_speed: Annotated[bool, typer.Option("--require-speed", help="Slower than a peer fails.")] = False,
+    require_speed: Annotated[bool, typer.Option("--require-speed", help="Slower than any peer fails.")] = False,
     self_test: Annotated[bool, typer.Option("--self-test", help="Judge the suite itself, by faulty backends.")] = False,
     xfails: Annotated[Path | None, typer.Option(metavar="FILE", help="Lines `ID reason`: what must fail.")]
     = None,

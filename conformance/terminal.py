@@ -15,6 +15,7 @@ from rich.table import Table
 
 from conformance.entry import BAD
 from conformance.finding import STATUSES
+from conformance.speed.verdict import spoken
 
 __all__ = ["Terminal", "show", "show_self_test"]
 
@@ -141,6 +142,6 @@ def _speed(entry: dict[str, Any]) -> Table:
         peer = (f"{row['ratio_peer']:.2f}", interval, row["peer"]) if row["peer"] else ("", "", "none")
         table.add_row(
             f"{row['cell']} {row['mode']} {shape}", f"{row['ratio_floor']:.2f}", floor, *peer,
-            row["verdict"], f"{row['compile_s']:.1f} s", escape(row["path"]),
+            spoken(row), f"{row['compile_s']:.1f} s", escape(row["path"]),
         )  # fmt: skip
     return table

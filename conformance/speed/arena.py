@@ -7,8 +7,7 @@ or settings touch another's time. While one is timed all others sleep.
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -19,14 +18,14 @@ from conformance.limits import Limits
 from conformance.process import Child, Died, Ended, environment
 from conformance.registry import Shape
 from conformance.selection import Selection
-from conformance.speed.paired import judge
+from conformance.speed.outcome import open_question, outcome
 from conformance.speed.peers import Peer, peers
 from conformance.speed.row import Row
 
 __all__ = ["measure", "rounds"]
 
-ROUNDS, RETRIES = 15, 3
-"""Rounds of a first attempt, and how often as many are added while a verdict is inconclusive."""
+ROUNDS, TRIES = 15, 3
+"""Rounds of one try, and how often as many are added while a verdict is inconclusive; then it is shown as such."""
 
 MODULE = "conformance.speed.contestant"
 
@@ -74,10 +73,10 @@ async def measure(name: str, precision: str, selection: Selection, limits: Limit
             entry.end("unavailable" if here["event"] == "unavailable" else "fails", here["why"])
             return
         entry.version, entry.device = here["version"], here["device"]
-        arena = Arena(name, subject, stack, selection.seed, selection.grid().enough, limits, tell)
+        arena = Arena(name, subject, stack, selection.seed, limits, tell)
         for row in _rows(selection, precision):
             tell({"event": "measuring", "row": f"{row.cell} {row.mode} at {_text(row.shape)}"})
-            entry.speed += await arena.row(row)
+            entry.clock(await arena.row(row))
 
 
 @dataclass
@@ -88,7 +87,6 @@ class Arena:
     subject: Contestant
     stack: AsyncExitStack
     seed: int
-    enough: float
     limits: Limits
     tell: Tell
     rivals: dict[str, Contestant | None] = field(default_factory=dict)
@@ -101,22 +99,26 @@ class Arena:
             return []
         if ready["event"] != "ready":
             raise Died(ready["why"])
-        invited = [await self._rival(peer, row) for peer in peers(self.name, load_cell(row.cell), row.mode)]
-        rivals = [rival for rival in invited if rival]
+        rivals = await self._rivals(row, ready["budgets"])
         times: dict[str, list[float]] = {}
-        begun = time.perf_counter()
-        for attempt in range(1 + RETRIES):
-            rng = random.Random(f"{self.seed}.{attempt}.{row}")
+        for tries in range(1, 1 + TRIES):
+            rng = random.Random(f"{self.seed}.{tries}.{row}")
             try:
                 await rounds([self.subject, *rivals], ROUNDS, rng, times)
             except Gone as gone:
                 self._leave_out(gone)
                 return await self.row(row)
-            found = [_found(row, ready, rival.peer, times) for rival in rivals]
-            told = all(each["verdict"] != "inconclusive" for each in found)
-            if told or time.perf_counter() - begun > self.enough:
+            found = [outcome(row, ready, rival.peer, times, tries) for rival in rivals]
+            if not any(map(open_question, found)):
                 break
-        return found or [_found(row, ready, None, times)]
+        return found or [outcome(row, ready, None, times, tries)]
+
+    async def _rivals(self, row: Row, budgets: Mapping[str, float]) -> list[Contestant]:
+        cell = load_cell(row.cell)
+        invited = peers(self.name, cell, row.mode, budgets)
+        for unknown in sorted(budgets.keys() - {peer.layers[cell] for peer in invited}):
+            self.tell({"event": "note", "why": f"the budget against {unknown} is not judged: no such peer is known"})
+        return [rival for peer in invited if (rival := await self._rival(peer, row))]
 
     async def _rival(self, peer: Peer, row: Row) -> Contestant | None:
         if peer.module not in self.rivals and peer.missing:
@@ -154,23 +156,6 @@ async def rounds(contestants: list[Contestant], count: int, rng: random.Random, 
                 raise Died(answer.get("why", f"it answered {answer['event']}"))
             who = contestant.peer.module if contestant.peer else what
             times.setdefault(who, []).append(answer["seconds"])
-
-
-def _found(row: Row, ready: dict[str, Any], peer: Peer | None, times: dict[str, list[float]]) -> dict[str, Any]:
-    subject, again = times["subject"], times["again"]
-    floor = judge(subject, again, times["floor"])
-    found = {
-        "cell": row.cell, "shape": asdict(row.shape), "mode": row.mode, "precision": row.precision,
-        "ratio_floor": floor.ratio, "ci_floor": [floor.low, floor.high],
-        "peer": "", "ratio_peer": 0.0, "ci": [0.0, 0.0], "verdict": "inconclusive",
-        "compile_s": ready["compile_s"]["subject"], "path": ready["path"],
-        "seconds": min(subject), "rounds": len(subject),
-    }  # fmt: skip
-    if peer is None:
-        return found
-    paired = judge(subject, again, times[peer.module])
-    return found | {"peer": peer.layers[load_cell(row.cell)], "ratio_peer": paired.ratio,
-                    "ci": [paired.low, paired.high], "verdict": paired.verdict}  # fmt: skip
 
 
 def _rows(selection: Selection, precision: str) -> list[Row]:
