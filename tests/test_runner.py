@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from conformance.command import app
 from conformance.limits import Limits
+from conformance.registry import Shape
 from conformance.report import conforms, report
 from conformance.runner import Plan, run
 from conformance.selection import Selection
@@ -201,3 +202,17 @@ def test_the_command_s_limits_hold(tmp_path, monkeypatch):
     assert "hang f64: it said nothing for 12 seconds" in done.output
     assert "hog f64: it took more than 700 MB of memory" in done.output
     assert "numpy f64: judged" in done.output
+
+
+def test_what_ends_while_its_speed_is_measured_is_told_too(tmp_path):
+    refuses = "rnnspec.errors.BrokenBackend('layer', 'x', 'y', 'z')"
+    selection = Selection("default", cells=("elman",), shapes=(Shape(2, 3, 2, 2),), modes=("forward",))
+    with site(tmp_path):
+        install(tmp_path, "leaver", "Fake.faults > 50 and os._exit(0)")
+        install(tmp_path, "quitter", f"\n        if Fake.faults > 50: raise {refuses}")
+        plan = Plan(("leaver", "quitter", "numpy"), selection, correctness=False, limits=LIMITS)
+        leaver, quitter, sound = run(plan, lambda *_: None)
+    assert (leaver.status, quitter.status, sound.status) == ("crashed", "crashed", "conforms")
+    assert "while its speed was measured: its process ended by exit status 0" in leaver.why
+    assert "while its speed was measured: layer: x, got y" in quitter.why
+    assert sound.speed
