@@ -11,19 +11,22 @@ __all__ = ["check_backend", "reproduce"]
 
 
 def check_backend(
-    name: str, *, tier: str = "smoke", seed: int = 0, speed: bool = False, **selected: Any
+    name: str, *, tier: str = "smoke", seed: int = 0, speed: bool = False, limits: Any = None, **selected: Any
 ) -> dict[str, Any]:
     """Judge one backend in a process of its own, and return the report, as `--json` writes it.
 
-    `selected` takes the other fields of `conformance.selection.Selection`: `examples`, `device`, `precisions`, `only`,
-    `cells`, `shapes`, `modes`, `xfails`. What fails is in the report; nothing is raised for it.
+    `limits` is a `conformance.limits.Limits`. `selected` takes the other fields of `conformance.selection.Selection`:
+    `examples`, `device`, `precisions`, `only`, `cells`, `shapes`, `modes`, `xfails`. What fails is in the report;
+    nothing is raised for it.
     """
     import time  # noqa: PLC0415
 
+    from conformance import limits as within  # noqa: PLC0415
     from conformance import report, runner, selection  # noqa: PLC0415
 
     begun = time.perf_counter()
-    plan = runner.Plan((name,), selection.Selection(tier, seed, **selected), speed=speed)
+    chosen = selection.Selection(tier, seed, **selected)
+    plan = runner.Plan((name,), chosen, speed=speed, limits=limits or within.Limits())
     entries = runner.run(plan, lambda name, message: None)
     return report.report(entries, seed, tier, time.perf_counter() - begun)
 

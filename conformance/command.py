@@ -16,6 +16,7 @@ from rich.console import Console
 
 from conformance.cases import load_cell
 from conformance.entry import Entry
+from conformance.limits import Limits
 from conformance.registry import Shape, properties
 from conformance.report import conforms, report, write
 from conformance.reports import FORMS
@@ -81,10 +82,14 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as Markdown.")] = None,
     no_speed: Annotated[bool, typer.Option("--no-speed", help="Correctness only.")] = False,
     speed_only: Annotated[bool, typer.Option("--speed-only", help="Speed only.")] = False,
-    require_speed: Annotated[bool, typer.Option("--require-speed", help="Slower than a peer fails.")] = False,
+    require_speed: Annotated[bool, typer.Option("--require-speed", help="Slower than any peer fails.")] = False,
     self_test: Annotated[bool, typer.Option("--self-test", help="Judge the suite itself, by faulty backends.")] = False,
     xfails: Annotated[Path | None, typer.Option(metavar="FILE", help="Lines `ID reason`: what must fail.")]
     = None,
+    patience: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="Silence that is taken for a hang.")]
+    = Limits.silence,
+    memory: Annotated[float, typer.Option(metavar="GB", min=0.1, help="What a backend may take.")]
+    = Limits.memory / 1e9,
     show_list: Annotated[bool, typer.Option("--list", help="List backends and properties, and run nothing.")] = False,
 ) -> None:
     """Prove that backends run the specification: the same numbers, the same gradients, at full speed."""
@@ -109,7 +114,8 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
     _say_problems(console)
     begun = time.perf_counter()
     with Terminal(console) as terminal:
-        entries = run(Plan(names, selection, not speed_only, not no_speed), terminal.watch)
+        limits = Limits(patience, int(memory * 1e9))
+        entries = run(Plan(names, selection, not speed_only, not no_speed, limits), terminal.watch)
     document = report(entries, seed, tier, time.perf_counter() - begun)
     show(console, document)
     _write(document, files)

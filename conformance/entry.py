@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from conformance.finding import STATUSES, Finding
+from conformance.speed.verdict import beyond
 
 __all__ = ["BAD", "Entry", "missing"]
 
@@ -54,6 +55,15 @@ class Entry:
         self.kappa_max = max(self.kappa_max, finding["kappa_max"])
         if finding["status"] in BAD and self.status == "conforms":
             self.status = "fails"
+
+    def clock(self, rows: list[dict[str, Any]]) -> None:
+        """One row of speed is measured, against each peer; taking more time than is declared fails."""
+        self.speed += rows
+        for row in filter(beyond, rows):
+            if self.status == "conforms":
+                self.status = "fails"
+                self.why = (f"{row['cell']} {row['mode']} took {row['ratio_peer']:.2f} of the time of {row['peer']}, "
+                            f"and at most {row['budget']:.2f} is declared")  # fmt: skip
 
     def end(self, status: str, why: str, law: str = "", code: str = "") -> None:
         """The process ended before it had judged everything: the property it was at is an error."""

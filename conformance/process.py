@@ -1,102 +1,177 @@
-"""A child process that answers in messages; it may crash, hang, or print what it likes."""
+"""A child process that answers in messages; it may crash, hang, print what it likes, or take all there is."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import secrets
 import signal
 import sys
-from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-from conformance.channel import parse
+from conformance.channel import OPEN, parse
+from conformance.limits import MARK, Family, Limits
+from conformance.printed import Printed, shortened
 
-__all__ = ["Child", "Died", "Silent", "environment"]
+__all__ = ["Child", "Died", "Ended", "Garbled", "Overran", "Silent", "environment"]
 
-LONGEST_LINE = 2**26
+LONGEST_LINE = 2**24
+LOOK = 0.1
+"""Seconds between two looks at a process' memory."""
+
+LAST_WORDS = 2.0
+"""Seconds for which anybody waits for what a process that has ended had still to say."""
 
 
-class Died(Exception):
-    """The process ended without the message that ends its work; the text says how, and what it printed last."""
+class Ended(Exception):
+    """A process ended, or was ended, before its work was done; the text says how."""
+
+    status: ClassVar[str] = "crashed"
 
 
-class Silent(Exception):
+class Died(Ended):
+    """The process ended without the message that ends its work."""
+
+
+class Silent(Ended):
     """The process said nothing for longer than anybody waits."""
+
+    status = "timeout"
+
+
+class Overran(Ended):
+    """The process took more than it may, and was ended."""
+
+
+class Garbled(Ended):
+    """Something that is no message came where only messages may, and the process was ended."""
 
 
 class Child:
-    """A module that runs as `python -m module`; killed, with everything it started, when the context ends.
+    """A module that runs as `python -m module`; killed, with everything it started, when the context ends."""
 
-    `patience` is the number of seconds of silence that is taken for a hang.
-    """
-
-    def __init__(self, module: str, env: Mapping[str, str], patience: float) -> None:
-        self._module, self._env, self._patience = module, env, patience
-        self._printed: deque[str] = deque(maxlen=12)
+    def __init__(self, module: str, env: Mapping[str, str], limits: Limits) -> None:
+        self._module, self._limits = module, limits
+        self._word, mark = secrets.token_hex(8), secrets.token_hex(8)
+        self._env = {**env, MARK: mark}
+        self._opened = False
+        self._printed = Printed()
+        self._overran: Overran | None = None
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", self._module, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE, env=dict(self._env), start_new_session=True, limit=LONGEST_LINE,
+            stderr=asyncio.subprocess.PIPE, env=self._env, start_new_session=True, limit=LONGEST_LINE,
         )  # fmt: skip
+        self._family = Family(self._process.pid, self._env[MARK])
         self._drain = asyncio.create_task(self._keep_printed())
+        self._guard = asyncio.create_task(self._watch())
+        await self._write(self._word)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        await self._process.wait()
-        self._drain.cancel()
+        self._kill()
+        for task in (self._drain, self._guard):
+            task.cancel()
+        assert self._process.stdin
+        self._process.stdin.close()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._process.communicate(), LAST_WORDS)
 
     async def send(self, **message: Any) -> None:
         """Send one message; a process that is gone is noticed when it is heard."""
-        assert self._process.stdin
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            await self._process.stdin.drain()
+        await self._write(json.dumps(message))
 
     async def hear(self) -> dict[str, Any]:
-        """The next message. Raises Died or Silent."""
-        assert self._process.stdout
+        """The next message. Raises Ended."""
         while True:
-            try:
-                line = await asyncio.wait_for(self._process.stdout.readline(), self._patience)
-            except TimeoutError:
-                raise Silent(f"it said nothing for {self._patience:g} seconds") from None
-            if not line:
-                raise Died(await self._epitaph())
-            message = parse(line)
-            if message:
+            line = await self._line()
+            message = parse(line, self._word)
+            if message and message["event"] != OPEN:
                 return message
+            if self._opened and not message:
+                raise Garbled("something other than the suite wrote into the suite's own channel: "
+                              f"{shortened(line)!r}; its process was ended")  # fmt: skip
+            self._opened = self._opened or bool(message)
 
     async def messages(self, last: tuple[str, ...]) -> AsyncIterator[dict[str, Any]]:
-        """All messages, up to one of those that end the work. Raises Died or Silent."""
+        """All messages, up to one of those that end the work. Raises Ended."""
         while True:
             message = await self.hear()
             yield message
             if message["event"] in last:
                 return
 
+    async def _line(self) -> bytes:
+        assert self._process.stdout
+        try:
+            line = await asyncio.wait_for(self._process.stdout.readline(), self._limits.silence)
+        except TimeoutError:
+            raise Silent(f"it said nothing for {self._limits.silence:g} seconds, and its process was ended"
+                         f"{self._last_printed()}") from None  # fmt: skip
+        except ValueError:
+            raise Garbled("something other than the suite wrote into the suite's own channel, without end; "
+                          "its process was ended") from None  # fmt: skip
+        if not line.endswith(b"\n"):
+            raise self._overran or Died(await self._epitaph())
+        return line
+
+    async def _write(self, line: str) -> None:
+        assert self._process.stdin
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._process.stdin.write(line.encode() + b"\n")
+            await self._process.stdin.drain()
+
     async def _epitaph(self) -> str:
-        code = await self._process.wait()
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._drain), 2)
+            await asyncio.wait_for(asyncio.gather(self._process.wait(), asyncio.shield(self._drain)), LAST_WORDS)
+        code = self._process.returncode
+        if code is None:
+            return f"it closed the suite's own channel, and its process was ended{self._last_printed()}"
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        printed = "; it printed last: " + " | ".join(self._printed) if self._printed else ""
-        return f"its process ended by {how} before it had finished{printed}"
+        return f"its process ended by {how} before it had finished{self._last_printed()}"
+
+    def _last_printed(self) -> str:
+        shown = self._printed.shown()
+        return f"; it printed last: {shown}" if shown else ""
 
     async def _keep_printed(self) -> None:
+        """Read all that is printed, so that nobody waits for a full pipe."""
         assert self._process.stderr
         while chunk := await self._process.stderr.read(2**16):
-            self._printed.extend(line for line in chunk.decode(errors="replace").splitlines() if line.strip())
+            self._printed.add(chunk)
+            if self._printed.bytes > self._limits.printed:
+                self._overrun(f"it printed more than {_size(self._limits.printed)}, and its process was ended"
+                              f"{self._last_printed()}")  # fmt: skip
+
+    async def _watch(self) -> None:
+        """End a process that takes too much, and what one that is gone has left behind: it holds the channel open."""
+        while self._process.returncode is None:
+            if self._family.resident() > self._limits.memory:
+                self._overrun(f"it took more than {_size(self._limits.memory)} of memory, and its process was ended")
+            await asyncio.sleep(LOOK)
+        self._kill()
+
+    def _overrun(self, why: str) -> None:
+        self._overran = self._overran or Overran(why)
+        self._kill()
+
+    def _kill(self) -> None:
+        self._family.kill()
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def environment(threads: int | None = None, more: Mapping[str, str] | None = None) -> dict[str, str]:
     """The variables of a child: quiet, and with BLAS threads that stop spinning, so that nobody slows the next one."""
-    own = {"OPENBLAS_THREAD_TIMEOUT": "4", "TF_CPP_MIN_LOG_LEVEL": "3", **(more or {})}
+    own = {"OPENBLAS_THREAD_TIMEOUT": "4", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONFAULTHANDLER": "1", **(more or {})}
     if threads:
         own |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     return {**os.environ, **own}
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"

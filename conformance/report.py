@@ -26,7 +26,8 @@ def report(
 def conforms(document: dict[str, Any], named: Sequence[str] = (), require_speed: bool = False) -> bool:
     """Whether nothing fails: no property, no process, no survivor, and nothing that should have run is missing.
 
-    A backend that is unavailable matters only if it was `named`, or if no other ran.
+    A backend that is unavailable matters only if it was `named`, or if no other ran. Slower than a peer fails where
+    the backend declares a budget that does not allow it, or with `require_speed`; inconclusive never does.
     """
     entries = document["backends"]
     judged = [e for e in entries if e["status"] != "unavailable" or e["name"] in named]

@@ -6,22 +6,17 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from conformance.entry import Entry
-from conformance.process import Child, Died, Silent, environment
+from conformance.ledger import LAST, Ledger
+from conformance.limits import AT_A_TIME, Limits
+from conformance.process import Child, Ended, environment
 from conformance.selection import Selection
 from conformance.speed.arena import measure
 
 __all__ = ["Plan", "Watch", "run"]
-
-PATIENCE = 150.0
-"""Seconds of silence that are taken for a hang: one example, its compilation included, or one round of timing."""
-
-AT_A_TIME = 2
-
-LAST = ("done", "unavailable", "broken")
 
 Watch = Callable[[str, dict[str, Any]], None]
 """Hears of every message: the name of the backend, and the message."""
@@ -29,13 +24,13 @@ Watch = Callable[[str, dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """Which backends are judged, by what, and which of the two halves: correctness and speed."""
+    """Which backends are judged, by what, which of the two halves (correctness and speed), and within which limits."""
 
     names: tuple[str, ...]
     selection: Selection
     correctness: bool = True
     speed: bool = True
-    patience: float = PATIENCE
+    limits: Limits = field(default_factory=Limits)
 
 
 def run(plan: Plan, watch: Watch) -> list[Entry]:
@@ -63,51 +58,18 @@ async def _in_turn(turn: asyncio.Semaphore, work: Awaitable[list[Entry]]) -> lis
 
 
 async def _correctness(name: str, plan: Plan, watch: Watch) -> list[Entry]:
-    entries: list[Entry] = []
-    law, code = "", ""
+    ledger = Ledger(name, plan.selection)
     threads = max(1, (os.cpu_count() or 1) // AT_A_TIME)
     try:
-        async with Child("conformance.worker", environment(threads), plan.patience) as child:
+        async with Child("conformance.worker", environment(threads), plan.limits) as child:
             await child.send(name=name, selection=plan.selection.to_json())
             async for message in child.messages(LAST):
+                ledger.hear(message)
                 watch(name, message)
-                match message["event"]:
-                    case "entry":
-                        entries.append(_entry(name, message))
-                    case "law":
-                        law, code = message["law"], ""
-                    case "case":
-                        code = message["code"]
-                    case "finding":
-                        law = ""
-                        entries[-1].add(message["finding"], message["counted"])
-                    case "judged":
-                        _close(entries[-1], message)
-                    case "unavailable" | "broken" as how:
-                        status = "unavailable" if how == "unavailable" else "fails"
-                        named = ",".join(plan.selection.precisions)
-                        entries.append(Entry(name, status=status, precision=named, why=message["why"]))
-    except (Died, Silent) as end:
-        if not entries or entries[-1].seconds:
-            entries.append(Entry(name))
-        status = "crashed" if isinstance(end, Died) else "timeout"
-        entries[-1].end(status, str(end), law, code)
-        watch(name, {"event": "ended", "status": status, "why": str(end)})
-    return entries
-
-
-def _entry(name: str, message: dict[str, Any]) -> Entry:
-    entry = Entry(name, message["version"], device=message["device"], precision=message["precision"])
-    entry.counts["expected"] = message["expected"]
-    return entry
-
-
-def _close(entry: Entry, message: dict[str, Any]) -> None:
-    entry.seconds = message["seconds"]
-    entry.programs_compiled = message["programs_compiled"]
-    entry.effective_u = message["effective_u"]
-    if entry.missing and entry.status == "conforms":
-        entry.end("fails", f"{entry.missing} properties were not judged")
+    except Ended as end:
+        ledger.end(end)
+        watch(name, {"event": "ended", "status": end.status, "why": str(end)})
+    return ledger.entries
 
 
 async def _speed(name: str, plan: Plan, entries: list[Entry], watch: Watch) -> None:
@@ -116,7 +78,7 @@ async def _speed(name: str, plan: Plan, entries: list[Entry], watch: Watch) -> N
         entries.append(Entry(name, precision=plan.selection.precisions[0] if plan.selection.precisions else "f32"))
     entry, precision = entries[0], entries[0].precision
     try:
-        await measure(name, precision, plan.selection, plan.patience, entry, lambda message: watch(name, message))
-    except (Died, Silent) as end:
-        entry.end("crashed" if isinstance(end, Died) else "timeout", f"while its speed was measured: {end}")
+        await measure(name, precision, plan.selection, plan.limits, entry, lambda message: watch(name, message))
+    except Ended as end:
+        entry.end(end.status, f"while its speed was measured: {end}")
         watch(name, {"event": "ended", "status": entry.status, "why": entry.why})

@@ -59,7 +59,7 @@ class Selection:
     def grid(self) -> Grid:
         """The speed rows: the tier's, or the cells, shapes and modes that were named."""
         own = self.depth.grid
-        named = Grid(self.cells or own.cells, self.shapes or own.shapes, self.modes or own.modes, own.enough)
+        named = Grid(self.cells or own.cells, self.shapes or own.shapes, self.modes or own.modes)
         return named if own.shapes else own
 
     def to_json(self) -> str:

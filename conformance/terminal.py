@@ -15,6 +15,7 @@ from rich.table import Table
 
 from conformance.entry import BAD
 from conformance.finding import STATUSES
+from conformance.speed.verdict import spoken
 
 __all__ = ["Terminal", "show", "show_self_test"]
 
@@ -45,7 +46,8 @@ class Terminal:
         match message["event"]:
             case "entry":
                 self._where[name] = f"{name} {message['precision']}"
-                self._tasks[name] = self._progress.add_task(self._where[name], total=message["expected"], now="")
+                shown = escape(self._where[name])
+                self._tasks[name] = self._progress.add_task(shown, total=message["expected"], now="")
             case "law" if name in self._tasks:
                 self._progress.update(self._tasks[name], now=message["law"])
             case "finding":
@@ -95,7 +97,8 @@ def show_self_test(console: Console, found: dict[str, Any]) -> None:
 
 
 def _evidence(console: Console, entry: dict[str, Any], finding: dict[str, Any]) -> None:
-    console.rule(f"[red]{entry['name']} {entry['precision']}: {finding['id']} {finding['status']}", align="left")
+    named = escape(f"{entry['name']} {entry['precision']}")
+    console.rule(f"[red]{named}: {finding['id']} {finding['status']}", align="left")
     console.print(escape(finding["says"]), style="bold")
     labels = [label for label, status in finding["labels"].items() if status in BAD]
     if labels:
@@ -123,12 +126,14 @@ def _summary(document: dict[str, Any]) -> Table:
         colour = COLOURS.get(e["status"], "red")
         counts = [str(e["counts"][status]) for status in (*shown, "expected")]
         spent = (str(e["examples"]), f"{e['kappa_max']:.3g}", str(e["programs_compiled"]), f"{e['seconds']:.1f}")
-        table.add_row(f"{e['name']} {e['version']}", e["precision"], f"[{colour}]{e['status']}", *counts, *spent)
+        named = escape(f"{e['name']} {e['version']}")
+        table.add_row(named, e["precision"], f"[{colour}]{e['status']}", *counts, *spent)
     return table
 
 
 def _speed(entry: dict[str, Any]) -> Table:
-    table = Table(title=f"speed of {entry['name']} {entry['precision']}, time relative to the floor and to the peer")
+    named = escape(f"{entry['name']} {entry['precision']}")
+    table = Table(title=f"speed of {named}, time relative to the floor and to the peer")
     for column in SPEED:
         table.add_column(column)
     for row in entry["speed"]:
@@ -137,6 +142,6 @@ def _speed(entry: dict[str, Any]) -> Table:
         peer = (f"{row['ratio_peer']:.2f}", interval, row["peer"]) if row["peer"] else ("", "", "none")
         table.add_row(
             f"{row['cell']} {row['mode']} {shape}", f"{row['ratio_floor']:.2f}", floor, *peer,
-            row["verdict"], f"{row['compile_s']:.1f} s", escape(row["path"]),
+            spoken(row), f"{row['compile_s']:.1f} s", escape(row["path"]),
         )  # fmt: skip
     return table

@@ -2,7 +2,8 @@
 
     class TestTheirs(conformance.testing.BackendSuite):
         @pytest.fixture(scope="class")
-        def backend(self):
+        @classmethod
+        def backend(cls):
             return rnnspec.get_backend("theirs", precision="f64")
 
 One test for each property, in this process. pytest must be installed.
@@ -50,9 +51,10 @@ class BackendSuite:
                             "see `python -m conformance --list`")  # fmt: skip
 
     @pytest.fixture(scope="class")
-    def backend(self) -> Backend:
+    @classmethod
+    def backend(cls) -> Backend:
         """The backend to judge."""
-        raise NotImplementedError(f"{type(self).__name__}: give a fixture `backend` that returns a rnnspec.Backend")
+        raise NotImplementedError(f"{cls.__name__}: give a fixture `backend` that returns a rnnspec.Backend")
 
     @pytest.mark.parametrize("law", properties(), ids=lambda law: law.id)
     def test_property(self, backend: Backend, law: Property, record_property: Any) -> None:

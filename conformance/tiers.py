@@ -11,15 +11,11 @@ __all__ = ["TIERS", "Grid", "Tier"]
 
 @dataclass(frozen=True)
 class Grid:
-    """The speed rows: every cell at every shape in every mode.
-
-    A row is measured again while a verdict is inconclusive, unless it has taken `enough` seconds.
-    """
+    """The speed rows: every cell at every shape in every mode."""
 
     cells: tuple[str, ...] = ()
     shapes: tuple[Shape, ...] = ()
     modes: tuple[str, ...] = ()
-    enough: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -45,5 +41,5 @@ CELLS, BOTH = ("lstm", "gru", "elman"), ("forward", "train")
 TIERS = {
     "smoke": Tier(1, labels=3, brief=True),
     "default": Tier(6, grid=Grid(("lstm", "gru"), (SMALL, MIDDLE), ("train",))),
-    "deep": Tier(60, wide=True, grid=Grid(CELLS, (ONE, SMALL, MIDDLE, LARGE), BOTH, enough=120.0)),
+    "deep": Tier(60, wide=True, grid=Grid(CELLS, (ONE, SMALL, MIDDLE, LARGE), BOTH)),
 }

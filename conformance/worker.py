@@ -12,7 +12,6 @@ from typing import Any
 
 from conformance.channel import Channel, refusals
 from conformance.examination import Examination
-from conformance.finding import NOT_APPLICABLE
 from conformance.reproducer import code, reproducer
 from conformance.selection import Selection
 from conformance.tolerance import PROFILES, effective_unit
@@ -52,7 +51,7 @@ def subjects(name: str, selection: Selection) -> Iterator[Backend]:
 def judge(channel: Channel, backend: Backend, selection: Selection) -> Backend:
     """Judge one backend in one precision."""
     laws, begun = selection.laws(), time.perf_counter()
-    channel.tell("entry", precision=backend.precision, device=backend.device, version=str(backend.version),
+    channel.tell("entry", precision=backend.precision, device=str(backend.device), version=str(backend.version),
                  expected=len(laws))  # fmt: skip
 
     def announce(law: str, label: str, case: Any) -> None:
@@ -63,7 +62,7 @@ def judge(channel: Channel, backend: Backend, selection: Selection) -> Backend:
     for law in laws:
         channel.tell("law", law=law.id)
         finding = examination.judge(law, selection.xfails.get(law.id))
-        channel.tell("finding", finding=finding.as_dict(), counted=finding.status != NOT_APPLICABLE)
+        channel.tell("finding", finding=finding.as_dict())
     channel.tell(
         "judged", seconds=time.perf_counter() - begun, programs_compiled=_programs(backend),
         effective_u=effective_unit(PROFILES[backend.precision], examination.kappas) if examination.kappas else 0.0,
@@ -73,7 +72,12 @@ def judge(channel: Channel, backend: Backend, selection: Selection) -> Backend:
 
 def _programs(backend: Backend) -> int:
     """How many programs were compiled, those of the backends that were held to one path among them."""
-    return sum(getattr(one, "programs_compiled", 0) for one in (backend, *backend.held.values()))
+    counts = [getattr(one, "programs_compiled", 0) for one in (backend, *backend.held.values())]
+    for count in counts:
+        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            raise errors.BrokenBackend(f"{backend.name}.programs_compiled", "it must be a whole number of at least 0",
+                                       repr(count), "count the programs, or leave it out")  # fmt: skip
+    return sum(counts)
 
 
 if __name__ == "__main__":

@@ -32,8 +32,12 @@ def included(text: str) -> str:
     return INCLUDE.sub(lambda m: f"{m[1]}{m[4]}{KINDS[m[2]](m[3])}{m[4]}{m[5]}", text)
 
 
+LANGUAGES = {".py": "python", ".toml": "toml", ".txt": "text", "": "bash"}
+
+
 def source(path: str) -> str:
-    return f"```python\n{(ROOT / path).read_text()}```"
+    file = ROOT / path
+    return f"```{LANGUAGES[file.suffix]}\n{file.read_text()}```"
 
 
 def latex(name: str) -> str:

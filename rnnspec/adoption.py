@@ -10,6 +10,7 @@ import numpy as np
 from rnnspec.arrays import Array
 from rnnspec.capabilities import DTYPES
 from rnnspec.errors import ArgumentError, DeviceError, DtypeError, ShapeError, TreeError
+from rnnspec.showing import shown
 from rnnspec.tree import Shape, Tree
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _adopted(backend: Backend, call: str, what: str, tree: Tree, shapes: Tree) -
     for name in (*expected, *found):
         if name not in found or name not in expected:
             raise TreeError(call, f"{what} must have the names that are declared",
-                            f"no {name!r}" if name in expected else repr(name),
+                            f"no {shown(name)}" if name in expected else shown(name),
                             "add it" if name in expected else "leave it out")  # fmt: skip
     own = {name: _adopted(backend, call, f"{what}.{name}", found[name], shape) for name, shape in expected.items()}
     return own if named else type(shapes)(own.values())

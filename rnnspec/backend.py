@@ -18,34 +18,40 @@ from rnnspec.adoption import adopt, hosted
 from rnnspec.arrays import Array, Arrays, NumpyArrays
 from rnnspec.capabilities import DTYPES, Capabilities
 from rnnspec.cell import Cell
+from rnnspec.contract import SPEC_VERSION
 from rnnspec.errors import UnsupportedError
 from rnnspec.kernel import Call, Kernel, Path
 from rnnspec.network import Network
 from rnnspec.results import Gradients, LayerResult, Result, Step, Trained
 from rnnspec.rule import Rule, traced
 from rnnspec.schedule import Schedule, schedule
+from rnnspec.showing import shown
 from rnnspec.tree import Tree, bounded, tree_map
 
 __all__ = ["Backend"]
 
 
 class Backend:
-    """One framework, one device, one precision. The base class runs on NumPy arrays."""
+    """One framework, one device, one precision. The base class runs on NumPy arrays.
+
+    `spec_version` is the version of the contract that the backend was written for; a distribution of its own says it.
+    """
 
     name: ClassVar[str] = ""
     version: ClassVar[str] = ""
+    spec_version: ClassVar[str] = SPEC_VERSION
     capabilities: Capabilities = Capabilities()
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         self.device = device or self.capabilities.devices[0]
         self.precision = precision
-        call = f"get_backend({self.name!r}, device={device!r}, precision={precision!r})"
+        call = f"get_backend({self.name!r}, device={shown(device)}, precision={shown(precision)})"
         for kind, value, known in (
             ("precision", precision, self.capabilities.precisions),
             ("device", self.device.split(":")[0], self.capabilities.devices),
         ):
             if value not in known:
-                raise UnsupportedError(call, f"{kind} must be one that the backend declares", repr(value),
+                raise UnsupportedError(call, f"{kind} must be one that the backend declares", shown(value),
                                        f"choose one of {', '.join(known)}")  # fmt: skip
         self.path: Path | None = None
         self.held: dict[Path, Self] = {}
@@ -128,8 +134,8 @@ class Backend:
     def through(self, path: Path) -> Self:
         """This backend, held to one path; what cannot run on it is refused, with the reason."""
         if path not in self.capabilities.paths:
-            raise UnsupportedError(f"{self.name}.through({path})", "path must be one that the backend declares",
-                                   str(path), "choose one of its capabilities.paths")  # fmt: skip
+            raise UnsupportedError(f"{self.name}.through({shown(path)})", "path must be one that the backend declares",
+                                   shown(path), "choose one of its capabilities.paths")  # fmt: skip
         if path not in self.held:
             self.held[path] = type(self)(self.device, self.precision)
             self.held[path].path = path
@@ -140,7 +146,7 @@ class Backend:
         where = f"{self.name}, {call.place}"
         if self.path is Path.FRAMEWORK and call.policy is not None:
             raise UnsupportedError(where, "a layer that the framework differentiates must have no policy",
-                                   repr(call.policy), "let the backend choose its path")  # fmt: skip
+                                   shown(call.policy), "let the backend choose its path")  # fmt: skip
         if self.path in (Path.GENERIC, Path.FRAMEWORK):
             return self
         kernel = self.native(cell, call)

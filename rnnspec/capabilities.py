@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rnnspec.budget import Budget
 from rnnspec.cell import Cell
 from rnnspec.kernel import Path
 from rnnspec.network import DIRECTIONS
@@ -22,7 +23,7 @@ class Capabilities:
     """What a backend declares that it can do; what is not declared is refused.
 
     `cells` is None for every cell that can be written. `deterministic` promises equal bits for equal calls. `paths`
-    are those that the backend can be held to by `through`.
+    are those that the backend can be held to by `through`. `budgets` say how fast it is, and are held.
     """
 
     cells: tuple[Cell, ...] | None = None
@@ -34,3 +35,4 @@ class Capabilities:
     policies: bool = True
     deterministic: bool = True
     paths: tuple[Path, ...] = (Path.GENERIC,)
+    budgets: tuple[Budget, ...] = ()

@@ -27,6 +27,7 @@ from rnnspec import printing
 from rnnspec.errors import EquationError, NetworkError
 from rnnspec.graph import Graph, GraphBuilder, Node, Vector, is_scalar, iterate
 from rnnspec.primitives import PRIMITIVES, Expression, reading
+from rnnspec.showing import shown
 from rnnspec.tree import Shape
 
 __all__ = ["Cell", "Out", "cell", "out"]
@@ -224,18 +225,18 @@ def _widths(cell: Cell, hidden: int | Mapping[str, int]) -> dict[str, int]:
         if name not in known or isinstance(width, bool) or not isinstance(width, int) or width < 1:
             fixable = ", ".join(sorted(known - {OUTPUT}))
             raise NetworkError(call, "a width must be a whole number of at least 1 for a name of the cell",
-                               f"{name!r}: {width!r}", f"name one of {fixable}")  # fmt: skip
+                               f"{shown(name)}: {shown(width)}", f"name one of {fixable}")  # fmt: skip
     widths = {OUTPUT: 1} if OUTPUT in ones else {}
     for members in classes:
         fixed = [(name, given[name]) for name in sorted(members) if name in given]
         fixed += [(name, 1) for name in sorted(members & ones)]
-        shown = ", ".join(sorted(members - {OUTPUT})) or "the output"
+        whose = ", ".join(sorted(members - {OUTPUT})) or "the output"
         if len({width for _, width in fixed}) > 1:
             got = ", ".join(f"{name}={width}" for name, width in fixed)
-            raise NetworkError(call, f"{shown} must have one width", got,
+            raise NetworkError(call, f"{whose} must have one width", got,
                                "give them the same number; what is made of totals alone is one number")  # fmt: skip
         if not fixed:
-            raise NetworkError(call, f"something must fix the width of {shown}", f"hidden={hidden!r}",
+            raise NetworkError(call, f"something must fix the width of {whose}", f"hidden={shown(hidden)}",
                                f"give hidden={{..., {min(members - {OUTPUT} or members)!r}: width}}")  # fmt: skip
         widths |= dict.fromkeys(members, fixed[0][1])
     return widths

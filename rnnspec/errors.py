@@ -16,6 +16,7 @@
        |- UnknownBackend    (LookupError)   no distribution here offers the name
        |- BackendUnavailable                its framework is not installed
        |- BackendConflict                   two distributions offer one name
+       |- IncompatibleBackend               it was written for another version of the contract
        `- BrokenBackend                     its code raised, or answered what no backend answers
 
 Every message reads `<call>: <what must hold>, got <evidence>; <what to do>`.
@@ -33,6 +34,7 @@ __all__ = [
     "DtypeError",
     "EquationError",
     "FileFormatError",
+    "IncompatibleBackend",
     "LengthsError",
     "NetworkError",
     "RnnSpecError",
@@ -113,6 +115,10 @@ class BackendUnavailable(BackendError):
 
 class BackendConflict(BackendError):
     """Two distributions offer a backend of one name."""
+
+
+class IncompatibleBackend(BackendError):
+    """A backend was written for another version of the contract; the message says which side to upgrade."""
 
 
 class BrokenBackend(BackendError):

@@ -24,6 +24,7 @@ from rnnspec.initialisers import Initialiser, Uniform
 from rnnspec.losses import Loss
 from rnnspec.output import Dense, Last, Read, Steps
 from rnnspec.policies import Recurrence
+from rnnspec.showing import shown
 from rnnspec.tree import Shape, Tree
 
 __all__ = ["DIRECTIONS", "Layer", "Network"]
@@ -201,7 +202,7 @@ def _is_pairs(value: tuple[Any, ...]) -> bool:
 
 def _check(call: str, holds: bool, must: str, got: object, do: str) -> None:
     if not holds:
-        raise NetworkError(call, must, repr(got), do)
+        raise NetworkError(call, must, shown(got), do)
 
 
 def _check_hashable(call: str, what: str, value: object) -> None:

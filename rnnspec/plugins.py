@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from rnnspec.backend import Backend
+from rnnspec.contract import fitting
+from rnnspec.discovery import GROUP, offerer, points, unreadable
 from rnnspec.errors import (
     ArgumentError,
     BackendConflict,
@@ -25,6 +27,7 @@ from rnnspec.errors import (
     RnnSpecError,
     UnknownBackend,
 )
+from rnnspec.showing import shown
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -43,7 +46,6 @@ __all__ = [
     "unavailable",
 ]
 
-GROUP = "rnnspec.backends"
 RESERVED = {"numpy": "rnnspec", "torch": "rnnspec", "tensorflow": "rnnspec", "jax": "rnnspec"}
 """The names that only rnnspec's own distribution may offer; what others offer under them never runs."""
 
@@ -74,24 +76,26 @@ class BackendHooks:
 
 def backend_names() -> tuple[str, ...]:
     """The names of all backends that installed distributions offer, sorted; nothing is imported."""
-    return tuple(sorted({point.name for point in _entry_points()}))
+    return tuple(sorted({point.name for point in points()}))
 
 
 def problems() -> tuple[BackendError, ...]:
-    """What is wrong with the names that are offered, as the errors that name the distributions; nothing is imported.
+    """What is wrong with what is offered, as the errors that name the distributions; nothing is imported.
 
-    A name that is reserved gives the built-in backend nevertheless; one that two distributions offer gives none.
+    A name that is reserved gives the built-in backend nevertheless; one that two distributions offer gives none, and
+    what a distribution offers that cannot be read is not known.
     """
-    return tuple(found for name in backend_names() for found in _conflicts(f"get_backend({name!r})", name))
+    conflicts = (found for name in backend_names() for found in _conflicts(f"get_backend({shown(name)})", name))
+    return (*unreadable(), *conflicts)
 
 
 def get_backend(name: str, *, device: str | None = None, precision: str = "f32") -> Backend:
     """The backend of that name, with its own arrays on `device`, in `precision` ("f64", "f32", "bf16", "f16").
 
-    Raises ArgumentError, UnknownBackend, BackendUnavailable (with the pip command), BackendConflict, BrokenBackend
-    (naming the distribution) or UnsupportedError; no other plugin is touched.
+    Raises ArgumentError, UnknownBackend, BackendUnavailable (with the pip command), BackendConflict, BrokenBackend,
+    IncompatibleBackend (naming the distribution) or UnsupportedError; no other plugin is touched.
     """
-    call = f"get_backend({name!r})"
+    call = f"get_backend({shown(name)})"
     for what, given in (("name", name), ("device", "" if device is None else device), ("precision", precision)):
         if not isinstance(given, str):
             raise ArgumentError(call, f"{what} must be a string", type(given).__name__, "give its name")
@@ -106,14 +110,15 @@ def get_backend(name: str, *, device: str | None = None, precision: str = "f32")
         raise BrokenBackend(call, f"the hook of {distribution(name)} must give a backend",
                             f"{type(error).__name__}: {error}", "report it to its authors") from error  # fmt: skip
     if not isinstance(backend, Backend) or backend.name != name:
-        raise BrokenBackend(call, f"the hook of {distribution(name)} must give a Backend named {name!r}", repr(backend),
-                            "report it to its authors")  # fmt: skip
+        raise BrokenBackend(call, f"the hook of {distribution(name)} must give a Backend named {name!r}",
+                            shown(backend), "report it to its authors")  # fmt: skip
+    fitting(call, distribution(name), backend.spec_version)
     return backend
 
 
 def load(name: str) -> pluggy.PluginManager:
     """A plugin manager that holds the one plugin of that name."""
-    call = f"get_backend({name!r})"
+    call = f"get_backend({shown(name)})"
     point = _entry_point(call, name)
     manager = pluggy.PluginManager("rnnspec")
     manager.add_hookspecs(BackendHooks)
@@ -129,19 +134,13 @@ def load(name: str) -> pluggy.PluginManager:
 
 def distribution(name: str) -> str:
     """The distribution that offers a backend, with its version."""
-    return _shown(_entry_point(f"distribution({name!r})", name))
+    return offerer(_entry_point(f"distribution({shown(name)})", name))
 
 
 def unavailable(name: str, error: ImportError) -> BackendUnavailable:
     """The error that a plugin raises where its framework cannot be imported."""
-    return BackendUnavailable(f"get_backend({name!r})", "its framework must be installed", str(error),
+    return BackendUnavailable(f"get_backend({shown(name)})", "its framework must be installed", str(error),
                               f"pip install 'rnnspec[{name}]'")  # fmt: skip
-
-
-def _entry_points() -> Iterable[EntryPoint]:
-    from importlib.metadata import entry_points  # noqa: PLC0415  # a quarter of the time that `import rnnspec` takes
-
-    return entry_points(group=GROUP)
 
 
 def _entry_point(call: str, name: str) -> EntryPoint:
@@ -150,29 +149,24 @@ def _entry_point(call: str, name: str) -> EntryPoint:
         return own[0]
     for conflict in _conflicts(call, name):
         raise conflict
-    raise UnknownBackend(call, "an installed distribution must offer the name", repr(name),
-                         f"choose one of {', '.join(backend_names())}")  # fmt: skip
+    closed = "".join(f", or mend what offers it: {problem.must}, got {problem.got}" for problem in unreadable())
+    raise UnknownBackend(call, "an installed distribution must offer the name", shown(name),
+                         f"choose one of {', '.join(backend_names())}{closed}")  # fmt: skip
 
 
 def _offers(name: str) -> tuple[list[EntryPoint], list[EntryPoint]]:
     """Who offers a name, and who offers it though it is reserved for another."""
-    points = list({(point.value, _shown(point)): point for point in _entry_points() if point.name == name}.values())
+    offers = {(point.value, offerer(point)): point for point in points() if point.name == name}
     owner = RESERVED.get(name)
-    strangers = [point for point in points if owner and (point.dist is None or point.dist.name != owner)]
-    return [point for point in points if point not in strangers], strangers
+    strangers = [point for (_, whose), point in offers.items() if owner and whose.partition(" ")[0] != owner]
+    return [point for point in offers.values() if point not in strangers], strangers
 
 
 def _conflicts(call: str, name: str) -> Iterator[BackendConflict]:
     own, strangers = _offers(name)
     for point in strangers:
         yield BackendConflict(call, f"the name is reserved for the backend of {RESERVED[name]}, and nobody else's runs",
-                              _shown(point), "uninstall that distribution, or rename its backend")  # fmt: skip
+                              offerer(point), "uninstall that distribution, or rename its backend")  # fmt: skip
     if len(own) > 1:
-        yield BackendConflict(call, "one distribution must offer the name", " and ".join(map(_shown, own)),
+        yield BackendConflict(call, "one distribution must offer the name", " and ".join(map(offerer, own)),
                               "uninstall all but one")  # fmt: skip
-
-
-def _shown(point: EntryPoint) -> str:
-    if point.dist is None or not point.dist.name:
-        return f"an unnamed distribution ({point.value})"
-    return f"{point.dist.name} {point.dist.version}"

@@ -23,6 +23,7 @@ from rnnspec.errors import NetworkError
 from rnnspec.graph import Graph, GraphBuilder
 from rnnspec.primitives import Expression, maximum, minimum, reading, remainder, sqrt, total, where
 from rnnspec.rule import Rule
+from rnnspec.showing import shown
 from rnnspec.tree import Tree, leaves, tree_map
 
 __all__ = ["ClipByGlobalNorm", "ClipByNorm", "ClipByValue", "Recurrence", "Truncated"]
@@ -60,7 +61,7 @@ class Truncated(Recurrence):
 
     def __post_init__(self) -> None:
         if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
-            raise NetworkError("Truncated(steps)", "steps must be a whole number of at least 1", repr(self.steps),
+            raise NetworkError("Truncated(steps)", "steps must be a whole number of at least 1", shown(self.steps),
                                "give the number of steps over which gradients flow")  # fmt: skip
 
     def carry(self, step: Any, cotangents: Cotangents) -> Cotangents:
@@ -131,7 +132,7 @@ def _scale(norm: Expression, limit: float) -> Any:
 
 def _check_limit(policy: str, limit: float) -> None:
     if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 0:
-        raise NetworkError(f"{policy}(limit)", "the limit must be a number of at least 0", repr(limit), "give one")
+        raise NetworkError(f"{policy}(limit)", "the limit must be a number of at least 0", shown(limit), "give one")
 
 
 @lru_cache(maxsize=64)

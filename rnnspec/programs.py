@@ -12,6 +12,7 @@ from typing import Any
 
 from rnnspec.errors import NetworkError
 from rnnspec.graph import Graph
+from rnnspec.showing import shown
 from rnnspec.tree import Tree, leaves
 
 __all__ = ["Function", "Program", "Programs", "is_empty"]
@@ -75,8 +76,8 @@ def _hashable(constant: Any) -> Hashable:
     try:
         hash(constant)
     except TypeError as error:
-        raise NetworkError("program", "a policy, loss or rule must be hashable where programs are kept", repr(constant),
-                           "declare it with @dataclass(frozen=True)") from error  # fmt: skip
+        raise NetworkError("program", "a policy, loss or rule must be hashable where programs are kept",
+                           shown(constant), "declare it with @dataclass(frozen=True)") from error  # fmt: skip
     return constant  # type: ignore[no-any-return]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from rnnspec.errors import NetworkError
 from rnnspec.primitives import sqrt
 from rnnspec.rule import UpdateRule
+from rnnspec.showing import shown
 from rnnspec.tree import Tree, tree_map
 
 __all__ = ["SGD", "Adam"]
@@ -72,12 +73,12 @@ def _zeros(params: Tree) -> Tree:
 def _check(rule: str, **numbers: float) -> None:
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < float("inf"):
-            raise NetworkError(f"{rule}({name}=...)", f"{name} must be a finite number of at least 0", repr(number),
+            raise NetworkError(f"{rule}({name}=...)", f"{name} must be a finite number of at least 0", shown(number),
                                "give one")  # fmt: skip
 
 
 def _check_decay(rule: str, **numbers: float) -> None:
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < 1:
-            raise NetworkError(f"{rule}({name}=...)", f"{name} must be at least 0 and below 1", repr(number),
+            raise NetworkError(f"{rule}({name}=...)", f"{name} must be at least 0 and below 1", shown(number),
                                "give such a number")  # fmt: skip

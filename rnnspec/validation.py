@@ -22,6 +22,7 @@ from rnnspec.graph import Graph, iterate
 from rnnspec.network import Network
 from rnnspec.output import Last
 from rnnspec.rule import Rule, UpdateRule
+from rnnspec.showing import shown
 from rnnspec.tree import Shape, Tree, tree_map
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def rule(backend: Backend, method: str, given: Any) -> None:
         raise ArgumentError(_call(backend, method), "rule must be a rule", type(given).__name__,
                             "write rnnspec.chain(policies..., update)")  # fmt: skip
     if not isinstance(given, UpdateRule):
-        raise NetworkError(_call(backend, method), "the rule must end in an update rule", repr(given),
+        raise NetworkError(_call(backend, method), "the rule must end in an update rule", shown(given),
                            "write rnnspec.chain(policy, rnnspec.updates.SGD(rate))")  # fmt: skip
 
 

@@ -10,14 +10,18 @@ from pathlib import Path
 import pytest
 
 HEAD = """
-import os, signal, sys, time
+import gc, os, signal, subprocess, sys, time
+import numpy as np
 import rnnspec
-from rnnspec import Backend, Capabilities, hookimpl
+from rnnspec import Backend, Capabilities, LayerResult, hookimpl
+
+{top}
 
 class Fake(Backend):
     name = {name!r}
     version = "1.0"
     faults = 0
+    {body}
 
     def layer(self, cell, params, inputs, state, lengths, call):
         Fake.faults += 1
@@ -31,10 +35,15 @@ def rnnspec_backend(name, device, precision):
 """
 
 
-def install(site: Path, name: str, fault: str = "pass", make: str = "pass") -> None:
-    """Write a distribution that offers the backend `name`; `fault` runs in every layer, `make` in the hook."""
-    module = f"fake_{name}"
-    (site / f"{module}.py").write_text(HEAD.format(name=name, fault=fault, make=make))
+def install(
+    site: Path, name: str, fault: str = "pass", make: str = "pass", body: str = "", top: str = "", project: str = "fake"
+) -> None:
+    """Write a distribution that offers the backend `name`.
+
+    `fault` runs in every layer, `make` in the hook, `body` in the class, `top` when the plugin is imported.
+    """
+    module = f"{project}_{name}"
+    (site / f"{module}.py").write_text(HEAD.format(name=name, fault=fault, make=make, body=body, top=top))
     info = site / f"{module}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module.replace('_', '-')}\nVersion: 1.0\n")

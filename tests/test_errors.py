@@ -14,7 +14,8 @@ KINDS = {
     "DeviceError": TypeError, "ShapeError": ValueError, "TreeError": ValueError, "LengthsError": ValueError,
     "TargetError": ValueError, "FileFormatError": ValueError, "UnsupportedError": NotImplementedError,
     "BackendError": RuntimeError, "UnknownBackend": LookupError, "BackendUnavailable": RuntimeError,
-    "BackendConflict": RuntimeError, "BrokenBackend": RuntimeError, "RnnSpecError": Exception,
+    "BackendConflict": RuntimeError,
+    "IncompatibleBackend": RuntimeError, "BrokenBackend": RuntimeError, "RnnSpecError": Exception,
 }  # fmt: skip
 
 

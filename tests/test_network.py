@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import pytest
 
 import rnnspec
-from rnnspec import Dense, Last, Layer, Network, Steps, cell, cells, losses, policies
+from rnnspec import Dense, Last, Layer, Network, Steps, cell, cells, losses, policies, updates
 from rnnspec.errors import NetworkError, RnnSpecError
 from rnnspec.initialisers import Zeros
 from rnnspec.primitives import tanh
@@ -50,6 +51,59 @@ WRONG_LAYERS = {
     "an initialiser alone": {"initial": Zeros()},
     "no initialisers": {"initial": None},
 }
+
+
+DEEP = {
+    "dicts": functools.reduce(lambda inner, _: {"h": inner}, range(100_000), 1),
+    "lists": functools.reduce(lambda inner, _: [inner], range(100_000), 1),
+    "tuples": functools.reduce(lambda inner, _: (inner,), range(100_000), 1),
+}
+TAKEN = {
+    "a cell": lambda deep: Layer(deep, 3),
+    "widths": lambda deep: Layer(cells.lstm, deep),
+    "a width": lambda deep: Layer(cells.lstm, {"h": deep}),
+    "a direction": lambda deep: Layer(cells.lstm, 3, deep),
+    "a policy": lambda deep: Layer(cells.lstm, 3, gradient=deep),
+    "initialisers": lambda deep: Layer(cells.lstm, 3, initial=deep),
+    "an initialiser": lambda deep: Layer(cells.lstm, 3, initial={"b": deep}),
+    "inputs": lambda deep: Network(deep, [Layer(cells.lstm, 3)]),
+    "layers": lambda deep: Network(3, deep),
+    "what is read": lambda deep: Network(3, [Layer(cells.lstm, 3)], deep),
+    "an output layer": lambda deep: Network(3, [Layer(cells.lstm, 3)], output=deep),
+    "features": lambda deep: Network(3, [Layer(cells.lstm, 3)], output=Dense(deep)),
+    "a loss": lambda deep: Network(3, [Layer(cells.lstm, 3)], loss=deep),
+    "a seed": lambda deep: Network(3, [Layer(cells.lstm, 3)]).init(deep),
+    "steps of a policy": policies.Truncated,
+    "a limit": policies.ClipByNorm,
+    "a rate": updates.SGD,
+    "a decay": lambda deep: updates.Adam(1e-3, deep),
+    "a rule": rnnspec.chain,
+    "a backend's name": rnnspec.get_backend,
+    "a precision": lambda deep: rnnspec.get_backend("numpy", precision=deep),
+    "a path of a backend": lambda deep: rnnspec.get_backend("numpy").through(deep),
+    "a network": lambda deep: rnnspec.get_backend("numpy").run(deep, {}, []),
+    "a tree": lambda deep: rnnspec.get_backend("numpy").asarray(deep),
+}
+
+
+@pytest.mark.parametrize("deep", DEEP)
+@pytest.mark.parametrize("take", TAKEN.values(), ids=TAKEN)
+def test_what_is_nested_without_end_is_refused_as_anything_else(take, deep):
+    with pytest.raises(RnnSpecError) as caught:
+        take(DEEP[deep])
+    assert len(str(caught.value)) < 1000
+
+
+class Unshowable:
+    """Not even its name can be had."""
+
+    def __repr__(self):
+        raise ValueError("no")
+
+
+def test_what_cannot_be_shown_is_named_by_its_type():
+    with pytest.raises(NetworkError, match="a Unshowable that cannot be shown"):
+        Layer(cells.lstm, Unshowable())
 
 
 @pytest.mark.parametrize("wrong", WRONG_LAYERS.values(), ids=WRONG_LAYERS)

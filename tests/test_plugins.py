@@ -8,12 +8,13 @@ import sys
 import pytest
 
 import rnnspec
-from rnnspec import plugins
+from rnnspec import contract, plugins
 from rnnspec.errors import (
     ArgumentError,
     BackendConflict,
     BackendUnavailable,
     BrokenBackend,
+    IncompatibleBackend,
     RnnSpecError,
     UnknownBackend,
     UnsupportedError,
@@ -61,7 +62,7 @@ def install(site, name, code, project="dist", version="1.0"):
     module = f"plugged_{project}_{name}".replace("-", "_")
     if code is not None:
         (site / f"{module}.py").write_text(code)
-    info = site / f"{project}_{name}-{version}.dist-info".replace("-", "_", 1)
+    info = site / f"{project}_{name}-{version}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project}-{name}\nVersion: {version}\n")
     (info / "entry_points.txt").write_text(f"[rnnspec.backends]\n{name} = {module}\n")
@@ -164,6 +165,58 @@ def test_a_distribution_without_a_name_is_shown_by_what_it_offers(metadata, site
         rnnspec.get_backend("mine")
 
 
+UNREADABLE = {
+    "no UTF-8": b"\xff\xfe[rnnspec.backends]\n",
+    "a line that is no entry point": b"[rnnspec.backends]\nmine\n",
+    "half a file": b"[rnnspec.backends]\nmine = plugged\n[console_scripts]\nsome\x00thing",
+}
+
+
+@pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE)
+def test_entry_points_that_cannot_be_read_are_named_and_harm_no_other(content, site):
+    install(site, "mine", GOOD.format(name="mine"))
+    install(site, "torn", GOOD.format(name="torn"), "culprit", "2.7")
+    (site / "culprit_torn-2.7.dist-info" / "entry_points.txt").write_bytes(content)
+    assert {"jax", "mine", "numpy", "tensorflow", "torch"} == set(rnnspec.backend_names())
+    assert rnnspec.get_backend("mine").name == "mine"
+    assert rnnspec.get_backend("numpy").name == "numpy"
+    (problem,) = plugins.problems()
+    assert isinstance(problem, BrokenBackend)
+    assert "culprit-torn 2.7" in problem.must
+    with pytest.raises(UnknownBackend, match=r"culprit-torn 2\.7"):
+        rnnspec.get_backend("torn")
+
+
+@pytest.mark.parametrize("metadata", [None, "", b"\xff\xfe"])
+def test_entry_points_that_cannot_be_read_are_named_by_their_place_where_nothing_else_is_known(metadata, site):
+    install(site, "torn", GOOD.format(name="torn"))
+    info = next(site.glob("*.dist-info"))
+    (info / "entry_points.txt").write_bytes(b"\xff")
+    (info / "METADATA").unlink() if metadata is None else (info / "METADATA").write_bytes(metadata or b"")
+    (problem,) = plugins.problems()
+    assert str(site) in problem.must
+    assert rnnspec.get_backend("numpy").name == "numpy"
+
+
+def test_metadata_that_cannot_be_read_harm_no_other(site):
+    install(site, "mine", GOOD.format(name="mine"))
+    (next(site.glob("*.dist-info")) / "METADATA").write_bytes(b"\xff")
+    assert plugins.problems() == ()
+    assert rnnspec.get_backend("mine").name == "mine"
+    assert "unnamed" in plugins.distribution("mine")
+
+
+def test_where_one_cannot_be_read_the_first_of_a_name_still_hides_the_others(site, tmp_path_factory, monkeypatch):
+    install(site, "twin", GOOD.format(name="twin"), "one", "1.0")
+    behind = tmp_path_factory.mktemp("behind")
+    install(behind, "twin", GOOD.format(name="twin"), "one", "0.9")
+    install(behind, "torn", GOOD.format(name="torn"))
+    monkeypatch.setattr(sys, "path", [*sys.path, str(behind)])
+    assert plugins.distribution("twin") == "one-twin 1.0"
+    (behind / "dist_torn-1.0.dist-info" / "entry_points.txt").write_bytes(b"\xff")
+    assert plugins.distribution("twin") == "one-twin 1.0"
+
+
 def test_a_missing_framework_is_told_with_the_command_that_installs_it(site):
     install(site, "wanting", HOOK + "\n    ".join([
         "from rnnspec import plugins", "try:", "    import framework_that_is_not_there", "except ImportError as error:",
@@ -177,6 +230,42 @@ def test_a_plugin_s_own_refusal_comes_through(site):
     install(site, "mine", GOOD.format(name="mine"))
     with pytest.raises(UnsupportedError, match="f16"):
         rnnspec.get_backend("mine", precision="f16")
+
+
+def versioned(version):
+    return GOOD.format(name="mine") + f"Mine.spec_version = {version!r}\n"
+
+
+@pytest.mark.parametrize("version", ["2.3", "2.0"])
+def test_a_backend_runs_on_the_contract_that_it_was_written_for_and_on_later_ones_that_add_to_it(
+    version, site, monkeypatch
+):
+    monkeypatch.setattr(contract, "SPEC_VERSION", "2.3")
+    install(site, "mine", versioned(version))
+    assert rnnspec.get_backend("mine").spec_version == version
+
+
+@pytest.mark.parametrize(
+    ("version", "upgrade"), [("2.4", "rnnspec"), ("3.0", "rnnspec"), ("10.0", "rnnspec"), ("1.9", "dist-mine")]
+)
+def test_a_backend_for_another_contract_is_told_which_side_to_upgrade(version, upgrade, site, monkeypatch):
+    monkeypatch.setattr(contract, "SPEC_VERSION", "2.3")
+    install(site, "mine", versioned(version))
+    with pytest.raises(IncompatibleBackend, match=r"dist-mine 1\.0") as caught:
+        rnnspec.get_backend("mine")
+    assert caught.value.do == f"upgrade {upgrade}: pip install -U {upgrade}"
+
+
+@pytest.mark.parametrize("version", [None, 1.0, "", "1", "one.two", "1.-2", "1.0.0", "9" * 9999 + ".0", "١.٠"])
+def test_what_is_no_version_is_refused(version, site):
+    install(site, "mine", versioned(version))
+    with pytest.raises(BrokenBackend, match="spec_version"):
+        rnnspec.get_backend("mine")
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax", "tensorflow"])
+def test_built_in_backends_are_written_for_this_contract(name):
+    assert rnnspec.get_backend(name).spec_version == contract.SPEC_VERSION
 
 
 def test_an_unknown_name_is_told_what_there_is(site):
@@ -209,6 +298,6 @@ def test_listing_and_numpy_import_no_framework():
 
 
 def test_the_family():
-    for kind in (UnknownBackend, BackendUnavailable, BackendConflict, BrokenBackend):
+    for kind in (UnknownBackend, BackendUnavailable, BackendConflict, IncompatibleBackend, BrokenBackend):
         assert issubclass(kind, RnnSpecError)
         assert issubclass(kind, RuntimeError)

@@ -1,67 +1,150 @@
-"""A backend may crash, hang, leave or lie: its own row says so, and the others finish."""
+"""A backend may crash, hang, leave, lie or take all there is: its own row says so, and the others finish."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import psutil
 import pytest
 from fake_plugins import install, site
+from typer.testing import CliRunner
 
+from conformance.command import app
+from conformance.limits import Limits
+from conformance.registry import Shape
 from conformance.report import conforms, report
 from conformance.runner import Plan, run
 from conformance.selection import Selection
 
-FAULTS = {
-    "sound": "pass",
-    "segfault": "os.kill(os.getpid(), signal.SIGSEGV)",
-    "leaver": "os._exit(0)",
-    "hang": "time.sleep(600)",
-    "liar": "return None",
-    "printer": """print('{"event": "done"}'); os.write(1, b'{"event": "finding"}\\n'); sys.stdout.flush()""",
-    "wrong": "params = {**params, 'b': {k: v + 1e-3 for k, v in params['b'].items()}}",
-}
 UNAVAILABLE = "rnnspec.errors.BackendUnavailable('get_backend', 'x', 'y', 'pip install z')"
+WRONG = "params = {**params, 'b': {k: v + 1e-3 for k, v in params['b'].items()}}"
+FORGE = """
+        import conformance.channel
+        (channel,) = [o for o in gc.get_objects() if isinstance(o, conformance.channel.Channel)]
+        channel.tell(%s)
+"""
+ORPHAN = """
+        if os.fork() == 0:
+            os.setsid()
+            open(os.environ["ORPHAN"], "w").write(str(os.getpid()))
+            time.sleep(600)
+        while not os.path.exists(os.environ["ORPHAN"]):
+            time.sleep(0.01)
+        os._exit(0)
+"""
+CHILD = "import time; kept = b'1' * 2**30; time.sleep(600)"
+HOARD = """
+        kept = []
+        while True:
+            kept.append(b'1' * 2**24)
+"""
+
+SOUND = {
+    "sound": {},
+    "printer": {"fault": """print('{"event": "done"}'); os.write(1, b'{"event": "finding"}\\n'); sys.stdout.flush()"""},
+    "chatterbox": {"fault": "os.write(2, b'x' * 2**18)"},
+    "earlybird": {"top": "print('hello')"},
+}
+CRASHED = {
+    "segfault": ("SIGSEGV", {"fault": "os.kill(os.getpid(), signal.SIGSEGV)"}),
+    "wildpointer": ("in string_at", {"fault": "import ctypes; ctypes.string_at(1)"}),
+    "abort": ("SIGABRT", {"fault": "os.abort()"}),
+    "leaver": ("exit status 0", {"fault": "os._exit(0)"}),
+    "latecomer": ("exit status 0", {"fault": "Fake.faults > 2 and os._exit(0)"}),
+    "abandoner": ("exit status 0", {"fault": ORPHAN}),
+    "flood": ("printed more than 50 MB", {"fault": "\n        while True: os.write(2, b'y' * 2**20)"}),
+    "intruder": ("the suite's own channel", {"fault": "os.write(3, b'{\"event\": \"done\"}\\n')"}),
+    "deluge": ("the suite's own channel", {"fault": "\n        while True: os.write(3, b'z' * 2**16)"}),
+    "closer": ("it closed the suite's own channel", {"fault": "os.closerange(3, 100); time.sleep(600)"}),
+    "hog": ("more than 700 MB of memory", {"fault": HOARD}),
+    "brood": ("more than 700 MB of memory", {"fault": f"subprocess.run([sys.executable, '-c', {CHILD!r}])"}),
+    "forger": ("done (ValueError", {"fault": FORGE % "'done', entries=1"}),
+    "early judge": ("1 properties were not judged",
+                    {"fault": FORGE % "'judged', seconds=0, programs_compiled=0, effective_u=0"}),
+    "inventor": ("a finding of P99", {"fault": FORGE % "'finding', finding={'id': 'P99', 'status': 'pass'}"}),
+    "stutterer": ("finding (KeyError", {"fault": FORGE % "'finding', nothing=0"}),
+}  # fmt: skip
+TIMEOUT = {
+    "hang": ("12 seconds", {"fault": "time.sleep(600)"}),
+    "loop": ("12 seconds", {"fault": "\n        while True: pass"}),
+    "slow start": ("12 seconds", {"top": "time.sleep(600)"}),
+}
+FAILS = {
+    "unloadable": ("RuntimeError: no such device", {"make": "raise RuntimeError('no such device')"}),
+    "unimportable": ("ValueError: broken inside", {"top": "raise ValueError('broken inside')"}),
+    "forgetful": ("must give a Backend", {"make": "return None"}),
+    "too new": ("pip install -U rnnspec", {"body": "spec_version = '2.0'"}),
+    "too old": ("pip install -U fake-too", {"body": "spec_version = '0.9'"}),
+    "boaster": ("must be a whole number", {"body": "programs_compiled = -3"}),
+    "twin": ("two-twin 1.0", {}),
+}
+WRONG_ANSWERS = {
+    "wrong": ("fail", {"fault": WRONG}),
+    "nan": ("fail", {"fault": "inputs = inputs * np.nan"}),
+    "mute": ("error", {"fault": "return None"}),
+    "raiser": ("error", {"fault": "raise ValueError('x' * 2**20 + '\\x1b[2J')"}),
+    "misshapen": ("error", {"fault": "return LayerResult('outputs', {}, 'nothing')"}),
+    "bottomless": ("error", {"fault": "return self.layer(cell, params, inputs, state, lengths, call)"}),
+}
 SELECTION = Selection("smoke", examples=2, cells=("elman",), only=("P01",), precisions=("f64",))
+LIMITS = Limits(silence=12, memory=700 * 10**6, printed=50 * 10**6)
 
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory) -> dict[str, Any]:
-    with site(tmp_path_factory.mktemp("site")) as folder:
-        for name, fault in FAULTS.items():
-            install(folder, name, fault)
-        install(folder, "unloadable", make="raise RuntimeError('no such device')")
+    """The entry of every backend, judged together."""
+    told = {name: fake for table in (CRASHED, TIMEOUT, FAILS, WRONG_ANSWERS) for name, (_, fake) in table.items()}
+    with site(tmp_path_factory.mktemp("site")) as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ORPHAN", str(folder / "orphan"))
+        for name, fake in (SOUND | told).items():
+            install(folder, name.replace(" ", "_"), **fake)
+        install(folder, "twin", project="two")
         install(folder, "absent", make=f"raise {UNAVAILABLE}")
-        plan = Plan((*FAULTS, "unloadable", "absent"), SELECTION, speed=False, patience=15)
-        document = report(run(plan, lambda name, message: None), 0, "smoke", 0.0)
-    return {entry["name"]: entry for entry in document["backends"]}
+        names = tuple(name.replace(" ", "_") for name in (*SOUND, *told, "absent"))
+        document = report(run(Plan(names, SELECTION, speed=False, limits=LIMITS), lambda *_: None), 0, "smoke", 0.0)
+        assert [entry["name"] for entry in document["backends"]] == list(names)
+        orphan = int((folder / "orphan").read_text())
+    assert not psutil.pid_exists(orphan) or psutil.Process(orphan).status() == psutil.STATUS_ZOMBIE
+    return {entry["name"].replace("_", " "): entry for entry in document["backends"]}
 
 
-def test_every_backend_has_its_row(judged):
-    assert {name: entry["status"] for name, entry in judged.items()} == {
-        "sound": "conforms", "printer": "conforms", "liar": "fails", "wrong": "fails", "segfault": "crashed",
-        "leaver": "crashed", "hang": "timeout", "unloadable": "fails", "absent": "unavailable",
-    }  # fmt: skip
+@pytest.mark.parametrize("name", SOUND)
+def test_what_prints_much_and_answers_rightly_conforms(name, judged):
+    assert judged[name]["status"] == "conforms", judged[name]["why"]
 
 
-def test_the_end_of_a_process_is_told(judged):
-    assert "SIGSEGV" in judged["segfault"]["why"]
-    assert "exit status 0" in judged["leaver"]["why"]
-    assert "15 seconds" in judged["hang"]["why"]
-    assert "no such device" in judged["unloadable"]["why"]
-    assert "fake-unloadable 1.0" in judged["unloadable"]["why"]
-    assert "pip install z" in judged["absent"]["why"]
+@pytest.mark.parametrize(
+    ("status", "name", "says"),
+    [(status, name, says) for status, table in (("crashed", CRASHED), ("timeout", TIMEOUT), ("fails", FAILS))
+     for name, (says, _) in table.items()],
+)  # fmt: skip
+def test_what_became_of_a_process_is_told(status, name, says, judged):
+    entry = judged[name]
+    assert (entry["status"], says in entry["why"]) == (status, True), (entry["status"], entry["why"])
 
 
-@pytest.mark.parametrize("name", ["segfault", "leaver", "hang", "liar", "wrong"])
+@pytest.mark.parametrize("name", FAILS)
+def test_what_does_not_load_is_told_with_its_distribution(name, judged):
+    assert f"fake-{name.replace(' ', '-')}" in judged[name]["why"] or judged[name]["counts"]["expected"]
+
+
+@pytest.mark.parametrize(("name", "status"), [(name, status) for name, (status, _) in WRONG_ANSWERS.items()])
+def test_a_wrong_answer_is_a_finding(name, status, judged):
+    (finding,) = judged[name]["properties"]
+    assert (judged[name]["status"], finding["status"]) == ("fails", status)
+
+
+@pytest.mark.parametrize("name", [*(CRASHED.keys() - {"early judge"}), "hang", "loop", *WRONG_ANSWERS])
 def test_what_ended_it_can_be_pasted(judged, name):
     (finding,) = judged[name]["properties"]
-    assert finding["status"] == ("fail" if name == "wrong" else "error")
+    assert finding["status"] == ("fail" if name in ("wrong", "nan") else "error")
     assert finding["reproducer"].splitlines()[-1].startswith("conformance.reproduce('P01', case, ")
     compile(finding["reproducer"], "reproducer", "exec")
 
 
 def test_counts_add_up(judged):
-    for name in ("sound", "wrong", "liar", "printer"):
+    for name in (*SOUND, *CRASHED, *WRONG_ANSWERS):
         counts = dict(judged[name]["counts"])
         assert counts.pop("expected") == sum(counts.values()) == 1
 
@@ -74,17 +157,62 @@ def test_a_failure_shows_its_worst_element(judged):
     assert float(evidence["got"]) != float(evidence["expected"])
 
 
+def test_where_it_crashed_is_told(judged):
+    assert "Segmentation fault" in judged["segfault"]["why"]
+    assert "fake_segfault.py" in judged["segfault"]["why"]
+
+
+def test_no_text_of_a_backend_fills_the_report_or_moves_the_cursor(judged):
+    text = json.dumps(judged, ensure_ascii=False)
+    assert "\x1b" not in text
+    assert max(map(len, (entry["why"] for entry in judged.values()))) < 10_000
+    assert len(judged["raiser"]["properties"][0]["why"]) < 30_000
+
+
+def test_an_absent_framework_is_told(judged):
+    assert judged["absent"]["status"] == "unavailable"
+    assert "pip install z" in judged["absent"]["why"]
+
+
 def test_only_sound_backends_conform(judged):
     def verdict(*names, named=()):
         return conforms({"backends": [judged[name] for name in names]}, named)
 
-    assert verdict("sound", "printer", "absent")
+    assert verdict(*SOUND, "absent")
     assert not verdict("sound", "absent", named=("absent",))
     assert not verdict("absent")
-    for name in ("segfault", "leaver", "hang", "liar", "wrong", "unloadable"):
+    for name in (*CRASHED, *TIMEOUT, *FAILS, *WRONG_ANSWERS):
         assert not verdict("sound", name)
 
 
 def test_what_did_not_run_does_not_conform(judged):
     entry = {**judged["sound"], "counts": {**judged["sound"]["counts"], "expected": 2}}
     assert not conforms({"backends": [entry]})
+
+
+def test_the_command_s_limits_hold(tmp_path, monkeypatch):
+    quick = ("--no-speed", "--tier", "smoke", "--only", "P01", "--cell", "elman", "--precision", "f64")
+    with site(tmp_path):
+        install(tmp_path, "hang", "time.sleep(600)")
+        install(tmp_path, "hog", HOARD)
+        both = [option for name in ("hang", "hog", "numpy") for option in ("--backend", name)]
+        monkeypatch.syspath_prepend(tmp_path)
+        done = CliRunner().invoke(app, [*both, *quick, "--patience", "12", "--memory", "0.7"])
+    assert done.exit_code == 1
+    assert "hang f64: it said nothing for 12 seconds" in done.output
+    assert "hog f64: it took more than 700 MB of memory" in done.output
+    assert "numpy f64: judged" in done.output
+
+
+def test_what_ends_while_its_speed_is_measured_is_told_too(tmp_path):
+    refuses = "rnnspec.errors.BrokenBackend('layer', 'x', 'y', 'z')"
+    selection = Selection("default", cells=("elman",), shapes=(Shape(2, 3, 2, 2),), modes=("forward",))
+    with site(tmp_path):
+        install(tmp_path, "leaver", "Fake.faults > 50 and os._exit(0)")
+        install(tmp_path, "quitter", f"\n        if Fake.faults > 50: raise {refuses}")
+        plan = Plan(("leaver", "quitter", "numpy"), selection, correctness=False, limits=LIMITS)
+        leaver, quitter, sound = run(plan, lambda *_: None)
+    assert (leaver.status, quitter.status, sound.status) == ("crashed", "crashed", "conforms")
+    assert "while its speed was measured: its process ended by exit status 0" in leaver.why
+    assert "while its speed was measured: layer: x, got y" in quitter.why
+    assert sound.speed

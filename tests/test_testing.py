@@ -24,7 +24,8 @@ SUITE = """
         {xfails}
 
         @pytest.fixture(scope="class")
-        def backend(self):
+        @classmethod
+        def backend(cls):
             return Theirs(precision="f64")
 """
 FORGETFUL = """

@@ -7,25 +7,25 @@ or settings touch another's time. While one is timed all others sleep.
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from conformance.cases import load_cell
 from conformance.entry import Entry
-from conformance.process import Child, Died, Silent, environment
+from conformance.limits import Limits
+from conformance.process import Child, Died, Ended, environment
 from conformance.registry import Shape
 from conformance.selection import Selection
-from conformance.speed.paired import judge
+from conformance.speed.outcome import open_question, outcome
 from conformance.speed.peers import Peer, peers
 from conformance.speed.row import Row
 
 __all__ = ["measure", "rounds"]
 
-ROUNDS, RETRIES = 15, 3
-"""Rounds of a first attempt, and how often as many are added while a verdict is inconclusive."""
+ROUNDS, TRIES = 15, 3
+"""Rounds of one try, and how often as many are added while a verdict is inconclusive; then it is shown as such."""
 
 MODULE = "conformance.speed.contestant"
 
@@ -49,23 +49,23 @@ class Contestant:
     peer: Peer | None = None
 
     async def ask(self, **message: Any) -> dict[str, Any]:
-        """Send a message and hear the answer. Raises Gone for a peer, Died or Silent for the backend's own process."""
+        """Send a message and hear the answer. Raises Gone for a peer, Ended for the backend's own process."""
         try:
             await self.child.send(**message)
             return await self.child.hear()
-        except (Died, Silent) as end:
+        except Ended as end:
             if self.peer:
                 raise Gone(self.peer, str(end)) from end
             raise
 
 
-async def measure(name: str, precision: str, selection: Selection, patience: float, entry: Entry, tell: Tell) -> None:
-    """Add every speed row of a backend to its entry. Raises Died or Silent for the backend's own process.
+async def measure(name: str, precision: str, selection: Selection, limits: Limits, entry: Entry, tell: Tell) -> None:
+    """Add every speed row of a backend to its entry. Raises Ended for the backend's own process.
 
     A peer that is not installed, or does not survive, is left out with a note.
     """
     async with AsyncExitStack() as stack:
-        child = await stack.enter_async_context(Child(MODULE, environment(), patience))
+        child = await stack.enter_async_context(Child(MODULE, environment(), limits))
         subject = Contestant(child, ("subject", "again", "floor"))
         here = await subject.ask(side="backend", name=name, device=selection.device, precision=precision)
         tell(here)
@@ -73,10 +73,10 @@ async def measure(name: str, precision: str, selection: Selection, patience: flo
             entry.end("unavailable" if here["event"] == "unavailable" else "fails", here["why"])
             return
         entry.version, entry.device = here["version"], here["device"]
-        arena = Arena(name, subject, stack, selection.seed, selection.grid().enough, patience, tell)
+        arena = Arena(name, subject, stack, selection.seed, limits, tell)
         for row in _rows(selection, precision):
             tell({"event": "measuring", "row": f"{row.cell} {row.mode} at {_text(row.shape)}"})
-            entry.speed += await arena.row(row)
+            entry.clock(await arena.row(row))
 
 
 @dataclass
@@ -87,8 +87,7 @@ class Arena:
     subject: Contestant
     stack: AsyncExitStack
     seed: int
-    enough: float
-    patience: float
+    limits: Limits
     tell: Tell
     rivals: dict[str, Contestant | None] = field(default_factory=dict)
 
@@ -100,22 +99,26 @@ class Arena:
             return []
         if ready["event"] != "ready":
             raise Died(ready["why"])
-        invited = [await self._rival(peer, row) for peer in peers(self.name, load_cell(row.cell), row.mode)]
-        rivals = [rival for rival in invited if rival]
+        rivals = await self._rivals(row, ready["budgets"])
         times: dict[str, list[float]] = {}
-        begun = time.perf_counter()
-        for attempt in range(1 + RETRIES):
-            rng = random.Random(f"{self.seed}.{attempt}.{row}")
+        for tries in range(1, 1 + TRIES):
+            rng = random.Random(f"{self.seed}.{tries}.{row}")
             try:
                 await rounds([self.subject, *rivals], ROUNDS, rng, times)
             except Gone as gone:
                 self._leave_out(gone)
                 return await self.row(row)
-            found = [_found(row, ready, rival.peer, times) for rival in rivals]
-            told = all(each["verdict"] != "inconclusive" for each in found)
-            if told or time.perf_counter() - begun > self.enough:
+            found = [outcome(row, ready, rival.peer, times, tries) for rival in rivals]
+            if not any(map(open_question, found)):
                 break
-        return found or [_found(row, ready, None, times)]
+        return found or [outcome(row, ready, None, times, tries)]
+
+    async def _rivals(self, row: Row, budgets: Mapping[str, float]) -> list[Contestant]:
+        cell = load_cell(row.cell)
+        invited = peers(self.name, cell, row.mode, budgets)
+        for unknown in sorted(budgets.keys() - {peer.layers[cell] for peer in invited}):
+            self.tell({"event": "note", "why": f"the budget against {unknown} is not judged: no such peer is known"})
+        return [rival for peer in invited if (rival := await self._rival(peer, row))]
 
     async def _rival(self, peer: Peer, row: Row) -> Contestant | None:
         if peer.module not in self.rivals and peer.missing:
@@ -132,7 +135,7 @@ class Arena:
 
     async def _start(self, peer: Peer, row: Row) -> Contestant:
         wide = {"JAX_ENABLE_X64": "1"} if row.precision == "f64" else {}
-        child = Child(MODULE, environment(more={**peer.env, **wide}), self.patience)
+        child = Child(MODULE, environment(more={**peer.env, **wide}), self.limits)
         rival = Contestant(await self.stack.enter_async_context(child), ("peer",), peer)
         await rival.ask(side="peer", module=peer.module)
         return rival
@@ -149,25 +152,10 @@ async def rounds(contestants: list[Contestant], count: int, rng: random.Random, 
         rng.shuffle(turns)
         for contestant, what in turns:
             answer = await contestant.ask(sample="subject" if what == "again" else what)
+            if answer["event"] != "time":
+                raise Died(answer.get("why", f"it answered {answer['event']}"))
             who = contestant.peer.module if contestant.peer else what
             times.setdefault(who, []).append(answer["seconds"])
-
-
-def _found(row: Row, ready: dict[str, Any], peer: Peer | None, times: dict[str, list[float]]) -> dict[str, Any]:
-    subject, again = times["subject"], times["again"]
-    floor = judge(subject, again, times["floor"])
-    found = {
-        "cell": row.cell, "shape": asdict(row.shape), "mode": row.mode, "precision": row.precision,
-        "ratio_floor": floor.ratio, "ci_floor": [floor.low, floor.high],
-        "peer": "", "ratio_peer": 0.0, "ci": [0.0, 0.0], "verdict": "inconclusive",
-        "compile_s": ready["compile_s"]["subject"], "path": ready["path"],
-        "seconds": min(subject), "rounds": len(subject),
-    }  # fmt: skip
-    if peer is None:
-        return found
-    paired = judge(subject, again, times[peer.module])
-    return found | {"peer": peer.layers[load_cell(row.cell)], "ratio_peer": paired.ratio,
-                    "ci": [paired.low, paired.high], "verdict": paired.verdict}  # fmt: skip
 
 
 def _rows(selection: Selection, precision: str) -> list[Row]:

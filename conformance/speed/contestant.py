@@ -26,31 +26,36 @@ def main() -> None:
     messages = channel.hear()
     side = next(messages)
     with refusals(channel):
-        prepare, about = {"backend": _backend, "peer": _peer}[side["side"]](side)
-        channel.tell("here", **about)
+        prepare, itself = {"backend": _backend, "peer": _peer}[side["side"]](side)
+        channel.tell("here", **itself)
     timed: dict[str, Timed] = {}
     for message in messages:
         with refusals(channel):
             if "row" in message:
                 row = Row(**{**message["row"], "shape": Shape(**message["row"]["shape"])})
-                calls, path = prepare(row)
+                calls, about = prepare(row)
                 timed = {who: Timed(call) for who, call in calls.items()}
-                channel.tell("ready", compile_s={who: t.compile_seconds for who, t in timed.items()}, path=path())
+                channel.tell("ready", compile_s={who: t.compile_seconds for who, t in timed.items()}, **about())
             else:
                 channel.tell("time", seconds=timed[message["sample"]].sample())
 
 
-Prepare = Callable[[Row], tuple[dict[str, Callable[[int], None]], Callable[[], str]]]
+Ready = tuple[dict[str, Callable[[int], None]], Callable[[], dict[str, Any]]]
+Prepare = Callable[[Row], Ready]
 
 
 def _backend(side: dict[str, Any]) -> tuple[Prepare, dict[str, str]]:
     backend: Backend = get_backend(side["name"], device=side["device"], precision=side["precision"])
 
-    def prepare(row: Row) -> tuple[dict[str, Callable[[int], None]], Callable[[], str]]:
+    def prepare(row: Row) -> Ready:
         layer = row.network.layers[0]
         floor = Floor(products(row.declared, row.shape, layer.widths_given, row.mode), row.precision)
         subject = Subject(backend, row)
-        return {"subject": subject.call, "floor": lambda _: floor()}, subject.path
+
+        def about() -> dict[str, Any]:
+            return {"path": subject.path(), "budgets": _budgets(backend, row)}
+
+        return {"subject": subject.call, "floor": lambda _: floor()}, about
 
     return prepare, {"version": str(backend.version), "device": backend.device}
 
@@ -58,10 +63,19 @@ def _backend(side: dict[str, Any]) -> tuple[Prepare, dict[str, str]]:
 def _peer(side: dict[str, Any]) -> tuple[Prepare, dict[str, str]]:
     make = importlib.import_module(side["module"]).make
 
-    def prepare(row: Row) -> tuple[dict[str, Callable[[int], None]], Callable[[], str]]:
-        return {"peer": make(row)}, str
+    def prepare(row: Row) -> Ready:
+        return {"peer": make(row)}, dict
 
     return prepare, {}
+
+
+def _budgets(backend: Backend, row: Row) -> dict[str, float]:
+    """The least that the backend allows itself against each peer."""
+    found: dict[str, float] = {}
+    for budget in backend.capabilities.budgets:
+        if budget.covers(row.declared, row.mode, row.shape.batch, row.shape.hidden):
+            found[budget.peer] = min(budget.ratio, found.get(budget.peer, budget.ratio))
+    return found
 
 
 if __name__ == "__main__":

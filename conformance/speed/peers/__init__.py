@@ -6,7 +6,7 @@ final states, or all gradients, those of the inputs included) in the peer's own 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 
@@ -66,6 +66,10 @@ PEERS: Mapping[str, tuple[Peer, ...]] = {
 }  # fmt: skip
 
 
-def peers(backend: str, cell: Cell, mode: str) -> tuple[Peer, ...]:
-    """The peers of a backend for a cell, equal cells being one whatever their names; none for a plugin's."""
-    return tuple(peer for peer in PEERS.get(backend, ()) if cell in peer.layers and mode in peer.modes)
+def peers(backend: str, cell: Cell, mode: str, named: Collection[str] = ()) -> tuple[Peer, ...]:
+    """The peers of a backend for a cell, and those whose layers are `named`; equal cells are one, whatever their names.
+
+    A plugin has those that it names in its budgets.
+    """
+    able = [peer for every in PEERS.values() for peer in every if cell in peer.layers and mode in peer.modes]
+    return tuple(peer for peer in able if peer in PEERS.get(backend, ()) or peer.layers[cell] in named)

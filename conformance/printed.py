@@ -1,0 +1,56 @@
+"""What a process printed last, as much of it as a report can show.
+
+>>> printed = Printed()
+>>> printed.add(b"first\\nsec")
+>>> printed.add(b"ond\\n")
+>>> printed.shown(), printed.bytes
+('first | second', 13)
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from conformance.channel import plain
+
+__all__ = ["Printed", "shortened"]
+
+LINES, CHARACTERS = 12, 300
+
+FATAL = "Fatal Python error"
+"""What Python says when it crashes; how it came there follows, the place itself first."""
+
+
+class Printed:
+    """The last lines; from a fatal error on, the lines that follow it."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._lines: deque[str] = deque(maxlen=LINES)
+        self._rest = b""
+        self._fatal = False
+
+    def add(self, chunk: bytes) -> None:
+        """Some more was printed."""
+        self.bytes += len(chunk)
+        *lines, rest = (self._rest + chunk).split(b"\n")
+        self._rest = rest[: 4 * CHARACTERS]
+        for line in lines:
+            self._keep(shortened(line))
+
+    def shown(self) -> str:
+        """The lines as one."""
+        return " | ".join(line for line in (*self._lines, shortened(self._rest)) if line)
+
+    def _keep(self, line: str) -> None:
+        if line.startswith(FATAL):
+            self._fatal = True
+            self._lines.clear()
+        if line.strip() and not (self._fatal and len(self._lines) == LINES):
+            self._lines.append(line)
+
+
+def shortened(line: bytes) -> str:
+    """The beginning of a line, as a terminal can be shown it."""
+    text = line[: 4 * CHARACTERS].decode(errors="replace").strip()
+    return plain(text if len(text) <= CHARACTERS else f"{text[:CHARACTERS]}...")

@@ -1,0 +1,1 @@
+"""Networks of rnnspec on ONNX Runtime."""

@@ -1,0 +1,79 @@
+"""The entry points of backends, of all distributions that can be read; nothing is imported.
+
+One distribution whose entry points cannot be read takes those of all others with it where all are read at once: then
+they are read one by one, and the unreadable ones named.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from rnnspec.errors import BrokenBackend
+from rnnspec.showing import shown
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution, EntryPoint
+
+__all__ = ["GROUP", "offerer", "points", "unreadable"]
+
+GROUP = "rnnspec.backends"
+
+
+def points() -> tuple[EntryPoint, ...]:
+    """The entry points of the group."""
+    from importlib.metadata import entry_points  # noqa: PLC0415  # a quarter of the time that `import rnnspec` takes
+
+    try:
+        return tuple(entry_points(group=GROUP))
+    except Exception:  # of any kind: the file is anybody's
+        return _one_by_one()[0]
+
+
+def unreadable() -> tuple[BrokenBackend, ...]:
+    """The distributions whose entry points cannot be read, as the errors that name them."""
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
+    try:
+        entry_points(group=GROUP)
+    except Exception:
+        return _one_by_one()[1]
+    return ()
+
+
+def offerer(point: EntryPoint) -> str:
+    """The distribution that an entry point is of, with its version."""
+    found = _identity(point.dist)
+    return " ".join(found) if found else f"an unnamed distribution ({point.value})"
+
+
+def _one_by_one() -> tuple[tuple[EntryPoint, ...], tuple[BrokenBackend, ...]]:
+    """As `entry_points` does it: of distributions of one name, the first on the path hides the others."""
+    from importlib.metadata import distributions  # noqa: PLC0415
+
+    found: list[EntryPoint] = []
+    broken: list[BrokenBackend] = []
+    seen: set[str] = set()
+    for distribution in distributions():
+        identity = _identity(distribution)
+        name = re.sub(r"[-_.]+", "-", identity[0]).lower() if identity else str(id(distribution))
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            found += distribution.entry_points.select(group=GROUP)
+        except Exception as error:
+            place = " ".join(identity or ("an unnamed distribution in", str(distribution.locate_file(""))))
+            broken.append(BrokenBackend("backend_names()", f"the entry points of {place} must be readable",
+                                        f"{type(error).__name__}: {shown(str(error))}",
+                                        "install that distribution again, or uninstall it"))  # fmt: skip
+    return tuple(found), tuple(broken)
+
+
+def _identity(distribution: Distribution | None) -> tuple[str, str] | None:
+    """A distribution's name and version; None where its metadata hold none, or cannot be read."""
+    try:
+        name, version = (distribution.metadata[key] for key in ("Name", "Version")) if distribution else ("", "")
+    except Exception:
+        return None
+    return (name, version or "") if name else None
