@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from disguise import disguised, renamed
 from hypothesis import HealthCheck, reject, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from conformance import oracle, tolerance
 from conformance.cases import Case, hidden_for
 from conformance.tolerance import PROFILES
 from rnnspec import Dense, Last, Layer, Network, Steps
+from rnnspec.correspondence import correspondence
 
 READS = (Steps(), Last())
 OURS = {precision: rnnspec.get_backend("numpy", precision=precision) for precision in ("f32", "f64")}
@@ -23,11 +25,16 @@ FEW = settings(max_examples=8, deadline=None, derandomize=True, database=None,
 
 @st.composite
 def drawn(draw, rows, directions=("forward", "bidirectional"), shortest=0, reads=READS):
-    """A case over a stack of one or two layers, of the cells of these rows of a table."""
+    """A case over a stack of one or two layers, of the cells of these rows of a table, or of such under other names."""
     layers = []
     for _ in range(draw(st.integers(1, 2))):
         cell, widths = draw(st.sampled_from(rows)).cell, draw(st.permutations((2, 3, 4)))
-        layers.append(Layer(cell, hidden_for(cell, widths), draw(st.sampled_from(directions))))
+        cell = disguised(cell, draw(st.integers(0, 2**32 - 1)))[0] if draw(st.booleans()) else cell
+        hidden = hidden_for(cell, widths)
+        if not isinstance(hidden, int):  # a projection is onto fewer features
+            output = cell.output_state
+            hidden = {name: 4 - 2 * (name == output) for name in hidden}
+        layers.append(Layer(cell, hidden, draw(st.sampled_from(directions))))
     head = draw(st.sampled_from((None, Dense(2))))
     net = Network(draw(st.integers(1, 3)), layers, draw(st.sampled_from(reads)), head)
     steps, batch = draw(st.integers(1, 5)), draw(st.integers(1, 3))
@@ -118,6 +125,23 @@ def map_gradients(layout, tensors, last):
             if last or gate not in found[kind]:
                 found[kind][gate] = block
     return found
+
+
+def same_network(found, net, params):
+    """What was read is the network and its numbers, to the bit; cells under other names are read as the tables' own."""
+    named = [correspondence(layer.cell, own.cell) for layer, own in zip(found.net.layers, net.layers, strict=True)]
+    layers = [replace(own, cell=layer.cell, hidden=_renamed_widths(own, names))
+              for layer, own, names in zip(found.net.layers, net.layers, named, strict=True)]  # fmt: skip
+    assert found.net == replace(net, layers=layers)
+    back = [{half: renamed(maps, names) for half, maps in halves.items()}
+            for halves, names in zip(found.params["layers"], named, strict=True)]  # fmt: skip
+    same_params(found.params | {"layers": back}, params)
+
+
+def _renamed_widths(layer, names):
+    if isinstance(layer.hidden, int):
+        return layer.hidden
+    return {mine: layer.state_widths[theirs] for (op, mine), theirs in names.items() if op == "state"}
 
 
 def same_params(one, other):

@@ -17,11 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rnnspec
-from rnnspec import Dense, Last, Layer, Network, cell, cells, convert
+from rnnspec import Dense, Last, Layer, Network, cells, convert
 from rnnspec.convert.layouts import TABLES
-from rnnspec.convert.matching import same_equations
 from rnnspec.errors import BackendUnavailable
-from rnnspec.primitives import sigmoid, tanh
 
 MODULES = [f"rnnspec.convert.{module.name}" for module in pkgutil.iter_modules(convert.__path__)]
 SIDES = {"torch": "torch", "keras": "keras", "flax": "flax", "onnx": "onnx"}
@@ -99,40 +97,6 @@ def test_every_map_has_its_place_in_every_table(side, row):
     assert {name[2:] for name in placed if name.startswith("W.")} == set(row.cell.graph.names("input"))
     assert row.absent() <= {"p.n"}
     assert all(placed.count(name) == 1 for name in placed if not name.startswith("b."))
-
-
-def test_cells_are_told_apart_by_what_they_compute():
-    @cell
-    def other_name_and_order(x, R, p, h):
-        z = sigmoid(R.z(h) + x.z)
-        r = sigmoid(x.r + R.r(h))
-        n = tanh((p.n + R.n(h)) * r + x.n)
-        return h * z + (1 - z) * n
-
-    @cell
-    def gru(x, R, p, h):
-        """The name of another, with its reset gate and its update gate exchanged."""
-        r = sigmoid(x.z + R.z(h))
-        z = sigmoid(x.r + R.r(h))
-        n = tanh(x.n + r * (R.n(h) + p.n))
-        return (1 - z) * n + z * h
-
-    assert same_equations(other_name_and_order, cells.gru)
-    assert not same_equations(gru, cells.gru)
-    every = [value for value in vars(cells).values() if isinstance(value, rnnspec.Cell)]
-    assert all(same_equations(one, other) == (one is other) for one in every for other in every)
-
-
-def test_a_deep_cell_is_compared_in_little_time():
-    """Every value is used twice: spelled out, the graph would have 2^60 leaves."""
-    @cell
-    def doubling(x, R, h):
-        y = x.h + R.h(h)
-        for _ in range(60):
-            y = y + y * y
-        return tanh(y)
-
-    assert same_equations(doubling, doubling)
 
 
 def test_a_classifier_that_torch_trained_gives_its_logits_everywhere(tmp_path, open_backend):

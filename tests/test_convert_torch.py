@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conversions import FEW, Question, drawn, map_gradients, same_params, told
+from conversions import FEW, Question, drawn, map_gradients, same_network, same_params, told
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from conformance.cases import Case
-from rnnspec import Dense, Last, Layer, Network, cell, cells, losses, policies
+from rnnspec import Dense, Last, Layer, Network, cell, cells, losses, out, policies
 from rnnspec.convert import Loss, from_torch, to_torch
 from rnnspec.convert.layout import layout_for
 from rnnspec.convert.layouts import TORCH
@@ -59,8 +59,7 @@ def test_a_network_is_the_module_made_of_it(case):
 def test_there_and_back_is_the_same_network_and_the_same_bits(case):
     params = case.arrays().params
     back = from_torch(to_torch(case.net, params).model)
-    assert back.net == case.net
-    same_params(back.params, params)
+    same_network(back, case.net, params)
     assert not back.losses
 
 
@@ -124,22 +123,22 @@ def test_a_state_dict_says_with_its_cell_what_a_module_says():
     same_params(one.params, other.params)
 
 
-def test_a_cell_of_ones_own_with_the_equations_of_a_module_converts():
+def test_a_state_dict_is_read_as_a_cell_of_ones_own():
     @cell
-    def mine(x, R, p, h):
-        z = sigmoid(R.z(h) + x.z)
-        r = sigmoid(x.r + R.r(h))
-        n = tanh((R.n(h) + p.n) * r + x.n)
-        return z * h + (1 - z) * n
+    def mine(x, R, memory, seen):
+        keep = sigmoid(R.keep(seen) + x.keep)
+        memory = sigmoid(R.take(seen) + x.take) * tanh(R.new(seen) + x.new) + keep * memory
+        seen = R.narrow(tanh(memory) * sigmoid(R.show(seen) + x.show))
+        return out(seen), memory, seen
 
-    net = Network(3, [Layer(mine, 4)])
-    case = Case(net, 4, 2)
-    question = Question.of(case)
-    assert mine != cells.gru
-    with torch.no_grad():
-        g = question.given
-        outputs, final = to_torch(net, g.params).model(torch.tensor(g.inputs), tree_map(torch.tensor, g.state))
-    question.agree(outputs.numpy(), tree_map(lambda a: a.numpy(), final))
+    lstm = nn.LSTM(3, 4, 2, bidirectional=True, proj_size=2, dtype=torch.float64)
+    found = from_torch((mine, lstm.state_dict()))
+    assert {layer.cell for layer in found.net.layers} == {mine}
+    assert found.net.layers[0].state_widths == {"memory": 4, "seen": 2}
+    same_network(from_torch(lstm), found.net, found.params)
+    again = to_torch(found.net, found.params).model
+    assert again.states == (("seen", "memory"),) * 2
+    same_params(from_torch((mine, again.layers[0].state_dict())).params, found.params)
 
 
 def test_what_a_module_cannot_hold_is_told():
@@ -174,6 +173,8 @@ REFUSED = {
     "peepholes": (lambda: refused_cell(cells.lstm_peephole), UnsupportedError, "lstm_peephole"),
     "reset before": (lambda: refused_cell(cells.gru_reset_before), UnsupportedError, "gru_reset_before"),
     "reverse": (lambda: refused_cell(cells.lstm, "reverse"), UnsupportedError, "reverse in layers.0"),
+    "a projection onto as many": (
+        lambda: refused_cell(cells.lstm_projected, hidden={"h": 4, "c": 4}), UnsupportedError, "4 onto 4 in layers.0"),
     "no network": (lambda: to_torch(None, {}), ArgumentError, "NoneType"),
     "params missing": (lambda: to_torch(SMALL, {"layers": []}), TreeError, "layers.0.forward"),
     "params of another shape": (
@@ -183,8 +184,8 @@ REFUSED = {
 }  # fmt: skip
 
 
-def refused_cell(given, direction="forward"):
-    net = Network(3, [Layer(given, 4, direction)])
+def refused_cell(given, direction="forward", hidden=4):
+    net = Network(3, [Layer(given, hidden, direction)])
     return to_torch(net, net.init(0))
 
 

@@ -114,7 +114,7 @@ def write_modules(call: str, net: Network, params: Tree) -> Exported:
         output = nnx.Linear(net.layers[-1].width, net.features, param_dtype=apart.dtype, kernel_init=ZEROS,
                             rngs=nnx.Rngs(0))  # fmt: skip
         _load(output, {"kernel": apart.output["W"].T, "bias": apart.output["b"]})
-    return Exported(FlaxNetwork(net, layers, output), apart.losses)
+    return Exported(FlaxNetwork(net, [part.layout.states for part in apart.parts], layers, output), apart.losses)
 
 
 def _cell(part: Part, tensors: dict[str, Any], dtype: str) -> Any:

@@ -13,14 +13,14 @@ array([3., 0.])
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from rnnspec.cell import Cell
 from rnnspec.convert.conversion import Loss
-from rnnspec.convert.matching import same_equations
+from rnnspec.correspondence import correspondence
 from rnnspec.errors import ShapeError
 
 __all__ = ["Layout", "layout_for", "matching_layout"]
@@ -28,13 +28,16 @@ __all__ = ["Layout", "layout_for", "matching_layout"]
 Array = Any
 Maps = dict[str, Array]
 """Maps of one half by dotted name: `W.i`, `b.i`, `U.i`, `p.n`."""
+KINDS = {"W": "input", "b": "input", "U": "map", "p": "vector"}
+"""The operation of which each kind of map is the parameter."""
 
 
 @dataclass(frozen=True)
 class Layout:
     """One cell as another side stores it: what it is called there, with which options, and its tensors.
 
-    `transposed` says that matrices are stored (in, out). `optional` tensors, of biases, may be missing.
+    `transposed` says that matrices are stored (in, out). `optional` tensors, of biases, may be missing. `states` are in
+    the order of the other side; unless given, in the cell's own.
     """
 
     kind: str
@@ -43,6 +46,23 @@ class Layout:
     options: Mapping[str, Any] = field(default_factory=dict)
     transposed: bool = False
     optional: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "states", self.states or self.cell.states)
+
+    def of(self, cell: Cell) -> Layout | None:
+        """This row for a cell that has its equations under other names, or None for any other cell."""
+        names = correspondence(self.cell, cell)
+        if names is None:
+            return None
+
+        def renamed(place: str) -> str:
+            kind, _, name = place.partition(".")
+            return f"{kind}.{names[KINDS[kind], name]}"
+
+        tensors = {tensor: " ".join(map(renamed, maps)) for tensor, maps in self.places()}
+        return replace(self, cell=cell, tensors=tensors, states=tuple(names["state", name] for name in self.states))
 
     @property
     def required(self) -> set[str]:
@@ -61,9 +81,7 @@ class Layout:
 
     def absent(self) -> set[str]:
         """The maps of the cell that stand in no place."""
-        graph = self.cell.graph
-        kinds = {"W": "input", "b": "input", "U": "map", "p": "vector"}
-        every = {f"{kind}.{name}" for kind, op in kinds.items() for name in graph.names(op)}
+        every = {f"{kind}.{name}" for kind, op in KINDS.items() for name in self.cell.graph.names(op)}
         return every - {name for _, names in self.places() for name in names}
 
     def read_losses(self) -> list[Loss]:
@@ -115,7 +133,9 @@ class Layout:
         recurrent = self._first(tensors, "U.")
         gates = next(len(names) for _, names in self.places() if names[0].startswith("U."))
         width = recurrent.shape[0] // gates
-        return inputs, width if len(self.cell.width_classes) == 1 else {"h": recurrent.shape[1], "c": width}
+        if len(self.cell.width_classes) == 1:
+            return inputs, width
+        return inputs, dict(zip(self.states, (recurrent.shape[1], width), strict=True))
 
     def _first(self, tensors: Mapping[str, Array], prefix: str) -> Array:
         return next(self._stored(tensors[t]) for t, names in self.places() if names[0].startswith(prefix))
@@ -125,8 +145,8 @@ class Layout:
 
 
 def layout_for(layouts: Sequence[Layout], cell: Cell) -> Layout | None:
-    """The first row of a table whose cell has the same equations."""
-    return next((row for row in layouts if same_equations(row.cell, cell)), None)
+    """The first row of a table whose cell has the same equations, for the names of this one."""
+    return next((found for row in layouts if (found := row.of(cell))), None)
 
 
 def matching_layout(

@@ -74,13 +74,12 @@ def write_model(call: str, net: Network, params: Tree, lengths: bool, state: boo
 def _recurrent(graph: _Graph, place: str, part: Part, values: str, ends: str, state: str) -> None:
     layer, halves = part.layer, list(part.tensors.values())
     given = {name: graph.constant(f"{place}.{name}", np.stack([own[name] for own in halves])) for name in halves[0]}
-    names = [name for name in ("h", "c") if name in layer.state_widths]
-    shape = (len(halves), "batch", layer.half_width)
-    first = {name: graph.input(f"{state}.{name}", shape) if state else "" for name in names}
+    names, shape = part.layout.states, (len(halves), "batch", layer.half_width)
+    first = [graph.input(f"{state}.{name}", shape) if state else "" for name in names]
     options = {name: list(value) * len(halves) if isinstance(value, tuple) else value
                for name, value in part.layout.options.items()}  # fmt: skip
     graph.node(part.layout.kind,
-               [values, given["W"], given["R"], given["B"], ends, *first.values(), given.get("P", "")],
+               [values, given["W"], given["R"], given["B"], ends, *first, given.get("P", "")],
                [f"{place}.Y", *(f"{place}.Y_{name}" for name in names)],
                hidden_size=layer.half_width, direction=layer.direction, **options)  # fmt: skip
     for name in names if state else ():

@@ -24,6 +24,7 @@ __all__ = ["read_modules", "write_modules"]
 
 SUFFIXES = {"forward": "", "reverse": "_reverse"}
 KINDS = {row.kind: getattr(nn, row.kind) for row in TORCH}
+PROJECTION = "weight_hr"
 META = "meta"
 """Where modules are made: numbers that are then overwritten would be drawn from the caller's random state."""
 
@@ -126,28 +127,41 @@ def write_modules(call: str, net: Network, params: Tree) -> Exported:
     apart = taken_apart(call, "torch.nn", TORCH, net, params)
     dtype = getattr(torch, apart.dtype)
     for i, part in enumerate(apart.parts):
-        if part.layer.direction == "reverse":
-            raise UnsupportedError(call, "a direction must be forward or bidirectional, as torch.nn has them",
-                                   f"reverse in layers.{i}",
-                                   "reverse the sequence, or run it with rnnspec")  # fmt: skip
+        _refuse_layer(call, f"layers.{i}", part)
     layers = [_module(list(same), dtype) for _, same in groupby(apart.parts, key=_stacked)]
     output = None
     if apart.output is not None:
         output = nn.Linear(net.layers[-1].width, net.features, dtype=dtype, device=META)
         _load(output, {"weight": apart.output["W"], "bias": apart.output["b"]})
-    return Exported(TorchNetwork(net, layers, output), apart.losses)
+    return Exported(TorchNetwork(net, [part.layout.states for part in apart.parts], layers, output), apart.losses)
+
+
+def _refuse_layer(call: str, place: str, part: Part) -> None:
+    if part.layer.direction == "reverse":
+        raise UnsupportedError(call, "a direction must be forward or bidirectional, as torch.nn has them",
+                               f"reverse in {place}", "reverse the sequence, or run it with rnnspec")  # fmt: skip
+    output, hidden = _widths(part)
+    if PROJECTION in part.layout.tensors and output >= hidden:
+        raise UnsupportedError(call, "a projection must be onto fewer features, as torch.nn has it",
+                               f"{hidden} onto {output} in {place}",
+                               "make it narrower, or run it with rnnspec")  # fmt: skip
+
+
+def _widths(part: Part) -> tuple[int, int]:
+    """Those of the output and of the cell's own state."""
+    states, widths = part.layout.states, part.layer.state_widths
+    return widths[states[0]], widths[states[-1]]
 
 
 def _stacked(part: Part) -> tuple[Any, ...]:
     """Layers side by side for which this is the same are one module."""
-    return part.layout.cell, part.layer.state_widths, part.layer.direction
+    return part.layer.cell, part.layer.state_widths, part.layer.direction
 
 
 def _module(parts: list[Part], dtype: Any) -> Any:
     layer, row = parts[0].layer, parts[0].layout
-    widths = layer.state_widths
-    hidden = widths.get("c", widths["h"])
-    projected = {"proj_size": widths["h"]} if "weight_hr" in row.tensors else {}
+    output, hidden = _widths(parts[0])
+    projected = {"proj_size": output} if PROJECTION in row.tensors else {}
     module = KINDS[row.kind](parts[0].inputs, hidden, len(parts), bidirectional=layer.direction == "bidirectional",
                              dtype=dtype, device=META, **row.options, **projected)  # fmt: skip
     _load(module, {f"{name}_l{i}{SUFFIXES[half]}": a for i, part in enumerate(parts)

@@ -19,12 +19,16 @@ __all__ = ["TorchNetwork"]
 class TorchNetwork(nn.Module):  # type: ignore[misc]  # torch is not read by the type checker
     """Modules of torch.nn and nothing else: `layers`, each an RNN, LSTM or GRU, and `output`, a Linear or None.
 
-    Layers of one cell, width and direction are one module. `network` is what it was made of.
+    Layers of one cell, width and direction are one module. `network` is what it was made of; `states` are the names of
+    each of its layers' states in torch's order.
     """
 
-    def __init__(self, network: Network, layers: Sequence[nn.RNNBase], output: nn.Linear | None) -> None:
+    def __init__(
+        self, network: Network, states: Sequence[tuple[str, ...]], layers: Sequence[nn.RNNBase],
+        output: nn.Linear | None,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.network, self.layers, self.output = network, nn.ModuleList(layers), output
+        self.network, self.states, self.layers, self.output = network, tuple(states), nn.ModuleList(layers), output
 
     def forward(self, inputs: Tensor, state: Tree = None, lengths: Tensor | None = None) -> tuple[Tensor, Tree]:
         """The outputs and the final state for inputs (time, batch, feature), state and lengths as of `Backend.run`."""
@@ -34,8 +38,8 @@ class TorchNetwork(nn.Module):  # type: ignore[misc]  # torch is not read by the
         values, final = torch.where(real, inputs, 0.0), list[Tree]()
         first = self._zeros(batch, inputs) if state is None else state
         for module in self.layers:
-            own = first[len(final) : len(final) + module.num_layers]
-            values, ended = self._layer(module, values, own, ends)
+            own = slice(len(final), len(final) + module.num_layers)
+            values, ended = self._layer(module, own, first[own], values, ends)
             values, final = torch.where(real, values, 0.0), final + ended
         if isinstance(self.network.read, Last):
             values, real = self._last(values, ends), real[0]
@@ -43,9 +47,11 @@ class TorchNetwork(nn.Module):  # type: ignore[misc]  # torch is not read by the
             values = torch.where(real, self.output(values), 0.0)
         return values, final
 
-    def _layer(self, module: Any, values: Tensor, first: list[Tree], ends: Tensor) -> tuple[Tensor, list[Tree]]:
-        halves = [(i, half) for i, tree in enumerate(first) for half in tree]
-        names = [name for name in ("h", "c") if name in first[0]["forward"]]
+    def _layer(
+        self, module: Any, own: slice, first: Sequence[Tree], values: Tensor, ends: Tensor
+    ) -> tuple[Tensor, list[Tree]]:
+        halves = [(i, half) for i, layer in enumerate(self.network.layers[own]) for half in layer.halves]
+        names = self.states[own.start]
         given = [torch.stack([first[i][half][name] for i, half in halves]) for name in names]
         # A packed sequence has no rows of length 0: such a row runs one step, which is then selected away.
         packed = pack_padded_sequence(values, ends.cpu().clamp(min=1), enforce_sorted=False)
