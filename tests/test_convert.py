@@ -12,11 +12,12 @@ import sys
 
 import numpy as np
 import pytest
-from conversions import Question, same_params
+from conversions import Answer, Question, same_params
 from hypothesis import given
 from hypothesis import strategies as st
 
 import rnnspec
+from conformance.cases import Case
 from rnnspec import Dense, Last, Layer, Network, cells, convert
 from rnnspec.convert.layouts import TABLES
 from rnnspec.errors import BackendUnavailable
@@ -133,15 +134,15 @@ def test_a_classifier_that_torch_trained_gives_its_logits_everywhere(tmp_path, o
     same_params(read[0].params, read[1].params)
 
     net, params = read[0].net, read[0].params
-    question = Question.about(read[0], 7, 5, None, 1, "f32").without_state()
+    question = Question.of(Case(net, 7, 5, seed=1), "f32", params).from_zeros()
     x = question.given.inputs
     with torch.no_grad():
-        question.agree(logits(torch.tensor(x)).numpy())
+        question.holds(Answer(logits(torch.tensor(x)).numpy()))
     for name in ("numpy", "jax", "tensorflow", "torch"):
         backend = open_backend(name, "f32")
-        question.agree(backend.to_numpy(backend.run(net, params, x).outputs))
+        question.holds(Answer(backend.to_numpy(backend.run(net, params, x).outputs)))
     session = runtime.InferenceSession(convert.to_onnx(net, params).model.SerializeToString(),
                                        providers=["CPUExecutionProvider"])  # fmt: skip
-    question.agree(session.run(None, {"inputs": x})[0])
+    question.holds(Answer(session.run(None, {"inputs": x})[0]))
     rnnspec.save(tmp_path / "ours.safetensors", net, params)
     same_params(rnnspec.load(tmp_path / "ours.safetensors")[1], params)

@@ -43,11 +43,9 @@ class FlaxNetwork(nnx.Module):  # type: ignore[misc]  # Flax is not read by the 
             values = jnp.where(real, jnp.concatenate([out for out, _ in found.values()], -1), 0.0)
             final.append({half: end for half, (_, end) in found.items()})
         if isinstance(self.network.read, Last):
-            layer = self.network.layers[-1]
-            last = {"forward": values[jnp.maximum(ends, 1) - 1, jnp.arange(batch)], "reverse": values[0]}
-            parts = zip(layer.halves, range(0, layer.width, layer.half_width), strict=True)
-            values = jnp.concatenate([last[half][:, at : at + layer.half_width] for half, at in parts], -1)
-            real = real[0]
+            real = (ends > 0)[:, None]
+            last = [final[-1][half][self.states[-1][0]] for half in self.network.layers[-1].halves]
+            values = jnp.where(real, jnp.concatenate(last, -1), 0.0)
         if self.output is not None:
             values = jnp.where(real, self.output(values), 0.0)
         return values, final
@@ -59,6 +57,8 @@ class FlaxNetwork(nnx.Module):  # type: ignore[misc]  # Flax is not read by the 
 
 def _half(rnn: Any, names: Sequence[str], values: Array, first: Tree, ends: Array) -> tuple[Array, Tree]:
     """One direction; a carry is (c, h)."""
+    if not values.shape[0] * values.shape[1]:  # a scan has steps
+        return jnp.zeros((*values.shape[:2], first[names[0]].shape[1]), values.dtype), first
     given = tuple(first[name] for name in reversed(names))
     carry, out = rnn(values, initial_carry=given if len(names) > 1 else given[0], seq_lengths=ends, return_carry=True)
     ended = dict(zip(reversed(names), carry if len(names) > 1 else [carry], strict=True))
