@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 import pytest
-from conversions import Answer, Question, same_params
+from conversions import FEW, Answer, Question, same_params
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,6 +76,7 @@ def test_the_callers_random_state_stays_as_it_is(side):
 
 
 @pytest.mark.parametrize(("side", "row"), ROWS, ids=[f"{side}-{row.kind}-{row.cell.name}" for side, row in ROWS])
+@FEW
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**31))
 def test_what_is_packed_is_unpacked_to_the_bit(side, row, inputs, width, seed):
     hidden = width if len(row.cell.width_classes) == 1 else {"h": width, "c": width + 1}

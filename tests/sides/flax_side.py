@@ -21,7 +21,8 @@ TABLE, PRECISION = FLAX, "f64"
 SIZES, BUILT_SIZES = (Sizes((4,), (3,), shortest, full=False) for shortest in (0, 1))
 """nnx.RNN has no rows of length 0."""
 DOUBLE = {"dtype": np.float64, "param_dtype": np.float64}
-BIASES = nnx.initializers.uniform(1.0)
+DRAWN = nnx.initializers.uniform(1.0)
+"""One initialiser for all: the usual ones compile a program for each shape."""
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 """A program runs a few times on a few numbers: what takes long is to compile it."""
 
@@ -63,8 +64,8 @@ def built(case, row, options):
     made = {name: getattr(nnx, value) if isinstance(value, str) else value for name, value in row.options.items()}
 
     def rnn(layer, inputs, half):
-        cell = getattr(nnx, row.kind)(inputs, layer.half_width, bias_init=BIASES, rngs=rngs,
-                                      **DOUBLE, **made)  # fmt: skip
+        cell = getattr(nnx, row.kind)(inputs, layer.half_width, kernel_init=DRAWN, recurrent_kernel_init=DRAWN,
+                                      bias_init=DRAWN, rngs=rngs, **DOUBLE, **made)  # fmt: skip
         return nnx.RNN(cell, time_major=major, reverse=half == "reverse", keep_order=True)
 
     with jax.enable_x64(True):
@@ -72,7 +73,9 @@ def built(case, row, options):
         for i, layer in enumerate(net.layers):
             rnns = [rnn(layer, net.layer_inputs(i), half) for half in layer.halves]
             parts.append(rnns[0] if len(rnns) == 1 else nnx.Bidirectional(*rnns, time_major=major))
-        parts += [nnx.Linear(net.layers[-1].width, 2, use_bias=options.bias, rngs=rngs, **DOUBLE)] if net.output else []
+        if net.output:
+            parts.append(nnx.Linear(net.layers[-1].width, 2, use_bias=options.bias, kernel_init=DRAWN, bias_init=DRAWN,
+                                    rngs=rngs, **DOUBLE))  # fmt: skip
     losses = {Loss.NO_INNER_BIAS} if row.absent() else set()
     losses |= {Loss.NO_BIAS} if net.output and not options.bias else set()
     losses |= {Loss.BATCH_FIRST} if options.batch_first else set()
