@@ -33,22 +33,6 @@ def test_parts_run_one_after_the_other():
     assert told(found.losses) == {Loss.NO_INNER_BIAS, Loss.NO_BIAS}
 
 
-def test_without_double_precision_numbers_are_rounded_and_it_is_told():
-    net = Network(3, [Layer(cells.lstm, 4)])
-    with jax.enable_x64(False):
-        found = to_flax(net, net.init(0))
-    assert told(found.losses) == {Loss.ROUNDED}
-    assert from_flax(found.model).params["layers"][0]["forward"]["W"]["i"].dtype == np.float32
-
-
-def test_what_a_cell_loses_is_told():
-    with pytest.warns(UserWarning, match="carry_init"):
-        cell = made(nnx.LSTMCell, carry_init=nnx.initializers.ones)
-    assert told(from_flax(cell).losses) == {Loss.INITIAL_STATE}
-    shared = nnx.RNN(made(nnx.LSTMCell))
-    assert told(from_flax(nnx.Bidirectional(shared, shared, time_major=True)).losses) == {Loss.SHARED}
-
-
 def inner_bias():
     net = Network(3, [Layer(cells.gru, 4)])
     return to_flax(net, net.init(0))

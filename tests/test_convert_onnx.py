@@ -33,11 +33,6 @@ def test_a_model_without_states_starts_from_zeros():
     question.holds(Answer(run(model, {"inputs": question.given.inputs})["outputs"]))
 
 
-def test_double_precision_is_rounded_and_it_is_told():
-    net = Network(3, [Layer(cells.elman, 4)])
-    assert told(to_onnx(net, net.init(0)).losses) == {Loss.ROUNDED, Loss.SECOND_BIAS}
-
-
 NODES = {"RNN": ("RNN", 1, {}), "RNN-relu": ("RNN", 1, {"activations": ["Relu"]}), "LSTM": ("LSTM", 4, {}),
          "LSTM-peephole": ("LSTM", 4, {}), "GRU-before": ("GRU", 3, {}),
          "GRU": ("GRU", 3, {"linear_before_reset": 1})}  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from inspect import signature
 from typing import Any
 
 import jax
@@ -76,11 +77,20 @@ def _add_cells(assembly: Assembly, halves: dict[str, Any]) -> None:
     assembly.add_layer(rows[0], {half: _tensors(assembly.call, cell, rows[0]) for half, cell in halves.items()})
 
 
+def _refuse_functions(call: str, part: Any) -> None:
+    for name in ("dot_general", "promote_dtype"):
+        default = signature(type(part).__init__).parameters.get(name)
+        if default and getattr(part, name) is not default.default:
+            raise UnsupportedError(call, f"{name} must be nnx's own", f"{getattr(part, name)} of {type(part).__name__}",
+                                   "rebuild the part without it")  # fmt: skip
+
+
 def _row(call: str, cell: Any) -> Layout:
     if type(cell) not in KINDS.values():
         raise ArgumentError(call, f"a part must be one of {', '.join(KINDS)}, an nnx.RNN or nnx.Bidirectional of "
                             "these, or nnx.Linear", type(cell).__name__,
                             "give the parts in the order in which they run")  # fmt: skip
+    _refuse_functions(call, cell)
     options = {"residual": getattr(cell, "residual", False)}
     for option in ("gate_fn", "activation_fn"):
         given = getattr(cell, option, None)
@@ -98,6 +108,7 @@ def _tensors(call: str, cell: Any, row: Layout) -> dict[str, Any]:
 
 
 def _add_output(assembly: Assembly, linear: Any) -> None:
+    _refuse_functions(assembly.call, linear)
     bias = None if linear.bias is None else numbers(assembly.call, "bias", linear.bias[...])
     assembly.add_output(numbers(assembly.call, "kernel", linear.kernel[...]).T, bias)
 

@@ -43,6 +43,7 @@ def read_layers(call: str, parts: tuple[Any, ...]) -> Imported:
             read = _add_recurrent(assembly, layer)
         else:
             raise _unsupported(call, layer)
+    assembly.lost.append(Lost("", Loss.BATCH_FIRST))
     return assembly.finish(read)
 
 
@@ -144,7 +145,7 @@ def write_layers(call: str, net: Network, params: Tree) -> Exported:
             _load(_half(layer, half).cell, tensors)
     if apart.output is not None:
         _load(layers[-1], {"kernel": apart.output["W"].T, "bias": apart.output["b"]})
-    return Exported(model, (*apart.losses, Lost("", Loss.PADDING)))
+    return Exported(model, (*apart.losses, Lost("", Loss.BATCH_FIRST), Lost("", Loss.PADDING)))
 
 
 @contextmanager

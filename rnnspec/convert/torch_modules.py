@@ -42,8 +42,9 @@ def read_modules(call: str, parts: tuple[Any, ...], read: Read) -> Imported:
 
 def _add(assembly: Assembly, part: Any) -> None:
     assembly.see(assembly.place, part)
-    if type(part) in KINDS.values():
+    if isinstance(part, nn.Module):
         _refuse_options(assembly.call, part)
+    if type(part) in KINDS.values():
         if part.batch_first:
             assembly.lost.append(Lost(assembly.place, Loss.BATCH_FIRST))
         _add_layers(assembly, _row(assembly.call, part), _tensors(assembly.call, part.state_dict()))
@@ -79,9 +80,12 @@ def _row_of(call: str, cell: Any) -> Layout:
 
 
 def _refuse_options(call: str, module: Any) -> None:
-    if module.dropout:
+    if getattr(module, "dropout", 0.0):
         raise UnsupportedError(call, "dropout between layers must be 0", f"dropout={module.dropout}",
                                "set module.dropout = 0.0 for the function that it has in evaluation")  # fmt: skip
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise UnsupportedError(call, "a module must have no hooks, which can change what it computes",
+                               f"hooks of {module}", "remove them, with torch.nn.utils where it set them")  # fmt: skip
 
 
 def _tensors(call: str, state: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """The sides of conversions as the law needs them, one module each, which imports its framework.
 
-    NAME, TABLE, PRECISION, SIZES, DIRECTIONS   what it is, what it has, and what can be asked of it
+    TABLE, PRECISION, SIZES, BUILT_SIZES        what it has, and what can be asked of it
+    writable(row), buildable(row), options(row) strategies: networks that it can be made of, and how
     write, read                                 the two functions of rnnspec.convert
     ask(model, question)                        what a model that was written computes, by its own means
-    built(case, options)                        parts made by the side's own constructors, drawn numbers in them
-    ask_built(parts, question, options)         what those compute, by the side's own means and none of ours
+    built(case, row, options)                   parts made by the side's own constructors, drawn numbers in them
+    ask_built(parts, question, row, options)    what those compute, by the side's own means and none of ours
+    options_of(kind), part(kind, options)       what a kind of part can be made with, and one as it is read
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import reduce
+from inspect import signature
 
 import jax
 import numpy as np
@@ -160,3 +162,18 @@ def pulled(call, fixed, model, question, rows, places, heads):
 
 def at(tree, path):
     return reduce(lambda part, name: part[name], path, tree)
+
+
+def options_of(kind):
+    return set(signature(getattr(nnx, kind).__init__).parameters) - {"self", "rngs"}
+
+
+def part(kind, chosen):
+    given = {"gelu": nnx.gelu, "tanh": nnx.tanh, "ones_init": nnx.initializers.ones_init(), "float16": np.float16,
+             "promotion": lambda *_, **__: None}  # fmt: skip
+    chosen = {name: given.get(value, value) if isinstance(value, str) else value for name, value in chosen.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # carry_init, which Flax deprecates
+        cell = getattr(nnx, kind)(**{"in_features": 3, "hidden_features": 4, "recurrent_kernel_init": DRAWN,
+                                       "rngs": nnx.Rngs(0)} | chosen)  # fmt: skip
+    return from_flax(cell)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from inspect import signature
 
 import keras
 import numpy as np
@@ -61,8 +62,9 @@ def built(case, row, options):
     model = keras.Sequential([keras.Input((None, net.inputs), dtype="float64"), *layers, *head])
     rng = np.random.default_rng(case.seed)
     model.set_weights([rng.uniform(-0.7, 0.7, w.shape) for w in model.get_weights()])
-    summed = options.bias and bool(row.repeated)
-    return model, from_keras(model), {Loss.SUMMED_BIASES} if summed else set() if options.bias else {Loss.NO_BIAS}
+    losses = set() if options.bias else {Loss.NO_BIAS}
+    losses |= {Loss.SUMMED_BIASES} if options.bias and row.repeated else set()
+    return model, from_keras(model), losses | {Loss.BATCH_FIRST}
 
 
 def ask(model, question):
@@ -125,3 +127,15 @@ def halves(layer):
 def named(grads):
     found = {name: np.array(a) for name, a in zip(WEIGHTS, grads, strict=False)}
     return found | ({"bias": found["bias"].reshape(-1)} if "bias" in found else {})
+
+
+def options_of(kind):
+    """Those of the constructor, and of what it hands on those that bear on a recurrent layer."""
+    own = set(signature(getattr(keras.layers, kind)).parameters) - {"kwargs"}
+    return own | {"trainable", "zero_output_for_mask"}
+
+
+def part(kind, chosen):
+    layer = getattr(keras.layers, kind)(**{"units": 4} | chosen)
+    layer.build((2, 5, 3))
+    return from_keras(layer)

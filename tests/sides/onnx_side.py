@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conversions import Answer, Sizes, networks, stacks
 from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, defs, helper, numpy_helper
 
 from rnnspec import Last
 from rnnspec.convert import Loss, from_onnx, to_onnx
@@ -147,3 +147,17 @@ def ask_built(model, question, row, options):
     given = {"X": g.inputs} | ({} if g.lengths is None else {"n": full(g)}) | stacked(net, g.state, names)
     outputs, *final = run(model, given).values()
     return answer(net, g, outputs, dict(zip(names, final, strict=True)))
+
+
+def options_of(kind):
+    return set(defs.get_schema(kind).attributes)
+
+
+def part(kind, chosen):
+    """A node as it is, of one direction; activations that no table has, where others are asked for."""
+    width, gates, graph = chosen.get("hidden_size", 4), GATES[kind], Graph(0)
+    usual = {"RNN": ["Affine"], "LSTM": ["Sigmoid", "Tanh", "Softsign"], "GRU": ["HardSigmoid", "Tanh"]}
+    chosen = chosen | ({"activations": usual[kind]} if "activations" in chosen else {})
+    weights = [graph.drawn(1, gates * width, 3), graph.drawn(1, gates * width, width)]
+    out, _ = graph.node(kind, ["X", *weights], 2, **{"hidden_size": width} | chosen)
+    return from_onnx(graph.model([("X", TensorProto.FLOAT, (None, None, 3))], [out]))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
+from inspect import signature
 
 import torch
 from conversions import Answer, Sizes, network_gradients, networks, stacks
@@ -114,3 +116,15 @@ def ask_built(parts, question, row, options):
 
     levels = [(module, i) for i in range(module.num_layers)]
     return pulled(forward, question, [row] * len(levels), levels, heads[0] if heads else None)
+
+
+def options_of(kind):
+    more = {"RNN": {"nonlinearity"}, "LSTM": {"proj_size"}, "GRU": set()}[kind]
+    return set(signature(nn.RNNBase).parameters) - {"mode", "proj_size"} | more
+
+
+def part(kind, chosen):
+    chosen = {"dtype": getattr(torch, chosen["dtype"])} if "dtype" in chosen else chosen
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # dropout of one layer, of which torch warns
+        return from_torch(getattr(nn, kind)(**{"input_size": 3, "hidden_size": 4} | chosen))
