@@ -168,7 +168,7 @@ def held(table, case, precision="f64"):
     """The parameters of a case, with zeros where a side has no place for them."""
     params = case.arrays(precision).params
     for layer, halves in zip(case.net.layers, params["layers"], strict=True):
-        for name in layout_for(table, layer.cell).absent():
+        for name in layout_for(table, layer.cell).absent:
             for own in halves.values():
                 own[name[0]][name[2:]][:] = 0.0
     return params

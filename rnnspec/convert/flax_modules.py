@@ -49,7 +49,8 @@ def _add(assembly: Assembly, part: Any) -> None:
             raise UnsupportedError(assembly.call, "merge_fn must be the concatenation that is its default",
                                    repr(part.merge_fn), "leave it out")  # fmt: skip
         _tell_time_major(assembly, part)
-        _add_cells(assembly, {"forward": part.forward_rnn.cell, "reverse": part.backward_rnn.cell})
+        both = {"forward": part.forward_rnn, "reverse": part.backward_rnn}
+        _add_cells(assembly, {half: rnn.cell if type(rnn) is nnx.RNN else rnn for half, rnn in both.items()})
     elif type(part) is nnx.RNN:
         if part.reverse and not part.keep_order:
             raise UnsupportedError(assembly.call, "a reverse RNN must keep the order of the steps", "keep_order=False",
@@ -66,15 +67,12 @@ def _tell_time_major(assembly: Assembly, part: Any) -> None:
 
 
 def _add_cells(assembly: Assembly, halves: dict[str, Any]) -> None:
-    rows = [_row(assembly.call, cell) for cell in halves.values()]
-    if rows[0] is not rows[-1]:
-        raise UnsupportedError(assembly.call, "both halves must be of one kind", " and ".join(row.kind for row in rows),
-                               "use one for both")  # fmt: skip
+    row = assembly.one_kind(_row(assembly.call, cell) for cell in halves.values())
     for half, cell in halves.items():
         assembly.see(f"{assembly.place}.{half}", cell)
         if cell.carry_init is not None:
             assembly.lost.append(Lost(f"{assembly.place}.{half}", Loss.INITIAL_STATE))
-    assembly.add_layer(rows[0], {half: _tensors(assembly.call, cell, rows[0]) for half, cell in halves.items()})
+    assembly.add_layer(row, {half: _tensors(assembly.call, cell, row) for half, cell in halves.items()})
 
 
 def _refuse_functions(call: str, part: Any) -> None:
@@ -95,7 +93,7 @@ def _row(call: str, cell: Any) -> Layout:
     for option in ("gate_fn", "activation_fn"):
         given = getattr(cell, option, None)
         options[option] = next((name for name, function in FUNCTIONS.items() if function is given), given)
-    row = matching_layout(FLAX, type(cell).__name__, options, {})
+    row = matching_layout(FLAX, type(cell).__name__, options)
     if row is None:
         got = ", ".join(f"{name}={value}" for name, value in options.items() if value is not None)
         raise UnsupportedError(call, f"options of {type(cell).__name__} must be those of a cell in the tables", got,

@@ -12,7 +12,7 @@ array([3., 0.])
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -79,6 +79,7 @@ class Layout:
         every = [name for _, names in self.places() for name in names]
         return {name for name in every if every.count(name) > 1}
 
+    @property
     def absent(self) -> set[str]:
         """The maps of the cell that stand in no place."""
         every = {f"{kind}.{name}" for kind, op in KINDS.items() for name in self.cell.graph.names(op)}
@@ -87,11 +88,11 @@ class Layout:
     def read_losses(self) -> list[Loss]:
         """What reading can lose."""
         biases = [Loss.SUMMED_BIASES] * bool(self.repeated) + [Loss.NO_BIAS] * bool(self.optional)
-        return biases + [Loss.NO_INNER_BIAS] * bool(self.absent())
+        return biases + [Loss.NO_INNER_BIAS] * bool(self.absent)
 
     def written_losses(self) -> list[Loss]:
         """What writing loses, whatever the numbers."""
-        return [Loss.SECOND_BIAS] * bool(self.repeated) + [Loss.NO_INNER_BIAS] * bool(self.absent())
+        return [Loss.SECOND_BIAS] * bool(self.repeated) + [Loss.NO_INNER_BIAS] * bool(self.absent)
 
     def pack(self, maps: Mapping[str, Array]) -> dict[str, Array]:
         """The tensors that hold the maps; biases are one row."""
@@ -120,12 +121,10 @@ class Layout:
             for name, block in zip(names, np.split(stored, np.cumsum(rows)[:-1]), strict=True):
                 summed |= name in found and bool(block.any())
                 found[name] = _sum(found[name], block) if name in found else block.copy()
-        missing = shapes.keys() - found.keys()
-        like = next(iter(found.values())).dtype
-        losses = [Loss.SUMMED_BIASES] if summed else []
-        losses += [Loss.NO_BIAS] if missing - self.absent() else []
-        losses += [Loss.NO_INNER_BIAS] if self.absent() else []
-        return found | {name: np.zeros(shapes[name], like) for name in missing}, losses
+        missing, dtype = shapes.keys() - found.keys(), next(iter(found.values())).dtype
+        losses = [Loss.SUMMED_BIASES] * summed + [Loss.NO_BIAS] * bool(missing - self.absent)
+        losses += [Loss.NO_INNER_BIAS] * bool(self.absent)
+        return found | {name: np.zeros(shapes[name], dtype) for name in missing}, losses
 
     def widths(self, tensors: Mapping[str, Array]) -> tuple[int, int | dict[str, int]]:
         """The number of inputs and `hidden`, as the tensors' shapes show them."""
@@ -150,11 +149,11 @@ def layout_for(layouts: Sequence[Layout], cell: Cell) -> Layout | None:
 
 
 def matching_layout(
-    layouts: Sequence[Layout], kind: str, options: Mapping[str, Any], tensors: Mapping[str, Array]
+    layouts: Sequence[Layout], kind: str, options: Mapping[str, Any], tensors: Iterable[str] = ()
 ) -> Layout | None:
     """The first row of a table of this kind and these options that has a place for all the tensors."""
     return next(
-        (row for row in layouts if row.kind == kind and tensors.keys() <= row.tensors.keys()
+        (row for row in layouts if row.kind == kind and row.tensors.keys() >= set(tensors)
          and all(options.get(name) == value for name, value in row.options.items())), None,
     )  # fmt: skip
 

@@ -78,7 +78,7 @@ def built(case, row, options):
         if net.output:
             parts.append(nnx.Linear(net.layers[-1].width, 2, use_bias=options.bias, kernel_init=DRAWN, bias_init=DRAWN,
                                     rngs=rngs, **DOUBLE))  # fmt: skip
-    losses = {Loss.NO_INNER_BIAS} if row.absent() else set()
+    losses = {Loss.NO_INNER_BIAS} if row.absent else set()
     losses |= {Loss.NO_BIAS} if net.output and not options.bias else set()
     losses |= {Loss.BATCH_FIRST} if options.batch_first else set()
     return parts, read(*parts, read=net.read), losses
