@@ -192,6 +192,14 @@ def test_a_module_that_runs_twice_becomes_two():
     assert not np.shares_memory(one["forward"]["W"]["n"], other["forward"]["W"]["n"])
 
 
+def test_one_weight_in_two_modules_becomes_two():
+    torch = pytest.importorskip("torch")
+    one, other = torch.nn.RNN(3, 3, bias=False), torch.nn.RNN(3, 3, bias=False)
+    other.weight_hh_l0 = one.weight_hh_l0
+    found = convert.from_torch(one, other)
+    assert [lost.place for lost in found.losses if lost.what is Loss.SHARED] == ["layers.1"]
+
+
 def test_one_cell_in_both_directions_becomes_two():
     opened("Flax nnx")
     from flax import nnx  # noqa: PLC0415

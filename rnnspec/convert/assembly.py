@@ -57,18 +57,19 @@ class Assembly:
         self.call, self.lost = call, list[Lost]()
         self._layers, self._params = list[tuple[int, Layer]](), list[Tree]()
         self._output: Tree | None = None
-        self._owners: list[Any] = []
+        self._seen: list[Any] = []
 
     @property
     def place(self) -> str:
         """The next layer's name."""
         return f"layers.{len(self._layers)}"
 
-    def see(self, place: str, owner: Any) -> None:
-        """Tell it where weights have one owner for two places."""
-        if any(owner is known for known in self._owners):
+    def see(self, place: str, weights: Iterable[Any]) -> None:
+        """Tell it where a weight of this place was seen in another."""
+        found = list(weights)
+        if any(weight is known for weight in found for known in self._seen):
             self.lost.append(Lost(place, Loss.SHARED))
-        self._owners.append(owner)
+        self._seen += found
 
     def one_kind(self, rows: Iterable[Layout]) -> Layout:
         """The row of all halves of a layer, which must be one."""

@@ -69,7 +69,7 @@ def _tell_time_major(assembly: Assembly, part: Any) -> None:
 def _add_cells(assembly: Assembly, halves: dict[str, Any]) -> None:
     row = assembly.one_kind(_row(assembly.call, cell) for cell in halves.values())
     for half, cell in halves.items():
-        assembly.see(f"{assembly.place}.{half}", cell)
+        assembly.see(f"{assembly.place}.{half}", [_at(cell, name) for name in row.tensors])
         if cell.carry_init is not None:
             assembly.lost.append(Lost(f"{assembly.place}.{half}", Loss.INITIAL_STATE))
     assembly.add_layer(row, {half: _tensors(assembly.call, cell, row) for half, cell in halves.items()})
@@ -102,7 +102,7 @@ def _row(call: str, cell: Any) -> Layout:
 
 
 def _tensors(call: str, cell: Any, row: Layout) -> dict[str, Any]:
-    return {name: numbers(call, name, reduce(getattr, name.split("."), cell)[...]) for name in row.tensors}
+    return {name: numbers(call, name, _at(cell, name)[...]) for name in row.tensors}
 
 
 def _add_output(assembly: Assembly, linear: Any) -> None:
@@ -136,6 +136,11 @@ def _cell(part: Part, tensors: dict[str, Any], dtype: str) -> Any:
     return cell
 
 
+def _at(owner: Any, name: str) -> Any:
+    """The nnx.Param of a dotted name."""
+    return reduce(getattr, name.split("."), owner)
+
+
 def _load(owner: Any, tensors: dict[str, Any]) -> None:
     for name, array in tensors.items():
-        reduce(getattr, name.split("."), owner)[...] = jax.numpy.asarray(array)
+        _at(owner, name)[...] = jax.numpy.asarray(array)

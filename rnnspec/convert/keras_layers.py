@@ -71,7 +71,7 @@ def _add_recurrent(assembly: Assembly, layer: Any) -> Read:
     row = assembly.one_kind(_row(call, own, half, layer is own) for half, own in halves.items())
     tensors = {}
     for half, own in halves.items():
-        assembly.see(f"{assembly.place}.{half}", own)
+        assembly.see(f"{assembly.place}.{half}", own.cell.weights)
         _tell_annotations(assembly, f"{assembly.place}.{half}", own)
         found = _tensors(call, own.cell, row.tensors)
         tensors[half] = {name: a.reshape(-1) if name == "bias" else a for name, a in found.items()}

@@ -101,7 +101,7 @@ class _Reading:
         given = {name: value for name, value in zip(OPERANDS, operands, strict=False) if value is not None}
         self._check_steps(node, given.get("X"))
         found, index = RecurrentNode(self.call, node, options, given), len(self.halves)
-        self.assembly.see(self.assembly.place, self.values[node.input[1]])
+        self.assembly.see(self.assembly.place, (given[name] for name in "WRBP" if name in given))
         self.assembly.add_layer(found.layout(), found.tensors())
         self.halves.append(tuple((index, half) for half in found.halves))
         ends = Flow(("half", "batch", "feature"), self.halves[-1])

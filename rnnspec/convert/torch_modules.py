@@ -41,8 +41,8 @@ def read_modules(call: str, parts: tuple[Any, ...], read: Read) -> Imported:
 
 
 def _add(assembly: Assembly, part: Any) -> None:
-    assembly.see(assembly.place, part)
     if isinstance(part, nn.Module):
+        assembly.see("output" if type(part) is nn.Linear else assembly.place, part.parameters())
         _refuse_options(assembly.call, part)
     if type(part) in KINDS.values():
         if part.batch_first:
@@ -52,6 +52,7 @@ def _add(assembly: Assembly, part: Any) -> None:
         _add_output(assembly, _tensors(assembly.call, part.state_dict()))
     elif isinstance(part, tuple) and len(part) == 2 and isinstance(part[1], Mapping):
         what, tensors = part[0], _tensors(assembly.call, part[1])
+        assembly.see("output" if what is Dense else assembly.place, part[1].values())
         if what is Dense:
             _add_output(assembly, tensors)
         else:
