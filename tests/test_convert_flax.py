@@ -22,8 +22,9 @@ def double():
 
 
 def made(kind, inputs=3, seed=0, **options):
+    drawn = dict.fromkeys(("kernel_init", "recurrent_kernel_init", "bias_init"), nnx.initializers.uniform(1.0))
     double = {"dtype": np.float64, "param_dtype": np.float64}
-    return kind(inputs, 4, bias_init=nnx.initializers.uniform(1.0), rngs=nnx.Rngs(seed), **double, **options)
+    return kind(inputs, 4, rngs=nnx.Rngs(seed), **drawn, **double, **options)
 
 
 def test_parts_run_one_after_the_other():

@@ -174,6 +174,6 @@ def part(kind, chosen):
     chosen = {name: given.get(value, value) if isinstance(value, str) else value for name, value in chosen.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # carry_init, which Flax deprecates
-        cell = getattr(nnx, kind)(**{"in_features": 3, "hidden_features": 4, "recurrent_kernel_init": DRAWN,
-                                       "rngs": nnx.Rngs(0)} | chosen)  # fmt: skip
+        cell = getattr(nnx, kind)(**{"in_features": 3, "hidden_features": 4, "kernel_init": DRAWN,
+                                       "recurrent_kernel_init": DRAWN, "rngs": nnx.Rngs(0)} | chosen)  # fmt: skip
     return from_flax(cell)
