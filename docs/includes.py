@@ -61,11 +61,15 @@ def primitives(_: str) -> str:
 
 
 def conversions(side: str) -> str:
-    """One side's table of what converts, with what each row loses."""
+    """One side's table of what converts: each tensor with the maps in it, and what each row loses."""
     rows = TABLES[side.replace("_", " ")]
-    return "\n".join(table(("there", "here", "reading may lose", "writing loses"),
-                           ((f"`{row.kind}`{options(row)}", f"`cells.{row.cell.name}`", names(row.read_losses()),
-                             names(row.written_losses())) for row in rows)))  # fmt: skip
+    return "\n".join(table(("there", "here", "each tensor, gate by gate", "reading may lose", "writing loses"),
+                           ((f"`{row.kind}`{options(row)}", f"`cells.{row.cell.name}`", tensors(row),
+                             names(row.read_losses()), names(row.written_losses())) for row in rows)))  # fmt: skip
+
+
+def tensors(row: Any) -> str:
+    return "<br>".join(f"`{tensor}`: {maps}" for tensor, maps in row.tensors.items())
 
 
 def options(row: Any) -> str:

@@ -26,6 +26,7 @@ from rnnspec.primitives import PRIMITIVES, Expression, refuse
 __all__ = [
     "CONDITIONS",
     "LEAVES",
+    "NAMED",
     "Graph",
     "GraphBuilder",
     "Node",

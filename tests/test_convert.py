@@ -1,4 +1,4 @@
-"""What all conversions share: the tables, the machine that packs, how cells are recognised, and one way as a whole."""
+"""What all conversions share: the tables, the packing machine, what is imported when, and the random state."""
 
 from __future__ import annotations
 
@@ -12,16 +12,13 @@ import sys
 
 import numpy as np
 import pytest
-from conversions import Question, same_params
+from conversions import FEW, same_params
 from hypothesis import given
 from hypothesis import strategies as st
 
-import rnnspec
-from rnnspec import Dense, Last, Layer, Network, cell, cells, convert
+from rnnspec import Dense, Layer, Network, cells, convert
 from rnnspec.convert.layouts import TABLES
-from rnnspec.convert.matching import same_equations
 from rnnspec.errors import BackendUnavailable
-from rnnspec.primitives import sigmoid, tanh
 
 MODULES = [f"rnnspec.convert.{module.name}" for module in pkgutil.iter_modules(convert.__path__)]
 SIDES = {"torch": "torch", "keras": "keras", "flax": "flax", "onnx": "onnx"}
@@ -77,13 +74,14 @@ def test_the_callers_random_state_stays_as_it_is(side):
 
 
 @pytest.mark.parametrize(("side", "row"), ROWS, ids=[f"{side}-{row.kind}-{row.cell.name}" for side, row in ROWS])
+@FEW
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**31))
 def test_what_is_packed_is_unpacked_to_the_bit(side, row, inputs, width, seed):
     hidden = width if len(row.cell.width_classes) == 1 else {"h": width, "c": width + 1}
     shapes = {f"{kind}.{name}": shape for kind, maps in row.cell.parameter_shapes(inputs, hidden).items()
               for name, shape in maps.items()}  # fmt: skip
     rng = np.random.default_rng(seed)
-    maps = {name: np.zeros(shape) if name in row.absent() else rng.normal(size=shape) for name, shape in shapes.items()}
+    maps = {name: np.zeros(shape) if name in row.absent else rng.normal(size=shape) for name, shape in shapes.items()}
     maps["b." + row.cell.graph.names("input")[0]][0] = -0.0
     tensors = row.pack(maps)
     assert row.widths(tensors) == (inputs, hidden)
@@ -97,87 +95,5 @@ def test_every_map_has_its_place_in_every_table(side, row):
     placed = [name for _, names in row.places() for name in names]
     assert {name[2:] for name in placed if name.startswith("U.")} == set(row.cell.graph.names("map"))
     assert {name[2:] for name in placed if name.startswith("W.")} == set(row.cell.graph.names("input"))
-    assert row.absent() <= {"p.n"}
+    assert row.absent <= {"p.n"}
     assert all(placed.count(name) == 1 for name in placed if not name.startswith("b."))
-
-
-def test_cells_are_told_apart_by_what_they_compute():
-    @cell
-    def other_name_and_order(x, R, p, h):
-        z = sigmoid(R.z(h) + x.z)
-        r = sigmoid(x.r + R.r(h))
-        n = tanh((p.n + R.n(h)) * r + x.n)
-        return h * z + (1 - z) * n
-
-    @cell
-    def gru(x, R, p, h):
-        """The name of another, with its reset gate and its update gate exchanged."""
-        r = sigmoid(x.z + R.z(h))
-        z = sigmoid(x.r + R.r(h))
-        n = tanh(x.n + r * (R.n(h) + p.n))
-        return (1 - z) * n + z * h
-
-    assert same_equations(other_name_and_order, cells.gru)
-    assert not same_equations(gru, cells.gru)
-    every = [value for value in vars(cells).values() if isinstance(value, rnnspec.Cell)]
-    assert all(same_equations(one, other) == (one is other) for one in every for other in every)
-
-
-def test_a_deep_cell_is_compared_in_little_time():
-    """Every value is used twice: spelled out, the graph would have 2^60 leaves."""
-    @cell
-    def doubling(x, R, h):
-        y = x.h + R.h(h)
-        for _ in range(60):
-            y = y + y * y
-        return tanh(y)
-
-    assert same_equations(doubling, doubling)
-
-
-def test_a_classifier_that_torch_trained_gives_its_logits_everywhere(tmp_path, open_backend):
-    torch, runtime = pytest.importorskip("torch"), pytest.importorskip("onnxruntime")
-    safetensors = pytest.importorskip("safetensors.torch")
-    torch.manual_seed(0)
-    lstm, out = torch.nn.LSTM(3, 8, bidirectional=True), torch.nn.Linear(16, 2)
-    model = torch.nn.ModuleDict({"rnn": lstm, "out": out})
-    inputs = torch.randn(7, 16, 3)
-    labels = (inputs.sum((0, 2)) > 0).long()
-
-    def logits(x):
-        h = lstm(x)[1][0]
-        return out(torch.cat([h[-2], h[-1]], -1))
-
-    optimiser, losses = torch.optim.Adam(model.parameters(), 0.03), []
-    for _ in range(30):
-        optimiser.zero_grad()
-        loss = torch.nn.functional.cross_entropy(logits(inputs), labels)
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.5 * losses[0]
-
-    torch.save(model.state_dict(), tmp_path / "model.pt")
-    safetensors.save_file(model.state_dict(), tmp_path / "model.safetensors")
-    read = []
-    for stored in (torch.load(tmp_path / "model.pt", weights_only=True),
-                   safetensors.load_file(tmp_path / "model.safetensors")):  # fmt: skip
-        own = {part: {name.removeprefix(part): t for name, t in stored.items() if name.startswith(part)}
-               for part in ("rnn.", "out.")}  # fmt: skip
-        read.append(convert.from_torch((cells.lstm, own["rnn."]), (Dense, own["out."]), read=Last()))
-    assert read[0].net == read[1].net == Network(3, [Layer(cells.lstm, 8, "bidirectional")], Last(), Dense(2))
-    same_params(read[0].params, read[1].params)
-
-    net, params = read[0].net, read[0].params
-    question = Question.about(read[0], 7, 5, None, 1, "f32").without_state()
-    x = question.given.inputs
-    with torch.no_grad():
-        question.agree(logits(torch.tensor(x)).numpy())
-    for name in ("numpy", "jax", "tensorflow", "torch"):
-        backend = open_backend(name, "f32")
-        question.agree(backend.to_numpy(backend.run(net, params, x).outputs))
-    session = runtime.InferenceSession(convert.to_onnx(net, params).model.SerializeToString(),
-                                       providers=["CPUExecutionProvider"])  # fmt: skip
-    question.agree(session.run(None, {"inputs": x})[0])
-    rnnspec.save(tmp_path / "ours.safetensors", net, params)
-    same_params(rnnspec.load(tmp_path / "ours.safetensors")[1], params)

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from backends.torch_backend.matching import Names, correspondence
 from rnnspec import cells
 from rnnspec.arrays import Array
 from rnnspec.cell import Cell
+from rnnspec.correspondence import Names, correspondence
 from rnnspec.errors import UnsupportedError
 from rnnspec.kernel import Call
 from rnnspec.results import Gradients, LayerResult

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -57,18 +57,27 @@ class Assembly:
         self.call, self.lost = call, list[Lost]()
         self._layers, self._params = list[tuple[int, Layer]](), list[Tree]()
         self._output: Tree | None = None
-        self._owners: list[Any] = []
+        self._seen: list[Any] = []
 
     @property
     def place(self) -> str:
         """The next layer's name."""
         return f"layers.{len(self._layers)}"
 
-    def see(self, place: str, owner: Any) -> None:
-        """Tell it where weights have one owner for two places."""
-        if any(owner is known for known in self._owners):
+    def see(self, place: str, weights: Iterable[Any]) -> None:
+        """Tell it where a weight of this place was seen in another."""
+        found = list(weights)
+        if any(weight is known for weight in found for known in self._seen):
             self.lost.append(Lost(place, Loss.SHARED))
-        self._owners.append(owner)
+        self._seen += found
+
+    def one_kind(self, rows: Iterable[Layout]) -> Layout:
+        """The row of all halves of a layer, which must be one."""
+        first, *others = rows
+        if any(other is not first for other in others):
+            raise UnsupportedError(self.call, "both halves must be of one kind",
+                                   " and ".join(row.kind for row in (first, *others)), "use one for both")  # fmt: skip
+        return first
 
     def add_layer(self, layout: Layout, halves: Mapping[str, Mapping[str, Array]]) -> None:
         """A layer of the halves' tensors, `forward` before `reverse`."""
@@ -147,13 +156,7 @@ def taken_apart(
     lost = [Lost("", Loss.ROUNDED)] if given.itemsize > np.dtype(kept).itemsize else []
     parts = []
     for i, layer in enumerate(net.layers):
-        row = layout_for(layouts, layer.cell)
-        if row is None:
-            names = ", ".join(dict.fromkeys(known.cell.name for known in layouts))
-            raise UnsupportedError(call, f"{side} must have the cell: it has {names}",
-                                   f"{layer.cell.name} in layers.{i}",
-                                   "run it with a backend of rnnspec, or choose one of these cells")  # fmt: skip
-        tensors = {}
+        row, tensors = _row(call, side, layouts, f"layers.{i}", layer), {}
         for half, tree in params["layers"][i].items():
             place, maps = f"layers.{i}.{half}", {name: np.asarray(a, kept) for name, a in leaves(tree)}
             _check_absent(call, side, place, row, maps)
@@ -166,8 +169,18 @@ def taken_apart(
     return Apart(parts, output, kept, tuple(lost))
 
 
+def _row(call: str, side: str, layouts: Sequence[Layout], place: str, layer: Layer) -> Layout:
+    row = layout_for(layouts, layer.cell)
+    if row is None:
+        names = ", ".join(dict.fromkeys(known.cell.name for known in layouts))
+        raise UnsupportedError(call, f"{side} must have the cell: it has the equations of {names}",
+                               f"{layer.cell.name} in {place}",
+                               "run it with a backend of rnnspec, or choose one of these cells")  # fmt: skip
+    return row
+
+
 def _check_absent(call: str, side: str, place: str, row: Layout, maps: Mapping[str, Array]) -> None:
-    for name in sorted(row.absent()):
+    for name in sorted(row.absent):
         if maps[name].any():
             raise UnsupportedError(call, f"{name} of {place} must be zeros: {side}'s {row.kind} has no place for it",
                                    f"{np.abs(maps[name]).max():.3g} among them",

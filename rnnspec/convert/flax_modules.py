@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from inspect import signature
 from typing import Any
 
 import jax
@@ -48,7 +49,8 @@ def _add(assembly: Assembly, part: Any) -> None:
             raise UnsupportedError(assembly.call, "merge_fn must be the concatenation that is its default",
                                    repr(part.merge_fn), "leave it out")  # fmt: skip
         _tell_time_major(assembly, part)
-        _add_cells(assembly, {"forward": part.forward_rnn.cell, "reverse": part.backward_rnn.cell})
+        both = {"forward": part.forward_rnn, "reverse": part.backward_rnn}
+        _add_cells(assembly, {half: rnn.cell if type(rnn) is nnx.RNN else rnn for half, rnn in both.items()})
     elif type(part) is nnx.RNN:
         if part.reverse and not part.keep_order:
             raise UnsupportedError(assembly.call, "a reverse RNN must keep the order of the steps", "keep_order=False",
@@ -65,15 +67,20 @@ def _tell_time_major(assembly: Assembly, part: Any) -> None:
 
 
 def _add_cells(assembly: Assembly, halves: dict[str, Any]) -> None:
-    rows = [_row(assembly.call, cell) for cell in halves.values()]
-    if rows[0] is not rows[-1]:
-        raise UnsupportedError(assembly.call, "both halves must be of one kind", " and ".join(row.kind for row in rows),
-                               "use one for both")  # fmt: skip
+    row = assembly.one_kind(_row(assembly.call, cell) for cell in halves.values())
     for half, cell in halves.items():
-        assembly.see(f"{assembly.place}.{half}", cell)
+        assembly.see(f"{assembly.place}.{half}", [_at(cell, name) for name in row.tensors])
         if cell.carry_init is not None:
             assembly.lost.append(Lost(f"{assembly.place}.{half}", Loss.INITIAL_STATE))
-    assembly.add_layer(rows[0], {half: _tensors(assembly.call, cell, rows[0]) for half, cell in halves.items()})
+    assembly.add_layer(row, {half: _tensors(assembly.call, cell, row) for half, cell in halves.items()})
+
+
+def _refuse_functions(call: str, part: Any) -> None:
+    for name in ("dot_general", "promote_dtype"):
+        default = signature(type(part).__init__).parameters.get(name)
+        if default and getattr(part, name) is not default.default:
+            raise UnsupportedError(call, f"{name} must be nnx's own", f"{getattr(part, name)} of {type(part).__name__}",
+                                   "rebuild the part without it")  # fmt: skip
 
 
 def _row(call: str, cell: Any) -> Layout:
@@ -81,11 +88,12 @@ def _row(call: str, cell: Any) -> Layout:
         raise ArgumentError(call, f"a part must be one of {', '.join(KINDS)}, an nnx.RNN or nnx.Bidirectional of "
                             "these, or nnx.Linear", type(cell).__name__,
                             "give the parts in the order in which they run")  # fmt: skip
+    _refuse_functions(call, cell)
     options = {"residual": getattr(cell, "residual", False)}
     for option in ("gate_fn", "activation_fn"):
         given = getattr(cell, option, None)
         options[option] = next((name for name, function in FUNCTIONS.items() if function is given), given)
-    row = matching_layout(FLAX, type(cell).__name__, options, {})
+    row = matching_layout(FLAX, type(cell).__name__, options)
     if row is None:
         got = ", ".join(f"{name}={value}" for name, value in options.items() if value is not None)
         raise UnsupportedError(call, f"options of {type(cell).__name__} must be those of a cell in the tables", got,
@@ -94,10 +102,11 @@ def _row(call: str, cell: Any) -> Layout:
 
 
 def _tensors(call: str, cell: Any, row: Layout) -> dict[str, Any]:
-    return {name: numbers(call, name, reduce(getattr, name.split("."), cell)[...]) for name in row.tensors}
+    return {name: numbers(call, name, _at(cell, name)[...]) for name in row.tensors}
 
 
 def _add_output(assembly: Assembly, linear: Any) -> None:
+    _refuse_functions(assembly.call, linear)
     bias = None if linear.bias is None else numbers(assembly.call, "bias", linear.bias[...])
     assembly.add_output(numbers(assembly.call, "kernel", linear.kernel[...]).T, bias)
 
@@ -114,7 +123,7 @@ def write_modules(call: str, net: Network, params: Tree) -> Exported:
         output = nnx.Linear(net.layers[-1].width, net.features, param_dtype=apart.dtype, kernel_init=ZEROS,
                             rngs=nnx.Rngs(0))  # fmt: skip
         _load(output, {"kernel": apart.output["W"].T, "bias": apart.output["b"]})
-    return Exported(FlaxNetwork(net, layers, output), apart.losses)
+    return Exported(FlaxNetwork(net, [part.layout.states for part in apart.parts], layers, output), apart.losses)
 
 
 def _cell(part: Part, tensors: dict[str, Any], dtype: str) -> Any:
@@ -127,6 +136,11 @@ def _cell(part: Part, tensors: dict[str, Any], dtype: str) -> Any:
     return cell
 
 
+def _at(owner: Any, name: str) -> Any:
+    """The nnx.Param of a dotted name."""
+    return reduce(getattr, name.split("."), owner)
+
+
 def _load(owner: Any, tensors: dict[str, Any]) -> None:
     for name, array in tensors.items():
-        reduce(getattr, name.split("."), owner)[...] = jax.numpy.asarray(array)
+        _at(owner, name)[...] = jax.numpy.asarray(array)

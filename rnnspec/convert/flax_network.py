@@ -20,11 +20,14 @@ Array = Any
 class FlaxNetwork(nnx.Module):  # type: ignore[misc]  # Flax is not read by the type checker
     """Modules of nnx and nothing else: `layers`, of each half an RNN, and `output`, a Linear or None.
 
-    `network` is what it was made of.
+    `network` is what it was made of; `states` are the names of each layer's states, `h` before `c`.
     """
 
-    def __init__(self, network: Network, layers: Sequence[Mapping[str, nnx.RNN]], output: nnx.Linear | None) -> None:
-        self.network = network
+    def __init__(
+        self, network: Network, states: Sequence[tuple[str, ...]], layers: Sequence[Mapping[str, nnx.RNN]],
+        output: nnx.Linear | None,
+    ) -> None:  # fmt: skip
+        self.network, self.states = network, tuple(states)
         self.layers = nnx.List([nnx.Dict(halves) for halves in layers])
         self.output = nnx.data(output)
 
@@ -35,15 +38,14 @@ class FlaxNetwork(nnx.Module):  # type: ignore[misc]  # Flax is not read by the 
         real = (jnp.arange(steps)[:, None] < ends)[..., None]
         values, final = jnp.where(real, inputs, 0.0), []
         first = self._zeros(batch, inputs) if state is None else state
-        for halves, own in zip(self.layers, first, strict=True):
-            found = {half: _half(rnn, values, own[half], ends, half == "reverse") for half, rnn in halves.items()}
-            values = jnp.where(real, jnp.concatenate([found[half][0] for half in own], -1), 0.0)
-            final.append({half: found[half][1] for half in own})
+        for layer, names, halves, own in zip(self.network.layers, self.states, self.layers, first, strict=True):
+            found = {half: _half(halves[half], names, values, own[half], ends) for half in layer.halves}
+            values = jnp.where(real, jnp.concatenate([out for out, _ in found.values()], -1), 0.0)
+            final.append({half: end for half, (_, end) in found.items()})
         if isinstance(self.network.read, Last):
-            width = self.network.layers[-1].half_width
-            half = {"forward": values[jnp.maximum(ends, 1) - 1, jnp.arange(batch)], "reverse": values[0]}
-            parts = {name: half[name][:, i * width : (i + 1) * width] for i, name in enumerate(first[-1])}
-            values, real = jnp.concatenate(list(parts.values()), -1), real[0]
+            real = (ends > 0)[:, None]
+            last = [final[-1][half][self.states[-1][0]] for half in self.network.layers[-1].halves]
+            values = jnp.where(real, jnp.concatenate(last, -1), 0.0)
         if self.output is not None:
             values = jnp.where(real, self.output(values), 0.0)
         return values, final
@@ -53,10 +55,11 @@ class FlaxNetwork(nnx.Module):  # type: ignore[misc]  # Flax is not read by the 
                  for half, shapes in tree.items()} for tree in self.network.state_shapes(batch)]  # fmt: skip
 
 
-def _half(rnn: Any, values: Array, first: Tree, ends: Array, reverse: bool) -> tuple[Array, Tree]:
-    names = [name for name in ("c", "h") if name in first]
-    given = tuple(first[name] for name in names)
-    carry, out = rnn(values, initial_carry=given if len(names) > 1 else given[0], seq_lengths=ends, time_major=True,
-                     return_carry=True, reverse=reverse, keep_order=True)  # fmt: skip
-    ended = dict(zip(names, carry if len(names) > 1 else [carry], strict=True))
+def _half(rnn: Any, names: Sequence[str], values: Array, first: Tree, ends: Array) -> tuple[Array, Tree]:
+    """One direction; a carry is (c, h)."""
+    if not values.shape[0] * values.shape[1]:  # a scan has steps
+        return jnp.zeros((*values.shape[:2], first[names[0]].shape[1]), values.dtype), first
+    given = tuple(first[name] for name in reversed(names))
+    carry, out = rnn(values, initial_carry=given if len(names) > 1 else given[0], seq_lengths=ends, return_carry=True)
+    ended = dict(zip(reversed(names), carry if len(names) > 1 else [carry], strict=True))
     return out, tree_map(lambda new, old: jnp.where((ends > 0)[:, None], new, old), ended, first)

@@ -43,6 +43,7 @@ def read_layers(call: str, parts: tuple[Any, ...]) -> Imported:
             read = _add_recurrent(assembly, layer)
         else:
             raise _unsupported(call, layer)
+    assembly.lost.append(Lost("", Loss.BATCH_FIRST))
     return assembly.finish(read)
 
 
@@ -67,17 +68,14 @@ def _add_recurrent(assembly: Assembly, layer: Any) -> Read:
     if not layer.built:
         raise ArgumentError(call, "a layer must be built", f"{layer.name} without weights", "build or call it")
     halves = _halves(call, layer)
-    rows = [_row(call, own, half, layer is own) for half, own in halves.items()]
-    if rows[0] is not rows[-1]:
-        raise UnsupportedError(call, "both halves must be of one kind", " and ".join(row.kind for row in rows),
-                               "use one for both")  # fmt: skip
+    row = assembly.one_kind(_row(call, own, half, layer is own) for half, own in halves.items())
     tensors = {}
     for half, own in halves.items():
-        assembly.see(f"{assembly.place}.{half}", own)
+        assembly.see(f"{assembly.place}.{half}", own.cell.weights)
         _tell_annotations(assembly, f"{assembly.place}.{half}", own)
-        found = _tensors(call, own.cell, rows[0].tensors)
+        found = _tensors(call, own.cell, row.tensors)
         tensors[half] = {name: a.reshape(-1) if name == "bias" else a for name, a in found.items()}
-    assembly.add_layer(rows[0], tensors)
+    assembly.add_layer(row, tensors)
     return Steps() if layer.return_sequences else Last()
 
 
@@ -104,7 +102,7 @@ def _row(call: str, layer: Any, half: str, alone: bool) -> Layout:
         if config[name] != value and (alone or name not in ENFORCED):
             raise UnsupportedError(call, f"{name} must be {value} here", f"{name}={config[name]} of {layer.name}",
                                    "rebuild the layer without it")  # fmt: skip
-    row = matching_layout(KERAS, type(layer).__name__, config, {})
+    row = matching_layout(KERAS, type(layer).__name__, config)
     if row is None:
         names = ("activation", "recurrent_activation")
         got = ", ".join(f"{name}={config[name]!r}" for name in names if name in config)
@@ -144,7 +142,7 @@ def write_layers(call: str, net: Network, params: Tree) -> Exported:
             _load(_half(layer, half).cell, tensors)
     if apart.output is not None:
         _load(layers[-1], {"kernel": apart.output["W"].T, "bias": apart.output["b"]})
-    return Exported(model, (*apart.losses, Lost("", Loss.PADDING)))
+    return Exported(model, (*apart.losses, Lost("", Loss.BATCH_FIRST), Lost("", Loss.PADDING)))
 
 
 @contextmanager

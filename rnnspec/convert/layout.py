@@ -12,15 +12,15 @@ array([3., 0.])
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from rnnspec.cell import Cell
 from rnnspec.convert.conversion import Loss
-from rnnspec.convert.matching import same_equations
+from rnnspec.correspondence import correspondence
 from rnnspec.errors import ShapeError
 
 __all__ = ["Layout", "layout_for", "matching_layout"]
@@ -28,13 +28,16 @@ __all__ = ["Layout", "layout_for", "matching_layout"]
 Array = Any
 Maps = dict[str, Array]
 """Maps of one half by dotted name: `W.i`, `b.i`, `U.i`, `p.n`."""
+KINDS = {"W": "input", "b": "input", "U": "map", "p": "vector"}
+"""The operation of which each kind of map is the parameter."""
 
 
 @dataclass(frozen=True)
 class Layout:
     """One cell as another side stores it: what it is called there, with which options, and its tensors.
 
-    `transposed` says that matrices are stored (in, out). `optional` tensors, of biases, may be missing.
+    `transposed` says that matrices are stored (in, out). `optional` tensors, of biases, may be missing. `states` are in
+    the order of the other side; unless given, in the cell's own.
     """
 
     kind: str
@@ -43,6 +46,23 @@ class Layout:
     options: Mapping[str, Any] = field(default_factory=dict)
     transposed: bool = False
     optional: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "states", self.states or self.cell.states)
+
+    def of(self, cell: Cell) -> Layout | None:
+        """This row for a cell that has its equations under other names, or None for any other cell."""
+        names = correspondence(self.cell, cell)
+        if names is None:
+            return None
+
+        def renamed(place: str) -> str:
+            kind, _, name = place.partition(".")
+            return f"{kind}.{names[KINDS[kind], name]}"
+
+        tensors = {tensor: " ".join(map(renamed, maps)) for tensor, maps in self.places()}
+        return replace(self, cell=cell, tensors=tensors, states=tuple(names["state", name] for name in self.states))
 
     @property
     def required(self) -> set[str]:
@@ -59,21 +79,20 @@ class Layout:
         every = [name for _, names in self.places() for name in names]
         return {name for name in every if every.count(name) > 1}
 
+    @property
     def absent(self) -> set[str]:
         """The maps of the cell that stand in no place."""
-        graph = self.cell.graph
-        kinds = {"W": "input", "b": "input", "U": "map", "p": "vector"}
-        every = {f"{kind}.{name}" for kind, op in kinds.items() for name in graph.names(op)}
+        every = {f"{kind}.{name}" for kind, op in KINDS.items() for name in self.cell.graph.names(op)}
         return every - {name for _, names in self.places() for name in names}
 
     def read_losses(self) -> list[Loss]:
         """What reading can lose."""
         biases = [Loss.SUMMED_BIASES] * bool(self.repeated) + [Loss.NO_BIAS] * bool(self.optional)
-        return biases + [Loss.NO_INNER_BIAS] * bool(self.absent())
+        return biases + [Loss.NO_INNER_BIAS] * bool(self.absent)
 
     def written_losses(self) -> list[Loss]:
         """What writing loses, whatever the numbers."""
-        return [Loss.SECOND_BIAS] * bool(self.repeated) + [Loss.NO_INNER_BIAS] * bool(self.absent())
+        return [Loss.SECOND_BIAS] * bool(self.repeated) + [Loss.NO_INNER_BIAS] * bool(self.absent)
 
     def pack(self, maps: Mapping[str, Array]) -> dict[str, Array]:
         """The tensors that hold the maps; biases are one row."""
@@ -102,12 +121,10 @@ class Layout:
             for name, block in zip(names, np.split(stored, np.cumsum(rows)[:-1]), strict=True):
                 summed |= name in found and bool(block.any())
                 found[name] = _sum(found[name], block) if name in found else block.copy()
-        missing = shapes.keys() - found.keys()
-        like = next(iter(found.values())).dtype
-        losses = [Loss.SUMMED_BIASES] if summed else []
-        losses += [Loss.NO_BIAS] if missing - self.absent() else []
-        losses += [Loss.NO_INNER_BIAS] if self.absent() else []
-        return found | {name: np.zeros(shapes[name], like) for name in missing}, losses
+        missing, dtype = shapes.keys() - found.keys(), next(iter(found.values())).dtype
+        losses = [Loss.SUMMED_BIASES] * summed + [Loss.NO_BIAS] * bool(missing - self.absent)
+        losses += [Loss.NO_INNER_BIAS] * bool(self.absent)
+        return found | {name: np.zeros(shapes[name], dtype) for name in missing}, losses
 
     def widths(self, tensors: Mapping[str, Array]) -> tuple[int, int | dict[str, int]]:
         """The number of inputs and `hidden`, as the tensors' shapes show them."""
@@ -115,7 +132,9 @@ class Layout:
         recurrent = self._first(tensors, "U.")
         gates = next(len(names) for _, names in self.places() if names[0].startswith("U."))
         width = recurrent.shape[0] // gates
-        return inputs, width if len(self.cell.width_classes) == 1 else {"h": recurrent.shape[1], "c": width}
+        if len(self.cell.width_classes) == 1:
+            return inputs, width
+        return inputs, dict(zip(self.states, (recurrent.shape[1], width), strict=True))
 
     def _first(self, tensors: Mapping[str, Array], prefix: str) -> Array:
         return next(self._stored(tensors[t]) for t, names in self.places() if names[0].startswith(prefix))
@@ -125,16 +144,16 @@ class Layout:
 
 
 def layout_for(layouts: Sequence[Layout], cell: Cell) -> Layout | None:
-    """The first row of a table whose cell has the same equations."""
-    return next((row for row in layouts if same_equations(row.cell, cell)), None)
+    """The first row of a table whose cell has the same equations, for the names of this one."""
+    return next((found for row in layouts if (found := row.of(cell))), None)
 
 
 def matching_layout(
-    layouts: Sequence[Layout], kind: str, options: Mapping[str, Any], tensors: Mapping[str, Array]
+    layouts: Sequence[Layout], kind: str, options: Mapping[str, Any], tensors: Iterable[str] = ()
 ) -> Layout | None:
     """The first row of a table of this kind and these options that has a place for all the tensors."""
     return next(
-        (row for row in layouts if row.kind == kind and tensors.keys() <= row.tensors.keys()
+        (row for row in layouts if row.kind == kind and row.tensors.keys() >= set(tensors)
          and all(options.get(name) == value for name, value in row.options.items())), None,
     )  # fmt: skip
 

@@ -10,19 +10,13 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from rnnspec.convert.assembly import Assembly, numbers
 from rnnspec.convert.conversion import Imported, Loss, Lost
-from rnnspec.convert.layout import matching_layout
-from rnnspec.convert.layouts import ONNX
-from rnnspec.convert.onnx_flow import Flow, Given, Logits, Unread, Zeros, is_zero, plumbed
+from rnnspec.convert.onnx_flow import Flow, Given, Logits, Unread, Zeros, plumbed
+from rnnspec.convert.onnx_node import KINDS, OPERANDS, RecurrentNode, shown
 from rnnspec.errors import ArgumentError, RnnSpecError, UnsupportedError
-from rnnspec.network import DIRECTIONS
 from rnnspec.output import Last, Steps
 
 __all__ = ["read_model"]
 
-KINDS = {row.kind: row for row in ONNX}
-STATES = ("h", "c")
-PLAIN = {"clip": None, "input_forget": 0, "layout": 0, "activation_alpha": None, "activation_beta": None}
-"""Attributes of a recurrent node that must be as they are here."""
 ENDS = {("time", "batch", "feature"): (), ("batch", "feature"): (), ("batch", "time", "feature"): (Loss.BATCH_FIRST,),
         ("time", "half", "batch", "feature"): (Loss.DIRECTION_AXIS,),
         ("half", "batch", "feature"): (Loss.DIRECTION_AXIS,)}  # fmt: skip
@@ -63,7 +57,7 @@ class _Reading:
         options = {a.name: _text(helper.get_attribute_value(a)) for a in node.attribute}
         operands = [self.values[name] for name in node.input]
         if node.domain not in ("", "ai.onnx"):
-            self._refuse("operators must be ONNX's own", f"{node.domain}.{node.op_type} {node.name!r}",
+            self._refuse("operators must be ONNX's own", f"{node.domain}.{shown(node)}",
                          "cut the graph before it")  # fmt: skip
         if node.op_type == "Constant":
             found: list[Any] = [_constant(options)]
@@ -99,40 +93,19 @@ class _Reading:
             stand = "after the output layer" if isinstance(data, Logits) else f"over {data}"
             self._refuse("an operator on the steps must be recurrent, the one output layer, or such that it moves "
                          "whole axes, keeps a half, or keeps each half's last step",
-                         f"{node.op_type} {node.name!r} {stand}",
+                         f"{shown(node)} {stand}",
                          "cut the graph before it, or declare it here")  # fmt: skip
         return found
 
     def _recurrent(self, node: NodeProto, options: Mapping[str, Any], operands: list[Any]) -> list[Any]:
-        index = len(self.halves)
-        named = dict(zip(("X", "W", "R", "B", "sequence_lens", "h", "c", "P"), operands, strict=False))
-        self._check_steps(node, named["X"])
-        for name, value in PLAIN.items():
-            if options.get(name, value) != value:
-                self._refuse(f"{name} of a recurrent node must be {value}", f"{name}={options[name]} of {node.name!r}",
-                             "declare a cell of your own with it")  # fmt: skip
-        for name in ("sequence_lens", *STATES):
-            zero = name in STATES and is_zero(named.get(name))
-            if named.get(name) is not None and not zero and not isinstance(named[name], Given):
-                self._refuse(f"{name} must be an input of the graph, absent{', or zeros' * (name in STATES)}",
-                             f"numbers in {node.name!r}",
-                             "make it an input, and give it when the network runs")  # fmt: skip
-        halves = DIRECTIONS[options.get("direction", "forward")]
-        tensors: dict[str, Any] = {name: named[name] for name in "WRBP" if named.get(name) is not None}
-        if not all(isinstance(a, np.ndarray) for a in tensors.values()) or not {"W", "R"} <= tensors.keys():
-            self._refuse("weights must be initializers", f"others in {node.name!r}", "fold the constants first")
-        tensors = {name: numbers(self.call, name, a) for name, a in tensors.items()}
-        row = matching_layout(ONNX, node.op_type, self._activations(node, options, len(halves)), tensors)
-        if row is None:
-            self._refuse("activations must be those of a cell in the tables",
-                         f"{options.get('activations')} of {node.op_type} {node.name!r}",
-                         "declare a cell of your own with them")  # fmt: skip
-        self.assembly.see(self.assembly.place, self.values[node.input[1]])
-        self.assembly.add_layer(row, {half: {name: a[d] for name, a in tensors.items()}
-                                      for d, half in enumerate(halves)})  # fmt: skip
-        self.halves.append(tuple((index, half) for half in halves))
+        given = {name: value for name, value in zip(OPERANDS, operands, strict=False) if value is not None}
+        self._check_steps(node, given.get("X"))
+        found, index = RecurrentNode(self.call, node, options, given), len(self.halves)
+        self.assembly.see(self.assembly.place, (given[name] for name in "WRBP" if name in given))
+        self.assembly.add_layer(found.layout(), found.tensors())
+        self.halves.append(tuple((index, half) for half in found.halves))
         ends = Flow(("half", "batch", "feature"), self.halves[-1])
-        return [Flow(("time", "half", "batch", "feature"), self.halves[-1]), ends, Flow(ends.axes, ends.halves, True)]
+        return [Flow(("time", *ends.axes), ends.halves), ends, Flow(ends.axes, ends.halves, True)]
 
     def _check_steps(self, node: NodeProto, steps: Any) -> None:
         if isinstance(steps, Given) and not self.halves and steps.axes in ((0, 1, 2), (1, 0, 2)):
@@ -140,15 +113,7 @@ class _Reading:
                 self.assembly.lost.append(Lost("", Loss.BATCH_FIRST))
         elif not self.halves or steps != Flow(("time", "batch", "feature"), self.halves[-1]):
             self._refuse("a recurrent node must be given the graph's input or all steps of the one before it",
-                         f"{steps} in {node.name!r}", "give a stack of recurrent nodes")  # fmt: skip
-
-    def _activations(self, node: NodeProto, options: Mapping[str, Any], halves: int) -> dict[str, Any]:
-        default = next(row.options["activations"] for row in ONNX if row.kind == node.op_type)
-        given = tuple(options.get("activations", default * halves))
-        own = given[: len(default)]
-        if given != own * halves:
-            self._refuse("both halves must have the same activations", f"{given} of {node.name!r}", "use one for both")
-        return {"activations": own, "linear_before_reset": options.get("linear_before_reset", 0)}
+                         f"{steps} in {shown(node)}", "give a stack of recurrent nodes")  # fmt: skip
 
     def _finish(self, result: Any) -> Steps | Last:
         flow = result.flow if isinstance(result, Logits) else result

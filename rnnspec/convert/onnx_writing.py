@@ -74,17 +74,17 @@ def write_model(call: str, net: Network, params: Tree, lengths: bool, state: boo
 def _recurrent(graph: _Graph, place: str, part: Part, values: str, ends: str, state: str) -> None:
     layer, halves = part.layer, list(part.tensors.values())
     given = {name: graph.constant(f"{place}.{name}", np.stack([own[name] for own in halves])) for name in halves[0]}
-    names = [name for name in ("h", "c") if name in layer.state_widths]
     shape = (len(halves), "batch", layer.half_width)
-    first = {name: graph.input(f"{state}.{name}", shape) if state else "" for name in names}
+    final = dict(zip(part.layout.states, ("Y_h", "Y_c"), strict=False))
+    first = [graph.input(f"{state}.{name}", shape) if state else "" for name in final]
     options = {name: list(value) * len(halves) if isinstance(value, tuple) else value
                for name, value in part.layout.options.items()}  # fmt: skip
     graph.node(part.layout.kind,
-               [values, given["W"], given["R"], given["B"], ends, *first.values(), given.get("P", "")],
-               [f"{place}.Y", *(f"{place}.Y_{name}" for name in names)],
+               [values, given["W"], given["R"], given["B"], ends, *first, given.get("P", "")],
+               [f"{place}.{name}" for name in ("Y", *final.values())],
                hidden_size=layer.half_width, direction=layer.direction, **options)  # fmt: skip
-    for name in names if state else ():
-        graph.node("Identity", [f"{place}.Y_{name}"], [f"final.{state}.{name}"])
+    for name, end in final.items() if state else ():
+        graph.node("Identity", [f"{place}.{end}"], [f"final.{state}.{name}"])
         graph.output(f"final.{state}.{name}", shape)
 
 

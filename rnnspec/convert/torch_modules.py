@@ -24,6 +24,7 @@ __all__ = ["read_modules", "write_modules"]
 
 SUFFIXES = {"forward": "", "reverse": "_reverse"}
 KINDS = {row.kind: getattr(nn, row.kind) for row in TORCH}
+PROJECTION = "weight_hr"
 META = "meta"
 """Where modules are made: numbers that are then overwritten would be drawn from the caller's random state."""
 
@@ -40,9 +41,10 @@ def read_modules(call: str, parts: tuple[Any, ...], read: Read) -> Imported:
 
 
 def _add(assembly: Assembly, part: Any) -> None:
-    assembly.see(assembly.place, part)
-    if type(part) in KINDS.values():
+    if isinstance(part, nn.Module):
+        assembly.see("output" if type(part) is nn.Linear else assembly.place, part.parameters())
         _refuse_options(assembly.call, part)
+    if type(part) in KINDS.values():
         if part.batch_first:
             assembly.lost.append(Lost(assembly.place, Loss.BATCH_FIRST))
         _add_layers(assembly, _row(assembly.call, part), _tensors(assembly.call, part.state_dict()))
@@ -50,6 +52,7 @@ def _add(assembly: Assembly, part: Any) -> None:
         _add_output(assembly, _tensors(assembly.call, part.state_dict()))
     elif isinstance(part, tuple) and len(part) == 2 and isinstance(part[1], Mapping):
         what, tensors = part[0], _tensors(assembly.call, part[1])
+        assembly.see("output" if what is Dense else assembly.place, part[1].values())
         if what is Dense:
             _add_output(assembly, tensors)
         else:
@@ -78,9 +81,12 @@ def _row_of(call: str, cell: Any) -> Layout:
 
 
 def _refuse_options(call: str, module: Any) -> None:
-    if module.dropout:
+    if getattr(module, "dropout", 0.0):
         raise UnsupportedError(call, "dropout between layers must be 0", f"dropout={module.dropout}",
                                "set module.dropout = 0.0 for the function that it has in evaluation")  # fmt: skip
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise UnsupportedError(call, "a module must have no hooks, which can change what it computes",
+                               f"hooks of {module}", "remove them, with torch.nn.utils where it set them")  # fmt: skip
 
 
 def _tensors(call: str, state: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,28 +132,41 @@ def write_modules(call: str, net: Network, params: Tree) -> Exported:
     apart = taken_apart(call, "torch.nn", TORCH, net, params)
     dtype = getattr(torch, apart.dtype)
     for i, part in enumerate(apart.parts):
-        if part.layer.direction == "reverse":
-            raise UnsupportedError(call, "a direction must be forward or bidirectional, as torch.nn has them",
-                                   f"reverse in layers.{i}",
-                                   "reverse the sequence, or run it with rnnspec")  # fmt: skip
+        _refuse_layer(call, f"layers.{i}", part)
     layers = [_module(list(same), dtype) for _, same in groupby(apart.parts, key=_stacked)]
     output = None
     if apart.output is not None:
         output = nn.Linear(net.layers[-1].width, net.features, dtype=dtype, device=META)
         _load(output, {"weight": apart.output["W"], "bias": apart.output["b"]})
-    return Exported(TorchNetwork(net, layers, output), apart.losses)
+    return Exported(TorchNetwork(net, [part.layout.states for part in apart.parts], layers, output), apart.losses)
+
+
+def _refuse_layer(call: str, place: str, part: Part) -> None:
+    if part.layer.direction == "reverse":
+        raise UnsupportedError(call, "a direction must be forward or bidirectional, as torch.nn has them",
+                               f"reverse in {place}", "reverse the sequence, or run it with rnnspec")  # fmt: skip
+    output, hidden = _widths(part)
+    if PROJECTION in part.layout.tensors and output >= hidden:
+        raise UnsupportedError(call, "a projection must be onto fewer features, as torch.nn has it",
+                               f"{hidden} onto {output} in {place}",
+                               "make it narrower, or run it with rnnspec")  # fmt: skip
+
+
+def _widths(part: Part) -> tuple[int, int]:
+    """Those of the output and of the cell's own state."""
+    states, widths = part.layout.states, part.layer.state_widths
+    return widths[states[0]], widths[states[-1]]
 
 
 def _stacked(part: Part) -> tuple[Any, ...]:
     """Layers side by side for which this is the same are one module."""
-    return part.layout.cell, part.layer.state_widths, part.layer.direction
+    return part.layer.cell, part.layer.state_widths, part.layer.direction
 
 
 def _module(parts: list[Part], dtype: Any) -> Any:
     layer, row = parts[0].layer, parts[0].layout
-    widths = layer.state_widths
-    hidden = widths.get("c", widths["h"])
-    projected = {"proj_size": widths["h"]} if "weight_hr" in row.tensors else {}
+    output, hidden = _widths(parts[0])
+    projected = {"proj_size": output} if PROJECTION in row.tensors else {}
     module = KINDS[row.kind](parts[0].inputs, hidden, len(parts), bidirectional=layer.direction == "bidirectional",
                              dtype=dtype, device=META, **row.options, **projected)  # fmt: skip
     _load(module, {f"{name}_l{i}{SUFFIXES[half]}": a for i, part in enumerate(parts)

@@ -19,12 +19,16 @@ __all__ = ["TorchNetwork"]
 class TorchNetwork(nn.Module):  # type: ignore[misc]  # torch is not read by the type checker
     """Modules of torch.nn and nothing else: `layers`, each an RNN, LSTM or GRU, and `output`, a Linear or None.
 
-    Layers of one cell, width and direction are one module. `network` is what it was made of.
+    Layers of one cell, width and direction are one module. `network` is what it was made of; `states` are the names of
+    each of its layers' states in torch's order.
     """
 
-    def __init__(self, network: Network, layers: Sequence[nn.RNNBase], output: nn.Linear | None) -> None:
+    def __init__(
+        self, network: Network, states: Sequence[tuple[str, ...]], layers: Sequence[nn.RNNBase],
+        output: nn.Linear | None,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.network, self.layers, self.output = network, nn.ModuleList(layers), output
+        self.network, self.states, self.layers, self.output = network, tuple(states), nn.ModuleList(layers), output
 
     def forward(self, inputs: Tensor, state: Tree = None, lengths: Tensor | None = None) -> tuple[Tensor, Tree]:
         """The outputs and the final state for inputs (time, batch, feature), state and lengths as of `Backend.run`."""
@@ -34,18 +38,24 @@ class TorchNetwork(nn.Module):  # type: ignore[misc]  # torch is not read by the
         values, final = torch.where(real, inputs, 0.0), list[Tree]()
         first = self._zeros(batch, inputs) if state is None else state
         for module in self.layers:
-            own = first[len(final) : len(final) + module.num_layers]
-            values, ended = self._layer(module, values, own, ends)
+            own = slice(len(final), len(final) + module.num_layers)
+            values, ended = self._layer(module, own, first[own], values, ends)
             values, final = torch.where(real, values, 0.0), final + ended
         if isinstance(self.network.read, Last):
-            values, real = self._last(values, ends), real[0]
+            real = (ends > 0)[:, None].to(inputs.device)
+            last = [final[-1][half][self.states[-1][0]] for half in self.network.layers[-1].halves]
+            values = torch.where(real, torch.cat(last, -1), 0.0)
         if self.output is not None:
             values = torch.where(real, self.output(values), 0.0)
         return values, final
 
-    def _layer(self, module: Any, values: Tensor, first: list[Tree], ends: Tensor) -> tuple[Tensor, list[Tree]]:
-        halves = [(i, half) for i, tree in enumerate(first) for half in tree]
-        names = [name for name in ("h", "c") if name in first[0]["forward"]]
+    def _layer(
+        self, module: Any, own: slice, first: Sequence[Tree], values: Tensor, ends: Tensor
+    ) -> tuple[Tensor, list[Tree]]:
+        halves = [(i, half) for i, layer in enumerate(self.network.layers[own]) for half in layer.halves]
+        if not values.shape[0] * values.shape[1]:  # no packed sequence is empty
+            return values.new_zeros((*values.shape[:2], self.network.layers[own.start].width)), list(first)
+        names = self.states[own.start]
         given = [torch.stack([first[i][half][name] for i, half in halves]) for name in names]
         # A packed sequence has no rows of length 0: such a row runs one step, which is then selected away.
         packed = pack_padded_sequence(values, ends.cpu().clamp(min=1), enforce_sorted=False)
@@ -57,11 +67,6 @@ class TorchNetwork(nn.Module):  # type: ignore[misc]  # torch is not read by the
         for k, (i, half) in enumerate(halves):
             final[i][half] = {name: stacked[k] for name, stacked in kept.items()}
         return pad_packed_sequence(out, total_length=len(values))[0], final
-
-    def _last(self, values: Tensor, ends: Tensor) -> Tensor:
-        rows = torch.arange(values.shape[1], device=values.device)
-        last, width = values[ends.to(values.device).clamp(min=1) - 1, rows], self.network.layers[-1].half_width
-        return torch.cat([last[:, :width], values[0, :, width:]], -1)
 
     def _zeros(self, batch: int, like: Tensor) -> Tree:
         return [{half: {name: like.new_zeros(shape) for name, shape in shapes.items()} for half, shapes in tree.items()}

@@ -1,0 +1,27 @@
+"""The example of a classifier that torch trained learns, and computes the same logits everywhere."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "converted.py"
+
+
+def test_what_torch_trained_gives_its_logits_on_every_backend_and_in_onnx_runtime(tmp_path):
+    for framework in ("torch", "jax", "tensorflow", "onnx", "onnxruntime", "sklearn"):
+        pytest.importorskip(framework)
+    command = [sys.executable, EXAMPLE, "--quick", "--json", "figures.json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["test_accuracy"] > 0.8  # an untrained network reads a tenth
+    assert figures["losses"] == [f"layers.{i}.forward: two biases of a gate become their sum" for i in (0, 1)]
+    assert [row["where"].rsplit(" ", 1)[0] for row in figures["rows"]] == [
+        "numpy", "torch", "jax", "tensorflow", "ONNX Runtime"]  # fmt: skip
+    for row in figures["rows"]:
+        assert row["within"] and row["over_yardstick"] <= row["allowed"], row
+        assert row["same_answers"] == row["of"] == 360, row
+    assert "same answers" in " ".join(done.stdout.split())
