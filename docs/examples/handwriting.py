@@ -3,9 +3,9 @@
     python docs/examples/handwriting.py --backend numpy --cell gru --picture gru.png
 
 A bidirectional layer reads a digit from the top and from the bottom, and an output layer names it. A quarter of the
-digits, every fourth of a shuffle with a fixed seed, is for testing only; `--seed` draws the initial values, the order of
-training and the noise on the pixels. Their scale, the noise, the initial values and the learning rates were chosen by
-fourfold cross-validation on digits for training.
+digits, every fourth of a shuffle with a fixed seed, is for testing only; `--seed` draws the initial values, the order
+of training and the noise on the pixels. Their scale, the noise, the initial values and the learning rates were chosen
+by fourfold cross-validation on digits for training.
 """
 
 from __future__ import annotations
