@@ -64,6 +64,11 @@ class Judge:
     backend: Backend
     kappa: float = 0.0
 
+    @property
+    def gradients(self) -> bool:
+        """Whether there are gradients to judge."""
+        return self.backend.capabilities.gradients
+
     def close(self, what: str, got: Any, reference: Reference) -> None:
         """What the backend gave is the reference, within kappa of its yardstick."""
         self._pronounce(what, tolerance.verdict(self.numpy(got), reference))

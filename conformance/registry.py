@@ -70,7 +70,8 @@ class Scope:
 class Property:
     """One law of the specification: its id, its statement, the check, and the cases by label.
 
-    `oracle` says that the expected values are the oracle's, not the backend's own under another call.
+    `oracle` says that the expected values are the oracle's, not the backend's own under another call. `also` are
+    capabilities that it judges where a backend has them, and does without where not.
     """
 
     id: str
@@ -79,6 +80,7 @@ class Property:
     cases: Callable[[Scope], Mapping[str, SearchStrategy[Any]]]
     needs: frozenset[str] = frozenset()
     oracle: bool = False
+    also: frozenset[str] = frozenset()
 
     def __call__(self, backend: Any, case: Any, judge: Any) -> None:
         """Check one case."""
@@ -87,13 +89,13 @@ class Property:
 
 def law(
     id: str, says: str, *, cases: Callable[[Scope], Mapping[str, SearchStrategy[Any]]], needs: Iterable[str] = (),
-    oracle: bool = False,
+    oracle: bool = False, also: Iterable[str] = (),
 ) -> Callable[[Check], Property]:  # fmt: skip
     """Turn a check into a property. Raises ValueError for a need that no backend can declare."""
-    unknown = sorted(set(needs) - set(NEEDS))
+    unknown = sorted({*needs, *also} - set(NEEDS))
     if unknown:
         raise ValueError(f"law({id!r}): needs must be among {', '.join(NEEDS)}, got {', '.join(unknown)}; name those")
-    return lambda check: Property(id, says, check, cases, frozenset(needs), oracle)
+    return lambda check: Property(id, says, check, cases, frozenset(needs), oracle, frozenset(also))
 
 
 def collect(found: Iterable[Any]) -> tuple[Property, ...]:

@@ -46,10 +46,10 @@ class Selection:
         return self.examples or self.depth.examples
 
     def laws(self) -> tuple[Property, ...]:
-        """The properties to judge; `modes` keeps those without gradients ("forward") or with them ("train")."""
+        """The properties to judge; `modes` keeps those that need no gradients ("forward") or judge some ("train")."""
         modes = self.modes or ("forward", "train")
         chosen = (p for p in properties() if not self.only or p.id in self.only)
-        return tuple(p for p in chosen if ("train" if "gradients" in p.needs else "forward") in modes)
+        return tuple(p for p in chosen if _modes(p) & set(modes))
 
     def scope(self) -> Scope:
         """The cells and shapes to judge. Raises LookupError for a cell that is not there."""
@@ -73,3 +73,8 @@ class Selection:
         found["shapes"] = [Shape(**shape) for shape in found["shapes"]]
         given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in found.items()}
         return Selection(**given)
+
+
+def _modes(law: Property) -> set[str]:
+    forward, train = "gradients" not in law.needs, "gradients" in law.needs | law.also
+    return {mode for mode, judged in (("forward", forward), ("train", train)) if judged}

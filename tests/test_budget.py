@@ -27,7 +27,7 @@ from rnnspec.budget import Budget, Size
 from rnnspec.errors import NetworkError
 
 ROW = Row("lstm", Shape(16, 64, 32, 64), "train", "f32")
-(TORCH,) = PEERS["torch"]
+TORCH = PEERS["torch"][0]
 READY = {"event": "ready", "compile_s": {"subject": 0.1}, "path": "generic", "budgets": {}}
 STEADY = [1.0, 1.001, 0.999] * 5
 """Seconds of fifteen rounds."""

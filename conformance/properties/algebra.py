@@ -22,7 +22,7 @@ from rnnspec.tree import Tree, leaves, named_map
 
 
 @law("P42", "units in another order, in every map, bias and state, give the same outputs in that order",
-     cases=networks.cells, needs=("lengths", "gradients"))  # fmt: skip
+     cases=networks.cells, needs=("lengths",), also=("gradients",))  # fmt: skip
 def units(backend: Backend, case: Case, judge: Judge) -> None:
     """A drawn order for each width of the cell."""
     question, profile = ask(backend, case), PROFILES[backend.precision]
@@ -33,12 +33,15 @@ def units(backend: Backend, case: Case, judge: Judge) -> None:
         params=_in_order(cell, g.params, orders), state=_states_in_order(g.state, orders),
         output_cotangent=g.output_cotangent[..., out], state_cotangent=_states_in_order(g.state_cotangent, orders),
     )  # fmt: skip
-    whole, pulled = question.run(), question.pull()
+    whole = question.run()
     wanted = {"outputs": whole.outputs[..., out], "state": _states_in_order(whole.state, orders)}
     judge.agree("run", moved.run(), wanted,
                 _mapped(tolerance.run(case, profile), lambda tree: {
                     "outputs": tree["outputs"][..., out],
                     "state": _states_in_order(tree["state"], orders)}))  # fmt: skip
+    if not judge.gradients:
+        return
+    pulled = question.pull()
     judge.agree("pullback", moved.pull(), {
         "params": _in_order(cell, pulled.params, orders), "inputs": pulled.inputs,
         "state": _states_in_order(pulled.state, orders),
@@ -46,7 +49,7 @@ def units(backend: Backend, case: Case, judge: Judge) -> None:
 
 
 @law("P43", "input features in another order, with their columns, change nothing", cases=networks.cells,
-     needs=("lengths", "gradients"))  # fmt: skip
+     needs=("lengths",), also=("gradients",))  # fmt: skip
 def features(backend: Backend, case: Case, judge: Judge) -> None:
     """A drawn order."""
     question, profile = ask(backend, case), PROFILES[backend.precision]
@@ -57,13 +60,15 @@ def features(backend: Backend, case: Case, judge: Judge) -> None:
 
     moved = question.but(params=columns(g.params), inputs=g.inputs[..., order])
     judge.agree("run", moved.run(), question.run(), tolerance.run(case, profile))
+    if not judge.gradients:
+        return
     pulled = question.pull()
     judge.agree("pullback", moved.pull(), Gradients(columns(pulled.params), pulled.inputs[..., order], pulled.state),
                 moved.pull_reference())  # fmt: skip
 
 
 @law("P44", "where the equations are odd in a unit, its sign can be turned: outputs and gradients follow",
-     cases=networks.cells, needs=("lengths", "gradients"))  # fmt: skip
+     cases=networks.cells, needs=("lengths",), also=("gradients",))  # fmt: skip
 def signs(backend: Backend, case: Case, judge: Judge) -> None:
     """Whether they are is decided from the graph."""
     found = symmetry(_cell(case))
@@ -72,23 +77,28 @@ def signs(backend: Backend, case: Case, judge: Judge) -> None:
     question, profile, unit = ask(backend, case), PROFILES[backend.precision], case.seed % _narrowest(case)
     turn = _turning(found, unit)
     turned = _turned(question, turn, found, unit)
-    whole, pulled = question.run(), question.pull()
+    whole = question.run()
     wanted = {"outputs": _output(whole.outputs, found, unit), "state": turn(whole.state, "state")}
     judge.agree("run", turned.run(), wanted, tolerance.run(case, profile))  # fmt: skip
+    if not judge.gradients:
+        return
+    pulled = question.pull()
     judge.agree("pullback", turned.pull(), {"params": turn(pulled.params, "params"), "inputs": pulled.inputs,
                                             "state": turn(pulled.state, "state")},
                 tolerance.pullback(case, profile))  # fmt: skip
 
 
 @law("P45", "inputs times 2^k and input maps times 2^-k change no bit", cases=networks.cells,
-     needs=("lengths", "gradients"))  # fmt: skip
+     needs=("lengths",), also=("gradients",))  # fmt: skip
 def scaled(backend: Backend, case: Case, judge: Judge) -> None:
     """Their gradients change by the same powers of two."""
     question, profile = ask(backend, replace(case, padding=0.0)), PROFILES[backend.precision]
-    whole, pulled, g = question.run(), question.pull(), question.given
+    whole, pulled, g = question.run(), question.pull() if judge.gradients else None, question.given
     for k in (6, -6):
         moved = question.but(params=_maps_times(g.params, -k), inputs=np.ldexp(g.inputs, k))
         judge.scaled(f"run, 2^{k}", moved.run(), whole, tolerance.run(case, profile))
+        if pulled is None:
+            continue
         back = moved.pull()
         judge.scaled(f"pullback, 2^{k}", Gradients(_maps_times(back.params, -k), np.ldexp(back.inputs, k), back.state),
                      pulled, tolerance.pullback(case, profile))  # fmt: skip
