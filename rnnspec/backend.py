@@ -210,18 +210,28 @@ class Backend:
         """One step of an update rule, or a chain that ends in one; the rule sees the gradient of the mean.
 
         `rule_state` is `rule.init(params)` at first, then the last step's. A batch without a real step changes
-        parameters as a gradient of zeros does.
+        parameters as a gradient of zeros does. Raises NonFiniteError where the rule says so.
         """
         validation.rule(self, "train_step", rule)
         given = validation.arguments(self, "train_step", net, params, inputs, state, lengths, gradient=True)
         wanted = validation.targets(self, "train_step", net, given, targets, lengths)
         own, x, first, ends = given
         kept = validation.rule_state(self, "train_step", rule, own, rule_state)
-        step = self.value_and_grad(net, own, x, wanted, first, ends)
+        factor = rule.loss_scale(kept)
+        if factor is None:
+            step = self.value_and_grad(net, own, x, wanted, first, ends)
+        else:
+            step = self._scaled(net, given, wanted, factor)
         scale = self.from_numpy(np.asarray(1.0 / max(step.count, 1)))
         update = self.program(execution.update, *traced(rule, own, kept))
         (new, new_state), _ = update(own, kept, step.grads.params, scale)
+        rule.verify(new_state, self.to_numpy)
         return Trained(new, new_state, step.loss_sum, step.count, step.state)
+
+    def _scaled(self, net: Network, given: tuple[Tree, ...], wanted: Array, factor: Array) -> Step:
+        """The loss, and the gradients of its sum times a factor."""
+        (loss_sum, own, x, first, final), _ = self.program(execution.value_and_grad, net)(*given, wanted, factor)
+        return Step(loss_sum, validation.count(net, given, given[-1]), Gradients(own, x, first), final)
 
     def as_layer(self, net: Network) -> Any:
         """The network as a layer of the framework's own."""

@@ -23,7 +23,7 @@ from rnnspec.errors import NetworkError
 from rnnspec.initialisers import Initialiser, Uniform
 from rnnspec.losses import Loss
 from rnnspec.output import Dense, Last, Read, Steps
-from rnnspec.policies import Recurrence
+from rnnspec.recurrence import Recurrence
 from rnnspec.tree import Tree
 
 __all__ = ["DIRECTIONS", "Layer", "Network"]

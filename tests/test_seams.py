@@ -11,8 +11,9 @@ import torch
 import rnnspec
 from rnnspec import Layer, Network, cell, cells
 from rnnspec.errors import EquationError
-from rnnspec.policies import Recurrence, Truncated, trace_seam
+from rnnspec.policies import Recurrence, Truncated
 from rnnspec.primitives import maximum, minimum, tanh, total
+from rnnspec.recurrence import trace_seam
 from rnnspec.tree import leaves, tree_map
 
 
