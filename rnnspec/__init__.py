@@ -15,6 +15,7 @@ from rnnspec.plugins import Mutant, backend_names, get_backend, hookimpl
 from rnnspec.results import Gradients, LayerResult, Result, Step, Trained
 from rnnspec.rule import chain
 from rnnspec.storage import load, save
+from rnnspec.windows import Windows
 
 __version__ = "0.1.0"
 
@@ -36,6 +37,7 @@ __all__ = [
     "Step",
     "Steps",
     "Trained",
+    "Windows",
     "backend_names",
     "cell",
     "cells",

@@ -22,12 +22,13 @@ from typing import Any
 from rnnspec.finite import RaiseNonFinite, ScaleLoss, SkipNonFinite, ZeroNonFinite
 from rnnspec.limits import check_limit, scale_within
 from rnnspec.primitives import maximum, minimum, sqrt, total, total_in
-from rnnspec.recurrence import Recurrence, Truncated
+from rnnspec.recurrence import ClipStateByNorm, ClipStateByValue, Cut, Recurrence, Truncated
 from rnnspec.rule import Rule
 from rnnspec.tree import Tree, leaves, tree_map
 
-__all__ = ["ClipByGlobalNorm", "ClipByNorm", "ClipByUnitNorm", "ClipByValue", "RaiseNonFinite", "Recurrence",
-           "ScaleLoss", "SkipNonFinite", "Truncated", "ZeroNonFinite"]  # fmt: skip
+__all__ = ["ClipByGlobalNorm", "ClipByNorm", "ClipByUnitNorm", "ClipByValue", "ClipStateByNorm",
+           "ClipStateByValue", "Cut", "RaiseNonFinite", "Recurrence", "ScaleLoss", "SkipNonFinite", "Truncated",
+           "ZeroNonFinite"]  # fmt: skip
 
 
 @dataclass(frozen=True)

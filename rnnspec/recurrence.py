@@ -7,6 +7,8 @@ Its seam `total` acts after it is added. Norms are per row, over features.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,9 +16,10 @@ from typing import Any
 
 from rnnspec.errors import NetworkError
 from rnnspec.graph import Graph, GraphBuilder
-from rnnspec.primitives import reading, remainder, where
+from rnnspec.limits import check_limit, scale_within
+from rnnspec.primitives import maximum, minimum, reading, remainder, sqrt, total, where
 
-__all__ = ["STEP", "Recurrence", "Truncated", "trace_seam"]
+__all__ = ["STEP", "ClipStateByNorm", "ClipStateByValue", "Cut", "Recurrence", "Truncated", "trace_seam"]
 
 STEP = ""
 """The name of the step's index among the arguments of a seam; no state can have it."""
@@ -58,6 +61,83 @@ class Truncated(Recurrence):
         """Zeros into every k-th step."""
         inside = remainder(step, self.steps) > 0
         return {state: where(inside, cotangent, 0.0) for state, cotangent in cotangents.items()}
+
+
+@dataclass(frozen=True)
+class Cut(Recurrence):
+    """Cuts every edge of the given states, of all if None: no gradient passes to the step before through them.
+
+    Values flow on, and the other states' gradients.
+    """
+
+    states: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _check_states(self)
+
+    def carry(self, step: Any, cotangents: Cotangents) -> Cotangents:
+        """Zeros for the states."""
+        return {**cotangents, **{state: 0.0 * step for state in _chosen(self, cotangents)}}
+
+
+@dataclass(frozen=True)
+class ClipStateByValue(Recurrence):
+    """Every entry of dL/dh_t, and of each other state's, is held within +-limit at every step; NaN stays NaN.
+
+    Of the given states, of all if None. After Graves (2013), section 2.1, who clips inside the gates.
+    """
+
+    limit: float
+    states: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        check_limit("ClipStateByValue", limit=self.limit)
+        _check_states(self)
+
+    def total(self, step: Any, cotangents: Cotangents) -> Cotangents:
+        """Entry by entry."""
+        chosen = _chosen(self, cotangents)
+        return {**cotangents, **{s: maximum(minimum(cotangents[s], self.limit), -self.limit) for s in chosen}}
+
+
+@dataclass(frozen=True)
+class ClipStateByNorm(Recurrence):
+    """Each row's dL/dh_t, and each other state's, is scaled to the norm `limit` at every step where it is greater.
+
+    Of the given states, of all if None; `joint` takes one norm over them all. It clips when the norm is strictly
+    greater, without an epsilon; a norm of 0 changes nothing, and one that is not finite makes its row's gradient NaN.
+    """
+
+    limit: float
+    states: tuple[str, ...] | None = None
+    joint: bool = False
+
+    def __post_init__(self) -> None:
+        check_limit("ClipStateByNorm", limit=self.limit)
+        _check_states(self)
+
+    def total(self, step: Any, cotangents: Cotangents) -> Cotangents:
+        """Row by row."""
+        chosen = _chosen(self, cotangents)
+        squares = {s: total(cotangents[s] * cotangents[s]) for s in chosen}
+        if self.joint:
+            squares = dict.fromkeys(chosen, functools.reduce(operator.add, squares.values()))
+        return {**cotangents, **{s: cotangents[s] * scale_within(sqrt(squares[s]), self.limit) for s in chosen}}
+
+
+def _check_states(policy: Any) -> None:
+    names, call = policy.states, f"{type(policy).__name__}(states)"
+    if names is not None and not (isinstance(names, tuple) and names and all(isinstance(name, str) for name in names)):
+        raise NetworkError(call, "states must be names of states, or None for all", repr(names), "write ('h',)")
+
+
+def _chosen(policy: Any, cotangents: Cotangents) -> tuple[str, ...]:
+    """The states that a policy is about."""
+    unknown = sorted(set(policy.states or ()) - set(cotangents))
+    if unknown:
+        raise NetworkError(f"{type(policy).__name__}(states)", f"states must be among {', '.join(cotangents)}",
+                           ", ".join(unknown), "name states of the layer's cell")  # fmt: skip
+    return tuple(cotangents) if policy.states is None else policy.states
 
 
 @lru_cache(maxsize=64)

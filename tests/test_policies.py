@@ -166,5 +166,5 @@ def test_a_backend_without_policies_refuses_them():
 
 def test_every_policy_is_public():
     assert set(policies.__all__) == {"ClipByGlobalNorm", "ClipByNorm", "ClipByUnitNorm", "ClipByValue",
-                                     "RaiseNonFinite", "Recurrence", "ScaleLoss", "SkipNonFinite", "Truncated",
-                                     "ZeroNonFinite"}  # fmt: skip
+                                     "ClipStateByNorm", "ClipStateByValue", "Cut", "RaiseNonFinite", "Recurrence",
+                                     "ScaleLoss", "SkipNonFinite", "Truncated", "ZeroNonFinite"}  # fmt: skip

@@ -33,6 +33,7 @@ PUBLIC = {
     "Step",
     "Steps",
     "Trained",
+    "Windows",
     "backend_names",
     "cell",
     "cells",
