@@ -8,6 +8,7 @@ from rnnspec import cells, errors, initialisers, losses, policies, primitives, u
 from rnnspec.backend import Backend
 from rnnspec.capabilities import Capabilities
 from rnnspec.cell import Cell, cell, out
+from rnnspec.flow import GradientFlow, gradient_flow
 from rnnspec.kernel import Call, Kernel, Path
 from rnnspec.network import Layer, Network
 from rnnspec.output import Dense, Last, Steps
@@ -25,6 +26,7 @@ __all__ = [
     "Capabilities",
     "Cell",
     "Dense",
+    "GradientFlow",
     "Gradients",
     "Kernel",
     "Last",
@@ -44,6 +46,7 @@ __all__ = [
     "chain",
     "errors",
     "get_backend",
+    "gradient_flow",
     "hookimpl",
     "initialisers",
     "load",
