@@ -30,6 +30,7 @@ stress: $(READY)
 
 bench: $(READY)
 	$(VENV) $(FIGURES)/import_time.py --json $(FIGURES)/import.json
+	$(VENV) $(FIGURES)/memory.py --json $(FIGURES)/memory.json
 	$(VENV) -m conformance --speed-only --tier deep --json $(FIGURES)/speed.json
 	$(VENV) docs/includes.py
 

@@ -17,9 +17,10 @@ from rnnspec import execution, lowering, padding, validation
 from rnnspec.arrays import Array, Arrays, NumpyArrays
 from rnnspec.capabilities import DTYPES, Capabilities
 from rnnspec.cell import Cell
-from rnnspec.errors import UnsupportedError
+from rnnspec.errors import ArgumentError, UnsupportedError
 from rnnspec.kernel import Call, Kernel, Path
 from rnnspec.network import Network
+from rnnspec.recomputation import Recomputing
 from rnnspec.results import Gradients, LayerResult, Result, Step, Trained
 from rnnspec.rule import Rule, traced
 from rnnspec.schedule import Schedule, schedule
@@ -47,7 +48,9 @@ class Backend:
                 raise UnsupportedError(call, f"{kind} must be one that the backend declares", repr(value),
                                        f"choose one of {', '.join(known)}")  # fmt: skip
         self.path: Path | None = None
-        self.held: dict[Path, Self] = {}
+        self.recomputes: bool = False
+        self.every: int | None = None
+        self.held: dict[Any, Self] = {}
         self.arrays: Arrays = self.make_arrays()
 
     # What a backend overrides.
@@ -129,13 +132,40 @@ class Backend:
         if path not in self.capabilities.paths:
             raise UnsupportedError(f"{self.name}.through({path})", "path must be one that the backend declares",
                                    str(path), "choose one of its capabilities.paths")  # fmt: skip
-        if path not in self.held:
-            self.held[path] = type(self)(self.device, self.precision)
-            self.held[path].path = path
-        return self.held[path]
+        return self._held(path, self.recomputes, self.every)
+
+    def recomputing(self, every: int | None = None) -> Self:
+        """This backend, keeping states only every so many steps, about the root of all if None, of what gradients need.
+
+        The steps between are run again in the pullback: less memory for a third more time, and the same numbers but
+        for the order in which parameters' gradients are added up.
+        """
+        if every is not None and (type(every) is not int or every < 1):
+            raise ArgumentError(f"{self.name}.recomputing(every)", "every must be a number of steps, or None",
+                                repr(every), "give at least 1")  # fmt: skip
+        return self._held(self.path, True, every)
+
+    def _held(self, path: Path | None, recomputes: bool, every: int | None) -> Self:
+        if path is Path.FRAMEWORK and recomputes:
+            raise UnsupportedError(f"{self.name}.recomputing(every)", "gradients must be the derived adjoint",
+                                   str(path), "let the backend choose its path")  # fmt: skip
+        key = (path, recomputes, every)
+        if key == (self.path, self.recomputes, self.every):
+            return self
+        if key not in self.held:
+            made = self.held[key] = type(self)(self.device, self.precision)
+            made.path, made.recomputes, made.every = key
+        return self.held[key]
 
     def runner(self, cell: Cell, call: Call) -> Kernel:
-        """What runs a layer: a kernel of the framework where one is chosen, and else the backend itself."""
+        """What runs a layer: a kernel of the framework where one is chosen, and else the backend itself.
+
+        Where gradients are to follow, and segments to be run again, it is held to them.
+        """
+        kernel = self._chosen(cell, call)
+        return Recomputing(kernel, self.arrays, self.every) if self.recomputes and call.pullback else kernel
+
+    def _chosen(self, cell: Cell, call: Call) -> Kernel:
         where = f"{self.name}, {call.place}"
         if self.path is Path.FRAMEWORK and call.policy is not None:
             raise UnsupportedError(where, "a layer that the framework differentiates must have no policy",

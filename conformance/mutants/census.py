@@ -17,6 +17,7 @@ from conformance.mutants import (
     paths,
     policies,
     rules,
+    segments,
     states,
     steps,
 )
@@ -60,7 +61,8 @@ def mutants() -> tuple[Mutant, ...]:
 
 
 def _protocol() -> Iterator[Mutant]:
-    for module in (states, lengths, steps, cotangents, losses, numbers, memory, paths, policies, rules, guards):
+    calls = (states, lengths, steps, cotangents, losses, numbers, memory, paths)
+    for module in (*calls, policies, rules, guards, segments):
         yield from protocol_mutants(module)
 
 
