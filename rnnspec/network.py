@@ -184,7 +184,8 @@ class Network:
 def _draw(shapes: Tree, initial: Mapping[str, Initialiser], hidden: int, seed: int, place: str) -> Tree:
     def one(kind: str, name: str, shape: tuple[int, ...]) -> Any:
         initialiser = initial.get(f"{kind}.{name}", initial.get(kind, Uniform()))
-        rng = np.random.default_rng([seed, zlib.crc32(f"{place}.{kind}.{name}".encode())])
+        source = initialiser.drawn_as(f"{kind}.{name}")
+        rng = np.random.default_rng([seed, zlib.crc32(f"{place}.{source}".encode())])
         drawn = np.asarray(initialiser.draw(rng, shape, hidden), np.float64)
         _check("Network.init(seed)", drawn.shape == shape,
                f"the initialiser of {place}.{kind}.{name} must give {shape}", drawn.shape, "mend its draw")  # fmt: skip

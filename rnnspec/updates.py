@@ -9,9 +9,10 @@ import numpy as np
 from rnnspec.errors import NetworkError
 from rnnspec.primitives import sqrt
 from rnnspec.rule import UpdateRule
+from rnnspec.spectral import HoldSpectralNorm
 from rnnspec.tree import Tree, tree_map
 
-__all__ = ["SGD", "Adam"]
+__all__ = ["SGD", "Adam", "HoldSpectralNorm"]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import ClassVar
 from conformance.mutants import misguards
 from conformance.mutants.ruled import Ruled
 from rnnspec.policies import ClipByUnitNorm, ScaleLoss, SkipNonFinite, ZeroNonFinite
+from rnnspec.updates import HoldSpectralNorm
 
 
 class UnitsAreColumns(Ruled):
@@ -91,3 +92,21 @@ class ScaleStays(Ruled):
     """The scale of the loss does not follow its gradient."""
 
     instead: ClassVar = {ScaleLoss: misguards.ScaleStays}
+
+
+class HoldsFrobenius(Ruled):
+    """The norm that a map is held to is the root of all squares."""
+
+    instead: ClassVar = {HoldSpectralNorm: misguards.HoldsFrobenius}
+
+
+class HoldsUnheld(Ruled):
+    """No map is held to a norm."""
+
+    instead: ClassVar = {HoldSpectralNorm: misguards.HoldsUnheld}
+
+
+class HoldsAlways(Ruled):
+    """Maps below the norm that they are held to are raised to it."""
+
+    instead: ClassVar = {HoldSpectralNorm: misguards.HoldsAlways}

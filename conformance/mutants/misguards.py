@@ -8,7 +8,8 @@ from typing import Any
 from rnnspec.limits import scale_within
 from rnnspec.policies import ClipByNorm, ClipByUnitNorm, ScaleLoss, SkipNonFinite, ZeroNonFinite
 from rnnspec.primitives import maximum, sqrt, total, total_in, total_out, where
-from rnnspec.tree import Tree, tree_map
+from rnnspec.tree import Tree, named_map, tree_map
+from rnnspec.updates import HoldSpectralNorm
 
 
 @dataclass(frozen=True)
@@ -141,3 +142,42 @@ class ScaleStays(ScaleLoss):
     def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
         changes, new = super().update(gradients, state, params)
         return changes, {**new, "scale": state["scale"]}
+
+
+@dataclass(frozen=True)
+class HoldsFrobenius(HoldSpectralNorm):
+    """The root of all squares."""
+
+    def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
+        changes, new = super().update(gradients, state, params)
+
+        def projected(name: str, change: Any, w: Any) -> Any:
+            scale = scale_within(sqrt(total(w * w)), self.limit)
+            return w * scale - w if name in state["right"] else change
+
+        return named_map(projected, changes, params), new
+
+
+@dataclass(frozen=True)
+class HoldsUnheld(HoldSpectralNorm):
+    """Nothing."""
+
+    def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
+        changes, kept = self.rule.update(gradients, state["rule"], params)
+        return changes, {"rule": kept, "right": state["right"]}
+
+
+@dataclass(frozen=True)
+class HoldsAlways(HoldSpectralNorm):
+    """Norms below the limit are raised to it."""
+
+    def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
+        _, new = super().update(gradients, state, params)
+
+        def projected(name: str, w: Any) -> Any:
+            if name not in new["right"]:
+                return 0.0 * w
+            product = total_in(w * new["right"][name])
+            return w * (self.limit / sqrt(total(product * product))) - w
+
+        return named_map(projected, params), new
