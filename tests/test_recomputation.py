@@ -50,9 +50,8 @@ def test_on_numpy_values_and_what_is_no_sum_over_time_are_the_same_bits(every, l
         np.testing.assert_allclose(parts[name], right, rtol=0, atol=1e-14 * np.abs(right).max(), err_msg=name)
 
 
-@pytest.mark.parametrize("policy", ["none", "truncated", "norm"])
-@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=repr)
-def test_every_backend_gives_the_same(lengths, policy, backend64):
+@pytest.mark.parametrize(("policy", "lengths"), [("none", None), ("truncated", LENGTHS), ("norm", LENGTHS)], ids=repr)
+def test_every_backend_gives_the_same(policy, lengths, backend64):
     net = network(POLICIES[policy])
     given = (net, *case(net), lengths)
     plain, again = (numbers(backend64, be.value_and_grad(*given)) for be in (backend64, backend64.recomputing(4)))
