@@ -30,6 +30,7 @@ stress: $(READY)
 
 bench: $(READY)
 	$(VENV) $(FIGURES)/import_time.py --json $(FIGURES)/import.json
+	$(VENV) $(FIGURES)/memory.py --json $(FIGURES)/memory.json
 	$(VENV) -m conformance --speed-only --tier deep --json $(FIGURES)/speed.json
 	$(VENV) docs/includes.py
 
@@ -39,6 +40,7 @@ handwriting: $(READY)
 
 # Writes what the pages include: sources, equations, figures.
 docs: $(READY)
+	$(VENV) $(FIGURES)/gradients.py
 	$(VENV) docs/includes.py
 
 # The build tools come first and from the pins, so that nothing is fetched outside them; pip reads groups from 25.1 on.

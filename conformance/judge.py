@@ -103,7 +103,7 @@ class Judge:
             if a.shape != b.shape or (not fixed and a.dtype != b.dtype):
                 self.fail(f"{what} {name}", f"{a.dtype}{list(a.shape)}", f"{b.dtype}{list(b.shape)}")
             wrong = np.argwhere(~np.isclose(a, b, rtol=0, atol=0, equal_nan=True))
-            if wrong.size:
+            if len(wrong):
                 index = tuple(map(int, wrong[0]))
                 raise Failure(Evidence(what, f"{name}{list(index)}", repr(a[index].item()), repr(b[index].item())))
 

@@ -163,6 +163,18 @@ def stress_tables(data: Any) -> Iterator[str]:
     yield from table(("measured", "figure"), leaves("", data))
 
 
+def memory_tables(data: Any) -> Iterator[str]:
+    def row(first: int, kept: Any) -> tuple[str, ...]:
+        names = (name for name in ("plain", "recomputing", "windows") if name in kept)
+        return (str(first), *(f"{kept[name] / 1e6:.1f}" for name in names))
+
+    by_steps = (row(each["steps"], each) for each in data["by_steps"])
+    by_length = (row(each["length"], each) for each in data["by_length"])
+    yield from table(("steps", "plain", "run again", "windows of 64 steps"), by_steps)
+    yield ""
+    yield from table(("length, at 4,096 steps", "run again", "windows"), by_length)
+
+
 def leaves(name: str, data: Any) -> Iterator[tuple[str, Any]]:
     pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else None
     if pairs is None:
@@ -181,6 +193,7 @@ FIGURES = {
     "self-test": (self_test_tables, "make self-test"),
     "speed": (speed_tables, "make bench"),
     "stress": (stress_tables, "make stress"),
+    "memory": (memory_tables, "make bench"),
 }
 
 

@@ -8,6 +8,7 @@ from rnnspec import cells, errors, initialisers, losses, policies, primitives, u
 from rnnspec.backend import Backend
 from rnnspec.capabilities import Capabilities
 from rnnspec.cell import Cell, cell, out
+from rnnspec.flow import GradientFlow, gradient_flow
 from rnnspec.kernel import Call, Kernel, Path
 from rnnspec.network import Layer, Network
 from rnnspec.output import Dense, Last, Steps
@@ -15,6 +16,7 @@ from rnnspec.plugins import Mutant, backend_names, get_backend, hookimpl
 from rnnspec.results import Gradients, LayerResult, Result, Step, Trained
 from rnnspec.rule import chain
 from rnnspec.storage import load, save
+from rnnspec.windows import Windows
 
 __version__ = "0.1.0"
 
@@ -24,6 +26,7 @@ __all__ = [
     "Capabilities",
     "Cell",
     "Dense",
+    "GradientFlow",
     "Gradients",
     "Kernel",
     "Last",
@@ -36,12 +39,14 @@ __all__ = [
     "Step",
     "Steps",
     "Trained",
+    "Windows",
     "backend_names",
     "cell",
     "cells",
     "chain",
     "errors",
     "get_backend",
+    "gradient_flow",
     "hookimpl",
     "initialisers",
     "load",

@@ -19,9 +19,10 @@ from rnnspec.arrays import Array, Arrays, NumpyArrays
 from rnnspec.capabilities import DTYPES, Capabilities
 from rnnspec.cell import Cell
 from rnnspec.contract import SPEC_VERSION
-from rnnspec.errors import UnsupportedError
+from rnnspec.errors import ArgumentError, UnsupportedError
 from rnnspec.kernel import Call, Kernel, Path
 from rnnspec.network import Network
+from rnnspec.recomputation import Recomputing
 from rnnspec.results import Gradients, LayerResult, Result, Step, Trained
 from rnnspec.rule import Rule, traced
 from rnnspec.schedule import Schedule, schedule
@@ -54,7 +55,9 @@ class Backend:
                 raise UnsupportedError(call, f"{kind} must be one that the backend declares", shown(value),
                                        f"choose one of {', '.join(known)}")  # fmt: skip
         self.path: Path | None = None
-        self.held: dict[Path, Self] = {}
+        self.recomputes: bool = False
+        self.every: int | None = None
+        self.held: dict[Any, Self] = {}
         self.arrays: Arrays = self.make_arrays()
 
     # What a backend overrides.
@@ -136,13 +139,40 @@ class Backend:
         if path not in self.capabilities.paths:
             raise UnsupportedError(f"{self.name}.through({shown(path)})", "path must be one that the backend declares",
                                    shown(path), "choose one of its capabilities.paths")  # fmt: skip
-        if path not in self.held:
-            self.held[path] = type(self)(self.device, self.precision)
-            self.held[path].path = path
-        return self.held[path]
+        return self._held(path, self.recomputes, self.every)
+
+    def recomputing(self, every: int | None = None) -> Self:
+        """This backend, keeping states only every so many steps, about the root of all if None, of what gradients need.
+
+        The steps between are run again in the pullback: less memory for a third more time, and the same numbers but
+        for the order in which parameters' gradients are added up.
+        """
+        if every is not None and (type(every) is not int or every < 1):
+            raise ArgumentError(f"{self.name}.recomputing(every)", "every must be a number of steps, or None",
+                                shown(every), "give at least 1")  # fmt: skip
+        return self._held(self.path, True, every)
+
+    def _held(self, path: Path | None, recomputes: bool, every: int | None) -> Self:
+        if path is Path.FRAMEWORK and recomputes:
+            raise UnsupportedError(f"{self.name}.recomputing(every)", "gradients must be the derived adjoint",
+                                   str(path), "let the backend choose its path")  # fmt: skip
+        key = (path, recomputes, every)
+        if key == (self.path, self.recomputes, self.every):
+            return self
+        if key not in self.held:
+            made = self.held[key] = type(self)(self.device, self.precision)
+            made.path, made.recomputes, made.every = key
+        return self.held[key]
 
     def runner(self, cell: Cell, call: Call) -> Kernel:
-        """What runs a layer: a kernel of the framework where one is chosen, and else the backend itself."""
+        """What runs a layer: a kernel of the framework where one is chosen, and else the backend itself.
+
+        Where gradients are to follow, and segments to be run again, it is held to them.
+        """
+        kernel = self._chosen(cell, call)
+        return Recomputing(kernel, self.arrays, self.every) if self.recomputes and call.pullback else kernel
+
+    def _chosen(self, cell: Cell, call: Call) -> Kernel:
         where = f"{self.name}, {call.place}"
         if self.path is Path.FRAMEWORK and call.policy is not None:
             raise UnsupportedError(where, "a layer that the framework differentiates must have no policy",
@@ -217,20 +247,30 @@ class Backend:
         """One step of an update rule, or a chain that ends in one; the rule sees the gradient of the mean.
 
         `rule_state` is `rule.init(params)` at first, then the last step's. A batch without a real step changes
-        parameters as a gradient of zeros does.
+        parameters as a gradient of zeros does. Raises NonFiniteError where the rule says so.
         """
         validation.rule(self, "train_step", rule)
         given = validation.arguments(self, "train_step", net, params, inputs, state, lengths, gradient=True)
         wanted = validation.targets(self, "train_step", net, given, targets, lengths)
         own, x, first, ends = given
         kept = validation.rule_state(self, "train_step", rule, own, rule_state)
-        step = self.value_and_grad(net, own, x, wanted, first, ends)
+        factor = rule.loss_scale(kept)
+        if factor is None:
+            step = self.value_and_grad(net, own, x, wanted, first, ends)
+        else:
+            step = self._scaled(net, given, wanted, factor)
         scale = self.from_numpy(np.asarray(1.0 / max(step.count, 1)))
         graph, *places = traced(rule, own, kept)
         validation.rule_numbers(self, "train_step", graph)
         update = self.program(execution.update, graph, *places)
         (new, new_state), _ = update(own, kept, step.grads.params, scale)
+        rule.verify(new_state, self.to_numpy)
         return Trained(new, new_state, step.loss_sum, step.count, step.state)
+
+    def _scaled(self, net: Network, given: tuple[Tree, ...], wanted: Array, factor: Array) -> Step:
+        """The loss, and the gradients of its sum times a factor."""
+        (loss_sum, own, x, first, final), _ = self.program(execution.value_and_grad, net)(*given, wanted, factor)
+        return Step(loss_sum, validation.count(net, given, given[-1]), Gradients(own, x, first), final)
 
     def as_layer(self, net: Network) -> Any:
         """The network as a layer of the framework's own."""

@@ -10,6 +10,7 @@
     |- TreeError            (ValueError)    a tree of parameters or states has other names than declared
     |- LengthsError         (ValueError)    lengths are outside 0..time
     |- TargetError          (ValueError)    a target at a real step is no target
+    |- NonFiniteError       (ArithmeticError)  a gradient is not finite, and a rule was told to raise then
     |- FileFormatError      (ValueError)    a file holds no network of rnnspec, or holds numbers that are not finite
     |- UnsupportedError     (NotImplementedError)  a backend declares that it lacks what was asked
     `- BackendError         (RuntimeError)  a backend is not there, not alone, or not whole
@@ -37,6 +38,7 @@ __all__ = [
     "IncompatibleBackend",
     "LengthsError",
     "NetworkError",
+    "NonFiniteError",
     "RnnSpecError",
     "ShapeError",
     "TargetError",
@@ -91,6 +93,10 @@ class LengthsError(RnnSpecError, ValueError):
 
 class TargetError(RnnSpecError, ValueError):
     """A target at a real step is no target."""
+
+
+class NonFiniteError(RnnSpecError, ArithmeticError):
+    """A gradient is not finite, and `RaiseNonFinite` was told to say so."""
 
 
 class FileFormatError(RnnSpecError, ValueError):

@@ -46,11 +46,16 @@ def pullback(
 
 
 def value_and_grad(
-    backend: Backend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None, targets: Array
+    backend: Backend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None, targets: Array,
+    scale: Array | None = None,
 ) -> tuple[Tree, Tree]:
-    """The sum of the loss, the cotangents of `(params, inputs, state)`, and the final state."""
+    """The sum of the loss, the cotangents of `(params, inputs, state)`, and the final state.
+
+    The cotangents are those of the sum times `scale`, by which the cotangent of the outputs is multiplied.
+    """
     outputs, final, pull = vjp(backend, net, params, inputs, state, lengths)
     loss_sum, cotangent = objective(backend.arrays, net, outputs, targets, lengths, inputs.shape[0])
+    cotangent = cotangent if scale is None else cotangent * scale
     zeros = tree_map(lambda a: backend.arrays.zeros(tuple(a.shape)), final)
     return (loss_sum, *pull(cotangent, zeros), final), None
 

@@ -5,6 +5,7 @@ A node is one of
     leaves      input x.name, vector p.name, state name, argument name, scalar name, cotangent name, constant value
     maps        map R.name(v); in an adjoint, transposed: the sum of U_name' v over names (space between) and operands
     primitives  the closed list of `rnnspec.primitives`
+    axes        total_in, total_out: sums over one axis of a whole map, in a rule on finished gradients only
     reduce      a caller's function of a scalar: a sum over the shards of a distributed gradient
 
 >>> builder = GraphBuilder()
@@ -24,6 +25,7 @@ from rnnspec.errors import EquationError
 from rnnspec.primitives import PRIMITIVES, Expression, refuse
 
 __all__ = [
+    "AXES",
     "CONDITIONS",
     "LEAVES",
     "NAMED",
@@ -41,6 +43,8 @@ __all__ = [
 
 LEAVES = ("input", "vector", "state", "argument", "scalar", "cotangent", "constant")
 CONDITIONS = ("greater", "greater_equal")
+AXES = {"total_in": -1, "total_out": 0}
+"""Which axis of a map `(out, in)` a sum is over; a bias or vector `(out)` has no other than the first."""
 NAMED = ("input", "vector", "state", "map")
 """What a cell names; names are Python's identifiers, and none is `R`, since widths are named `x.name` and `name.R`."""
 NUMBERS = ("constant", "scalar", "total", "logsumexp", "reduce")
@@ -97,9 +101,11 @@ class Vector(Expression):
         self.builder, self.index = builder, index
 
     def apply(self, op: str, *operands: Any) -> Vector:
-        """The node of the primitive, or of a `reduce`, in the graph that is growing."""
+        """The node of the primitive, of a sum over an axis, or of a `reduce`, in the graph that is growing."""
         if op == "reduce":
             return Vector(self.builder, self.builder.add(op, (self.index,), value=operands[1]))
+        if op in AXES:
+            return Vector(self.builder, self.builder.along(op, self.index))
         return Vector(self.builder, self.builder.primitive(op, *(self.builder.index(v) for v in operands)))
 
     def __repr__(self) -> str:
@@ -108,9 +114,10 @@ class Vector(Expression):
 
 @dataclass
 class GraphBuilder:
-    """A graph that grows; equal nodes are one node."""
+    """A graph that grows; equal nodes are one node. `has_axes` says that its vectors are whole maps."""
 
     nodes: list[Node] = field(default_factory=list)
+    has_axes: bool = False
     _known: dict[Node, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -132,6 +139,12 @@ class GraphBuilder:
             if self.nodes[args[0]].op not in CONDITIONS:
                 refuse("where(...)", "no condition before its choices")
         return self.add(op, (*args[: len(args) - len(choices)], *self._values(f"{op}(...)", choices)))
+
+    def along(self, op: str, index: int) -> int:
+        """The index of a sum over one axis of a map."""
+        if not self.has_axes:
+            refuse(f"{op}(...)", "an axis of a map, which only a rule on finished gradients has")
+        return self.add(op, self._values(f"{op}(...)", (index,)))
 
     def constant(self, value: float) -> int:
         """The index of a number; -0 is 0, since equal nodes are one."""

@@ -16,7 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Constant", "Glorot", "Identity", "Initialiser", "Normal", "Orthogonal", "Uniform", "Zeros"]
+from rnnspec.errors import NetworkError
+
+__all__ = ["Chrono", "Constant", "Glorot", "Identity", "Initialiser", "Normal", "Opposite", "Orthogonal", "Uniform",
+           "Zeros"]  # fmt: skip
 
 Array = NDArray[np.float64]
 
@@ -27,6 +30,10 @@ class Initialiser(ABC):
     @abstractmethod
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...], hidden: int) -> Array:
         """Float64 numbers of `shape`; `hidden` is the width of the layer's output."""
+
+    def drawn_as(self, name: str) -> str:
+        """The map, as `b.f`, whose name seeds the generator: its own, unless the initialiser follows another map."""
+        return name
 
 
 @dataclass(frozen=True)
@@ -99,3 +106,37 @@ class Constant(Initialiser):
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...], hidden: int) -> Array:
         return np.full(shape, self.value)
+
+
+@dataclass(frozen=True)
+class Chrono(Initialiser):
+    """log of a uniform number of 1..longest - 1, the bias of a gate that keeps: Tallec and Ollivier (2018), section 3.
+
+    `{"b.f": Chrono(100), "b.i": Opposite("b.f", Chrono(100))}` for an LSTM, `{"b.z": Chrono(100)}` for a GRU: memories
+    of 1 to `longest` steps.
+    """
+
+    longest: float
+
+    def __post_init__(self) -> None:
+        number = isinstance(self.longest, int | float) and not isinstance(self.longest, bool)
+        if not number or not 2 <= self.longest < np.inf:
+            raise NetworkError("Chrono(longest)", "longest must be a finite number of at least 2", repr(self.longest),
+                               "give the longest range of dependencies in steps")  # fmt: skip
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...], hidden: int) -> Array:
+        return np.log(rng.uniform(1.0, self.longest - 1.0, shape))
+
+
+@dataclass(frozen=True)
+class Opposite(Initialiser):
+    """Minus what an initialiser draws for the map `of`, as `b.f`, of the same shape and half."""
+
+    of: str
+    initialiser: Initialiser
+
+    def drawn_as(self, name: str) -> str:
+        return self.initialiser.drawn_as(self.of)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...], hidden: int) -> Array:
+        return -self.initialiser.draw(rng, shape, hidden)

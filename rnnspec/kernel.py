@@ -8,7 +8,7 @@ from typing import Protocol
 
 from rnnspec.arrays import Array
 from rnnspec.cell import Cell
-from rnnspec.policies import Recurrence
+from rnnspec.recurrence import Recurrence
 from rnnspec.results import Gradients, LayerResult
 from rnnspec.tree import Tree
 

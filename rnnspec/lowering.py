@@ -13,8 +13,8 @@ from typing import Any
 
 from rnnspec.arrays import Array, Arrays, Values
 from rnnspec.cell import OUTPUT
-from rnnspec.graph import Graph, Node, iterate
-from rnnspec.policies import STEP, Recurrence, trace_seam
+from rnnspec.graph import AXES, Graph, Node, iterate
+from rnnspec.recurrence import STEP, Recurrence, trace_seam
 from rnnspec.schedule import Schedule
 from rnnspec.tree import Tree, tree_map
 
@@ -65,9 +65,16 @@ def evaluate_graph(
             return arrays.scalar(node.value)
         if node.op == "reduce":
             return node.value(operands[0])
+        if node.op in AXES:
+            return _along(arrays, AXES[node.op], operands[0])
         return primitive(arrays, node.op, operands, axes)
 
     return graph.evaluate(apply)
+
+
+def _along(arrays: Arrays, axis: int, a: Array) -> Array:
+    """The sum over one axis of a map, kept; a vector `(out)` is a map that reads nothing."""
+    return a if axis == -1 and len(a.shape) < 2 else arrays.sum(a, (axis,), True)
 
 
 class _Maps:

@@ -23,7 +23,7 @@ from rnnspec.errors import NetworkError
 from rnnspec.initialisers import Initialiser, Uniform
 from rnnspec.losses import Loss
 from rnnspec.output import Dense, Last, Read, Steps
-from rnnspec.policies import Recurrence
+from rnnspec.recurrence import Recurrence, trace_seam
 from rnnspec.showing import shown
 from rnnspec.tree import Shape, Tree
 
@@ -56,6 +56,9 @@ class Layer:
                "gradient must be a policy inside the recurrence, or None", self.gradient,
                "pass policies on finished gradients to train_step, with chain")  # fmt: skip
         _check_hashable(call, "gradient", self.gradient)
+        if self.gradient is not None:
+            for seam in ("carry", "total"):
+                trace_seam(self.gradient, seam, self.cell.states)
         widths: Any = dict(self.hidden) if isinstance(self.hidden, tuple) and _is_pairs(self.hidden) else self.hidden
         named = isinstance(widths, Mapping) and all(isinstance(name, str) for name in widths)
         _check(call, isinstance(widths, int) or named,
@@ -183,7 +186,8 @@ class Network:
 def _draw(shapes: Tree, initial: Mapping[str, Initialiser], hidden: int, seed: int, place: str) -> Tree:
     def one(kind: str, name: str, shape: tuple[int, ...]) -> Any:
         initialiser = initial.get(f"{kind}.{name}", initial.get(kind, Uniform()))
-        rng = np.random.default_rng([seed, zlib.crc32(f"{place}.{kind}.{name}".encode())])
+        source = initialiser.drawn_as(f"{kind}.{name}")
+        rng = np.random.default_rng([seed, zlib.crc32(f"{place}.{source}".encode())])
         drawn = np.asarray(initialiser.draw(rng, shape, hidden), np.float64)
         _check("Network.init(seed)", drawn.shape == shape,
                f"the initialiser of {place}.{kind}.{name} must give {shape}", drawn.shape, "mend its draw")  # fmt: skip

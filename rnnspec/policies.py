@@ -1,9 +1,10 @@
 """Gradient control, in two kinds: on finished gradients, and inside the recurrence.
 
 On finished gradients, every map and bias of the canonical partition is one vector. A norm is over one map
-(`ClipByNorm`) or over all of them (`ClipByGlobalNorm`); it clips when it is strictly greater than the limit; there is
-no epsilon; a norm of 0 changes nothing, whatever the limit; a norm that is not finite makes the gradients it governs
-NaN, so that nothing is silently lost.
+(`ClipByNorm`), over all of them (`ClipByGlobalNorm`), or over one unit (`ClipByUnitNorm`): a row of a map `(out, in)`,
+an element of a bias or vector `(out)`. It clips when it is strictly greater than the limit; there is no epsilon but
+the one that a policy names; a norm of 0 changes nothing, whatever the limit; a norm that is not finite makes the
+gradients it governs NaN, so that nothing is silently lost.
 
 Inside the recurrence a policy belongs to a layer. Its seam `carry` acts on the edge into step t, for t = 1..T-1 counted
 per row in processing order, before that step's output cotangent is added, and never on the edges of the initial and
@@ -14,60 +15,20 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-from rnnspec.errors import NetworkError
-from rnnspec.graph import Graph, GraphBuilder
-from rnnspec.primitives import Expression, maximum, minimum, reading, remainder, sqrt, total, where
+from rnnspec.finite import RaiseNonFinite, ScaleLoss, SkipNonFinite, ZeroNonFinite
+from rnnspec.limits import check_limit, scale_within
+from rnnspec.primitives import maximum, minimum, sqrt, total, total_in
+from rnnspec.recurrence import ClipStateByNorm, ClipStateByValue, Cut, Recurrence, Truncated
 from rnnspec.rule import Rule
-from rnnspec.showing import shown
 from rnnspec.tree import Tree, leaves, tree_map
 
-__all__ = ["ClipByGlobalNorm", "ClipByNorm", "ClipByValue", "Recurrence", "Truncated"]
-
-STEP = ""
-"""The name of the step's index among the arguments of a seam; no state can have it."""
-
-Cotangents = Mapping[str, Any]
-"""The cotangent of each state, by name."""
-
-
-class Recurrence:
-    """A policy inside the recurrence; the seams that it does not write let cotangents through.
-
-    `step` is the index of the step in processing order, a number of one feature.
-    """
-
-    def carry(self, step: Any, cotangents: Cotangents) -> Cotangents:
-        """What passes the edge into `step`, before the output cotangent of the step before is added."""
-        return cotangents
-
-    def total(self, step: Any, cotangents: Cotangents) -> Cotangents:
-        """What reaches the state after `step`, its output cotangent included."""
-        return cotangents
-
-
-@dataclass(frozen=True)
-class Truncated(Recurrence):
-    """Cuts the edges into the steps k, 2k, 3k, ...: gradients flow within chunks of k steps, values flow on.
-
-    Williams and Peng (1990), section 4, with both of their lengths equal.
-    """
-
-    steps: int
-
-    def __post_init__(self) -> None:
-        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
-            raise NetworkError("Truncated(steps)", "steps must be a whole number of at least 1", shown(self.steps),
-                               "give the number of steps over which gradients flow")  # fmt: skip
-
-    def carry(self, step: Any, cotangents: Cotangents) -> Cotangents:
-        """Zeros into every k-th step."""
-        inside = remainder(step, self.steps) > 0
-        return {state: where(inside, cotangent, 0.0) for state, cotangent in cotangents.items()}
+__all__ = ["ClipByGlobalNorm", "ClipByNorm", "ClipByUnitNorm", "ClipByValue", "ClipStateByNorm",
+           "ClipStateByValue", "Cut", "RaiseNonFinite", "Recurrence", "ScaleLoss", "SkipNonFinite", "Truncated",
+           "ZeroNonFinite"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,7 +38,7 @@ class ClipByValue(Rule):
     limit: float
 
     def __post_init__(self) -> None:
-        _check_limit("ClipByValue", self.limit)
+        check_limit("ClipByValue", limit=self.limit)
 
     def init(self, params: Tree) -> Tree:
         return ()
@@ -93,13 +54,13 @@ class ClipByNorm(Rule):
     limit: float
 
     def __post_init__(self) -> None:
-        _check_limit("ClipByNorm", self.limit)
+        check_limit("ClipByNorm", limit=self.limit)
 
     def init(self, params: Tree) -> Tree:
         return ()
 
     def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
-        return tree_map(lambda g: g * _scale(sqrt(total(g * g)), self.limit), gradients), state
+        return tree_map(lambda g: g * scale_within(sqrt(total(g * g)), self.limit), gradients), state
 
 
 @dataclass(frozen=True)
@@ -113,7 +74,7 @@ class ClipByGlobalNorm(Rule):
     reduce: Callable[[Any], Any] | None = None
 
     def __post_init__(self) -> None:
-        _check_limit("ClipByGlobalNorm", self.limit)
+        check_limit("ClipByGlobalNorm", limit=self.limit)
 
     def init(self, params: Tree) -> Tree:
         return ()
@@ -121,30 +82,30 @@ class ClipByGlobalNorm(Rule):
     def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
         squares = functools.reduce(operator.add, (total(g * g) for _, g in leaves(gradients)))
         everywhere = squares if self.reduce is None else squares.apply("reduce", squares, self.reduce)
-        scale = _scale(sqrt(everywhere), self.limit)
+        scale = scale_within(sqrt(everywhere), self.limit)
         return tree_map(lambda g: g * scale, gradients), state
 
 
-def _scale(norm: Expression, limit: float) -> Any:
-    finite = float("inf") > norm
-    return where(finite, where(norm > limit, limit / norm, 1.0), float("nan"))
+@dataclass(frozen=True)
+class ClipByUnitNorm(Rule):
+    """Each unit's gradient is scaled to `ratio` times max(its weights' norm, epsilon): Brock et al. (2021), equation 3.
 
-
-def _check_limit(policy: str, limit: float) -> None:
-    if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 0:
-        raise NetworkError(f"{policy}(limit)", "the limit must be a number of at least 0", shown(limit), "give one")
-
-
-@lru_cache(maxsize=64)
-def trace_seam(policy: Recurrence, seam: str, states: tuple[str, ...]) -> Graph | None:
-    """The graph of one seam, or None where it lets cotangents through.
-
-    Scalar `STEP`, arguments and results under the names of the states.
+    A unit is a row of a map, with its weights `(in)`, or an element of a bias or vector. `epsilon` lets weights of 0
+    move. A norm of weights that is NaN makes the unit's gradient NaN, an infinite one leaves it.
     """
-    builder = GraphBuilder()
-    given = {state: builder.vector("argument", state) for state in states}
-    with reading(f"{type(policy).__name__}.{seam}"):
-        result = getattr(policy, seam)(builder.vector("scalar", STEP), given)
-        if all(result[state] is given[state] for state in states):
-            return None
-        return builder.graph({state: builder.index(result[state]) for state in states})
+
+    ratio: float
+    epsilon: float = 1e-3
+
+    def __post_init__(self) -> None:
+        check_limit("ClipByUnitNorm", ratio=self.ratio, epsilon=self.epsilon)
+
+    def init(self, params: Tree) -> Tree:
+        return ()
+
+    def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
+        def clipped(g: Any, w: Any) -> Any:
+            limit = self.ratio * maximum(sqrt(total_in(w * w)), self.epsilon)
+            return g * scale_within(sqrt(total_in(g * g)), limit)
+
+        return tree_map(clipped, gradients, params), state

@@ -34,6 +34,8 @@ __all__ = [
     "sqrt",
     "tanh",
     "total",
+    "total_in",
+    "total_out",
     "where",
 ]
 
@@ -255,6 +257,16 @@ def where(condition: Any, a: Any, b: Any) -> Any:
 def total(a: Any) -> Any:
     """The sum over features; in a policy, over the whole map."""
     return _apply("total", a)
+
+
+def total_in(a: Any) -> Any:
+    """In a policy: for each unit, the sum over what it reads; of a bias or vector, each element itself."""
+    return _apply("total_in", a)
+
+
+def total_out(a: Any) -> Any:
+    """In a policy: for each thing that is read, the sum over units; of a bias or vector, its sum."""
+    return _apply("total_out", a)
 
 
 def logsumexp(a: Any) -> Any:

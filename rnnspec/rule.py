@@ -8,10 +8,10 @@ Chain(rules=(ClipByGlobalNorm(limit=1.0, reduce=None), Adam(rate=0.001, beta1=0.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,7 +20,10 @@ from rnnspec.graph import Graph, GraphBuilder, Vector
 from rnnspec.primitives import reading
 from rnnspec.tree import Tree, leaves, named_map
 
-__all__ = ["Chain", "Rule", "UpdateRule", "chain", "trace", "traced"]
+__all__ = ["Chain", "Rule", "ToNumpy", "UpdateRule", "chain", "trace", "traced"]
+
+ToNumpy = Callable[[Tree], Tree]
+"""A tree of a backend's arrays as NumPy's: `Backend.to_numpy`."""
 
 Traced = tuple[Graph, Tree, Tree]
 """The graph of an update, and under which names its results stand: the changes and the new state."""
@@ -36,7 +39,10 @@ class Rule(ABC):
     """A value that says what becomes of gradients; written in the primitives, with a whole map as one vector.
 
     Training calls `update` once for a frozen dataclass of numbers, names and such rules; at every step for any other.
+    `outermost` says that no other rule may hold it.
     """
+
+    outermost: ClassVar[bool] = False
 
     @abstractmethod
     def init(self, params: Tree) -> Tree:
@@ -45,6 +51,14 @@ class Rule(ABC):
     @abstractmethod
     def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
         """The controlled gradients and the new state; an update rule gives the change to add to the parameters."""
+
+    def loss_scale(self, state: Tree) -> Any:
+        """What the loss is multiplied by before its gradient is taken: a scalar of the state, or None."""
+        return None
+
+    def verify(self, state: Tree, to_numpy: ToNumpy) -> None:
+        """Raise what the state after a step tells of it; nothing, unless the rule says otherwise."""
+        return
 
 
 class UpdateRule(Rule):
@@ -69,17 +83,24 @@ class Chain(UpdateRule):
             states.append(new)
         return gradients, tuple(states)
 
+    def verify(self, state: Tree, to_numpy: ToNumpy) -> None:
+        for rule, own in zip(self.rules, state, strict=True):
+            rule.verify(own, to_numpy)
+
 
 def chain(*rules: Rule) -> Chain:
     """The rules in the order in which they act: gradient policies, then one update rule.
 
-    Raises NetworkError where the last is no update rule, or another one is.
+    Raises NetworkError where the last is no update rule, or another one is, or where one has to stand outermost.
     """
     wrong = [r for r in rules if not isinstance(r, Rule)]
     if wrong or not rules or [r for r in rules if isinstance(r, UpdateRule)] != [rules[-1]]:
         raise NetworkError("chain(...)", "its last rule, and no other, must be an update rule",
                            ", ".join(type(rule).__name__ for rule in rules) or "nothing",
                            "write policies first, then one of rnnspec.updates")  # fmt: skip
+    if rules[-1].outermost:
+        raise NetworkError("chain(...)", "no rule in it may be one that holds all others", type(rules[-1]).__name__,
+                           f"write {type(rules[-1]).__name__}(chain(...))")  # fmt: skip
     return Chain(rules)
 
 
@@ -142,7 +163,7 @@ def trace(rule: Rule, params: Tree, state: Tree) -> Traced:
 
     Arguments are `gradients.NAME`, `state.NAME` and `params.NAME`. `params` and `state` give names and ranks only.
     """
-    call, builder = f"{type(rule).__name__}.update", GraphBuilder()
+    call, builder = f"{type(rule).__name__}.update", GraphBuilder(has_axes=True)
 
     def arguments(kind: str, tree: Tree) -> Tree:
         def one(name: str, leaf: Any) -> Vector:

@@ -29,8 +29,9 @@ FORMAT = "rnnspec-network/1"
 DTYPES = ("float16", "float32", "float64")
 KNOWN = {
     kind.__name__: kind
-    for kind in (policies.Truncated, output.Steps, output.Last, losses.SoftmaxCrossEntropy,
-                 losses.SigmoidCrossEntropy, losses.SquaredError)
+    for kind in (policies.Truncated, policies.Cut, policies.ClipStateByValue, policies.ClipStateByNorm,
+                 output.Steps, output.Last, losses.SoftmaxCrossEntropy, losses.SigmoidCrossEntropy,
+                 losses.SquaredError)
 }  # fmt: skip
 """The declarations that a file can name."""
 
@@ -179,7 +180,7 @@ def _declared(call: str, value: Any) -> Any:
 def _rebuilt(data: Any) -> Any:
     if data is None:
         return None
-    fields = dict(data)
+    fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in data.items()}
     return KNOWN[fields.pop("name")](**fields)
 
 

@@ -10,9 +10,10 @@ from rnnspec.errors import NetworkError
 from rnnspec.primitives import sqrt
 from rnnspec.rule import UpdateRule
 from rnnspec.showing import shown
+from rnnspec.spectral import HoldSpectralNorm
 from rnnspec.tree import Tree, tree_map
 
-__all__ = ["SGD", "Adam"]
+__all__ = ["SGD", "Adam", "HoldSpectralNorm"]
 
 
 @dataclass(frozen=True)

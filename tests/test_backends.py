@@ -82,6 +82,10 @@ RULES = {
     "value-sgd": chain(policies.ClipByValue(0.01), updates.SGD(0.1)),
     "norm-momentum": chain(policies.ClipByNorm(0.05), updates.SGD(0.1, momentum=0.9)),
     "global-adam": chain(policies.ClipByGlobalNorm(0.1), updates.Adam(0.01)),
+    "units-guarded": policies.ScaleLoss(
+        policies.SkipNonFinite(chain(policies.ClipByUnitNorm(0.05), policies.ZeroNonFinite(), updates.Adam(0.01))),
+        256.0, interval=2,
+    ),
     "sharded": chain(policies.ClipByGlobalNorm(0.1, reduce=lambda squares: squares + squares), updates.SGD(0.1)),
 }
 

@@ -9,10 +9,22 @@ from scipy import stats
 import rnnspec
 from rnnspec import Dense, Layer, Network, cells
 from rnnspec.errors import NetworkError
-from rnnspec.initialisers import Constant, Glorot, Identity, Initialiser, Normal, Orthogonal, Uniform, Zeros
+from rnnspec.initialisers import (
+    Chrono,
+    Constant,
+    Glorot,
+    Identity,
+    Initialiser,
+    Normal,
+    Opposite,
+    Orthogonal,
+    Uniform,
+    Zeros,
+)
 from rnnspec.tree import leaves
 
-EVERY = [Uniform(), Glorot(), Orthogonal(), Orthogonal(2.0), Identity(), Normal(), Zeros(), Constant(1.5)]
+EVERY = [Uniform(), Glorot(), Orthogonal(), Orthogonal(2.0), Identity(), Normal(), Zeros(), Constant(1.5), Chrono(9),
+         Opposite("b.f", Uniform())]
 
 PINNED = [
     0.191577077985549,
@@ -163,3 +175,18 @@ def test_drawing_leaves_numpy_s_random_state_alone():
 
 def test_every_initialiser_is_tested():
     assert {type(i).__name__ for i in EVERY} == set(rnnspec.initialisers.__all__) - {"Initialiser"}
+
+
+def test_chrono_biases_keep_for_all_times_up_to_the_longest_and_are_opposite():
+    initial = {"b.f": Chrono(50), "b.i": Opposite("b.f", Chrono(50))}
+    params = network(Layer(cells.lstm, hidden=900, direction="bidirectional", initial=initial)).init(3)
+    forward, reverse = (params["layers"][0][name]["b"] for name in ("forward", "reverse"))
+    np.testing.assert_array_equal(forward["i"], -forward["f"])
+    assert (forward["f"] != reverse["f"]).all()
+    assert stats.kstest(np.exp(forward["f"]), stats.uniform(1, 48).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize("longest", [1, 1.9, np.inf, np.nan, True, "9"], ids=repr)
+def test_a_wrong_longest_memory_is_refused(longest):
+    with pytest.raises(NetworkError, match="longest"):
+        Chrono(longest)

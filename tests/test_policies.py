@@ -8,7 +8,7 @@ import pytest
 import rnnspec
 from rnnspec import Layer, Network, cells, losses, policies
 from rnnspec.errors import NetworkError, UnsupportedError
-from rnnspec.policies import ClipByGlobalNorm, ClipByNorm, ClipByValue, Truncated
+from rnnspec.policies import ClipByGlobalNorm, ClipByNorm, ClipByUnitNorm, ClipByValue, Truncated
 from rnnspec.rule import chain, trace
 from rnnspec.tree import tree_map
 from rnnspec.updates import SGD
@@ -16,14 +16,14 @@ from rnnspec.updates import SGD
 NAN, INF = np.nan, np.inf
 
 
-def controlled(rule, gradients, reference):
+def controlled(rule, gradients, reference, weights=None):
     """What a rule makes of a tree of gradients: the change that SGD of rate 1 makes, turned around."""
     chained = chain(rule, SGD(1.0))
-    params = tree_map(np.zeros_like, gradients)
+    params = tree_map(np.zeros_like, gradients) if weights is None else weights
     traced = trace(chained, params, chained.init(params))
     program = reference.program(rnnspec.execution.update, *traced)
     (new, _), _ = program(params, chained.init(params), gradients, np.float64(1.0))
-    return tree_map(np.negative, new)
+    return tree_map(np.subtract, params, new)
 
 
 def one(rule, gradient, reference):
@@ -68,6 +68,44 @@ class TestNorms:
     @pytest.mark.parametrize("spoilt", [NAN, INF, -INF, 1e200], ids=repr)
     def test_a_norm_that_is_not_finite_makes_nan_and_hides_nothing(self, rule, spoilt, reference):
         assert np.isnan(one(rule(1.0), [spoilt, 1.0], reference)).all()
+
+
+class TestUnits:
+    """Rows of maps, entries of vectors; weights are chosen so that nothing is rounded."""
+
+    def held(self, rule, gradient, weight, reference):
+        given = {"w": np.array(gradient, float)}, reference, {"w": np.array(weight, float)}
+        return controlled(rule, *given)["w"]
+
+    def test_rows_of_maps_and_entries_of_vectors(self, reference):
+        rule = ClipByUnitNorm(0.5, 0.25)
+        found = self.held(rule, [[12, 16], [0.5, 0]], [[8, 0], [0, 2]], reference)
+        np.testing.assert_array_equal(found, [[2.4000000000000004, 3.2], [0.5, 0]])
+        np.testing.assert_array_equal(self.held(rule, [8, -8, 0.5], [8, -2, 1], reference), [4, -1, 0.5])
+
+    def test_small_weights_have_the_limit_of_epsilon(self, reference):
+        rule = ClipByUnitNorm(0.5, 0.25)
+        found = self.held(rule, [1, 0.125, 0.0625], [0, 0.25, 0], reference)
+        np.testing.assert_array_equal(found, [0.125, 0.125, 0.0625])
+        np.testing.assert_array_equal(self.held(ClipByUnitNorm(0.5, 0.0), [1, 0], [0, 0], reference), [0, 0])
+
+    @pytest.mark.parametrize("spoilt", [NAN, INF, -INF, 1e200], ids=repr)
+    def test_a_norm_that_is_not_finite_makes_its_unit_nan_and_no_other(self, spoilt, reference):
+        found = self.held(ClipByUnitNorm(0.5), [[spoilt, 1], [0.5, 0]], [[1, 1], [1, 1]], reference)
+        assert np.isnan(found[0]).all()
+        np.testing.assert_array_equal(found[1], [0.5, 0])
+
+    def test_weights_that_are_not_finite(self, reference):
+        given = {"w": np.ones((2, 2))}, {"w": np.array([[NAN, 1], [INF, 1]])}
+        traced = trace(ClipByUnitNorm(0.5), given[1], ())
+        found = rnnspec.lowering.evaluate_graph(
+            reference.arrays, traced[0], {"gradients.w": given[0]["w"], "params.w": given[1]["w"]}, axes=None
+        )["changes.w"]
+        assert np.isnan(found[0]).all()
+        np.testing.assert_array_equal(found[1], [1, 1])
+
+    def test_a_norm_at_the_limit_is_left(self, reference):
+        np.testing.assert_array_equal(self.held(ClipByUnitNorm(0.625), [[3, 4]], [[0, 8]], reference), [[3, 4]])
 
 
 def test_by_norm_is_per_map_and_global_over_all(reference):
@@ -127,4 +165,6 @@ def test_a_backend_without_policies_refuses_them():
 
 
 def test_every_policy_is_public():
-    assert set(policies.__all__) == {"ClipByGlobalNorm", "ClipByNorm", "ClipByValue", "Recurrence", "Truncated"}
+    assert set(policies.__all__) == {"ClipByGlobalNorm", "ClipByNorm", "ClipByUnitNorm", "ClipByValue",
+                                     "ClipStateByNorm", "ClipStateByValue", "Cut", "RaiseNonFinite", "Recurrence",
+                                     "ScaleLoss", "SkipNonFinite", "Truncated", "ZeroNonFinite"}  # fmt: skip

@@ -10,9 +10,11 @@ import torch
 
 import rnnspec
 from rnnspec import Layer, Network, cell, cells
-from rnnspec.errors import EquationError
-from rnnspec.policies import Recurrence, Truncated, trace_seam
+from rnnspec.errors import EquationError, NetworkError
+from rnnspec.lowering import evaluate_graph
+from rnnspec.policies import ClipStateByNorm, ClipStateByValue, Cut, Recurrence, Truncated
 from rnnspec.primitives import maximum, minimum, tanh, total
+from rnnspec.recurrence import STEP, trace_seam
 from rnnspec.tree import leaves, tree_map
 
 
@@ -151,6 +153,70 @@ class TestSeams:
         first, *others = (reference.run(net, net.init(0), inputs).outputs for net in nets)
         for other in others:
             np.testing.assert_array_equal(first, other)
+
+
+def seen(policy, seam, step=1.0, **cotangents):
+    """What a seam makes of the cotangents of states, each a list over rows of features."""
+    given = {name: np.array(d, float) for name, d in cotangents.items()}
+    graph = trace_seam(policy, seam, tuple(given))
+    arrays = rnnspec.Backend(None, "f64").arrays
+    with np.errstate(all="ignore"):
+        found = given if graph is None else evaluate_graph(arrays, graph, {**given, STEP: arrays.as_scalar(step)})
+    return {name: np.broadcast_to(d, given[name].shape).tolist() for name, d in found.items()}
+
+
+NAN, INF = np.nan, np.inf
+
+
+class TestOwnPolicies:
+    def test_a_cut_is_of_the_states_that_it_names(self):
+        given = {"h": [[1.0, NAN]], "c": [[INF, 3.0]]}
+        assert seen(Cut(), "carry", **given) == {"h": [[0, 0]], "c": [[0, 0]]}
+        assert seen(Cut(("c",)), "carry", h=[[1.0, 2.0]], c=[[INF, 3.0]]) == {"h": [[1, 2]], "c": [[0, 0]]}
+        assert trace_seam(Cut(), "total", ("h", "c")) is None
+
+    def test_values_are_held_entry_by_entry(self):
+        found = seen(ClipStateByValue(2.0), "total", h=[[3, -3, 2], [1, INF, -INF]])
+        assert found == {"h": [[2, -2, 2], [1, 2, -2]]}
+        assert np.isnan(seen(ClipStateByValue(2.0), "total", h=[[NAN, 5]])["h"][0][0])
+        assert seen(ClipStateByValue(1.0, ("c",)), "total", h=[[3]], c=[[3]]) == {"h": [[3]], "c": [[1]]}
+        assert trace_seam(ClipStateByValue(1.0), "carry", ("h",)) is None
+
+    def test_norms_are_held_row_by_row_and_state_by_state(self):
+        found = seen(ClipStateByNorm(2.5), "total", h=[[3, 4], [1, 0], [0, 0]], c=[[0, 2.5], [5, 0], [0, 0]])
+        assert found == {"h": [[1.5, 2], [1, 0], [0, 0]], "c": [[0, 2.5], [2.5, 0], [0, 0]]}
+
+    def test_a_joint_norm_is_over_all_named_states(self):
+        found = seen(ClipStateByNorm(2.5, joint=True), "total", h=[[3], [1]], c=[[4], [1]])
+        assert found == {"h": [[1.5], [1]], "c": [[2], [1]]}
+        found = seen(ClipStateByNorm(2.5, ("h", "c"), joint=True), "total", h=[[3]], c=[[4]], n=[[9]])
+        assert found == {"h": [[1.5]], "c": [[2]], "n": [[9]]}
+
+    @pytest.mark.parametrize("spoilt", [NAN, INF, -INF, 1e200], ids=repr)
+    def test_a_norm_that_is_not_finite_makes_its_row_nan_and_no_other(self, spoilt):
+        found = seen(ClipStateByNorm(1.0), "total", h=[[spoilt, 1], [0.5, 0]])["h"]
+        assert np.isnan(found[0]).all()
+        assert found[1] == [0.5, 0]
+
+    def test_a_limit_of_zero_gives_zeros(self):
+        assert seen(ClipStateByNorm(0.0), "total", h=[[3, 4], [0, 0]]) == {"h": [[0, 0], [0, 0]]}
+        assert seen(ClipStateByValue(0.0), "total", h=[[3, -4]]) == {"h": [[0, 0]]}
+
+    @pytest.mark.parametrize("made", [
+        lambda: Cut("h"), lambda: Cut(()), lambda: Cut((1,)), lambda: ClipStateByNorm(-1.0),
+        lambda: ClipStateByValue(NAN), lambda: ClipStateByNorm(1.0, ["h"]),
+        lambda: Layer(cells.gru, hidden=2, gradient=Cut(("c",))),
+        lambda: Layer(cells.lstm, hidden=2, gradient=ClipStateByNorm(1.0, ("h", "x"))),
+    ])  # fmt: skip
+    def test_a_wrong_declaration_is_refused_before_anything_runs(self, made):
+        with pytest.raises(NetworkError, match=r"states|limit"):
+            made()
+
+    @pytest.mark.parametrize("policy", [Cut(), Cut(("h",)), ClipStateByValue(0.5), ClipStateByNorm(0.5, ("h",), True)])
+    def test_a_file_names_them(self, policy, tmp_path):
+        net = Network(1, [Layer(cells.lstm, hidden=2, gradient=policy)])
+        rnnspec.save(tmp_path / "net", net, net.init(0))
+        assert rnnspec.load(tmp_path / "net")[0].layers[0].gradient == policy
 
 
 def test_a_seam_that_is_not_written_needs_no_work():

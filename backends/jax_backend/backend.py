@@ -144,7 +144,7 @@ class Traced(JaxBackend):
 
     def __init__(self, backend: JaxBackend) -> None:
         super().__init__(backend.device, backend.precision)
-        self.path = backend.path
+        self.path, self.recomputes, self.every = backend.path, backend.recomputes, backend.every
 
     def is_own(self, array: Any) -> bool:
         return isinstance(array, jax.Array)

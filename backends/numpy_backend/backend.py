@@ -17,7 +17,7 @@ from rnnspec.backend import Backend
 from rnnspec.capabilities import DTYPES
 from rnnspec.cell import Cell
 from rnnspec.kernel import Call
-from rnnspec.policies import trace_seam
+from rnnspec.recurrence import trace_seam
 from rnnspec.results import Gradients, LayerResult
 from rnnspec.tree import Tree, tree_map
 

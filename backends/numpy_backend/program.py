@@ -16,7 +16,7 @@ from backends.planning.plan import Plan, Product
 from rnnspec.arrays import NumpyArrays
 from rnnspec.graph import Graph
 from rnnspec.lowering import evaluate_graph
-from rnnspec.policies import STEP
+from rnnspec.recurrence import STEP
 from rnnspec.tree import Tree
 
 __all__ = ["Program"]

@@ -7,7 +7,20 @@ from collections.abc import Iterable, Iterator
 import pluggy
 
 from conformance.cases import CELLS
-from conformance.mutants import cotangents, lengths, losses, memory, numbers, paths, policies, rules, states, steps
+from conformance.mutants import (
+    cotangents,
+    guards,
+    lengths,
+    losses,
+    memory,
+    numbers,
+    paths,
+    policies,
+    rules,
+    segments,
+    states,
+    steps,
+)
 from conformance.mutants.equations import equation_mutants
 from conformance.mutants.faulty import protocol_mutants
 from conformance.mutants.gradients import adjoint_mutants
@@ -48,7 +61,8 @@ def mutants() -> tuple[Mutant, ...]:
 
 
 def _protocol() -> Iterator[Mutant]:
-    for module in (states, lengths, steps, cotangents, losses, numbers, memory, paths, policies, rules):
+    calls = (states, lengths, steps, cotangents, losses, numbers, memory, paths)
+    for module in (*calls, policies, rules, guards, segments):
         yield from protocol_mutants(module)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from conformance.mutants.faulty import Asked, Faulty, Pulled
 from rnnspec import Gradients, LayerResult
-from rnnspec.policies import Recurrence, Truncated
+from rnnspec.policies import ClipStateByNorm, ClipStateByValue, Cut, Recurrence, Truncated
 from rnnspec.tree import tree_map
 
 Cotangents = Mapping[str, Any]
@@ -116,6 +116,43 @@ class OneStateIsControlled(_Recurrent):
 
     def changed(self, policy: Recurrence) -> Recurrence:
         return _First(policy)
+
+
+class JointNormsTakenApart(_Recurrent):
+    """A norm over several states is taken of each."""
+
+    def changed(self, policy: Recurrence) -> Recurrence:
+        return replace(policy, joint=False) if isinstance(policy, ClipStateByNorm) else policy
+
+
+class NormsTakenTogether(_Recurrent):
+    """Norms of single states are taken of all."""
+
+    def changed(self, policy: Recurrence) -> Recurrence:
+        if not isinstance(policy, ClipStateByNorm) or policy.states is None:
+            return policy
+        return replace(policy, joint=True, states=None)
+
+
+class EveryStateIsCut(_Recurrent):
+    """Where one state is cut, all are."""
+
+    def changed(self, policy: Recurrence) -> Recurrence:
+        return Cut() if isinstance(policy, Cut) else policy
+
+
+class NoStateIsCut(_Recurrent):
+    """Nothing is cut but chunks."""
+
+    def changed(self, policy: Recurrence) -> Recurrence | None:
+        return None if isinstance(policy, Cut) else policy
+
+
+class StatesHeldByNorm(_Recurrent):
+    """Entries are held by their norm."""
+
+    def changed(self, policy: Recurrence) -> Recurrence:
+        return ClipStateByNorm(policy.limit, policy.states) if isinstance(policy, ClipStateByValue) else policy
 
 
 @dataclass(frozen=True)

@@ -2,166 +2,148 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from conformance.mutants import misrules
 from conformance.mutants.faulty import Faulty
-from conformance.properties.parted import Parted
+from conformance.mutants.ruled import Ruled
 from rnnspec import Step, Trained
 from rnnspec.policies import ClipByGlobalNorm, ClipByNorm, ClipByValue
-from rnnspec.rule import Chain, Rule
+from rnnspec.rule import Chain
 from rnnspec.tree import Tree, tree_map
 from rnnspec.updates import SGD, Adam
 
 
-class _Ruled(Faulty):
-    """Puts a faulty rule in the place of every rule of one kind."""
-
-    instead: ClassVar[dict[type[Rule], type[Rule]]] = {}
-
-    def train_step(self, net: Any, rule: Any, *given: Any, **named: Any) -> Trained:
-        return super().train_step(net, _replaced(rule, self.instead), *given, **named)
-
-
-def _replaced(rule: Any, instead: dict[type[Rule], type[Rule]]) -> Any:
-    if isinstance(rule, Chain):
-        return Chain(tuple(_replaced(part, instead) for part in rule.rules))
-    if isinstance(rule, Parted):
-        return Parted(tuple(replace(part, rule=_replaced(part.rule, instead)) for part in rule.parts))
-    other = instead.get(type(rule))
-    return rule if other is None else other(**{f.name: getattr(rule, f.name) for f in fields(rule)})
-
-
-class GlobalNormPerMap(_Ruled):
+class GlobalNormPerMap(Ruled):
     """The global norm is taken of each map by itself."""
 
     instead: ClassVar = {ClipByGlobalNorm: misrules.GlobalPerMap}
 
 
-class GlobalNormWithoutRoot(_Ruled):
+class GlobalNormWithoutRoot(Ruled):
     """The global norm is the sum of squares."""
 
     instead: ClassVar = {ClipByGlobalNorm: misrules.GlobalSquared}
 
 
-class GlobalNormOfAbsoluteValues(_Ruled):
+class GlobalNormOfAbsoluteValues(Ruled):
     """The global norm is the sum of absolute values."""
 
     instead: ClassVar = {ClipByGlobalNorm: misrules.GlobalOfSums}
 
 
-class GlobalNormAlwaysScales(_Ruled):
+class GlobalNormAlwaysScales(Ruled):
     """Gradients below the limit are scaled up to it."""
 
     instead: ClassVar = {ClipByGlobalNorm: misrules.GlobalAlways}
 
 
-class GlobalNormWithEpsilon(_Ruled):
+class GlobalNormWithEpsilon(Ruled):
     """1e-3 is added to the norm."""
 
     instead: ClassVar = {ClipByGlobalNorm: misrules.GlobalWithEpsilon}
 
 
-class GlobalNormLaunders(_Ruled):
+class GlobalNormLaunders(Ruled):
     """A norm that is not finite makes gradients zeros."""
 
     instead: ClassVar = {ClipByGlobalNorm: misrules.GlobalLaunders}
 
 
-class GlobalNormZeroByZero(_Ruled):
+class GlobalNormZeroByZero(Ruled):
     """Gradients of zeros become NaN where the limit is 0."""
 
     instead: ClassVar = {ClipByGlobalNorm: misrules.GlobalDividesByZero}
 
 
-class GlobalNormWithoutOutputLayer(_Ruled):
+class GlobalNormWithoutOutputLayer(Ruled):
     """The output layer is left out of the global norm."""
 
     instead: ClassVar = {ClipByGlobalNorm: misrules.GlobalWithoutOutput}
 
 
-class GlobalNormWithoutBiases(_Ruled):
+class GlobalNormWithoutBiases(Ruled):
     """Biases are left out of the global norm."""
 
     instead: ClassVar = {ClipByGlobalNorm: misrules.GlobalWithoutBiases}
 
 
-class NormIsGlobal(_Ruled):
+class NormIsGlobal(Ruled):
     """The norm of each map is that of all of them."""
 
     instead: ClassVar = {ClipByNorm: misrules.NormIsGlobal}
 
 
-class NormForgetsBiases(_Ruled):
+class NormForgetsBiases(Ruled):
     """The norms of biases are not clipped."""
 
     instead: ClassVar = {ClipByNorm: misrules.NormOfMatricesOnly}
 
 
-class ValueFromAboveOnly(_Ruled):
+class ValueFromAboveOnly(Ruled):
     """Values are clipped from above only."""
 
     instead: ClassVar = {ClipByValue: misrules.ValueFromAbove}
 
 
-class ValueBecomesZero(_Ruled):
+class ValueBecomesZero(Ruled):
     """Values beyond the limit become 0."""
 
     instead: ClassVar = {ClipByValue: misrules.ValueToZero}
 
 
-class ValueLaunders(_Ruled):
+class ValueLaunders(Ruled):
     """NaN becomes 0 where values are clipped."""
 
     instead: ClassVar = {ClipByValue: misrules.ValueLaunders}
 
 
-class DescentAscends(_Ruled):
+class DescentAscends(Ruled):
     """SGD goes up."""
 
     instead: ClassVar = {SGD: misrules.Ascends}
 
 
-class DescentWithoutMomentumAscends(_Ruled):
+class DescentWithoutMomentumAscends(Ruled):
     """SGD without momentum goes up."""
 
     instead: ClassVar = {SGD: misrules.AscendsWithoutMomentum}
 
 
-class MomentumDampened(_Ruled):
+class MomentumDampened(Ruled):
     """Momentum is a moving average."""
 
     instead: ClassVar = {SGD: misrules.Dampens}
 
 
-class MomentumLooksAhead(_Ruled):
+class MomentumLooksAhead(Ruled):
     """Momentum is Nesterov's."""
 
     instead: ClassVar = {SGD: misrules.LooksAhead}
 
 
-class WeightsDecay(_Ruled):
+class WeightsDecay(Ruled):
     """SGD decays weights."""
 
     instead: ClassVar = {SGD: misrules.Decays}
 
 
-class AdamUncorrected(_Ruled):
+class AdamUncorrected(Ruled):
     """Adam's moments are not corrected for their start."""
 
     instead: ClassVar = {Adam: misrules.Uncorrected}
 
 
-class AdamBetasExchanged(_Ruled):
+class AdamBetasExchanged(Ruled):
     """Adam's two decays are taken for each other."""
 
     instead: ClassVar = {Adam: misrules.BetasExchanged}
 
 
-class AdamEpsilonInside(_Ruled):
+class AdamEpsilonInside(Ruled):
     """Adam's epsilon is inside the root."""
 
     instead: ClassVar = {Adam: misrules.EpsilonInside}

@@ -9,7 +9,7 @@ import numpy as np
 
 from conformance.oracle.arithmetic import EXACT, Arithmetic, Rounding
 from conformance.oracle.network import Forward, forward, real_rows
-from conformance.oracle.number import Number, Tape
+from conformance.oracle.number import MapTape, Number
 from rnnspec.losses import Loss
 from rnnspec.network import Network
 from rnnspec.output import Last
@@ -80,7 +80,7 @@ def train(
         own, kept = (tree_map(lambda a: rounding.array(a)[None], tree) for tree in (params, kept))
         done = []
         for inputs, targets, state, lengths in batches:
-            step = _value_and_grad(rounding, net, own, inputs, targets, state, lengths)
+            step = _value_and_grad(rounding, net, own, inputs, targets, state, lengths, rule.loss_scale(kept))
             own, kept = _update(rounding, rule, own, kept, step)
             done.append(Trained(own, kept, step.loss_sum, step.count, step.state))
         return done
@@ -96,7 +96,8 @@ def _given(rounding: Rounding, net: Network, inputs: Array, state: Tree, lengths
 
 
 def _value_and_grad(
-    rounding: Rounding, net: Network, params: Tree, inputs: Array, targets: Array, state: Tree, lengths: Array
+    rounding: Rounding, net: Network, params: Tree, inputs: Array, targets: Array, state: Tree, lengths: Array,
+    scale: Array = None,
 ) -> Step:
     assert net.loss is not None
     given = _given(rounding, net, inputs, state, lengths)
@@ -105,7 +106,8 @@ def _value_and_grad(
     y = Number(found.tape, _targets(rounding, net, net.loss, targets, rows))
     each = net.loss.at(found.tape.take(found.outputs, rows), y)
     loss_sum = found.tape.add_up(each)
-    found.tape.pull_back([(loss_sum, rounding.array(np.ones((1, 1, 1))))])
+    seed = np.ones((1, 1, 1)) if scale is None else np.reshape(scale, (-1, 1, 1))
+    found.tape.pull_back([(loss_sum, rounding.array(seed))])
     return Step(_runs(rounding, loss_sum.value)[:, 0, 0], len(rows), _gradients(found, params, inputs), _final(found))
 
 
@@ -117,14 +119,14 @@ def _targets(rounding: Rounding, net: Network, loss: Loss, targets: Array, rows:
 
 
 def _update(rounding: Rounding, rule: Rule, params: Tree, kept: Tree, step: Step) -> tuple[Tree, Tree]:
-    """The rule's changes added to the parameters; a whole map is one row of features."""
-    tape = Tape(rounding, recording=False)
+    """The rule's changes added to the parameters; a unit is a row."""
+    tape = MapTape(rounding)
 
-    def flat(a: Array) -> Number:
-        return Number(tape, a.reshape(a.shape[0], 1, -1))
+    def whole(a: Array) -> Number:
+        return Number(tape, a if a.ndim == 3 else a.reshape(len(a), -1, 1))
 
-    gradients = tree_map(lambda g: flat(g) * (1.0 / max(step.count, 1)), step.grads.params)
-    weights, state = tree_map(flat, params), tree_map(flat, kept)
+    gradients = tree_map(lambda g: whole(g) * (1.0 / max(step.count, 1)), step.grads.params)
+    weights, state = tree_map(whole, params), tree_map(whole, kept)
     changes, new = rule.update(gradients, state, weights)
     added = tree_map(lambda w, change, a: _shaped(rounding, w + change, a), weights, changes, params)
     return added, tree_map(lambda number, a: _shaped(rounding, tape.lift(number), a), new, kept)

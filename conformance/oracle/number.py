@@ -15,7 +15,7 @@ from conformance.oracle.arithmetic import Array, Rounding
 from conformance.oracle.rules import CORNERS, RULES
 from rnnspec.primitives import Expression
 
-__all__ = ["Number", "Parameter", "Rows", "Tape"]
+__all__ = ["MapTape", "Number", "Parameter", "Rows", "Tape"]
 
 
 @dataclass(frozen=True)
@@ -178,6 +178,23 @@ class Tape:
                 for operand, part in zip(operands, parts, strict=True):
                     if part is not None:
                         operand.receive(part)
+
+
+class MapTape(Tape):
+    """A tape for rules: maps `(runs, out, in)`, vectors `(runs, out, 1)` and numbers. It records nothing."""
+
+    def __init__(self, rounding: Rounding) -> None:
+        super().__init__(rounding, recording=False)
+
+    def apply(self, op: str, operands: Sequence[Any]) -> Number:
+        """A primitive; a total is over the whole map, or over one of its axes."""
+        a = self.lift(operands[0]).value
+        if op == "total":
+            return super().apply(op, [Number(self, a.reshape(len(a), 1, -1))])
+        if op in ("total_in", "total_out"):
+            alone = op == "total_in" and a.shape[2] == 1
+            return Number(self, a if alone else self.rounding.total(a, 2 if op == "total_in" else 1))
+        return super().apply(op, operands)
 
 
 def _stacked(rounding: Rounding, arrays: list[Array]) -> Array:

@@ -1,0 +1,24 @@
+"""Segments that are run again in the pullback give what is kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from conformance.cases import Case
+from conformance.judge import Judge
+from conformance.properties import networks
+from conformance.properties.asking import ask, is_eager
+from conformance.registry import law
+from rnnspec import Backend
+
+
+@law("P88", "gradients for which segments are run again are those for which everything is kept, policies included",
+     cases=networks.bidirectional, needs=("gradients", "policies", "lengths"))  # fmt: skip
+def again(backend: Backend, case: Case, judge: Judge) -> None:
+    """Segments that do not fill the sequence, one alone, and one step each."""
+    judge.applies(is_eager(backend), "a program for each length")
+    question = ask(backend, case)
+    kept, reference = question.pull(), question.pull_reference()
+    for every in (1, 2, 3, case.steps + 1):
+        found = replace(question, backend=backend.recomputing(every)).pull()
+        judge.agree(f"the gradients, segments of {every}", found, kept, reference)

@@ -1,0 +1,153 @@
+"""Truncated backpropagation through time with two lengths: losses every k1 steps, gradients back over k2.
+
+>>> from rnnspec.windows import Windows
+>>> Windows(every=2, back=3).of(5)
+((0, 0, 2), (1, 2, 4), (3, 4, 5))
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from rnnspec import validation
+from rnnspec.arrays import Array
+from rnnspec.backend import Backend
+from rnnspec.errors import NetworkError
+from rnnspec.network import Network
+from rnnspec.output import Last
+from rnnspec.recurrence import trace_seam
+from rnnspec.results import Gradients, Step
+from rnnspec.showing import shown
+from rnnspec.tree import Tree, tree_map
+
+__all__ = ["Windows"]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """BPTT(k2; k1) of Williams and Peng (1990), section 4: `every` is k1, `back` is k2, at least k1.
+
+    Chunks end at e = k1, 2 k1, ..., the last one where the sequence does. The losses of a chunk, those of the steps in
+    (e - k1, e], go back to e - k2 and no further; values go on. A window is counted from e also where the last chunk is
+    cut short, so that padding changes nothing. It is whole backpropagation if k2 reaches the last e, and with k2 = k1
+    that of `Truncated(k1)`.
+    """
+
+    every: int
+    back: int
+
+    def __post_init__(self) -> None:
+        for name, number, least in (("every", self.every, 1), ("back", self.back, self.every)):
+            if type(number) is not int or number < least:
+                raise NetworkError(f"Windows({name}=...)", f"{name} must be a whole number of at least {least}",
+                                   shown(number), "give back >= every >= 1")  # fmt: skip
+
+    def of(self, steps: int) -> tuple[tuple[int, int, int], ...]:
+        """For each chunk: where its window begins, where it begins itself, and where it ends."""
+        return tuple((max(0, begin + self.every - self.back), begin, min(begin + self.every, steps))
+                     for begin in range(0, steps, self.every))  # fmt: skip
+
+    def value_and_grad(
+        self, backend: Backend, net: Network, params: Tree, inputs: Any, targets: Any, state: Tree = None,
+        lengths: Any = None,
+    ) -> Step:
+        """The loss, its count and the sums of the windows' gradients, as `Backend.value_and_grad` gives them.
+
+        Memory grows with k2; only inputs and their gradient are as long as the sequence. Raises NetworkError where a
+        layer does not run forward in time, or has a policy on the edges between steps: windows cut them instead.
+        """
+        _check(net)
+        given = validation.arguments(backend, "value_and_grad", net, params, inputs, state, lengths, gradient=True)
+        validation.targets(backend, "value_and_grad", net, given, targets, lengths)
+        if 0 in inputs.shape[:2]:
+            return backend.value_and_grad(net, params, inputs, targets, state, lengths)
+        ends = None if lengths is None else validation.host_lengths(backend, lengths)
+        sequence = _Sequence(backend, net, given[0], _host(backend, inputs), _host(backend, targets), ends)
+        return _summed(sequence, self.of(inputs.shape[0]), given[2])
+
+
+@dataclass(frozen=True)
+class _Sequence:
+    """A sequence on the host, of which a backend is given parts."""
+
+    backend: Backend
+    net: Network
+    params: Tree
+    inputs: Any
+    targets: Any
+    ends: Any
+
+    def run(self, begin: int, end: int, state: Tree) -> Tree:
+        """The state after a part."""
+        return self.backend.run(self.net, self.params, self.inputs[begin:end], state, self._lengths(begin, end)).state
+
+    def step(self, begin: int, end: int, state: Tree) -> Step:
+        """The losses of a part, and their gradients within it."""
+        call = self.backend.value_and_grad
+        if not isinstance(self.net.read, Last):
+            return call(self.net, self.params, self.inputs[begin:end], self.targets[begin:end], state,
+                        self._lengths(begin, end))  # fmt: skip
+        ends = np.full(self.inputs.shape[1], len(self.inputs)) if self.ends is None else self.ends
+        here = np.where((begin < ends) & (ends <= end), ends - begin, 0)
+        found = call(self.net, self.params, self.inputs[begin:end], self.targets, state, here)
+        return replace(found, state=self.run(begin, end, state))
+
+    def pull(self, begin: int, end: int, state: Tree, cotangent: Tree) -> Gradients:
+        """The gradients of a part without losses, of which the last state's cotangent is known."""
+        shape = validation.output_shape(self.net, end - begin, self.inputs.shape[1])
+        return self.backend.pullback(self.net, self.params, self.inputs[begin:end], self.backend.zeros(shape),
+                                     cotangent, state, self._lengths(begin, end))  # fmt: skip
+
+    def _lengths(self, begin: int, end: int) -> Any:
+        return None if self.ends is None else np.clip(self.ends - begin, 0, end - begin)
+
+
+def _summed(sequence: _Sequence, windows: tuple[tuple[int, int, int], ...], state: Tree) -> Step:
+    backend, inputs, count = sequence.backend, sequence.inputs, 0
+    pulled = np.zeros(inputs.shape, np.float64 if backend.precision == "f64" else np.float32)
+    sums: list[Tree] = []
+    first: list[Tree] = []
+    behind = state
+    for (far, begin, end), (after, _, _) in zip(windows, (*windows[1:], windows[-1]), strict=True):
+        step = sequence.step(begin, end, state)
+        parts = [(begin, end, step.grads)]
+        if far < begin:
+            parts.append((far, begin, sequence.pull(far, begin, behind, step.grads.state)))
+        for low, high, found in parts:
+            pulled[low:high] += backend.to_numpy(found.inputs)
+        _add(backend, sums, {"loss_sum": step.loss_sum, "params": step.grads.params})
+        for _, _, found in parts[1:]:
+            _add(backend, sums, {"loss_sum": backend.zeros(()), "params": found.params})
+        if far == 0:
+            _add(backend, first, parts[-1][2].state)
+        count, state = count + step.count, step.state
+        behind = state if after == end else sequence.run(far, after, behind) if after > far else behind
+    gradients = Gradients(sums[0]["params"], backend.from_numpy(pulled), first[0])
+    return Step(sums[0]["loss_sum"], count, gradients, state)
+
+
+def _add(backend: Backend, sums: list[Tree], tree: Tree) -> None:
+    """Add a tree to the sum, in the backend's own program: outside it a framework may round otherwise."""
+    sums[:] = [backend.program(_added)(sums[0], tree)[0] if sums else tree]
+
+
+def _added(backend: Backend, first: Tree, second: Tree) -> tuple[Tree, Tree]:
+    return tree_map(lambda a, b: a + b, first, second), None
+
+
+def _host(backend: Backend, array: Any) -> Array:
+    return backend.to_numpy_array(array) if backend.is_own(array) and not isinstance(array, np.ndarray) else array
+
+
+def _check(net: Network) -> None:
+    for i, layer in enumerate(net.layers if isinstance(net, Network) else ()):
+        if layer.direction != "forward":
+            raise NetworkError("Windows.value_and_grad(...)", "every layer must run forward in time",
+                               f"layer {i} {layer.direction}", "make it one that the past alone decides")  # fmt: skip
+        if layer.gradient is not None and trace_seam(layer.gradient, "carry", layer.cell.states) is not None:
+            raise NetworkError("Windows.value_and_grad(...)", "no policy may act on the edges between steps",
+                               f"layer {i} {layer.gradient}", "leave it out: windows cut the edges")  # fmt: skip
+
