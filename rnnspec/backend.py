@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -31,8 +31,8 @@ __all__ = ["Backend"]
 class Backend:
     """One framework, one device, one precision. The base class runs on NumPy arrays."""
 
-    name: ClassVar[str] = ""
-    version: ClassVar[str] = ""
+    name: str = ""
+    version: str = ""
     capabilities: Capabilities = Capabilities()
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
@@ -78,6 +78,10 @@ class Backend:
         """The pullback of `layer` at the result it gave; `output_cotangent` is 0 at padded steps."""
         return Gradients(*lowering.backward(self.arrays, self.plan(cell), params, result.saved, output_cotangent,
                                             state_cotangent, call.policy))  # fmt: skip
+
+    def shown(self, inputs: Array, lengths: Array | None) -> Array:
+        """What the first layer sees of the inputs: zeros behind a row's end, whatever stands there."""
+        return padding.selected(self.arrays, padding.mask(self.arrays, inputs.shape[0], lengths), inputs)
 
     def native(self, cell: Cell, call: Call) -> Kernel | str:
         """The framework's own kernel for a layer, or the reason why it is not to run."""

@@ -18,15 +18,20 @@ DTYPES = {"f64": "float64", "f32": "float32", "tf32": "float32", "bf16": "bfloat
 class Capabilities:
     """What a backend declares that it can do; what is not declared is refused.
 
-    `cells` is None for every cell that can be written. `deterministic` promises equal bits for equal calls. `paths`
-    are those that the backend can be held to by `through`.
+    `cells` is None for every cell that can be written, `sizes` for every pair of a layer's inputs and outputs. Without
+    `lengths` those of full rows alone are taken, without `empty_rows` none of 0, without `any_padding` no NaN or
+    infinity behind a row's end. `deterministic` promises equal bits for equal calls. `paths` are those that the backend
+    can be held to by `through`.
     """
 
     cells: tuple[Cell, ...] | None = None
     precisions: tuple[str, ...] = ("f32", "f64")
     devices: tuple[str, ...] = ("cpu",)
     directions: tuple[str, ...] = tuple(DIRECTIONS)
+    sizes: tuple[tuple[int, int], ...] | None = None
     lengths: bool = True
+    empty_rows: bool = True
+    any_padding: bool = True
     gradients: bool = True
     policies: bool = True
     deterministic: bool = True
