@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance.entry import Entry
+from conformance.modules.spec import is_module
 from conformance.process import Child, Died, Silent, environment
 from conformance.selection import Selection
 from conformance.speed.arena import measure
@@ -51,7 +52,8 @@ async def _run(plan: Plan, watch: Watch) -> list[Entry]:
         judged = await asyncio.gather(*(_in_turn(turn, _correctness(name, plan, watch)) for name in plan.names))
     if plan.speed and plan.selection.grid().shapes:
         for name, entries in zip(plan.names, judged, strict=True):
-            if not any(entry.status in ("unavailable", "crashed", "timeout") for entry in entries):
+            ended = any(entry.status in ("unavailable", "crashed", "timeout") for entry in entries)
+            if not ended and not is_module(name):
                 await _speed(name, plan, entries, watch)
     watch("", {"event": "over", "seconds": time.perf_counter() - begun})
     return [entry for entries in judged for entry in entries]
@@ -98,7 +100,7 @@ async def _correctness(name: str, plan: Plan, watch: Watch) -> list[Entry]:
 
 def _entry(name: str, message: dict[str, Any]) -> Entry:
     entry = Entry(name, message["version"], device=message["device"], precision=message["precision"])
-    entry.counts["expected"] = message["expected"]
+    entry.counts["expected"], entry.losses = message["expected"], message["losses"]
     return entry
 
 

@@ -46,6 +46,8 @@ class Terminal:
             case "entry":
                 self._where[name] = f"{name} {message['precision']}"
                 self._tasks[name] = self._progress.add_task(self._where[name], total=message["expected"], now="")
+                for loss in message["losses"]:
+                    self._say(f"{self._where[name]}: {loss}", "yellow")
             case "law" if name in self._tasks:
                 self._progress.update(self._tasks[name], now=message["law"])
             case "finding":
