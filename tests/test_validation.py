@@ -275,7 +275,8 @@ def test_what_a_backend_lacks_is_refused_and_named(lacks, changed):
 
 
 @pytest.mark.parametrize(("lacks", "none", "lengths", "says"), [
-    ("sizes", ((1, 1),), None, "size"), ("empty_rows", False, [0, 1], "empty_rows"), ("lengths", False, [1, 2], "lengths"),
+    ("sizes", ((1, 1),), None, "size"), ("empty_rows", False, [0, 1], "empty_rows"),
+    ("lengths", False, [1, 2], "lengths"),
 ])  # fmt: skip
 def test_sizes_and_lengths_that_are_not_declared_are_refused_and_full_rows_are_none(lacks, none, lengths, says):
     class Lacking(rnnspec.Backend):

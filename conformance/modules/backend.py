@@ -61,7 +61,7 @@ class ModuleBackend(Backend):
         tensors = self.source.row.spread(dict(leaves(params)))
         widths = {name: a.shape[1] for name, a in state.items()}
         hidden = widths if len(cell.width_classes) > 1 else next(iter(widths.values()))
-        subject = self._subject(Size(call.inputs, hidden, half))
+        subject = self._subject(Size(call.inputs, hidden, half, self.precision))
         x = in_time(self.arrays, half, inputs, lengths)
         ran = subject.run(tensors, x, state, lengths, call.pullback)
         if self.source.family.is_compiled:
@@ -83,9 +83,9 @@ class ModuleBackend(Backend):
         key = repr(size)
         if key not in self._subjects:
             given = self.source
-            thing = given.make(size, self.precision)
+            thing = given.make(size)
             given.family.tensors(given.call, thing, given.row, size.half)
-            self._subjects[key] = given.family.subject(given.call, thing, given.row, size, self.precision)
+            self._subjects[key] = given.family.subject(given.call, thing, given.row, size)
         return self._subjects[key]
 
     def _check(self, outputs: Array, final: Tree, inputs: Array, state: Tree) -> None:

@@ -21,11 +21,12 @@ Pull = Callable[[Array, States], tuple[dict[str, Array], Array, dict[str, Array]
 
 @dataclass(frozen=True)
 class Size:
-    """One layer in one direction: its inputs, `hidden` as of a `Layer`, and `forward` or `reverse`."""
+    """One layer in one direction: its inputs, `hidden` as of a `Layer`, `forward` or `reverse`, and the precision."""
 
     inputs: int
     hidden: int | Mapping[str, int]
     half: str
+    precision: str
 
     @property
     def width(self) -> int:
@@ -95,7 +96,7 @@ class Family(ABC):
         return True
 
     @abstractmethod
-    def subject(self, call: str, thing: Any, row: Layout, size: Size, precision: str) -> Subject:
+    def subject(self, call: str, thing: Any, row: Layout, size: Size) -> Subject:
         """The thing, ready to run."""
 
     def making(self, precision: str) -> AbstractContextManager[Any]:

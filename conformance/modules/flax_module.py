@@ -23,6 +23,7 @@ from rnnspec.errors import TreeError
 __all__ = ["FlaxModules"]
 
 FUNCTIONS = {name: getattr(nnx, name) for name in ("sigmoid", "tanh", "relu")}
+DTYPES = {"f32": "float32", "f64": "float64"}
 CARRY = ("c", "h")
 
 
@@ -37,7 +38,11 @@ class FlaxModules(Family):
     def construct(self, made: Callable[..., Any], size: Size, options: Mapping[str, Any]) -> Any:
         taken = inspect.signature(made).parameters
         given = {name: FUNCTIONS.get(value, value) for name, value in options.items() if name in taken}
-        return made(size.inputs, size.width, rngs=nnx.Rngs(0), **given)
+        dtypes = {name: DTYPES[size.precision] for name in ("dtype", "param_dtype") if name in taken}
+        return made(size.inputs, size.width, rngs=nnx.Rngs(0), **dtypes, **given)
+
+    def making(self, precision: str) -> AbstractContextManager[Any]:
+        return _doubles(DTYPES[precision])
 
     def ready(self, thing: Any, size: Size) -> Any:
         if isinstance(thing, nnx.RNNCellBase):
@@ -57,7 +62,7 @@ class FlaxModules(Family):
     def has_lengths(self, thing: Any) -> bool:
         return "seq_lengths" in inspect.signature(type(thing).__call__).parameters
 
-    def subject(self, call: str, thing: Any, row: Layout, size: Size, precision: str) -> _Subject:
+    def subject(self, call: str, thing: Any, row: Layout, size: Size) -> _Subject:
         return _Subject(thing, _places(call, thing, row))
 
     def version(self) -> str:
@@ -94,14 +99,14 @@ class _Subject:
 
     def run(self, tensors: Tensors, inputs: Array, state: States, lengths: Array | None, pullback: bool) -> Ran:
         given = dict(tensors), inputs, dict(state)
-        with _doubles(inputs):
+        with _doubles(inputs.dtype):
             outputs, final = self._run(*given, lengths)
         pull = self._pull(given, lengths) if pullback else None
         return Ran(np.array(outputs), {name: np.array(a) for name, a in final.items()}, pull)
 
     def _pull(self, given: Any, lengths: Array | None) -> Pull:
         def pull(output: Array, states: States) -> Any:
-            with _doubles(given[1]):
+            with _doubles(given[1].dtype):
                 found = self._pulled(given, lengths, (output, dict(states)))
             tensors, inputs, first = jax.tree.map(np.array, found)
             return tensors, inputs, first
@@ -109,9 +114,10 @@ class _Subject:
         return pull
 
 
-def _doubles(inputs: Array) -> AbstractContextManager[Any]:
+def _doubles(dtype: Any) -> AbstractContextManager[Any]:
+    """Where JAX has float64, if that is the dtype."""
     enabled: AbstractContextManager[Any] = jax.enable_x64(True)
-    return enabled if inputs.dtype == np.float64 else nullcontext()
+    return enabled if np.dtype(dtype) == np.float64 else nullcontext()
 
 
 def _places(call: str, module: Any, row: Layout) -> dict[str, tuple[Any, ...]]:

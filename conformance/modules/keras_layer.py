@@ -59,7 +59,7 @@ class KerasLayers(Family):
     def has_lengths(self, thing: Any) -> bool:
         return "mask" in inspect.signature(thing.call).parameters
 
-    def subject(self, call: str, thing: Any, row: Layout, size: Size, precision: str) -> _Subject:
+    def subject(self, call: str, thing: Any, row: Layout, size: Size) -> _Subject:
         for option in ("return_sequences", "return_state"):
             if not getattr(thing, option, True):
                 raise ArgumentError(call, f"{option} must be True", "False", "set it: all steps and states are judged")

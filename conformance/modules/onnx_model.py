@@ -50,7 +50,7 @@ class OnnxModels(Family):
     def has_lengths(self, thing: Any) -> bool:
         return any(_is_integer(given) for given in _inputs(thing))
 
-    def subject(self, call: str, thing: Any, row: Layout, size: Size, precision: str) -> _Subject:
+    def subject(self, call: str, thing: Any, row: Layout, size: Size) -> _Subject:
         return _Subject(call, thing, row, self.halves(thing).index(size.half))
 
     def version(self) -> str:

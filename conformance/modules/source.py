@@ -50,12 +50,12 @@ class Source:
         """Whether the thing is one, of its own size."""
         return isinstance(self.thing, self.family.kind)
 
-    def make(self, size: Size, precision: str) -> Any:
-        """A thing of a size and precision. Raises ArgumentError where it cannot be made so."""
+    def make(self, size: Size) -> Any:
+        """A thing of a size. Raises ArgumentError where it cannot be made so."""
         if self.is_fixed:
             return self.family.ready(self.thing, size)
         try:
-            with self.family.making(precision):
+            with self.family.making(size.precision):
                 made = self.family.construct(self.thing, size, self.row.options) if self.is_class else _from_factory(
                     self.thing, size)  # fmt: skip
                 return self.family.ready(made, size)
@@ -68,7 +68,7 @@ class Source:
     def capabilities(self) -> Capabilities:
         """What the thing has, without what the user says that it lacks."""
         family = self.family
-        sample = self.make(_sample(self.cell), family.precisions[0])
+        sample = self.make(_sample(self.cell))
         found = Capabilities(
             cells=(self.cell,), precisions=family.own_precisions(sample) if self.is_fixed else family.precisions,
             directions=self._directions(sample), sizes=self._sizes(sample) if self.is_fixed else None,
@@ -96,7 +96,7 @@ class Source:
 
     def check(self) -> None:
         """Raises TreeError where one of its size has not the tensors of the row, in every half."""
-        sample = self.make(_sample(self.cell), self.family.precisions[0])
+        sample = self.make(_sample(self.cell))
         for half in self.family.halves(sample):
             self.family.tensors(self.call, sample, self.row, half)
 
@@ -149,7 +149,7 @@ def _rows(call: str, thing: Any, family: Family, cell: Cell) -> list[Layout]:
 
 
 def _sample(cell: Cell) -> Size:
-    return Size(INPUTS, hidden_for(cell), "forward")
+    return Size(INPUTS, hidden_for(cell), "forward", "f32")
 
 
 def _from_factory(factory: Any, size: Size) -> Any:

@@ -57,8 +57,8 @@ class TorchModules(Family):
     def has_empty_rows(self, thing: Any) -> bool:
         return not isinstance(thing, nn.RNNBase)  # pack_padded_sequence refuses them
 
-    def subject(self, call: str, thing: Any, row: Layout, size: Size, precision: str) -> _Subject:
-        module = copy.deepcopy(thing).to(DTYPES[precision])
+    def subject(self, call: str, thing: Any, row: Layout, size: Size) -> _Subject:
+        module = copy.deepcopy(thing).to(DTYPES[size.precision])
         halves = self.halves(module)
         return _Subject(module, _places(call, module, row, size.half), halves.index(size.half), len(halves))
 
