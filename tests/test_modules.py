@@ -131,7 +131,8 @@ class TestFlax:
     theirs = pytest.importorskip("their_flax_modules")
 
     @pytest.mark.parametrize(("kind", "cell"), [
-        ("OptimizedLSTMCell", "lstm"), ("LSTMCell", "lstm"), ("SimpleCell", "elman"), ("GRUCell", "gru"),
+        ("OptimizedLSTMCell", "lstm"), ("LSTMCell", "lstm"), ("SimpleCell", "elman"),
+        ("SimpleCell", "elman_relu"), ("GRUCell", "gru"),
     ])  # fmt: skip
     def test_its_own_cells_are_right_on_full_rows(self, kind, cell):
         found = judged(getattr(self.nnx, kind), cell, lacks=("lengths",))

@@ -36,7 +36,7 @@ class FlaxModules(Family):
     is_compiled = True
 
     def construct(self, made: Callable[..., Any], size: Size, options: Mapping[str, Any]) -> Any:
-        taken = inspect.signature(made).parameters
+        taken = inspect.signature(made.__init__).parameters  # that of the class hides them
         given = {name: FUNCTIONS.get(value, value) for name, value in options.items() if name in taken}
         dtypes = {name: DTYPES[size.precision] for name in ("dtype", "param_dtype") if name in taken}
         return made(size.inputs, size.width, rngs=nnx.Rngs(0), **dtypes, **given)
