@@ -6,7 +6,7 @@ READY := .venv/.ready
 FIGURES := docs/figures
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance test lint self-test stress bench handwriting docs clean
+.PHONY: conformance test lint self-test stress bench handwriting scoreboard docs clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -36,6 +36,10 @@ bench: $(READY)
 
 handwriting: $(READY)
 	$(VENV) docs/examples/handwriting_table.py --json $(FIGURES)/handwriting.json
+	$(VENV) docs/includes.py
+
+scoreboard: $(READY)
+	$(VENV) docs/scoreboard/measure.py --json $(FIGURES)/scoreboard.json
 	$(VENV) docs/includes.py
 
 # Writes what the pages include: sources, equations, figures.

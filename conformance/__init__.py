@@ -17,7 +17,8 @@ def check_backend(
 
     `limits` is a `conformance.limits.Limits`. `selected` takes the other fields of `conformance.selection.Selection`:
     `examples`, `device`, `precisions`, `only`, `cells`, `shapes`, `modes`, `xfails`. What fails is in the report;
-    nothing is raised for it.
+    nothing is raised for it. A name such as `package:Thing` is that of a module, which is judged as the cell `as_cell`,
+    without what it `lacks`.
     """
     import time  # noqa: PLC0415
 
@@ -31,8 +32,13 @@ def check_backend(
     return report.report(entries, seed, tier, time.perf_counter() - begun)
 
 
-def reproduce(law: str, case: Any, name: str, precision: str = "f32", device: str | None = None) -> None:
-    """Judge one case of one property again. Raises an AssertionError, with the evidence, where it does not hold."""
+def reproduce(
+    law: str, case: Any, name: str, precision: str = "f32", device: str | None = None, as_cell: str = ""
+) -> None:
+    """Judge one case of one property again. Raises an AssertionError, with the evidence, where it does not hold.
+
+    A name such as `package:Thing` is that of a module, which is judged as the cell `as_cell`.
+    """
     from conformance import reproducer  # noqa: PLC0415
 
-    reproducer.reproduce(law, case, name, precision, device)
+    reproducer.reproduce(law, case, name, precision, device, as_cell)

@@ -17,6 +17,7 @@ from rich.console import Console
 from conformance.cases import load_cell
 from conformance.entry import Entry
 from conformance.limits import Limits
+from conformance.modules.spec import check
 from conformance.registry import Shape, properties
 from conformance.report import conforms, report, write
 from conformance.reports import FORMS
@@ -49,6 +50,16 @@ class ModeName(StrEnum):
     train = "train"
 
 
+class LackName(StrEnum):
+    """The capabilities that a module can be judged without."""
+
+    lengths = "lengths"
+    empty_rows = "empty_rows"
+    any_padding = "any_padding"
+    gradients = "gradients"
+    deterministic = "deterministic"
+
+
 class PrecisionName(StrEnum):
     """The keys of `conformance.tolerance.PROFILES`."""
 
@@ -64,7 +75,13 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_
 
 @app.command()
 def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
-    backend: Annotated[list[str], typer.Option(help="A backend, or all that are installed. Repeatable.")] = [ALL],  # noqa: B006
+    backend: Annotated[list[str] | None, typer.Option(help="A backend, or all that are installed, the default. "
+                       "Repeatable.")] = None,
+    module: Annotated[list[str] | None, typer.Option(metavar="package:Thing", help="A module of torch, a layer of "
+                      "Keras, a module of Flax nnx, or an ONNX file. Repeatable.")] = None,
+    as_: Annotated[str | None, typer.Option("--as", metavar="CELL", help="The cell that modules are, or module:name.")]
+    = None,
+    without: Annotated[list[LackName] | None, typer.Option(help="What modules do not claim. Repeatable.")] = None,
     tier: Annotated[TierName, typer.Option(help="smoke: correctness. default: and speed at two sizes. deep: long.")]
     = TierName.default,
     seed: Annotated[int, typer.Option(min=0, help="Everything that is drawn follows from it.")] = 0,
@@ -108,9 +125,12 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
         raise typer.Exit(_self_test(console, seed, tier, files))
     selection = Selection(
         tier, seed, examples, device, tuple(precision or ()), _ids(only or []), tuple(map(_cell, cell or ())),
-        tuple(map(_shape, shape or ())), tuple(mode or ()), _xfails(xfails),
+        tuple(map(_shape, shape or ())), tuple(mode or ()), _xfails(xfails), _as_cell(as_, module),
+        tuple(without or ()),
     )  # fmt: skip
-    names = _names(backend)
+    modules = _modules(module or [])
+    backends = backend or ([] if modules else [ALL])
+    names = _names(backends) + modules
     _say_problems(console)
     begun = time.perf_counter()
     with Terminal(console) as terminal:
@@ -119,7 +139,7 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
     document = report(entries, seed, tier, time.perf_counter() - begun)
     show(console, document)
     _write(document, files)
-    named = () if ALL in backend else names
+    named = modules if ALL in backends else names
     raise typer.Exit(0 if conforms(document, named, require_speed) else 1)
 
 
@@ -158,6 +178,21 @@ def _names(given: list[str]) -> tuple[str, ...]:
             raise typer.BadParameter(f"--backend must name an installed backend, got {name!r}; "
                                      f"choose one of {', '.join((*known, ALL))}")  # fmt: skip
     return known if ALL in given else tuple(dict.fromkeys(given))
+
+
+def _modules(given: list[str]) -> tuple[str, ...]:
+    for spec in given:
+        try:
+            check(spec)
+        except LookupError as error:
+            raise typer.BadParameter(f"--module: {error}") from error
+    return tuple(dict.fromkeys(given))
+
+
+def _as_cell(given: str | None, modules: list[str] | None) -> str:
+    if bool(given) != bool(modules):
+        raise typer.BadParameter("--module and --as belong together: name the cell that the module is, such as lstm")
+    return _cell(given) if given else ""
 
 
 def _ids(given: list[str]) -> tuple[str, ...]:

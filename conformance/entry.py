@@ -25,7 +25,8 @@ def _zeros() -> dict[str, int]:
 
 @dataclass
 class Entry:
-    """What is known of one backend in one precision; `why` says more where the status is not `conforms`."""
+    """What is known of one backend in one precision; `why` says more where the status is not `conforms`, `losses` what
+    the conversion of a module's parameters loses."""
 
     name: str
     version: str = ""
@@ -39,6 +40,7 @@ class Entry:
     effective_u: float = 0.0
     seconds: float = 0.0
     why: str = ""
+    losses: list[str] = field(default_factory=list)
     properties: list[dict[str, Any]] = field(default_factory=list)
     not_applicable: list[dict[str, str]] = field(default_factory=list)
     speed: list[dict[str, Any]] = field(default_factory=list)

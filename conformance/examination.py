@@ -6,6 +6,7 @@ and every new shape costs a backend that compiles.
 
 from __future__ import annotations
 
+import math
 import random
 import traceback
 import zlib
@@ -23,11 +24,14 @@ from conformance.properties.asking import is_eager
 from conformance.registry import Property, Scope
 from conformance.reproducer import code, reproducer
 from rnnspec import Backend, Capabilities, Network
+from rnnspec.errors import UnsupportedError
 
 __all__ = ["Examination", "lacking"]
 
 SHRINKS = 12
 """How many more examples a failing property may look at."""
+DRAWN_FOR_FULL_ROWS = 64
+"""Cases drawn for each example where a backend takes full rows alone; those with padding are passed over."""
 
 
 def _unheard(law: str, label: str, case: Any) -> None:
@@ -58,7 +62,7 @@ class Examination:
     def judge(self, law: Property, xfail: str | None = None) -> Finding:
         """One property. With a reason to expect a failure, failing is `xfail`, and holding a failure."""
         able = self.backend.capabilities
-        missing = sorted(need for need in law.needs if not getattr(able, need))
+        missing = sorted(need for need in law.needs if need != "lengths" and not getattr(able, need))
         if missing:
             return Finding(law.id, "unsupported", law.says, why=f"the backend declares no {', '.join(missing)}")
         verdicts: dict[str, Verdict] = {}
@@ -79,9 +83,11 @@ class Examination:
 
     def _label(self, law: Property, label: str, strategy: SearchStrategy[Any], shrinks: int) -> Verdict:
         search = _Search(self, law, label, shrinks)
+        able = self.backend.capabilities
         settings = hypothesis.settings(
-            max_examples=1 + self.examples, deadline=None, database=None, derandomize=True, report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck), phases=[Phase.generate, Phase.shrink],
+            max_examples=1 + self.examples * (1 if able.lengths else DRAWN_FOR_FULL_ROWS), deadline=None, database=None,
+            derandomize=True, report_multiple_bugs=False, suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate, Phase.shrink],
         )  # fmt: skip
         draw = hypothesis.seed(zlib.crc32(f"{self.seed} {law.id} {label}".encode()))
         try:
@@ -115,7 +121,8 @@ class _Search:
         if self.drawn == 1:
             self.simplest = case
             return
-        self._judge(case)
+        if self.passed < self.examination.examples:
+            self._judge(case)
 
     def only_simplest(self) -> None:
         """Judge the simplest case where the strategy has no other."""
@@ -127,10 +134,13 @@ class _Search:
             self.shrinks -= 1
             if self.shrinks < 0:
                 raise _ShrunkEnough
-        self.examination.announce(self.law.id, self.label, case)
         backend = self.examination.backend
+        able, case = backend.capabilities, _tamed(backend.capabilities, case)
+        self.examination.announce(self.law.id, self.label, case)
         net = getattr(case, "net", None)
-        missing = lacking(backend.capabilities, net) if isinstance(net, Network) else ""
+        missing = lacking(able, net) if isinstance(net, Network) else ""
+        if not able.lengths and not _is_full(case):
+            missing = "lengths"
         if missing:
             self.reason["unsupported"] = f"the backend declares no {missing}"
             return
@@ -143,6 +153,11 @@ class _Search:
         except IllPosed as why:
             self.ill_posed += 1
             self.reason["ill_posed"] = str(why)
+        except UnsupportedError as why:
+            if able == replace(able, cells=None, sizes=None, lengths=True, empty_rows=True, any_padding=True):
+                self._keep(Verdict("error", why=_shown(why), evidence=_raised("a call")), case, judge)
+                raise
+            self.reason["unsupported"] = str(why)
         except Failure as failure:
             self._keep(Verdict("fail", why=str(failure), evidence=failure.evidence), case, judge)
             raise
@@ -165,7 +180,10 @@ class _Search:
 
 def lacking(able: Capabilities, net: Network) -> str:
     """What a network needs and a backend does not declare; empty where it declares everything."""
-    for layer in net.layers:
+    for i, layer in enumerate(net.layers):
+        size = (net.layer_inputs(i), layer.half_width)
+        if able.sizes is not None and size not in able.sizes:
+            return f"size {size[0]} to {size[1]}"
         if able.cells is not None and layer.cell not in able.cells:
             return f"cell {layer.cell.name}"
         if layer.direction not in able.directions:
@@ -173,6 +191,19 @@ def lacking(able: Capabilities, net: Network) -> str:
         if layer.gradient is not None and not able.policies:
             return "policies"
     return ""
+
+
+def _is_full(case: Any) -> bool:
+    lengths = getattr(case, "lengths", None)
+    return lengths is None or all(length == case.steps for length in lengths)
+
+
+def _tamed(able: Capabilities, case: Any) -> Any:
+    """The case without empty rows and without NaN in the padding, where these are not declared."""
+    lengths, padding = getattr(case, "lengths", None), getattr(case, "padding", 0.0)
+    if lengths is not None and not able.empty_rows:
+        case = replace(case, lengths=tuple(max(length, min(1, case.steps)) for length in lengths))
+    return case if able.any_padding or math.isfinite(padding) else replace(case, padding=0.0)
 
 
 def _expected(finding: Finding, xfail: str | None) -> Finding:

@@ -71,7 +71,7 @@ class Ledger:
             raise ValueError(f"{message['expected']} properties instead of {len(self.left)}")
         entry = Entry(self.name, str(message["version"]), device=str(message["device"]))
         entry.precision = str(message["precision"])
-        entry.counts["expected"] = len(self.left)
+        entry.counts["expected"], entry.losses = len(self.left), list(map(str, message["losses"]))
         self.entries.append(entry)
 
     def _add(self, message: dict[str, Any]) -> None:

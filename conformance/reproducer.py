@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from conformance import modules
 from conformance.judge import Judge
 from conformance.registry import properties
 from rnnspec import Backend, get_backend
@@ -14,7 +15,12 @@ __all__ = ["code", "reproduce", "reproducer"]
 def reproducer(law: str, backend: Backend, case: str) -> str:
     """Python that judges one case again; `case` is the code that assigns it."""
     where = f"{backend.name!r}, precision={backend.precision!r}, device={backend.device!r}"
-    return f"import conformance\n{case.rstrip()}\nconformance.reproduce({law!r}, case, {where})\n"
+    before = ""
+    if isinstance(backend, modules.ModuleBackend):
+        where += f", as_cell={backend.cell_name!r}"
+        set_first = backend.environment.items()
+        before = "".join(f"import os\nos.environ[{name!r}] = {value!r}\n" for name, value in set_first)
+    return f"{before}import conformance\n{case.rstrip()}\nconformance.reproduce({law!r}, case, {where})\n"
 
 
 def code(case: Any) -> str:
@@ -22,10 +28,18 @@ def code(case: Any) -> str:
     return str(case.code()) if hasattr(case, "code") else f"case = {case!r}"
 
 
-def reproduce(law: str, case: Any, name: str, precision: str = "f32", device: str | None = None) -> None:
-    """Judge one case of one property again. Raises Failure, with the evidence, where the property does not hold."""
+def reproduce(
+    law: str, case: Any, name: str, precision: str = "f32", device: str | None = None, as_cell: str = ""
+) -> None:
+    """Judge one case of one property again. Raises Failure, with the evidence, where the property does not hold.
+
+    A name may be that of a module, which is judged as the cell `as_cell`.
+    """
     found = {p.id: p for p in properties()}
     if law not in found:
         raise LookupError(f"reproduce({law!r}, ...): the id must be a property's; `python -m conformance --list`")
-    backend = get_backend(name, device=device, precision=precision)
+    if modules.is_module(name):
+        backend: Backend = modules.load(name, as_cell, precision, device=device)
+    else:
+        backend = get_backend(name, device=device, precision=precision)
     found[law](backend, case, Judge(backend))

@@ -12,6 +12,7 @@ from typing import Any
 from conformance.entry import Entry
 from conformance.ledger import LAST, Ledger
 from conformance.limits import AT_A_TIME, Limits
+from conformance.modules.spec import is_module
 from conformance.process import Child, Ended, environment
 from conformance.selection import Selection
 from conformance.speed.arena import measure
@@ -46,7 +47,8 @@ async def _run(plan: Plan, watch: Watch) -> list[Entry]:
         judged = await asyncio.gather(*(_in_turn(turn, _correctness(name, plan, watch)) for name in plan.names))
     if plan.speed and plan.selection.grid().shapes:
         for name, entries in zip(plan.names, judged, strict=True):
-            if not any(entry.status in ("unavailable", "crashed", "timeout") for entry in entries):
+            ended = any(entry.status in ("unavailable", "crashed", "timeout") for entry in entries)
+            if not ended and not is_module(name):
                 await _speed(name, plan, entries, watch)
     watch("", {"event": "over", "seconds": time.perf_counter() - begun})
     return [entry for entries in judged for entry in entries]

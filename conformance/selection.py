@@ -22,7 +22,10 @@ OWN_CELL = "conformance.own_cell:leaky_gate"
 
 @dataclass(frozen=True)
 class Selection:
-    """What is judged, and how deeply. An empty tuple means everything; `examples=None` the tier's own number."""
+    """What is judged, and how deeply. An empty tuple means everything; `examples=None` the tier's own number.
+
+    `as_cell` is the cell that modules are judged as, `lacks` the capabilities that they are judged without.
+    """
 
     tier: str = "default"
     seed: int = 0
@@ -34,6 +37,8 @@ class Selection:
     shapes: tuple[Shape, ...] = ()
     modes: tuple[str, ...] = ()
     xfails: dict[str, str] = field(default_factory=dict)
+    as_cell: str = ""
+    lacks: tuple[str, ...] = ()
 
     @property
     def depth(self) -> Tier:

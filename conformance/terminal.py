@@ -48,6 +48,8 @@ class Terminal:
                 self._where[name] = f"{name} {message['precision']}"
                 shown = escape(self._where[name])
                 self._tasks[name] = self._progress.add_task(shown, total=message["expected"], now="")
+                for loss in message["losses"]:
+                    self._say(f"{self._where[name]}: {loss}", "yellow")
             case "law" if name in self._tasks:
                 self._progress.update(self._tasks[name], now=message["law"])
             case "finding":

@@ -8,10 +8,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+from conformance import modules
+from conformance.cases import BATCH, STEPS
 from conformance.channel import Channel, refusals
 from conformance.examination import Examination
+from conformance.registry import Scope, Shape
 from conformance.reproducer import code, reproducer
 from conformance.selection import Selection
 from conformance.tolerance import PROFILES, effective_unit
@@ -39,7 +43,7 @@ def subjects(name: str, selection: Selection) -> Iterator[Backend]:
     wanted = selection.precisions or DEFAULT_PRECISIONS
     for precision in wanted:
         try:
-            yield get_backend(name, device=selection.device, precision=precision)
+            yield opened(name, selection, precision)
         except errors.UnsupportedError as error:
             if selection.precisions:
                 raise
@@ -48,16 +52,33 @@ def subjects(name: str, selection: Selection) -> Iterator[Backend]:
         raise refused[0]
 
 
+def opened(name: str, selection: Selection, precision: str) -> Backend:
+    """The backend of a name, or the one that a module is."""
+    if modules.is_module(name):
+        return modules.load(name, selection.as_cell, precision, selection.lacks, selection.device)
+    return get_backend(name, device=selection.device, precision=precision)
+
+
+def scope_of(backend: Backend, selection: Selection) -> Scope:
+    """What is judged: of a module the one cell that it is, at the one size that it may have."""
+    whole = selection.scope()
+    if not isinstance(backend, modules.ModuleBackend):
+        return whole
+    able = backend.capabilities
+    sizes = tuple(Shape(BATCH, STEPS, *size) for size in able.sizes or ())
+    return replace(whole, cells=able.cells or (), shapes=whole.shapes or sizes)
+
+
 def judge(channel: Channel, backend: Backend, selection: Selection) -> Backend:
     """Judge one backend in one precision."""
     laws, begun = selection.laws(), time.perf_counter()
     channel.tell("entry", precision=backend.precision, device=str(backend.device), version=str(backend.version),
-                 expected=len(laws))  # fmt: skip
+                 expected=len(laws), losses=getattr(backend, "losses", ()))  # fmt: skip
 
     def announce(law: str, label: str, case: Any) -> None:
         channel.tell("case", law=law, label=label, code=reproducer(law, backend, code(case)))
 
-    examination = Examination(backend, selection.scope(), selection.seed, selection.examples_each,
+    examination = Examination(backend, scope_of(backend, selection), selection.seed, selection.examples_each,
                               selection.depth.labels, announce)  # fmt: skip
     for law in laws:
         channel.tell("law", law=law.id)

@@ -184,6 +184,29 @@ def leaves(name: str, data: Any) -> Iterator[tuple[str, Any]]:
             yield from leaves(f"{name}.{key}" if name else str(key), value)
 
 
+def scoreboard_tables(data: Any) -> Iterator[str]:
+    """Every thing with its columns, and the notes of those that are not green, each with the code that shows it."""
+    numbers = {known["reproducer"]: number for number, known in enumerate(data["notes"], 1)}
+    yield from table(("framework", "layer", *data["columns"]),
+                     ((row["framework"], f"`{row['thing']}`", *(cell(found, numbers) for found in row["cells"]))
+                      for row in data["rows"]))  # fmt: skip
+    yield ""
+    yield from (f"{version}  " for version in data["versions"])
+    for number, known in enumerate(data["notes"], 1):
+        code = (ROOT / f"docs/scoreboard/reproducers/{known['reproducer']}.py").read_text()
+        reported = f" Reported: {known['reported']}." if known["reported"] else ""
+        yield f"\n**{number}. {known['kind'].capitalize()}.** {known['says']}{reported}\n\n```py\n{code}```"
+
+
+MARKS = {"pass": "yes", "wrong": "**wrong**", "another convention, documented": "other", "refused": "refused",
+         "unsupported": "-"}  # fmt: skip
+
+
+def cell(found: Any, numbers: dict[str, int]) -> str:
+    known = found["reproducer"]
+    return MARKS[found["verdict"]] + (f" {numbers[known]}" if known else "")
+
+
 KINDS = {"source": source, "latex": latex, "says": says, "text": text, "primitives": primitives,
          "initialisers": initialisers, "properties": properties, "figures": figures, "conversions": conversions,
          "losses": losses}  # fmt: skip
@@ -194,6 +217,7 @@ FIGURES = {
     "speed": (speed_tables, "make bench"),
     "stress": (stress_tables, "make stress"),
     "memory": (memory_tables, "make bench"),
+    "scoreboard": (scoreboard_tables, "make scoreboard"),
 }
 
 

@@ -38,8 +38,8 @@ class Backend:
     `spec_version` is the version of the contract that the backend was written for; a distribution of its own says it.
     """
 
-    name: ClassVar[str] = ""
-    version: ClassVar[str] = ""
+    name: str = ""
+    version: str = ""
     spec_version: ClassVar[str] = SPEC_VERSION
     capabilities: Capabilities = Capabilities()
 
@@ -88,6 +88,10 @@ class Backend:
         """The pullback of `layer` at the result it gave; `output_cotangent` is 0 at padded steps."""
         return Gradients(*lowering.backward(self.arrays, self.plan(cell), params, result.saved, output_cotangent,
                                             state_cotangent, call.policy))  # fmt: skip
+
+    def shown(self, inputs: Array, lengths: Array | None) -> Array:
+        """What the first layer sees of the inputs: zeros behind a row's end, whatever stands there."""
+        return padding.selected(self.arrays, padding.mask(self.arrays, inputs.shape[0], lengths), inputs)
 
     def native(self, cell: Cell, call: Call) -> Kernel | str:
         """The framework's own kernel for a layer, or the reason why it is not to run."""

@@ -22,15 +22,20 @@ SMALLEST = {"f64": 2.0**-1074, "f32": 2.0**-149, "tf32": 2.0**-149, "bf16": 2.0*
 class Capabilities:
     """What a backend declares that it can do; what is not declared is refused.
 
-    `cells` is None for every cell that can be written. `deterministic` promises equal bits for equal calls. `paths`
-    are those that the backend can be held to by `through`. `budgets` say how fast it is, and are held.
+    `cells` is None for every cell that can be written, `sizes` for every pair of a layer's inputs and outputs. Without
+    `lengths` those of full rows alone are taken, without `empty_rows` none of 0, without `any_padding` no NaN or
+    infinity behind a row's end. `deterministic` promises equal bits for equal calls. `paths` are those that the backend
+    can be held to by `through`. `budgets` say how fast it is, and are held.
     """
 
     cells: tuple[Cell, ...] | None = None
     precisions: tuple[str, ...] = ("f32", "f64")
     devices: tuple[str, ...] = ("cpu",)
     directions: tuple[str, ...] = tuple(DIRECTIONS)
+    sizes: tuple[tuple[int, int], ...] | None = None
     lengths: bool = True
+    empty_rows: bool = True
+    any_padding: bool = True
     gradients: bool = True
     policies: bool = True
     deterministic: bool = True

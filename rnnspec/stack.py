@@ -9,7 +9,7 @@ from rnnspec.arrays import Array
 from rnnspec.kernel import Call
 from rnnspec.network import Layer, Network
 from rnnspec.output import Dense, Last
-from rnnspec.padding import counted, in_time, mask, selected
+from rnnspec.padding import counted, in_time, selected
 from rnnspec.reading import dense, read, undense, unread
 from rnnspec.results import LayerResult
 from rnnspec.tree import Tree, tree_map
@@ -45,7 +45,7 @@ def forward(
     """Outputs, the final state, and the tape: one that `backward` can use if there is to be a pullback."""
     arrays = backend.arrays
     steps, batch = inputs.shape[0], inputs.shape[1]
-    values = selected(arrays, mask(arrays, steps, lengths), inputs)
+    values = backend.shown(inputs, lengths)
     stack = []
     for i, layer in enumerate(net.layers):
         halves = {}

@@ -45,7 +45,7 @@ def arguments(
     """The arguments that every call has, as the backend's own arrays; a missing state is zeros."""
     call = _call(backend, method)
     _check_network(call, net)
-    _check_capabilities(backend, call, net, lengths, gradient)
+    _check_capabilities(backend, call, net, gradient)
     check_array(backend, call, "inputs", inputs)
     if len(inputs.shape) != 3 or inputs.shape[2] != net.inputs:
         raise ShapeError(call, f"inputs must be {SHAPE} with {net.inputs} features", f"shape {tuple(inputs.shape)}",
@@ -157,6 +157,13 @@ def _lengths(backend: Backend, call: str, lengths: Any, steps: int, batch: int) 
     if len(wrong):
         raise LengthsError(call, f"lengths must be of 0..time, {steps} here", f"{host[wrong[0]]} in row {wrong[0]}",
                            "pad or cut the rows")  # fmt: skip
+    able = backend.capabilities
+    if not able.empty_rows and (host == 0).any():
+        raise _lacking(call, "empty_rows")
+    if not able.lengths:
+        if (host < steps).any():
+            raise _lacking(call, "lengths")
+        return None
     return backend.from_numpy(host.astype(np.int32))
 
 
@@ -170,14 +177,15 @@ def _counted(net: Network, steps: int, batch: int, lengths: Any) -> np.ndarray[A
     return ends > 0 if isinstance(net.read, Last) else np.arange(steps)[:, None] < ends[None, :]
 
 
-def _check_capabilities(backend: Backend, call: str, net: Network, lengths: Any, gradient: bool) -> None:
+def _check_capabilities(backend: Backend, call: str, net: Network, gradient: bool) -> None:
     able = backend.capabilities
     lacks = None
-    if lengths is not None and not able.lengths:
-        lacks = "lengths"
     if gradient and not able.gradients:
         lacks = "gradients"
-    for layer in net.layers:
+    for i, layer in enumerate(net.layers):
+        size = (net.layer_inputs(i), layer.half_width)
+        if able.sizes is not None and size not in able.sizes:
+            lacks = f"size {size}"
         if able.cells is not None and layer.cell not in able.cells:
             lacks = f"cell {layer.cell.name}"
         if layer.direction not in able.directions:
@@ -185,9 +193,12 @@ def _check_capabilities(backend: Backend, call: str, net: Network, lengths: Any,
         if gradient and layer.gradient is not None and not able.policies:
             lacks = f"policies ({layer.gradient})"
     if lacks:
-        raise UnsupportedError(call, "the backend must declare what the call needs",
-                               f"no {lacks} among its capabilities",
-                               "choose another backend, or leave it out")  # fmt: skip
+        raise _lacking(call, lacks)
+
+
+def _lacking(call: str, what: str) -> UnsupportedError:
+    return UnsupportedError(call, "the backend must declare what the call needs", f"no {what} among its capabilities",
+                            "choose another backend, or leave it out")  # fmt: skip
 
 
 def _call(backend: Backend, method: str) -> str:

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 import rnnspec
 from conformance.examination import SHRINKS, Examination
+from conformance.properties.networks import cells
 from conformance.registry import Scope, collect, law, properties
+from rnnspec.errors import UnsupportedError
 
 BACKEND = rnnspec.Backend(None, "f64")
 
@@ -102,6 +104,37 @@ def test_a_need_that_is_not_declared_is_unsupported():
         capabilities = rnnspec.Capabilities(gradients=False)
 
     assert judged(below_500, needs=("gradients",), backend=Plain(None, "f64")).status == "unsupported"
+
+
+def refusing(capabilities):
+    class Refusing(rnnspec.Backend):
+        def layer(self, *_):
+            raise UnsupportedError("layer(...)", "it must be there", "nothing", "leave it out")
+
+    Refusing.capabilities = capabilities
+    return Refusing(None, "f64")
+
+
+def test_a_refusal_is_no_answer_of_a_backend_that_declares_everything():
+    def check(backend, case, judge):
+        backend.layer()
+
+    lacking, whole = rnnspec.Capabilities(empty_rows=False), rnnspec.Capabilities()
+    assert judged(check, backend=refusing(lacking)).status == "unsupported"
+    assert judged(check, backend=refusing(whole)).status == "error"
+
+
+def test_a_backend_without_lengths_is_judged_on_full_rows():
+    lengths = []
+
+    def check(backend, case, judge):
+        lengths.append(case.lengths)
+
+    backend = refusing(rnnspec.Capabilities(lengths=False))
+    elman = Scope((rnnspec.cells.elman,))
+    found = judged(check, lambda scope: cells(elman), 3, needs=("lengths",), backend=backend)
+    assert found.status == "pass"
+    assert lengths == [(7, 7, 7, 7, 7)] * 3
 
 
 def test_a_precondition_that_nothing_meets_leaves_the_property_out():

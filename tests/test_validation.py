@@ -269,6 +269,23 @@ def test_what_a_backend_lacks_is_refused_and_named(lacks, changed):
     assert spy.ran == 0
 
 
+@pytest.mark.parametrize(("lacks", "none", "lengths", "says"), [
+    ("sizes", ((1, 1),), None, "size"), ("empty_rows", False, [0, 1], "empty_rows"),
+    ("lengths", False, [1, 2], "lengths"),
+])  # fmt: skip
+def test_sizes_and_lengths_that_are_not_declared_are_refused_and_full_rows_are_none(lacks, none, lengths, says):
+    class Lacking(rnnspec.Backend):
+        capabilities = rnnspec.Capabilities(**{lacks: none})
+
+    net = rnnspec.Network(3, [rnnspec.Layer(cells.elman, 2)])
+    lacking, x = Lacking(None, "f64"), np.ones((2, 2, 3))
+    with pytest.raises(UnsupportedError, match=says):
+        lacking.run(net, net.init(seed=0), x, lengths=None if lengths is None else np.array(lengths))
+    if lacks != "sizes":
+        full = lacking.run(net, net.init(seed=0), x, lengths=np.array([2, 2])).outputs
+        assert (full == lacking.run(net, net.init(seed=0), x).outputs).all()
+
+
 @pytest.mark.parametrize(("device", "precision"), [("tpu", "f32"), ("cpu", "f8"), ("cpu", "float32"), (None, None)])
 def test_a_device_or_precision_that_is_not_declared(device, precision):
     with pytest.raises(UnsupportedError):

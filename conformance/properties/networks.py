@@ -132,10 +132,9 @@ def calls(scope: Scope) -> Labels:
 
 def unpadded(scope: Scope) -> Labels:
     """Every cell called without lengths, where each may cost another program for that; elsewhere none."""
-    if not scope.eager or scope.shapes:
+    if not scope.eager:
         return {}
-    networks = {cell.name: network_for(cell) for cell in scope.cells}
-    return {f"{name}, without lengths": _without_lengths(net) for name, net in networks.items()}
+    return {f"{label}, without lengths": strategy.map(_all_steps) for label, strategy in cells(scope).items()}
 
 
 def everything(scope: Scope) -> Labels:
@@ -221,7 +220,11 @@ def padded(labels: Callable[[Scope], Labels]) -> Callable[[Scope], Labels]:
 
 
 def _without_lengths(net: Network) -> SearchStrategy[Case]:
-    return cases([net]).map(lambda case: replace(case, lengths=None))
+    return cases([net]).map(_all_steps)
+
+
+def _all_steps(case: Case) -> Case:
+    return replace(case, lengths=None)
 
 
 def _with_lengths(net: Network) -> SearchStrategy[Case]:

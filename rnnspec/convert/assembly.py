@@ -24,7 +24,7 @@ from rnnspec.network import DIRECTIONS, Layer, Network
 from rnnspec.output import Dense, Read
 from rnnspec.tree import Tree, leaves
 
-__all__ = ["Apart", "Assembly", "Part", "framework", "numbers", "taken_apart"]
+__all__ = ["Apart", "Assembly", "Part", "framework", "numbers", "taken_apart", "tree_of"]
 
 Array = Any
 
@@ -89,7 +89,7 @@ class Assembly:
         params = {}
         for half, tensors in halves.items():
             maps, losses = layout.unpack(self.call, f"{self.place}.{half}", tensors, shapes)
-            params[half] = _tree(layout, maps)
+            params[half] = tree_of(maps)
             self.lost += [Lost(f"{self.place}.{half}", what) for what in losses]
         direction = next(name for name, present in DIRECTIONS.items() if present == tuple(halves))
         self._layers.append((inputs, Layer(layout.cell, hidden, direction)))
@@ -205,7 +205,8 @@ def _check_params(call: str, net: Network, params: Tree) -> None:
                              "give the parameters of this network")  # fmt: skip
 
 
-def _tree(layout: Layout, maps: Mapping[str, Array]) -> Tree:
+def tree_of(maps: Mapping[str, Array]) -> Tree:
+    """Maps by dotted name as one half's tree of parameters."""
     tree: Tree = {kind: {} for kind in ("W", "b", "U", "p")}
     for name in sorted(maps):
         kind, _, gate = name.partition(".")

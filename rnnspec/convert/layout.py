@@ -76,8 +76,7 @@ class Layout:
     @property
     def repeated(self) -> set[str]:
         """The maps that stand in more than one place."""
-        every = [name for _, names in self.places() for name in names]
-        return {name for name in every if every.count(name) > 1}
+        return {name for name, times in self._times().items() if times > 1}
 
     @property
     def absent(self) -> set[str]:
@@ -101,6 +100,25 @@ class Layout:
             tensor: self._stored(np.concatenate([left.pop(n) if n in left else np.zeros_like(maps[n]) for n in names]))
             for tensor, names in self.places()
         }
+
+    def spread(self, maps: Mapping[str, Array]) -> dict[str, Array]:
+        """The tensors that hold the maps, one that stands in several places in equal parts: none of them is zeros."""
+        parts = {name: maps[name] / times for name, times in self._times().items()}
+        return {t: self._stored(np.concatenate([parts[name] for name in names])) for t, names in self.places()}
+
+    def gathered(self, tensors: Mapping[str, Array], shapes: Maps) -> Maps:
+        """The gradients of maps of the given shapes from those of tensors: of a map in several places, their mean."""
+        sums: Maps = {}
+        for tensor, names in self.places():
+            rows = np.cumsum([shapes[name][0] for name in names])
+            for name, block in zip(names, np.split(self._stored(tensors[tensor]), rows[:-1]), strict=True):
+                sums[name] = sums[name] + block if name in sums else block
+        return {name: sums[name] / times for name, times in self._times().items()}
+
+    def _times(self) -> dict[str, int]:
+        """How often each map stands."""
+        every = [name for _, names in self.places() for name in names]
+        return {name: every.count(name) for name in every}
 
     def unpack(self, call: str, place: str, tensors: Mapping[str, Array], shapes: Maps) -> tuple[Maps, list[Loss]]:
         """The maps, of the given shapes, that the tensors hold, and what was lost.

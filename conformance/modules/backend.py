@@ -1,0 +1,115 @@
+"""A thing of a side as a backend: its parameters are written into it, and it is called as its own users call it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from conformance.cases import load_cell
+from conformance.modules.family import Size, Subject
+from conformance.modules.source import Source, source
+from conformance.modules.spec import named
+from rnnspec import Backend, Gradients, LayerResult
+from rnnspec.cell import Cell
+from rnnspec.convert.assembly import tree_of
+from rnnspec.convert.conversion import Loss
+from rnnspec.errors import RnnSpecError, UnsupportedError
+from rnnspec.kernel import Call
+from rnnspec.padding import in_time
+from rnnspec.tree import Tree, leaves, tree_map
+
+__all__ = ["ModuleBackend", "load"]
+
+Array = Any
+
+
+class ModuleBackend(Backend):
+    """A source in one precision. It sees whatever stands behind a row's end, and what it makes of it is its answer."""
+
+    def __init__(self, given: Source, cell_name: str, precision: str = "f32", device: str | None = None) -> None:
+        self.source, self.cell_name = given, cell_name
+        self.name, self.version, self.capabilities = given.spec, given.family.version(), given.capabilities
+        self._subjects: dict[str, Subject] = {}
+        super().__init__(device, precision)
+        if given.family.is_compiled:
+            self.programs_compiled = 0
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """What the conversion loses, as its table declares it."""
+        row = self.source.row
+        found = [Loss.SUMMED_BIASES] * bool(row.repeated) + [Loss.NO_INNER_BIAS] * bool(row.absent)
+        return tuple(loss.value for loss in found)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables that decide what the thing is."""
+        return self.source.family.environment()
+
+    def shown(self, inputs: Array, lengths: Array | None) -> Array:
+        padded = False if lengths is None else np.arange(len(inputs))[:, None] >= lengths
+        if not self.capabilities.any_padding and not np.isfinite(inputs[padded]).all():
+            raise UnsupportedError(self.source.call, "padding must be finite, as declared", "NaN or infinity",
+                                   "judge it with any padding")  # fmt: skip
+        return inputs
+
+    def layer(
+        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
+    ) -> LayerResult:
+        half = call.place.rpartition(".")[2]
+        tensors = self.source.row.spread(dict(leaves(params)))
+        widths = {name: a.shape[1] for name, a in state.items()}
+        hidden = widths if len(cell.width_classes) > 1 else next(iter(widths.values()))
+        subject = self._subject(Size(call.inputs, hidden, half, self.precision))
+        x = in_time(self.arrays, half, inputs, lengths)
+        ran = subject.run(tensors, x, state, lengths, call.pullback)
+        if self.source.family.is_compiled:
+            self.programs_compiled = sum(one.programs for one in self._subjects.values())
+        self._check(ran.outputs, ran.state, inputs, state)
+        outputs = in_time(self.arrays, half, ran.outputs, lengths)
+        return LayerResult(outputs, ran.state, self.version, (ran.pull, half, lengths))
+
+    def layer_pullback(
+        self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
+    ) -> Gradients:
+        pull, half, lengths = result.saved
+        tensors, inputs, state = pull(in_time(self.arrays, half, output_cotangent, lengths), state_cotangent)
+        shapes = {name: a.shape for name, a in leaves(params)}
+        own = tree_of(self.source.row.gathered(tensors, shapes))
+        return Gradients(own, in_time(self.arrays, half, inputs, lengths), state)
+
+    def _subject(self, size: Size) -> Subject:
+        key = repr(size)
+        if key not in self._subjects:
+            given = self.source
+            thing = given.make(size)
+            given.family.tensors(given.call, thing, given.row, size.half)
+            self._subjects[key] = given.family.subject(given.call, thing, given.row, size)
+        return self._subjects[key]
+
+    def _check(self, outputs: Array, final: Tree, inputs: Array, state: Tree) -> None:
+        """The thing gave arrays of the shapes and the precision that were asked for."""
+        found = {"outputs": outputs.shape[:2], **tree_map(lambda a: a.shape, final)}
+        wanted = {"outputs": inputs.shape[:2], **tree_map(lambda a: a.shape, state)}
+        dtypes = {str(a.dtype) for a in (outputs, *final.values())}
+        if found != wanted or dtypes != {str(inputs.dtype)}:
+            got = f"{found} of {', '.join(sorted(dtypes))}"
+            raise _Misshapen(self.source.call, f"it must give {wanted} of {inputs.dtype}", got,
+                             "see docs/conformance.md for how things are called")  # fmt: skip
+
+
+class _Misshapen(RnnSpecError, AssertionError):
+    """A thing gave something else than outputs and final states."""
+
+
+def load(spec: str, cell_name: str, precision: str, lacks: tuple[str, ...] = (), device: str | None = None) -> Backend:
+    """The backend of what a spec names, judged as a cell.
+
+    Raises an error of the rnnspec family; UnsupportedError where it has not the precision.
+    """
+    given = source(spec, named(spec), load_cell(cell_name), lacks)
+    if precision not in given.capabilities.precisions:
+        raise UnsupportedError(given.call, "precision must be one that the thing has", repr(precision),
+                               f"choose one of {', '.join(given.capabilities.precisions)}")  # fmt: skip
+    return ModuleBackend(given, cell_name, precision, device)

@@ -1,0 +1,38 @@
+"""The sides. Each is imported when its framework has been: nobody's things are there before."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+from conformance.modules.family import Family
+
+__all__ = ["families", "family_of"]
+
+SIDES = {
+    "keras": "conformance.modules.keras_layer:KerasLayers",
+    "torch": "conformance.modules.torch_module:TorchModules",
+    "flax": "conformance.modules.flax_module:FlaxModules",
+    "onnx": "conformance.modules.onnx_model:OnnxModels",
+}
+"""In this order: on torch, a layer of Keras is a module of torch too."""
+
+
+def families() -> Iterator[Family]:
+    """The sides whose framework is there."""
+    for framework, place in SIDES.items():
+        if framework in sys.modules:
+            module, _, name = place.partition(":")
+            yield getattr(import_module(module), name)()
+
+
+def family_of(thing: Any) -> tuple[Family | None, bool]:
+    """The side whose a thing is, or None, and whether it is a class of that side's."""
+    for family in families():
+        if isinstance(thing, family.kind):
+            return family, False
+        if isinstance(thing, type) and issubclass(thing, family.kind):
+            return family, True
+    return None, False

@@ -1,0 +1,32 @@
+"""Cells without a map for which a side has no place: judged in its stead, so that the difference is one, and told."""
+
+from __future__ import annotations
+
+from conformance.cases import load_cell
+from rnnspec import cells
+from rnnspec.cell import Cell, cell
+from rnnspec.convert.layout import Layout
+from rnnspec.primitives import sigmoid, tanh
+
+__all__ = ["judged_cell"]
+
+
+@cell
+def gru_without_inner_bias(x, R, h):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """`cells.gru` with `p.n` = 0."""
+    r = sigmoid(x.r + R.r(h))
+    z = sigmoid(x.z + R.z(h))
+    n = tanh(x.n + r * R.n(h))
+    return (1 - z) * n + z * h
+
+
+LESSER = {(cells.gru, frozenset({"p.n"})): f"{__name__}:gru_without_inner_bias"}
+"""By the cell and the maps that are absent."""
+
+
+def judged_cell(row: Layout) -> Cell | None:
+    """The cell that a row's tensors can hold whole; None where nobody has declared it."""
+    if not row.absent:
+        return row.cell
+    name = LESSER.get((row.cell, frozenset(row.absent)))
+    return load_cell(name) if name else None

@@ -1,0 +1,231 @@
+"""Things that people have, judged as backends: right ones pass, each faulty one fails, and what cannot be judged says
+what it needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+import their_onnx_models
+from typer.testing import CliRunner
+
+from conformance.cases import load_cell
+from conformance.command import app
+from conformance.examination import Examination
+from conformance.modules import ModuleBackend
+from conformance.modules.source import source
+from conformance.registry import Scope, Shape, properties
+from rnnspec.convert import Loss
+from rnnspec.errors import ArgumentError, TreeError, UnsupportedError
+
+HERE = Path(__file__).parent
+FEW = ("P01", "P01-plain", "P02", "P02-plain", "P32", "P33")
+"""Values, gradients and lengths: in this process, where the whole registry would take minutes."""
+
+
+def judged(thing, cell="lstm", precision="f32", lacks=(), only=FEW):
+    """The status of some laws; stops at the first that fails."""
+    backend = ModuleBackend(source("tests:thing", thing, load_cell(cell), tuple(lacks)), cell, precision)
+    able = backend.capabilities
+    scope = Scope(able.cells, tuple(Shape(5, 7, *size) for size in able.sizes or ()))
+    found = {}
+    for law in properties():
+        if law.id in only:
+            found[law.id] = Examination(backend, scope, examples=1, labels=5).judge(law).status
+            if found[law.id] in ("fail", "error"):
+                break
+    return found
+
+
+def is_right(found):
+    return "pass" in found.values() and not {"fail", "error"} & set(found.values())
+
+
+def command(*arguments, **environment):
+    path = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
+    return subprocess.run(
+        [sys.executable, "-m", "conformance", *map(str, arguments)], capture_output=True, text=True, check=False,
+        timeout=300, env={**os.environ, "PYTHONPATH": path, **environment},
+    )  # fmt: skip
+
+
+def smoke(spec, *arguments, cell="lstm", precision="f32", **environment):
+    return command("--module", spec, "--as", cell, "--tier", "smoke", "--precision", precision, *arguments,
+                   **environment)  # fmt: skip
+
+
+class TestTorch:
+    torch = pytest.importorskip("torch")
+    theirs = pytest.importorskip("their_torch_modules")
+
+    @pytest.mark.parametrize(("kind", "cell"), [
+        ("LSTM", "lstm"), ("GRU", "gru"), ("RNN", "elman"), ("RNN", "elman_relu"), ("LSTM", "lstm_projected"),
+    ])  # fmt: skip
+    def test_its_own_layers_are_right(self, kind, cell):
+        found = judged(getattr(self.torch.nn, kind), cell, "f64")
+        assert is_right(found)
+        assert found["P02"] == found["P32"] == "pass"
+
+    @pytest.mark.parametrize("name", ["OwnLSTM", "bidirectional", "INSTANCE"])
+    def test_a_module_of_one_s_own_a_factory_and_an_instance_are_judged(self, name):
+        assert is_right(judged(getattr(self.theirs, name)))
+
+    def test_a_layout_says_where_the_maps_of_another_cell_stand(self):
+        found = judged(self.theirs.OwnNames, "mingru")
+        assert is_right(found)
+        assert found["P32"] == "unsupported"  # it takes no lengths
+        assert found["P02"] == "pass"  # of full rows
+
+    @pytest.mark.parametrize("faulty", theirs.FAULTY, ids=lambda faulty: faulty.__name__)
+    def test_a_faulty_lstm_fails(self, faulty):
+        assert not is_right(judged(faulty))
+
+    @pytest.mark.parametrize("faulty", theirs.FAULTY_GRUS, ids=lambda faulty: faulty.__name__)
+    def test_a_faulty_gru_fails(self, faulty):
+        assert not is_right(judged(faulty, "gru"))
+
+    def test_two_biases_are_told_and_both_are_judged(self):
+        backend = ModuleBackend(source("x:y", self.torch.nn.LSTM, load_cell("lstm")), "lstm")
+        assert backend.losses == (Loss.SUMMED_BIASES.value,)
+        assert not is_right(judged(self.theirs.BiasDropped))  # of the second alone
+
+    def test_parameters_that_cannot_be_mapped_say_what_is_needed(self):
+        with pytest.raises(TreeError, match=r"weight_hh, weight_ih each.*got kernel;.*layout"):
+            judged(self.theirs.Unmappable)
+
+    def test_a_thing_of_nobody_says_what_it_must_be(self):
+        with pytest.raises(ArgumentError, match="a thing of keras, torch, flax, onnx"):
+            judged(lambda inputs, hidden: 3)
+
+    def test_a_cell_that_a_side_lacks_needs_a_layout(self):
+        with pytest.raises(UnsupportedError, match="attribute `layout`"):
+            judged(self.torch.nn.GRU, "gru_reset_before")
+
+
+class TestKeras:
+    keras = pytest.importorskip("keras")
+    theirs = pytest.importorskip("their_keras_layers")
+    finite = ("any_padding",)
+
+    @pytest.mark.parametrize(("kind", "cell"), [("LSTM", "lstm"), ("GRU", "gru"), ("SimpleRNN", "elman")])
+    def test_its_own_layers_are_right_where_padding_is_finite(self, kind, cell):
+        found = judged(getattr(self.keras.layers, kind), cell, lacks=self.finite)
+        assert is_right(found)
+        assert found["P02"] == found["P32"] == "pass"
+
+    def test_both_directions_in_one_are_judged(self):
+        assert is_right(judged(self.theirs.bidirectional, lacks=self.finite, only=("P01",)))
+
+    @pytest.mark.parametrize("faulty", theirs.FAULTY, ids=lambda faulty: faulty.__name__)
+    def test_a_faulty_lstm_fails(self, faulty):
+        assert not is_right(judged(faulty, lacks=self.finite))
+
+
+class TestFlax:
+    nnx = pytest.importorskip("flax.nnx")
+    theirs = pytest.importorskip("their_flax_modules")
+
+    @pytest.mark.parametrize(("kind", "cell"), [
+        ("OptimizedLSTMCell", "lstm"), ("LSTMCell", "lstm"), ("SimpleCell", "elman"),
+        ("SimpleCell", "elman_relu"), ("GRUCell", "gru"),
+    ])  # fmt: skip
+    def test_its_own_cells_are_right_on_full_rows(self, kind, cell):
+        found = judged(getattr(self.nnx, kind), cell, lacks=("lengths",))
+        assert is_right(found)
+        assert found["P02"] == "pass"
+
+    def test_a_gru_without_inner_bias_is_judged_as_that_and_told(self):
+        given = source("x:y", self.nnx.GRUCell, load_cell("gru"))
+        assert given.cell.name == "gru_without_inner_bias"
+        assert ModuleBackend(given, "gru").losses == (Loss.NO_INNER_BIAS.value,)
+
+    def test_its_padding_fails(self):
+        assert not is_right(judged(self.nnx.OptimizedLSTMCell, only=("P32",)))
+
+    @pytest.mark.parametrize("faulty", theirs.FAULTY, ids=lambda faulty: faulty.__name__)
+    def test_a_faulty_lstm_fails(self, faulty):
+        assert not is_right(judged(faulty, lacks=("lengths",)))
+
+
+class TestOnnx:
+    pytest.importorskip("onnxruntime")
+
+    @pytest.mark.parametrize("cell", ["lstm", "gru"])
+    def test_models_are_right_in_every_direction(self, cell):
+        found = judged(getattr(their_onnx_models, cell), cell, lacks=("empty_rows",))
+        assert is_right(found)
+        assert found["P02"] == "unsupported"  # it has no gradients
+
+    @pytest.mark.parametrize("name", their_onnx_models.FAULTY)
+    def test_a_faulty_model_fails(self, name):
+        thing, cell = getattr(their_onnx_models, name), their_onnx_models.FAULTY[name]
+        assert not is_right(judged(thing, cell, lacks=("empty_rows",)))
+
+    def test_a_file_passes_at_its_own_size(self, tmp_path):
+        onnx.save(their_onnx_models.lstm(6, 5), tmp_path / "model.onnx")
+        (tmp_path / "xfails").write_text("P69 ONNX Runtime makes a number of NaN\n")
+        done = smoke(tmp_path / "model.onnx", "--json", tmp_path / "report.json", "--without", "empty_rows",
+                     "--xfails", tmp_path / "xfails")  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        (entry,) = json.loads((tmp_path / "report.json").read_text())["backends"]
+        assert entry["name"] == str(tmp_path / "model.onnx")
+        assert entry["counts"]["pass"] > 3
+
+
+def test_a_right_module_exits_with_0_and_a_faulty_one_with_1_and_can_be_pasted(tmp_path):
+    pytest.importorskip("torch")
+    right = smoke("torch.nn:LSTM")
+    assert right.returncode == 0, right.stdout + right.stderr
+    assert "torch.nn:LSTM f32: P02 pass" in right.stdout
+    wrong = smoke("their_torch_modules:ForgetBiasAdded", "--only", "P01", "--json", tmp_path / "report.json")
+    assert wrong.returncode == 1
+    (entry,) = json.loads((tmp_path / "report.json").read_text())["backends"]
+    assert (entry["name"], entry["status"]) == ("their_torch_modules:ForgetBiasAdded", "fails")
+    assert entry["losses"] == [Loss.SUMMED_BIASES.value]
+    (finding,) = entry["properties"]
+    pasted = subprocess.run([sys.executable, "-c", finding["reproducer"]], capture_output=True, text=True, check=False,
+                            env={**os.environ, "PYTHONPATH": str(HERE)})  # fmt: skip
+    assert pasted.returncode == 1
+    assert "conformance.judge.Failure" in pasted.stderr
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_keras_is_judged_on_each_of_its_backends_and_says_which(backend, tmp_path):
+    pytest.importorskip("keras")
+    ids = ("--only", "P01", "--only", "P02", "--without", "any_padding", "--json", tmp_path / "report.json")
+    right = smoke("keras.layers:LSTM", *ids, KERAS_BACKEND=backend)
+    assert right.returncode == 0, right.stdout + right.stderr
+    wrong = smoke("their_keras_layers:StateIgnored", *ids, KERAS_BACKEND=backend)
+    assert wrong.returncode == 1
+    (entry,) = json.loads((tmp_path / "report.json").read_text())["backends"]
+    assert entry["version"].endswith(f"on {backend}")
+    assert f"os.environ['KERAS_BACKEND'] = '{backend}'" in entry["properties"][0]["reproducer"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--module", "torch.nn:LSTM"), "--as"),
+        (("--as", "lstm"), "--module"),
+        (("--module", "torch.nn:LSTM", "--as", "nonesuch"), "nonesuch"),
+        (("--module", "nonesuch_package:LSTM", "--as", "lstm"), "nonesuch_package"),
+        (("--module", "torch.nn", "--as", "lstm"), "package:Thing"),
+        (("--module", "nonesuch.onnx", "--as", "lstm"), "nonesuch.onnx"),
+        (("--module", "torch.nn:LSTM", "--as", "lstm", "--without", "speed"), "speed"),
+    ],
+)
+def test_a_wrong_command_is_2(arguments, says):
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 2
+    assert says in done.stderr
+
+
+def test_what_is_not_there_is_a_row_that_fails():
+    done = smoke("torch.nn:Nonesuch")
+    assert done.returncode == 1
+    assert "Nonesuch" in done.stdout
