@@ -11,8 +11,9 @@ GROUPS := --group test --group lint --group docs --group peers
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
 
+# Two processes, each with all frameworks in 5 GB of memory; a file of tests stays together, and so do its programs.
 test: $(READY)
-	$(VENV) -m pytest
+	$(VENV) -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(VENV) -m ruff check .

@@ -92,7 +92,7 @@ def test_a_vector_kept_from_another_cell_is_refused():
         cell(lambda x, h: x.h + kept[0])
 
 
-@pytest.mark.parametrize("wrong", [5, None, "lstm", object()], ids=repr)
+@pytest.mark.parametrize("wrong", [5, None, "lstm", object()], ids=lambda wrong: type(wrong).__name__)
 def test_what_is_no_function_is_no_cell(wrong):
     with pytest.raises(EquationError):
         cell(wrong)

@@ -135,7 +135,7 @@ def test_a_wrong_answer_is_a_finding(name, status, judged):
     assert (judged[name]["status"], finding["status"]) == ("fails", status)
 
 
-@pytest.mark.parametrize("name", [*(CRASHED.keys() - {"early judge"}), "hang", "loop", *WRONG_ANSWERS])
+@pytest.mark.parametrize("name", [*sorted(CRASHED.keys() - {"early judge"}), "hang", "loop", *WRONG_ANSWERS])
 def test_what_ended_it_can_be_pasted(judged, name):
     (finding,) = judged[name]["properties"]
     assert finding["status"] == ("fail" if name in ("wrong", "nan") else "error")
