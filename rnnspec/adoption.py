@@ -80,7 +80,7 @@ class _Otherwise(Exception):
 def _as_it_is(backend: Backend, tree: Tree, shapes: Tree) -> Tree:
     """The tree, its containers copied, if all of it is right already: most are, and no name need be spelt for that."""
     if type(shapes) is Shape:
-        if not _fits(backend, tree, shapes):
+        if not backend.fits(tree, shapes):
             raise _Otherwise
         return tree
     if type(tree) is not type(shapes) or len(tree) != len(shapes):
@@ -90,16 +90,6 @@ def _as_it_is(backend: Backend, tree: Tree, shapes: Tree) -> Tree:
     if tree.keys() != shapes.keys():
         raise _Otherwise
     return {name: _as_it_is(backend, tree[name], shape) for name, shape in shapes.items()}
-
-
-def _fits(backend: Backend, array: Any, shape: Shape) -> bool:
-    return (
-        backend.is_own(array)
-        and not isinstance(array, np.ndarray | np.generic)
-        and tuple(array.shape) == shape
-        and backend.own_dtype(array) == DTYPES[backend.precision]
-        and backend.own_device(array).split(":")[0] == backend.device.split(":")[0]
-    )
 
 
 def _adopted(backend: Backend, call: str, what: str, tree: Tree, shapes: Tree) -> Tree:

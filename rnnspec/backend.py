@@ -123,6 +123,16 @@ class Backend:
         """The device of one of the framework's own arrays."""
         return "cpu"
 
+    def fits(self, array: Any, shape: tuple[int, ...]) -> bool:
+        """Whether an array of a tree can be taken as it is: one of the framework's own, right in all that is asked."""
+        return (
+            self.is_own(array)
+            and not isinstance(array, np.ndarray | np.generic)
+            and tuple(array.shape) == shape
+            and self.own_dtype(array) == DTYPES[self.precision]
+            and self.own_device(array).split(":")[0] == self.device.split(":")[0]
+        )
+
     def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
         """A copy on the backend's device: real numbers in its precision, integers as indices."""
         kind = DTYPES[self.precision] if array.dtype.kind == "f" else array.dtype

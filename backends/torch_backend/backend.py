@@ -57,6 +57,7 @@ class TorchBackend(Backend):
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         super().__init__(device, precision)
+        self._dtype, self._device_type = getattr(torch, DTYPES[precision]), self.device.split(":")[0]
         self._idle = Pool[Program]()
 
     def make_arrays(self) -> Arrays:
@@ -132,6 +133,15 @@ class TorchBackend(Backend):
 
     def is_own(self, array: Any) -> bool:
         return isinstance(array, torch.Tensor)
+
+    def fits(self, array: Any, shape: tuple[int, ...]) -> bool:
+        """As the contract says, without names: every call asks it of every parameter."""
+        return (
+            isinstance(array, torch.Tensor)
+            and array.shape == shape
+            and array.dtype == self._dtype
+            and array.device.type == self._device_type
+        )
 
     def own_dtype(self, array: Any) -> str:
         return _NAMES.get(array.dtype, str(array.dtype))
