@@ -137,7 +137,7 @@ def boundary(backend: Backend, case: Case, judge: Judge) -> None:
         moved = zeros.but(targets=y)
         mean, moment = mean_of(moved), train(moved, rule).rule_state[1]["m"]
         norm = float(np.hypot(*mean["output"]["b"].astype(float)))
-        judge.holds("the norm of the case", abs(norm / LIMIT - grown) < 1e-4 + 4 * unit, norm, LIMIT * grown)
+        judge.holds("the norm of the case", abs(norm / LIMIT - grown) < 2e-5 + 4 * unit, norm, LIMIT * grown)
         wanted = scaled(mean, (1 - MOMENTUM) * factor)
         if grown == 1.0:
             judge.applies(norm == LIMIT, "no number gives the limit exactly")

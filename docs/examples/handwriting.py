@@ -91,17 +91,17 @@ def train(
 ) -> Reader:
     """Train on shuffled batches of one size; what is left over of an epoch waits for another shuffle."""
     net = network(cell, course.hidden)
-    params, order, losses = be.asarray(net.init(seed)), np.random.default_rng(seed), []
+    params, rng, losses = be.asarray(net.init(seed)), np.random.default_rng(seed), []
     state, batches = None, len(data.labels) // course.batch
     for epoch in range(course.epochs):
         rate = course.rates[epoch * len(course.rates) // course.epochs]
         rule = rnnspec.chain(rnnspec.policies.ClipByGlobalNorm(course.norm), rnnspec.updates.Adam(rate))
         state = rule.init(params) if state is None else state
-        shuffled = order.permutation(len(data.labels))[: batches * course.batch].reshape(batches, course.batch)
+        shuffled = rng.permutation(len(data.labels))[: batches * course.batch].reshape(batches, course.batch)
         loss = 0.0
         for rows in shuffled:
             part = data.take(rows)
-            images = part.images + course.noise * order.normal(size=part.images.shape)
+            images = part.images + course.noise * rng.normal(size=part.images.shape)
             done = be.train_step(net, rule, params, state, images, part.labels)
             params, state, loss = done.params, done.rule_state, loss + float(done.loss_sum) / done.count
         losses.append(loss / batches)
