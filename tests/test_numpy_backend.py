@@ -9,6 +9,7 @@ import pytest
 
 import rnnspec
 from backends.planning.planner import plan
+from backends.planning.rewriting import Logistic
 from rnnspec.cell import Cell
 from rnnspec.policies import Recurrence
 from rnnspec.primitives import exp, log, logsumexp, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, total, where
@@ -117,10 +118,14 @@ def test_a_path_says_that_a_program_was_planned(open_backend):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("cell", "forward", "backward"), [("lstm", 10, 6), ("gru", 13, 4), ("elman", 3, 2)])
-def test_gates_of_one_kind_are_one_call(cell, forward, backward):
+@pytest.mark.parametrize(
+    ("cell", "form", "forward", "backward"),
+    [("lstm", Logistic.TANGENT, 10, 6), ("lstm", Logistic.EXPONENTIAL, 11, 6), ("gru", Logistic.TANGENT, 13, 4),
+     ("gru", Logistic.EXPONENTIAL, 13, 4), ("elman", Logistic.TANGENT, 3, 2)],
+)  # fmt: skip
+def test_gates_of_one_kind_are_one_call(cell, form, forward, backward):
     declared = getattr(rnnspec.cells, cell)
-    planned = plan(schedule(declared), tuple(sorted(declared.widths(8).items())))
+    planned = plan(schedule(declared), tuple(sorted(declared.widths(8).items())), form)
     assert (len(planned.step), len(planned.pull_step)) == (forward, backward)
 
 

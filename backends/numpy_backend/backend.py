@@ -12,6 +12,7 @@ from backends.numpy_backend.rows import Rows
 from backends.planning.plan import Plan
 from backends.planning.planner import plan, widths
 from backends.planning.pool import Pool
+from backends.planning.rewriting import Logistic
 from rnnspec.arrays import Array
 from rnnspec.backend import Backend
 from rnnspec.capabilities import DTYPES
@@ -22,6 +23,9 @@ from rnnspec.results import Gradients, LayerResult
 from rnnspec.tree import Tree, tree_map
 
 __all__ = ["NumpyBackend"]
+
+FEW = 1 << 10
+"""Below so many values of a gate the calls take longer than what they compute, and fewer of them are better."""
 
 Key = tuple[Plan, int, int]
 
@@ -43,13 +47,16 @@ class NumpyBackend(Backend):
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         super().__init__(device, precision)
+        self._dtype = np.dtype(DTYPES[self.precision])
         self._idle = Pool[Program]()
 
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
     ) -> LayerResult:
         steps, batch, features = inputs.shape
-        key = (plan(self.plan(cell), widths(params, state)), features, batch)
+        sizes = widths(params, state)
+        few = batch * max(width for _, width in sizes) < FEW
+        key = (plan(self.plan(cell), sizes, Logistic.TANGENT if few else Logistic.EXPONENTIAL), features, batch)
         program = self._idle.take(key, steps) or Program(*key[:2], steps, batch, DTYPES[self.precision])
         rows = Rows(steps, batch, lengths)
         with np.errstate(all="ignore"):
@@ -70,6 +77,9 @@ class NumpyBackend(Backend):
             found = run.program.backward(params, output_cotangent, state_cotangent, run.rows, seams)
         self._idle.give(run.key, run.program)
         return Gradients(*found)
+
+    def fits(self, array: Any, shape: tuple[int, ...]) -> bool:
+        return type(array) is np.ndarray and array.shape == shape and array.dtype == self._dtype
 
     def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
         """The array itself where its dtype is the backend's: nothing here writes to an argument."""

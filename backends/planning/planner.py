@@ -11,7 +11,7 @@ from itertools import permutations
 
 from backends.planning.emission import Block, Call, Emitter, Kind, Place
 from backends.planning.plan import Plan, Product
-from backends.planning.rewriting import Rewritten, rewrite
+from backends.planning.rewriting import Logistic, Rewritten, rewrite
 from rnnspec.cell import OUTPUT
 from rnnspec.graph import Node, iterate
 from rnnspec.schedule import Schedule
@@ -24,29 +24,31 @@ MOST_ORDERED = 5
 
 
 @lru_cache(maxsize=64)
-def plan(schedule: Schedule, widths: tuple[tuple[str, int], ...], bend: bool = True) -> Plan:
+def plan(schedule: Schedule, widths: tuple[tuple[str, int], ...], logistic: Logistic | None = None) -> Plan:
     """The plan with the fewest calls over the orders of the maps and of their cotangents.
 
-    Sigmoids are bent into hyperbolic tangents, unless the library that is called has them at less cost.
+    Sigmoids run forward by `logistic`; as they are, where the library that is called has them at less cost.
     """
     names = sorted({node.name for node in schedule.nodes if node.op in ("input", "map")})
     orders = permutations(names) if len(names) <= MOST_ORDERED else [tuple(names)]
     ranks = ({name: i for i, name in enumerate(order)} for order in orders)
-    planners = (_Planner(schedule, dict(widths), rank, bend) for rank in ranks)
+    planners = (_Planner(schedule, dict(widths), rank, logistic) for rank in ranks)
     forward = min(planners, key=lambda p: len(p.step) + len(p.before))
     deltas = forward.deltas()
     ordered = permutations(deltas) if len(deltas) <= MOST_ORDERED else [tuple(deltas)]
-    tried = (_Planner(schedule, dict(widths), forward.rank, bend).pull(order) for order in ordered)
+    tried = (_Planner(schedule, dict(widths), forward.rank, logistic).pull(order) for order in ordered)
     return min(tried, key=lambda p: (p.pull_cost, len(p.pull_step))).finished()
 
 
 class _Planner:
     """Lays the forward phases out at once; `pull` adds the backward ones for one order of the maps' cotangents."""
 
-    def __init__(self, schedule: Schedule, widths: dict[str, int], rank: dict[str, int], bend: bool) -> None:
+    def __init__(
+        self, schedule: Schedule, widths: dict[str, int], rank: dict[str, int], logistic: Logistic | None
+    ) -> None:
         self.schedule, self.rank = schedule, rank
         self.kept: dict[int, Place] = {}
-        new = rewrite(schedule) if bend else Rewritten(schedule.nodes, schedule.forward)
+        new = rewrite(schedule, logistic) if logistic else Rewritten(schedule.nodes, schedule.forward)
         self.nodes, self.forward = new.nodes, new.forward
         self.e = Emitter(self.nodes, _node_widths(self.nodes, widths, schedule.cell.graph.result(OUTPUT)), rank)
         self.saved = set(schedule.saved)

@@ -1,40 +1,46 @@
-"""The logistic function as a hyperbolic tangent, with its half folded into the maps.
+"""The logistic function by functions that a library has, with the factor of its argument folded into the maps.
 
-sigmoid(a) = tanh(a / 2) / 2 + 1 / 2, exactly; a half is a power of two, so that scaled maps lose nothing, and gates of
-either activation become one call.
+sigmoid(a) = tanh(a / 2) / 2 + 1 / 2 = 1 / (1 + exp(-a)), exactly; factors are powers of two, so that scaled maps lose
+nothing. By the tangent gates of either activation become one call; by the exponential each element takes less.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from rnnspec.graph import Node
 from rnnspec.schedule import Phases, Schedule
 
-__all__ = ["Rewritten", "rewrite"]
+__all__ = ["Logistic", "Rewritten", "rewrite"]
 
-HALF = 0.5
+
+class Logistic(Enum):
+    """How a sigmoid runs forward; the value is the factor of its argument."""
+
+    TANGENT = 0.5
+    EXPONENTIAL = -1.0
 
 
 @dataclass(frozen=True)
 class Rewritten:
     """The nodes of a schedule, and its forward phases, without a sigmoid that runs forward.
 
-    An `input`, `map` or `vector` node whose value is 1/2 stands for half of itself.
+    An `input`, `map` or `vector` node with a value stands for itself times that.
     """
 
     nodes: tuple[Node, ...]
     forward: Phases
 
 
-def rewrite(plan: Schedule) -> Rewritten:
+def rewrite(plan: Schedule, form: Logistic) -> Rewritten:
     """The schedule with its forward sigmoids rewritten; every node keeps its index and its value."""
-    return _Rewriting(plan).result()
+    return _Rewriting(plan, form).result()
 
 
 class _Rewriting:
-    def __init__(self, plan: Schedule) -> None:
-        self.nodes = list(plan.nodes)
+    def __init__(self, plan: Schedule, form: Logistic) -> None:
+        self.nodes, self.form = list(plan.nodes), form
         self.phases = {n: name for name in ("before", "step", "after") for n in getattr(plan.forward, name)}
         self.readers: dict[int, int] = {}
         live = [*self.phases, *plan.backward.before, *plan.backward.step, *plan.backward.after]
@@ -47,30 +53,39 @@ class _Rewriting:
     def result(self) -> Rewritten:
         for n in [n for n in self.phases if self.nodes[n].op == "sigmoid"]:
             phase = self.phases[n]
-            bent = self.add(Node("tanh", (self.half(self.nodes[n].args[0], phase),)), phase)
-            self.nodes[n] = Node(
-                "add", (self.add(Node("multiply", (bent, self.number(HALF))), phase), self.number(HALF))
-            )
+            make = {Logistic.TANGENT: self.by_tangent, Logistic.EXPONENTIAL: self.by_exponential}[self.form]
+            self.nodes[n] = make(self.scaled(self.nodes[n].args[0], phase), phase)
         phases = {name: tuple(n for n, p in self.phases.items() if p == name) for name in ("before", "step", "after")}
         return Rewritten(tuple(self.nodes), Phases(**phases))
 
-    def half(self, n: int, phase: str) -> int:
-        """Half of a node: folded into its maps where nobody else reads them."""
-        node = self.nodes[n]
+    def by_tangent(self, a: int, phase: str) -> Node:
+        """tanh(a) / 2 + 1 / 2."""
+        bent, half = self.add(Node("tanh", (a,)), phase), self.number(0.5)
+        return Node("add", (self.add(Node("multiply", (bent, half)), phase), half))
+
+    def by_exponential(self, a: int, phase: str) -> Node:
+        """1 / (exp(a) + 1)."""
+        one = self.number(1.0)
+        grown = self.add(Node("exp", (a,)), phase)
+        return Node("divide", (one, self.add(Node("add", (grown, one)), phase)))
+
+    def scaled(self, n: int, phase: str) -> int:
+        """A node times the factor: folded into its maps where nobody else reads them."""
+        node, factor = self.nodes[n], self.form.value
         if self.readers.get(n, 0) == 1 and n in self.phases:
             where = self.phases[n]
             if node.op == "add":
                 del self.phases[n]
-                return self.add(Node("add", (self.half(node.args[0], where), self.half(node.args[1], where))), where)
+                return self.add(Node("add", tuple(self.scaled(arg, where) for arg in node.args)), where)
             if node.op in ("input", "map"):
                 del self.phases[n]
-                return self.add(Node(node.op, node.args, node.name, HALF), where)
+                return self.add(Node(node.op, node.args, node.name, factor), where)
             if node.op == "multiply" and self.nodes[node.args[0]].op == "vector":
                 del self.phases[n]
-                return self.add(Node("multiply", (self.half(node.args[0], where), node.args[1])), where)
+                return self.add(Node("multiply", (self.scaled(node.args[0], where), node.args[1])), where)
         if node.op == "vector":
-            return self.add(Node("vector", (), node.name, HALF), None)
-        return self.add(Node("multiply", (n, self.number(HALF))), phase)
+            return self.add(Node("vector", (), node.name, factor), None)
+        return self.add(Node("multiply", (n, self.number(factor))), phase)
 
     def number(self, value: float) -> int:
         known = (n for n, node in enumerate(self.nodes) if node.op == "constant" and node.value == value)

@@ -79,7 +79,7 @@ class TorchBackend(Backend):
             return super().layer(cell, params, inputs, state, lengths, call)
         steps, batch, _ = inputs.shape
         schedule = self.plan(cell) if call.pullback else forward_only(self.plan(cell))
-        key = (plan(fused(schedule), widths(params, state), False), batch)
+        key = (plan(fused(schedule), widths(params, state)), batch)
         program = self._idle.take(key, steps) or Program(key[0], steps, batch, inputs.dtype, self.device)
         outputs, final = program.forward(params, inputs, state)
         run = Run(program, inputs)
