@@ -87,9 +87,16 @@ def _as_it_is(backend: Backend, tree: Tree, shapes: Tree) -> Tree:
         raise _Otherwise
     if type(shapes) is not dict:
         return type(shapes)([_as_it_is(backend, part, shape) for part, shape in zip(tree, shapes, strict=True)])
-    if tree.keys() != shapes.keys():
-        raise _Otherwise
-    return {name: _as_it_is(backend, tree[name], shape) for name, shape in shapes.items()}
+    found = {}
+    for name, shape in shapes.items():
+        part = tree.get(name)
+        if type(shape) is not Shape:
+            found[name] = _as_it_is(backend, part, shape)
+        elif backend.fits(part, shape):
+            found[name] = part
+        else:
+            raise _Otherwise
+    return found
 
 
 def _adopted(backend: Backend, call: str, what: str, tree: Tree, shapes: Tree) -> Tree:

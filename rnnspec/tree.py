@@ -39,7 +39,10 @@ SHOWN = 40
 
 def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
     """The tree of `function(leaf, *leaves of the others at the same place)`."""
-    return named_map(lambda _, *found: function(*found), tree, *others)
+    try:
+        return _plain_map(function, tree, others, 0)
+    except _Deep:
+        return named_map(lambda _, *found: function(*found), tree, *others)
 
 
 def named_map(function: Callable[..., Any], tree: Tree, *others: Tree, name: str = "") -> Tree:
@@ -57,6 +60,22 @@ def bounded(call: str, tree: Tree) -> Tree:
     for _ in _leaves(call, tree, "", 0):
         pass
     return tree
+
+
+class _Deep(Exception):
+    """A tree is too deep; where, is found by spelling the names."""
+
+
+def _plain_map(function: Callable[..., Any], tree: Tree, others: tuple[Tree, ...], level: int) -> Tree:
+    """Without names, which take longer to spell than small arrays to add."""
+    if level > MOST_LEVELS:
+        raise _Deep
+    if isinstance(tree, dict):
+        return {k: _plain_map(function, v, tuple([o[k] for o in others]), level + 1) for k, v in tree.items()}
+    if isinstance(tree, list | tuple) and not isinstance(tree, Shape):
+        found = [_plain_map(function, v, tuple([o[i] for o in others]), level + 1) for i, v in enumerate(tree)]
+        return tuple(found) if isinstance(tree, tuple) else found
+    return function(tree, *others)
 
 
 def _map(function: Callable[..., Any], tree: Tree, others: tuple[Tree, ...], name: str, level: int) -> Tree:

@@ -101,11 +101,28 @@ def test_joined_calls_are_fewer():
 def test_a_cell_under_other_names_finds_its_kernel():
     kernel = find(own_names)
     assert kernel.row.function is torch.lstm
-    assert kernel.names["state", "h"] == "seen"
-    assert kernel.names["input", "f"] == "keep"
+    assert kernel.packing.states[0] == "seen"
+    assert kernel.packing.gates[1] == "keep"
     net = Network(3, [Layer(own_names, 4)])
     expected, _ = everything(rnnspec.get_backend("numpy", precision="f64"), net)
     close(everything(opened(path=Path.NATIVE), net)[0], expected)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_onednn_called_directly_gives_the_numbers_of_the_function_around_it(batch):
+    named, rng = find(cells.lstm), np.random.default_rng(batch)
+    backend, net = opened("f32"), Network(3, [Layer(cells.lstm, 5)])
+    params = backend.asarray(net.init(1))["layers"][0]["forward"]
+    x, dy = (backend.asarray(rng.normal(size=(6, batch, width))) for width in (3, 5))
+    state, last = ({s: backend.asarray(rng.normal(size=(batch, 5))) for s in ("h", "c")} for _ in range(2))
+    call = rnnspec.kernel.Call("layers.0.forward", None, True, 6, batch, 3, False)
+    found = []
+    for kernel in (named, named.on("cpu", torch.float32)):
+        result = kernel.layer(cells.lstm, params, x, state, None, call)
+        pulled = kernel.layer_pullback(cells.lstm, params, result, dy, last, call)
+        found.append(dict(leaves((result.outputs, result.state, pulled.params, pulled.inputs, pulled.state))))
+    assert named.on("cpu", torch.float32) is not named
+    close(found[1], found[0], 0)
 
 
 def test_kernels_are_matched_by_equations():
@@ -116,7 +133,8 @@ def test_kernels_are_matched_by_equations():
 
 
 def test_the_choice_is_open():
-    for declared, precision, expected in ((cells.lstm, "f32", "native: torch.lstm"), (cells.lstm, "f64", "generic"),
+    direct = "native: torch.mkldnn_rnn_layer"
+    for declared, precision, expected in ((cells.lstm, "f32", direct), (cells.lstm, "f64", "generic"),
                                           (cells.gru, "f32", "generic")):  # fmt: skip
         assert everything(opened(precision), Network(3, [Layer(declared, 4)]))[1] == [expected]
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from backends.numpy_backend.program import Program
 from backends.numpy_backend.rows import Rows
+from backends.planning.memory import keep_freed
 from backends.planning.plan import Plan
 from backends.planning.planner import plan, widths
 from backends.planning.pool import Pool
@@ -49,6 +50,7 @@ class NumpyBackend(Backend):
         super().__init__(device, precision)
         self._dtype = np.dtype(DTYPES[self.precision])
         self._idle = Pool[Program]()
+        keep_freed()
 
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call

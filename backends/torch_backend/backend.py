@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from backends.planning.memory import keep_freed
 from backends.planning.planner import plan, widths
 from backends.planning.pool import Pool
 from backends.torch_backend.arrays import TorchArrays
@@ -57,8 +58,10 @@ class TorchBackend(Backend):
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         super().__init__(device, precision)
-        self._dtype, self._device_type = getattr(torch, DTYPES[precision]), self.device.split(":")[0]
+        self._dtype, self._device = getattr(torch, DTYPES[precision]), torch.device(self.device)
+        self._device_type = self._device.type
         self._idle = Pool[Program]()
+        keep_freed()
 
     def make_arrays(self) -> Arrays:
         if self.device.split(":")[0] == "cuda" and not torch.cuda.is_available():
@@ -102,9 +105,9 @@ class TorchBackend(Backend):
         found = find(cell)
         if found is None:
             return "no kernel of PyTorch computes the equations"
-        if self.path is None and not found.row.pays(self.device.split(":")[0], DTYPES[self.precision]):
+        if self.path is None and not found.row.pays(self._device_type, DTYPES[self.precision]):
             return "the lowered declaration is at least as fast here as the kernel"
-        return found
+        return found.on(self._device_type, self._dtype)
 
     def framework_vjp(
         self, function: Callable[..., Tree], *arguments: Tree
@@ -121,7 +124,7 @@ class TorchBackend(Backend):
 
     def math_mode(self) -> AbstractContextManager[None]:
         """Within it, PyTorch multiplies in the backend's precision."""
-        return pinned(self.device.split(":")[0], self.precision)
+        return pinned(self._device_type, self.precision)
 
     def as_layer(self, net: Network, *, params: Tree = None, seed: int = 0, batch_first: bool = False) -> NetworkModule:
         """The network as an `nn.Module` whose parameters have the specification's names.
@@ -139,8 +142,8 @@ class TorchBackend(Backend):
         return (
             isinstance(array, torch.Tensor)
             and array.shape == shape
-            and array.dtype == self._dtype
-            and array.device.type == self._device_type
+            and array.dtype is self._dtype
+            and (array.device == self._device or array.device.type == self._device_type)
         )
 
     def own_dtype(self, array: Any) -> str:
@@ -155,7 +158,7 @@ class TorchBackend(Backend):
         return torch.from_numpy(host).to(device=self.device, dtype=dtype)
 
     def zeros(self, shape: tuple[int, ...]) -> Array:
-        return self.arrays.zeros(shape)
+        return torch.zeros(shape, dtype=self._dtype, device=self._device)
 
     def to_numpy_array(self, array: Array) -> np.ndarray[Any, Any]:
         """A copy as a NumPy array; bfloat16, which NumPy lacks, becomes float32 and loses nothing."""

@@ -6,8 +6,7 @@ which `torch.set_float32_matmul_precision` does not reach; on the CPU a setting 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
 from typing import Any
 
@@ -27,21 +26,22 @@ SETTINGS = {
 class _Pin:
     """Calls that run at the same time share one pin: the first sets it, the last gives the setting back."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: tuple[Any, ...], wanted: tuple[str, ...]) -> None:
+        self.settings, self.wanted = settings, wanted
         self.lock, self.calls = Lock(), 0
         self.before: list[tuple[Any, str]] = []
 
-    def enter(self, settings: tuple[Any, ...], wanted: tuple[str, ...]) -> None:
+    def __enter__(self) -> None:
         with self.lock:
             self.calls += 1
-            for setting in settings:
+            for setting in self.settings:
                 found = setting.fp32_precision
-                if found not in wanted:
+                if found not in self.wanted:
                     inherited = found == torch.backends.fp32_precision
                     self.before.append((setting, "none" if inherited else found))
-                    setting.fp32_precision = wanted[0]
+                    setting.fp32_precision = self.wanted[0]
 
-    def leave(self) -> None:
+    def __exit__(self, *_: object) -> None:
         with self.lock:
             self.calls -= 1
             while self.before and not self.calls:
@@ -49,21 +49,16 @@ class _Pin:
                 setting.fp32_precision = found
 
 
-_PINS = {device: {precision: _Pin() for precision in PRECISIONS} for device in SETTINGS}
+_PINS = {
+    (device, precision): _Pin(settings, wanted)
+    for device, settings in SETTINGS.items()
+    for precision, wanted in PRECISIONS.items()
+}
 
 
-@contextmanager
-def pinned(device: str, precision: str) -> Iterator[None]:
+def pinned(device: str, precision: str) -> AbstractContextManager[None]:
     """Within it, products of float32 on a device have the precision.
 
     Calls of "f32" and of "tf32" on CUDA must not run at the same time in two threads: the setting is the process's.
     """
-    pin = _PINS[device].get(precision)
-    if pin is None:
-        yield
-        return
-    pin.enter(SETTINGS[device], PRECISIONS[precision])
-    try:
-        yield
-    finally:
-        pin.leave()
+    return _PINS.get((device, precision)) or nullcontext()

@@ -13,12 +13,14 @@ from typing import Any
 
 import torch
 
+from backends.torch_backend.onednn import OneDnnLstm
+from backends.torch_backend.packing import Packing
 from rnnspec import cells
 from rnnspec.arrays import Array
 from rnnspec.cell import Cell
-from rnnspec.correspondence import Names, correspondence
+from rnnspec.correspondence import correspondence
 from rnnspec.errors import UnsupportedError
-from rnnspec.kernel import Call
+from rnnspec.kernel import Call, Kernel
 from rnnspec.results import Gradients, LayerResult
 from rnnspec.tree import Tree
 
@@ -32,7 +34,7 @@ class Row:
     `gates` stand below one another in its weights; `inner` are the vectors in the bias of the recurrent side, None
     where there is none. `states` are in the function's order. `projection` is the map after the output gate, which
     must be narrower than it. On the CPU the kernel is quicker than the lowered declaration for the dtypes `on_cpu`: for
-    those in which PyTorch hands the layer to oneDNN.
+    those in which PyTorch hands the layer to oneDNN, whose own layer `onednn` is called without a way around.
     """
 
     function: Callable[..., Any]
@@ -42,6 +44,7 @@ class Row:
     states: tuple[str, ...] = ("h",)
     projection: str | None = None
     on_cpu: tuple[str, ...] = ()
+    onednn: Callable[[Packing], Kernel] | None = None
 
     def pays(self, device: str, dtype: str) -> bool:
         """Whether to take the kernel unasked; on CUDA a loop of small calls cannot keep up with one."""
@@ -52,10 +55,10 @@ KERNELS = (
     Row(torch.rnn_tanh, cells.elman, ("h",), (None,)),
     Row(torch.rnn_relu, cells.elman_relu, ("h",), (None,)),
     Row(torch.lstm, cells.lstm, ("i", "f", "g", "o"), (None,) * 4, ("h", "c"),
-        on_cpu=("float32", "bfloat16", "float16")),
+        on_cpu=("float32", "bfloat16", "float16"), onednn=OneDnnLstm),
     Row(torch.lstm, cells.lstm_projected, ("i", "f", "g", "o"), (None,) * 4, ("h", "c"), "p"),
     Row(torch.gru, cells.gru, ("r", "z", "n"), (None, None, "n")),
-)
+)  # fmt: skip
 """Equations and gate orders: torch.nn.RNN, LSTM and GRU."""
 
 
@@ -69,30 +72,38 @@ class Saved:
 
 @dataclass(frozen=True)
 class Named:
-    """A row for a cell whose maps and states are named `names`. Gradients are PyTorch's own, of the one function."""
+    """A row for a cell whose maps and states are packed so. Gradients are PyTorch's own, of the one function."""
 
     row: Row
-    names: Names
+    packing: Packing
 
     @property
     def path(self) -> str:
         """What ran, as `Result.path` says it."""
         return f"native: torch.{self.row.function.__name__}"
 
+    def on(self, device: str, dtype: torch.dtype) -> Kernel:
+        """What to call on a device in a dtype: oneDNN's own layer where it has one."""
+        onednn = self.row.onednn
+        if onednn is None or device != "cpu" or dtype is not torch.float32 or not torch.backends.mkldnn.is_available():
+            return self
+        return onednn(self.packing)
+
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
     ) -> LayerResult:
         """One layer; where a pullback follows, the function's graph is kept."""
-        states = [state[name] for name in self._all("state", self.row.states)]
+        names = self.packing.states
+        states = [state[name] for name in names]
         if self.row.projection is not None and states[0].shape == states[1].shape:
             raise UnsupportedError(f"torch, {call.place}", "the kernel must project onto fewer features",
                                    f"as many, {states[0].shape[1]}", "let the backend choose its path")  # fmt: skip
-        leaves = [inputs, *(a[None] for a in states), *self._packed(params)]  # a state's first axis is the layer
+        leaves = [inputs, *(a[None] for a in states), *self.packing.packed(params)]  # a state's first axis is the layer
         if call.pullback:
             leaves = [leaf.detach().requires_grad_() for leaf in leaves]
         with torch.set_grad_enabled(call.pullback):
             outputs, *final = self._call(leaves, call.pullback)
-        found = dict(zip(self._all("state", self.row.states), (a.detach()[0] for a in final), strict=True))
+        found = dict(zip(names, (a.detach()[0] for a in final), strict=True))
         return LayerResult(outputs.detach(), found, self.path, Saved(leaves, (outputs, *final)))
 
     def layer_pullback(
@@ -100,12 +111,11 @@ class Named:
     ) -> Gradients:
         """The pullback of the one function, unpacked."""
         saved: Saved = result.saved
-        count = len(self.row.states)
-        names = self._all("state", self.row.states)
+        names = self.packing.states
         cotangents = [output_cotangent, *(state_cotangent[name][None] for name in names)]
         inputs, *found = torch.autograd.grad(saved.results, saved.leaves, cotangents, retain_graph=True)
-        states = dict(zip(names, (a[0] for a in found[:count]), strict=True))
-        return Gradients(self._unpacked(found[count:]), inputs, states)
+        states = dict(zip(names, (a[0] for a in found[: len(names)]), strict=True))
+        return Gradients(self.packing.unpacked(found[len(names) :]), inputs, states)
 
     def _call(self, leaves: list[Array], train: bool) -> tuple[Array, ...]:
         count = 1 + len(self.row.states)
@@ -114,39 +124,12 @@ class Named:
         found: tuple[Array, ...] = self.row.function(leaves[0], states, weights, True, 1, 0.0, train, False, False)
         return found
 
-    def _packed(self, params: Tree) -> list[Array]:
-        row, biases = self.row, [params["b"][name] for name in self._all("input", self.row.gates)]
-        inner = [
-            torch.zeros_like(bias) if name is None else params["p"][self.names["vector", name]]
-            for name, bias in zip(row.inner, biases, strict=True)
-        ]
-        weights = [
-            torch.cat([params["W"][name] for name in self._all("input", row.gates)]),
-            torch.cat([params["U"][name] for name in self._all("map", row.gates)]),
-            torch.cat(biases),
-            torch.cat(inner),
-        ]
-        return weights + ([] if row.projection is None else [params["U"][self.names["map", row.projection]]])
-
-    def _unpacked(self, gradients: list[Array]) -> Tree:
-        row, count = self.row, len(self.row.gates)
-        W, U, b, inner = (g.chunk(count) for g in gradients[:4])
-        found: Tree = {
-            "W": dict(zip(self._all("input", row.gates), W, strict=True)),
-            "b": dict(zip(self._all("input", row.gates), b, strict=True)),
-            "U": dict(zip(self._all("map", row.gates), U, strict=True)),
-            "p": {self.names["vector", name]: g for name, g in zip(row.inner, inner, strict=True) if name},
-        }
-        if row.projection is not None:
-            found["U"][self.names["map", row.projection]] = gradients[4]
-        return found
-
-    def _all(self, op: str, names: tuple[str, ...]) -> list[str]:
-        return [self.names[op, name] for name in names]
-
 
 @lru_cache(maxsize=256)
 def find(cell: Cell) -> Named | None:
     """The kernel that computes a cell's equations, or None."""
-    matches = ((row, correspondence(row.cell, cell)) for row in KERNELS)
-    return next((Named(row, names) for row, names in matches if names is not None), None)
+    for row in KERNELS:
+        names = correspondence(row.cell, cell)
+        if names is not None:
+            return Named(row, Packing.of(names, row.gates, row.inner, row.states, row.projection))
+    return None

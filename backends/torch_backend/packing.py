@@ -1,0 +1,74 @@
+"""How a cell's maps and states are stored for a kernel of PyTorch: gates below one another, states in a fixed order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from rnnspec.arrays import Array
+from rnnspec.correspondence import Names
+from rnnspec.tree import Tree
+
+__all__ = ["Packing"]
+
+
+@dataclass(frozen=True)
+class Packing:
+    """The names of a cell's maps, in a kernel's order.
+
+    `gates` have an input map, a bias and a recurrent map each, and stand below one another in the weights; `inner` are
+    the vectors in the bias of the recurrent side, None where there is none. `projection` is a recurrent map by itself.
+    """
+
+    gates: tuple[str, ...]
+    maps: tuple[str, ...]
+    inner: tuple[str | None, ...]
+    states: tuple[str, ...]
+    projection: str | None
+    plain: bool = field(init=False)
+    """Whether the recurrent side has no bias at all."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plain", not any(self.inner))
+
+    @classmethod
+    def of(
+        cls, names: Names, gates: tuple[str, ...], inner: tuple[str | None, ...], states: tuple[str, ...],
+        projection: str | None,
+    ) -> Packing:
+        """The packing of a cell whose maps and states are named `names`, of a row's own names."""
+        return cls(
+            tuple(names["input", name] for name in gates),
+            tuple(names["map", name] for name in gates),
+            tuple(None if name is None else names["vector", name] for name in inner),
+            tuple(names["state", name] for name in states),
+            None if projection is None else names["map", projection],
+        )
+
+    def packed(self, params: Tree) -> list[Array]:
+        """The kernel's weights: input maps, recurrent maps, the two biases, and the projection where there is one."""
+        W, U, b, p = params["W"], params["U"], params["b"], params["p"]
+        bias = torch.cat([b[name] for name in self.gates])
+        if self.plain:
+            inner = torch.zeros_like(bias)
+        else:
+            parts = zip(self.gates, self.inner, strict=True)
+            inner = torch.cat([p[name] if name else torch.zeros_like(b[gate]) for gate, name in parts])
+        weights = [torch.cat([W[name] for name in self.gates]), torch.cat([U[name] for name in self.maps]), bias, inner]
+        if self.projection is not None:
+            weights.append(U[self.projection])
+        return weights
+
+    def unpacked(self, gradients: list[Array]) -> Tree:
+        """The gradients of a cell's maps out of those of the weights."""
+        W, U, b, inner = (g.chunk(len(self.gates)) for g in gradients[:4])
+        found: Tree = {
+            "W": dict(zip(self.gates, W, strict=True)),
+            "b": dict(zip(self.gates, b, strict=True)),
+            "U": dict(zip(self.maps, U, strict=True)),
+            "p": {name: g for name, g in zip(self.inner, inner, strict=True) if name},
+        }
+        if self.projection is not None:
+            found["U"][self.projection] = gradients[4]
+        return found
