@@ -45,7 +45,7 @@ async def _run(plan: Plan, watch: Watch) -> list[Entry]:
     if plan.correctness:
         turn = asyncio.Semaphore(AT_A_TIME)
         judged = await asyncio.gather(*(_in_turn(turn, _correctness(name, plan, watch)) for name in plan.names))
-    if plan.speed and plan.selection.grid().shapes:
+    if plan.speed and plan.selection.grids():
         for name, entries in zip(plan.names, judged, strict=True):
             ended = any(entry.status in ("unavailable", "crashed", "timeout") for entry in entries)
             if not ended and not is_module(name):

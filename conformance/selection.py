@@ -12,12 +12,9 @@ from typing import Any
 
 from conformance.cases import CELLS, load_cell
 from conformance.registry import Property, Scope, Shape, properties
-from conformance.tiers import TIERS, Grid, Tier
+from conformance.tiers import OWN_CELL, TIERS, Grid, Tier
 
 __all__ = ["Selection"]
-
-OWN_CELL = "conformance.own_cell:leaky_gate"
-"""A cell that the specification does not have, as a user would write it."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +58,13 @@ class Selection:
         cells = tuple(map(load_cell, self.cells or (*CELLS, OWN_CELL)))
         return Scope(cells, self.shapes, wide=self.depth.wide, brief=self.depth.brief)
 
-    def grid(self) -> Grid:
-        """The speed rows: the tier's, or the cells, shapes and modes that were named."""
-        own = self.depth.grid
-        named = Grid(self.cells or own.cells, self.shapes or own.shapes, self.modes or own.modes)
-        return named if own.shapes else own
+    def grids(self) -> tuple[Grid, ...]:
+        """The speed rows: the tier's, or what was named, and the rest as the tier has it for all."""
+        own = self.depth.grids
+        if not own or not (self.cells or self.shapes or self.modes):
+            return own
+        first = own[0]
+        return (Grid(self.cells or first.cells, self.shapes or first.shapes, self.modes or first.modes),)
 
     def to_json(self) -> str:
         """One line."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from conformance.registry import Shape
 
-__all__ = ["TIERS", "Grid", "Tier"]
+__all__ = ["OWN_CELL", "TIERS", "Grid", "Tier"]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The speed rows: every cell at every shape in every mode."""
+    """Speed rows: every cell at every shape in every mode."""
 
     cells: tuple[str, ...] = ()
     shapes: tuple[Shape, ...] = ()
@@ -20,7 +20,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Tier:
-    """`examples` per property and label; `wide` for long and large cases; `grid` for speed.
+    """`examples` per property and label; `wide` for long and large cases; `grids` for speed.
 
     `labels` is how many cells or networks a property without the oracle is judged on, drawn by the seed; None for all.
     `brief` leaves out what takes long to compile.
@@ -30,7 +30,7 @@ class Tier:
     labels: int | None = None
     brief: bool = False
     wide: bool = False
-    grid: Grid = Grid()
+    grids: tuple[Grid, ...] = ()
 
 
 SMALL, MIDDLE = Shape(16, 64, 32, 64), Shape(32, 128, 128, 256)
@@ -38,8 +38,15 @@ ONE, LARGE = Shape(1, 128, 64, 128), Shape(64, 64, 512, 1024)
 
 CELLS, BOTH = ("lstm", "gru", "elman"), ("forward", "train")
 
+OWN_CELL = "conformance.own_cell:leaky_gate"
+"""A cell that the specification does not have, as a user would write it."""
+
+OWN = ("lstm_peephole", OWN_CELL)
+"""Cells that no framework ships."""
+
 TIERS = {
     "smoke": Tier(1, labels=3, brief=True),
-    "default": Tier(6, grid=Grid(("lstm", "gru"), (SMALL, MIDDLE), ("train",))),
-    "deep": Tier(60, wide=True, grid=Grid(CELLS, (ONE, SMALL, MIDDLE, LARGE), BOTH)),
-}
+    "default": Tier(6, grids=(Grid(("lstm", "gru"), (SMALL, MIDDLE), ("train",)),)),
+    "deep": Tier(60, wide=True, grids=(Grid(CELLS, (ONE, SMALL, MIDDLE, LARGE), BOTH),
+                                       Grid(OWN, (SMALL, MIDDLE), BOTH))),
+}  # fmt: skip

@@ -7,6 +7,7 @@ or settings touch another's time. While one is timed all others sleep.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
@@ -24,8 +25,11 @@ from conformance.speed.row import Row
 
 __all__ = ["measure", "rounds"]
 
-ROUNDS, TRIES = 15, 3
-"""Rounds of one try, and how often as many are added while a verdict is inconclusive; then it is shown as such."""
+ROUNDS, TRIES, PATIENCE = 15, 3, 40.0
+"""Rounds of one try, and how often as many are added while a verdict is inconclusive; then it is shown as such.
+
+No try begins after so many seconds on one row.
+"""
 
 MODULE = "conformance.speed.contestant"
 
@@ -101,6 +105,7 @@ class Arena:
             raise Died(ready["why"])
         rivals = await self._rivals(row, ready["budgets"])
         times: dict[str, list[float]] = {}
+        begun = time.monotonic()
         for tries in range(1, 1 + TRIES):
             rng = random.Random(f"{self.seed}.{tries}.{row}")
             try:
@@ -109,7 +114,7 @@ class Arena:
                 self._leave_out(gone)
                 return await self.row(row)
             found = [outcome(row, ready, rival.peer, times, tries) for rival in rivals]
-            if not any(map(open_question, found)):
+            if not any(map(open_question, found)) or time.monotonic() - begun > PATIENCE:
                 break
         return found or [outcome(row, ready, None, times, tries)]
 
@@ -159,10 +164,14 @@ async def rounds(contestants: list[Contestant], count: int, rng: random.Random, 
 
 
 def _rows(selection: Selection, precision: str) -> list[Row]:
-    """The rows of the grid; forward first, so that its compilation is seen."""
-    grid = selection.grid()
-    modes = sorted(grid.modes)
-    return [Row(cell, shape, mode, precision) for shape in grid.shapes for cell in grid.cells for mode in modes]
+    """The rows of the grids; forward first, so that its compilation is seen."""
+    return [
+        Row(cell, shape, mode, precision)
+        for grid in selection.grids()
+        for shape in grid.shapes
+        for cell in grid.cells
+        for mode in sorted(grid.modes)
+    ]
 
 
 def _text(shape: Shape) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 __all__ = ["Timed"]
 
-SAMPLE = 0.008
+SAMPLE = 0.03
 """Seconds that a sample lasts at least."""
 
 WARM_SECONDS, WARM_CALLS = 0.3, 3
