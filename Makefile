@@ -6,7 +6,7 @@ READY := .venv/.ready
 FIGURES := docs/figures
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance test lint self-test stress bench handwriting scoreboard docs clean
+.PHONY: conformance test lint self-test stress bench kappa handwriting scoreboard docs clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -33,6 +33,10 @@ bench: $(READY)
 	$(VENV) $(FIGURES)/import_time.py --json $(FIGURES)/import.json
 	$(VENV) $(FIGURES)/memory.py --json $(FIGURES)/memory.json
 	$(VENV) -m conformance --speed-only --tier deep --json $(FIGURES)/speed.json
+	$(VENV) docs/includes.py
+
+kappa: $(READY)
+	$(VENV) $(FIGURES)/kappa.py --json $(FIGURES)/kappa.json
 	$(VENV) docs/includes.py
 
 handwriting: $(READY)

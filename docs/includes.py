@@ -127,6 +127,12 @@ def handwriting_tables(data: Any) -> Iterator[str]:
                        f"{row['largest_difference']:.1e}") for row in data["checks"]))  # fmt: skip
 
 
+    yield ""
+    yield from table(("cell", "backend", "mean loss of each epoch at the start"),
+                     ((row["cell"], row["backend"], ", ".join(f"{loss:.7f}" for loss in row["losses"]))
+                      for row in data["first_epochs"]))  # fmt: skip
+
+
 def self_test_tables(data: Any) -> Iterator[str]:
     found = data["self_test"]
     equivalent, survivors = len(found["equivalent"]), len(found["survivors"])
@@ -161,6 +167,23 @@ def number(value: float | None) -> str:
 
 def stress_tables(data: Any) -> Iterator[str]:
     yield from table(("measured", "figure"), leaves("", data))
+
+
+def kappa_tables(data: Any) -> Iterator[str]:
+    """For each backend and precision, every cell by direction and depth."""
+    rows = data["rows"]
+    columns = dict.fromkeys((row["direction"], row["depth"]) for row in rows)
+    found = {(row["backend"], row["precision"], row["cell"], row["direction"], row["depth"]): row for row in rows}
+    for backend, precision in dict.fromkeys((row["backend"], row["precision"]) for row in rows):
+        own = [row for row in rows if (row["backend"], row["precision"]) == (backend, precision)]
+        posed = sum(row["ill_posed"] for row in own)
+        yield f"**{backend}, {precision}**: at most {max(row['kappa'] for row in own):.2f}; " \
+              f"{posed} of {len(own) * data['cases']} cases ill-posed"
+        yield ""
+        yield from table(("cell", *(f"{direction}, {depth} deep" for direction, depth in columns)),
+                         ((cell, *(f"{found[backend, precision, cell, *column]['kappa']:.2f}" for column in columns))
+                          for cell in dict.fromkeys(row["cell"] for row in own)))  # fmt: skip
+        yield ""
 
 
 def memory_tables(data: Any) -> Iterator[str]:
@@ -216,6 +239,7 @@ FIGURES = {
     "self-test": (self_test_tables, "make self-test"),
     "speed": (speed_tables, "make bench"),
     "stress": (stress_tables, "make stress"),
+    "kappa": (kappa_tables, "make kappa"),
     "memory": (memory_tables, "make bench"),
     "scoreboard": (scoreboard_tables, "make scoreboard"),
 }

@@ -4,7 +4,7 @@ A cell's equations, the output layer and the gradient policies are each declared
 declaration, and `python -m conformance` proves that it does.
 """
 
-from rnnspec import cells, errors, initialisers, losses, policies, primitives, updates
+from rnnspec import cells, decoding, errors, initialisers, losses, policies, primitives, updates
 from rnnspec.backend import Backend
 from rnnspec.capabilities import Capabilities
 from rnnspec.cell import Cell, cell, out
@@ -44,6 +44,7 @@ __all__ = [
     "cell",
     "cells",
     "chain",
+    "decoding",
     "errors",
     "get_backend",
     "gradient_flow",

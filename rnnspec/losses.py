@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from rnnspec.graph import Graph, GraphBuilder
 from rnnspec.primitives import logsumexp, reading, softplus, total, where
 
-__all__ = ["Loss", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError"]
+__all__ = ["CTC", "Loss", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError"]
 
 
 class Loss(ABC):
@@ -29,6 +29,8 @@ class Loss(ABC):
     """
 
     integer_targets: ClassVar[bool]
+    aligned: ClassVar[bool] = False
+    """Whether a row has one number, and a target that does not say which step belongs to which of its classes."""
 
     @abstractmethod
     def at(self, z: Any, y: Any) -> Any:
@@ -63,6 +65,35 @@ class SquaredError(Loss):
 
     def at(self, z: Any, y: Any) -> Any:
         return 0.5 * total((z - y) * (z - y))
+
+
+@dataclass(frozen=True)
+class CTC(Loss):
+    """-log p(labels) in nats, summed over all ways to spell them in a row's steps: Graves et al. (2006), 3 to 8.
+
+    In each step the row says a class or `blank`, with the probability softmax(z); a spelling stands for what is left
+    when repeats are one and blanks are gone. Targets are `(batch, most labels)` class numbers, never `blank`, with -1
+    behind a row's last. A row without labels says blanks only; one without steps spells no labels with probability 1.
+    Where no spelling is long enough the loss is infinite and the cotangents are 0. The count is that of the rows.
+    """
+
+    blank: int = 0
+    integer_targets: ClassVar[bool] = True
+    aligned: ClassVar[bool] = True
+
+    def at(self, z: Any, y: Any) -> Any:
+        """What it costs to say one class, or blank, at one step."""
+        return logsumexp(z) - total(where(y > 0.5, z, 0.0))
+
+    def extend(self, stay: Any, follow: Any, skip: Any, z: Any, y: Any) -> Any:
+        """log alpha at a place of the spelling, from those a step before: here, one place back, two places back."""
+        return log_sum(log_sum(stay, follow), skip) - self.at(z, y)
+
+
+def log_sum(a: Any, b: Any) -> Any:
+    """log(exp(a) + exp(b)), where equals share the gradient."""
+    larger, smaller = where(a >= b, a, b), where(a >= b, b, a)
+    return larger + softplus(smaller - larger)
 
 
 @lru_cache(maxsize=64)

@@ -21,7 +21,7 @@ import numpy as np
 from rnnspec.cell import Cell
 from rnnspec.errors import NetworkError
 from rnnspec.initialisers import Initialiser, Uniform
-from rnnspec.losses import Loss
+from rnnspec.losses import CTC, Loss
 from rnnspec.output import Dense, Last, Read, Steps
 from rnnspec.recurrence import Recurrence, trace_seam
 from rnnspec.showing import shown
@@ -128,6 +128,12 @@ class Network:
         _check(call, self.loss is None or isinstance(self.loss, Loss), "loss must be a loss or None", self.loss,
                "choose one of rnnspec.losses")  # fmt: skip
         _check_hashable(call, "loss", self.loss)
+        if isinstance(self.loss, CTC):
+            _check(call, isinstance(self.read, Steps), "read must be Steps() where the loss is CTC", self.read,
+                   "leave read out")  # fmt: skip
+            blank = self.loss.blank
+            _check(call, type(blank) is int and 0 <= blank < self.features,
+                   f"blank must be a class number of 0..{self.features - 1}", blank, "choose one")  # fmt: skip
 
     def layer_inputs(self, index: int) -> int:
         """The number of input features of a layer."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 from rnnspec.adjoint import derive
+from rnnspec.alignment import aligned
 from rnnspec.arrays import Array, Arrays
 from rnnspec.graph import Graph, GraphBuilder
-from rnnspec.losses import trace
+from rnnspec.losses import CTC, trace
 from rnnspec.lowering import evaluate_graph
 from rnnspec.network import Network
 from rnnspec.padding import counted, selected
@@ -21,9 +22,11 @@ def objective(
     """The sum of the loss over real steps or rows, and its cotangent at the outputs."""
     loss = net.loss
     assert loss is not None
-    if steps == 0 or 0 in outputs.shape:
+    if (steps == 0 or 0 in outputs.shape) and not (isinstance(loss, CTC) and outputs.shape[-2]):
         return arrays.sum(arrays.zeros((1,)), None, False), arrays.zeros(tuple(outputs.shape))
     real = counted(arrays, net, steps, outputs.shape[-2], lengths)
+    if isinstance(loss, CTC):
+        return aligned(arrays, loss, selected(arrays, real, outputs), targets, real)
     y = arrays.one_hot(targets, net.features) if loss.integer_targets else targets
     values = {"z": selected(arrays, real, outputs), "y": selected(arrays, real, y)}
     graph = trace(loss)

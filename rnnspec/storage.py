@@ -31,7 +31,7 @@ KNOWN = {
     kind.__name__: kind
     for kind in (policies.Truncated, policies.Cut, policies.ClipStateByValue, policies.ClipStateByNorm,
                  output.Steps, output.Last, losses.SoftmaxCrossEntropy, losses.SigmoidCrossEntropy,
-                 losses.SquaredError)
+                 losses.SquaredError, losses.CTC)
 }  # fmt: skip
 """The declarations that a file can name."""
 

@@ -19,10 +19,12 @@ from rnnspec.errors import (
     UnsupportedError,
 )
 from rnnspec.graph import Graph, iterate
+from rnnspec.losses import CTC
 from rnnspec.network import Network
 from rnnspec.output import Last
 from rnnspec.rule import Rule, UpdateRule
 from rnnspec.showing import shown
+from rnnspec.spelling import spelling
 from rnnspec.tree import Shape, Tree, tree_map
 
 if TYPE_CHECKING:
@@ -91,6 +93,8 @@ def targets(backend: Backend, method: str, net: Network, given: Given, wanted: A
     if labels.dtype.kind not in "iu":
         raise DtypeError(call, "targets of this loss must be class numbers, of an integer dtype",
                          f"dtype {labels.dtype}", "convert them with astype(int)")  # fmt: skip
+    if isinstance(net.loss, CTC):
+        return backend.from_numpy(spelling(call, net, net.loss, backend.precision, labels, batch))
     if labels.shape != shape[:-1]:
         raise ShapeError(call, f"targets must have the shape {shape[:-1]} of the outputs without their features",
                          f"shape {labels.shape}", "reshape them")  # fmt: skip
@@ -129,7 +133,9 @@ def rule_numbers(backend: Backend, method: str, update: Graph) -> None:
 
 
 def count(net: Network, given: Given, lengths: Any) -> int:
-    """The number of real steps, or with `Last()` of rows that have one."""
+    """The number of real steps, or with `Last()` of rows that have one, or with CTC of rows."""
+    if isinstance(net.loss, CTC):
+        return int(given[1].shape[1])
     return int(_counted(net, int(given[1].shape[0]), int(given[1].shape[1]), lengths).sum())
 
 

@@ -143,6 +143,9 @@ def _host(backend: Backend, array: Any) -> Array:
 
 
 def _check(net: Network) -> None:
+    if isinstance(net, Network) and net.loss is not None and net.loss.aligned:
+        raise NetworkError("Windows.value_and_grad(...)", "the loss must be a sum over steps", str(net.loss),
+                           "cut the edges with Truncated(k) instead")  # fmt: skip
     for i, layer in enumerate(net.layers if isinstance(net, Network) else ()):
         if layer.direction != "forward":
             raise NetworkError("Windows.value_and_grad(...)", "every layer must run forward in time",

@@ -39,6 +39,7 @@ PUBLIC = {
     "cell",
     "cells",
     "chain",
+    "decoding",
     "errors",
     "get_backend",
     "gradient_flow",

@@ -18,6 +18,10 @@ from rnnspec.tree import Tree, tree_map
 __all__ = ["Arrays", "Case", "Planted", "Pull", "window"]
 
 
+LABELS = 3
+"""How many labels a row has at most, where its loss aligns them."""
+
+
 class Pull(Enum):
     """What the cotangents are on."""
 
@@ -166,11 +170,25 @@ class Case:
     def _targets(self) -> Any:
         if self.net.loss is None:
             return None
+        if self.net.loss.aligned:
+            return self._labels()
         real, rng = self.real, self._draw("targets")
         if self.net.loss.integer_targets:
             return np.where(real, rng.integers(0, self.net.features, real.shape), -1)
         found = rng.uniform(0.05, 0.95, size=(*real.shape, self.net.features))
         found[~real] = self.padding
+        return found
+
+
+    def _labels(self) -> Any:
+        """Up to `LABELS` classes but the blank for each row, as many as its steps can spell, and -1 behind them."""
+        rng, found = self._draw("targets"), np.full((self.batch, LABELS), -1)
+        classes = [c for c in range(self.net.features) if c != getattr(self.net.loss, "blank", None)]
+        for row, end in zip(found, self.ends, strict=True):
+            labels = rng.choice(classes, rng.integers(0, min(LABELS, end) + 1))
+            while len(labels) + int((labels[1:] == labels[:-1]).sum()) > end:
+                labels = labels[:-1]
+            row[: len(labels)] = labels
         return found
 
 

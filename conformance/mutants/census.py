@@ -8,6 +8,7 @@ import pluggy
 
 from conformance.cases import CELLS
 from conformance.mutants import (
+    alignments,
     cotangents,
     guards,
     lengths,
@@ -61,7 +62,7 @@ def mutants() -> tuple[Mutant, ...]:
 
 
 def _protocol() -> Iterator[Mutant]:
-    calls = (states, lengths, steps, cotangents, losses, numbers, memory, paths)
+    calls = (states, lengths, steps, cotangents, losses, alignments, numbers, memory, paths)
     for module in (*calls, policies, rules, guards, segments):
         yield from protocol_mutants(module)
 

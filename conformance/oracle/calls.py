@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from conformance.oracle.alignment import aligned
 from conformance.oracle.arithmetic import EXACT, Arithmetic, Rounding
 from conformance.oracle.network import Forward, forward, real_rows
 from conformance.oracle.number import MapTape, Number
-from rnnspec.losses import Loss
+from rnnspec.losses import CTC, Loss
 from rnnspec.network import Network
 from rnnspec.output import Last
 from rnnspec.results import Gradients, Result, Step, Trained
@@ -102,13 +103,21 @@ def _value_and_grad(
     assert net.loss is not None
     given = _given(rounding, net, inputs, state, lengths)
     found = forward(rounding, net, params, *given, recording=True)
-    rows = real_rows(net, len(inputs), given[-1])
-    y = Number(found.tape, _targets(rounding, net, net.loss, targets, rows))
-    each = net.loss.at(found.tape.take(found.outputs, rows), y)
-    loss_sum = found.tape.add_up(each)
+    loss_sum, count = _loss(net, net.loss, found, targets, given[-1], len(inputs))
     seed = np.ones((1, 1, 1)) if scale is None else np.reshape(scale, (-1, 1, 1))
     found.tape.pull_back([(loss_sum, rounding.array(seed))])
-    return Step(_runs(rounding, loss_sum.value)[:, 0, 0], len(rows), _gradients(found, params, inputs), _final(found))
+    return Step(_runs(rounding, loss_sum.value)[:, 0, 0], count, _gradients(found, params, inputs), _final(found))
+
+
+def _loss(
+    net: Network, loss: Loss, found: Forward, targets: Array, ends: Array, steps: int
+) -> tuple[Number, int]:
+    """The sum of the loss, and the count."""
+    if isinstance(loss, CTC):
+        return aligned(found.tape, loss, found.outputs, np.asarray(targets), ends), len(ends)
+    rounding, rows = found.tape.rounding, real_rows(net, steps, ends)
+    y = Number(found.tape, _targets(rounding, net, loss, targets, rows))
+    return found.tape.add_up(loss.at(found.tape.take(found.outputs, rows), y)), len(rows)
 
 
 def _targets(rounding: Rounding, net: Network, loss: Loss, targets: Array, rows: Array) -> Array:

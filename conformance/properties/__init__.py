@@ -4,6 +4,7 @@ values, gradients    against the oracle, against differences, and against the ba
 steps, directions    time: splits, causality, truncation, the reverse half, the stack
 rows, padding        the batch, and what stands behind a row's end
 algebra, spelling    what follows from the equations of any cell: signs, scales, orders, constants
+alignment            the loss of sequences whose alignment is not known
 extremes             large numbers and NaN
 control              gradient policies and update rules
 

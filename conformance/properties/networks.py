@@ -1,8 +1,9 @@
 """Which networks a law is judged on: few, so that a backend that compiles needs at most thirty programs for all laws.
 
 Called with lengths, always: every cell (run, pullback), `bidirectional` (run, pullback), `stacked` and `last` (run,
-loss). Called without: `plain` (run, loss), which also trains, by two rules, and `whole` (run, pullback). A backend that
-compiles nothing is asked about more: every cell without lengths, and networks and shapes that are drawn.
+loss), `aligned` (loss). Called without: `plain` (run, loss), which also trains, by two rules, and `whole` (run,
+pullback). A backend that compiles nothing is asked about more: every cell without lengths, and networks and shapes
+that are drawn.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ from conformance.cases import (
 from conformance.properties.truncation import CutAndClip
 from conformance.registry import Scope, Shape
 from rnnspec import Cell, Dense, Last, Layer, Network
-from rnnspec.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from rnnspec.losses import CTC, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from rnnspec.policies import Truncated
 
 __all__ = [
     "CUT",
     "Labels",
+    "aligned",
     "all_cells",
     "bidirectional",
     "calls",
@@ -113,6 +115,15 @@ def plain(scope: Scope) -> Labels:
     """One forward layer and an output layer, called without lengths."""
     net = Network(INPUTS, [Layer(_cell(scope, 5), _widths(scope, 5))], output=Dense(2), loss=SquaredError())
     return {"plain": _without_lengths(net)}
+
+
+def aligned(scope: Scope) -> Labels:
+    """Both directions of one cell, and an output layer whose loss is CTC."""
+    if scope.brief and not scope.eager:
+        return {}
+    layer = Layer(_cell(scope, 5), _widths(scope, 5), "bidirectional")
+    nets = [Network(INPUTS, [layer], output=Dense(4), loss=CTC(blank)) for blank in ((0, 3) if scope.eager else (3,))]
+    return {f"aligned, blank {net.loss.blank}": _with_lengths(net) for net in nets}  # type: ignore[union-attr]
 
 
 def runs(scope: Scope) -> Labels:

@@ -1,4 +1,5 @@
-"""The figures of the handwriting example: every cell with three seeds on NumPy, and read again on every other backend.
+"""The figures of the handwriting example: every cell with three seeds on NumPy, and read again on every other backend;
+and the first epochs on all of them, from the same initial values.
 
     python docs/examples/handwriting_table.py --json docs/figures/handwriting.json
 """
@@ -9,6 +10,7 @@ import json
 import statistics
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +21,7 @@ from rich.progress import track
 import rnnspec
 
 SEEDS = (0, 1, 2)
+FIRST_EPOCHS = 5
 
 
 Row = dict[str, Any]
@@ -42,12 +45,22 @@ def measure(be: rnnspec.Backend, name: str, training: Digits, testing: Digits) -
         return row, [{"trained_on": be.name, "cell": name, **check(other, path, testing, answers)} for other in others]
 
 
+def first_losses(training: Digits) -> list[Row]:
+    """The mean loss of each of the first epochs, on every backend from one seed."""
+    course, found = Course(epochs=FIRST_EPOCHS, rates=Course.rates[:1]), []
+    for name, backend in product(CELLS, rnnspec.backend_names()):
+        losses = train(rnnspec.get_backend(backend), CELLS[name], training, course, 0).losses
+        found.append({"cell": name, "backend": backend, "losses": losses})
+    return found
+
+
 def main(json_file: Annotated[Path, typer.Option("--json")], backend: str = "numpy") -> None:
     training, testing = digits()
     be = rnnspec.get_backend(backend)
     found = [measure(be, name, training, testing) for name in CELLS]
     checks = [check for _, checks in found for check in checks]
-    figures = {"backend": backend, "cells": [row for row, _ in found], "checks": checks}
+    figures = {"backend": backend, "cells": [row for row, _ in found], "checks": checks,
+               "first_epochs": first_losses(training)}  # fmt: skip
     json_file.write_text(json.dumps(figures, indent=1) + "\n")
 
 

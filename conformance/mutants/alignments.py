@@ -1,0 +1,142 @@
+"""Faults with CTC: its recursion, its labels, its blank, and what cannot be spelt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from conformance.mutants import misalignments
+from conformance.mutants.faulty import Faulty
+from rnnspec import Step
+from rnnspec.arrays import Array
+from rnnspec.losses import CTC
+from rnnspec.tree import Tree, tree_map
+
+
+class _Misaligned(Faulty):
+    """Puts a faulty loss in the place of CTC."""
+
+    instead: type[CTC] = CTC
+
+    def value_and_grad(self, net: Any, *given: Any, **named: Any) -> Step:
+        if isinstance(net.loss, CTC):
+            net = replace(net, loss=self.instead(net.loss.blank))
+        return super().value_and_grad(net, *given, **named)
+
+
+class BlanksAreNeverSkipped(_Misaligned):
+    """CTC: between two unlike labels a blank must be said."""
+
+    instead = misalignments.WithoutSkips
+
+
+class LabelsAreSaidOnce(_Misaligned):
+    """CTC: no label and no blank is said in two steps running."""
+
+    instead = misalignments.WithoutStays
+
+
+class BestSpellingOnly(_Misaligned):
+    """CTC: the best origin of each place counts, and not their sum."""
+
+    instead = misalignments.BestOnly
+
+
+class EqualWaysCountOnce(_Misaligned):
+    """CTC: of origins the larger counts, and a half of what the other adds."""
+
+    instead = misalignments.HalfSummed
+
+
+class WithoutSoftmax(_Misaligned):
+    """CTC: the outputs are taken for logarithms of probabilities."""
+
+    instead = misalignments.WithoutSoftmax
+
+
+class _Relabelled(Faulty):
+    """Gives CTC other labels, lengths or a blank than it was asked."""
+
+    def labels(self, labels: Array, lengths: Array, blank: int) -> Array:
+        """The labels that are taken."""
+        return labels
+
+    def value_and_grad(
+        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+    ) -> Step:
+        if isinstance(net.loss, CTC):
+            ends = np.full(inputs.shape[1], inputs.shape[0]) if lengths is None else np.asarray(lengths)
+            targets = self.labels(np.array(targets), ends, net.loss.blank)
+        return super().value_and_grad(net, params, inputs, targets, state, lengths)
+
+
+class LastLabelIsLost(_Relabelled):
+    """CTC: a row's third label is not read."""
+
+    def labels(self, labels: Array, lengths: Array, blank: int) -> Array:
+        labels[:, 2:] = -1
+        return labels
+
+
+class RepeatsAreOne(_Relabelled):
+    """CTC: a label that stands twice running is taken for one."""
+
+    def labels(self, labels: Array, lengths: Array, blank: int) -> Array:
+        for row in labels:
+            kept = [c for i, c in enumerate(row) if c != -1 and (i == 0 or c != row[i - 1])]
+            row[:] = [*kept, *[-1] * (len(row) - len(kept))]
+        return labels
+
+
+class LabelsBackwards(_Relabelled):
+    """CTC: a row's labels are read from the last to the first."""
+
+    def labels(self, labels: Array, lengths: Array, blank: int) -> Array:
+        for row in labels:
+            kept = row[row != -1][::-1]
+            row[: len(kept)] = kept
+        return labels
+
+
+class ImpossibleRowsAreDropped(_Relabelled):
+    """CTC: a row that its steps cannot spell is taken for one without labels."""
+
+    def labels(self, labels: Array, lengths: Array, blank: int) -> Array:
+        needed = (labels != -1).sum(1) + ((labels[:, 1:] == labels[:, :-1]) & (labels[:, 1:] != -1)).sum(1)
+        labels[needed > lengths] = -1
+        return labels
+
+
+class BlankIsTheFirstClass(Faulty):
+    """CTC: the blank is class 0, whatever is declared."""
+
+    def value_and_grad(
+        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+    ) -> Step:
+        if isinstance(net.loss, CTC) and net.loss.blank and not (np.asarray(targets) == 0).any():
+            net = replace(net, loss=CTC(0))
+        return super().value_and_grad(net, params, inputs, targets, state, lengths)
+
+
+class LossIsOfRowsWithSteps(Faulty):
+    """CTC: rows without a step are not counted."""
+
+    def value_and_grad(
+        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+    ) -> Step:
+        step = super().value_and_grad(net, params, inputs, targets, state, lengths)
+        if not isinstance(net.loss, CTC) or lengths is None:
+            return step
+        return replace(step, count=int((np.asarray(lengths) > 0).sum()))
+
+
+class ImpossibleIsNaN(Faulty):
+    """CTC: the gradients of a batch are NaN where a row cannot be spelt."""
+
+    def value_and_grad(self, net: Any, *given: Any, **named: Any) -> Step:
+        step = super().value_and_grad(net, *given, **named)
+        if not isinstance(net.loss, CTC) or np.isfinite(step.loss_sum):
+            return step
+        return replace(step, grads=replace(step.grads, params=tree_map(lambda g: g * np.nan, step.grads.params)))

@@ -1,0 +1,118 @@
+"""CTC: against the oracle, and by what follows from its being a probability."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+
+from conformance import tolerance
+from conformance.cases import Case
+from conformance.judge import Judge
+from conformance.properties import networks
+from conformance.properties.asking import Question, ask, changed
+from conformance.registry import law
+from conformance.tolerance import PROFILES
+from rnnspec import Backend
+from rnnspec.losses import CTC
+
+__all__: list[str] = []
+
+NEEDS = ("lengths", "gradients")
+SHORT = 2
+"""Steps of which everything that they can spell is asked for."""
+
+
+def _posed(backend: Backend, judge: Judge) -> None:
+    judge.applies(backend.precision != "f16", "f16 has no range for the logarithms of a row's probabilities")
+
+
+@law("P90", "CTC, its gradients and the final state are the oracle's", cases=networks.aligned, needs=NEEDS, oracle=True)
+def aligned_loss(backend: Backend, case: Case, judge: Judge) -> None:
+    """Rows of several lengths, repeated labels and none among them."""
+    _posed(backend, judge)
+    reference = tolerance.value_and_grad(case, PROFILES[backend.precision])
+    judge.close("value_and_grad", ask(backend, case).step(), reference)
+
+
+@law("P91", "the probabilities of all that a row can spell add up to 1", cases=networks.aligned, needs=NEEDS)
+def spelt_for_certain(backend: Backend, case: Case, judge: Judge) -> None:
+    """Two steps of one row, every sequence of up to two labels; the other rows have no step and no label."""
+    _posed(backend, judge)
+    question = ask(backend, case)
+    row = _longest(question, judge)
+    labels = [c for c in range(case.net.features) if c != _loss(case).blank]
+    every = [(), *product(labels), *((a, b) for a, b in product(labels, labels) if a != b)]
+    asked = [_spelling(question, row, spelt) for spelt in every]
+    found = sum(float(np.exp(-np.float64(one.step().loss_sum))) for one in asked)
+    judge.holds("their sum", abs(found - 1) < 256 * PROFILES[backend.precision].unit, f"{found:.12g}", "1")
+
+
+@law("P92", "a row that its steps cannot spell has an infinite loss and no gradient, and leaves the others theirs",
+     cases=networks.aligned, needs=NEEDS)  # fmt: skip
+def impossible(backend: Backend, case: Case, judge: Judge) -> None:
+    """One label twice in two steps, which needs a blank between."""
+    _posed(backend, judge)
+    question = ask(backend, case)
+    row = _longest(question, judge)
+    label = next(c for c in range(case.net.features) if c != _loss(case).blank)
+    g = question.given
+    lengths, targets = np.array(question.ends), np.array(g.targets)
+    lengths[row], targets[row] = 0, -1
+    without = question.but(lengths=lengths, targets=targets)
+    lengths, targets = np.array(lengths), np.array(targets)
+    lengths[row], targets[row, :2] = SHORT, label
+    found, others = question.but(lengths=lengths, targets=targets).step(), without.step()
+    judge.exactly("the loss", found.loss_sum, float("inf"))
+    judge.exactly("the row's input gradients", found.grads.inputs[:, row], 0.0)
+    judge.agree("gradients beside the row", found.grads, others.grads, without.step_reference().at("grads"))
+
+
+@law("P93", "CTC gives every step's outputs gradients that add up to 0", cases=networks.aligned, needs=NEEDS)
+def balanced(backend: Backend, case: Case, judge: Judge) -> None:
+    """So does the output layer's bias get them: a number added to all classes changes no probability."""
+    _posed(backend, judge)
+    question = ask(backend, case)
+    found = np.asarray(question.step().grads.params["output"]["b"], np.float64)
+    size, terms = max(1.0, float(np.abs(found).max())), max(1, int(question.ends.sum()))
+    bound = 64 * PROFILES[backend.precision].unit * terms * size
+    judge.holds("their sum", abs(found.sum()) < bound, f"{found.sum():.3g}", f"0 within {bound:.3g}")
+
+
+@law("P94", "classes that change places in the output layer and in the labels leave CTC as it is",
+     cases=networks.aligned, needs=NEEDS)  # fmt: skip
+def renamed(backend: Backend, case: Case, judge: Judge) -> None:
+    """Two labels; blank stays."""
+    _posed(backend, judge)
+    question = ask(backend, case)
+    first, second = [c for c in range(case.net.features) if c != _loss(case).blank][:2]
+    order = np.arange(case.net.features)
+    order[[first, second]] = second, first
+    g = question.given
+    output = g.params["output"]
+    params = changed(changed(g.params, "output.W", output["W"][order]), "output.b", output["b"][order])
+    targets = np.where(g.targets == -1, -1, order[g.targets])
+    found, whole = question.but(params=params, targets=targets).step(), question.step()
+    judge.agree("the loss", found.loss_sum, whole.loss_sum, question.step_reference().at("loss_sum"))
+    judge.agree("input gradients", found.grads.inputs, whole.grads.inputs, question.step_reference().at("grads.inputs"))
+
+
+def _loss(case: Case) -> CTC:
+    assert isinstance(case.net.loss, CTC)
+    return case.net.loss
+
+
+def _longest(question: Question, judge: Judge) -> int:
+    """The row with the most steps, behind whose end anything may stand."""
+    row = int(np.argmax(question.ends))
+    judge.applies(int(question.ends[row]) >= SHORT, "no row is long enough")
+    return row
+
+
+def _spelling(question: Question, row: int, labels: tuple[int, ...]) -> Question:
+    """Two steps of one row with some labels, all others with neither."""
+    lengths = np.zeros_like(question.ends)
+    lengths[row] = SHORT
+    targets = np.full_like(question.given.targets, -1)
+    targets[row, : len(labels)] = labels
+    return question.but(lengths=lengths, targets=targets)

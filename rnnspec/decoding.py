@@ -1,0 +1,126 @@
+"""What a row says whose loss was CTC: its labels, read greedily or by a beam.
+
+Outputs are NumPy arrays (time, batch, feature) before the softmax, as `be.to_numpy(be.run(...).outputs)` gives them.
+
+>>> import numpy as np
+>>> outputs = np.log([[[0.6, 0.4]], [[0.6, 0.4]]])
+>>> greedy(outputs)
+[()]
+>>> [(spelling.labels, round(spelling.probability, 2)) for spelling in beam(outputs)[0]]
+[((1,), 0.64), ((), 0.36)]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnnspec.errors import ArgumentError, LengthsError, ShapeError
+from rnnspec.showing import shown
+
+__all__ = ["Spelling", "beam", "greedy"]
+
+Labels = tuple[int, ...]
+Logs = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """Labels, and the logarithm (in nats) of the probability of the ways to spell them that the beam kept."""
+
+    labels: Labels
+    log_probability: float
+
+    @property
+    def probability(self) -> float:
+        """At most 1; all spellings of a row add up to 1 if the beam keeps every one."""
+        return float(np.exp(self.log_probability))
+
+
+def greedy(outputs: Any, lengths: Any = None, *, blank: int = 0) -> list[Labels]:
+    """Each row's most probable class in every step, repeats made one and blanks dropped: Graves et al. (2006), 3.2.
+
+    `lengths` (batch,) are the rows' steps, all if None. Raises ShapeError, LengthsError or ArgumentError.
+    """
+    rows = _rows("greedy", outputs, lengths, blank)
+    return [tuple(int(c) for c in _without_repeats(row.argmax(-1)) if c != blank) for row in rows]
+
+
+def beam(outputs: Any, lengths: Any = None, *, blank: int = 0, width: int = 16) -> list[list[Spelling]]:
+    """Each row's `width` most probable labels, the best first, by a search over prefixes: Graves et al. (2006), 3.2.
+
+    What leads to the same labels is added up. `lengths` as in `greedy`, and the same errors.
+    """
+    if type(width) is not int or width < 1:
+        raise ArgumentError("beam(...)", "width must be a number of spellings", shown(width), "give at least 1")
+    return [_search(row, blank, width) for row in _rows("beam", outputs, lengths, blank)]
+
+
+def _rows(name: str, outputs: Any, lengths: Any, blank: int) -> Iterator[np.ndarray[Any, Any]]:
+    """Each row's real steps (time, feature), checked."""
+    call, a = f"{name}(...)", np.asarray(outputs)
+    if a.ndim != 3 or a.dtype.kind != "f" or not a.shape[2]:
+        raise ShapeError(call, "outputs must be real numbers (time, batch, feature)", f"{a.dtype} of shape {a.shape}",
+                         "give what be.to_numpy gives")  # fmt: skip
+    steps, batch, features = a.shape
+    if type(blank) is not int or not 0 <= blank < features:
+        raise ArgumentError(call, f"blank must be a class number of 0..{features - 1}", shown(blank), "choose one")
+    ends = np.full(batch, steps) if lengths is None else np.asarray(lengths)
+    if ends.shape != (batch,) or ends.dtype.kind not in "iu" or (ends < 0).any() or (ends > steps).any():
+        raise LengthsError(call, f"lengths must be {batch} whole numbers of 0..{steps}", shown(lengths),
+                           "give one number for each row")  # fmt: skip
+    return (a[:end, n] for n, end in enumerate(ends))
+
+
+def _without_repeats(classes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    found: np.ndarray[Any, Any] = classes[np.diff(classes, prepend=-1) != 0]
+    return found
+
+
+def _search(row: np.ndarray[Any, Any], blank: int, width: int) -> list[Spelling]:
+    """Prefixes with the logarithms of two probabilities: that the last step says blank, and that it does not."""
+    prefixes: list[Labels] = [()]
+    blanked, spelt = np.zeros(1), np.full(1, -np.inf)
+    for step in _log_softmax(row.astype(np.float64)):
+        prefixes, blanked, spelt = _extended(prefixes, blanked, spelt, step, blank, width)
+    either = np.logaddexp(blanked, spelt)
+    return [Spelling(labels, float(p)) for labels, p in zip(prefixes, either, strict=True) if p > -np.inf]
+
+
+def _extended(
+    prefixes: list[Labels], blanked: Logs, spelt: Logs, step: Logs, blank: int, width: int
+) -> tuple[list[Labels], Logs, Logs]:
+    """The best prefixes after one step more: those that stay, and those that grow by a class."""
+    either, place = np.logaddexp(blanked, spelt), {labels: i for i, labels in enumerate(prefixes)}
+    grown = either[:, None] + step
+    grown[:, blank] = -np.inf
+    stay_blanked, stay_spelt = either + step[blank], np.full(len(prefixes), -np.inf)
+    for i, labels in enumerate(prefixes):
+        if labels:
+            c = labels[-1]
+            stay_spelt[i] = spelt[i] + step[c]
+            grown[i, c] = blanked[i] + step[c]
+    for i, labels in enumerate(prefixes):
+        parent = place.get(labels[:-1]) if labels else None
+        if parent is not None:
+            stay_spelt[i] = np.logaddexp(stay_spelt[i], grown[parent, labels[-1]])
+            grown[parent, labels[-1]] = -np.inf
+    scores = np.concatenate([np.logaddexp(stay_blanked, stay_spelt), grown.ravel()])
+    best = [int(k) for k in np.argsort(-scores, kind="stable")[:width] if scores[k] > -np.inf]
+    stays = len(prefixes)
+    grows = [divmod(k - stays, len(step)) for k in best if k >= stays]
+    old = [k for k in best if k < stays]
+    found = [prefixes[k] for k in old] + [(*prefixes[i], c) for i, c in grows]
+    new_blanked = np.concatenate([stay_blanked[old], np.full(len(grows), -np.inf)])
+    new_spelt = np.concatenate([stay_spelt[old], [grown[i, c] for i, c in grows]])
+    order = np.argsort(-np.logaddexp(new_blanked, new_spelt), kind="stable")
+    return [found[k] for k in order], new_blanked[order], new_spelt[order]
+
+
+def _log_softmax(a: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    shifted = a - a.max(-1, keepdims=True)
+    logs: Logs = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return logs
