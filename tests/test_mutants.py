@@ -32,7 +32,7 @@ def test_there_are_enough_of_every_kind():
     assert len(set(names)) == len(names)
     for kind in ("(forward)", "(backward)", "(both)", "(adjoint)", "(schedule)"):
         assert sum(name.endswith(kind) for name in names) >= 30, kind
-    protocol = "states lengths steps cotangents losses numbers memory paths policies rules guards"
+    protocol = "states lengths steps cotangents losses alignments numbers memory paths policies rules guards"
     for kind in protocol.split():
         assert sum(name.startswith(f"{kind}:") for name in names) >= 5, kind
     assert all(mutant.says for mutant in ALL)

@@ -1,7 +1,8 @@
 """The self-test: every mutant must be told from a right backend by some property, or be proved to be right.
 
-Properties are tried from those that need no oracle to those that do, on the networks that a mutant can touch, with two
-examples each; what survives them is tried once more with those of the default tier.
+What an earlier self-test found is tried first: the property that told a mutant, on the same network. Then properties
+are tried from those that need no oracle to those that do, on the networks that a mutant can touch, with two examples
+each; what survives them is tried once more with those of the default tier.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import multiprocessing
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import hypothesis
@@ -57,21 +59,22 @@ class Kill:
     raised: bool
 
 
-def self_test(processes: int | None = None) -> dict[str, Any]:
-    """The section `self_test` of the report.
+def self_test(known: Mapping[str, Any] | None = None, processes: int | None = None) -> dict[str, Any]:
+    """The section `self_test` of the report; `known` is that of an earlier one, which saves the search.
 
     `oracle_free` counts mutants killed without the oracle, `oracle_free_everywhere` those by properties that run on
     backends that compile, too. `kills` has the property and the network that told each mutant, `killers` counts them by
     property, `laws` names a mutant that each property tells.
     """
     begun, workers = time.perf_counter(), processes or os.cpu_count() or 1
-    found, places = mutants(), range(workers)
+    found, places, known = mutants(), range(workers), known or {}
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        parts = list(pool.map(_kills, places, [workers] * workers))
+        parts = list(pool.map(_kills, places, [workers] * workers, [known.get("kills", {})] * workers))
         kills: dict[int, Kill | None] = {place: kill for part in parts for place, kill in part}
         victims = {kill.law: found[place].name for place, kill in sorted(kills.items(), reverse=True) if kill}
         idle = [law.id for law in properties() if law.id not in victims]
-        victims |= dict(zip(idle, pool.map(_victim, idle), strict=True))
+        likely = [known.get("laws", {}).get(law, "") for law in idle]
+        victims |= dict(zip(idle, pool.map(_victim, idle, likely), strict=True))
     equivalent = [{"name": m.name, "why": why} for m in found if (why := getattr(m, "twin", ""))]
     dead = [kill for kill in kills.values() if kill is not None]
     survivors = [{"name": found[place].name, "why": found[place].says} for place, kill in kills.items() if kill is None]
@@ -87,15 +90,20 @@ def self_test(processes: int | None = None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def kill(mutant: Mutant, laws: Iterable[Property] | None = None, depths: Sequence[int] = DEPTHS) -> Kill | None:
-    """The first property that tells a mutant, None if it survives all."""
+def kill(
+    mutant: Mutant, laws: Iterable[Property] | None = None, depths: Sequence[int] = DEPTHS,
+    known: Sequence[str] | None = None,
+) -> Kill | None:
+    """The first property that tells a mutant, None if it survives all; `known`, one with its network, is tried before."""
     backend = mutant.make(Reference())
-    for examples in depths:
-        for law in laws or _ordered():
-            for label in _labels(law, mutant):
-                how = killed_by(backend, law, label, examples)
-                if how is not None:
-                    return Kill(law.id, label, law.oracle, how == "error")
+    first = [p for p in properties() if known and p.id == known[0] and known[1] in _strategies(p.id)]
+    tried = [(law, known[1], examples) for law in first if known for examples in depths]
+    rest = ((law, label, examples) for examples in depths for law in laws or _ordered()
+            for label in _labels(law, mutant))  # fmt: skip
+    for law, label, examples in chain(tried, rest):
+        how = killed_by(backend, law, label, examples)
+        if how is not None:
+            return Kill(law.id, label, law.oracle, how == "error")
     return None
 
 
@@ -114,17 +122,20 @@ def killed_by(backend: Backend, law: Property, label: str, examples: int) -> str
     return None
 
 
-def _kills(place: int, places: int) -> list[tuple[int, Kill | None]]:
+def _kills(place: int, places: int, known: Mapping[str, Sequence[str]]) -> list[tuple[int, Kill | None]]:
     """Every so manieth mutant's kill, of those that are not proved equivalent."""
     chosen = [(i, m) for i, m in enumerate(mutants()) if i % places == place and not getattr(m, "twin", "")]
-    return [(i, kill(m)) for i, m in chosen]
+    return [(i, kill(m, known=known.get(m.name))) for i, m in chosen]
 
 
-def _victim(law: str) -> str:
-    """A mutant that a property tells, by name; nothing if it tells none of the protocol's and of two cells."""
+def _victim(law: str, likely: str) -> str:
+    """A mutant that a property tells, by name, the likely one tried first; nothing if it tells none of the protocol's
+    and of two cells.
+    """
     chosen = [p for p in properties() if p.id == law]
     tried = [m for m in mutants() if getattr(m, "cell", None) in (None, CELLS["lstm"], CELLS["gru"])]
-    return next((m.name for m in tried if kill(m, chosen, DEPTHS[:1]) is not None), "")
+    ordered = sorted(tried, key=lambda m: m.name != likely)
+    return next((m.name for m in ordered if kill(m, chosen, DEPTHS[:1]) is not None), "")
 
 
 @cache
