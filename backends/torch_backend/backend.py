@@ -19,6 +19,7 @@ from backends.torch_backend.math_mode import pinned
 from backends.torch_backend.module import NetworkModule
 from backends.torch_backend.native import find
 from backends.torch_backend.program import Program
+from backends.torch_backend.rows import Rows
 from rnnspec.arrays import Array, Arrays
 from rnnspec.backend import Backend
 from rnnspec.capabilities import DTYPES, Capabilities
@@ -37,10 +38,10 @@ _NAMES = {getattr(torch, name): name for name in DTYPES.values()}
 
 
 class Run:
-    """What the pullback of a layer needs: the program of its forward run, which nobody else has, and its inputs."""
+    """What the pullback of a layer needs: the program of its forward run, which nobody else has, inputs and rows."""
 
-    def __init__(self, program: Program, inputs: Array) -> None:
-        self.program, self.inputs = program, inputs
+    def __init__(self, program: Program, inputs: Array, rows: Rows) -> None:
+        self.program, self.inputs, self.rows = program, inputs, rows
 
 
 class TorchBackend(Backend):
@@ -77,15 +78,20 @@ class TorchBackend(Backend):
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
     ) -> LayerResult:
-        """The planned program where all rows have all steps and no policy acts in them, and else the lowering."""
-        if self.path is Path.FRAMEWORK or lengths is not None or call.policy is not None:
+        """The planned program, and the lowering where a policy acts in the recurrence, or PyTorch differentiates.
+
+        On CUDA the lowering runs rows of several lengths too: the program would wait for the device to know the ends.
+        """
+        waits = lengths is not None and self._device_type != "cpu"
+        if self.path is Path.FRAMEWORK or call.policy is not None or waits:
             return super().layer(cell, params, inputs, state, lengths, call)
         steps, batch, _ = inputs.shape
         schedule = self.plan(cell) if call.pullback else forward_only(self.plan(cell))
         key = (plan(fused(schedule), widths(params, state)), batch)
         program = self._idle.take(key, steps) or Program(key[0], steps, batch, inputs.dtype, self.device)
-        outputs, final = program.forward(params, inputs, state)
-        run = Run(program, inputs)
+        rows = Rows(steps, lengths)
+        outputs, final = program.forward(params, inputs, state, rows)
+        run = Run(program, inputs, rows)
         weakref.finalize(run, self._idle.give, key, program)
         return LayerResult(outputs, final, "generic", run if call.pullback else None)
 
@@ -95,7 +101,7 @@ class TorchBackend(Backend):
         if not isinstance(result.saved, Run):
             return super().layer_pullback(cell, params, result, output_cotangent, state_cotangent, call)
         run = result.saved
-        return Gradients(*run.program.backward(params, run.inputs, output_cotangent, state_cotangent))
+        return Gradients(*run.program.backward(params, run.inputs, output_cotangent, state_cotangent, run.rows))
 
     def native(self, cell: Cell, call: Call) -> Kernel | str:
         if call.policy is not None:

@@ -9,6 +9,7 @@ import torch
 
 from backends.planning.emission import Call, Place
 from backends.planning.plan import Plan, Product
+from backends.torch_backend.rows import Rows
 from backends.torch_backend.workspace import Bound, Workspace
 from rnnspec.arrays import Array
 from rnnspec.tree import Tree
@@ -28,8 +29,8 @@ class Program:
         self.steps: list[Bound] = []
         self.bound: dict[tuple[str, int, int], Bound] = {}
 
-    def forward(self, params: Tree, inputs: Array, state: Tree) -> tuple[Array, dict[str, Array]]:
-        """Outputs and final state."""
+    def forward(self, params: Tree, inputs: Array, state: Tree, rows: Rows) -> tuple[Array, dict[str, Array]]:
+        """Outputs, 0 behind the rows' ends, and final state."""
         steps, space = inputs.shape[0], self.workspace
         self._take_parameters(params)
         for name, tensor in state.items():
@@ -43,28 +44,43 @@ class Program:
         _replay(self._over_time("after", self.plan.after, 0, steps))
         outputs = self._over(self.plan.output, steps)
         outputs = outputs.expand(steps, self.batch, -1).clone(memory_format=torch.contiguous_format)
-        return outputs, {name: space.history[name][steps].clone() for name in state}
+        return rows.clear(outputs), {name: rows.last(space.history[name]) for name in state}
 
     def backward(
-        self, params: Tree, inputs: Array, cotangent: Array, state_cotangent: Tree
+        self, params: Tree, inputs: Array, cotangent: Array, state_cotangent: Tree, rows: Rows
     ) -> tuple[Tree, Array, dict[str, Array]]:
-        """The cotangents of the parameters, the inputs and the initial state, at the values of the last run."""
-        steps, chunk, space = cotangent.shape[0], self.workspace.chunk, self.workspace
+        """The cotangents of the parameters, the inputs and the initial state, at the values of the last run.
+
+        A row's carried cotangents are 0 until its last step comes, and then those of its final states.
+        """
+        steps, chunk = cotangent.shape[0], self.workspace.chunk
         self._over(self.plan.output_cotangent, steps).copy_(cotangent)
-        for name, tensor in state_cotangent.items():
-            self._carried(name).copy_(tensor)
+        for name in state_cotangent:
+            self._carried(name).zero_()
         for low in reversed(range(0, steps, chunk)):
             high = min(steps, low + chunk)
             _replay(self._over_time("factors", self.plan.pull_before, low, high))
-            key = ("pull", low, high)
-            if key not in self.bound:
-                self.bound[key] = [
-                    call for t in reversed(range(low, high)) for call in space.bind(self.pull_calls, t, low)
-                ]
-            _replay(self.bound[key])
+            for first, end in rows.stretches(low, high):
+                self._receive(state_cotangent, rows, end)
+                _replay(self._pull(first, end, low))
+        self._receive(state_cotangent, rows, 0)
         _replay(self._over_time("pulled", self.plan.pull_after, 0, steps))
-        own, found = self._gradients(params, inputs)
+        own, found = self._gradients(params, inputs, rows)
         return own, found, {name: self._carried(name).clone() for name in state_cotangent}
+
+    def _receive(self, state_cotangent: Tree, rows: Rows, end: int) -> None:
+        if end in rows.ends:
+            for name, tensor in state_cotangent.items():
+                rows.receive(end, tensor, self._carried(name))
+
+    def _pull(self, first: int, end: int, chunk_start: int) -> Bound:
+        """The calls of the backward steps of a range within one chunk."""
+        key = ("pull", first, end)
+        if key not in self.bound:
+            self.bound[key] = [
+                call for t in reversed(range(first, end)) for call in self.workspace.bind(self.pull_calls, t, chunk_start)
+            ]
+        return self.bound[key]
 
     def _over_time(self, what: str, calls: Iterable[Call], low: int, high: int) -> Bound:
         key = (what, low, high)
@@ -89,29 +105,34 @@ class Program:
         block = self.workspace.tensors[self.plan.inputs[0][2].block][: inputs.shape[0]]
         torch.addmm(biases, _flat(inputs), maps.T, out=_flat(block))
 
-    def _gradients(self, params: Tree, inputs: Array) -> tuple[Tree, Array]:
+    def _gradients(self, params: Tree, inputs: Array, rows: Rows) -> tuple[Tree, Array]:
         """One product over all time for each stretch of cotangents."""
         steps, x = inputs.shape[0], _flat(inputs)
         own: dict[str, dict[str, Array]] = {kind: {} for kind in params}
         found: Array = None
         for product in self.plan.input_gradients:
-            delta = _flat(self._over(product.cotangents, steps))
+            delta = _flat(rows.clear(self._over(product.cotangents, steps)))
             own["W"] |= _split(delta.T @ x, product, params["W"])
             own["b"] |= _split(delta.sum(0), product, params["b"])
             maps = torch.cat([params["W"][name] for name in product.names])
             found = delta @ maps if found is None else found.addmm_(delta, maps)
         for product in self.plan.map_gradients:
             assert product.operand is not None
-            operand = self._over(product.operand, steps)
-            operand = operand.expand(steps, self.batch, operand.shape[-1] if operand.ndim else 1)
-            delta = _flat(self._over(product.cotangents, steps))
+            operand = self._operand(self._over(product.operand, steps), rows)
+            delta = _flat(rows.clear(self._over(product.cotangents, steps)))
             for name, part in _split(delta.T @ _flat(operand), product, params["U"]).items():
                 own["U"][name] = own["U"][name] + part if name in own["U"] else part
         for name, place in self.plan.vector_gradients:
-            own["p"][name] = _flat(self._over(place, steps).expand(steps, self.batch, -1)).sum(0)
+            own["p"][name] = _flat(rows.clear(self._over(place, steps)).expand(steps, self.batch, -1)).sum(0)
         for kind, maps in params.items():
             own[kind] |= {name: torch.zeros_like(a) for name, a in maps.items() if name not in own[kind]}
         return own, torch.zeros_like(inputs) if found is None else found.reshape(inputs.shape)
+
+    def _operand(self, operand: Array, rows: Rows) -> Array:
+        """What a map is multiplied with, at every step and in every row; a number is the same in all."""
+        if operand.ndim < 3:
+            return operand.expand(rows.steps, self.batch, operand.shape[-1] if operand.ndim else 1)
+        return rows.clear(operand)
 
     def _over(self, place: Place, steps: int) -> Array:
         return self.workspace.view(place, slice(0, steps))

@@ -94,7 +94,7 @@ def kill(
     mutant: Mutant, laws: Iterable[Property] | None = None, depths: Sequence[int] = DEPTHS,
     known: Sequence[str] | None = None,
 ) -> Kill | None:
-    """The first property that tells a mutant, None if it survives all; `known`, one with its network, is tried before."""
+    """The first property that tells a mutant, None if it survives all; `known`, one with its network, goes before."""
     backend = mutant.make(Reference())
     first = [p for p in properties() if known and p.id == known[0] and known[1] in _strategies(p.id)]
     tried = [(law, known[1], examples) for law in first if known for examples in depths]
