@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv/bin/python
 READY := .venv/.ready
 FIGURES := docs/figures
+BACKENDS := numpy torch jax tensorflow
 GROUPS := --group test --group lint --group docs --group peers
 
 .PHONY: conformance test lint self-test stress bench kappa handwriting scoreboard docs clean
@@ -32,7 +33,8 @@ stress: $(READY)
 bench: $(READY)
 	$(VENV) $(FIGURES)/import_time.py --json $(FIGURES)/import.json
 	$(VENV) $(FIGURES)/memory.py --json $(FIGURES)/memory.json
-	$(VENV) -m conformance --speed-only --tier deep --json $(FIGURES)/speed.json
+	for name in $(BACKENDS); do \
+	  $(VENV) -m conformance --backend $$name --speed-only --tier deep --json $(FIGURES)/speed-$$name.json || exit 1; done
 	$(VENV) docs/includes.py
 
 kappa: $(READY)

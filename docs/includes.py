@@ -237,7 +237,7 @@ FIGURES = {
     "import": (import_tables, "make bench"),
     "handwriting": (handwriting_tables, "make handwriting"),
     "self-test": (self_test_tables, "make self-test"),
-    "speed": (speed_tables, "make bench"),
+    **{f"speed-{name}": (speed_tables, "make bench") for name in ("numpy", "torch", "jax", "tensorflow")},
     "stress": (stress_tables, "make stress"),
     "kappa": (kappa_tables, "make kappa"),
     "memory": (memory_tables, "make bench"),

@@ -45,6 +45,9 @@ class Arrays(Protocol):
     def matmul(self, a: Array, b: Array) -> Array:
         """The matrix product of two matrices."""
 
+    def project(self, a: Array, maps: Array) -> Array:
+        """Rows (row, in) through a map (out, in): the product with the map transposed, which is never laid out."""
+
     def transpose(self, a: Array) -> Array:
         """A matrix, transposed."""
 
@@ -117,6 +120,9 @@ class NumpyArrays:
 
     def matmul(self, a: Array, b: Array) -> Array:
         return a @ b
+
+    def project(self, a: Array, maps: Array) -> Array:
+        return a @ maps.T
 
     def transpose(self, a: Array) -> Array:
         return a.T

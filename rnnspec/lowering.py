@@ -6,7 +6,7 @@ the same for the adjoint, and last the gradients of the maps, each one product o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -83,9 +83,9 @@ class _Maps:
     def __init__(self, arrays: Arrays, plan: Schedule, params: Tree) -> None:
         self.arrays, self.params, self.names = arrays, params, plan.input_maps
         self.packs = dict(plan.recurrent_packs())
-        self.input_map = arrays.transpose(self.pack("W", self.names)) if self.names else None
+        self.input_map = self.pack("W", self.names) if self.names else None
         self.input_bias = self.pack("b", self.names) if self.names else None
-        self.recurrent = {arg: arrays.transpose(self.pack("U", names)) for arg, names in self.packs.items()}
+        self.recurrent = {arg: self.pack("U", names) for arg, names in self.packs.items()}
         transposed = (node.name for _, node in iterate(plan.nodes, "transposed"))
         self.transposed = {name: self.pack("U", name.split()) for name in transposed}
 
@@ -129,12 +129,13 @@ class _Evaluator:
         if node.op == "map":
             return self._recurrent(node.args[0], operands[0], values)[node.name]
         if node.op == "transposed":
-            return self._product(self.arrays.concatenate(operands, -1), self.maps.transposed[node.name])
+            maps = self.maps.transposed[node.name]
+            return self._of_rows(self.arrays.matmul, self.arrays.concatenate(operands, -1), maps, maps.shape[1])
         return primitive(self.arrays, node.op, operands)
 
     def _input(self, values: Values) -> dict[str, Array]:
         if "input maps" not in values:
-            product = self._product(values[INPUTS], self.maps.input_map)
+            product = self._mapped(values[INPUTS], self.maps.input_map)
             biased = self.arrays.functions["add"](product, self.maps.input_bias)
             values["input maps"] = self.maps.split(biased, "W", self.maps.names)
         return values["input maps"]  # type: ignore[no-any-return]
@@ -142,13 +143,16 @@ class _Evaluator:
     def _recurrent(self, arg: int, operand: Array, values: Values) -> dict[str, Array]:
         key = ("recurrent maps", arg)
         if key not in values:
-            product = self._product(operand, self.maps.recurrent[arg])
+            product = self._mapped(operand, self.maps.recurrent[arg])
             values[key] = self.maps.split(product, "U", self.maps.packs[arg])
         return values[key]  # type: ignore[no-any-return]
 
-    def _product(self, a: Array, matrix: Array) -> Array:
-        flat = self.arrays.reshape(a, (-1, matrix.shape[0]))
-        return self.arrays.reshape(self.arrays.matmul(flat, matrix), (*a.shape[:-1], matrix.shape[1]))
+    def _mapped(self, a: Array, maps: Array) -> Array:
+        return self._of_rows(self.arrays.project, a, maps, maps.shape[0])
+
+    def _of_rows(self, product: Callable[[Array, Array], Array], a: Array, matrix: Array, width: int) -> Array:
+        flat = self.arrays.reshape(a, (-1, a.shape[-1]))
+        return self.arrays.reshape(product(flat, matrix), (*a.shape[:-1], width))
 
 
 def forward(

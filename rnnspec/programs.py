@@ -13,7 +13,7 @@ from typing import Any
 from rnnspec.errors import NetworkError
 from rnnspec.graph import Graph
 from rnnspec.showing import shown
-from rnnspec.tree import Tree, leaves
+from rnnspec.tree import Tree, flat
 
 __all__ = ["Function", "Program", "Programs", "is_empty"]
 
@@ -53,12 +53,16 @@ class Programs:
 
 def is_empty(arguments: tuple[Tree, ...]) -> bool:
     """Whether an argument holds no number at all: no time or no row, so that there is nothing worth compiling."""
-    return any(0 in a.shape for _, a in leaves(arguments) if a is not None)
+    return any(0 in a.shape for a in flat(arguments) if a is not None)
 
 
-def _signature(arguments: tuple[Tree, ...]) -> Hashable:
-    named = sorted(leaves(arguments), key=lambda leaf: leaf[0])  # the order of a tree's names means nothing
-    return tuple((name, None if a is None else (tuple(a.shape), str(a.dtype))) for name, a in named)
+def _signature(tree: Tree) -> Hashable:
+    """What arrays a tree has, by name: the order of its names means nothing."""
+    if isinstance(tree, dict):
+        return tuple(sorted((name, _signature(part)) for name, part in tree.items()))
+    if isinstance(tree, list | tuple):
+        return tuple(map(_signature, tree))
+    return () if tree is None else (tuple(tree.shape), str(tree.dtype))
 
 
 def _frozen(constant: Any) -> Hashable:

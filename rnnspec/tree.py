@@ -18,7 +18,7 @@ from typing import Any
 
 from rnnspec.errors import TreeError
 
-__all__ = ["Shape", "Tree", "bounded", "leaves", "named_map", "tree_map"]
+__all__ = ["Shape", "Tree", "bounded", "flat", "leaves", "named_map", "tree_map"]
 
 Tree = Any
 """A leaf, or a dict, list or tuple of trees."""
@@ -60,6 +60,15 @@ def bounded(call: str, tree: Tree) -> Tree:
     for _ in _leaves(call, tree, "", 0):
         pass
     return tree
+
+
+def flat(tree: Tree) -> list[Any]:
+    """The leaves without their names, in the tree's own order."""
+    if isinstance(tree, dict):
+        return [leaf for part in tree.values() for leaf in flat(part)]
+    if isinstance(tree, list | tuple) and not isinstance(tree, Shape):
+        return [leaf for part in tree for leaf in flat(part)]
+    return [tree]
 
 
 class _Deep(Exception):

@@ -243,3 +243,13 @@ def test_rounding_to_a_profile_is_to_nearest_even():
     np.testing.assert_array_equal(PROFILES["bf16"].round(given), [1.0, 1 + 2.0**-6, 1.0, np.nan, -np.inf])
     assert PROFILES["f32"].round(given).dtype == np.float32
     assert PROFILES["f32"].round(np.arange(3)).dtype.kind == "i"
+
+
+def test_the_yardstick_of_numbers_whose_squares_vanish():
+    runs = np.array([[1.0, 1.0], [1.0 + 4e-16, 1.0], [1.0 - 4e-16, 1.0]])
+
+    def tau(scale):
+        return tolerance.reference(PROFILES["f64"], lambda arithmetic: {"a": runs * scale}).tau()["a"]
+
+    np.testing.assert_allclose(tau(2.0**-600), tau(1.0) * 2.0**-600)
+    assert (tau(2.0**-600) > 0).tolist() == [True, False]

@@ -14,6 +14,10 @@ from rnnspec.arrays import Array, Scan, Values
 __all__ = ["JaxArrays"]
 
 
+SMALL_MAP = 1 << 16
+"""Numbers in a map: below it several rows are through it sooner where XLA lays it out transposed, once."""
+
+
 class JaxArrays:
     """JAX arrays of one dtype; loops are `lax.scan`. It is used within the backend's settings only."""
 
@@ -60,6 +64,13 @@ class JaxArrays:
 
     def matmul(self, a: Array, b: Array) -> Array:
         product = jnp.matmul(a, b, precision=lax.Precision.HIGHEST, preferred_element_type=self.accumulated)
+        return product.astype(self.dtype)
+
+    def project(self, a: Array, maps: Array) -> Array:
+        if a.shape[0] > 1 and maps.size < SMALL_MAP:
+            return self.matmul(a, maps.T)
+        product = lax.dot_general(a, maps, (((1,), (1,)), ((), ())), precision=lax.Precision.HIGHEST,
+                                  preferred_element_type=self.accumulated)  # fmt: skip
         return product.astype(self.dtype)
 
     def transpose(self, a: Array) -> Array:

@@ -65,6 +65,11 @@ class TensorflowArrays:
             return tf.raw_ops.Einsum(inputs=[a, b], equation="ij,jk->ik")
         return self._rounded(tf.matmul(self._widened(a), self._widened(b)))
 
+    def project(self, a: Array, maps: Array) -> Array:
+        if self.dtype == tf.float64:
+            return tf.raw_ops.Einsum(inputs=[a, maps], equation="ij,kj->ik")
+        return self._rounded(tf.matmul(self._widened(a), self._widened(maps), transpose_b=True))
+
     def transpose(self, a: Array) -> Array:
         return tf.transpose(a)
 

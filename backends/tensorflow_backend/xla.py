@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from backends.planning.phases import stepwise
 from backends.tensorflow_backend.quiet import quiet
 from rnnspec import padding
 from rnnspec.arrays import Array
@@ -33,6 +34,8 @@ class XlaKernel:
     ) -> LayerResult:
         """One layer, one direction, in processing order."""
         arrays, plan = self.backend.arrays, self.backend.plan(cell)
+        if not call.pullback:  # with one, what is computed over all time before the loop pays at small sizes
+            plan = stepwise(plan)
         mask = padding.mask(arrays, inputs.shape[0], lengths)
 
         def run(params: Tree, inputs: Array, state: Tree, mask: Array | None) -> tuple[Array, Tree, Tree]:

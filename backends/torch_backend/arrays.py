@@ -43,6 +43,9 @@ class TorchArrays:
     def matmul(self, a: Array, b: Array) -> Array:
         return a @ b
 
+    def project(self, a: Array, maps: Array) -> Array:
+        return a @ maps.T
+
     def transpose(self, a: Array) -> Array:
         return a.T
 

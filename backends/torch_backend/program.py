@@ -77,9 +77,8 @@ class Program:
         """The calls of the backward steps of a range within one chunk."""
         key = ("pull", first, end)
         if key not in self.bound:
-            self.bound[key] = [
-                call for t in reversed(range(first, end)) for call in self.workspace.bind(self.pull_calls, t, chunk_start)
-            ]
+            bind, steps = self.workspace.bind, reversed(range(first, end))
+            self.bound[key] = [call for t in steps for call in bind(self.pull_calls, t, chunk_start)]
         return self.bound[key]
 
     def _over_time(self, what: str, calls: Iterable[Call], low: int, high: int) -> Bound:

@@ -24,6 +24,7 @@ class Rows:
     @cached_property
     def padded(self) -> Array:
         """(time, batch, 1), true behind the rows' ends."""
+        assert self.lengths is not None
         return torch.arange(self.steps, device=self.lengths.device)[:, None, None] >= self.lengths[None, :, None]
 
     @cached_property

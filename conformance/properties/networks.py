@@ -1,7 +1,7 @@
 """Which networks a law is judged on: few, so that a backend that compiles needs at most thirty programs for all laws.
 
 Called with lengths, always: every cell (run, pullback), `bidirectional` (run, pullback), `stacked` and `last` (run,
-loss), `aligned` (loss). Called without: `plain` (run, loss), which also trains, by two rules, and `whole` (run,
+loss), `aligned` (loss). Called without: `plain` (loss), which also trains, by two rules, and `whole` (run,
 pullback). A backend that compiles nothing is asked about more: every cell without lengths, and networks and shapes
 that are drawn.
 """
@@ -56,6 +56,7 @@ __all__ = [
     "stacked",
     "unpadded",
     "whole",
+    "without_lengths",
 ]
 
 Labels = Mapping[str, SearchStrategy[Case]]
@@ -124,6 +125,11 @@ def aligned(scope: Scope) -> Labels:
     layer = Layer(_cell(scope, 5), _widths(scope, 5), "bidirectional")
     nets = [Network(INPUTS, [layer], output=Dense(4), loss=CTC(blank)) for blank in ((0, 3) if scope.eager else (3,))]
     return {f"aligned, blank {net.loss.blank}": _with_lengths(net) for net in nets}  # type: ignore[union-attr]
+
+
+def without_lengths(scope: Scope) -> Labels:
+    """The call without lengths: of `plain`, or where programs cost and `whole` is affordable, of that."""
+    return (not scope.eager and whole(scope)) or plain(scope)
 
 
 def runs(scope: Scope) -> Labels:

@@ -139,17 +139,17 @@ def full_lengths(backend: Backend, case: Case, judge: Judge) -> None:
     """The network called without lengths against its layer called with full ones, the output layer in NumPy."""
     question, reference = ask(backend, case), tolerance.run(case, PROFILES[backend.precision])
     g, layer = question.given, _layer_alone(question)
-    answer, whole = layer.run(), question.run()
-    dense = g.params["output"]
+    answer, dense = layer.run(), g.params["output"]
     z = answer.outputs @ dense["W"].T + dense["b"]
-    judge.agree("run", {"outputs": z, "state": answer.state}, whole, reference)
     if not judge.gradients:
+        judge.agree("run", {"outputs": z, "state": answer.state}, question.run(), reference)
         return
     d = (z - g.targets).astype(z.dtype)
     pulled = layer.but(output_cotangent=d @ dense["W"], state_cotangent=tree_map(np.zeros_like, g.state)).pull()
     step = question.step()
     output = {"W": np.einsum("tbo,tbh->oh", d, answer.outputs), "b": d.sum((0, 1))}
     found = {"params": {**pulled.params, "output": output}, "inputs": pulled.inputs, "state": pulled.state}
+    judge.agree("the final state", answer.state, step.state, reference.at("state"))
     judge.agree("gradients of a squared error", found, step.grads,
                 tolerance.value_and_grad(case, PROFILES[backend.precision]).at("grads"))  # fmt: skip
     judge.holds("the count", step.count == case.steps * case.batch, step.count, case.steps * case.batch)

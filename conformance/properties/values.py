@@ -25,7 +25,8 @@ def values(backend: Backend, case: Case, judge: Judge) -> None:
     judge.close("run", ask(backend, case).run(), tolerance.run(case, PROFILES[backend.precision]))
 
 
-@law("P01-plain", "without lengths, outputs and final states are the oracle's", cases=networks.plain, oracle=True)
+@law("P01-plain", "without lengths, outputs and final states are the oracle's", cases=networks.without_lengths,
+     oracle=True)  # fmt: skip
 def values_without_lengths(backend: Backend, case: Case, judge: Judge) -> None:
     """The call that most people write."""
     judge.close("run", ask(backend, case).run(), tolerance.run(case, PROFILES[backend.precision]))

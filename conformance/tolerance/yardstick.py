@@ -95,7 +95,10 @@ def reference(
 def _spread(a: Any) -> Any:
     """The root mean square distance of the runs from run 0; what is not finite in run 0 has none."""
     with np.errstate(all="ignore"):
-        found = np.sqrt(np.mean((a[1:] - a[0]) ** 2, axis=0))
+        away = np.abs(a[1:] - a[0])
+        largest = away.max(0)
+        scale = np.where(largest > 0, largest, 1.0)  # squares of small numbers would vanish
+        found = scale * np.sqrt(np.mean((away / scale) ** 2, axis=0))
     return np.where(np.isfinite(a[0]), found, 0.0)
 
 

@@ -163,7 +163,9 @@ Reading = tuple[tuple[int, ...], tuple[int, ...]]
 """The digits of a line, and what was read."""
 
 
-def read(be: rnnspec.Backend, net: rnnspec.Network, params: Any, given: Sequence[Batch], width: int = 0) -> list[Reading]:
+def read(
+    be: rnnspec.Backend, net: rnnspec.Network, params: Any, given: Sequence[Batch], width: int = 0
+) -> list[Reading]:
     """Read lines greedily, or by a beam of some width."""
     found: list[Reading] = []
     for part in given:
