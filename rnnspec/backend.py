@@ -270,7 +270,7 @@ class Backend:
         kept = validation.rule_state(self, "train_step", rule, own, rule_state)
         factor = rule.loss_scale(kept)
         if factor is None:
-            step = self.value_and_grad(net, own, x, wanted, first, ends)
+            step = self.value_and_grad(net, own, x, targets, first, ends)
         else:
             step = self._scaled(net, given, wanted, factor)
         scale = self.from_numpy(np.asarray(1.0 / max(step.count, 1)))

@@ -222,3 +222,16 @@ def test_gradients_flow_from_the_alignment():
         backend.value_and_grad(net, params, x, labels, None, np.array([5, 3])).grads.inputs, axis=-1)
     assert (expected[:3] > 0).all()
     np.testing.assert_allclose(half.norms["h"], np.where(expected > 0, expected, np.nan))
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_training_step_takes_labels_too(name):
+    be = rnnspec.get_backend(name, precision="f64")
+    net = Network(4, [Layer(cells.gru, 5)], output=Dense(4), loss=losses.CTC(3))
+    x, labels, params = np.random.default_rng(0).normal(size=(5, 2, 4)), np.array([[1, 2], [0, -1]]), net.init(0)
+    rule, before = rnnspec.updates.SGD(0.1), float(be.value_and_grad(net, params, x, labels).loss_sum)
+    for wrapped in (rule, rnnspec.policies.ScaleLoss(rule)):
+        done = be.train_step(net, wrapped, params, wrapped.init(params), x, labels)
+        assert float(done.loss_sum) == pytest.approx(before, rel=1e-12)
+        after = be.value_and_grad(net, done.params, x, labels)
+        assert float(after.loss_sum) < before

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from backends.budgets import BUDGETS
 from backends.jax_backend.arrays import JaxArrays
 from backends.jax_backend.layer import Functions, functions
 from backends.planning.phases import stepwise
@@ -49,7 +50,8 @@ class JaxBackend(Backend):
 
     name = "jax"
     version = jax.__version__
-    capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), paths=(Path.GENERIC, Path.FRAMEWORK))
+    capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), paths=(Path.GENERIC, Path.FRAMEWORK),
+                                budgets=BUDGETS["jax"])  # fmt: skip
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         self.programs = Programs(self._compile)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from backends.budgets import BUDGETS
 from backends.tensorflow_backend.arrays import TensorflowArrays
 from backends.tensorflow_backend.xla import XlaKernel, start
 from rnnspec.arrays import Array, Arrays
@@ -43,7 +44,8 @@ class TensorflowBackend(Backend):
 
     name = "tensorflow"
     version = tf.__version__
-    capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), paths=tuple(Path))
+    capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), paths=tuple(Path),
+                                budgets=BUDGETS["tensorflow"])  # fmt: skip
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         self.programs = Programs(self._compile)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from backends.budgets import BUDGETS
 from backends.planning.memory import keep_freed
 from backends.planning.planner import plan, widths
 from backends.planning.pool import Pool
@@ -55,7 +56,8 @@ class TorchBackend(Backend):
     name = "torch"
     version = torch.__version__
     capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16", "tf32"), devices=("cpu", "cuda"),
-                                paths=(Path.GENERIC, Path.NATIVE, Path.FRAMEWORK))  # fmt: skip
+                                paths=(Path.GENERIC, Path.NATIVE, Path.FRAMEWORK),
+                                budgets=BUDGETS["torch"])  # fmt: skip
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         super().__init__(device, precision)

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from conformance.cases import load_cell, network_for
+from conformance.cases import hidden_for, load_cell
 from conformance.registry import Shape
 from rnnspec import Cell, Layer, Network
-from rnnspec.errors import NetworkError
 
 __all__ = ["INPUTS", "Row"]
 
@@ -34,11 +33,10 @@ class Row:
 
     @property
     def network(self) -> Network:
-        """One forward layer; where one width does not fix the cell's, those of its network in the cases."""
-        try:
-            return Network(self.shape.inputs, [Layer(self.declared, hidden=self.shape.hidden)])
-        except NetworkError:
-            return Network(self.shape.inputs, [network_for(self.declared).layers[0]])
+        """One forward layer; a width that the cell leaves free beside the hidden state's is three quarters of it."""
+        hidden = self.shape.hidden
+        widths = hidden_for(self.declared, (hidden, max(1, 3 * hidden // 4)))
+        return Network(self.shape.inputs, [Layer(self.declared, widths)])
 
     def inputs(self) -> list[Any]:
         """Inputs (time, batch, inputs)."""

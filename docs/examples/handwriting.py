@@ -4,8 +4,8 @@
 
 A bidirectional layer reads a digit from the top and from the bottom, and an output layer names it. A quarter of the
 digits is for testing only, by scikit-learn's own split with a fixed seed; `--seed` draws the initial values, the order
-of training and the noise on the pixels. Their scale, the noise, the initial values and the learning rates were chosen
-by fourfold cross-validation on digits for training.
+of training, and how each digit is turned, moved and stained before it is trained on. How far, the initial values, the
+epochs and the learning rates were chosen by fourfold cross-validation on digits for training.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from scipy.ndimage import map_coordinates
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -48,13 +49,20 @@ class Course:
     """How a network is trained."""
 
     hidden: int = 64
-    epochs: int = 40
+    epochs: int = 80
     batch: int = 64
-    rates: tuple[float, ...] = (3e-3, 3e-3, 3e-3, 1e-3)
+    rates: tuple[float, ...] = (3e-3, 3e-3, 3e-3, 3e-3, 3e-3, 2e-3, 1e-3, 1e-4)
     """The learning rate, one for each equal part of the course."""
     norm: float = 1.0
     noise: float = 1.0 / 3.2
     """Of the pixels that are trained on: one grey level of the scan."""
+    angle: float = 8.0
+    """The most that a digit is turned, in degrees."""
+    shift: float = 0.5
+    """The most that it is moved, in pixels, either way."""
+    scale: float = 0.08
+    """The most that it is made smaller or larger, either way, as a share."""
+    shear: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,20 @@ def network(cell: rnnspec.Cell, hidden: int) -> rnnspec.Network:
     )
 
 
+def bent(images: np.ndarray, course: Course, rng: np.random.Generator) -> np.ndarray:
+    """Images (row, digit, column) each turned, sheared, scaled and moved a little; white comes in from outside."""
+    side, count, _ = images.shape
+    turn, shear = np.deg2rad(rng.uniform(-1, 1, count) * course.angle), rng.uniform(-1, 1, count) * course.shear
+    scale, shift = 1 + rng.uniform(-1, 1, (2, count)) * course.scale, rng.uniform(-1, 1, (2, count)) * course.shift
+    middle = (side - 1) / 2
+    row, column = np.mgrid[:side, :side][:, :, None, :] - middle
+    rows = (np.cos(turn)[:, None] * row - np.sin(turn)[:, None] * column) * scale[0][:, None]
+    columns = (np.sin(turn)[:, None] * row + np.cos(turn)[:, None] * column + shear[:, None] * row) * scale[1][:, None]
+    digit = np.broadcast_to(np.arange(count)[:, None], rows.shape)
+    places = [rows + middle + shift[0][:, None], digit, columns + middle + shift[1][:, None]]
+    return map_coordinates(images, places, order=1, mode="constant", cval=images.min())
+
+
 def train(
     be: rnnspec.Backend, cell: rnnspec.Cell, data: Digits, course: Course, seed: int,
     progress: Callable[[float], None] = lambda loss: None,
@@ -101,7 +123,7 @@ def train(
         loss = 0.0
         for rows in shuffled:
             part = data.take(rows)
-            images = part.images + course.noise * rng.normal(size=part.images.shape)
+            images = bent(part.images, course, rng) + course.noise * rng.normal(size=part.images.shape)
             done = be.train_step(net, rule, params, state, images, part.labels)
             params, state, loss = done.params, done.rule_state, loss + float(done.loss_sum) / done.count
         losses.append(loss / batches)

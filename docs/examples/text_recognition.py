@@ -139,7 +139,7 @@ def train(
 def keep(be: rnnspec.Backend, path: Path, run: Run) -> None:
     """Write everything that the run goes on from, whole or not at all."""
     trees = be.to_numpy({"params": run.params, "state": run.state, "best": run.best})
-    arrays = {name: np.ascontiguousarray(array) for name, array in leaves(trees)}
+    arrays = {name: np.array(array, order="C") for name, array in leaves(trees)}
     numbers = {name: value for name, value in vars(run).items() if name not in trees}
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     with beside.open("wb") as file:

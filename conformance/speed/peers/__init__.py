@@ -67,9 +67,10 @@ PEERS: Mapping[str, tuple[Peer, ...]] = {
 
 
 def peers(backend: str, cell: Cell, mode: str, named: Collection[str] = ()) -> tuple[Peer, ...]:
-    """The peers of a backend for a cell, and those whose layers are `named`; equal cells are one, whatever their names.
+    """The peers of a backend for a cell; equal cells are one, whatever their names.
 
-    A plugin has those that it names in its budgets.
+    A plugin has those whose layers are `named`, in its budgets.
     """
     able = [peer for every in PEERS.values() for peer in every if cell in peer.layers and mode in peer.modes]
-    return tuple(peer for peer in able if peer in PEERS.get(backend, ()) or peer.layers[cell] in named)
+    own = PEERS.get(backend)
+    return tuple(peer for peer in able if (peer.layers[cell] in named if own is None else peer in own))
