@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from backends.torch_backend.onednn import OneDnnLstm
+from backends.torch_backend.onednn import OneDnnLayer
 from backends.torch_backend.packing import Packing
 from rnnspec import cells
 from rnnspec.arrays import Array
@@ -34,7 +34,7 @@ class Row:
     `gates` stand below one another in its weights; `inner` are the vectors in the bias of the recurrent side, None
     where there is none. `states` are in the function's order. `projection` is the map after the output gate, which
     must be narrower than it. On the CPU the kernel is quicker than the lowered declaration for the dtypes `on_cpu`: for
-    those in which PyTorch hands the layer to oneDNN, whose own layer `onednn` is called without a way around.
+    those in which PyTorch hands the layer to oneDNN. `onednn` is the cell's number there, None where it has none.
     """
 
     function: Callable[..., Any]
@@ -44,7 +44,7 @@ class Row:
     states: tuple[str, ...] = ("h",)
     projection: str | None = None
     on_cpu: tuple[str, ...] = ()
-    onednn: Callable[[Packing], Kernel] | None = None
+    onednn: int | None = None
 
     def pays(self, device: str, dtype: str) -> bool:
         """Whether to take the kernel unasked; on CUDA a loop of small calls cannot keep up with one."""
@@ -55,7 +55,7 @@ KERNELS = (
     Row(torch.rnn_tanh, cells.elman, ("h",), (None,)),
     Row(torch.rnn_relu, cells.elman_relu, ("h",), (None,)),
     Row(torch.lstm, cells.lstm, ("i", "f", "g", "o"), (None,) * 4, ("h", "c"),
-        on_cpu=("float32", "bfloat16", "float16"), onednn=OneDnnLstm),
+        on_cpu=("float32", "bfloat16", "float16"), onednn=2),
     Row(torch.lstm, cells.lstm_projected, ("i", "f", "g", "o"), (None,) * 4, ("h", "c"), "p"),
     Row(torch.gru, cells.gru, ("r", "z", "n"), (None, None, "n")),
 )  # fmt: skip
@@ -84,10 +84,10 @@ class Named:
 
     def on(self, device: str, dtype: torch.dtype) -> Kernel:
         """What to call on a device in a dtype: oneDNN's own layer where it has one."""
-        onednn = self.row.onednn
-        if onednn is None or device != "cpu" or dtype is not torch.float32 or not torch.backends.mkldnn.is_available():
+        kind = self.row.onednn
+        if kind is None or device != "cpu" or dtype is not torch.float32 or not torch.backends.mkldnn.is_available():
             return self
-        return onednn(self.packing)
+        return OneDnnLayer(self.packing, kind)
 
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call

@@ -1,6 +1,6 @@
-"""oneDNN's LSTM layer, called directly, forward and backward: no graph is recorded and none is walked.
+"""oneDNN's recurrent layer, called directly, forward and backward: no graph is recorded and none is walked.
 
-It is what `torch.lstm` calls for float32 on the CPU; the numbers are the same to the bit.
+It is what PyTorch's own function calls for float32 on the CPU; the numbers are the same to the bit.
 """
 
 from __future__ import annotations
@@ -17,10 +17,7 @@ from rnnspec.kernel import Call
 from rnnspec.results import Gradients, LayerResult
 from rnnspec.tree import Tree
 
-__all__ = ["OneDnnLstm"]
-
-LSTM = 2
-"""The number of the cell among oneDNN's."""
+__all__ = ["OneDnnLayer"]
 
 PATH = "native: torch.mkldnn_rnn_layer"
 
@@ -38,10 +35,11 @@ class Saved:
 
 
 @dataclass(frozen=True)
-class OneDnnLstm:
-    """The layer for a cell whose maps and states are packed so."""
+class OneDnnLayer:
+    """The layer for a cell of two states whose maps are packed so; `kind` is its number among oneDNN's."""
 
     packing: Packing
+    kind: int
 
     @property
     def path(self) -> str:
@@ -58,7 +56,7 @@ class OneDnnLstm:
         width = before[0].shape[-1]
         with torch.enable_grad() if call.pullback else nullcontext():
             outputs, hidden, kept, workspace = torch.mkldnn_rnn_layer(
-                *operands, *before, False, (), LSTM, width, 1, True, False, False, call.pullback
+                *operands, *before, False, (), self.kind, width, 1, True, False, False, call.pullback
             )
         final = {h: hidden[0], c: kept[0]}
         saved = Saved(operands, before, (outputs, hidden, kept), workspace) if call.pullback else None
@@ -74,7 +72,7 @@ class OneDnnLstm:
         cotangents = (output_cotangent.contiguous(), state_cotangent[h][None].contiguous(),
                       state_cotangent[c][None].contiguous())  # fmt: skip
         inputs, W, U, b, inner, hidden, kept = PULLBACK(
-            *saved.operands, *saved.before, *saved.after, *cotangents, False, LSTM, width, 1, True, True, False, (),
-            False, saved.workspace,
+            *saved.operands, *saved.before, *saved.after, *cotangents, False, self.kind, width, 1, True, True, False,
+            (), False, saved.workspace,
         )  # fmt: skip
         return Gradients(self.packing.unpacked([W, U, b, inner]), inputs, {h: hidden[0], c: kept[0]})
