@@ -45,7 +45,7 @@ OWN = ("lstm_peephole", OWN_CELL)
 """Cells that no framework ships."""
 
 TIERS = {
-    "smoke": Tier(1, labels=3, brief=True),
+    "smoke": Tier(1, labels=2, brief=True),
     "default": Tier(3, labels=6, grids=(Grid(("lstm", "gru"), (SMALL, MIDDLE), ("train",)),)),
     "deep": Tier(60, wide=True, grids=(Grid(CELLS, (ONE, SMALL, MIDDLE, LARGE), BOTH),
                                        Grid(OWN, (SMALL, MIDDLE), BOTH))),

@@ -123,8 +123,9 @@ def aligned(scope: Scope) -> Labels:
     if scope.brief and not scope.eager:
         return {}
     layer = Layer(_cell(scope, 5), _widths(scope, 5), "bidirectional")
-    nets = [Network(INPUTS, [layer], output=Dense(4), loss=CTC(blank)) for blank in ((0, 3) if scope.eager else (3,))]
-    return {f"aligned, blank {net.loss.blank}": _with_lengths(net) for net in nets}  # type: ignore[union-attr]
+    blanks = (0, 3) if scope.eager and not scope.brief else (3,)
+    nets = {blank: Network(INPUTS, [layer], output=Dense(4), loss=CTC(blank)) for blank in blanks}
+    return {f"aligned, blank {blank}": _with_lengths(net) for blank, net in nets.items()}
 
 
 def without_lengths(scope: Scope) -> Labels:
