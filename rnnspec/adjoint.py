@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rnnspec.graph import Graph, GraphBuilder, Node, descendants, is_scalar, iterate
 
-__all__ = ["Adjoint", "MapCotangent", "derive"]
+__all__ = ["Adjoint", "MapCotangent", "derive", "pulled"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,15 @@ def derive(graph: Graph) -> Adjoint:
         if index in sweep.cotangents
     )
     return Adjoint(tuple(sweep.builder.nodes), len(graph.nodes), leaves, tuple(maps))
+
+
+@lru_cache(maxsize=256)
+def pulled(graph: Graph, names: tuple[str, ...]) -> Graph:
+    """The cotangents of some arguments of a graph, as a graph; one that no result needs is 0."""
+    adjoint = derive(graph)
+    found = {name: adjoint.leaf("argument", name) for name in names}
+    builder = GraphBuilder(list(adjoint.nodes))
+    return builder.graph({name: builder.constant(0.0) if index is None else index for name, index in found.items()})
 
 
 def _seeds(graph: Graph) -> list[tuple[int, str]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rnnspec.adjoint import derive
+from rnnspec.adjoint import pulled
 from rnnspec.arrays import Array, Arrays, Values
 from rnnspec.graph import Graph, GraphBuilder
 from rnnspec.losses import CTC
@@ -37,8 +37,8 @@ def aligned(arrays: Arrays, loss: CTC, outputs: Array, spelt: Array, mask: Array
     possible = f["greater"](likelihood, arrays.scalar(LOW / 2))
     each = f["where"](possible, f["negate"](likelihood), arrays.scalar(float("inf")))
     one = f["where"](possible, arrays.scalar(-1.0), arrays.scalar(0.0))
-    pulled = evaluate_graph(arrays, _pulled(_total(), ("a",)), {"a": ended[..., 0], "total": one})["a"]
-    cotangent = _pull(arrays, loss, seen, places, f["where"](places.last, pulled[..., None], arrays.scalar(0.0)))
+    share = evaluate_graph(arrays, pulled(_total(), ("a",)), {"a": ended[..., 0], "total": one})["a"]
+    cotangent = _pull(arrays, loss, seen, places, f["where"](places.last, share[..., None], arrays.scalar(0.0)))
     return arrays.sum(each, None, False), cotangent
 
 
@@ -87,7 +87,7 @@ def _spell(arrays: Arrays, loss: CTC, outputs: Array, places: _Places, mask: Arr
 
 def _pull(arrays: Arrays, loss: CTC, seen: Values, places: _Places, cotangent: Array) -> Array:
     """From the cotangent of log alpha after the last steps to that of the outputs."""
-    f, graph = arrays.functions, _pulled(_extension(loss), (*BEFORE, "z"))
+    f, graph = arrays.functions, pulled(_extension(loss), (*BEFORE, "z"))
     zero = arrays.scalar(0.0)
 
     def step(carried: Values, here: Values, t: Array) -> tuple[Values, Values]:
@@ -133,12 +133,3 @@ def _total() -> Graph:
     builder = GraphBuilder()
     with reading("CTC"):
         return builder.graph({"total": builder.index(logsumexp(builder.vector("argument", "a")))})
-
-
-@lru_cache(maxsize=16)
-def _pulled(graph: Graph, names: tuple[str, ...]) -> Graph:
-    """The cotangents of some arguments."""
-    adjoint = derive(graph)
-    found = {name: adjoint.leaf("argument", name) for name in names}
-    builder = GraphBuilder(list(adjoint.nodes))
-    return builder.graph({name: builder.constant(0.0) if index is None else index for name, index in found.items()})

@@ -83,7 +83,7 @@ class CTC(Loss):
 
     def at(self, z: Any, y: Any) -> Any:
         """What it costs to say one class, or blank, at one step."""
-        return logsumexp(z) - total(where(y > 0.5, z, 0.0))
+        return SoftmaxCrossEntropy().at(z, y)
 
     def extend(self, stay: Any, follow: Any, skip: Any, z: Any, y: Any) -> Any:
         """log alpha at a place of the spelling, from those a step before: here, one place back, two places back."""

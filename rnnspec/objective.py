@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-from rnnspec.adjoint import derive
+from rnnspec.adjoint import pulled
 from rnnspec.alignment import aligned
 from rnnspec.arrays import Array, Arrays
-from rnnspec.graph import Graph, GraphBuilder
+from rnnspec.graph import Graph
 from rnnspec.losses import CTC, trace
 from rnnspec.lowering import evaluate_graph
 from rnnspec.network import Network
@@ -37,12 +35,4 @@ def objective(
 
 def _cotangent(arrays: Arrays, graph: Graph, values: dict[str, Array]) -> Array:
     one = arrays.functions["add"](arrays.zeros((1,)), arrays.scalar(1.0))
-    return evaluate_graph(arrays, _pulled(graph), {**values, "loss": one})["z"]
-
-
-@lru_cache(maxsize=64)
-def _pulled(loss: Graph) -> Graph:
-    adjoint = derive(loss)
-    index = adjoint.leaf("argument", "z")
-    builder = GraphBuilder(list(adjoint.nodes))
-    return builder.graph({"z": builder.constant(0.0) if index is None else index})
+    return evaluate_graph(arrays, pulled(graph, ("z",)), {**values, "loss": one})["z"]
