@@ -13,8 +13,9 @@ conformance: $(READY)
 	$(VENV) -m conformance --backend all
 
 # Two processes, each with all frameworks in 5 GB of memory; a file of tests stays together, and so do its programs.
+# One thread each: two pools of two threads on two cores wait for each other.
 test: $(READY)
-	$(VENV) -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV) -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(VENV) -m ruff check .

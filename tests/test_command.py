@@ -70,8 +70,12 @@ def test_the_report_has_its_fields(numpy_report):
 
 def test_the_same_seed_gives_the_same_report(numpy_report):
     _, document = numpy_report
-    again = conformance.check_backend("numpy", tier="smoke", seed=3, examples=2, cells=("elman",), precisions=("f64",))
-    assert again["backends"][0]["properties"] == document["backends"][0]["properties"]
+    only = ("P01", "P02", "P08", "P15", "P26", "P32", "P39", "P45")
+    again = conformance.check_backend("numpy", tier="smoke", seed=3, examples=2, cells=("elman",), precisions=("f64",),
+                                      only=only)  # fmt: skip
+    first = [finding for finding in document["backends"][0]["properties"] if finding["id"] in only]
+    assert len(first) == len(only)
+    assert again["backends"][0]["properties"] == first
 
 
 def test_a_fault_fails_the_command_and_can_be_pasted(tmp_path):

@@ -89,12 +89,13 @@ def differences(backend, net, params, x, state, step=1e-6):
     return np.stack(columns, 1), after(flat)[1]
 
 
-@pytest.mark.parametrize("name", NETS)
-def test_every_backend_tells_the_same(either, reference, name):
-    net = NETS[name]
+@pytest.mark.parametrize(("name", "precision"), [("stacked", "f32"), ("both", "f64"), ("projected", "f64")])
+@pytest.mark.parametrize("backend", ["numpy", "torch", "jax", "tensorflow"])
+def test_every_backend_tells_the_same(backend, name, precision, open_backend, reference):
+    net, opened = NETS[name], open_backend(backend, precision)
     given = (net, *case(net), LENGTHS)
-    found, expected = gradient_flow(either, *given), gradient_flow(reference, *given)
-    rtol = 1e-4 if either.precision == "f32" else 1e-11
+    found, expected = gradient_flow(opened, *given), gradient_flow(reference, *given)
+    rtol = 1e-4 if precision == "f32" else 1e-11
     for half, right in zip(found.halves, expected.halves, strict=True):
         assert half.place == right.place
         for state, norms in right.norms.items():

@@ -66,9 +66,9 @@ CRASHED = {
     "stutterer": ("finding (KeyError", {"fault": FORGE % "'finding', nothing=0"}),
 }  # fmt: skip
 TIMEOUT = {
-    "hang": ("12 seconds", {"fault": "time.sleep(600)"}),
-    "loop": ("12 seconds", {"fault": "\n        while True: pass"}),
-    "slow start": ("12 seconds", {"top": "time.sleep(600)"}),
+    "hang": ("8 seconds", {"fault": "time.sleep(600)"}),
+    "loop": ("8 seconds", {"fault": "\n        while True: pass"}),
+    "slow start": ("8 seconds", {"top": "time.sleep(600)"}),
 }
 FAILS = {
     "unloadable": ("RuntimeError: no such device", {"make": "raise RuntimeError('no such device')"}),
@@ -88,7 +88,7 @@ WRONG_ANSWERS = {
     "bottomless": ("error", {"fault": "return self.layer(cell, params, inputs, state, lengths, call)"}),
 }
 SELECTION = Selection("smoke", examples=2, cells=("elman",), only=("P01",), precisions=("f64",))
-LIMITS = Limits(silence=12, memory=700 * 10**6, printed=50 * 10**6)
+LIMITS = Limits(silence=8, memory=700 * 10**6, printed=50 * 10**6)
 
 
 @pytest.fixture(scope="module")
@@ -197,9 +197,9 @@ def test_the_command_s_limits_hold(tmp_path, monkeypatch):
         install(tmp_path, "hog", HOARD)
         both = [option for name in ("hang", "hog", "numpy") for option in ("--backend", name)]
         monkeypatch.syspath_prepend(tmp_path)
-        done = CliRunner().invoke(app, [*both, *quick, "--patience", "12", "--memory", "0.7"])
+        done = CliRunner().invoke(app, [*both, *quick, "--patience", "8", "--memory", "0.7"])
     assert done.exit_code == 1
-    assert "hang f64: it said nothing for 12 seconds" in done.output
+    assert "hang f64: it said nothing for 8 seconds" in done.output
     assert "hog f64: it took more than 700 MB of memory" in done.output
     assert "numpy f64: judged" in done.output
 

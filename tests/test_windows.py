@@ -71,15 +71,15 @@ def test_it_is_the_sum_of_its_windows(every, back, lengths, reference):
 
 
 @pytest.mark.parametrize("lengths", [None, (7, 0, 4)], ids=repr)
-def test_every_backend_gives_the_same(either, lengths):
+def test_every_backend_gives_the_same(backend, lengths):
     net, windows = network(), Windows(2, 5)
     params, x, y, state = case(net, 7)
-    step = windows.value_and_grad(either, net, params, x, y, state, None if lengths is None else np.array(lengths))
+    step = windows.value_and_grad(backend, net, params, x, y, state, None if lengths is None else np.array(lengths))
     own, inputs, first = brute(net, windows, params, x, y, state, lengths)
     for found, expected in ((step.grads.params, own), (step.grads.inputs, inputs), (step.grads.state, first)):
-        assert_near(either, found, expected)
-    assert either.is_own(step.grads.inputs)
-    assert either.own_dtype(step.grads.inputs) == either.own_dtype(step.loss_sum)
+        assert_near(backend, found, expected)
+    assert backend.is_own(step.grads.inputs)
+    assert backend.own_dtype(step.grads.inputs) == backend.own_dtype(step.loss_sum)
 
 
 def test_a_backend_s_own_arrays_serve(backend):
