@@ -39,13 +39,20 @@ def test_a_difference_is_told(ratio, verdict):
     assert share(verdict, ratio, 0.01) > 0.8
 
 
-def test_a_noisy_machine_says_nothing():
-    assert share("inconclusive", 1.3, 0.5) > 0.9
+def test_a_noisy_machine_tells_no_small_difference_and_calls_nothing_equal():
+    assert share("inconclusive", 1.1, 0.5) > 0.95
+    assert share("inconclusive", 1.0, 0.5) == 1
 
 
-def test_a_subject_unlike_itself_says_nothing():
-    steady = [1.0] * ROUNDS
-    assert judge([1.2] * ROUNDS, steady, [2.0] * ROUNDS).verdict == "inconclusive"
+@pytest.mark.parametrize(("ratio", "verdict"), [(3.0, "slower"), (0.3, "faster")])
+def test_a_noisy_machine_tells_a_difference_beyond_its_noise(ratio, verdict):
+    assert share(verdict, ratio, 0.5) > 0.95
+
+
+@pytest.mark.parametrize(("other", "verdict"), [(2.0, "faster"), (1.2, "inconclusive"), (1.1, "inconclusive"),
+                                                (0.5, "slower")])  # fmt: skip
+def test_a_subject_unlike_itself_is_told_from_what_is_further_away(other, verdict):
+    assert judge([1.2] * ROUNDS, [1.0] * ROUNDS, [other] * ROUNDS).verdict == verdict
 
 
 def test_the_ratio_and_its_interval():

@@ -2,7 +2,7 @@
 
 Each round times everybody once, in random order, so that a slow moment of the machine is shared; the estimate is the
 median of the logarithms of the rounds' ratios, with a bootstrap interval. The subject is timed twice in each round
-(A/A'): where it seems unlike itself, the machine is too noisy, and nothing is said.
+(A/A'): where it seems unlike itself, the machine is noisy, and only what is beyond that unlikeness is told.
 
 >>> judge([1.0] * 9, [1.0] * 9, [2.0] * 9).verdict
 'faster'
@@ -36,19 +36,21 @@ class Paired:
 def judge(subject: Sequence[float], again: Sequence[float], other: Sequence[float], delta: float = DELTA) -> Paired:
     """The verdict on rounds of times; `again` is the subject's second time of each round.
 
-    Inconclusive where A/A' excludes 1 or is wider than `delta`, or the interval is wider than `delta` on both sides.
+    The machine is noisy where A/A' excludes 1 or is wider than `delta`: a difference must then exceed `delta` by as
+    much as A/A' may be from 1, and nothing is called equal; nor where the interval is wider than `delta` on both sides.
     """
     edge = np.log1p(delta)
     a, a2, b = (np.log(np.asarray(times, dtype=float)) for times in (subject, again, other))
     low, high = _interval((a + a2) / 2 - b)
     self_low, self_high = _interval(a - a2)
     noisy = not self_low <= 0 <= self_high or self_high - self_low > edge
-    if noisy or high - low > 2 * edge:
-        verdict = "inconclusive"
-    elif low > edge:
+    beyond = edge + max(-self_low, self_high) if noisy else edge
+    if low > beyond:
         verdict = "slower"
-    elif high < -edge:
+    elif high < -beyond:
         verdict = "faster"
+    elif noisy or high - low > 2 * edge:
+        verdict = "inconclusive"
     else:
         verdict = "equal"
     return Paired(float(np.exp(np.median((a + a2) / 2 - b))), float(np.exp(low)), float(np.exp(high)), verdict)
