@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +48,10 @@ NEAR = 8.0
 """A condition is too near to call where its margin is below this many times its spread over the runs."""
 
 
+BLOCK = 2**15
+"""Random numbers that are drawn at once."""
+
+
 class Rounding:
     """Arithmetic on plain arrays `(runs, rows, features)`, each result rounded as the arithmetic says.
 
@@ -57,8 +62,9 @@ class Rounding:
 
     def __init__(self, arithmetic: Arithmetic) -> None:
         self.arithmetic = arithmetic
-        self.rng = np.random.default_rng(arithmetic.seed)
         self.runs = arithmetic.runs + 1
+        self._rng = np.random.default_rng(arithmetic.seed)
+        self._drawn = np.empty(0, np.float32)
 
     def array(self, values: Any) -> Array:
         """Numbers in the oracle's dtype."""
@@ -70,13 +76,20 @@ class Rounding:
             return y
         size = np.abs(y)
         finite = self._note(size)
-        off = 2.0 * self.rng.random((self.runs, *y.shape[1:]), np.float32) - 1.0
         grown = self.arithmetic.unit * size if gauge is None else gauge
         if self.arithmetic.step:
             grown = grown + (0.5 * self.arithmetic.step) * (size > 0)
-        found = y + off * grown
+        found = y + self._draw((self.runs, *y.shape[1:])) * grown
         found[0] = y[0]
         return found if finite else np.where(np.isfinite(y), found, y)
+
+    def _draw(self, shape: tuple[int, ...]) -> Array:
+        """Uniform numbers on +-1: one block serves many small arrays."""
+        size = math.prod(shape)
+        if size > len(self._drawn):
+            self._drawn = 2.0 * self._rng.random(max(size, BLOCK), np.float32) - 1.0
+        found, self._drawn = self._drawn[:size], self._drawn[size:]
+        return found.reshape(shape)
 
     def function(self, y: Array, span: Array) -> Array:
         """The value of an elementary function, accurate to some units of `span`."""
@@ -119,7 +132,7 @@ class Rounding:
     def _note(self, size: Array) -> bool:
         """Note the largest finite number, and say whether all are finite."""
         largest = float(size.max(initial=0.0))
-        finite = bool(np.isfinite(largest))
+        finite = math.isfinite(largest)
         if not finite:
             largest = float(size.max(initial=0.0, where=np.isfinite(size)))
         self.arithmetic.kinks.largest = max(self.arithmetic.kinks.largest, largest)

@@ -100,7 +100,8 @@ def _half(
     for k, (running, places) in enumerate(order):
         if not len(running):
             break
-        old = {name: tape.take(number, running) for name, number in now.items()}
+        everybody = len(running) == batch
+        old = now if everybody else {name: tape.take(number, running) for name, number in now.items()}
         if layer.gradient is not None and k > 0:
             old = _seam(tape, layer.gradient.carry, k, old)
         output, new = _step(tape, layer, params, tape.take(sequence, places), old)
@@ -108,12 +109,19 @@ def _half(
         if layer.gradient is not None:
             new = _seam(tape, layer.gradient.total, k, new)
         outputs.append((output if own is None else new[own], places))
-        ended = np.setdiff1d(np.arange(batch), running)
-        now = {
-            name: tape.put([(new[name], running), (tape.take(now[name], ended), ended)], batch, number.value.shape[2])
-            for name, number in state.items()
-        }
+        now = new if everybody else _held(tape, new, running, now, batch)
     return tape.put(outputs, sequence.value.shape[1], layer.half_width), now
+
+
+def _held(
+    tape: Tape, new: dict[str, Number], running: Array, now: dict[str, Number], batch: int
+) -> dict[str, Number]:
+    """The new states of the rows that ran, and of the others those that they ended with."""
+    ended = np.setdiff1d(np.arange(batch), running)
+    return {
+        name: tape.put([(new[name], running), (tape.take(number, ended), ended)], batch, number.value.shape[2])
+        for name, number in now.items()
+    }
 
 
 def _step(

@@ -63,7 +63,9 @@ class Number(Expression):
     def gradient(self) -> Array:
         """The whole cotangent, zeros where nothing came."""
         shape = (self.tape.rounding.runs, *self.value.shape[1:])
-        return np.zeros(shape, self.value.dtype) if self.cotangent is None else np.broadcast_to(self.cotangent, shape)
+        if self.cotangent is None:
+            return np.zeros(shape, self.value.dtype)
+        return self.cotangent if self.cotangent.shape == shape else np.broadcast_to(self.cotangent, shape)
 
 
 class Parameter(Number):
