@@ -4,19 +4,24 @@ A cell's equations, the output layer and the gradient policies are each declared
 declaration, and `python -m conformance` proves that it does.
 """
 
-from rnnspec import cells, decoding, errors, initialisers, losses, policies, primitives, updates
-from rnnspec.backend import Backend
-from rnnspec.capabilities import Capabilities
-from rnnspec.cell import Cell, cell, out
-from rnnspec.flow import GradientFlow, gradient_flow
-from rnnspec.kernel import Call, Kernel, Path
-from rnnspec.network import Layer, Network
-from rnnspec.output import Dense, Last, Steps
-from rnnspec.plugins import Mutant, backend_names, get_backend, hookimpl
-from rnnspec.results import Gradients, LayerResult, Result, Step, Trained
-from rnnspec.rule import chain
-from rnnspec.storage import load, save
-from rnnspec.windows import Windows
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from rnnspec.cell import Cell, cell, out  # the module has the name of its decorator: who comes first keeps it
+
+if TYPE_CHECKING:
+    from rnnspec import cells, decoding, errors, initialisers, losses, policies, primitives, updates
+    from rnnspec.backend import Backend
+    from rnnspec.capabilities import Capabilities
+    from rnnspec.flow import GradientFlow, gradient_flow
+    from rnnspec.kernel import Call, Kernel, Path
+    from rnnspec.network import Layer, Network
+    from rnnspec.output import Dense, Last, Steps
+    from rnnspec.plugins import Mutant, backend_names, get_backend, hookimpl
+    from rnnspec.results import Gradients, LayerResult, Result, Step, Trained
+    from rnnspec.rule import chain
+    from rnnspec.storage import load, save
+    from rnnspec.windows import Windows
 
 __version__ = "0.1.0"
 
@@ -58,3 +63,30 @@ __all__ = [
     "save",
     "updates",
 ]
+
+_HOMES = {
+    "backend": ("Backend",),
+    "capabilities": ("Capabilities",),
+    "flow": ("GradientFlow", "gradient_flow"),
+    "kernel": ("Call", "Kernel", "Path"),
+    "network": ("Layer", "Network"),
+    "output": ("Dense", "Last", "Steps"),
+    "plugins": ("Mutant", "backend_names", "get_backend", "hookimpl"),
+    "results": ("Gradients", "LayerResult", "Result", "Step", "Trained"),
+    "rule": ("chain",),
+    "storage": ("load", "save"),
+    "windows": ("Windows",),
+}
+"""The public names of each module, which is imported when one of them is asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    home = next((module for module, names in _HOMES.items() if name in names), None)
+    if home is None and name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = import_module(f"{__name__}.{home or name}")
+    return globals().setdefault(name, getattr(found, name) if home else found)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

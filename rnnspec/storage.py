@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import secrets
 import shutil
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,7 @@ def save(path: str | os.PathLike[str], net: Network, params: Tree) -> None:
 def _write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file beside the target and put it in its place; a link keeps pointing, and permissions stay."""
     target = Path(path).resolve()
-    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(8)}")
+    temporary = target.with_name(f".{target.name[:200]}.{os.urandom(8).hex()}")
     try:
         with temporary.open("xb") as file:
             file.write(data)
