@@ -8,6 +8,7 @@ What a backend lacks is declared in its capabilities and refused, never emulated
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -19,7 +20,7 @@ from rnnspec.arrays import Array, Arrays, NumpyArrays
 from rnnspec.capabilities import DTYPES, Capabilities
 from rnnspec.cell import Cell
 from rnnspec.contract import SPEC_VERSION
-from rnnspec.errors import ArgumentError, UnsupportedError
+from rnnspec.errors import ArgumentError, NetworkError, UnsupportedError
 from rnnspec.kernel import Call, Kernel, Path
 from rnnspec.network import Network
 from rnnspec.recomputation import Recomputing
@@ -273,11 +274,29 @@ class Backend:
             step = self.value_and_grad(net, own, x, targets, first, ends)
         else:
             step = self._scaled(net, given, wanted, factor)
+        return self._updated("train_step", rule, own, kept, step)
+
+    def update(self, net: Network, rule: Rule, params: Tree, rule_state: Tree, step: Step) -> Trained:
+        """One step of an update rule by gradients that are there: those of windows, or of shards added up.
+
+        `step` is as `value_and_grad` gives it; the rest as in `train_step`. Raises NetworkError for a rule that scales
+        the loss, which comes before its gradients.
+        """
+        validation.rule(self, "update", rule)
+        own, sums = validation.gradients(self, "update", net, params, step)
+        kept = validation.rule_state(self, "update", rule, own, rule_state)
+        if rule.loss_scale(kept) is not None:
+            raise NetworkError(f"{self.name}.update(...)", "the rule must not scale the loss", shown(rule),
+                               "call train_step, or leave ScaleLoss out")  # fmt: skip
+        return self._updated("update", rule, own, kept, replace(step, grads=replace(step.grads, params=sums)))
+
+    def _updated(self, method: str, rule: Rule, params: Tree, kept: Tree, step: Step) -> Trained:
+        """Parameters and the rule's state after the gradients of a step, all of them the backend's own arrays."""
         scale = self.from_numpy(np.asarray(1.0 / max(step.count, 1)))
-        graph, *places = traced(rule, own, kept)
-        validation.rule_numbers(self, "train_step", graph)
+        graph, *places = traced(rule, params, kept)
+        validation.rule_numbers(self, method, graph)
         update = self.program(execution.update, graph, *places)
-        (new, new_state), _ = update(own, kept, step.grads.params, scale)
+        (new, new_state), _ = update(params, kept, step.grads.params, scale)
         rule.verify(new_state, self.to_numpy)
         return Trained(new, new_state, step.loss_sum, step.count, step.state)
 

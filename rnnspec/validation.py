@@ -22,6 +22,7 @@ from rnnspec.graph import Graph, iterate
 from rnnspec.losses import CTC
 from rnnspec.network import Network
 from rnnspec.output import Last
+from rnnspec.results import Step
 from rnnspec.rule import Rule, UpdateRule
 from rnnspec.showing import shown
 from rnnspec.spelling import spelling
@@ -30,7 +31,7 @@ from rnnspec.tree import Shape, Tree, tree_map
 if TYPE_CHECKING:
     from rnnspec.backend import Backend
 
-__all__ = ["arguments", "cotangents", "count", "rule", "rule_numbers", "rule_state", "targets"]
+__all__ = ["arguments", "cotangents", "count", "gradients", "rule", "rule_numbers", "rule_state", "targets"]
 
 SHAPE = "(time, batch, feature)"
 MOST_NUMBERS = 2**62
@@ -105,6 +106,17 @@ def targets(backend: Backend, method: str, net: Network, given: Given, wanted: A
         raise TargetError(call, f"targets at real steps must be class numbers of 0..{net.features - 1}",
                           f"{labels[place]} at {place}", "mend the labels, or shorten lengths")  # fmt: skip
     return backend.from_numpy(np.where(real, labels, 0).astype(np.int32))
+
+
+def gradients(backend: Backend, method: str, net: Network, params: Tree, step: Any) -> tuple[Tree, Tree]:
+    """Parameters, and the sums of a step's gradients for them, as the backend's own arrays."""
+    call = _call(backend, method)
+    _check_network(call, net)
+    if not isinstance(step, Step):
+        raise ArgumentError(call, "step must be a Step", type(step).__name__, "give what value_and_grad gives")
+    shapes = net.parameter_shapes()
+    return (own_tree(backend, call, "params", params, shapes),
+            own_tree(backend, call, "step.grads.params", step.grads.params, shapes))  # fmt: skip
 
 
 def rule(backend: Backend, method: str, given: Any) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from rnnspec import Layer, Network, cells, losses
-from rnnspec.errors import NetworkError
+from rnnspec import Layer, Network, Windows, cells, chain, losses
+from rnnspec.errors import ArgumentError, NetworkError, TreeError
+from rnnspec.policies import ClipByGlobalNorm, ScaleLoss
 from rnnspec.tree import leaves, tree_map
 from rnnspec.updates import SGD, Adam
 
@@ -79,3 +82,59 @@ def test_adam_refuses(wrong):
 def test_sgd_refuses(wrong):
     with pytest.raises(NetworkError):
         SGD(**wrong)
+
+
+def batch(rows, steps=4):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(steps, rows, 2)), rng.normal(size=(steps, rows, 3))
+
+
+def test_an_update_by_a_step_is_a_training_step(backend):
+    params, rule, (inputs, targets) = net.init(0), chain(ClipByGlobalNorm(0.1), Adam(0.1)), batch(3)
+    kept = rule.init(params)
+    lengths = np.array([4, 0, 3])
+    step = backend.value_and_grad(net, params, inputs, targets, lengths=lengths)
+    done = backend.update(net, rule, params, kept, step)
+    whole = backend.train_step(net, rule, params, kept, inputs, targets, lengths=lengths)
+    assert done.count == whole.count == 7
+    for found, expected in ((done.params, whole.params), (done.rule_state, whole.rule_state)):
+        for (name, a), (_, b) in zip(leaves(backend.to_numpy(found)), leaves(backend.to_numpy(expected)), strict=True):
+            np.testing.assert_array_equal(a, b, err_msg=name)
+
+
+def test_an_update_by_shards_added_up_is_that_of_the_whole_batch(reference):
+    params, rule, (inputs, targets) = net.init(0), SGD(0.5), batch(5)
+    one, other = (reference.value_and_grad(net, params, inputs[:, rows], targets[:, rows])
+                  for rows in (slice(0, 1), slice(1, 5)))  # fmt: skip
+    sums = replace(one.grads, params=tree_map(np.add, one.grads.params, other.grads.params))
+    added = replace(one, loss_sum=one.loss_sum + other.loss_sum, count=one.count + other.count, grads=sums)
+    done = reference.update(net, rule, params, (), added)
+    whole = reference.train_step(net, rule, params, (), inputs, targets)
+    assert (done.count, float(done.loss_sum)) == (20, pytest.approx(float(whole.loss_sum), rel=1e-14))
+    for (name, a), (_, b) in zip(leaves(done.params), leaves(whole.params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-15, err_msg=name)
+
+
+def test_windows_train(reference):
+    params, rule, (inputs, targets) = net.init(0), Adam(0.05), batch(3, steps=12)
+    kept, found = rule.init(params), []
+    for _ in range(8):
+        step = Windows(4, 6).value_and_grad(reference, net, params, inputs, targets)
+        done = reference.update(net, rule, params, kept, step)
+        params, kept = done.params, done.rule_state
+        found.append(float(done.loss_sum))
+    assert found == sorted(found, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("rule", "spoilt", "error", "match"),
+    [(ScaleLoss(SGD(0.1)), lambda step: step, NetworkError, "must not scale the loss"),
+     (ClipByGlobalNorm(1.0), lambda step: step, NetworkError, "must end in an update rule"),
+     (SGD(0.1), lambda step: step.grads, ArgumentError, "step must be a Step, got Gradients"),
+     (SGD(0.1), lambda step: replace(step, grads=replace(step.grads, params={})), TreeError, "step.grads.params")],
+)  # fmt: skip
+def test_an_update_that_cannot_be_is_refused(rule, spoilt, error, match, reference):
+    params = net.init(0)
+    step = reference.value_and_grad(net, params, *batch(3))
+    with pytest.raises(error, match=match):
+        reference.update(net, rule, params, rule.init(params), spoilt(step))
