@@ -20,7 +20,9 @@ def blocks(page):
     return [(text[: m.start()].count("\n") + 1, m["code"]) for m in BLOCK.finditer(text)]
 
 
-SESSIONS = [page for page in PAGES if page.name != "publish.md"]
+TRANSLATIONS = {"tutorial.zh.md": "tutorial.md"}
+"""Pages that have the very blocks of another one, which runs them."""
+SESSIONS = [page for page in PAGES if page.name not in ("publish.md", *TRANSLATIONS)]
 """publish.md runs where what it builds is installed: test_publish.py."""
 
 
@@ -35,6 +37,13 @@ def test_the_blocks_of_a_page_run_as_one_session_and_give_the_output_shown(page,
         runner.run(test, out=failures.append, clear_globs=False)
         shared = test.globs
     assert not failures, "".join(failures)
+
+
+@pytest.mark.parametrize(("page", "original"), TRANSLATIONS.items())
+def test_a_translation_has_the_blocks_of_its_page(page, original):
+    code, expected = ([code for _, code in blocks(ROOT / "docs" / name)] for name in (page, original))
+    assert code == expected
+    assert code
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
