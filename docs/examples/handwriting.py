@@ -19,9 +19,10 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from confusion import Confusion, confusion
+from course_bar import course_bar
+from elsewhere import check, is_same, said
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from scipy.ndimage import map_coordinates
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -29,7 +30,8 @@ from sklearn.model_selection import train_test_split
 import rnnspec
 
 SPLIT_SEED = 0
-CLASSES = 10
+NAMES = tuple("0123456789")
+CLASSES = len(NAMES)
 CELLS = {"lstm": rnnspec.cells.lstm, "gru": rnnspec.cells.gru, "elman": rnnspec.cells.elman}
 
 
@@ -135,22 +137,7 @@ def logits(be: rnnspec.Backend, net: rnnspec.Network, params: Any, data: Digits)
     return be.to_numpy(be.run(net, params, data.images).outputs)
 
 
-def confusion(labels: np.ndarray, answers: np.ndarray) -> np.ndarray:
-    """How often each digit (row) was read as each (column)."""
-    counts = np.zeros((CLASSES, CLASSES), int)
-    np.add.at(counts, (labels, answers), 1)
-    return counts
-
-
-def confusion_table(counts: np.ndarray) -> Table:
-    table = Table("", *map(str, range(CLASSES)), title="digit (row) read as (column)")
-    for digit, row in enumerate(counts):
-        cells = [("[green]" if read == digit else "[red]") + str(n) if n else "·" for read, n in enumerate(row)]
-        table.add_row(f"[bold]{digit}", *cells)
-    return table
-
-
-def draw(path: Path, reader: Reader, counts: np.ndarray, title: str) -> None:
+def draw(path: Path, reader: Reader, found: Confusion, title: str) -> None:
     """The loss curve and the confusion matrix, side by side."""
     from matplotlib.figure import Figure  # noqa: PLC0415  # loaded when a picture is asked for
 
@@ -158,21 +145,8 @@ def draw(path: Path, reader: Reader, counts: np.ndarray, title: str) -> None:
     curve, matrix = figure.subplots(1, 2)
     curve.semilogy(np.arange(1, len(reader.losses) + 1), reader.losses)
     curve.set(xlabel="epoch", ylabel="mean training loss (nats)", title=title)
-    matrix.imshow(np.log1p(counts), cmap="Greys")
-    matrix.set(xlabel="read as", ylabel="digit", xticks=range(CLASSES), yticks=range(CLASSES))
-    for (digit, read), n in np.ndenumerate(counts):
-        if n:
-            matrix.text(read, digit, str(n), ha="center", va="center", color="white" if digit == read else "black")
+    found.draw(matrix)
     figure.savefig(path, dpi=150)
-
-
-def check(name: str, path: Path, data: Digits, expected: np.ndarray) -> dict[str, Any]:
-    """Load a saved network, read the digits on another backend, and compare."""
-    be = rnnspec.get_backend(name)
-    found = logits(be, *rnnspec.load(path), data)
-    same = int((found.argmax(-1) == expected.argmax(-1)).sum())
-    return {"backend": name, "same_answers": same, "of": len(data.labels),
-            "largest_difference": float(np.abs(found - expected).max())}  # fmt: skip
 
 
 def main(
@@ -192,33 +166,28 @@ def main(
     course = Course(hidden=32, epochs=4, batch=32) if quick else Course()
     training, testing = digits()
     start = time.perf_counter()
-    loss_column = TextColumn("loss {task.fields[loss]:.4f}")
-    columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), loss_column, TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("", total=course.epochs, loss=float("nan"))
-        reader = train(be, CELLS[cell], training, course, seed, lambda loss: bar.update(task, advance=1, loss=loss))
+    with course_bar(console, "epoch", course.epochs) as advance:
+        reader = train(be, CELLS[cell], training, course, seed, lambda loss: advance(f"loss {loss:.4f}"))
     seconds = time.perf_counter() - start
 
     answers = logits(be, reader.net, reader.params, testing)
-    counts = confusion(testing.labels, answers.argmax(-1))
-    accuracy = float(np.trace(counts) / counts.sum())
-    console.print(confusion_table(counts))
-    console.print(f"{cell} on {backend}: {np.trace(counts)} of {counts.sum()} test digits right, "
-                  f"accuracy {accuracy:.4f}, trained in {seconds:.1f} s")  # fmt: skip
-    figures: dict[str, Any] = {"test_accuracy": accuracy, "cell": cell, "backend": backend, "seed": seed,
+    found = confusion(testing.labels, answers.argmax(-1), NAMES, "digit")
+    console.print(found.table())
+    console.print(f"{cell} on {backend}: {found.right} of {found.of} test digits right, "
+                  f"accuracy {found.accuracy:.4f}, trained in {seconds:.1f} s")  # fmt: skip
+    figures: dict[str, Any] = {"test_accuracy": found.accuracy, "cell": cell, "backend": backend, "seed": seed,
                                "epochs": course.epochs, "losses": reader.losses, "seconds": seconds}  # fmt: skip
 
     rnnspec.save(save, reader.net, reader.params)
     console.print(f"saved to {save}")
     if check_backend:
-        figures["check"] = found = check(check_backend, save, testing, answers)
-        console.print("loaded on {backend}: {same_answers} of {of} answers the same, largest difference "
-                      "{largest_difference:.1e}".format(**found))  # fmt: skip
+        figures["check"] = check(check_backend, save, answers, lambda *loaded: logits(*loaded, testing))
+        console.print(said(figures["check"]))
     if picture:
-        draw(picture, reader, counts, f"{cell} on {backend}, test accuracy {accuracy:.3f}")
+        draw(picture, reader, found, f"{cell} on {backend}, test accuracy {found.accuracy:.3f}")
     if json_file:
         json_file.write_text(json.dumps(figures, indent=1) + "\n")
-    if check_backend and figures["check"]["same_answers"] != figures["check"]["of"]:
+    if check_backend and not is_same(figures["check"]):
         raise typer.Exit(1)
 
 

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from handwriting import CELLS, Course, Digits, check, confusion, digits, logits, train
+from confusion import confusion
+from elsewhere import check
+from handwriting import CELLS, NAMES, Course, Digits, digits, logits, train
 from rich.progress import track
 
 import rnnspec
@@ -35,14 +37,15 @@ def measure(be: rnnspec.Backend, name: str, training: Digits, testing: Digits) -
         reader = train(be, CELLS[name], training, Course(), seed)
         seconds.append(time.perf_counter() - start)
         answers = logits(be, reader.net, reader.params, testing)
-        accuracies.append(float(confusion(testing.labels, answers.argmax(-1)).trace() / len(testing.labels)))
+        accuracies.append(confusion(testing.labels, answers.argmax(-1), NAMES, "digit").accuracy)
     row = {"cell": name, "seeds": SEEDS, "test_accuracies": accuracies, "median": statistics.median(accuracies),
            "seconds": statistics.median(seconds)}  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.safetensors"
         rnnspec.save(path, reader.net, reader.params)
         others = [other for other in rnnspec.backend_names() if other != be.name]
-        return row, [{"trained_on": be.name, "cell": name, **check(other, path, testing, answers)} for other in others]
+        return row, [{"trained_on": be.name, "cell": name,
+                      **check(other, path, answers, lambda *loaded: logits(*loaded, testing))} for other in others]
 
 
 def first_losses(training: Digits) -> list[Row]:
