@@ -20,7 +20,7 @@ from rnnspec.kernel import Path
 from rnnspec.network import Network
 from rnnspec.output import Last
 from rnnspec.stack import backward, forward
-from rnnspec.tree import Tree, leaves, named_map, tree_map
+from rnnspec.tree import Tree, flat, leaves, named_map, tree_map
 
 __all__ = ["NetworkLayer"]
 
@@ -148,19 +148,19 @@ def _network(
         return tensors(ran(params, inputs, state, pullback=False)[:2])  # type: ignore[no-any-return]
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def derived(*flat: Array) -> tuple[list[Array], Any]:
-        own, x, first = _rebuilt(flat, (params, inputs, state))
+    def derived(*arrays: Array) -> tuple[list[Array], Any]:
+        own, x, first = _rebuilt(arrays, (params, inputs, state))
         outputs, final, tape = ran(own, x, first, pullback=True)
 
         def pull(*cotangents: Array) -> list[Array]:
             given = (own, *_rebuilt(cotangents, (outputs, final)))
             p, *rest = map(sized, given) if None in inputs.shape else given
             found = tensors(backward(backend, net, p, tape, *rest))
-            return _flat(tree_map(lambda _, d: d, (own, x, first), found))
+            return flat(tree_map(lambda _, d: d, (own, x, first), found))
 
-        return _flat(tensors((outputs, final))), pull
+        return flat(tensors((outputs, final))), pull
 
-    names = iter(derived(*_flat((params, inputs, state))))
+    names = iter(derived(*flat((params, inputs, state))))
     return next(names), tree_map(lambda _: next(names), state)
 
 
@@ -187,11 +187,7 @@ def _checked(outputs: Array, prefix: Array) -> Array:
         return tf.where(tf.reshape(prefix, shape), outputs, tf.constant(float("nan"), outputs.dtype))
 
 
-def _flat(tree: Tree) -> list[Array]:
-    return [a for _, a in leaves(tree)]
-
-
-def _rebuilt(flat: Sequence[Array], model: Tree) -> Tree:
+def _rebuilt(arrays: Sequence[Array], model: Tree) -> Tree:
     """The tree of the model with these leaves."""
-    given = iter(flat)
+    given = iter(arrays)
     return tree_map(lambda _: next(given), model)
