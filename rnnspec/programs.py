@@ -27,20 +27,29 @@ MOST_KEPT = 512
 """Programs kept; those longest unused are dropped beyond, so that ever new shapes do not fill the memory."""
 
 
+def kind(array: Any) -> Hashable:
+    """What a program is compiled for: an array's shape and dtype."""
+    return tuple(array.shape), str(array.dtype)
+
+
 class Programs:
     """Programs by function, constants and the arguments' names, shapes and dtypes; safe to use from several threads.
 
-    `compiled` counts the compilations. Constants are hashable values, or trees of them.
+    `compiled` counts the compilations. Constants are hashable values, or trees of them. `kind` tells an array's shape
+    and dtype, where a framework has a faster way: every call asks it of every array.
     """
 
-    def __init__(self, compile: Callable[[Function, tuple[Any, ...], tuple[Tree, ...]], Program]) -> None:
-        self.compile, self.compiled = compile, 0
+    def __init__(
+        self, compile: Callable[[Function, tuple[Any, ...], tuple[Tree, ...]], Program],
+        kind: Callable[[Any], Hashable] = kind,
+    ) -> None:  # fmt: skip
+        self.compile, self.kind, self.compiled = compile, kind, 0
         self.kept: OrderedDict[Hashable, Program] = OrderedDict()
         self.lock = threading.RLock()
 
     def of(self, function: Function, constants: tuple[Any, ...], arguments: tuple[Tree, ...]) -> Program:
         """The program for these arguments, compiled unless it is kept."""
-        key = (function, _frozen(constants), _signature(arguments))
+        key = (function, _frozen(constants), _signature(self.kind, arguments))
         with self.lock:
             if key not in self.kept:
                 self.kept[key] = self.compile(function, constants, arguments)
@@ -56,13 +65,13 @@ def is_empty(arguments: tuple[Tree, ...]) -> bool:
     return any(0 in a.shape for a in flat(arguments) if a is not None)
 
 
-def _signature(tree: Tree) -> Hashable:
-    """What arrays a tree has, by name: the order of its names means nothing."""
+def _signature(kind: Callable[[Any], Hashable], tree: Tree) -> Hashable:
+    """What arrays a tree has, by name, in the tree's own order: that is the order in which a program takes them."""
     if isinstance(tree, dict):
-        return tuple(sorted((name, _signature(part)) for name, part in tree.items()))
+        return tuple([(name, _signature(kind, part)) for name, part in tree.items()])
     if isinstance(tree, list | tuple):
-        return tuple(map(_signature, tree))
-    return () if tree is None else (tuple(tree.shape), str(tree.dtype))
+        return tuple([_signature(kind, part) for part in tree])
+    return () if tree is None else kind(tree)
 
 
 def _frozen(constant: Any) -> Hashable:

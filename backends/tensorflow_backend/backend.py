@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -48,14 +48,11 @@ class TensorflowBackend(Backend):
                                 budgets=BUDGETS["tensorflow"])  # fmt: skip
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
-        self.programs = Programs(self._compile)
+        self.programs = Programs(self._compile, _kind)
+        self.programs_compiled = 0
+        """How many graphs were traced."""
         super().__init__(device, precision)
         self._dtype = tf.as_dtype(DTYPES[precision])
-
-    @property
-    def programs_compiled(self) -> int:
-        """How many graphs were traced."""
-        return self.programs.compiled
 
     def make_arrays(self) -> Arrays:
         return TensorflowArrays(DTYPES[self.precision])
@@ -63,8 +60,6 @@ class TensorflowBackend(Backend):
     def program(self, function: Function, *constants: Any) -> Program:
         def call(*arguments: Tree) -> tuple[Tree, Tree]:
             with tf.device(CPU):
-                if is_empty(arguments):
-                    return function(self, *constants, *arguments)
                 return self.programs.of(function, constants, arguments)(*arguments)
 
         return call
@@ -91,6 +86,8 @@ class TensorflowBackend(Backend):
         return value, pull
 
     def _compile(self, function: Function, constants: tuple[Any, ...], arguments: tuple[Tree, ...]) -> Program:
+        if is_empty(arguments):
+            return partial(function, self, *constants)
         given = tree_map(lambda a: a is not None, arguments)
         said: list[tuple[Tree, Tree]] = []
 
@@ -104,6 +101,7 @@ class TensorflowBackend(Backend):
             start(tf.float16)
         signature = [tf.TensorSpec(a.shape, a.dtype) for a in _tensors(arguments)]
         graph = tf.function(traced, input_signature=signature, autograph=False).get_concrete_function()
+        self.programs_compiled += 1
         # Tensors in the graph's own order, where TensorFlow takes them so: to bind them by name takes 300 us a call.
         inner = getattr(graph, "inference_fn", None)
 
@@ -138,7 +136,7 @@ class TensorflowBackend(Backend):
         return (
             isinstance(array, EAGER)
             and array.dtype is self._dtype
-            and tuple(array.shape) == shape
+            and tuple(array.shape.as_list()) == shape
             and _device_type(array.device) == self.device
         )
 
@@ -171,6 +169,11 @@ def _zeros(shape: tuple[int, ...], dtype: tf.DType) -> Array:
 @lru_cache(maxsize=64)
 def _device_type(device: str) -> str:
     return str(tf.DeviceSpec.from_string(device).device_type).lower()
+
+
+def _kind(array: Array) -> tuple[Any, ...]:
+    """An array's shape and dtype, without their names."""
+    return (*array.shape.as_list(), array.dtype.as_datatype_enum)
 
 
 def _tensors(tree: Tree) -> list[Array]:
