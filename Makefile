@@ -5,9 +5,10 @@ VENV := .venv/bin/python
 READY := .venv/.ready
 FIGURES := docs/figures
 BACKENDS := numpy torch jax tensorflow
+SCRATCH := $(or $(TMPDIR),/tmp)
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance test lint self-test stress bench kappa handwriting scoreboard docs clean
+.PHONY: conformance test lint self-test stress bench kappa handwriting speech language scoreboard docs clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -44,6 +45,20 @@ kappa: $(READY)
 
 handwriting: $(READY)
 	$(VENV) docs/examples/handwriting_table.py --json $(FIGURES)/handwriting.json
+	$(VENV) docs/includes.py
+
+checked = $(foreach name,$(filter-out $(1),$(BACKENDS)),--check-backend $(name))
+
+speech: $(READY)
+	for cell in lstm gru; do \
+	  $(VENV) docs/examples/speech.py --backend numpy --cell $$cell --seeds 3 $(call checked,numpy) \
+	    --save $(SCRATCH)/speech.safetensors --json $(FIGURES)/speech-$$cell.json \
+	    --picture $(FIGURES)/speech-$$cell.png || exit 1; done
+	$(VENV) docs/includes.py
+
+language: $(READY)
+	$(VENV) docs/examples/language_model.py --backend torch $(call checked,torch) \
+	  --save $(SCRATCH)/language.safetensors --json $(FIGURES)/language.json --picture $(FIGURES)/language.png
 	$(VENV) docs/includes.py
 
 scoreboard: $(READY)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -133,6 +134,31 @@ def handwriting_tables(data: Any) -> Iterator[str]:
                       for row in data["first_epochs"]))  # fmt: skip
 
 
+def language_tables(data: Any) -> Iterator[str]:
+    yield from table(("on the test text", "perplexity", "bits for each character"),
+                     ((name, f"{math.exp(nats):.3f}", f"{nats / math.log(2):.3f}")
+                      for name, nats in data["nats"].items()))  # fmt: skip
+    yield ""
+    yield from table(("trained on", "read again on", "perplexity", "differs by the share"),
+                     ((data["backend"], row["backend"], f"{row['perplexity']:.6f}", f"{row['difference']:.0e}")
+                      for row in data["checks"]))  # fmt: skip
+    training, validation, testing = (f"{count:,}" for count in data["characters"])
+    yield f"\n{training} characters for training, {validation} for validation, {testing} for testing; " \
+          f"{data['seconds']:.0f} s of processor time on {data['backend']}. At temperature {data['temperature']} it " \
+          f"writes:\n\n```text\n{data['sample']}\n```"
+
+
+def speech_tables(data: Any) -> Iterator[str]:
+    named = {f"{data['cell']}, median of {data['seeds']} seeds": data["test_accuracy"],
+             "mean frame, logistic regression": data["without_time"], **data["published"]}  # fmt: skip
+    yield from table(("on the test utterances", "accuracy"), ((name, f"{found:.3f}") for name, found in named.items()))
+    yield f"\nBy seed: {', '.join(f'{found:.3f}' for found in data['test_accuracies'])}; " \
+          f"{data['seconds']:.0f} s of processor time each, on {data['backend']}.\n"
+    yield from table(("trained on", "heard again on", "answers the same", "largest difference of a logit"),
+                     ((data["backend"], row["backend"], f"{row['same_answers']} of {row['of']}",
+                       f"{row['largest_difference']:.1e}") for row in data["checks"]))  # fmt: skip
+
+
 def self_test_tables(data: Any) -> Iterator[str]:
     found = data["self_test"]
     equivalent, survivors = len(found["equivalent"]), len(found["survivors"])
@@ -236,6 +262,8 @@ KINDS = {"source": source, "latex": latex, "says": says, "text": text, "primitiv
 FIGURES = {
     "import": (import_tables, "make bench"),
     "handwriting": (handwriting_tables, "make handwriting"),
+    "language": (language_tables, "make language"),
+    **{f"speech-{cell}": (speech_tables, "make speech") for cell in ("gru", "lstm")},
     "self-test": (self_test_tables, "make self-test"),
     **{f"speed-{name}": (speed_tables, "make bench") for name in ("numpy", "torch", "jax", "tensorflow")},
     "stress": (stress_tables, "make stress"),
