@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 
 import rnnspec
-from tests.stress import bad_calls, false_alarms, kill_during_save
+from tests.stress import bad_calls, false_alarms, kill_during_save, kill_during_training
 
 PIECES = {
     "bad_calls": (bad_calls.measure, 10_000),
     "kill_during_save": (kill_during_save.measure, 200),
+    "kill_during_training": (kill_during_training.measure, 20),
     "false_alarms": (false_alarms.measure, 2_000),
 }
 
@@ -23,7 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser("python -m tests.stress", description=__doc__)
     parser.add_argument("pieces", nargs="*", metavar="PIECE", help=f"of {', '.join(PIECES)}; all of them by default")
     parser.add_argument("--backend", action="append", help="a backend; every installed one by default")
-    parser.add_argument("--count", type=int, help="how many draws; 10,000 calls, 200 kills, 2,000 cases by default")
+    parser.add_argument("--count", type=int, help="how many draws; each piece has its own by default")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--json", type=Path, help="where the figures are written; what it holds of other pieces is kept"
