@@ -75,6 +75,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(VENV) -m pip install --quiet -c constraints.txt pip hatchling editables
 	$(VENV) -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[all,conformance]' $(GROUPS)
+	$(VENV) -m compileall -q rnnspec backends conformance  # what an editable install leaves to each process
 	touch $@
 
 clean:

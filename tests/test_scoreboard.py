@@ -41,8 +41,9 @@ def test_the_reproducers_still_show_what_they_say(backend):
     """Those that need one backend of Keras, or none, in one process; last what sets JAX to 64 bits for good."""
     files = {HERE / f"reproducers/{note.reproducer}.py" for note in NOTES if backend in (note.environments or ("",))}
     ordered = sorted(files, key=lambda file: ("enable_x64" in file.read_text(), file))
+    environment = os.environ | ({"KERAS_BACKEND": backend} if backend else {})
     done = subprocess.run([sys.executable, "-c", RUN, *map(str, ordered)], capture_output=True, text=True, check=False,
-                          timeout=280, env={**os.environ, **({"KERAS_BACKEND": backend} if backend else {})})  # fmt: skip
+                          timeout=280, env=environment)  # fmt: skip
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
