@@ -11,9 +11,9 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from conformance.cases.case import Case, Pull
 from conformance.cases.networks import BATCH, STEPS, hidden_for
 from rnnspec.cell import Cell
-from rnnspec.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from rnnspec.losses import CTC, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from rnnspec.network import DIRECTIONS, Layer, Network
-from rnnspec.output import Dense, Last, Steps
+from rnnspec.output import Dense, Last, Read, Steps
 from rnnspec.policies import Truncated
 
 __all__ = ["cases", "drawn_cases", "wild_cases"]
@@ -70,13 +70,22 @@ def _anything(
     layers = [draw(_layers(cell_list)) for _ in range(draw(st.integers(1, depth)))]
     output = draw(st.none() | st.integers(1, 12).map(Dense))
     features = output.features if output else layers[-1].width
-    losses = (SquaredError(), SigmoidCrossEntropy(), SoftmaxCrossEntropy())[: 3 if features > 1 else 2]
-    loss = draw(st.sampled_from(losses))  # a softmax over one class is 1, and its loss has no digits to judge
-    net = Network(draw(st.integers(1, 33)), layers, draw(st.sampled_from((Steps(), Last()))), output, loss)
+    read = draw(st.sampled_from((Steps(), Last())))
+    net = Network(draw(st.integers(1, 33)), layers, read, output, draw(_losses(features, read)))
     steps = longest if draw(st.integers(0, 19)) == 19 else draw(times)
     batch = draw(st.integers(0, 9))
     lengths = draw(st.none() | _ragged(steps, batch))
     return Case(net, steps, batch, lengths, draw(SEEDS), draw(SCALES), draw(PULLS), draw(PADDINGS))
+
+
+def _losses(features: int, read: Read) -> SearchStrategy[Loss]:
+    """A softmax over one class is 1, and its loss has no digits to judge; what aligns needs all steps, and a blank."""
+    found: list[SearchStrategy[Loss]] = [st.just(SquaredError()), st.just(SigmoidCrossEntropy())]
+    if features > 1:
+        found.append(st.just(SoftmaxCrossEntropy()))
+    if features > 1 and read == Steps():
+        found.append(st.integers(0, features - 1).map(CTC))
+    return st.one_of(found)
 
 
 @st.composite
