@@ -6,7 +6,6 @@ A backend that compiles gives `Programs` a compiler, and hands out the programs 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -44,20 +43,21 @@ class Programs:
         kind: Callable[[Any], Hashable] = kind,
     ) -> None:  # fmt: skip
         self.compile, self.kind, self.compiled = compile, kind, 0
-        self.kept: OrderedDict[Hashable, Program] = OrderedDict()
+        self.kept: dict[Hashable, Program] = {}
         self.lock = threading.RLock()
 
     def of(self, function: Function, constants: tuple[Any, ...], arguments: tuple[Tree, ...]) -> Program:
         """The program for these arguments, compiled unless it is kept."""
         key = (function, _frozen(constants), _signature(self.kind, arguments))
         with self.lock:
-            if key not in self.kept:
-                self.kept[key] = self.compile(function, constants, arguments)
+            program = self.kept.pop(key, None)
+            if program is None:
+                program = self.compile(function, constants, arguments)
                 self.compiled += 1
-                if len(self.kept) > MOST_KEPT:
-                    self.kept.popitem(last=False)
-            self.kept.move_to_end(key)
-            return self.kept[key]
+            self.kept[key] = program  # the last to be dropped
+            if len(self.kept) > MOST_KEPT:
+                del self.kept[next(iter(self.kept))]
+            return program
 
 
 def is_empty(arguments: tuple[Tree, ...]) -> bool:
