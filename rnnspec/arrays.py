@@ -45,8 +45,8 @@ class Arrays(Protocol):
     def matmul(self, a: Array, b: Array) -> Array:
         """The matrix product of two matrices."""
 
-    def project(self, a: Array, maps: Array) -> Array:
-        """Rows (row, in) through a map (out, in): the product with the map transposed, which is never laid out."""
+    def projection(self, maps: Array, rows: int) -> Callable[[Array], Array]:
+        """What takes so many rows (row, in) through a map (out, in), time and again: the product with it transposed."""
 
     def transpose(self, a: Array) -> Array:
         """A matrix, transposed."""
@@ -121,8 +121,8 @@ class NumpyArrays:
     def matmul(self, a: Array, b: Array) -> Array:
         return a @ b
 
-    def project(self, a: Array, maps: Array) -> Array:
-        return a @ maps.T
+    def projection(self, maps: Array, rows: int) -> Callable[[Array], Array]:
+        return lambda a: a @ maps.T
 
     def transpose(self, a: Array) -> Array:
         return a.T

@@ -80,12 +80,12 @@ def _along(arrays: Arrays, axis: int, a: Array) -> Array:
 class _Maps:
     """The parameters of one layer, packed for the products that the schedule asks for."""
 
-    def __init__(self, arrays: Arrays, plan: Schedule, params: Tree) -> None:
+    def __init__(self, arrays: Arrays, plan: Schedule, params: Tree, rows: int) -> None:
         self.arrays, self.params, self.names = arrays, params, plan.input_maps
         self.packs = dict(plan.recurrent_packs())
-        self.input_map = self.pack("W", self.names) if self.names else None
+        self.input_map: Any = arrays.projection(self.pack("W", self.names), rows) if self.names else None
         self.input_bias = self.pack("b", self.names) if self.names else None
-        self.recurrent = {arg: self.pack("U", names) for arg, names in self.packs.items()}
+        self.recurrent = {arg: arrays.projection(self.pack("U", names), rows) for arg, names in self.packs.items()}
         transposed = (node.name for _, node in iterate(plan.nodes, "transposed"))
         self.transposed = {name: self.pack("U", name.split()) for name in transposed}
 
@@ -130,12 +130,12 @@ class _Evaluator:
             return self._recurrent(node.args[0], operands[0], values)[node.name]
         if node.op == "transposed":
             maps = self.maps.transposed[node.name]
-            return self._of_rows(self.arrays.matmul, self.arrays.concatenate(operands, -1), maps, maps.shape[1])
+            return self._of_rows(lambda a: self.arrays.matmul(a, maps), self.arrays.concatenate(operands, -1))
         return primitive(self.arrays, node.op, operands)
 
     def _input(self, values: Values) -> dict[str, Array]:
         if "input maps" not in values:
-            product = self._mapped(values[INPUTS], self.maps.input_map)
+            product = self._of_rows(self.maps.input_map, values[INPUTS])
             biased = self.arrays.functions["add"](product, self.maps.input_bias)
             values["input maps"] = self.maps.split(biased, "W", self.maps.names)
         return values["input maps"]  # type: ignore[no-any-return]
@@ -143,16 +143,13 @@ class _Evaluator:
     def _recurrent(self, arg: int, operand: Array, values: Values) -> dict[str, Array]:
         key = ("recurrent maps", arg)
         if key not in values:
-            product = self._mapped(operand, self.maps.recurrent[arg])
+            product = self._of_rows(self.maps.recurrent[arg], operand)
             values[key] = self.maps.split(product, "U", self.maps.packs[arg])
         return values[key]  # type: ignore[no-any-return]
 
-    def _mapped(self, a: Array, maps: Array) -> Array:
-        return self._of_rows(self.arrays.project, a, maps, maps.shape[0])
-
-    def _of_rows(self, product: Callable[[Array, Array], Array], a: Array, matrix: Array, width: int) -> Array:
-        flat = self.arrays.reshape(a, (-1, a.shape[-1]))
-        return self.arrays.reshape(product(flat, matrix), (*a.shape[:-1], width))
+    def _of_rows(self, product: Callable[[Array], Array], a: Array) -> Array:
+        found = product(self.arrays.reshape(a, (-1, a.shape[-1])))
+        return self.arrays.reshape(found, (*a.shape[:-1], found.shape[-1]))
 
 
 def forward(
@@ -164,7 +161,7 @@ def forward(
     There is at least one step.
     """
     cell = plan.cell
-    maps = _Maps(arrays, plan, params)
+    maps = _Maps(arrays, plan, params, inputs.shape[1])
     evaluator = _Evaluator(arrays, plan, maps)
     values = evaluator.run(plan.forward.before, {INPUTS: inputs})
     results = {name: cell.graph.result(name) for name in cell.states}
@@ -198,7 +195,7 @@ def backward(
 ) -> tuple[Tree, Array, Values]:
     """The cotangents of the parameters, the inputs and the initial state; `output_cotangent` is 0 after a row's end."""
     cell, mask = plan.cell, trace.mask
-    maps = _Maps(arrays, plan, params)
+    maps = _Maps(arrays, plan, params, trace.inputs.shape[1])
     evaluator = _Evaluator(arrays, plan, maps)
     values = dict(trace.values)
     leaf = {node.name: index for index, node in iterate(plan.nodes, "cotangent")}

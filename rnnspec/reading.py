@@ -49,7 +49,7 @@ def dense(arrays: Arrays, params: Tree, values: Array) -> Array:
     """The output layer over the last axis."""
     features = values.shape[-1]
     flat = arrays.reshape(values, (-1, features)) if len(values.shape) == 3 else values
-    product = arrays.project(flat, params["W"]) + params["b"]
+    product = arrays.projection(params["W"], flat.shape[0])(flat) + params["b"]
     return arrays.reshape(product, (*values.shape[:-1], params["W"].shape[0]))
 
 

@@ -15,7 +15,7 @@ __all__ = ["JaxArrays"]
 
 
 SMALL_MAP = 1 << 16
-"""Numbers in a map: below it several rows are through it sooner where XLA lays it out transposed, once."""
+"""Numbers in a map: below it several rows are through it sooner where it is laid out transposed, once."""
 
 
 class JaxArrays:
@@ -66,12 +66,17 @@ class JaxArrays:
         product = jnp.matmul(a, b, precision=lax.Precision.HIGHEST, preferred_element_type=self.accumulated)
         return product.astype(self.dtype)
 
-    def project(self, a: Array, maps: Array) -> Array:
-        if a.shape[0] > 1 and maps.size < SMALL_MAP:
-            return self.matmul(a, maps.T)
-        product = lax.dot_general(a, maps, (((1,), (1,)), ((), ())), precision=lax.Precision.HIGHEST,
-                                  preferred_element_type=self.accumulated)  # fmt: skip
-        return product.astype(self.dtype)
+    def projection(self, maps: Array, rows: int) -> Callable[[Array], Array]:
+        if rows > 1 and maps.size < SMALL_MAP:
+            laid_out = lax.optimization_barrier(maps.T)  # which XLA would else transpose in every step
+            return lambda a: self.matmul(a, laid_out)
+
+        def project(a: Array) -> Array:
+            product = lax.dot_general(a, maps, (((1,), (1,)), ((), ())), precision=lax.Precision.HIGHEST,
+                                      preferred_element_type=self.accumulated)  # fmt: skip
+            return product.astype(self.dtype)
+
+        return project
 
     def transpose(self, a: Array) -> Array:
         return a.T

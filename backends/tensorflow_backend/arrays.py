@@ -65,10 +65,10 @@ class TensorflowArrays:
             return tf.raw_ops.Einsum(inputs=[a, b], equation="ij,jk->ik")
         return self._rounded(tf.matmul(self._widened(a), self._widened(b)))
 
-    def project(self, a: Array, maps: Array) -> Array:
+    def projection(self, maps: Array, rows: int) -> Callable[[Array], Array]:
         if self.dtype == tf.float64:
-            return tf.raw_ops.Einsum(inputs=[a, maps], equation="ij,kj->ik")
-        return self._rounded(tf.matmul(self._widened(a), self._widened(maps), transpose_b=True))
+            return lambda a: tf.raw_ops.Einsum(inputs=[a, maps], equation="ij,kj->ik")
+        return lambda a: self._rounded(tf.matmul(self._widened(a), self._widened(maps), transpose_b=True))
 
     def transpose(self, a: Array) -> Array:
         return tf.transpose(a)

@@ -43,8 +43,8 @@ class TorchArrays:
     def matmul(self, a: Array, b: Array) -> Array:
         return a @ b
 
-    def project(self, a: Array, maps: Array) -> Array:
-        return a @ maps.T
+    def projection(self, maps: Array, rows: int) -> Callable[[Array], Array]:
+        return lambda a: a @ maps.T
 
     def transpose(self, a: Array) -> Array:
         return a.T
