@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from scipy import stats
 
 from conformance import oracle, tolerance
-from conformance.cases import CELLS, Case, cases, load_cell, table
+from conformance.cases import CELLS, Case, Pull, cases, load_cell, table
+from conformance.judge import Judge
 from conformance.tolerance import PROFILES, kappa, verdict
 from rnnspec import Backend, Dense, Last, Layer, Network, chain, get_backend, losses, policies, updates
 from rnnspec.tree import tree_map
@@ -253,3 +254,13 @@ def test_the_yardstick_of_numbers_whose_squares_vanish():
 
     np.testing.assert_allclose(tau(2.0**-600), tau(1.0) * 2.0**-600)
     assert (tau(2.0**-600) > 0).tolist() == [True, False]
+
+
+def test_gradients_that_vanish_below_the_smallest_number_are_no_alarm(open_backend):
+    """XLA flushes there: every term of a sum over time and rows may be lost, not its sum alone."""
+    widths = (("elman_relu", 17), ("gru_reset_before", 30), ("elman_relu", 29))
+    layers = [Layer(CELLS[name], width) for name, width in widths]
+    case = Case(Network(6, layers, output=Dense(1)), 44, 7, seed=3501444066, scale=0.2518, pull=Pull.STATES)
+    a, judge = case.arrays("f32"), Judge(open_backend("jax", "f32"))
+    found = judge.backend.pullback(case.net, a.params, a.inputs, a.output_cotangent, a.state_cotangent, a.state)
+    judge.close("pullback", found, tolerance.pullback(case, PROFILES["f32"]))

@@ -26,8 +26,8 @@ class Arithmetic:
     """The oracle's dtype, and how many perturbed runs of which rounding there are beside run 0.
 
     `unit` is the unit roundoff of stored numbers, `accumulator` that of sums, `function` the error of an elementary
-    function in units of its range, all of the precision that is simulated. `step` is the distance of its smallest
-    numbers, by half of which underflow rounds; 0 where nothing is near. `seed` draws the perturbations.
+    function in units of its range, all of the precision that is simulated. `lost` is what underflow may take of any
+    number. `seed` draws the perturbations.
     """
 
     dtype: Any = np.float64
@@ -35,7 +35,7 @@ class Arithmetic:
     unit: float = 0.0
     accumulator: float = 0.0
     function: float = 0.0
-    step: float = 0.0
+    lost: float = 0.0
     seed: int = 0
     kinks: Kinks = field(default_factory=Kinks, compare=False)
 
@@ -77,8 +77,8 @@ class Rounding:
         size = np.abs(y)
         finite = self._note(size)
         grown = self.arithmetic.unit * size if gauge is None else gauge
-        if self.arithmetic.step:
-            grown = grown + (0.5 * self.arithmetic.step) * (size > 0)
+        if self.arithmetic.lost:
+            grown = grown + self.arithmetic.lost * (size > 0)
         found = y + self._draw((self.runs, *y.shape[1:])) * grown
         found[0] = y[0]
         return found if finite else np.where(np.isfinite(y), found, y)

@@ -15,7 +15,7 @@ class Profile:
     """`unit` for stored numbers, `accumulator` for sums, `function` for an elementary function, in units of its range.
 
     `tiny` is the smallest normal number and `largest` the largest: flushing below and overflow above are allowed.
-    `step` is the distance of the smallest numbers where gradients come near them, 0 elsewhere.
+    `lost` is what underflow may take of a number: all below `tiny` where that is flushed.
     `dtypes` are the names under which NumPy may hold such numbers.
     """
 
@@ -25,8 +25,8 @@ class Profile:
     tiny: float
     largest: float
     dtypes: tuple[str, ...]
+    lost: float
     function: float = 4.0
-    step: float = 0.0
 
     def round(self, array: Any) -> Any:
         """Real numbers as the nearest ones of this precision, in NumPy's nearest dtype; whole numbers as they are."""
@@ -42,10 +42,13 @@ class Profile:
 
 
 PROFILES = {
-    "f64": Profile("f64", 2.0**-53, 2.0**-53, 2.0**-1022, float(np.finfo(np.float64).max), ("float64",)),
-    "f32": Profile("f32", 2.0**-24, 2.0**-24, 2.0**-126, float(np.finfo(np.float32).max), ("float32",)),
-    "bf16": Profile("bf16", 2.0**-8, 2.0**-24, 2.0**-126, float(np.finfo(np.float32).max), ("bfloat16", "float32")),
+    "f64": Profile("f64", 2.0**-53, 2.0**-53, 2.0**-1022, float(np.finfo(np.float64).max), ("float64",),
+                   2.0**-1022),
+    "f32": Profile("f32", 2.0**-24, 2.0**-24, 2.0**-126, float(np.finfo(np.float32).max), ("float32",),
+                   2.0**-126),
+    "bf16": Profile("bf16", 2.0**-8, 2.0**-24, 2.0**-126, float(np.finfo(np.float32).max), ("bfloat16", "float32"),
+                    2.0**-126),
     "f16": Profile("f16", 2.0**-11, 2.0**-24, 2.0**-14, float(np.finfo(np.float16).max), ("float16",),
-                   step=2.0**-24),
+                   2.0**-25),
 }
 """By the name of the precision (`Backend.precision`)."""

@@ -30,6 +30,8 @@ FINEST = 2.0**-40
 """The smallest perturbation that a float64 oracle can tell from its own rounding."""
 ILL_POSED = 0.1
 """A tensor whose yardstick is a larger part of it than this has no answer in the precision."""
+UNDERFLOWS = 64
+"""Unless it is no larger than so many underflows: a gradient that vanished has one, which is about 0."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def reference(
     """The reference of any calculation of the oracle: `compute(arithmetic)` gives its answer in that arithmetic."""
     grown = max(1.0, FINEST / profile.unit)
     arithmetic = Arithmetic(dtype, runs, profile.unit * grown, profile.accumulator * grown, profile.function,
-                            profile.step, seed)
+                            profile.lost * grown, seed)
     leaves = dict(named(compute(arithmetic)))
     both_round = np.finfo(dtype).eps > 1e-3 * profile.unit
     again = lru_cache(maxsize=None)(lambda more: reference(profile, compute, seed, more, dtype))
@@ -111,7 +113,7 @@ def _ill_posed(profile: Profile, leaves: dict[str, Any], arithmetic: Arithmetic)
         if isinstance(a, int) or not a[0].size:
             continue
         spread, largest = _spread(a).max(), np.abs(np.where(np.isfinite(a[0]), a[0], 0.0)).max()
-        if not spread <= ILL_POSED * largest:
+        if not spread <= ILL_POSED * largest + UNDERFLOWS * arithmetic.lost:
             return f"roundings of {profile.name} move {name} by {spread:.1e}, its largest number being {largest:.1e}"
     return ""
 
