@@ -192,7 +192,29 @@ def number(value: float | None) -> str:
 
 
 def stress_tables(data: Any) -> Iterator[str]:
-    yield from table(("measured", "figure"), leaves("", data))
+    pieces = {name: piece for name, piece in data.items() if name != "policies"}
+    if pieces:
+        yield from table(("measured", "figure"), leaves("", pieces))
+        yield ""
+    if "policies" in data:
+        yield from policy_tables(data["policies"])
+
+
+def policy_tables(data: Any) -> Iterator[str]:
+    """The cases of each policy, and of each backend what failed and the worst error in units of the yardstick."""
+    names = tuple(next(iter(data["policies"].values()))["backends"])
+    rows = data["policies"].items()
+    counts = [(policy, row["within"], row["beyond"], row["edges"], *(ended(row["backends"][name]) for name in names))
+              for policy, row in rows]  # fmt: skip
+    yield from table(("policy", "cases within", "beyond", "at edges", *(f"{name}: failed, worst" for name in names)),
+                     counts)  # fmt: skip
+    posed = {name: sum(row["backends"][name]["ill_posed"] for _, row in rows) for name in names}
+    yield ""
+    yield "Ill-posed: " + ", ".join(f"{count} on {name}" for name, count in posed.items()) + "."
+
+
+def ended(row: Any) -> str:
+    return f"{row['failed'] + row['edges_failed']}, {row['worst_kappa']:.2f}"
 
 
 def kappa_tables(data: Any) -> Iterator[str]:

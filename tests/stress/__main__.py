@@ -9,13 +9,14 @@ import time
 from pathlib import Path
 
 import rnnspec
-from tests.stress import bad_calls, false_alarms, kill_during_save, kill_during_training
+from tests.stress import bad_calls, false_alarms, kill_during_save, kill_during_training, policies
 
 PIECES = {
     "bad_calls": (bad_calls.measure, 10_000),
     "kill_during_save": (kill_during_save.measure, 200),
     "kill_during_training": (kill_during_training.measure, 20),
     "false_alarms": (false_alarms.measure, 2_000),
+    "policies": (policies.measure, 1_000),
 }
 
 
