@@ -35,6 +35,7 @@ stress: $(READY)
 bench: $(READY)
 	$(VENV) $(FIGURES)/import_time.py --json $(FIGURES)/import.json
 	$(VENV) $(FIGURES)/memory.py --json $(FIGURES)/memory.json
+	$(VENV) $(FIGURES)/recomputation.py --json $(FIGURES)/recomputation.json
 	for name in $(BACKENDS); do \
 	  $(VENV) -m conformance --backend $$name --speed-only --tier deep --json $(FIGURES)/speed-$$name.json || exit 1; done
 	$(VENV) docs/includes.py

@@ -244,6 +244,26 @@ def memory_tables(data: Any) -> Iterator[str]:
     yield from table(("steps", "plain", "run again", "windows of 64 steps"), by_steps)
     yield ""
     yield from table(("length, at 4,096 steps", "run again", "windows"), by_length)
+    yield ""
+    yield from table(("windows every 64 steps, back over", "at 1,024 steps", "at 4,096 steps"),
+                     ((back, *(f"{row['windows'] / 1e6:.1f}" for row in data["by_back"] if row["back"] == back))
+                      for back in dict.fromkeys(row["back"] for row in data["by_back"])))  # fmt: skip
+
+
+def recomputation_tables(data: Any) -> Iterator[str]:
+    yield from table(("backend, f32", "plain, s", "run again, s", "ratio", "its range"),
+                     ((row["backend"], f"{row['plain_seconds']:.2f}", f"{row['recomputing_seconds']:.2f}",
+                       f"**{row['ratio']:.2f}**", " to ".join(f"{ratio:.2f}" for ratio in row["ratios"]))
+                      for row in data["timed"]))  # fmt: skip
+    yield ""
+    yield from table(("backend", "precision", "kappa, plain", "run again", "allowed", "same bits", "sums too"),
+                     ((row["backend"], row["precision"], f"{row['plain_kappa']:.2f}",
+                       f"{row['recomputing_kappa']:.2f}", f"{row['allowed']:.2f}", yes(row["bitwise"]),
+                       yes(row["bitwise_sums"])) for row in data["judged"]))  # fmt: skip
+
+
+def yes(held: bool) -> str:
+    return "yes" if held else "no"
 
 
 def leaves(name: str, data: Any) -> Iterator[tuple[str, Any]]:
@@ -291,6 +311,7 @@ FIGURES = {
     "stress": (stress_tables, "make stress"),
     "kappa": (kappa_tables, "make kappa"),
     "memory": (memory_tables, "make bench"),
+    "recomputation": (recomputation_tables, "make bench"),
     "scoreboard": (scoreboard_tables, "make scoreboard"),
 }
 

@@ -55,22 +55,24 @@ def recomputing(steps: int, every: int | None) -> int:
     return peak(lambda: backend.value_and_grad(*arguments))
 
 
-def windows(steps: int, k: int) -> int:
+def windows(steps: int, every: int, back: int) -> int:
     backend, arguments = rnnspec.get_backend("numpy", precision="f64"), given(steps)
     inherent = arguments[2].nbytes
-    return peak(lambda: Windows(k, k).value_and_grad(backend, *arguments)) - inherent
+    return peak(lambda: Windows(every, back).value_and_grad(backend, *arguments)) - inherent
 
 
 def measured() -> dict[str, Any]:
     plain(8)  # what is imported and traced once is none of a call's
     rows = [
-        {"steps": n, "plain": plain(n), "recomputing": recomputing(n, None), "windows": windows(n, ROOT)}
+        {"steps": n, "plain": plain(n), "recomputing": recomputing(n, None), "windows": windows(n, ROOT, ROOT)}
         for n in (256, 1024, LONG)
     ]
     lengths = [
-        {"length": n, "recomputing": recomputing(LONG, n), "windows": windows(LONG, n)} for n in (16, 64, 256, 1024)
+        {"length": n, "recomputing": recomputing(LONG, n), "windows": windows(LONG, n, n)} for n in (16, 64, 256, 1024)
     ]
-    return {"shape": [BATCH, INPUTS, HIDDEN], "by_steps": rows, "by_length": lengths}
+    backs = [{"steps": steps, "back": back, "windows": windows(steps, ROOT, back)}
+             for back in (ROOT, 2 * ROOT, 4 * ROOT) for steps in (1024, LONG)]  # fmt: skip
+    return {"shape": [BATCH, INPUTS, HIDDEN], "by_steps": rows, "by_length": lengths, "by_back": backs}
 
 
 if __name__ == "__main__":
