@@ -8,7 +8,7 @@ BACKENDS := numpy torch jax tensorflow
 SCRATCH := $(or $(TMPDIR),/tmp)
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance test lint self-test stress bench kappa handwriting speech language scoreboard docs clean
+.PHONY: conformance test lint self-test stress bench kappa handwriting experiments speech language scoreboard docs clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -46,6 +46,12 @@ kappa: $(READY)
 
 handwriting: $(READY)
 	$(VENV) docs/examples/handwriting_table.py --json $(FIGURES)/handwriting.json
+	$(VENV) docs/includes.py
+
+# Goes on where it was stopped, with as many runs at a time as there are processors.
+experiments: $(READY)
+	$(VENV) docs/examples/experiments.py --json $(FIGURES)/experiments.json --checkpoints .experiments
+	$(VENV) $(FIGURES)/experiments.py
 	$(VENV) docs/includes.py
 
 checked = $(foreach name,$(filter-out $(1),$(BACKENDS)),--check-backend $(name))

@@ -266,6 +266,18 @@ def yes(held: bool) -> str:
     return "yes" if held else "no"
 
 
+def experiments_tables(data: Any) -> Iterator[str]:
+    """Every run: how it was declared, and where it came."""
+    yield from table(("task", "cell", "clipped at", "Adam's rate", "steps", "test error", "without memory", "solved"),
+                     ((row["task"], row["cell"], row["norm"] or "", f"{row['rate']:g}", row["step"],
+                       "not finite" if row["test_error"] is None else f"{row['test_error']:.4f}",
+                       f"{row['chance']:.4f}", "**yes**" if row["solved"] else "no")
+                      for row in data["runs"]))  # fmt: skip
+    minutes = sum(row["processor_seconds"] for row in data["runs"]) / 60
+    yield ""
+    yield f"{len(data['runs'])} runs, {minutes:.0f} minutes of one processor in all, on {data['runs'][0]['backend']}."
+
+
 def leaves(name: str, data: Any) -> Iterator[tuple[str, Any]]:
     pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else None
     if pairs is None:
@@ -312,6 +324,7 @@ FIGURES = {
     "kappa": (kappa_tables, "make kappa"),
     "memory": (memory_tables, "make bench"),
     "recomputation": (recomputation_tables, "make bench"),
+    "experiments": (experiments_tables, "make experiments"),
     "scoreboard": (scoreboard_tables, "make scoreboard"),
 }
 
