@@ -18,6 +18,7 @@ from memory_tasks import Adding, Copying, Task
 import rnnspec
 from rnnspec import Layer, cells, initialisers, policies, updates
 from rnnspec.initialisers import Chrono, Identity, Normal, Opposite, Orthogonal, Zeros
+from rnnspec.rule import UpdateRule
 
 SOLVED = 0.01
 """The error below which a task is solved; without any memory it is 17 times as large in both."""
@@ -59,7 +60,7 @@ class Experiment:
         return self.task.network(Layer(remedy.cell, hidden, initial=remedy.initial(self.task.steps)))
 
     @property
-    def rule(self) -> rnnspec.UpdateRule:
+    def rule(self) -> UpdateRule:
         adam = updates.Adam(self.rate)
         return adam if self.norm is None else rnnspec.chain(policies.ClipByGlobalNorm(self.norm), adam)
 
