@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NEEDS", "Check", "Property", "Scope", "Shape", "collect", "law", "properties"]
 
-NEEDS = ("lengths", "gradients", "policies", "deterministic")
+NEEDS = ("lengths", "gradients", "policies", "deterministic", "concurrent")
 """The capabilities that a property can need as a whole; cells, directions and policies follow from each network."""
 
 Check = Callable[..., None]

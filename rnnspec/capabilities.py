@@ -24,8 +24,9 @@ class Capabilities:
 
     `cells` is None for every cell that can be written, `sizes` for every pair of a layer's inputs and outputs. Without
     `lengths` those of full rows alone are taken, without `empty_rows` none of 0, without `any_padding` no NaN or
-    infinity behind a row's end. `deterministic` promises equal bits for equal calls. `paths` are those that the backend
-    can be held to by `through`. `budgets` say how fast it is, and are held.
+    infinity behind a row's end. `deterministic` promises equal bits for equal calls, `concurrent` that several threads
+    may call at the same time. `paths` are those that the backend can be held to by `through`. `budgets` say how fast it
+    is, and are held.
     """
 
     cells: tuple[Cell, ...] | None = None
@@ -39,5 +40,6 @@ class Capabilities:
     gradients: bool = True
     policies: bool = True
     deterministic: bool = True
+    concurrent: bool = True
     paths: tuple[Path, ...] = (Path.GENERIC,)
     budgets: tuple[Budget, ...] = ()

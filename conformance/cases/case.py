@@ -181,7 +181,7 @@ class Case:
         real, rng = self.real, self._draw("targets")
         if self.net.loss.integer_targets:
             return np.where(real, rng.integers(0, self.net.features, real.shape), -1)
-        found = rng.uniform(0.05, 0.95, size=(*real.shape, self.net.features))
+        found = np.clip(rng.uniform(-0.2, 1.2, size=(*real.shape, self.net.features)), 0.0, 1.0)
         found[~real] = self.padding
         return found
 

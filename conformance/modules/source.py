@@ -72,7 +72,8 @@ class Source:
             cells=(self.cell,), precisions=family.own_precisions(sample) if self.is_fixed else family.precisions,
             directions=self._directions(sample), sizes=self._sizes(sample) if self.is_fixed else None,
             lengths=family.has_lengths(sample),
-            empty_rows=family.has_empty_rows(sample), gradients=family.has_gradients, policies=False, paths=(),
+            empty_rows=family.has_empty_rows(sample), gradients=family.has_gradients, policies=False,
+            concurrent=False, paths=(),
         )  # fmt: skip
         lacking: dict[str, Any] = dict.fromkeys(self.lacks, False)
         return replace(found, **lacking)

@@ -9,7 +9,9 @@ import pluggy
 from conformance.cases import CELLS
 from conformance.mutants import (
     alignments,
+    arguments,
     cotangents,
+    extents,
     guards,
     lengths,
     losses,
@@ -62,7 +64,7 @@ def mutants() -> tuple[Mutant, ...]:
 
 
 def _protocol() -> Iterator[Mutant]:
-    calls = (states, lengths, steps, cotangents, losses, alignments, numbers, memory, paths)
+    calls = (states, lengths, steps, cotangents, losses, alignments, numbers, memory, paths, extents, arguments)
     for module in (*calls, policies, rules, guards, segments):
         yield from protocol_mutants(module)
 

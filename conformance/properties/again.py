@@ -13,11 +13,18 @@ from rnnspec import Backend
 
 
 @law("P88", "gradients for which segments are run again are those for which everything is kept, policies included",
-     cases=networks.bidirectional, needs=("gradients", "policies", "lengths"))  # fmt: skip
+     cases=lambda scope: {**networks.bidirectional(scope), **networks.losses(scope)},
+     needs=("gradients", "policies", "lengths"))  # fmt: skip
 def again(backend: Backend, case: Case, judge: Judge) -> None:
-    """Segments that do not fill the sequence, one alone, and one step each."""
+    """Segments that do not fill the sequence, one alone, and one step each; of a loss where there is one."""
     judge.applies(is_eager(backend), "a program for each length")
     question = ask(backend, case)
+    if case.net.output is not None:
+        step, expected = question.step(), question.step_reference()
+        for every in (2, case.steps + 1):
+            judge.agree(f"the loss, segments of {every}", replace(question, backend=backend.recomputing(every)).step(),
+                        step, expected)  # fmt: skip
+        return
     kept, reference = question.pull(), question.pull_reference()
     for every in (1, 2, 3, case.steps + 1):
         found = replace(question, backend=backend.recomputing(every)).pull()

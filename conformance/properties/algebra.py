@@ -20,6 +20,9 @@ from rnnspec import Backend, Cell, Gradients
 from rnnspec.cell import OUTPUT
 from rnnspec.tree import Tree, leaves, named_map
 
+SHIFTS = {"f64": (300, -300), "f32": (40, -40), "bf16": (40, -40), "f16": (6, -6)}
+"""Powers of two beyond any threshold on the size of inputs or weights, and within the range of a precision."""
+
 
 @law("P42", "units in another order, in every map, bias and state, give the same outputs in that order",
      cases=networks.cells, needs=("lengths",), also=("gradients",))  # fmt: skip
@@ -94,7 +97,7 @@ def scaled(backend: Backend, case: Case, judge: Judge) -> None:
     """Their gradients change by the same powers of two."""
     question, profile = ask(backend, replace(case, padding=0.0)), PROFILES[backend.precision]
     whole, pulled, g = question.run(), question.pull() if judge.gradients else None, question.given
-    for k in (6, -6):
+    for k in SHIFTS[backend.precision]:
         moved = question.but(params=_maps_times(g.params, -k), inputs=np.ldexp(g.inputs, k))
         judge.scaled(f"run, 2^{k}", moved.run(), whole, tolerance.run(case, profile))
         if pulled is None:

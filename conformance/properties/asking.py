@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -92,11 +94,36 @@ class Question:
         def counted(arithmetic: Arithmetic) -> Tree:
             return compute(arithmetic=arithmetic)
 
-        return tolerance.reference(PROFILES[self.backend.precision], counted)
+        return _kept(_Asked(self.backend.precision, compute.func.__name__, self._digest(), counted))
+
+    def _digest(self) -> bytes:
+        """What all numbers of the question and its network come to."""
+        found = sha256(repr(self.net).encode())
+        for name in sorted(vars(self.given)):
+            for place, a in leaves(getattr(self.given, name)):
+                given = np.ascontiguousarray([] if a is None else a)
+                found.update(f"{name} {place} {given.dtype} {given.shape}".encode() + given.tobytes())
+        return found.digest()
 
     def _numpy(self, found: Gradients) -> Gradients:
         to_numpy = self.backend.to_numpy
         return Gradients(to_numpy(found.params), to_numpy(found.inputs), to_numpy(found.state))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A calculation of the oracle's, known by what it is of."""
+
+    precision: str
+    what: str
+    digest: bytes
+    compute: Callable[[Arithmetic], Tree] = field(compare=False)
+
+
+@lru_cache(maxsize=512)
+def _kept(asked: _Asked) -> Reference:
+    """The reference, kept: faulty backends are asked what right ones were."""
+    return tolerance.reference(PROFILES[asked.precision], asked.compute)
 
 
 def ask(backend: Backend, case: Case) -> Question:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -14,16 +15,16 @@ from conformance.registry import law
 from conformance.tolerance.answers import named
 from rnnspec import Backend, Cell
 from rnnspec.cell import OUTPUT
-from rnnspec.tree import Tree, tree_map
+from rnnspec.tree import Tree, leaves, named_map, tree_map
 
 LARGE = {"f16": 4, "bf16": 12, "f32": 12, "f64": 12}
 """2 to this power is large: exp overflows there, and a few times that does not."""
 
 
-@law("P68", "large arguments give finite numbers wherever the equations do", cases=networks.cells,
-     needs=("lengths",), also=("gradients",))  # fmt: skip
+@law("P68", "large arguments give finite numbers wherever the equations do, and those of the equations",
+     cases=networks.cells, needs=("lengths",), also=("gradients",), oracle=True)  # fmt: skip
 def finite(backend: Backend, case: Case, judge: Judge) -> None:
-    """Inputs and initial states of thousands, at which gates saturate: no value and no gradient is infinite or NaN."""
+    """Inputs and initial states of thousands, at which gates saturate: nothing is infinite, NaN, or held in a range."""
     question = ask(backend, replace(case, padding=0.0))
     g, k = question.given, LARGE[backend.precision]
     large = question.but(inputs=np.ldexp(g.inputs, k), state=tree_map(lambda s: np.ldexp(s, k), g.state))
@@ -31,9 +32,30 @@ def finite(backend: Backend, case: Case, judge: Judge) -> None:
         references = [large.run_reference(), large.pull_reference()]
     finite = [all(np.isfinite(a).all() for a in reference.expected().values()) for reference in references]
     judge.applies(all(finite), "the equations have no finite answer")
-    for what, answer in (("run", large.run()), *([("pullback", large.pull())] if judge.gradients else [])):
+    answers = [("run", large.run()), *([("pullback", large.pull())] if judge.gradients else [])]
+    for what, answer in answers:
         for name, a in named(answer):
             judge.holds(f"{what} {name}", bool(np.isfinite(a).all()), "NaN or infinity", "finite numbers")
+    for (what, answer), reference in zip(answers, references, strict=False):
+        if not reference.ill_posed:
+            judge.close(what, answer, reference)
+
+
+@law("P97", "zeros are numbers like others: steps, states and maps of zeros give the oracle's values and gradients",
+     cases=networks.cells, needs=("lengths",), also=("gradients",), oracle=True)  # fmt: skip
+def zeros(backend: Backend, case: Case, judge: Judge) -> None:
+    """A row's middle and last steps are zeros; all states are; the recurrent maps are."""
+    question = ask(backend, replace(case, padding=0.0))
+    g, rows = question.given, np.arange(case.batch)
+    x = np.array(g.inputs)
+    for step in (question.ends // 2, question.ends - 1):
+        x[step[question.ends > 0], rows[question.ends > 0]] = 0
+    for what, given in (("steps", {"inputs": x}), ("states", {"state": tree_map(np.zeros_like, g.state)}),
+                        ("recurrent maps", {"params": named_map(_without_maps, g.params)})):  # fmt: skip
+        other = question.but(**given)
+        judge.close(f"run with {what} of zeros", other.run(), other.run_reference())
+        if judge.gradients:
+            judge.close(f"pullback with {what} of zeros", other.pull(), other.pull_reference())
 
 
 @law("P68-loss", "large outputs have the losses and gradients of the equations, where exp overflows",
@@ -51,9 +73,13 @@ def large_losses(backend: Backend, case: Case, judge: Judge) -> None:
     judge.close("lifted outputs", lifted.step(), lifted.step_reference())
 
 
-@law("P69", "NaN is not lost: what the equations make of it comes out", cases=networks.cells, needs=("lengths",))
+@law("P69", "NaN is not lost: what the equations make of it comes out", cases=networks.cells, needs=("lengths",),
+     also=("gradients",), oracle=True)  # fmt: skip
 def not_laundered(backend: Backend, case: Case, judge: Judge) -> None:
-    """One row's inputs are NaN at its last step: so are its output and states, where the graph leads there."""
+    """One row's inputs are NaN at its last step: so are its output and states, where the graph leads there.
+
+    And one number of a state, a parameter or a cotangent: what is NaN in the oracle's answer is no number.
+    """
     question = ask(backend, case)
     row = int(np.argmax(question.ends)) if case.batch else 0
     judge.applies(case.batch > 0 and int(question.ends[row]) > 0, "no row has a step")
@@ -65,6 +91,27 @@ def not_laundered(backend: Backend, case: Case, judge: Judge) -> None:
     for name, a in got.items():
         if name in reached:
             judge.exactly(f"{name or 'the output'} of NaN", a, np.nan)
+    _judge_one_nan(judge, question, row)
+
+
+def _judge_one_nan(judge: Judge, question: Question, row: int) -> None:
+    g = question.given
+    for what in ("state", "params", *(["state_cotangent"] if judge.gradients else [])):
+        tree = tree_map(np.array, getattr(g, what))
+        name, first = min(leaves(tree), key=lambda pair: pair[0])
+        first[0 if what == "params" else row, ...] = np.nan
+        broken = question.but(**{what: tree})
+        with np.errstate(all="ignore"):
+            pulls = what == "state_cotangent"
+            reference = broken.pull_reference() if pulls else broken.run_reference()
+            answer = dict(named(broken.pull() if pulls else broken.run()))
+        for place, expected in reference.expected().items():
+            lost = int((np.isnan(expected) & ~np.isnan(answer[place])).sum())
+            judge.holds(f"{place}, where {what} {name} is NaN", not lost, f"{lost} numbers", "NaN")
+
+
+def _without_maps(name: str, a: Any) -> Any:
+    return np.zeros_like(a) if ".U." in name else a
 
 
 def _with_output(question: Question, output: Tree) -> Question:

@@ -23,8 +23,9 @@ STEP = {"f64": 2.0**-13, "f32": 2.0**-7, "f16": 2.0**-4, "bf16": 2.0**-3}
 """How far apart the values of a difference are asked for."""
 KINKED_STEP = 2.0**-20
 """The same where equations have kinks: two kinks on one such step, whose bends could hide each other, do not happen."""
-SHIFTS = {"f64": (9, -9, 520), "f32": (9, -9, 68), "bf16": (9, -9, 68), "f16": (3, 6)}
-"""Powers of two, one of them so large that its square is infinite where gradients times it are not."""
+SHIFTS = {"f64": (9, -300, 520), "f32": (9, -40, 68), "bf16": (9, -40, 68), "f16": (3, 6)}
+"""Powers of two: one so large that its square is infinite where gradients times it are not, one so small that what is
+held above a threshold is lost."""
 
 
 @law("P02", "the vector-Jacobian product is the oracle's, whatever the cotangent is on", cases=networks.gradients,

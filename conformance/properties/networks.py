@@ -43,6 +43,7 @@ __all__ = [
     "cells",
     "every_loss",
     "everything",
+    "extents",
     "gradients",
     "last",
     "losses",
@@ -68,6 +69,9 @@ WHOLE = Shape(batch=9, time=37, inputs=17, hidden=20)
 """No power of two among them, and more steps and features than a vector register or a short loop holds."""
 FEW = 5
 """Cells that are all judged, however little time there is."""
+EXTENTS = (Shape(1, 1, 1, 1), Shape(2, 132, 2, 2), Shape(257, 2, 2, 3), Shape(2, 2, 257, 3), Shape(2, 2, 3, 257),
+           Shape(16, 16, 16, 16))  # fmt: skip
+"""Batch, time, inputs and hidden at which code that works in blocks, or looks at sizes, takes another way."""
 DRAWN = 3
 """Labels of drawn networks."""
 
@@ -160,12 +164,12 @@ def unpadded(scope: Scope) -> Labels:
 
 def everything(scope: Scope) -> Labels:
     """What the oracle is asked about: every network, with and without lengths, and drawn ones where these are free."""
-    return {**runs(scope), **whole(scope), **unpadded(scope), **_drawn(scope)}
+    return {**runs(scope), **whole(scope), **unpadded(scope), **extents(scope), **_drawn(scope)}
 
 
 def gradients(scope: Scope) -> Labels:
     """The same for pullbacks."""
-    return {**pulls(scope), **whole(scope), **unpadded(scope), **_drawn(scope)}
+    return {**pulls(scope), **whole(scope), **unpadded(scope), **extents(scope), **_drawn(scope)}
 
 
 def losses(scope: Scope) -> Labels:
@@ -186,6 +190,24 @@ def lowered(scope: Scope) -> Labels:
 def native(scope: Scope) -> Labels:
     """Where kernels are judged: without lengths, which many do not know, and with them where that costs nothing."""
     return {**(cells(scope) if scope.eager else {}), **unpadded(scope), **whole(scope)}
+
+
+def extents(scope: Scope) -> Labels:
+    """Two layers of one cell and one width at sizes where code takes another way: one of everything, many of one thing,
+    and equal powers of two."""
+    if not scope.eager or scope.shapes:
+        return {}
+    return {f"{shape.batch},{shape.time},{shape.inputs},{shape.hidden}": _two_at(scope, shape) for shape in EXTENTS}
+
+
+def _two_at(scope: Scope, shape: Shape) -> SearchStrategy[Case]:
+    widths = (shape.hidden,) * len(WIDTHS)
+    nets = [Network(shape.inputs, [Layer(cell, hidden_for(cell, widths)) for _ in range(2)]) for cell in scope.cells]
+
+    def resize(case: Case) -> Case:
+        return replace(case, steps=shape.time, batch=shape.batch, lengths=None)
+
+    return cases(nets).map(resize)
 
 
 def _cell(scope: Scope, index: int) -> Cell:

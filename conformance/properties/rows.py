@@ -110,17 +110,21 @@ def isolated(backend: Backend, case: Case, judge: Judge) -> None:
 
 
 @law("P29", "a batch of any size gives the rows that smaller ones give", cases=networks.cells,
-     needs=("lengths",))  # fmt: skip
+     needs=("lengths",), also=("gradients",))  # fmt: skip
 def sizes(backend: Backend, case: Case, judge: Judge) -> None:
     """1, 2, 7, 31 and 110 rows, drawn from the case's own. Where every size is another program, in tier deep alone."""
     judge.applies(is_eager(backend), "every size costs this backend a program: tier deep draws sizes")
     question = ask(backend, case)
     judge.applies(case.batch > 0, "there is no row")
-    whole, reference = question.run(), tolerance.run(case, PROFILES[backend.precision])
+    profile, pulled = PROFILES[backend.precision], question.pull() if judge.gradients else None
+    whole, reference = question.run(), tolerance.run(case, profile)
     for size in (1, 2, 7, 31, 110):
         order = np.arange(size) * 3 % case.batch
         answer = _in_order(question, order).run()
         picked = _picked(reference, order)
+        if pulled:
+            judge.agree(f"gradients of {size} rows", _rows(_in_order(question, order).pull(), slice(None)),
+                        _rows(pulled, order), _kept(tolerance.pullback(case, profile), order))  # fmt: skip
         judge.agree(f"{size} rows", {"outputs": answer.outputs, "state": answer.state},
                     {"outputs": whole.outputs[:, order], "state": _states(whole.state, order)}, picked)  # fmt: skip
 

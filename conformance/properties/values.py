@@ -80,6 +80,8 @@ def own_memory(backend: Backend, case: Case, judge: Judge) -> None:
     own = question.but(params=params, inputs=inputs, state=state, output_cotangent=w, state_cotangent=ws)
     raw = [*_own_answer(own), *(_own_pullback(own) if judge.gradients else [])]
     judge.exactly("own arrays after the calls", given, kept)
+    _overwrite([g.params, g.inputs, g.state])
+    judge.exactly("own arrays when those that they were made from are overwritten", given, kept)
     answers = tree_map(np.array, backend.to_numpy(raw))
     shapes = [(case.steps, case.batch, case.net.features), g.state, g.params, g.inputs, g.state]
     for got, like in zip(answers, shapes[: len(answers)], strict=True):
@@ -88,7 +90,7 @@ def own_memory(backend: Backend, case: Case, judge: Judge) -> None:
         judge.holds("shapes", found == wanted, found, wanted)
     dtypes = sorted({backend.own_dtype(a).split(".")[-1] for _, a in leaves(raw)})
     judge.holds("dtype", dtypes == [DTYPES[backend.precision]], dtypes, [DTYPES[backend.precision]])
-    _overwrite([given, [g.params, g.inputs, g.state]])
+    _overwrite(given)
     judge.exactly("answers when the arguments are overwritten", backend.to_numpy(raw), answers)
     for i, part in enumerate(raw):
         before = tree_map(np.array, backend.to_numpy(raw[:i] + raw[i + 1 :]))
@@ -115,10 +117,10 @@ def step_by_step(backend: Backend, case: Case, judge: Judge) -> None:
 @law("P39", "where and how arguments lie in memory changes nothing", cases=networks.calls,
      needs=("lengths",), also=("gradients",))  # fmt: skip
 def layout(backend: Backend, case: Case, judge: Judge) -> None:
-    """Read-only, column-major, reversed and strided arrays."""
+    """Read-only, column-major, reversed, strided, unaligned arrays, and parts of larger ones."""
     question, profile = ask(backend, case), PROFILES[backend.precision]
     right, pulled = question.run(), question.pull() if judge.gradients else None
-    for how in (_column_major, _reversed, _strided, _batch_major):
+    for how in (_column_major, _reversed, _strided, _batch_major, _unaligned, _within):
         moved = _moved(question, how)
         judge.agree(f"run, {how.__doc__}", moved.run(), right, tolerance.run(case, profile))
         if pulled:
@@ -143,6 +145,18 @@ def _strided(a: Any) -> Any:
 def _batch_major(a: Any) -> Any:
     """the first two axes exchanged in memory"""
     return np.swapaxes(np.array(np.swapaxes(a, 0, 1)), 0, 1) if a.ndim > 1 else a
+
+
+def _unaligned(a: Any) -> Any:
+    """unaligned"""
+    found = np.zeros(a.nbytes + 1, np.uint8)[1:].view(a.dtype).reshape(a.shape)
+    found[...] = a
+    return found
+
+
+def _within(a: Any) -> Any:
+    """within a larger array"""
+    return np.concatenate([np.full_like(a[:1], np.nan), a, np.full_like(a[:1], np.nan)])[1 : 1 + len(a)]
 
 
 def _moved(question: Question, how: Any) -> Question:
