@@ -8,7 +8,7 @@ BACKENDS := numpy torch jax tensorflow
 SCRATCH := $(or $(TMPDIR),/tmp)
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance test lint self-test stress bench kappa handwriting experiments speech language scoreboard docs clean
+.PHONY: conformance test lint self-test stress bench kappa teeth handwriting experiments speech language scoreboard docs clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -42,6 +42,11 @@ bench: $(READY)
 
 kappa: $(READY)
 	$(VENV) $(FIGURES)/kappa.py --json $(FIGURES)/kappa.json
+	$(VENV) docs/includes.py
+
+teeth: $(READY)
+	$(VENV) $(FIGURES)/detectable.py --json $(FIGURES)/detectable.json
+	$(VENV) $(FIGURES)/other_suites.py --json $(FIGURES)/other_suites.json
 	$(VENV) docs/includes.py
 
 handwriting: $(READY)

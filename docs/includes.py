@@ -163,10 +163,42 @@ def self_test_tables(data: Any) -> Iterator[str]:
     found = data["self_test"]
     equivalent, survivors = len(found["equivalent"]), len(found["survivors"])
     yield f"{found['mutants']} mutants: {found['killed']} killed, {equivalent} equivalent, {survivors} survived."
+    if "signatures" in found:
+        rows, patterns = len(found["matrix"]["faults"]), found["signatures"]
+        yield f"The kill matrix has {rows} of them, in {patterns} different patterns."
     for kind in ("equivalent", "survivors"):
         if found[kind]:
             yield ""
             yield from table((kind, "why"), ((row["name"], row["why"]) for row in found[kind]))
+
+
+def detectable_tables(data: Any) -> Iterator[str]:
+    """By precision: the smallest defect that the suite sees and that `assert_close` sees, forward and in a gradient."""
+    columns = [f"{what} {who}" for what in ("forward", "gradient") for who in ("suite", "assert_close")]
+    yield f"LSTM, {data['steps']} steps, {data['cases']} cases: the median, and the largest of all cases."
+    yield ""
+    yield from table(("precision", "unit roundoff", "one step's state, here", "by `assert_close`",
+                      "one step's gradient, here", "by `assert_close`"),
+                     ((row["precision"], f"{row['unit']:.1e}", *(defect(found) for column in columns
+                       for found in row["found"] if found["what"] == column)) for row in data["rows"]))  # fmt: skip
+
+
+def defect(found: Any) -> str:
+    most = "none" if found["most"] == float("inf") else f"{found['most']:.1e}" if found["most"] else "-"
+    median = "none" if found["median"] == float("inf") else f"{found['median']:.1e}" if found["median"] else "-"
+    return f"{median}, {most}" + (f"; right answers refused in {found['refused']}" if found["refused"] else "")
+
+
+def other_suites_tables(data: Any) -> Iterator[str]:
+    """How many faults of each kind each suite tells."""
+    rows = data["rows"]
+    kinds, suites = dict.fromkeys(row["kind"] for row in rows), list(rows[0]["told"])
+
+    def counted(kind: str, chosen: list[Any]) -> tuple[str, ...]:
+        return (kind, str(len(chosen)), *(str(sum(row["told"][suite] for row in chosen)) for suite in suites))
+
+    yield from table(("faults of", "faults", *suites),
+                     (*(counted(kind, [r for r in rows if r["kind"] == kind]) for kind in kinds), counted("all", rows)))
 
 
 SPEED = ("cell", "batch, time, inputs, hidden", "mode", "time / floor", "peer", "time / peer", "95 %", "verdict")
@@ -325,6 +357,8 @@ FIGURES = {
     "memory": (memory_tables, "make bench"),
     "recomputation": (recomputation_tables, "make bench"),
     "experiments": (experiments_tables, "make experiments"),
+    "detectable": (detectable_tables, "make teeth"),
+    "other_suites": (other_suites_tables, "make teeth"),
     "scoreboard": (scoreboard_tables, "make scoreboard"),
 }
 
