@@ -81,10 +81,14 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    """A public name, or a module of the package."""
     home = next((module for module, names in _HOMES.items() if name in names), None)
-    if home is None and name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = import_module(f"{__name__}.{home or name}")
+    try:
+        found = import_module(f"{__name__}.{home or name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}.{name}":
+            raise
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
     return globals().setdefault(name, getattr(found, name) if home else found)
 
 
