@@ -50,4 +50,6 @@ def draw(axes: Any, row: dict[str, Any]) -> None:
 if __name__ == "__main__":
     found = json.loads((HERE / "experiments.json").read_text())["runs"]
     for task, name in FILES.items():
-        picture(task, [row for row in found if row["task"] == task]).savefig(HERE / f"{name}.png", dpi=90)
+        own = [row for row in found if row["task"] == task]
+        if own:
+            picture(task, own).savefig(HERE / f"{name}.png", dpi=90)
