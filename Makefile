@@ -6,9 +6,10 @@ READY := .venv/.ready
 FIGURES := docs/figures
 BACKENDS := numpy torch jax tensorflow
 SCRATCH := $(or $(TMPDIR),/tmp)
+TEXT_BACKEND := torch
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance test lint self-test stress bench kappa teeth handwriting experiments speech language scoreboard docs clean
+.PHONY: conformance test lint self-test stress bench kappa teeth handwriting experiments text speech language scoreboard docs clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -51,6 +52,15 @@ teeth: $(READY)
 
 handwriting: $(READY)
 	$(VENV) docs/examples/handwriting_table.py --json $(FIGURES)/handwriting.json
+	$(VENV) docs/includes.py
+
+# PyTorch's layer is the reference; then every backend reads with the weights that the first training left.
+text: $(READY)
+	for task in digits words; do \
+	  $(VENV) docs/examples/text_recognition.py --task $$task --backend $(TEXT_BACKEND) --save $(SCRATCH)/$$task.safetensors \
+	    --picture $(FIGURES)/text-$$task.png --json $(FIGURES)/text-$$task.json || exit 1; done
+	$(VENV) docs/examples/text_reference.py --json $(FIGURES)/text-reference.json
+	$(VENV) docs/examples/text_table.py --weights $(SCRATCH)/digits.safetensors --json $(FIGURES)/text-backends.json
 	$(VENV) docs/includes.py
 
 # Goes on where it was stopped, with as many runs at a time as there are processors.

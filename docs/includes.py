@@ -310,6 +310,32 @@ def experiments_tables(data: Any) -> Iterator[str]:
     yield f"{len(data['runs'])} runs, {minutes:.0f} minutes of one processor in all, on {data['runs'][0]['backend']}."
 
 
+def text_tables(data: Any) -> Iterator[str]:
+    """One training of the text example, with its picture."""
+    yield from reference_tables(data)
+    yield f"\n![The course of training, and lines with what was read](figures/text-{data['task']}.png)"
+
+
+def reference_tables(data: Any) -> Iterator[str]:
+    yield from table(("characters of test", "of them wrong", "lines", "of them wrong", "parameters", "steps",
+                      "seconds of processor", "validation after each sixth of the rounds"),
+                     [(f"{data['characters']:,}", f"{data['character_error_rate']:.2%}", f"{data['lines']:,}",
+                       f"{data['line_error_rate']:.1%}", f"{data['parameters']:,}", f"{data['steps']:,}",
+                       f"{data['processor_seconds']:.0f}", by_the_way(data["errors"]))])  # fmt: skip
+
+
+def by_the_way(errors: list[float]) -> str:
+    places = [round(len(errors) * part / 6) - 1 for part in range(1, 7)]
+    return ", ".join(f"{errors[place]:.1%}" for place in places)
+
+
+def text_backend_tables(data: Any) -> Iterator[str]:
+    yield from table(("backend", "same readings", "test characters wrong", "ms of processor a step", "first losses"),
+                     ((row["backend"], f"{row['same_answers']} of {row['lines']}", f"{row['character_error_rate']:.2%}",
+                       f"{row['processor_seconds_of_a_step'] * 1e3:.0f}",
+                       ", ".join(f"{loss:.5f}" for loss in row["losses"])) for row in data["backends"]))  # fmt: skip
+
+
 def leaves(name: str, data: Any) -> Iterator[tuple[str, Any]]:
     pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else None
     if pairs is None:
@@ -359,6 +385,10 @@ FIGURES = {
     "experiments": (experiments_tables, "make experiments"),
     "detectable": (detectable_tables, "make teeth"),
     "other_suites": (other_suites_tables, "make teeth"),
+    "text-digits": (text_tables, "make text"),
+    "text-words": (text_tables, "make text"),
+    "text-reference": (reference_tables, "make text"),
+    "text-backends": (text_backend_tables, "make text"),
     "scoreboard": (scoreboard_tables, "make scoreboard"),
 }
 

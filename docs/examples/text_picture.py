@@ -14,15 +14,21 @@ ROWS, COLUMNS = 10, 3
 
 
 def draw(path: Path, run: Run, readings: Sequence[Reading]) -> None:
-    """The first of the wrong readings on two thirds of the page, the first of the right ones on the rest."""
-    wrong = [reading for reading in readings if reading.edits][: ROWS * COLUMNS * 2 // 3]
-    right = [reading for reading in readings if not reading.edits][: ROWS * COLUMNS - len(wrong)]
+    """Wrong readings on two thirds of the page, right ones on the rest, both of lines from short to long."""
+    wrong = _spread([reading for reading in readings if reading.edits], ROWS * COLUMNS * 2 // 3)
+    right = _spread([reading for reading in readings if not reading.edits], ROWS * COLUMNS - len(wrong))
     figure = Figure(figsize=(12, 11), layout="constrained")
     grid = figure.add_gridspec(ROWS + 2, COLUMNS)
     _draw_course(figure.add_subplot(grid[:2, :]), run)
     for place, reading in enumerate(wrong + right):
         _draw_reading(figure.add_subplot(grid[2 + place // COLUMNS, place % COLUMNS]), reading)
     figure.savefig(path, dpi=90)
+
+
+def _spread(readings: Sequence[Reading], most: int) -> list[Reading]:
+    """At most so many, equally far from one another."""
+    places = np.linspace(0, len(readings) - 1, min(most, len(readings))).astype(int)
+    return [readings[place] for place in places]
 
 
 def _draw_course(axes, run: Run) -> None:

@@ -1,4 +1,5 @@
-"""Lines of one printed or handwritten word: slanted, stretched, turned, blurred, noisy, of more and less contrast.
+"""Lines of one printed or handwritten word: slanted, stretched, turned, blurred, noisy, of more and less contrast, and
+levelled.
 
 The words are those of the EFF's long list (CC BY 3.0 US), from the wheel xkcdpass. A fifth of the words and five
 families of fonts are for testing only, a tenth of the words and three families for validation.
@@ -69,7 +70,14 @@ def _photographed(image: Image.Image, rng: np.random.Generator) -> np.ndarray:
     paper, ink = rng.uniform(0.0, 0.2), rng.uniform(0.5, 1.0)
     blurred = np.asarray(image.filter(ImageFilter.GaussianBlur(rng.uniform(0.0, 0.8)))) / 255
     noise = rng.normal(0, rng.uniform(0.0, 0.08), blurred.shape)
-    return np.clip(paper + (ink - paper) * blurred + noise, 0, 1)
+    return _levelled(np.clip(paper + (ink - paper) * blurred + noise, 0, 1))
+
+
+def _levelled(image: np.ndarray) -> np.ndarray:
+    """As scanners do: the paper is 0 and the ink is 1, whatever they were; what is noise stays so."""
+    ordered = np.sort(image, axis=None)
+    paper, ink = ordered[len(ordered) // 4], ordered[-len(ordered) // 50]
+    return np.clip((image - paper) / max(ink - paper, 0.1), 0, 1)
 
 
 TASK = Task(string.ascii_letters, HEIGHT, partial(lines, 0, TRAINING), partial(lines, 1, VALIDATION),
