@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from conformance.diagnosis import diagnosed
 from conformance.entry import Entry, missing
 
 __all__ = ["SCHEMA", "conforms", "report", "write"]
@@ -19,7 +20,7 @@ def report(
 ) -> dict[str, Any]:
     """The document, as plain dicts and lists."""
     found: dict[str, Any] = {"schema": SCHEMA, "seed": seed, "tier": tier, "seconds": seconds}
-    found["backends"] = [entry.as_dict() for entry in entries]
+    found["backends"] = [diagnosed(entry.as_dict()) for entry in entries]
     return found | ({"self_test": self_test} if self_test is not None else {})
 
 

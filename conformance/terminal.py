@@ -83,6 +83,7 @@ def show(console: Console, document: dict[str, Any]) -> None:
         for finding in entry["properties"]:
             if finding["status"] in BAD:
                 _evidence(console, entry, finding)
+        _likenesses(console, entry)
     for entry in document["backends"]:
         if entry["speed"]:
             console.print(_speed(entry))
@@ -93,9 +94,24 @@ def show(console: Console, document: dict[str, Any]) -> None:
 def show_self_test(console: Console, found: dict[str, Any]) -> None:
     """How many mutants were killed, and the survivors."""
     equivalent = len(found["equivalent"])
-    console.print(f"self-test: {found['killed']} of {found['mutants']} mutants killed, {equivalent} proved equivalent")
+    console.print(f"self-test: {found['killed']} of {found['mutants']} mutants killed, {equivalent} proved equivalent, "
+                  f"{found['signatures']} different patterns of failing properties")  # fmt: skip
+    console.print(_kills(found["matrix"]))
     for survivor in found["survivors"]:
         console.print(f"  survivor {escape(survivor['name'])}: {escape(survivor['why'])}", style="red")
+
+
+def _kills(matrix: dict[str, Any]) -> Table:
+    """How many faults of each kind every property tells: the kill matrix, by kinds."""
+    table = Table(title="faults told by each property, of all that each kind has")
+    kinds: dict[str, list[int]] = {}
+    for fault in matrix["faults"]:
+        kinds.setdefault(fault["cell"] or fault["name"].partition(":")[0], []).append(int(fault["told_by"], 16))
+    for column in ("property", *(f"{kind} {len(rows)}" for kind, rows in kinds.items())):
+        table.add_column(column, justify="left" if column == "property" else "right")
+    for i, law in enumerate(reversed(matrix["laws"])):
+        table.add_row(law, *(str(sum(row >> i & 1 for row in rows) or "") for rows in kinds.values()))
+    return table
 
 
 def _evidence(console: Console, entry: dict[str, Any], finding: dict[str, Any]) -> None:
@@ -117,6 +133,16 @@ def _evidence(console: Console, entry: dict[str, Any], finding: dict[str, Any]) 
         console.print(escape(finding["why"]), highlight=False)
     if finding["reproducer"]:
         console.print(Syntax(finding["reproducer"].rstrip(), "python", background_color="default", word_wrap=True))
+
+
+def _likenesses(console: Console, entry: dict[str, Any]) -> None:
+    """Which known faults show the pattern of what fails."""
+    for i, found in enumerate(entry["looks_like"]):
+        if i == 0:
+            console.rule(f"[red]{escape(entry['name'])} {entry['precision']}: the failing properties are those of",
+                         align="left")  # fmt: skip
+        others = f", and of {len(found['others'])} like it" if found["others"] else ""
+        console.print(escape(f"{found['alike']:4.0%}  {found['says']} ({found['fault']}{others})"), highlight=False)
 
 
 def _summary(document: dict[str, Any]) -> Table:

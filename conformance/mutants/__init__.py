@@ -1,9 +1,12 @@
 """Mutants: backends with one known fault each, which the suite must tell from a right one.
 
 equations, gradients, loop    generated from the graphs, adjoints and schedules of the cells
-states, lengths, steps, cotangents, losses, numbers, memory, paths, policies, rules    faults of the protocol around it
+states, lengths, steps, cotangents, losses, numbers, memory,
+paths, policies, rules, extents, arguments                      faults of the protocol around it
 census      all of them, and those that installed plugins offer through the hook `rnnspec_mutants`
-self_test   which properties kill which
+trial       whether one property tells one mutant on one network
+matrix      which properties tell which, all of them
+self_test   whether every mutant is told, and by what first
 """
 
 from conformance.mutants.census import mutants

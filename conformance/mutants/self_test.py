@@ -11,24 +11,19 @@ import multiprocessing
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from typing import Any
 
-import hypothesis
-import numpy as np
-from hypothesis import HealthCheck, Phase
-from hypothesis.strategies import SearchStrategy
-
-from conformance.cases import CELLS, Case
-from conformance.judge import Failure, IllPosed, Judge, NotApplicable
+from conformance.cases import CELLS
 from conformance.mutants.census import mutants
-from conformance.own_cell import leaky_gate
-from conformance.registry import Property, Scope, properties
-from rnnspec import Backend, Mutant
+from conformance.mutants.matrix import matrix, signatures
+from conformance.mutants.trial import Reference, killed_by, labels, strategies
+from conformance.registry import Property, properties
+from rnnspec import Mutant
 
 __all__ = ["Kill", "Reference", "kill", "killed_by", "self_test"]
 
@@ -39,13 +34,6 @@ FIRST = ("P15", "P11", "P26", "P12", "P03", "P04", "P44", "P42", "P46", "P48")
 
 
 DEPTHS = (2, 6)
-
-
-class Reference(Backend):
-    """The base class itself: the generic lowering on NumPy arrays, which the mutants are made from."""
-
-    name = "numpy"
-    version = np.__version__
 
 
 @dataclass(frozen=True)
@@ -63,7 +51,8 @@ def self_test(known: Mapping[str, Any] | None = None, processes: int | None = No
 
     `oracle_free` counts mutants killed without the oracle, `oracle_free_everywhere` those by properties that run on
     backends that compile, too. `kills` has the property and the network that told each mutant, `killers` counts them by
-    property, `laws` names a mutant that each property tells.
+    property, `laws` names a mutant that each property tells. `matrix` has every property that tells each mutant, and
+    `signatures` counts its different rows.
     """
     begun, workers = time.perf_counter(), processes or os.cpu_count() or 1
     found, places, known = mutants(), range(workers), known or {}
@@ -74,6 +63,7 @@ def self_test(known: Mapping[str, Any] | None = None, processes: int | None = No
         idle = [law.id for law in properties() if law.id not in victims]
         likely = [known.get("laws", {}).get(law, "") for law in idle]
         victims |= dict(zip(idle, pool.map(_victim, idle, likely), strict=True))
+        rows = dict(chain.from_iterable(part.items() for part in pool.map(matrix, places, [workers] * workers)))
     equivalent = [{"name": m.name, "why": why} for m in found if (why := getattr(m, "twin", ""))]
     dead = [kill for kill in kills.values() if kill is not None]
     survivors = [{"name": found[place].name, "why": found[place].says} for place, kill in kills.items() if kill is None]
@@ -84,7 +74,7 @@ def self_test(known: Mapping[str, Any] | None = None, processes: int | None = No
         "by_an_exception": sum(kill.raised for kill in dead),
         "kills": {found[place].name: [kill.law, kill.label] for place, kill in sorted(kills.items()) if kill},
         "killers": dict(sorted(Counter(kill.law for kill in dead).items())),
-        "laws": dict(sorted(victims.items())),
+        "laws": dict(sorted(victims.items())), "matrix": signatures(rows), "signatures": len(set(rows.values())),
         "seconds": round(time.perf_counter() - begun, 1),
     }  # fmt: skip
 
@@ -95,29 +85,14 @@ def kill(
 ) -> Kill | None:
     """The first property that tells a mutant, None if it survives all; `known`, one with its network, goes before."""
     backend = mutant.make(Reference())
-    first = [p for p in properties() if known and p.id == known[0] and known[1] in _strategies(p.id)]
+    first = [p for p in properties() if known and p.id == known[0] and known[1] in strategies(p.id)]
     tried = [(law, known[1], examples) for law in first if known for examples in depths]
     rest = ((law, label, examples) for examples in depths for law in laws or _ordered()
-            for label in _labels(law, mutant))  # fmt: skip
+            for label in labels(law, mutant))  # fmt: skip
     for law, label, examples in chain(tried, rest):
         how = killed_by(backend, law, label, examples)
         if how is not None:
             return Kill(law.id, label, law.oracle, how == "error")
-    return None
-
-
-def killed_by(backend: Backend, law: Property, label: str, examples: int) -> str | None:
-    """Whether a property does not hold for a backend on one network: "fail" or "error", else None."""
-    for case in _cases(law.id, label, examples):
-        try:
-            with np.errstate(all="ignore"):
-                law(backend, case, Judge(backend))
-        except (NotApplicable, IllPosed):
-            continue
-        except Failure:
-            return "fail"
-        except Exception:
-            return "error"
     return None
 
 
@@ -144,40 +119,3 @@ def _ordered() -> tuple[Property, ...]:
         return law.oracle, early, law.id
 
     return tuple(sorted(properties(), key=rank))
-
-
-@cache
-def _strategies(law: str) -> dict[str, SearchStrategy[Case]]:
-    found = next(p for p in properties() if p.id == law)
-    return dict(found.cases(Scope((*CELLS.values(), leaky_gate), eager=True)))
-
-
-@cache
-def _cases(law: str, label: str, examples: int) -> tuple[Case, ...]:
-    """As many cases after the simplest, the same for all properties of one strategy, so that references are kept."""
-    found: list[Case] = []
-    settings = hypothesis.settings(
-        max_examples=1 + examples, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
-    hypothesis.seed(0)(settings(hypothesis.given(_strategies(law)[label])(_collector(found))))()
-    return tuple(found[1:] or found)
-
-
-def _collector(found: list[Case]) -> Callable[[Case], None]:
-    def collect(case: Case) -> None:
-        found.append(case)
-
-    return collect
-
-
-def _labels(law: Property, mutant: Mutant) -> list[str]:
-    """The networks that a mutant can touch: those with its cell, or all; the likeliest first."""
-    cell = getattr(mutant, "cell", None)
-    labels = list(_strategies(law.id))
-    if cell is not None:
-        networks = {label: _cases(law.id, label, 1)[0].net for label in labels}
-        touched = [label for label, net in networks.items() if any(layer.cell == cell for layer in net.layers)]
-        return sorted(touched, key=lambda label: label != cell.name)
-    likely = ("lstm", "bidirectional", "stacked", "last", "plain", "gru")
-    return sorted(labels, key=lambda label: likely.index(label) if label in likely else len(likely))
