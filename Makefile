@@ -6,7 +6,7 @@ READY := .venv/.ready
 FIGURES := docs/figures
 BACKENDS := numpy torch jax tensorflow
 SCRATCH := $(or $(TMPDIR),/tmp)
-TEXT_BACKEND := torch
+TEXT_BACKEND := numpy
 GROUPS := --group test --group lint --group docs --group peers
 
 .PHONY: conformance test lint self-test stress bench kappa teeth handwriting experiments text speech language scoreboard docs clean

@@ -317,11 +317,12 @@ def text_tables(data: Any) -> Iterator[str]:
 
 
 def reference_tables(data: Any) -> Iterator[str]:
-    yield from table(("characters of test", "of them wrong", "lines", "of them wrong", "parameters", "steps",
+    yield from table(("backend", "characters of test", "wrong", "lines of test", "wrong", "parameters", "steps",
                       "seconds of processor", "validation after each sixth of the rounds"),
-                     [(f"{data['characters']:,}", f"{data['character_error_rate']:.2%}", f"{data['lines']:,}",
-                       f"{data['line_error_rate']:.1%}", f"{data['parameters']:,}", f"{data['steps']:,}",
-                       f"{data['processor_seconds']:.0f}", by_the_way(data["errors"]))])  # fmt: skip
+                     [(data["backend"], f"{data['characters']:,}", f"{data['character_error_rate']:.2%}",
+                       f"{data['lines']:,}", f"{data['line_error_rate']:.1%}", f"{data['parameters']:,}",
+                       f"{data['steps']:,}", f"{data['processor_seconds']:.0f}",
+                       by_the_way(data["errors"]))])  # fmt: skip
 
 
 def by_the_way(errors: list[float]) -> str:

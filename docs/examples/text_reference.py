@@ -110,8 +110,9 @@ def main(
     lines = exercise.task.testing(course.testing, TESTING)
     readings = read(logits(reader), exercise.task.batches(lines, course.batch), exercise.task.alphabet)
     found = {
-        "task": task, "character_error_rate": character_errors(readings), "characters": characters(readings),
-        "line_error_rate": line_errors(readings), "lines": len(readings), "seconds": run.seconds,
+        "task": task, "backend": "torch.nn.LSTM", "character_error_rate": character_errors(readings),
+        "characters": characters(readings), "line_error_rate": line_errors(readings), "lines": len(readings),
+        "seconds": run.seconds,
         "processor_seconds": run.processor_seconds, "steps": run.steps, "rounds": run.round,
         "parameters": sum(p.numel() for p in reader.parameters()), "losses": run.losses, "errors": run.errors,
     }  # fmt: skip
