@@ -93,6 +93,10 @@ class _Maps:
         """The maps below one another."""
         return self.arrays.concatenate([self.params[kind][name] for name in names], 0)
 
+    def width(self, kind: str, names: Iterable[str]) -> int:
+        """How much all of the maps give together."""
+        return sum(self.params[kind][name].shape[0] for name in names)
+
     def split(self, packed: Array, kind: str, names: Iterable[str]) -> dict[str, Array]:
         """A packed array, map by map."""
         found, low = {}, 0
@@ -130,12 +134,13 @@ class _Evaluator:
             return self._recurrent(node.args[0], operands[0], values)[node.name]
         if node.op == "transposed":
             maps = self.maps.transposed[node.name]
-            return self._of_rows(lambda a: self.arrays.matmul(a, maps), self.arrays.concatenate(operands, -1))
+            operand = self.arrays.concatenate(operands, -1)
+            return self._of_rows(lambda a: self.arrays.matmul(a, maps), operand, maps.shape[1])
         return primitive(self.arrays, node.op, operands)
 
     def _input(self, values: Values) -> dict[str, Array]:
         if "input maps" not in values:
-            product = self._of_rows(self.maps.input_map, values[INPUTS])
+            product = self._of_rows(self.maps.input_map, values[INPUTS], self.maps.width("W", self.maps.names))
             biased = self.arrays.functions["add"](product, self.maps.input_bias)
             values["input maps"] = self.maps.split(biased, "W", self.maps.names)
         return values["input maps"]  # type: ignore[no-any-return]
@@ -143,13 +148,13 @@ class _Evaluator:
     def _recurrent(self, arg: int, operand: Array, values: Values) -> dict[str, Array]:
         key = ("recurrent maps", arg)
         if key not in values:
-            product = self._of_rows(self.maps.recurrent[arg], operand)
+            product = self._of_rows(self.maps.recurrent[arg], operand, self.maps.width("U", self.maps.packs[arg]))
             values[key] = self.maps.split(product, "U", self.maps.packs[arg])
         return values[key]  # type: ignore[no-any-return]
 
-    def _of_rows(self, product: Callable[[Array], Array], a: Array) -> Array:
+    def _of_rows(self, product: Callable[[Array], Array], a: Array, width: int) -> Array:
         found = product(self.arrays.reshape(a, (-1, a.shape[-1])))
-        return self.arrays.reshape(found, (*a.shape[:-1], found.shape[-1]))
+        return self.arrays.reshape(found, (*a.shape[:-1], width))
 
 
 def forward(

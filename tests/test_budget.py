@@ -97,7 +97,7 @@ def test_the_verdict_and_the_budget(ratio, budget, verdict, against, words):
 
 
 def test_noise_is_beyond_no_budget():
-    found = held(9.0, 1.0, subject=NOISY)
+    found = held(1.2, 1.0, subject=NOISY)
     assert open_question(found)
     assert not beyond(found)
     assert spoken(found) == "inconclusive after 1 tries, not told from the declared 1.00"
@@ -124,7 +124,7 @@ def test_only_a_declared_budget_or_the_option_fails_a_run():
 
 def test_what_is_inconclusive_fails_nothing():
     entry = Entry("theirs")
-    entry.clock([held(9.0, 1.0, subject=NOISY)])
+    entry.clock([held(1.2, 1.0, subject=NOISY)])
     assert conforms(report([entry], 0, "default", 0.0), require_speed=True)
 
 

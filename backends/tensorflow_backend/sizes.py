@@ -76,6 +76,9 @@ class _SizedArrays:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return _lifted(getattr(self.arrays, name))
 
+    def projection(self, maps: Array, rows: Any) -> Callable[[Array], Array]:
+        return _lifted(self.arrays.projection(tensors(maps), tensors(rows)))
+
     def scan(self, body: Scan, carried: Values, values: Values, count: Any, backwards: bool) -> tuple[Values, Values]:
         def step(carried: Values, now: Values, t: Array) -> tuple[Values, Values]:
             new, record = body(sized(carried), sized(now), Sized(t))

@@ -61,7 +61,7 @@ class ModuleBackend(Backend):
         tensors = self.source.row.spread(dict(leaves(params)))
         widths = {name: a.shape[1] for name, a in state.items()}
         hidden = widths if len(cell.width_classes) > 1 else next(iter(widths.values()))
-        subject = self._subject(Size(call.inputs, hidden, half, self.precision))
+        subject = self._subject(call.place, Size(call.inputs, hidden, half, self.precision))
         x = in_time(self.arrays, half, inputs, lengths)
         ran = subject.run(tensors, x, state, lengths, call.pullback)
         if self.source.family.is_compiled:
@@ -79,8 +79,9 @@ class ModuleBackend(Backend):
         own = tree_of(self.source.row.gathered(tensors, shapes))
         return Gradients(own, in_time(self.arrays, half, inputs, lengths), state)
 
-    def _subject(self, size: Size) -> Subject:
-        key = repr(size)
+    def _subject(self, place: str, size: Size) -> Subject:
+        """Layers of one size are things of their own: one is pulled back after the next was given its weights."""
+        key = f"{place} {size!r}"
         if key not in self._subjects:
             given = self.source
             thing = given.make(size)

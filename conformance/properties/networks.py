@@ -201,13 +201,19 @@ def extents(scope: Scope) -> Labels:
 
 
 def _two_at(scope: Scope, shape: Shape) -> SearchStrategy[Case]:
-    widths = (shape.hidden,) * len(WIDTHS)
-    nets = [Network(shape.inputs, [Layer(cell, hidden_for(cell, widths)) for _ in range(2)]) for cell in scope.cells]
+    nets = [Network(shape.inputs, [Layer(cell, _equal_widths(cell, shape.hidden)) for _ in range(2)])
+            for cell in scope.cells]  # fmt: skip
 
     def resize(case: Case) -> Case:
         return replace(case, steps=shape.time, batch=shape.batch, lengths=None)
 
     return cases(nets).map(resize)
+
+
+def _equal_widths(cell: Cell, hidden: int) -> int | dict[str, int]:
+    """One width; where a cell leaves several free, the first is one more: a projection is smaller than its states."""
+    first = hidden + 1 if len(cell.width_classes) > 1 else hidden
+    return hidden_for(cell, (first,) + (hidden,) * len(WIDTHS))
 
 
 def _cell(scope: Scope, index: int) -> Cell:
