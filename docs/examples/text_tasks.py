@@ -24,6 +24,6 @@ class Exercise:
 
 
 EXERCISES = {
-    "digits": Exercise(digit_lines.TASK, Course((Stage(3e-3, 26), Stage(1e-3, 8), Stage(2e-4, 4)))),
+    "digits": Exercise(digit_lines.TASK, Course((Stage(3e-3, 60), Stage(1e-3, 25), Stage(2e-4, 15)))),
     "words": Exercise(word_lines.TASK, Course((Stage(3e-3, 28), Stage(1e-3, 8), Stage(2e-4, 3)))),
 }
