@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from functools import cache
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +53,12 @@ def either(request):
 def reference():
     """The base class in float64: the generic lowering on NumPy arrays."""
     return rnnspec.Backend(None, "f64")
+
+
+@pytest.fixture(scope="module")
+def examples():
+    """`examples(name)`: a module of docs/examples, which import each other by name."""
+    folder = str(Path(__file__).parents[1] / "docs" / "examples")
+    sys.path.insert(0, folder)
+    yield import_module
+    sys.path.remove(folder)

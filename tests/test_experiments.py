@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -20,21 +19,17 @@ from rnnspec.tree import leaves
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def examples():
-    sys.path.insert(0, str(EXAMPLES))
-    yield
-    sys.path.remove(str(EXAMPLES))
+pytestmark = pytest.mark.usefixtures("examples")
 
 
 @pytest.fixture(scope="module")
 def tasks(examples):
-    return import_module("memory_tasks")
+    return examples("memory_tasks")
 
 
 @pytest.fixture(scope="module")
 def runs(examples):
-    return import_module("memory_runs")
+    return examples("memory_runs")
 
 
 def test_the_adding_problem_is_the_sum_of_what_is_marked(tasks):

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +13,12 @@ import rnnspec
 EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "handwriting.py"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def examples():
-    sys.path.insert(0, str(EXAMPLE.parent))
-    yield
-    sys.path.remove(str(EXAMPLE.parent))
+pytestmark = pytest.mark.usefixtures("examples")
 
 
 @pytest.fixture(scope="module")
 def example(examples):
-    return import_module("handwriting")
+    return examples("handwriting")
 
 
 def test_it_learns_on_numpy_and_torch_reads_the_same(tmp_path):
@@ -59,7 +54,7 @@ def test_every_cell_learns_and_a_seed_fixes_the_numbers(example, cell):
 
 def test_the_confusion_matrix_counts_every_answer(examples):
     labels, answers = np.array([3, 3, 7]), np.array([3, 8, 7])
-    found = import_module("confusion").confusion(labels, answers, tuple("0123456789"), "digit")
+    found = examples("confusion").confusion(labels, answers, tuple("0123456789"), "digit")
     counts = found.counts
     assert (found.right, found.of, found.accuracy) == (2, 3, 2 / 3)
     assert {(int(a), int(b)): int(counts[a, b]) for a, b in np.argwhere(counts)} == {(3, 3): 1, (3, 8): 1, (7, 7): 1}

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from importlib import import_module
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,19 +13,12 @@ from typer.testing import CliRunner
 import rnnspec
 from rnnspec.tree import tree_map
 
-EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def examples():
-    sys.path.insert(0, str(EXAMPLES))
-    yield
-    sys.path.remove(str(EXAMPLES))
+pytestmark = pytest.mark.usefixtures("examples")
 
 
 @pytest.fixture(scope="module")
 def example(examples):
-    return import_module("language_model")
+    return examples("language_model")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +30,7 @@ def app(example):
 
 @pytest.fixture(scope="module")
 def bible(examples):
-    return import_module("king_james")
+    return examples("king_james")
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +97,7 @@ def test_a_network_that_knows_nothing_has_the_perplexity_of_the_alphabet(example
 
 
 def test_counting_by_hand(bible, examples):
-    ngrams = import_module("ngrams")
+    ngrams = examples("ngrams")
     training, testing = bible.Text(np.array([0, 0, 1]), "ab"), bible.Text(np.array([0, 1, 1]), "ab")
     assert ngrams.unigram(training, testing) == pytest.approx(-(np.log(3 / 5) + 2 * np.log(2 / 5)) / 3)
     assert ngrams.bigram(training, testing) == pytest.approx(-(np.log(2 / 4) + np.log(1 / 2)) / 2)

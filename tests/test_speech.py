@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,25 +11,18 @@ from typer.testing import CliRunner
 
 import rnnspec
 
-EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def examples():
-    sys.path.insert(0, str(EXAMPLES))
-    yield
-    sys.path.remove(str(EXAMPLES))
+pytestmark = pytest.mark.usefixtures("examples")
 
 
 @pytest.fixture(scope="module")
 def parts(examples):
-    return import_module("utterances").utterances()
+    return examples("utterances").utterances()
 
 
 @pytest.fixture(scope="module")
 def app(examples):
     app = Typer()
-    app.command()(import_module("speech").main)
+    app.command()(examples("speech").main)
     return app
 
 
@@ -79,22 +69,22 @@ def test_cepstra_are_standardised_by_the_training_frames_and_padding_is_zero(par
         assert not part.frames[~part.real].any()
 
 
-def test_what_stands_behind_an_utterance_is_not_heard(parts, reference):
-    speech, (training, _) = import_module("speech"), parts
+def test_what_stands_behind_an_utterance_is_not_heard(examples, parts, reference):
+    speech, (training, _) = examples("speech"), parts
     net = speech.network(rnnspec.cells.gru, speech.Course(hidden=4))
     params, few = net.init(0), training.take(np.arange(0, 270, 27))
     clean = speech.logits(reference, net, params, few)
     few.frames[~few.real] = np.nan
     np.testing.assert_array_equal(speech.logits(reference, net, params, few), clean)
-    alone = [speech.logits(reference, net, params, import_module("utterances").Utterances(
+    alone = [speech.logits(reference, net, params, examples("utterances").Utterances(
         few.frames[:length, n : n + 1], few.lengths[n : n + 1], few.speakers[n : n + 1]))
         for n, length in enumerate(few.lengths)]  # fmt: skip
     np.testing.assert_allclose(np.concatenate(alone), clean, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_a_seed_fixes_the_numbers(parts, cell):
-    speech, be = import_module("speech"), rnnspec.get_backend("numpy")
+def test_a_seed_fixes_the_numbers(examples, parts, cell):
+    speech, be = examples("speech"), rnnspec.get_backend("numpy")
     course, few = speech.Course(hidden=4, epochs=2), parts[0].take(np.arange(0, 270, 3))
     first, second, other = (speech.train(be, speech.CELLS[cell], few, course, seed).losses for seed in (0, 0, 1))
     assert first == second != other

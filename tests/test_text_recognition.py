@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +17,7 @@ from rnnspec.tree import leaves
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def examples():
-    sys.path.insert(0, str(EXAMPLES))
-    yield import_module
-    sys.path.remove(str(EXAMPLES))
+pytestmark = pytest.mark.usefixtures("examples")
 
 
 @pytest.fixture(params=("digits", "words"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,3 +55,15 @@ def confusion(truth: np.ndarray, answers: np.ndarray, names: tuple[str, ...], wh
     counts = np.zeros((len(names),) * 2, int)
     np.add.at(counts, (truth, answers), 1)
     return Confusion(counts, names, what)
+
+
+def draw(path: Path, losses: Sequence[float], found: Confusion, title: str) -> None:
+    """The loss curve and the confusion matrix, side by side."""
+    from matplotlib.figure import Figure  # noqa: PLC0415  # loaded when a picture is asked for
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    curve, matrix = figure.subplots(1, 2)
+    curve.semilogy(np.arange(1, len(losses) + 1), losses)
+    curve.set(xlabel="epoch", ylabel="mean training loss (nats)", title=title)
+    found.draw(matrix)
+    figure.savefig(path, dpi=150)

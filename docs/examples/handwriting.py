@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from confusion import Confusion, confusion
+from confusion import confusion, draw
 from course_bar import course_bar
 from elsewhere import check, is_same, said
 from rich.console import Console
@@ -137,18 +137,6 @@ def logits(be: rnnspec.Backend, net: rnnspec.Network, params: Any, data: Digits)
     return be.to_numpy(be.run(net, params, data.images).outputs)
 
 
-def draw(path: Path, reader: Reader, found: Confusion, title: str) -> None:
-    """The loss curve and the confusion matrix, side by side."""
-    from matplotlib.figure import Figure  # noqa: PLC0415  # loaded when a picture is asked for
-
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    curve, matrix = figure.subplots(1, 2)
-    curve.semilogy(np.arange(1, len(reader.losses) + 1), reader.losses)
-    curve.set(xlabel="epoch", ylabel="mean training loss (nats)", title=title)
-    found.draw(matrix)
-    figure.savefig(path, dpi=150)
-
-
 def main(
     backend: Annotated[str, typer.Option(help="numpy, torch, tensorflow, jax or a plugin's name.")] = "numpy",
     cell: Annotated[str, typer.Option(help="lstm, gru or elman.")] = "lstm",
@@ -184,7 +172,7 @@ def main(
         figures["check"] = check(check_backend, save, answers, lambda *loaded: logits(*loaded, testing))
         console.print(said(figures["check"]))
     if picture:
-        draw(picture, reader, found, f"{cell} on {backend}, test accuracy {found.accuracy:.3f}")
+        draw(picture, reader.losses, found, f"{cell} on {backend}, test accuracy {found.accuracy:.3f}")
     if json_file:
         json_file.write_text(json.dumps(figures, indent=1) + "\n")
     if check_backend and not is_same(figures["check"]):

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from confusion import Confusion, confusion
+from confusion import confusion, draw
 from course_bar import course_bar
 from elsewhere import check, is_same, said
 from rich.console import Console
@@ -113,18 +113,6 @@ def comparison(cell: str, accuracies: list[float], linear: float) -> Table:
     return table
 
 
-def draw(path: Path, listener: Listener, found: Confusion, title: str) -> None:
-    """The loss curve and the confusion matrix, side by side."""
-    from matplotlib.figure import Figure  # noqa: PLC0415  # loaded when a picture is asked for
-
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    curve, matrix = figure.subplots(1, 2)
-    curve.semilogy(np.arange(1, len(listener.losses) + 1), listener.losses)
-    curve.set(xlabel="epoch", ylabel="mean training loss (nats)", title=title)
-    found.draw(matrix)
-    figure.savefig(path, dpi=120)
-
-
 def main(
     backend: Annotated[str, typer.Option(help="numpy, torch, tensorflow, jax or a plugin's name.")] = "numpy",
     cell: Annotated[str, typer.Option(help="lstm or gru.")] = "gru",
@@ -166,7 +154,7 @@ def main(
     for each in figures["checks"]:
         console.print(said(each))
     if picture:
-        draw(picture, listeners[0], found[0], f"{cell} on {backend}, test accuracy {accuracies[0]:.3f}")
+        draw(picture, listeners[0].losses, found[0], f"{cell} on {backend}, test accuracy {accuracies[0]:.3f}")
     if json_file:
         json_file.write_text(json.dumps(figures, indent=1) + "\n")
     if not all(map(is_same, figures["checks"])):
