@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import permutations
+from typing import TypeVar
 
 from backends.planning.emission import Block, Call, Emitter, Kind, Place
 from backends.planning.plan import Plan, Product
@@ -22,6 +23,8 @@ __all__ = ["plan", "widths"]
 MOST_ORDERED = 5
 """How many maps are tried in all orders; more keep the order of their names."""
 
+T = TypeVar("T")
+
 
 @lru_cache(maxsize=64)
 def plan(schedule: Schedule, widths: tuple[tuple[str, int], ...], logistic: Logistic | None = None) -> Plan:
@@ -29,28 +32,45 @@ def plan(schedule: Schedule, widths: tuple[tuple[str, int], ...], logistic: Logi
 
     Sigmoids run forward by `logistic`; as they are, where the library that is called has them at less cost.
     """
+    maps, deltas = _orders(schedule, _alike(widths), logistic)
+    return _Planner(schedule, dict(widths), maps, logistic).pull(deltas).finished()
+
+
+@lru_cache(maxsize=64)
+def _orders(
+    schedule: Schedule, widths: tuple[tuple[str, int], ...], logistic: Logistic | None
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The best order of the maps, and that of their cotangents."""
     names = sorted({node.name for node in schedule.nodes if node.op in ("input", "map")})
-    orders = permutations(names) if len(names) <= MOST_ORDERED else [tuple(names)]
-    ranks = ({name: i for i, name in enumerate(order)} for order in orders)
-    planners = (_Planner(schedule, dict(widths), rank, logistic) for rank in ranks)
-    forward = min(planners, key=lambda p: len(p.step) + len(p.before))
-    deltas = forward.deltas()
-    ordered = permutations(deltas) if len(deltas) <= MOST_ORDERED else [tuple(deltas)]
-    tried = (_Planner(schedule, dict(widths), forward.rank, logistic).pull(order) for order in ordered)
-    return min(tried, key=lambda p: (p.pull_cost, len(p.pull_step))).finished()
+    planners = {order: _Planner(schedule, dict(widths), order, logistic) for order in _tried(names)}
+    maps = min(planners, key=lambda order: planners[order].cost)
+    pulled = {
+        order: _Planner(schedule, dict(widths), maps, logistic).pull(order) for order in _tried(planners[maps].deltas())
+    }
+    return maps, min(pulled, key=lambda order: pulled[order].pull_cost)
+
+
+def _tried(items: list[T]) -> list[tuple[T, ...]]:
+    return list(permutations(items)) if len(items) <= MOST_ORDERED else [tuple(items)]
+
+
+def _alike(widths: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+    """The same with small numbers for the widths: how many calls there are depends on which of them are equal, or 1."""
+    numbers = {width: 2 + place for place, width in enumerate(dict.fromkeys(w for _, w in widths if w != 1))}
+    return tuple((name, numbers.get(width, 1)) for name, width in widths)
 
 
 class _Planner:
     """Lays the forward phases out at once; `pull` adds the backward ones for one order of the maps' cotangents."""
 
     def __init__(
-        self, schedule: Schedule, widths: dict[str, int], rank: dict[str, int], logistic: Logistic | None
+        self, schedule: Schedule, widths: dict[str, int], order: tuple[str, ...], logistic: Logistic | None
     ) -> None:
-        self.schedule, self.rank = schedule, rank
+        self.schedule, self.rank = schedule, {name: i for i, name in enumerate(order)}
         self.kept: dict[int, Place] = {}
         new = rewrite(schedule, logistic) if logistic else Rewritten(schedule.nodes, schedule.forward)
         self.nodes, self.forward = new.nodes, new.forward
-        self.e = Emitter(self.nodes, _node_widths(self.nodes, widths, schedule.cell.graph.result(OUTPUT)), rank)
+        self.e = Emitter(self.nodes, _node_widths(self.nodes, widths, schedule.cell.graph.result(OUTPUT)), self.rank)
         self.saved = set(schedule.saved)
         self.new: dict[str, Place] = {}
         self._lay_fixed()
@@ -97,9 +117,15 @@ class _Planner:
         return self
 
     @property
-    def pull_cost(self) -> int:
-        """How many calls pull back one step and all maps."""
-        return len(self.pull_step) + len(self.pull_before) + 4 * (len(self.input_gradients) + len(self.map_gradients))
+    def cost(self) -> int:
+        """How many calls run one step forward."""
+        return len(self.step) + len(self.before)
+
+    @property
+    def pull_cost(self) -> tuple[int, int]:
+        """How many calls pull back one step and all maps, and those of the step alone."""
+        maps = len(self.input_gradients) + len(self.map_gradients)
+        return len(self.pull_step) + len(self.pull_before) + 4 * maps, len(self.pull_step)
 
     def finished(self) -> Plan:
         """The plan."""
