@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -56,7 +57,7 @@ class Workspace:
             if node.op == "constant":
                 self.arrays[plan.places[n].block][...] = node.value
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         """The memory that the arrays take."""
         return sum(a.nbytes for a in (*self.arrays, self.x))

@@ -7,7 +7,7 @@ list of calls on memory that stays where it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -42,7 +42,7 @@ class Workspace:
         }  # fmt: skip
         self.packs = {key: self._empty(shape) for key, shape in self._pack_shapes().items()}
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         """The memory that the tensors take."""
         return sum(a.nbytes for a in self.tensors)
