@@ -78,16 +78,18 @@ class Rounding:
         finite = self._note(size)
         grown = self.arithmetic.unit * size if gauge is None else gauge
         if self.arithmetic.lost:
-            grown = grown + self.arithmetic.lost * (size > 0)
-        found = y + self._draw((self.runs, *y.shape[1:])) * grown
+            grown = grown + self.arithmetic.lost * np.sign(size)
+        found = self._draw((self.runs, *y.shape[1:]))
+        found *= grown
+        found += y
         found[0] = y[0]
         return found if finite else np.where(np.isfinite(y), found, y)
 
     def _draw(self, shape: tuple[int, ...]) -> Array:
-        """Uniform numbers on +-1: one block serves many small arrays."""
+        """Uniform numbers on +-1, which are the caller's own: one block serves many small arrays."""
         size = math.prod(shape)
         if size > len(self._drawn):
-            self._drawn = 2.0 * self._rng.random(max(size, BLOCK), np.float32) - 1.0
+            self._drawn = self.array(2.0 * self._rng.random(max(size, BLOCK), np.float32) - 1.0)
         found, self._drawn = self._drawn[:size], self._drawn[size:]
         return found.reshape(shape)
 
@@ -112,7 +114,7 @@ class Rounding:
         y = _product(a, b)
         if not self.arithmetic.runs:
             return y
-        grown = self.arithmetic.accumulator * np.sqrt(max(a.shape[-1], 1))
+        grown = self.arithmetic.accumulator * math.sqrt(max(a.shape[-1], 1))
         return self.round(y, grown * _product(np.abs(a), np.abs(b)) + self.arithmetic.unit * np.abs(y))
 
     def total(self, a: Array, axis: int) -> Array:
@@ -120,7 +122,7 @@ class Rounding:
         y = a.sum(axis, keepdims=True)
         if not self.arithmetic.runs:
             return y
-        grown = self.arithmetic.accumulator * np.sqrt(max(a.shape[axis], 1))
+        grown = self.arithmetic.accumulator * math.sqrt(max(a.shape[axis], 1))
         return self.round(y, grown * np.abs(a).sum(axis, keepdims=True) + self.arithmetic.unit * np.abs(y))
 
     def watch(self, margin: Array) -> None:
@@ -131,7 +133,7 @@ class Rounding:
 
     def _note(self, size: Array) -> bool:
         """Note the largest finite number, and say whether all are finite."""
-        largest = float(size.max(initial=0.0))
+        largest = float(np.maximum.reduce(size.ravel("K"), initial=0.0))
         finite = math.isfinite(largest)
         if not finite:
             largest = float(size.max(initial=0.0, where=np.isfinite(size)))
