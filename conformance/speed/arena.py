@@ -25,7 +25,7 @@ from conformance.speed.row import Row
 
 __all__ = ["measure", "rounds"]
 
-ROUNDS, TRIES, PATIENCE = 15, 3, 40.0
+ROUNDS, TRIES, PATIENCE = 9, 3, 40.0
 """Rounds of one try, and how often as many are added while a verdict is inconclusive; then it is shown as such.
 
 No try begins after so many seconds on one row.
