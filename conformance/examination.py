@@ -76,10 +76,12 @@ class Examination:
     def _cases(self, law: Property) -> dict[str, SearchStrategy[Any]]:
         """The labels that are judged: all for the oracle's properties, and as many as there shall be for the others."""
         cases = dict(law.cases(replace(self.scope, eager=is_eager(self.backend))))
-        if law.oracle or self.labels is None or len(cases) <= self.labels:
-            return cases
-        drawn = random.Random(f"{self.seed} {law.id}").sample(list(cases), self.labels)
-        return {label: strategy for label, strategy in cases.items() if label in drawn}
+        part, parts = self.scope.share if self.scope.brief or not law.oracle else (0, 1)
+        judged = list(cases)[part::parts] or list(cases)
+        if not law.oracle and self.labels is not None:
+            drawn = random.Random(f"{self.seed} {law.id}").sample(judged, min(len(judged), -(-self.labels // parts)))
+            judged = [label for label in judged if label in drawn]
+        return {label: cases[label] for label in judged}
 
     def _label(self, law: Property, label: str, strategy: SearchStrategy[Any], shrinks: int) -> Verdict:
         search = _Search(self, law, label, shrinks)

@@ -56,7 +56,8 @@ class Scope:
 
     `wide` asks for long and large cases too, whatever they cost to compile. `eager` says that the backend compiles
     nothing: networks and shapes beyond the fixed tables cost it no program. `brief` leaves out what takes a backend
-    that compiles many seconds.
+    that compiles many seconds. `share` is which part of the labels is judged, of how many parts: of all properties
+    where the scope is brief, and else of those without the oracle.
     """
 
     cells: tuple[Cell, ...]
@@ -64,6 +65,7 @@ class Scope:
     wide: bool = False
     eager: bool = False
     brief: bool = False
+    share: tuple[int, int] = (0, 1)
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ class Grid:
 class Tier:
     """`examples` per property and label; `wide` for long and large cases; `grids` for speed.
 
-    `labels` is how many cells or networks a property without the oracle is judged on, drawn by the seed; None for all.
-    `brief` leaves out what takes long to compile.
+    `labels` is how many cells or networks a property without the oracle is judged on, drawn by the seed and shared
+    among the precisions; None for all of them in each. `brief` leaves out what takes long to compile, and shares those
+    of the oracle's properties too.
     """
 
     examples: int
@@ -46,7 +47,7 @@ OWN = ("lstm_peephole", OWN_CELL)
 
 TIERS = {
     "smoke": Tier(1, labels=2, brief=True),
-    "default": Tier(3, labels=6, grids=(Grid(("lstm", "gru"), (SMALL, MIDDLE), ("train",)),)),
+    "default": Tier(2, labels=6, grids=(Grid(("lstm", "gru"), (SMALL, MIDDLE), ("train",)),)),
     "deep": Tier(60, wide=True, grids=(Grid(CELLS, (ONE, SMALL, MIDDLE, LARGE), BOTH),
                                        Grid(OWN, (SMALL, MIDDLE), BOTH))),
 }  # fmt: skip

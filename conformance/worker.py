@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -30,26 +29,30 @@ def main() -> None:
     job = next(channel.hear())
     selection = Selection.from_json(job["selection"])
     with refusals(channel):
-        judged = [judge(channel, backend, selection) for backend in subjects(job["name"], selection)]
-        channel.tell("done", entries=len(judged))
+        backends = subjects(job["name"], selection)
+        for part, backend in enumerate(backends):
+            judge(channel, backend, selection, (part, len(backends)))
+        channel.tell("done", entries=len(backends))
 
 
-def subjects(name: str, selection: Selection) -> Iterator[Backend]:
+def subjects(name: str, selection: Selection) -> list[Backend]:
     """The backend in each precision that is judged: those that were named, or f32 and f64 where it declares them.
 
     Raises RnnSpecError where it declares none of them.
     """
+    found: list[Backend] = []
     refused: list[errors.UnsupportedError] = []
     wanted = selection.precisions or DEFAULT_PRECISIONS
     for precision in wanted:
         try:
-            yield opened(name, selection, precision)
+            found.append(opened(name, selection, precision))
         except errors.UnsupportedError as error:
             if selection.precisions:
                 raise
             refused.append(error)
     if len(refused) == len(wanted):
         raise refused[0]
+    return found
 
 
 def opened(name: str, selection: Selection, precision: str) -> Backend:
@@ -69,8 +72,8 @@ def scope_of(backend: Backend, selection: Selection) -> Scope:
     return replace(whole, cells=able.cells or (), shapes=whole.shapes or sizes)
 
 
-def judge(channel: Channel, backend: Backend, selection: Selection) -> Backend:
-    """Judge one backend in one precision."""
+def judge(channel: Channel, backend: Backend, selection: Selection, share: tuple[int, int]) -> None:
+    """Judge one backend in one precision, on its share of the labels where the tier does not judge all of them."""
     laws, begun = selection.laws(), time.perf_counter()
     channel.tell("entry", precision=backend.precision, device=str(backend.device), version=str(backend.version),
                  expected=len(laws), losses=getattr(backend, "losses", ()))  # fmt: skip
@@ -78,7 +81,8 @@ def judge(channel: Channel, backend: Backend, selection: Selection) -> Backend:
     def announce(law: str, label: str, case: Any) -> None:
         channel.tell("case", law=law, label=label, code=reproducer(law, backend, code(case)))
 
-    examination = Examination(backend, scope_of(backend, selection), selection.seed, selection.examples_each,
+    scope = replace(scope_of(backend, selection), share=share if selection.depth.labels else (0, 1))
+    examination = Examination(backend, scope, selection.seed, selection.examples_each,
                               selection.depth.labels, announce)  # fmt: skip
     for law in laws:
         channel.tell("law", law=law.id)
@@ -88,7 +92,6 @@ def judge(channel: Channel, backend: Backend, selection: Selection) -> Backend:
         "judged", seconds=time.perf_counter() - begun, programs_compiled=_programs(backend),
         effective_u=effective_unit(PROFILES[backend.precision], examination.kappas) if examination.kappas else 0.0,
     )  # fmt: skip
-    return backend
 
 
 def _programs(backend: Backend) -> int:
