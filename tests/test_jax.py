@@ -121,11 +121,12 @@ def test_second_derivatives_agree_and_forward_mode_is_jaxs_own():
         def loss(b, x, apply=apply):
             return (apply(params | {"output": params["output"] | {"b": b}}, x, None, LENGTHS)[0] ** 2).sum()
 
-        again = jax.grad(lambda x, loss=loss: (jax.grad(loss, 1)(params["output"]["b"], x) ** 2).sum())(x)
-        found.append({"hessian": jax.hessian(loss)(params["output"]["b"], x), "again": again})
+        again = jax.jit(jax.grad(lambda x, loss=loss: (jax.grad(loss, 1)(params["output"]["b"], x) ** 2).sum()))(x)
+        found.append({"hessian": jax.jit(jax.hessian(loss))(params["output"]["b"], x), "again": again})
     close(*found)
-    close({"": jax.jvp(loss, (params["output"]["b"], x), (params["output"]["b"] * 0, x))[1]},
-          {"": (jax.grad(loss, 1)(params["output"]["b"], x) * x).sum()})  # fmt: skip
+    forward = jax.jit(lambda b, x: jax.jvp(loss, (b, x), (b * 0, x))[1])
+    close({"": forward(params["output"]["b"], x)},
+          {"": (jax.jit(jax.grad(loss, 1))(params["output"]["b"], x) * x).sum()})  # fmt: skip
     apply = rnnspec.get_backend("jax").as_layer(CURVED).apply
     with pytest.raises(TypeError, match="forward-mode"):
         jax.jvp(lambda x: apply(params, x)[0], (x,), (x,))
