@@ -38,7 +38,7 @@ class JaxArrays:
             "softplus": lambda a: jnp.logaddexp(a, self.scalar(0.0)),
             "exp": jnp.exp,
             "log": jnp.log,
-            "sqrt": jnp.sqrt,
+            "sqrt": _sqrt,
             "maximum": jnp.maximum,
             "minimum": jnp.minimum,
             "remainder": jnp.remainder,
@@ -115,3 +115,8 @@ class JaxArrays:
         over_time = (self.steps(count), list(values.values()))
         last, stacked = lax.scan(step, list(carried.values()), over_time, reverse=backwards)
         return dict(zip(carried, last, strict=True)), dict(zip(recorded, stacked, strict=True))
+
+
+def _sqrt(a: Array) -> Array:
+    """XLA would make |x| of the root of x times x, which is finite where that square is not."""
+    return jnp.sqrt(lax.optimization_barrier(a))
