@@ -47,7 +47,8 @@ def test_a_translation_has_the_blocks_of_its_page(page, original):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_what_a_page_includes_is_what_it_is_now(page):
+def test_what_a_page_includes_is_what_it_is_now(page, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
     included = runpy.run_path(str(ROOT / "docs" / "includes.py"))["included"]
     assert page.read_text() == included(page.read_text()), "run `make docs`"
 
