@@ -22,7 +22,7 @@ from rnnspec.graph import Graph, iterate
 from rnnspec.losses import CTC
 from rnnspec.network import Network
 from rnnspec.output import Last
-from rnnspec.results import Step
+from rnnspec.results import Gradients, Step
 from rnnspec.rule import Rule, UpdateRule
 from rnnspec.showing import shown
 from rnnspec.spelling import spelling
@@ -114,6 +114,12 @@ def gradients(backend: Backend, method: str, net: Network, params: Tree, step: A
     _check_network(call, net)
     if not isinstance(step, Step):
         raise ArgumentError(call, "step must be a Step", type(step).__name__, "give what value_and_grad gives")
+    if not isinstance(step.grads, Gradients):
+        raise ArgumentError(call, "step.grads must be Gradients", type(step.grads).__name__,
+                            "give those of value_and_grad, their params replaced")  # fmt: skip
+    if not isinstance(step.count, int | np.integer) or isinstance(step.count, bool) or step.count < 0:
+        raise ArgumentError(call, "step.count must be a whole number of at least 0", shown(step.count),
+                            "give the count of value_and_grad, or the sum of several")  # fmt: skip
     shapes = net.parameter_shapes()
     return (own_tree(backend, call, "params", params, shapes),
             own_tree(backend, call, "step.grads.params", step.grads.params, shapes))  # fmt: skip

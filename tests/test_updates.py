@@ -10,7 +10,7 @@ import torch
 
 from rnnspec import Layer, Network, Windows, cells, chain, losses
 from rnnspec.errors import ArgumentError, NetworkError, TreeError
-from rnnspec.policies import ClipByGlobalNorm, ScaleLoss
+from rnnspec.policies import ClipByGlobalNorm, ClipByUnitNorm, ScaleLoss
 from rnnspec.tree import leaves, tree_map
 from rnnspec.updates import SGD, Adam
 
@@ -102,6 +102,15 @@ def test_an_update_by_a_step_is_a_training_step(backend):
             np.testing.assert_array_equal(a, b, err_msg=name)
 
 
+def test_the_norm_of_a_gradient_overflows_on_every_backend(backend):
+    params, rule = net.init(0), chain(ClipByUnitNorm(0.5), SGD(1.0))
+    step = backend.value_and_grad(net, params, *batch(3))
+    large = tree_map(lambda g: np.full(g.shape, 2.0**100, g.dtype), backend.to_numpy(step.grads.params))
+    done = backend.update(net, rule, params, rule.init(params), replace(step, grads=replace(step.grads, params=large)))
+    for name, found in leaves(backend.to_numpy(done.params)):
+        assert np.isnan(found).all(), name
+
+
 def test_an_update_by_shards_added_up_is_that_of_the_whole_batch(reference):
     params, rule, (inputs, targets) = net.init(0), SGD(0.5), batch(5)
     one, other = (reference.value_and_grad(net, params, inputs[:, rows], targets[:, rows])
@@ -131,6 +140,9 @@ def test_windows_train(reference):
     [(ScaleLoss(SGD(0.1)), lambda step: step, NetworkError, "must not scale the loss"),
      (ClipByGlobalNorm(1.0), lambda step: step, NetworkError, "must end in an update rule"),
      (SGD(0.1), lambda step: step.grads, ArgumentError, "step must be a Step, got Gradients"),
+     (SGD(0.1), lambda step: replace(step, grads=step.grads.params), ArgumentError, "must be Gradients, got dict"),
+     (SGD(0.1), lambda step: replace(step, count=-1), ArgumentError, "at least 0, got -1"),
+     (SGD(0.1), lambda step: replace(step, count=1.5), ArgumentError, "a whole number"),
      (SGD(0.1), lambda step: replace(step, grads=replace(step.grads, params={})), TreeError, "step.grads.params")],
 )  # fmt: skip
 def test_an_update_that_cannot_be_is_refused(rule, spoilt, error, match, reference):

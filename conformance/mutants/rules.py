@@ -179,6 +179,23 @@ class RuleSeesTheSum(Faulty):
         return replace(step, count=1)
 
 
+class UpdateByTheSum(Faulty):
+    """An update by a step that is there takes its sums for means."""
+
+    def update(self, net: Any, rule: Any, params: Tree, rule_state: Tree, step: Step) -> Trained:
+        done = super().update(net, rule, params, rule_state, replace(step, count=1))
+        return replace(done, count=step.count)
+
+
+class UpdateBeginsAgain(Faulty):
+    """An update by a step that is there begins with a fresh rule state, and keeps the one that it was given."""
+
+    def update(self, net: Any, rule: Any, params: Tree, rule_state: Tree, step: Step) -> Trained:
+        done = super().update(net, rule, params, rule.init(params), step)
+        return replace(done, rule_state=tree_map(lambda new, old: np.asarray(old, new.dtype), done.rule_state,
+                                                 rule_state))  # fmt: skip
+
+
 class RuleStateForgotten(Faulty):
     """The rule's state comes back as it went in."""
 

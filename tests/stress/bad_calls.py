@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 import rnnspec
-from rnnspec import Dense, Last, Layer, Network, Steps, cells, chain, losses, policies, updates
+from rnnspec import Dense, Gradients, Last, Layer, Network, Step, Steps, cells, chain, losses, policies, updates
 from rnnspec.errors import RnnSpecError
 from rnnspec.tree import tree_map
 
@@ -22,6 +22,7 @@ CALLS = {
     "pullback": ("net", "params", "inputs", "output_cotangent", "state_cotangent", "state", "lengths"),
     "value_and_grad": ("net", "params", "inputs", "targets", "state", "lengths"),
     "train_step": ("net", "rule", "params", "rule_state", "inputs", "targets", "state", "lengths"),
+    "update": ("net", "rule", "params", "rule_state", "step"),
 }
 RULES = (updates.SGD(0.1), updates.SGD(0.1, 0.9), updates.Adam(), chain(policies.ClipByGlobalNorm(1.0), updates.Adam()))
 
@@ -91,6 +92,7 @@ def arguments(rng: random.Random, net: Network) -> dict[str, Any]:
         "net": net, "params": params, "inputs": np.zeros((STEPS, ROWS, 2)), "state": state,
         "lengths": np.array([STEPS, 2, 1]), "output_cotangent": np.zeros(outputs), "state_cotangent": state,
         "targets": targets, "rule": rule, "rule_state": rule.init(params),
+        "step": Step(np.zeros(()), 3, Gradients(params, np.zeros((STEPS, ROWS, 2)), state), state),
     }  # fmt: skip
 
 
@@ -230,10 +232,25 @@ def spoil_rule_state(rng: random.Random, state: Any, *_: Any) -> tuple[Any, str]
     return spoil_tree(rng, state)
 
 
+def spoil_step(rng: random.Random, step: Step, *_: Any) -> tuple[Any, str]:
+    """No step, or one without gradients, with those of something else, or with a count that counts nothing."""
+    kind = rng.randrange(4)
+    if kind == 0:
+        return garbage(rng)
+    if kind == 1:
+        value, spoilt = garbage(rng)
+        return replace(step, grads=value), f"grads: {spoilt}"
+    if kind == 2:
+        value = rng.choice([-1, 1.5, "3", None, True, np.nan, np.zeros(2, int)])
+        return replace(step, count=value), f"count {value}"
+    value, spoilt = spoil_tree(rng, step.grads.params)
+    return replace(step, grads=replace(step.grads, params=value)), f"grads.params.{spoilt}"
+
+
 SPOILERS: dict[str, Callable[..., tuple[Any, str]]] = {
     "net": spoil_network, "params": spoil_tree, "inputs": spoil_inputs, "state": spoil_tree, "lengths": spoil_lengths,
     "output_cotangent": spoil_array, "state_cotangent": spoil_tree, "targets": spoil_targets, "rule": spoil_rule,
-    "rule_state": spoil_rule_state,
+    "rule_state": spoil_rule_state, "step": spoil_step,
 }  # fmt: skip
 
 
