@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import ImageFont
 
-TALL = 24
+TALL = 32
 """The height in pixels, from the highest ascender to the lowest descender, at which a face is opened."""
 TALLEST = "Agjpqybdhkl"
 
@@ -65,7 +65,7 @@ TRAINING = (
     _cut("Ubuntu", "Ubuntu", "Ubuntu"),
     _cut("Open Sans", "Open Sans", "OpenSans"),
     _modules("FiraGO", "FiraGO", *FOUR),
-    Family("Amatic SC", "font_amatic_sc", ("files/AmaticSC-Regular.ttf", "files/AmaticSC-Bold.ttf")),
+    Family("Fredoka One", "font_fredoka_one", ("files/FredokaOne-Regular.ttf",)),
     Family("Intuitive", "font_intuitive", ("files/Intuitive.ttf",)),
     _plotted("Computer Modern Italic", "cmmi10"),
 )  # fmt: skip

@@ -1,5 +1,5 @@
 """Lines of one printed or handwritten word: slanted, stretched, turned, blurred, noisy, of more and less contrast, and
-levelled.
+levelled. Those for training are also shaken: no letter stands, or is drawn, quite as its font has it.
 
 The words are those of the EFF's long list (CC BY 3.0 US), from the wheel xkcdpass. A fifth of the words and five
 families of fonts are for testing only, a tenth of the words and three families for validation.
@@ -8,6 +8,7 @@ families of fonts are for testing only, a tenth of the words and three families 
 from __future__ import annotations
 
 import string
+from collections.abc import Callable
 from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,8 +19,10 @@ from sklearn.model_selection import train_test_split
 from text_lines import Line, Task
 from word_fonts import TALL, TALLEST, TESTING, TRAINING, VALIDATION, Family, opened
 
-HEIGHT, MARGIN, SPLIT_SEED = 24, 2, 0
+HEIGHT, MARGIN, SPLIT_SEED = 32, 2, 0
 CAPITALISED = 0.25
+WAVE = 10
+"""Pixels from one wave of a shaken line to the next."""
 
 
 @lru_cache(maxsize=1)
@@ -32,25 +35,57 @@ def words() -> tuple[list[str], list[str], list[str]]:
     return training, validation, testing
 
 
-def lines(part: int, families: tuple[Family, ...], count: int, seed: int) -> list[Line]:
+Font = ImageFont.FreeTypeFont
+Write = Callable[[Font, str, np.random.Generator], Image.Image]
+"""White on black, `TALL` pixels from the highest to the lowest that a letter may reach, and a margin."""
+
+
+def lines(write: Write, part: int, families: tuple[Family, ...], count: int, seed: int) -> list[Line]:
     """Words of one part; families as often as one another, and the faces of each."""
     rng, found = np.random.default_rng(seed), words()[part]
-    return [_line(found[rng.integers(len(found))], families[rng.integers(len(families))], rng) for _ in range(count)]
+    drawn = ((found[rng.integers(len(found))], families[rng.integers(len(families))]) for _ in range(count))
+    return [_line(write, word, family, rng) for word, family in drawn]
 
 
-def _line(word: str, family: Family, rng: np.random.Generator) -> Line:
+def _line(write: Write, word: str, family: Family, rng: np.random.Generator) -> Line:
     text = word.capitalize() if rng.random() < CAPITALISED else word
     face = family.faces[rng.integers(len(family.faces))]
-    return Line(_photographed(_bent(_printed(opened(family, face), text), rng), rng), text)
+    return Line(_photographed(_bent(write(opened(family, face), text, rng), rng), rng), text)
 
 
-def _printed(font: ImageFont.FreeTypeFont, text: str) -> Image.Image:
-    """White on black, `TALL` pixels from the highest to the lowest that a letter may reach, and a margin."""
+def printed(font: Font, text: str, _: np.random.Generator) -> Image.Image:
+    """As the font has it."""
     _, top, _, _ = font.getbbox(TALLEST)
     left, _, right, _ = font.getbbox(text)
     image = Image.new("L", (int(right - left) + 2 * MARGIN, TALL + 2 * MARGIN))
     ImageDraw.Draw(image).text((MARGIN - left, MARGIN - top), text, fill=255, font=font)
     return image
+
+
+def shaken(font: Font, text: str, rng: np.random.Generator) -> Image.Image:
+    """Half the time as the font has it; else the letters one by one, nearer or wider, up and down, narrow, wavering."""
+    if rng.random() < 0.5:
+        return printed(font, text, rng)
+    widths, apart = [font.getlength(letter) for letter in text], rng.uniform(-0.5, 2.5)
+    image = Image.new("L", (int(sum(widths) + 3 * len(text)) + 4 * MARGIN, TALL + 2 * MARGIN))
+    pen, x, top = ImageDraw.Draw(image), 2.0 * MARGIN, font.getbbox(TALLEST)[1]
+    for letter, width in zip(text, widths, strict=True):
+        pen.text((x, MARGIN - top + rng.normal(0, 0.6)), letter, fill=255, font=font)
+        x += width + apart + rng.normal(0, 0.4)
+    narrow = rng.uniform(0.6, 1.05)
+    whole = image.crop((0, 0, int(x) + MARGIN, image.height))
+    return _wavering(whole.resize((max(8, int(whole.width * narrow)), whole.height), Image.Resampling.BILINEAR), rng)
+
+
+def _wavering(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Every corner of a net of squares moved a little, and what lies between them with it."""
+    columns, rows = -(-image.width // WAVE), -(-image.height // WAVE)
+    corners = np.stack(np.meshgrid(np.arange(columns + 1), np.arange(rows + 1), indexing="ij"), -1) * float(WAVE)
+    corners += rng.normal(0, rng.uniform(0.2, 1.0), corners.shape)
+    mesh = [((WAVE * i, WAVE * j, WAVE * (i + 1), WAVE * (j + 1)),
+             (*corners[i, j], *corners[i, j + 1], *corners[i + 1, j + 1], *corners[i + 1, j]))
+            for i in range(columns) for j in range(rows)]  # fmt: skip
+    return image.transform(image.size, Image.Transform.MESH, mesh, Image.Resampling.BILINEAR)
 
 
 def _bent(image: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -80,5 +115,5 @@ def _levelled(image: np.ndarray) -> np.ndarray:
     return np.clip((image - paper) / max(ink - paper, 0.1), 0, 1)
 
 
-TASK = Task(string.ascii_letters, HEIGHT, partial(lines, 0, TRAINING), partial(lines, 1, VALIDATION),
-            partial(lines, 2, TESTING))  # fmt: skip
+TASK = Task(string.ascii_letters, HEIGHT, partial(lines, shaken, 0, TRAINING), partial(lines, printed, 1, VALIDATION),
+            partial(lines, printed, 2, TESTING))  # fmt: skip
