@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
 
 from conformance.tolerance.answers import named
 from conformance.tolerance.profile import Profile
@@ -58,6 +57,8 @@ def kappa(elements: int, runs: float, budget: float = BUDGET) -> float:
 
     With infinitely many runs it is the normal quantile.
     """
+    from scipy.special import ndtri, stdtrit  # noqa: PLC0415  # a quarter of a command's start, and not all judge
+
     tail = budget / (2 * max(elements, 1))
     return float(-ndtri(tail) if np.isinf(runs) else -stdtrit(runs, tail))
 

@@ -25,5 +25,5 @@ class Exercise:
 
 EXERCISES = {
     "digits": Exercise(digit_lines.TASK, Course((Stage(3e-3, 60), Stage(1e-3, 25), Stage(2e-4, 15)))),
-    "words": Exercise(word_lines.TASK, Course((Stage(3e-3, 28), Stage(1e-3, 8), Stage(2e-4, 3)))),
+    "words": Exercise(word_lines.TASK, Course((Stage(3e-3, 45), Stage(1e-3, 18), Stage(3e-4, 9)), hidden=80)),
 }
