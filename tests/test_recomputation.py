@@ -112,7 +112,7 @@ def test_it_goes_with_a_path_and_one_backend_is_kept(reference):
 
 
 def test_training_goes_on_by_it(backend64):
-    net = network()
+    net = Network(2, [Layer(cells.elman, hidden=3)], loss=losses.SquaredError())
     params, x, y, state = case(net)
     rule = rnnspec.updates.SGD(0.1)
     one, other = (dict(leaves(backend64.to_numpy(be.train_step(net, rule, params, (), x, y, state).params)))
