@@ -62,6 +62,27 @@ def test_examples_follow_from_the_seed():
     assert len(seen(0)) == 20
 
 
+@pytest.mark.parametrize(("oracle", "brief", "labels", "one", "other"), [
+    (False, False, None, "ac", "bd"), (False, False, 2, "a or c", "b or d"), (True, True, 2, "ac", "bd"),
+    (True, False, 2, "abcd", "abcd"),
+])  # fmt: skip
+def test_precisions_share_the_labels_of_a_law(oracle, brief, labels, one, other):
+    numbers = {"a": 1, "b": 2, "c": 3, "d": 4}
+    made = law("P99", "a law for a test", oracle=oracle, cases=lambda scope: {
+        label: st.just(Number(value)) for label, value in numbers.items()
+    })(lambda backend, case, judge: None)  # fmt: skip
+    for part, expected in enumerate((one, other)):
+        scope = Scope((), brief=brief, share=(part, 2))
+        judged = "".join(Examination(BACKEND, scope, examples=1, labels=labels).judge(made).labels)
+        assert judged in expected.split(" or ")
+
+
+def test_a_law_of_one_label_is_judged_in_every_precision():
+    made = law("P99", "a law for a test", cases=lambda scope: {"here": st.just(Number(7))})(lambda *_: None)
+    for part in range(2):
+        assert Examination(BACKEND, Scope((), brief=True, share=(part, 2))).judge(made).labels == {"here": "pass"}
+
+
 def test_a_strategy_of_one_case_is_judged_on_it():
     assert seen(0, cases=lambda scope: {"here": st.just(Number(7))}) == [7]
 
