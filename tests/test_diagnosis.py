@@ -90,6 +90,7 @@ def test_the_package_remembers_real_faults_and_properties():
     assert {fault.name for fault in read()} <= names
     assert set().union(*(fault.told_by for fault in read())) <= laws
     assert all(fault.told_by and fault.says for fault in read())
+    assert len({fault.told_by for fault in read()}) >= 150
 
 
 def test_a_matrix_is_remembered_as_it_was(tmp_path):
