@@ -88,8 +88,8 @@ def read(file: Path = KNOWN) -> tuple[Known, ...]:
 
 
 def remember(matrix: Mapping[str, Any], file: Path = KNOWN) -> None:
-    """Keep the matrix of a self-test in the package, one fault a line."""
-    rows = ",\n".join(json.dumps(row) for row in matrix["faults"])
+    """Keep the matrix of a self-test in the package, one fault a line, without those that its networks do not show."""
+    rows = ",\n".join(json.dumps(row) for row in matrix["faults"] if int(row["told_by"], 16))
     partial = file.with_suffix(".partial")
     partial.write_text(f'{{"laws": {json.dumps(matrix["laws"])},\n"faults": [\n{rows}\n]}}\n', encoding="utf-8")
     partial.replace(file)
