@@ -76,7 +76,8 @@ class Examination:
     def _cases(self, law: Property) -> dict[str, SearchStrategy[Any]]:
         """The labels that are judged: all for the oracle's properties, and as many as there shall be for the others."""
         cases = dict(law.cases(replace(self.scope, eager=is_eager(self.backend))))
-        part, parts = self.scope.share if self.scope.brief or not law.oracle else (0, 1)
+        shared = self.scope.brief or (self.labels is not None and not law.oracle)
+        part, parts = self.scope.share if shared else (0, 1)
         judged = list(cases)[part::parts] or list(cases)
         if not law.oracle and self.labels is not None:
             drawn = random.Random(f"{self.seed} {law.id}").sample(judged, min(len(judged), -(-self.labels // parts)))

@@ -73,7 +73,7 @@ def scope_of(backend: Backend, selection: Selection) -> Scope:
 
 
 def judge(channel: Channel, backend: Backend, selection: Selection, share: tuple[int, int]) -> None:
-    """Judge one backend in one precision, on its share of the labels where the tier does not judge all of them."""
+    """Judge one backend in one precision; `share` is its part of the labels that precisions share, of how many."""
     laws, begun = selection.laws(), time.perf_counter()
     channel.tell("entry", precision=backend.precision, device=str(backend.device), version=str(backend.version),
                  expected=len(laws), losses=getattr(backend, "losses", ()))  # fmt: skip
@@ -81,7 +81,7 @@ def judge(channel: Channel, backend: Backend, selection: Selection, share: tuple
     def announce(law: str, label: str, case: Any) -> None:
         channel.tell("case", law=law, label=label, code=reproducer(law, backend, code(case)))
 
-    scope = replace(scope_of(backend, selection), share=share if selection.depth.labels else (0, 1))
+    scope = replace(scope_of(backend, selection), share=share)
     examination = Examination(backend, scope, selection.seed, selection.examples_each,
                               selection.depth.labels, announce)  # fmt: skip
     for law in laws:

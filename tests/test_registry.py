@@ -63,7 +63,7 @@ def test_examples_follow_from_the_seed():
 
 
 @pytest.mark.parametrize(("oracle", "brief", "labels", "one", "other"), [
-    (False, False, None, "ac", "bd"), (False, False, 2, "a or c", "b or d"), (True, True, 2, "ac", "bd"),
+    (False, False, None, "abcd", "abcd"), (False, False, 2, "a or c", "b or d"), (True, True, 2, "ac", "bd"),
     (True, False, 2, "abcd", "abcd"),
 ])  # fmt: skip
 def test_precisions_share_the_labels_of_a_law(oracle, brief, labels, one, other):
