@@ -53,6 +53,8 @@ class TensorflowBackend(Backend):
         """How many graphs were traced."""
         super().__init__(device, precision)
         self._dtype = tf.as_dtype(DTYPES[precision])
+        if self._dtype.size < tf.float32.size:
+            start(self._dtype)
 
     def make_arrays(self) -> Arrays:
         return TensorflowArrays(DTYPES[self.precision])
@@ -97,8 +99,6 @@ class TensorflowBackend(Backend):
             said[:] = [(tree_map(lambda _: None, tree), second)]
             return _tensors(tree)
 
-        if self.precision == "f16":
-            start(tf.float16)
         signature = [tf.TensorSpec(a.shape, a.dtype) for a in _tensors(arguments)]
         graph = tf.function(traced, input_signature=signature, autograph=False).get_concrete_function()
         self.programs_compiled += 1

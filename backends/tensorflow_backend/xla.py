@@ -62,7 +62,10 @@ class XlaKernel:
 
 @cache
 def start(dtype: tf.DType) -> None:
-    """Compile something, once in a process: XLA, and oneDNN in 16 bits, report their start on standard error."""
+    """Compile something, once in a process: XLA, and oneDNN in 16 bits, report their start on standard error.
+
+    On some processors oneDNN does so at the first operation, even one outside all functions.
+    """
     with quiet(), tf.init_scope():
         tf.function(lambda a: _compiled(tf.tanh)(tf.tanh(a)), autograph=False)(tf.zeros(1, dtype))
 
