@@ -1,20 +1,17 @@
-"""The planner: lays out every phase of a cell for every order in which its maps can stand side by side, and keeps one.
+"""The planner: lays a cell out for every order in which its maps can stand side by side, and keeps the best.
 
 The order decides how few calls serve the maps, so all orders are tried where they are few.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
 from itertools import permutations
 from typing import TypeVar
 
-from backends.planning.emission import Block, Call, Emitter, Kind, Place
-from backends.planning.plan import Plan, Product
-from backends.planning.rewriting import Logistic, Rewritten, rewrite
-from rnnspec.cell import OUTPUT
-from rnnspec.graph import Node, iterate
+from backends.planning.layout import Layout
+from backends.planning.plan import Plan
+from backends.planning.rewriting import Logistic
 from rnnspec.schedule import Schedule
 from rnnspec.tree import Tree
 
@@ -33,7 +30,7 @@ def plan(schedule: Schedule, widths: tuple[tuple[str, int], ...], logistic: Logi
     Sigmoids run forward by `logistic`; as they are, where the library that is called has them at less cost.
     """
     maps, deltas = _orders(schedule, _alike(widths), logistic)
-    return _Planner(schedule, dict(widths), maps, logistic).pull(deltas).finished()
+    return Layout(schedule, dict(widths), maps, logistic).pull(deltas).finished()
 
 
 @lru_cache(maxsize=64)
@@ -42,11 +39,10 @@ def _orders(
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """The best order of the maps, and that of their cotangents."""
     names = sorted({node.name for node in schedule.nodes if node.op in ("input", "map")})
-    planners = {order: _Planner(schedule, dict(widths), order, logistic) for order in _tried(names)}
-    maps = min(planners, key=lambda order: planners[order].cost)
-    pulled = {
-        order: _Planner(schedule, dict(widths), maps, logistic).pull(order) for order in _tried(planners[maps].deltas())
-    }
+    laid = {order: Layout(schedule, dict(widths), order, logistic) for order in _tried(names)}
+    maps = min(laid, key=lambda order: laid[order].cost)
+    deltas = _tried(laid[maps].deltas())
+    pulled = {order: Layout(schedule, dict(widths), maps, logistic).pull(order) for order in deltas}
     return maps, min(pulled, key=lambda order: pulled[order].pull_cost)
 
 
@@ -58,246 +54,6 @@ def _alike(widths: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
     """The same with small numbers for the widths: how many calls there are depends on which of them are equal, or 1."""
     numbers = {width: 2 + place for place, width in enumerate(dict.fromkeys(w for _, w in widths if w != 1))}
     return tuple((name, numbers.get(width, 1)) for name, width in widths)
-
-
-class _Planner:
-    """Lays the forward phases out at once; `pull` adds the backward ones for one order of the maps' cotangents."""
-
-    def __init__(
-        self, schedule: Schedule, widths: dict[str, int], order: tuple[str, ...], logistic: Logistic | None
-    ) -> None:
-        self.schedule, self.rank = schedule, {name: i for i, name in enumerate(order)}
-        self.kept: dict[int, Place] = {}
-        new = rewrite(schedule, logistic) if logistic else Rewritten(schedule.nodes, schedule.forward)
-        self.nodes, self.forward = new.nodes, new.forward
-        self.e = Emitter(self.nodes, _node_widths(self.nodes, widths, schedule.cell.graph.result(OUTPUT)), self.rank)
-        self.saved = set(schedule.saved)
-        self.new: dict[str, Place] = {}
-        self._lay_fixed()
-        targets = self._lay_states(widths)
-        self._lay_inputs()
-        self._emit_forward(targets)
-
-    def deltas(self) -> list[int]:
-        """The cotangents of input and recurrent maps that are computed, each once."""
-        s = self.schedule
-        found = [n for (op, _), n in s.adjoint.leaves if op == "input"] + [use.cotangent for use in s.adjoint.maps]
-        computed = {*s.backward.before, *s.backward.step, *s.backward.after}
-        return [n for n in dict.fromkeys(found) if n in computed]
-
-    def pull(self, order: tuple[int, ...]) -> _Planner:
-        """Lay out the backward phases with the cotangents of maps in this order."""
-        s, e = self.schedule, self.e
-        forward = set(range(s.adjoint.forward)) | set(e.places)
-        targets = self._lay_deltas(order)
-        cotangent = {node.name: n for n, node in iterate(s.nodes, "cotangent")}
-        self.output_cotangent = Place(
-            e.block(Block(Kind.TIME, self.output.high - self.output.low)), 0, self.output.high - self.output.low
-        )
-        if OUTPUT in cotangent:
-            e.places[cotangent[OUTPUT]] = self.output_cotangent
-        self.carried = {}
-        for state in s.cell.states:
-            block = e.block(Block(Kind.STEP, self.new[state].high, state=state))
-            self.carried[state] = Place(block, 0, self.new[state].high)
-            if state in cotangent:
-                e.places[cotangent[state]] = self.carried[state]
-        in_step, after = self._phases()
-        later = {arg for n in after for arg in s.nodes[n].args}
-        passed = {n for (op, _), n in s.adjoint.leaves if op == "state"}
-        wanted = {n for (op, _), n in s.adjoint.leaves if op != "state"} | {u.cotangent for u in s.adjoint.maps} | later
-        read = {arg for n in in_step for arg in s.nodes[n].args} | passed
-        own = dict.fromkeys(forward, Kind.TIME)
-        keep = dict.fromkeys(read, Kind.CHUNK) | dict.fromkeys(wanted, Kind.TIME) | own
-        self.pull_before = e.emit(s.backward.before, Kind.CHUNK, keep, targets | self._lay_factors(order, in_step))
-        self.pull_step = self._pull_step(in_step, cotangent, wanted, own, targets)
-        e.places.update(self.kept)
-        self.pull_after = e.emit(after, Kind.TIME, own | dict.fromkeys(wanted, Kind.TIME), targets)
-        self._gradients()
-        return self
-
-    @property
-    def cost(self) -> int:
-        """How many calls run one step forward."""
-        return len(self.step) + len(self.before)
-
-    @property
-    def pull_cost(self) -> tuple[int, int]:
-        """How many calls pull back one step and all maps, and those of the step alone."""
-        maps = len(self.input_gradients) + len(self.map_gradients)
-        return len(self.pull_step) + len(self.pull_before) + 4 * maps, len(self.pull_step)
-
-    def finished(self) -> Plan:
-        """The plan."""
-        return Plan(
-            self.schedule, self.nodes, tuple(self.e.widths), tuple(self.e.blocks), dict(self.e.places), self.inputs,
-            tuple(self.before), tuple(self.step), tuple(self.after), self.output, self.output_cotangent, self.carried,
-            tuple(self.pull_before), tuple(self.pull_step), tuple(self.pull_after), self.input_gradients,
-            self.map_gradients, self.vector_gradients,
-        )  # fmt: skip
-
-    def _lay_fixed(self) -> None:
-        for value in (False, True):
-            vectors = [n for n, node in enumerate(self.nodes) if node.op == "vector" and bool(node.value) == value]
-            self.e.side_by_side(Kind.FIXED, sorted(vectors, key=lambda n: self.rank.get(self.nodes[n].name, 0)))
-        for n, node in enumerate(self.nodes):
-            if node.op == "constant":
-                self.e.side_by_side(Kind.FIXED, [n])
-
-    def _phases(self) -> tuple[list[int], list[int]]:
-        """What runs in the step, and after it: cotangents of maps join the step where their operands are there."""
-        s = self.schedule
-        there = {*s.backward.before, *s.backward.step, *range(s.adjoint.forward)}
-        there |= {n for n, node in enumerate(s.nodes) if node.op in ("cotangent", "constant")}
-        joining = [n for n in self.deltas() if n in s.backward.after and there.issuperset(s.nodes[n].args)]
-        return [*s.backward.step, *joining], [n for n in s.backward.after if n not in joining]
-
-    def _lay_states(self, widths: dict[str, int]) -> dict[int, Place]:
-        """Every state before and after a step; the places that its new values must take."""
-        cell = self.schedule.cell
-        targets: dict[int, Place] = {}
-        leaf = {node.name: n for n, node in iterate(cell.graph.nodes, "state")}
-        for state in cell.states:
-            width, result = widths[state], cell.graph.result(state)
-            old = self.e.block(Block(Kind.OLD, width, width, state=state))
-            self.new[state] = Place(self.e.block(Block(Kind.NEW, width, width, state=state)), 0, width)
-            if state in leaf:
-                self.e.places[leaf[state]] = Place(old, 0, width)
-            if result in self.forward.step:
-                targets.setdefault(result, self.new[state])
-        return targets
-
-    def _lay_inputs(self) -> None:
-        maps = [n for n in self.forward.before if self.nodes[n].op == "input"]
-        self.e.side_by_side(Kind.TIME, sorted(maps, key=lambda n: self.rank[self.nodes[n].name]))
-        self.inputs = tuple((self.nodes[n].name, self.nodes[n].value or 1.0, self.e.places[n]) for n in maps)
-
-    def _emit_forward(self, targets: dict[int, Place]) -> None:
-        cell, forward, e = self.schedule.cell, self.forward, self.e
-        later = {arg for n in (*forward.step, *forward.after) for arg in self.nodes[n].args}
-        keep = dict.fromkeys(self.saved | later | {n for _, n in cell.graph.results}, Kind.TIME)
-        self.before = e.emit([n for n in forward.before if n not in e.places], Kind.TIME, keep, {})
-        later = {arg for n in forward.after for arg in self.nodes[n].args}
-        keep = dict.fromkeys(self.saved | later | {cell.graph.result(OUTPUT)}, Kind.TIME)
-        self.step = e.emit(forward.step, Kind.STEP, keep, targets)
-        for state, new in self.new.items():
-            if e.places[cell.graph.result(state)] != new:
-                self.step.append(Call("copy", (e.places[cell.graph.result(state)],), new))
-        self.after = e.emit(forward.after, Kind.TIME, keep, {})
-        self.output = e.places[cell.graph.result(OUTPUT)]
-
-    def _lay_deltas(self, order: tuple[int, ...]) -> dict[int, Place]:
-        block = self.e.block(Block(Kind.TIME, sum(self.e.widths[n] for n in order), joined=True))
-        targets, low = {}, 0
-        for n in order:
-            targets[n] = Place(block, low, low + self.e.widths[n])
-            low += self.e.widths[n]
-        return targets
-
-    def _lay_factors(self, order: tuple[int, ...], in_step: list[int]) -> dict[int, Place]:
-        """Side by side, in the order of the cotangents, what they are the carried value times."""
-        s, targets = self.schedule, {}
-        columns = sum(self.e.widths[n] for n in order)
-        widths = {self.e.widths[n] for n in order}
-        width = widths.pop() if len(widths) == 1 else 0
-        block, low = self.e.block(Block(Kind.CHUNK, columns, width)), 0
-        before = set(s.backward.before)
-        for n in order:
-            node = s.nodes[n]
-            factors = [
-                a for a in node.args if a in before and self.e.widths[a] == self.e.widths[n] and a not in targets
-            ]
-            if factors and n in in_step and node.op == "multiply":
-                targets[factors[-1]] = Place(block, low, low + self.e.widths[n])
-            low += self.e.widths[n]
-        return targets
-
-    def _pull_step(
-        self,
-        in_step: list[int],
-        cotangent: dict[str, int],
-        wanted: set[int],
-        forward: dict[int, Kind],
-        targets: dict[int, Place],
-    ) -> list[Call]:
-        s, e = self.schedule, self.e
-        calls: list[Call] = []
-        for n in sorted(wanted & set(cotangent.values())):
-            if s.nodes[n].name != OUTPUT:
-                kept = Place(e.block(Block(Kind.TIME, e.widths[n])), 0, e.widths[n])
-                calls.append(Call("copy", (e.places[n],), kept))
-                self.kept[n] = kept
-        results = {state: s.adjoint.leaf("state", state) for state in s.cell.states}
-        moved = self._set_aside(results.items(), set(cotangent.values()))
-        calls += [Call("copy", (e.places[n],), aside) for n, aside in moved.items()]
-        own = dict(targets)
-        passed = {state: n for state, n in results.items() if n is not None}
-        for state, n in passed.items():
-            if n in s.backward.step and n not in own and n not in wanted:
-                own[n] = self.carried[state]
-        calls += e.emit(in_step, Kind.STEP, forward | dict.fromkeys(wanted - set(self.kept), Kind.TIME), own)
-        arrived = {call.out for call in calls if call.op == "copy"}
-        for state, n in passed.items():
-            if self.carried[state] not in {e.places[n], *arrived}:
-                calls.append(Call("copy", (moved.get(n, e.places[n]),), self.carried[state]))
-        return calls + [Call("zero", (), self.carried[state]) for state, n in results.items() if n is None]
-
-    def _set_aside(self, results: Iterable[tuple[str, int | None]], cotangents: set[int]) -> dict[int, Place]:
-        """Places for the carried values that become another state's as they are, before a step overwrites them."""
-        e = self.e
-        handed = {n for state, n in results if n in cotangents and e.places[n] != self.carried[state]}
-        return {n: Place(e.block(Block(Kind.STEP, e.widths[n])), 0, e.widths[n]) for n in sorted(handed)}
-
-    def _gradients(self) -> None:
-        s, e = self.schedule, self.e
-        inputs = [(e.places[n], name, -1) for (op, name), n in s.adjoint.leaves if op == "input"]
-        maps = [(e.places[use.cotangent], use.name, use.operand) for use in s.adjoint.maps]
-        self.input_gradients = tuple(Product(names, place, None) for names, place, _ in _stretches(inputs))
-        self.map_gradients = tuple(
-            Product(names, place, e.places[operand]) for names, place, operand in _stretches(maps)
-        )
-        self.vector_gradients = tuple((name, e.places[n]) for (op, name), n in s.adjoint.leaves if op == "vector")
-
-
-def _stretches(terms: Iterable[tuple[Place, str, int]]) -> list[tuple[tuple[str, ...], Place, int]]:
-    """Cotangents with one operand that lie side by side, as one stretch."""
-    found: list[tuple[tuple[str, ...], Place, int]] = []
-    for place, name, operand in sorted(terms, key=lambda t: (t[2], t[0].block, t[0].low)):
-        if found:
-            names, last, other = found[-1]
-            if other == operand and last.block == place.block and last.high == place.low:
-                found[-1] = ((*names, name), Place(last.block, last.low, place.high), operand)
-                continue
-        found.append(((name,), place, operand))
-    return found
-
-
-def _node_widths(nodes: tuple[Node, ...], widths: dict[str, int], output: int) -> tuple[int, ...]:
-    found: dict[int, int] = {}
-
-    def width(n: int) -> int:
-        if n not in found:
-            node = nodes[n]
-            match node.op:
-                case "input":
-                    found[n] = widths[f"x.{node.name}"]
-                case "vector":
-                    found[n] = widths[f"p.{node.name}"]
-                case "map":
-                    found[n] = widths[f"R.{node.name}"]
-                case "transposed":
-                    found[n] = widths[f"{node.name.split()[0]}.R"]
-                case "state" | "cotangent":
-                    found[n] = widths[node.name] if node.name else width(output)
-                case "constant" | "total" | "logsumexp":
-                    found[n] = 1
-                case "spread":
-                    found[n] = width(node.args[1])
-                case _:
-                    found[n] = max(width(arg) for arg in node.args)
-        return found[n]
-
-    return tuple(width(n) for n in range(len(nodes)))
 
 
 def widths(params: Tree, state: Tree) -> tuple[tuple[str, int], ...]:
