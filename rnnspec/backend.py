@@ -67,8 +67,8 @@ class Backend:
         """The arrays in which everything around a layer is computed."""
         return NumpyArrays(DTYPES[self.precision])
 
-    def plan(self, cell: Cell) -> Schedule:
-        """The schedule by which the generic lowering runs a cell."""
+    def plan(self, cell: Cell, rows: int | None) -> Schedule:
+        """The schedule by which the generic lowering runs a cell on so many rows; None where a graph does not know."""
         return schedule(cell)
 
     def layer(
@@ -80,15 +80,17 @@ class Backend:
         and one row.
         """
         mask = padding.mask(self.arrays, inputs.shape[0], lengths)
-        outputs, final, saved = lowering.forward(self.arrays, self.plan(cell), params, inputs, state, mask)
+        plan = self.plan(cell, inputs.shape[1])
+        outputs, final, saved = lowering.forward(self.arrays, plan, params, inputs, state, mask)
         return LayerResult(outputs, final, (self.path or Path.GENERIC).value, saved)
 
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
     ) -> Gradients:
         """The pullback of `layer` at the result it gave; `output_cotangent` is 0 at padded steps."""
-        return Gradients(*lowering.backward(self.arrays, self.plan(cell), params, result.saved, output_cotangent,
-                                            state_cotangent, call.policy))  # fmt: skip
+        plan = self.plan(cell, output_cotangent.shape[1])
+        return Gradients(*lowering.backward(self.arrays, plan, params, result.saved, output_cotangent, state_cotangent,
+                                            call.policy))  # fmt: skip
 
     def shown(self, inputs: Array, lengths: Array | None) -> Array:
         """What the first layer sees of the inputs: zeros behind a row's end, whatever stands there."""

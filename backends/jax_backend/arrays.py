@@ -14,10 +14,6 @@ from rnnspec.arrays import Array, Scan, Values
 __all__ = ["JaxArrays"]
 
 
-SMALL_MAP = 1 << 16
-"""Numbers in a map: below it several rows are through it sooner where it is laid out transposed, once."""
-
-
 class JaxArrays:
     """JAX arrays of one dtype; loops are `lax.scan`. It is used within the backend's settings only."""
 
@@ -67,7 +63,7 @@ class JaxArrays:
         return product.astype(self.dtype)
 
     def projection(self, maps: Array, rows: int) -> Callable[[Array], Array]:
-        if rows > 1 and maps.size < SMALL_MAP:
+        if rows > 1:
             laid_out = lax.optimization_barrier(maps.T)  # which XLA would else transpose in every step
             return lambda a: self.matmul(a, laid_out)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -68,17 +68,15 @@ class JaxBackend(Backend):
     def _cpu(self) -> Any:
         return jax.local_devices(backend="cpu")[0]
 
-    @contextmanager
-    def settings(self) -> Iterator[None]:
+    def settings(self) -> AbstractContextManager[None]:
         """The thread's settings of JAX while the backend computes."""
-        with jax.enable_x64(self.precision == "f64"), jax.default_device(self._cpu):
-            yield
+        return _settings(DTYPES[self.precision], self._cpu)
 
     def make_arrays(self) -> Arrays:
         return JaxArrays(DTYPES[self.precision])
 
-    def plan(self, cell: Cell) -> Schedule:
-        return stepwise(super().plan(cell))
+    def plan(self, cell: Cell, rows: int | None) -> Schedule:
+        return stepwise(super().plan(cell, rows), rows)
 
     def program(self, function: Function, *constants: Any) -> Program:
         program = self.programs.of(function, constants, ())
@@ -145,8 +143,7 @@ class JaxBackend(Backend):
             return jax.device_put(np.array(array, jnp.dtype(kind)))
 
     def zeros(self, shape: tuple[int, ...]) -> Array:
-        with self.settings():
-            return _zeros(shape, DTYPES[self.precision])
+        return _zeros(shape, DTYPES[self.precision], self._cpu)
 
     def to_numpy_array(self, array: Array) -> np.ndarray[Any, Any]:
         return np.array(array, np.float32 if array.dtype == jnp.bfloat16 else array.dtype)
@@ -176,7 +173,14 @@ class Traced(JaxBackend):
         return jnp.zeros(shape, DTYPES[self.precision])
 
 
+@contextmanager
+def _settings(dtype: str, device: Any) -> Iterator[None]:
+    with jax.enable_x64(dtype == "float64"), jax.default_device(device):
+        yield
+
+
 @lru_cache(maxsize=1024)
-def _zeros(shape: tuple[int, ...], dtype: str) -> Array:
+def _zeros(shape: tuple[int, ...], dtype: str, device: Any) -> Array:
     """Zeros, which nobody can change: a call for new ones takes 40 us."""
-    return jnp.zeros(shape, dtype)
+    with _settings(dtype, device):
+        return jnp.zeros(shape, dtype)

@@ -58,7 +58,7 @@ class NumpyBackend(Backend):
         steps, batch, features = inputs.shape
         sizes = widths(params, state)
         few = batch * max(width for _, width in sizes) < FEW
-        key = (plan(self.plan(cell), sizes, Logistic.TANGENT if few else Logistic.EXPONENTIAL), features, batch)
+        key = (plan(self.plan(cell, batch), sizes, Logistic.TANGENT if few else Logistic.EXPONENTIAL), features, batch)
         program = self._idle.take(key, steps) or Program(*key[:2], steps, batch, DTYPES[self.precision])
         rows = Rows(steps, batch, lengths)
         with np.errstate(all="ignore"):

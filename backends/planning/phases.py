@@ -11,14 +11,19 @@ from rnnspec.schedule import Phases, Schedule
 __all__ = ["stepwise"]
 
 
-@lru_cache(maxsize=256)
-def stepwise(plan: Schedule) -> Schedule:
-    """The schedule with all that depends on time in the step, the input maps among it.
+def stepwise(plan: Schedule, rows: int | None) -> Schedule:
+    """The schedule with all that depends on time in the step, the input maps among it, for several rows.
 
     XLA fuses a step's elementwise functions into its products, where they cost next to nothing; kept over all time
-    they cost fresh memory, which is dearer than the larger product. A cell without recurrent maps has nothing to fuse
-    them into, and stays as it is.
+    they cost fresh memory, which is dearer than the larger product. A single row gains more from that: in its steps
+    every number of a map is read for one multiplication. A cell without recurrent maps has nothing to fuse them into,
+    and stays as it is.
     """
+    return plan if rows == 1 else _in_the_step(plan)
+
+
+@lru_cache(maxsize=256)
+def _in_the_step(plan: Schedule) -> Schedule:
     nodes = plan.nodes
     if not any(iterate(nodes, "map")):
         return plan

@@ -7,12 +7,15 @@ from functools import cache
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_optimization_barrier
 
 from backends.planning.phases import stepwise
+from backends.tensorflow_backend.arrays import TensorflowArrays
 from backends.tensorflow_backend.quiet import quiet
 from rnnspec import padding
 from rnnspec.arrays import Array
 from rnnspec.backend import Backend
+from rnnspec.capabilities import DTYPES
 from rnnspec.cell import Cell
 from rnnspec.kernel import Call
 from rnnspec.lowering import Trace, backward, forward
@@ -22,20 +25,32 @@ from rnnspec.tree import Tree
 __all__ = ["XlaKernel", "start"]
 
 
+class XlaArrays(TensorflowArrays):
+    """Tensors within a program of XLA's."""
+
+    def projection(self, maps: Array, rows: int) -> Callable[[Array], Array]:
+        """Several rows are through a map sooner where it is laid out transposed, once, not anew in every step."""
+        if rows == 1:
+            return super().projection(maps, rows)
+        (laid_out,) = xla_optimization_barrier(input=[tf.transpose(maps)])
+        return lambda a: self.matmul(a, laid_out)
+
+
 class XlaKernel:
     """The lowering of a layer, compiled by XLA; called where a graph is traced, with sizes that are known."""
 
     def __init__(self, backend: Backend) -> None:
-        start(backend.arrays.dtype)  # type: ignore[attr-defined]  # the arrays are TensorFlow's
+        self.arrays = XlaArrays(DTYPES[backend.precision])
+        start(self.arrays.dtype)
         self.backend = backend
 
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
     ) -> LayerResult:
         """One layer, one direction, in processing order."""
-        arrays, plan = self.backend.arrays, self.backend.plan(cell)
+        arrays, plan = self.arrays, self.backend.plan(cell, inputs.shape[1])
         if not call.pullback:  # with one, what is computed over all time before the loop pays at small sizes
-            plan = stepwise(plan)
+            plan = stepwise(plan, inputs.shape[1])
         mask = padding.mask(arrays, inputs.shape[0], lengths)
 
         def run(params: Tree, inputs: Array, state: Tree, mask: Array | None) -> tuple[Array, Tree, Tree]:
@@ -49,7 +64,7 @@ class XlaKernel:
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
     ) -> Gradients:
         """The pullback of `layer` at the result it gave."""
-        arrays, plan, saved = self.backend.arrays, self.backend.plan(cell), result.saved
+        arrays, plan, saved = self.arrays, self.backend.plan(cell, output_cotangent.shape[1]), result.saved
 
         def pull(
             params: Tree, values: Tree, inputs: Array, mask: Array | None, outputs: Array, state: Tree

@@ -88,7 +88,8 @@ class TorchBackend(Backend):
         if self.path is Path.FRAMEWORK or call.policy is not None or waits:
             return super().layer(cell, params, inputs, state, lengths, call)
         steps, batch, _ = inputs.shape
-        schedule = self.plan(cell) if call.pullback else forward_only(self.plan(cell))
+        schedule = self.plan(cell, batch)
+        schedule = schedule if call.pullback else forward_only(schedule)
         key = (plan(fused(schedule), widths(params, state)), batch)
         program = self._idle.take(key, steps) or Program(key[0], steps, batch, inputs.dtype, self.device)
         rows = Rows(steps, lengths)

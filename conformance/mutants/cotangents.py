@@ -152,7 +152,8 @@ class RecurrentMapsMissFirstStep(Faulty):
 
     def pulled_back(self, pulled: Pulled, gradients: Gradients) -> Gradients:
         trace = pulled.result.saved
-        states = [i for i, node in enumerate(self.plan(pulled.cell).nodes) if node.op == "state" and i in trace.values]
+        plan = self.plan(pulled.cell, trace.inputs.shape[1])
+        states = [i for i, node in enumerate(plan.nodes) if node.op == "state" and i in trace.values]
         values = dict(trace.values)
         for index in states:
             values[index] = np.concatenate([np.zeros_like(values[index][:1]), values[index][1:]])
