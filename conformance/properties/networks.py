@@ -1,9 +1,9 @@
 """Which networks a law is judged on: few, so that a backend that compiles needs at most thirty programs for all laws.
 
 Called with lengths, always: every cell (run, pullback), `bidirectional` (run, pullback), `stacked` and `last` (run,
-loss), `aligned` (loss). Called without: `plain` (loss), which also trains, by two rules, and `whole` (run,
-pullback). A backend that compiles nothing is asked about more: every cell without lengths, and networks and shapes
-that are drawn.
+loss). Called without: `plain` (loss), which also trains, by two rules, and `whole` (run, pullback). One more is judged
+in one of several precisions: `aligned` (loss) in the first, `all_cells` on the framework's path (pullback) in the last.
+A backend that compiles nothing is asked about more: every cell without lengths, and networks and shapes that are drawn.
 """
 
 from __future__ import annotations
@@ -89,8 +89,10 @@ def cells(scope: Scope) -> Labels:
 
 
 def all_cells(scope: Scope) -> Labels:
-    """Every cell, one above the other in alternating directions: one program for a backend that compiles."""
-    return {"all cells": _with_lengths(_tower(scope, INPUTS))} if _affords_towers(scope) else {}
+    """Every cell, one above the other in alternating directions: one program, which the last precision affords."""
+    part, parts = scope.share
+    affordable = _affords_towers(scope) and (_affords_all(scope) or part == parts - 1)
+    return {"all cells": _with_lengths(_tower(scope, INPUTS))} if affordable else {}
 
 
 def whole(scope: Scope) -> Labels:
@@ -126,8 +128,8 @@ def plain(scope: Scope) -> Labels:
 
 
 def aligned(scope: Scope) -> Labels:
-    """Both directions of one cell, and an output layer whose loss is CTC."""
-    if scope.brief and not scope.eager:
+    """Both directions of one cell, and an output layer whose loss is CTC: what the first precision affords."""
+    if not (_affords_all(scope) or (not scope.brief and scope.share[0] == 0)):
         return {}
     layer = Layer(_cell(scope, 5), _widths(scope, 5), "bidirectional")
     blanks = (0, 3) if scope.eager and not scope.brief else (3,)
@@ -239,6 +241,11 @@ def _narrow(cell: Cell) -> int | dict[str, int]:
     if network_for(cell).features == INPUTS:
         return hidden_for(cell)
     return hidden_for(cell, (INPUTS, HIDDEN, 5, 2, 6))
+
+
+def _affords_all(scope: Scope) -> bool:
+    """Whether no program need be saved."""
+    return scope.eager or scope.wide
 
 
 def _affords_towers(scope: Scope) -> bool:
