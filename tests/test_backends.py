@@ -222,6 +222,18 @@ def test_one_of_everything(either, reference):
     assert_same(either, either.value_and_grad(*given), reference, reference.value_and_grad(*given))
 
 
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_single_row_and_several_of_many_steps(either, reference, rows):
+    """Backends that compile may plan a row in another way, and longer layers with another compiler."""
+    net, rng, steps = SINGLE["lstm_peephole"], np.random.default_rng(4), 40
+    given = (net, drawn(net)[0], rng.normal(size=(steps, rows, INPUTS)))
+    state = tree_map(lambda shape: rng.normal(size=shape), net.state_shapes(rows))
+    cotangent, lengths = rng.normal(size=(steps, rows, net.features)), np.array([33, 40, 7])[:rows]
+    assert_same(either, either.run(*given, state, lengths), reference, reference.run(*given, state, lengths))
+    asked = (*given, cotangent, state, state, lengths)
+    assert_same(either, either.pullback(*asked), reference, reference.pullback(*asked))
+
+
 def test_a_batch_without_a_real_step_trains_by_nothing(either):
     net, rule = LEARNING["squared-last-both"], RULES["value-sgd"]
     params, inputs, state = drawn(net)
