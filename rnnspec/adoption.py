@@ -22,6 +22,8 @@ __all__ = ["adopt", "check_array", "hosted", "own_array", "own_tree"]
 def adopt(backend: Backend, call: str, what: str, array: Any) -> Array:
     """An array as one of the backend's own: NumPy's real numbers are cast and copied, its own must match."""
     check_array(backend, call, what, array)
+    if backend.fits(array, tuple(array.shape)):
+        return array
     if isinstance(array, np.ndarray | np.generic):
         if array.dtype.kind not in "fiub":
             raise DtypeError(call, f"{what} must hold real numbers", f"dtype {array.dtype}", "convert them")

@@ -135,6 +135,14 @@ class Network:
             _check(call, type(blank) is int and 0 <= blank < self.features,
                    f"blank must be a class number of 0..{self.features - 1}", blank, "choose one")  # fmt: skip
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Kept, since every call looks for its program by the network."""
+        return hash((self.inputs, self.layers, self.read, self.output, self.loss))
+
     def layer_inputs(self, index: int) -> int:
         """The number of input features of a layer."""
         return self.layers[index - 1].width if index else self.inputs
