@@ -67,11 +67,11 @@ def is_empty(arguments: tuple[Tree, ...]) -> bool:
 
 def _signature(kind: Callable[[Any], Hashable], tree: Tree) -> Hashable:
     """What arrays a tree has, by name, in the tree's own order: that is the order in which a program takes them."""
+    if tree is None:
+        return ()
     if isinstance(tree, dict):
-        return tuple([(name, _signature(kind, part)) for name, part in tree.items()])
-    if isinstance(tree, list | tuple):
-        return tuple([_signature(kind, part) for part in tree])
-    return () if tree is None else kind(tree)
+        return (*tree, *[_signature(kind, part) for part in tree.values()])
+    return tuple([_signature(kind, part) for part in tree]) if isinstance(tree, list | tuple) else kind(tree)
 
 
 def _frozen(constant: Any) -> Hashable:

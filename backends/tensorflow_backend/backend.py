@@ -53,6 +53,7 @@ class TensorflowBackend(Backend):
         """How many graphs were traced."""
         super().__init__(device, precision)
         self._dtype = tf.as_dtype(DTYPES[precision])
+        self._enum = self._dtype.as_datatype_enum
         if self._dtype.size < tf.float32.size:
             start(self._dtype)
 
@@ -134,8 +135,8 @@ class TensorflowBackend(Backend):
     def fits(self, array: Any, shape: tuple[int, ...]) -> bool:
         """As the contract says, without names: every call asks it of every parameter."""
         return (
-            isinstance(array, EAGER)
-            and array.dtype is self._dtype
+            type(array) is EAGER
+            and array._datatype_enum() == self._enum
             and tuple(array.shape.as_list()) == shape
             and _device_type(array.device) == self.device
         )
@@ -173,7 +174,7 @@ def _device_type(device: str) -> str:
 
 def _kind(array: Array) -> tuple[Any, ...]:
     """An array's shape and dtype, without their names."""
-    return (*array.shape.as_list(), array.dtype.as_datatype_enum)
+    return (*array.shape.as_list(), array._datatype_enum() if type(array) is EAGER else array.dtype.as_datatype_enum)
 
 
 def _tensors(tree: Tree) -> list[Array]:
