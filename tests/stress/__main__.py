@@ -15,7 +15,7 @@ PIECES = {
     "bad_calls": (bad_calls.measure, 10_000),
     "kill_during_save": (kill_during_save.measure, 200),
     "kill_during_training": (kill_during_training.measure, 20),
-    "false_alarms": (false_alarms.measure, 2_000),
+    "false_alarms": (false_alarms.measure, 2_500),
     "policies": (policies.measure, 1_000),
 }
 
