@@ -61,8 +61,8 @@ class JaxBackend(Backend):
         self._dtype = jnp.dtype(DTYPES[precision])
 
     @cached_property
-    def _sharding(self) -> Any:
-        return jax.sharding.SingleDeviceSharding(self._cpu)
+    def _here(self) -> set[Any]:
+        return {self._cpu}
 
     @cached_property
     def _cpu(self) -> Any:
@@ -128,7 +128,7 @@ class JaxBackend(Backend):
             and not isinstance(array, jax.core.Tracer)
             and array.shape == shape
             and array.dtype == self._dtype
-            and (array.sharding == self._sharding or self.own_device(array) == self.device)
+            and (array.sharding.device_set == self._here or self.own_device(array) == self.device)
         )
 
     def own_dtype(self, array: Any) -> str:
