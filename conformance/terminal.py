@@ -15,6 +15,7 @@ from rich.table import Table
 
 from conformance.entry import BAD
 from conformance.finding import STATUSES
+from conformance.reports.ratio import written
 from conformance.speed.verdict import spoken
 
 __all__ = ["Terminal", "show", "show_self_test"]
@@ -71,7 +72,7 @@ class Terminal:
             self._say(f"{self._where[name]}: {finding['id']} {finding['status']}: {finding['says']}", "red")
         elif not self._console.is_terminal:
             self._say(f"{self._where[name]}: {finding['id']} {finding['status']} ({finding['examples']} examples, "
-                      f"kappa {finding['kappa_max']:.3g})")  # fmt: skip
+                      f"kappa {written(finding['kappa_max'])})")  # fmt: skip
 
     def _say(self, text: str, style: str | None = None) -> None:
         self._console.print(escape(text), style=style, highlight=False, soft_wrap=True)
@@ -127,7 +128,7 @@ def _evidence(console: Console, entry: dict[str, Any], finding: dict[str, Any]) 
         console.print(escape(f"{evidence['what']}{place}"), highlight=False)
         console.print(escape(f"  got       {evidence['got']}\n  expected  {evidence['expected']}"), highlight=False)
         if evidence["tau"] is not None:
-            console.print(f"  tau       {evidence['tau']:.3g}\n  kappa     {evidence['kappa']:.3g}, "
+            console.print(f"  tau       {evidence['tau']:.3g}\n  kappa     {written(evidence['kappa'])}, "
                           f"at most {evidence['allowed']:.3g} passes", highlight=False)  # fmt: skip
     elif finding["why"]:
         console.print(escape(finding["why"]), highlight=False)
@@ -153,7 +154,7 @@ def _summary(document: dict[str, Any]) -> Table:
     for e in document["backends"]:
         colour = COLOURS.get(e["status"], "red")
         counts = [str(e["counts"][status]) for status in (*shown, "expected")]
-        spent = (str(e["examples"]), f"{e['kappa_max']:.3g}", str(e["programs_compiled"]), f"{e['seconds']:.1f}")
+        spent = (str(e["examples"]), written(e["kappa_max"]), str(e["programs_compiled"]), f"{e['seconds']:.1f}")
         named = escape(f"{e['name']} {e['version']}")
         table.add_row(named, e["precision"], f"[{colour}]{e['status']}", *counts, *spent)
     return table

@@ -23,6 +23,8 @@ INK = "#010203"
 """A colour that nothing else has, exchanged for the page's own."""
 
 COLOURS = ("#3b82c4", "#d9822b", "#3f9d62", "#b5548f", "#8a6fc9", "#8c8c40", "#c4493b", "#4aa3a3")
+LINEAR, MOST = 50.0, 1e9
+"""From what ratio on the axis is logarithmic, and where points stand that are beyond, as infinite ones are."""
 VERDICTS = {"faster": "#3f9d62", "equal": "#3b82c4", "slower": "#c4493b", "inconclusive": "#9a9a9a"}
 STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "rnnspec", "font.family": "sans-serif", "font.size": 10,
@@ -33,11 +35,12 @@ STYLE: Any = {
 
 def kappas(document: dict[str, Any]) -> Markup:
     """For each backend and precision, the worst ratio of error to yardstick of every property that compares."""
-    rows = [
-        (f"{e['name']} {e['precision']}", [p["kappa_max"] for p in e["properties"] if p["kappa_max"] > 0])
+    named = [
+        (f"{e['name']} {e['precision']}", [min(p["kappa_max"], MOST) for p in e["properties"] if p["kappa_max"] > 0])
         for e in document["backends"]
     ]
-    rows = [(name, found) for name, found in rows if found]
+    rows = [(name, found) for name, found in named if found]
+    wide = any(max(found) > LINEAR for _, found in rows)
 
     def draw(axes: Axes) -> None:
         for i, (_, found) in enumerate(rows):
@@ -45,7 +48,12 @@ def kappas(document: dict[str, Any]) -> Markup:
             axes.scatter(found, i + spread, s=14, color=COLOURS[i % len(COLOURS)], alpha=0.7)
         axes.set_yticks(range(len(rows)), [name for name, _ in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xlim(left=0)
+        if wide:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(numticks=9))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        else:
+            axes.set_xlim(left=0)
         axes.set_xlabel("kappa: the error in units of the yardstick, one point for each property")
 
     return _svg(draw, 0.5 * len(rows) + 0.9) if rows else Markup()

@@ -8,6 +8,7 @@ import jinja2
 
 from conformance.entry import BAD, missing
 from conformance.finding import STATUSES
+from conformance.reports.ratio import written
 from conformance.speed.verdict import spoken
 
 __all__ = ["environment"]
@@ -19,7 +20,7 @@ def environment(*, escape: bool) -> jinja2.Environment:
         loader=jinja2.PackageLoader("conformance.reports", "templates"), autoescape=escape,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    found.filters |= {"shape": _shape, "cell": _cell, "spoken": spoken}
+    found.filters |= {"shape": _shape, "cell": _cell, "spoken": spoken, "ratio": written}
     found.globals |= {"BAD": BAD, "missing": missing, "shown": _shown}
     return found
 
