@@ -23,7 +23,7 @@ from conformance.judge import Evidence, Failure, IllPosed, Judge, NotApplicable
 from conformance.properties.asking import is_eager
 from conformance.registry import Property, Scope
 from conformance.reproducer import code, reproducer
-from rnnspec import Backend, Capabilities, Network
+from rnnspec import Backend, Capabilities, Layer, Network
 from rnnspec.errors import UnsupportedError
 
 __all__ = ["Examination", "lacking"]
@@ -138,7 +138,7 @@ class _Search:
             if self.shrinks < 0:
                 raise _ShrunkEnough
         backend = self.examination.backend
-        able, case = backend.capabilities, _tamed(backend.capabilities, case)
+        able, case = backend.capabilities, _tamed(backend.capabilities, case, self.law.needs)
         self.examination.announce(self.law.id, self.label, case)
         net = getattr(case, "net", None)
         missing = lacking(able, net) if isinstance(net, Network) else ""
@@ -201,12 +201,24 @@ def _is_full(case: Any) -> bool:
     return lengths is None or all(length == case.steps for length in lengths)
 
 
-def _tamed(able: Capabilities, case: Any) -> Any:
-    """The case without empty rows and without NaN in the padding, where these are not declared."""
-    lengths, padding = getattr(case, "lengths", None), getattr(case, "padding", 0.0)
+def _tamed(able: Capabilities, case: Any, needs: frozenset[str]) -> Any:
+    """The case without empty rows, NaN in the padding, directions and policies that are neither declared nor needed."""
+    lengths, padding, net = (getattr(case, name, None) for name in ("lengths", "padding", "net"))
+    if isinstance(net, Network):
+        case = replace(case, net=_within(able, net, needs))
     if lengths is not None and not able.empty_rows:
         case = replace(case, lengths=tuple(max(length, min(1, case.steps)) for length in lengths))
-    return case if able.any_padding or math.isfinite(padding) else replace(case, padding=0.0)
+    return case if able.any_padding or padding is None or math.isfinite(padding) else replace(case, padding=0.0)
+
+
+def _within(able: Capabilities, net: Network, needs: frozenset[str]) -> Network:
+    def within(layer: Layer) -> Layer:
+        declared = layer.direction in able.directions or "bidirectional" in needs
+        kept = able.policies or "policies" in needs
+        return replace(layer, direction=layer.direction if declared else able.directions[0],
+                       gradient=layer.gradient if kept else None)  # fmt: skip
+
+    return replace(net, layers=[within(layer) for layer in net.layers])
 
 
 def _expected(finding: Finding, xfail: str | None) -> Finding:

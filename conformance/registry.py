@@ -9,8 +9,9 @@ A property is a function of the module `conformance.properties.*`, turned into a
         judge.agree("run", halves, whole, tolerance.run(case, PROFILES[backend.precision]))
 
 `cases(scope)` gives a strategy of cases for each label, which is the name of a cell or of a network. Every label is
-judged, with as many examples each as the tier says, so that no cell depends on luck; a label whose network needs what
-the backend does not declare is `unsupported`. A case is any value whose `repr` is code that rebuilds it (see
+judged, with as many examples each as the tier says, so that no cell depends on luck; a label whose network needs a cell
+or a size that the backend does not declare is `unsupported`. Where a property does not need policies or directions, its
+networks go without those that are not declared. A case is any value whose `repr` is code that rebuilds it (see
 `conformance.cases.Case`), so that a failure can be pasted. A check that returns passes; the judge raises otherwise.
 
 >>> [p.id for p in collect([Property("P2", "b", print, dict), Property("P1", "a", print, dict)])]
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NEEDS", "Check", "Property", "Scope", "Shape", "collect", "law", "properties"]
 
-NEEDS = ("lengths", "gradients", "policies", "deterministic", "concurrent")
-"""The capabilities that a property can need as a whole; cells, directions and policies follow from each network."""
+NEEDS = ("lengths", "gradients", "bidirectional", "policies", "deterministic", "concurrent")
+"""The capabilities that a property can need as a whole; cells and sizes follow from each network."""
 
 Check = Callable[..., None]
 """`check(backend, case, judge)`: returns where the property holds; the judge raises where it does not."""

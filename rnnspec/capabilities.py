@@ -43,3 +43,8 @@ class Capabilities:
     concurrent: bool = True
     paths: tuple[Path, ...] = (Path.GENERIC,)
     budgets: tuple[Budget, ...] = ()
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether layers run in either direction, and in both."""
+        return set(DIRECTIONS) <= set(self.directions)

@@ -22,7 +22,7 @@ HALVES = ("forward", "reverse")
 
 
 @law("P21", "the reverse half is the forward one on each row turned around, its padding left behind",
-     cases=networks.bidirectional, needs=("lengths",))  # fmt: skip
+     cases=networks.bidirectional, needs=("lengths", "bidirectional"))  # fmt: skip
 def reverse(backend: Backend, case: Case, judge: Judge) -> None:
     """The bidirectional network's reverse half against a forward layer."""
     question = ask(backend, case)
@@ -36,7 +36,7 @@ def reverse(backend: Backend, case: Case, judge: Judge) -> None:
 
 @law("P22", "the forward half of two is the forward layer alone, with parameters and states of its own, and before any "
      "cut so are the gradients of both", cases=networks.bidirectional,
-     needs=("lengths", "gradients", "policies"))  # fmt: skip
+     needs=("lengths", "gradients", "bidirectional", "policies"))  # fmt: skip
 def halves(backend: Backend, case: Case, judge: Judge) -> None:
     """Values of whole rows; gradients of rows that end before the policy cuts."""
     question = ask(backend, replace(case, padding=0.0))
@@ -55,7 +55,7 @@ def halves(backend: Backend, case: Case, judge: Judge) -> None:
 
 
 @law("P23", "exchanging both halves' parameters and states and turning time exchanges the halves",
-     cases=networks.bidirectional, needs=("lengths",), also=("gradients",))  # fmt: skip
+     cases=networks.bidirectional, needs=("lengths", "bidirectional"), also=("gradients",))  # fmt: skip
 def mirrored(backend: Backend, case: Case, judge: Judge) -> None:
     """Values and gradients, the policy's included: it counts in processing order."""
     question, profile = ask(backend, case), PROFILES[backend.precision]
