@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 import rnnspec
 from rnnspec.tree import leaves
@@ -45,6 +46,26 @@ def test_it_learns_and_says_so(task, tmp_path):
     assert net.loss == rnnspec.losses.CTC(10 if task == "digits" else 52)
     assert figures["parameters"] == sum(array.size for _, array in leaves(params))
     assert "round 3: loss" in said
+
+
+def test_tesseract_is_asked_for_the_same_lines(examples, tmp_path, monkeypatch):
+    stand_in = tmp_path / "tesseract"
+    stand_in.write_text('#!/bin/sh\ncase "$1" in --version) echo tesseract 5.0;; *) echo "Mu-d.";; esac\n')
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    examples("text_tesseract").main(tmp_path / "found.json", 20)
+    found = json.loads((tmp_path / "found.json").read_text())
+    lines = examples("text_tasks").EXERCISES["words"].task.testing(20, 2)
+    edits = sum(examples("text_readings").edits(line.text, "Mud") for line in lines)
+    assert found["character_error_rate"] == edits / sum(len(line.text) for line in lines)
+    assert set(found["errors_by_hand"]) == {line.hand for line in lines} and found["version"] == "5.0"
+
+
+def test_a_missing_tesseract_is_named(examples, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(typer.BadParameter, match="Tesseract must be installed"):
+        examples("text_tesseract").main(tmp_path / "found.json", 1)
+    assert not (tmp_path / "found.json").exists()
 
 
 def test_backends_read_the_same_from_one_file(examples, tmp_path):

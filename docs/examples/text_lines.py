@@ -18,10 +18,11 @@ GREY, CONTRAST = 0.3, 0.2
 
 @dataclass(frozen=True)
 class Line:
-    """An image (height, width) of 0 (paper) to 1 (ink), and its text."""
+    """An image (height, width) of 0 (paper) to 1 (ink), its text, and the hand or the font that it is in."""
 
     image: np.ndarray
     text: str
+    hand: str = ""
 
     @property
     def width(self) -> int:

@@ -62,5 +62,11 @@ def character_errors(readings: Sequence[Reading]) -> float:
     return sum(reading.edits for reading in readings) / characters(readings)
 
 
+def errors_by_hand(readings: Sequence[Reading]) -> dict[str, float]:
+    """The character errors of the lines of each hand, by its name."""
+    hands = sorted({reading.line.hand for reading in readings})
+    return {hand: character_errors([each for each in readings if each.line.hand == hand]) for hand in hands}
+
+
 def line_errors(readings: Sequence[Reading]) -> float:
     return sum(reading.edits > 0 for reading in readings) / len(readings)

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from text_course import Course, Run
 from text_lines import Task
 from text_picture import draw
-from text_readings import Reading, character_errors, characters, line_errors, logits, read
+from text_readings import Reading, character_errors, characters, errors_by_hand, line_errors, logits, read
 from text_tasks import EXERCISES
 from text_training import TESTING, train
 
@@ -52,6 +52,7 @@ def figures(be: rnnspec.Backend, net: rnnspec.Network, run: Run, readings: Seque
         "backend": be.name, "character_error_rate": character_errors(readings), "characters": characters(readings),
         "line_error_rate": line_errors(readings), "lines": len(readings), "seconds": run.seconds,
         "processor_seconds": run.processor_seconds, "steps": run.steps, "rounds": run.round,
+        "errors_by_hand": errors_by_hand(readings),
         "parameters": sum(array.size for _, array in leaves(net.init(0))), "hidden": net.layers[0].hidden,
         "losses": run.losses, "errors": run.errors,
     }  # fmt: skip

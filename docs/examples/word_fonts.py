@@ -1,4 +1,5 @@
-"""Families of fonts from wheels: matplotlib's, rendercv-fonts', pymupdf-fonts' and those of four wheels of one family.
+"""Families of fonts from wheels: matplotlib's, rendercv-fonts', pymupdf-fonts', multicolorcaptcha's and those of four
+wheels of one family.
 
 All are free to use and to pass on: SIL Open Font License, Apache License 2.0 (Roboto), Ubuntu Font Licence, Bitstream's
 licences (DejaVu, XCharter), the STIX Font License and BaKoMa's (Computer Modern).
@@ -43,6 +44,10 @@ def _plotted(name: str, *stems: str) -> Family:
     return Family(name, "matplotlib", tuple(f"mpl-data/fonts/ttf/{stem}.ttf" for stem in stems))
 
 
+def _written(name: str, folder: str, *faces: str) -> Family:
+    return Family(name, "multicolorcaptcha", tuple(f"fonts/{folder}/{face}.ttf" for face in faces))
+
+
 FOUR = ("Regular", "Bold", "Italic", "BoldItalic")
 TRAINING = (
     _cut("EB Garamond", "EB Garamond", "EBGaramond"),
@@ -67,12 +72,17 @@ TRAINING = (
     _modules("FiraGO", "FiraGO", *FOUR),
     Family("Fredoka One", "font_fredoka_one", ("files/FredokaOne-Regular.ttf",)),
     Family("Intuitive", "font_intuitive", ("files/Intuitive.ttf",)),
+    _written("Fibel Nord", "fontlibraryorg/fibel-nord", "Fibel Nord", "Fibel Nord Italic", "Fibel Nord Bold"),
+    _written("Combo", "GoogleFonts/ofl/combo", "Combo-Regular"),
+    _written("Dawning of a New Day", "GoogleFonts/ofl/dawningofanewday", "DawningofaNewDay"),
+    _written("Londrina", "GoogleFonts/ofl/londrinasolid", "LondrinaSolid-Thin", "LondrinaSolid-Light"),
     _plotted("Computer Modern Italic", "cmmi10"),
 )  # fmt: skip
 VALIDATION = (
     _cut("XCharter", "XCharter", "XCharter", "otf"),
     _modules("Fira Mono", "FiraMono", "Regular", "Bold"),
     _cut("Raleway", "Raleway", "Raleway"),
+    _written("Kaushan Script", "GoogleFonts/ofl/kaushanscript", "KaushanScript-Regular"),
 )
 TESTING = (
     _cut("Gentium Book Plus", "Gentium Book Plus", "GentiumBookPlus"),
