@@ -7,6 +7,7 @@ FIGURES := docs/figures
 BACKENDS := numpy torch jax tensorflow
 SCRATCH := $(or $(TMPDIR),/tmp)
 TEXT_BACKEND := numpy
+ALONE := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 GROUPS := --group test --group lint --group docs --group peers
 
 .PHONY: conformance test lint self-test stress bench kappa teeth handwriting experiments text speech language scoreboard docs clean
@@ -17,7 +18,7 @@ conformance: $(READY)
 # Two processes, each with all frameworks in 5 GB of memory; a file of tests stays together, and so do its programs.
 # One thread each: two pools of two threads on two cores wait for each other.
 test: $(READY)
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV) -m pytest -n 2 --dist loadfile
+	$(ALONE) $(VENV) -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(VENV) -m ruff check .
@@ -37,9 +38,10 @@ stress: $(READY)
 bench: $(READY)
 	$(VENV) $(FIGURES)/import_time.py --json $(FIGURES)/import.json
 	$(VENV) $(FIGURES)/memory.py --json $(FIGURES)/memory.json
-	$(VENV) $(FIGURES)/recomputation.py --json $(FIGURES)/recomputation.json
+	$(ALONE) $(VENV) $(FIGURES)/recomputation.py --json $(FIGURES)/recomputation.json
 	for name in $(BACKENDS); do \
 	  $(VENV) -m conformance --backend $$name --speed-only --tier deep --json $(FIGURES)/speed-$$name.json || exit 1; done
+	$(VENV) $(FIGURES)/missed.py --json $(FIGURES)/missed.json
 	$(VENV) docs/includes.py
 
 kappa: $(READY)
@@ -60,7 +62,9 @@ text: $(READY)
 	for task in digits words; do \
 	  $(VENV) docs/examples/text_recognition.py --task $$task --backend $(TEXT_BACKEND) --save $(SCRATCH)/$$task.safetensors \
 	    --picture $(FIGURES)/text-$$task.png --json $(FIGURES)/text-$$task.json || exit 1; done
-	$(VENV) docs/examples/text_reference.py --json $(FIGURES)/text-reference.json
+	$(VENV) docs/examples/text_reference.py --task digits --json $(FIGURES)/text-reference.json
+	$(VENV) docs/examples/text_reference.py --task words --json $(FIGURES)/text-reference-words.json
+	if command -v tesseract; then $(VENV) docs/examples/text_tesseract.py --json $(FIGURES)/text-tesseract.json; fi
 	$(VENV) docs/examples/text_table.py --weights $(SCRATCH)/digits.safetensors --json $(FIGURES)/text-backends.json
 	$(VENV) docs/includes.py
 

@@ -141,6 +141,18 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
+def missed_tables(data: Any) -> Iterator[str]:
+    """Every call beyond its aim, in microseconds: of the call itself, of its parts, of the peer, of the products."""
+    yield from table(("backend", "cell", "batch, time, inputs, hidden", "mode", "time / peer", "aim", "peer",
+                      "products alone", "the call", "looks at arguments", "the program"),
+                     ((row["backend"], row["cell"], ", ".join(map(str, row["shape"].values())), row["mode"],
+                       f"{number(row['ratio'])}, {row['peer']}", number(row["aim"]),
+                       *(f"{row[part]:,.0f}" for part in PARTS)) for row in data["rows"]))  # fmt: skip
+
+
+PARTS = ("peer_us", "products_us", "call", "checks", "program")
+
+
 def stress_tables(data: Any) -> Iterator[str]:
     pieces = {name: piece for name, piece in data.items() if name != "policies"}
     if pieces:
@@ -243,6 +255,16 @@ def reference_tables(data: Any) -> Iterator[str]:
                        by_the_way(data["errors"]))])  # fmt: skip
 
 
+def tesseract_tables(data: Any) -> Iterator[str]:
+    """What Tesseract reads beside what the example does, whole and for each held-out family."""
+    own = json.loads((FOLDER / "text-words.json").read_text())
+    yield from table(("characters wrong", "all", *own["errors_by_hand"]),
+                     ((name, f"{found['character_error_rate']:.1%}",
+                       *(f"{found['errors_by_hand'][hand]:.1%}" for hand in own["errors_by_hand"]))
+                      for name, found in ((f"rnnspec, {own['backend']}", own),
+                                          (f"Tesseract {data['version']}", data))))  # fmt: skip
+
+
 def by_the_way(errors: list[float]) -> str:
     places = [round(len(errors) * part / 6) - 1 for part in range(1, 7)]
     return ", ".join(f"{errors[place]:.1%}" for place in places)
@@ -294,6 +316,7 @@ FIGURES = {
     **{f"speech-{cell}": (speech_tables, "make speech") for cell in ("gru", "lstm")},
     "self-test": (self_test_tables, "make self-test"),
     **{f"speed-{name}": (speed_tables, "make bench") for name in ("numpy", "torch", "jax", "tensorflow")},
+    "missed": (missed_tables, "make bench"),
     "stress": (stress_tables, "make stress"),
     "kappa": (kappa_tables, "make kappa"),
     "memory": (memory_tables, "make bench"),
@@ -304,6 +327,8 @@ FIGURES = {
     "text-digits": (text_tables, "make text"),
     "text-words": (text_tables, "make text"),
     "text-reference": (reference_tables, "make text"),
+    "text-reference-words": (reference_tables, "make text"),
+    "text-tesseract": (tesseract_tables, "make text"),
     "text-backends": (text_backend_tables, "make text"),
     "scoreboard": (scoreboard_tables, "make scoreboard"),
 }
