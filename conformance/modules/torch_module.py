@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from conformance.modules.family import Array, Family, Pull, Ran, Size, States, Tensors
 from rnnspec.convert.layout import Layout
 from rnnspec.convert.layouts import TORCH
-from rnnspec.errors import TreeError
+from rnnspec.errors import TreeError, UnsupportedError
 
 __all__ = ["TorchModules"]
 
@@ -38,6 +38,9 @@ class TorchModules(Family):
         if not _is_own(made):
             return made(size.inputs, size.width)
         projected = {} if isinstance(size.hidden, int) else {"proj_size": size.hidden["h"]}
+        if projected and projected["proj_size"] >= size.width:
+            raise UnsupportedError(f"{made.__name__}(...)", "a projection must be smaller than what it is of",
+                                   f"{projected['proj_size']} of {size.width}", "judge smaller ones")  # fmt: skip
         both = {"bidirectional": True} if size.half == "reverse" else {}
         return made(size.inputs, size.width, **options, **projected, **both)
 
