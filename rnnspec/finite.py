@@ -128,7 +128,7 @@ class ScaleLoss(UpdateRule):
         finite = _all_finite(gradients, None)
         changes, kept = _where_finite(finite, self.rule, unscaled, state["rule"], params)
         steps = where(finite, state["finite_steps"] + 1.0, 0.0)
-        enough = steps >= self.interval
+        enough = steps - self.interval > -0.5  # whole numbers, half of one away from where rounding could decide
         held = where(finite, scale, maximum(scale / 2.0, 1.0))
         grown = where(enough, minimum(2.0 * scale, LARGEST_SCALE), held)
         return changes, {"rule": kept, "scale": grown, "finite_steps": where(enough, 0.0, steps)}
