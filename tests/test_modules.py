@@ -75,6 +75,10 @@ class TestTorch:
     def test_a_module_of_one_s_own_a_factory_and_an_instance_are_judged(self, name):
         assert is_right(judged(getattr(self.theirs, name)))
 
+    def test_one_that_runs_forward_only_is_judged_by_all_laws_but_those_of_directions_and_policies(self):
+        found = judged(self.theirs.OwnLSTM, only=("P20", "P21", "P26-loss"))
+        assert found == {"P20": "pass", "P21": "unsupported", "P26-loss": "pass"}
+
     def test_a_layout_says_where_the_maps_of_another_cell_stand(self):
         found = judged(self.theirs.OwnNames, "mingru")
         assert is_right(found)
