@@ -100,6 +100,10 @@ class Backend:
         """The framework's own kernel for a layer, or the reason why it is not to run."""
         return "the backend has no kernels of its framework"
 
+    def recomputed(self, kernel: Kernel) -> Recomputing:
+        """What runs segments of a kernel's layer again in the pullback."""
+        return Recomputing(kernel, self.arrays, self.every)
+
     def framework_vjp(
         self, function: Callable[..., Tree], *arguments: Tree
     ) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
@@ -187,7 +191,7 @@ class Backend:
         Where gradients are to follow, and segments to be run again, it is held to them.
         """
         kernel = self._chosen(cell, call)
-        return Recomputing(kernel, self.arrays, self.every) if self.recomputes and call.pullback else kernel
+        return self.recomputed(kernel) if self.recomputes and call.pullback else kernel
 
     def _chosen(self, cell: Cell, call: Call) -> Kernel:
         where = f"{self.name}, {call.place}"

@@ -57,12 +57,12 @@ class Recomputing:
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
     ) -> LayerResult:
         """The outputs and the final state of the kernel."""
-        n, whole = self._sizes(call)
+        n, whole = self.sizes(call)
         paths = [""]
 
         def run(values: Values, carried: Values, first: Any, steps: int) -> LayerResult:
             part = replace(call, steps=steps, pullback=False)
-            ends = _left(self.arrays, lengths, first, steps)
+            ends = self.left(lengths, first, steps)
             found = self.kernel.layer(cell, params, values["inputs"], carried, ends, part)
             paths[0] = found.path
             return found
@@ -84,39 +84,55 @@ class Recomputing:
     ) -> Gradients:
         """The kernel's pullback, segment by segment from the last."""
         saved: Saved = result.saved
-        n, whole = self._sizes(call)
+        n, whole = self.sizes(call)
         edge = trace_seam(call.policy, "carry", cell.states) if call.policy else None
 
-        def pull(now: Values, begin: Values, cotangent: Values, first: Any, steps: int) -> Gradients:
+        def pull(now: Values, begin: Values, carried: Values, first: Any, steps: int) -> Gradients:
             part = replace(call, steps=steps, policy=_counted_from(call.policy, cell, first))
-            ends = _left(self.arrays, saved.lengths, first, steps)
+            ends = self.left(saved.lengths, first, steps)
             again = self.kernel.layer(cell, params, now["inputs"], begin, ends, part)
-            found = self.kernel.layer_pullback(cell, params, again, now["outputs"], cotangent, part)
+            cotangent = {s: carried[s] for s in cell.states}
+            sums = named_map(lambda name, _: carried[name], params, name="params")
+            found = self.pulled(cell, params, again, now["outputs"], cotangent, part, sums)
             return replace(found, state=self._passed(edge, found.state, first, saved.lengths))
 
         def body(carried: Values, now: Values, t: Any) -> tuple[Values, Values]:
-            begin = {s: now[s] for s in cell.states}
-            found = pull(now, begin, {s: carried[s] for s in cell.states}, t * n, n)
-            add = self.arrays.functions["add"]
-            sums = {name: add(carried[name], g) for name, g in leaves(found.params, "params")}
-            return {**found.state, **sums}, {"": found.inputs}
+            found = pull(now, {s: now[s] for s in cell.states}, carried, t * n, n)
+            return {**found.state, **dict(leaves(found.params, "params"))}, {"": found.inputs}
 
-        sums, cotangent, inputs = tree_map(lambda a: self.arrays.zeros(tuple(a.shape)), params), state_cotangent, []
+        zeros, inputs = tree_map(lambda a: self.arrays.zeros(tuple(a.shape)), params), []
+        carried = {**state_cotangent, **dict(leaves(zeros, "params"))}
         given = {"inputs": saved.inputs, "outputs": output_cotangent}
         if call.steps > whole * n:
             rest = {name: a[whole * n :] for name, a in given.items()}
-            found = pull(rest, saved.rest, cotangent, whole * n, call.steps - whole * n)
-            sums, cotangent, inputs = found.params, found.state, [found.inputs]
-        carried = {**cotangent, **dict(leaves(sums, "params"))}
+            found = pull(rest, saved.rest, carried, whole * n, call.steps - whole * n)
+            carried, inputs = {**found.state, **dict(leaves(found.params, "params"))}, [found.inputs]
         values = {**self._segments(given, n, whole), **saved.begins}
         done, kept = self._scan(_counting(call.policy, cell))(body, carried, values, whole, True)
         own = named_map(lambda name, _: done[name], params, name="params")
         return Gradients(own, self._joined([self._flat(kept[""]), *inputs]), {s: done[s] for s in cell.states})
 
-    def _sizes(self, call: Call) -> tuple[int, int]:
+    # What a backend may do otherwise.
+
+    def sizes(self, call: Call) -> tuple[int, int]:
         """The steps of a segment, and how many segments are whole."""
         n = min(self.every or math.ceil(math.sqrt(call.steps)), call.steps)
         return n, call.steps // n
+
+    def left(self, lengths: Array | None, first: Any, steps: int) -> Array | None:
+        """The lengths of the rows within a segment of so many steps from `first` on."""
+        if lengths is None:
+            return None
+        left, where = lengths - first, self.arrays.functions["where"]
+        return where(left < 0, lengths - lengths, where(left > steps, lengths - lengths + steps, left))
+
+    def pulled(
+        self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree,
+        call: Call, sums: Tree,
+    ) -> Gradients:
+        """The pullback of a segment, its gradients of the parameters added to those of the segments behind it."""
+        found = self.kernel.layer_pullback(cell, params, result, output_cotangent, state_cotangent, call)
+        return replace(found, params=tree_map(self.arrays.functions["add"], sums, found.params))
 
     def _segments(self, values: Values, n: int, whole: int) -> Values:
         return {name: self.arrays.reshape(a[: whole * n], (whole, n, *a.shape[1:])) for name, a in values.items()}
@@ -152,14 +168,6 @@ class Recomputing:
         cut = {s: where(inner, cut[s], d) for s, d in cotangents.items()}
         running = None if lengths is None else (lengths > first)[:, None]
         return cut if running is None else {s: where(running, cut[s], d) for s, d in cotangents.items()}
-
-
-def _left(arrays: Arrays, lengths: Array | None, first: Any, steps: int) -> Array | None:
-    """The lengths of the rows within a segment."""
-    if lengths is None:
-        return None
-    left, where = lengths - first, arrays.functions["where"]
-    return where(left < 0, lengths - lengths, where(left > steps, lengths - lengths + steps, left))
 
 
 def _counting(policy: Recurrence | None, cell: Cell) -> Recurrence | None:

@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 
 import rnnspec
-from rnnspec import Dense, Last, Layer, Network, Path, cells, losses
+from backends.numpy_backend.segments import Segments
+from conformance.cases import Case
+from conformance.judge import Failure, Judge
+from conformance.properties.again import again
+from conformance.properties.truncation import CutAndClip
+from rnnspec import Dense, Last, Layer, Network, Path, cells, losses, stack
 from rnnspec.errors import ArgumentError, UnsupportedError
 from rnnspec.policies import ClipStateByNorm, Cut, Truncated
-from rnnspec.tree import leaves
+from rnnspec.recomputation import Recomputing
+from rnnspec.tree import leaves, tree_map
 
 LENGTHS = np.array([11, 0, 5])
 POLICIES = {"none": None, "truncated": Truncated(3), "cut": Cut(("c",)), "norm": ClipStateByNorm(0.3, joint=True)}
@@ -21,6 +27,9 @@ def network(policy=None):
     layers = [Layer(cells.lstm, hidden=8, direction="bidirectional", gradient=policy),
               Layer(cells.lstm, hidden=4, gradient=policy)]  # fmt: skip
     return Network(2, layers, output=Dense(3), loss=losses.SquaredError())
+
+
+PULLED = Segments.pulled
 
 
 def case(net, steps=11, rows=3):
@@ -36,18 +45,42 @@ def numbers(backend, step):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=repr)
-@pytest.mark.parametrize("every", [None, 4, 11, 50])
-def test_on_numpy_values_and_what_is_no_sum_over_time_are_the_same_bits(every, lengths, policy, open_backend):
-    """Gradients of parameters are sums over all time, here of one part for each segment."""
+@pytest.mark.parametrize("lengths", [None, 9 * LENGTHS], ids=repr)
+@pytest.mark.parametrize("every", [None, 4, 500])
+def test_on_numpy_everything_is_the_same_bits(every, lengths, policy, open_backend):
+    """Three rows are computed in blocks of 64 steps: two segments, or one."""
     backend, net = open_backend("numpy", "f64"), network(POLICIES[policy])
-    given = (net, *case(net), lengths)
-    expected, sums = numbers(backend, backend.value_and_grad(*given))
-    found, parts = numbers(backend, backend.recomputing(every).value_and_grad(*given))
-    for name, right in expected.items():
-        np.testing.assert_array_equal(found[name], right, err_msg=name)
-    for name, right in sums.items():
-        np.testing.assert_allclose(parts[name], right, rtol=0, atol=1e-14 * np.abs(right).max(), err_msg=name)
+    given = (net, *case(net, steps=99), lengths)
+    plain, again = (numbers(be, be.value_and_grad(*given)) for be in (backend, backend.recomputing(every)))
+    for expected, found in zip(plain, again, strict=True):
+        for name, right in expected.items():
+            np.testing.assert_array_equal(found[name], right, err_msg=name)
+
+
+@pytest.mark.parametrize("cell", [cells.lstm_peephole, cells.gru, cells.elman], ids=lambda cell: cell.name)
+@pytest.mark.parametrize(("precision", "inputs", "hidden", "rows", "steps"), [
+    ("f32", 4, 8, 1, 300), ("f64", 4, 8, 2, 4096), ("f32", 300, 20, 5, 70), ("f64", 5, 300, 16, 70),
+    ("f32", 1, 1, 1, 130),
+])  # fmt: skip
+def test_on_numpy_bits_are_the_same_where_products_are_computed_otherwise(
+    cell, precision, inputs, hidden, rows, steps, open_backend
+):
+    """One row, or many terms in a sum: a product's bits depend on its size, so blocks are the same in every run."""
+    backend, net = open_backend("numpy", precision), Network(inputs, [Layer(cell, hidden)])
+    rng = np.random.default_rng(2)
+    given = (net, net.init(0), rng.normal(size=(steps, rows, inputs)), rng.normal(size=(steps, rows, hidden)))
+    for lengths in (None, rng.integers(0, steps + 1, rows)):
+        plain, again = (be.pullback(*given, lengths=lengths) for be in (backend, backend.recomputing()))
+        found = dict(leaves(vars(again)))
+        for name, right in leaves(vars(plain)):
+            np.testing.assert_array_equal(found[name], right, err_msg=name)
+
+
+def test_a_segment_is_whole_blocks_on_numpy(open_backend):
+    backend, net = open_backend("numpy", "f64").recomputing(20), Network(2, [Layer(cells.elman, hidden=3)])
+    params, x = net.init(0), np.zeros((100, 4, 2))
+    ran = stack.forward(backend, net, params, x, [{"forward": {"h": np.zeros((4, 3))}}], None, pullback=True)[2]
+    assert ran.halves[0]["forward"].result.path == "planned, run again every 64 steps"
 
 
 @pytest.mark.parametrize(("policy", "lengths"), [("none", None), ("norm", LENGTHS)], ids=repr)
@@ -91,9 +124,9 @@ def test_memory_at_4096_steps_is_at_most_a_quarter():
     net = Network(2, [Layer(cells.lstm, hidden=8)], Last(), loss=losses.SquaredError())
     given = (net, net.init(0), np.random.default_rng(0).normal(size=(4096, 2, 2)), np.zeros((2, 8)))
     peaks = []
-    for again in (False, True):
+    for sparing in (False, True):
         backend = rnnspec.get_backend("numpy", precision="f64")
-        backend = backend.recomputing() if again else backend
+        backend = backend.recomputing() if sparing else backend
         backend.value_and_grad(net, given[1], given[2][:3], given[3])
         tracemalloc.start()
         backend.value_and_grad(*given)
@@ -133,3 +166,29 @@ def test_a_framework_s_own_differentiation_keeps_what_it_keeps(open_backend):
         backend.through(Path.FRAMEWORK).recomputing()
     with pytest.raises(UnsupportedError, match="adjoint"):
         backend.recomputing().through(Path.FRAMEWORK)
+
+
+def _acts_nowhere(segments, edge, cotangents, first, lengths):
+    return cotangents
+
+
+def _acts_on_ended_rows(segments, edge, cotangents, first, lengths):
+    return Recomputing._passed(segments, edge, cotangents, first, None)
+
+
+def _forgets_sums(segments, *asked):
+    *rest, sums = asked
+    return PULLED(segments, *rest, tree_map(np.zeros_like, sums))
+
+
+@pytest.mark.parametrize(("method", "faulty"), [
+    ("_passed", _acts_nowhere), ("_passed", _acts_on_ended_rows), ("pulled", _forgets_sums),
+    ("left", lambda segments, lengths, first, steps: lengths),
+])  # fmt: skip
+def test_the_suite_runs_more_than_one_of_numpys_segments(method, faulty, monkeypatch, open_backend):
+    monkeypatch.setattr(Segments, method, faulty)
+    layers = [Layer(cells.elman, 4, "reverse", CutAndClip(4, 0.3)), Layer(cells.gru, 4, gradient=CutAndClip(5, 0.3))]
+    case = Case(Network(3, layers), steps=70, batch=5, lengths=(70, 30, 0, 50, 64))
+    backend = open_backend("numpy", "f64")
+    with pytest.raises(Failure, match="segments of"):
+        again(backend, case, Judge(backend))

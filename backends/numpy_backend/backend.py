@@ -9,6 +9,7 @@ import numpy as np
 
 from backends.numpy_backend.program import Program
 from backends.numpy_backend.rows import Rows
+from backends.numpy_backend.segments import Segments
 from backends.planning.memory import keep_freed
 from backends.planning.plan import Plan
 from backends.planning.planner import plan, widths
@@ -18,7 +19,7 @@ from rnnspec.arrays import Array
 from rnnspec.backend import Backend
 from rnnspec.capabilities import DTYPES
 from rnnspec.cell import Cell
-from rnnspec.kernel import Call
+from rnnspec.kernel import Call, Kernel
 from rnnspec.recurrence import trace_seam
 from rnnspec.results import Gradients, LayerResult
 from rnnspec.tree import Tree, tree_map
@@ -69,16 +70,21 @@ class NumpyBackend(Backend):
         return LayerResult(outputs, final, "planned", Run(program, key, rows))
 
     def layer_pullback(
-        self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
+        self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call,
+        sums: Tree = None,
     ) -> Gradients:
+        """The pullback of `layer`; the gradients of the parameters are added to `sums`, if there are any."""
         run: Run = result.saved
         seams = {
             seam: trace_seam(call.policy, seam, cell.states) if call.policy else None for seam in ("carry", "total")
         }
         with np.errstate(all="ignore"):
-            found = run.program.backward(params, output_cotangent, state_cotangent, run.rows, seams)
+            found = run.program.backward(params, output_cotangent, state_cotangent, run.rows, seams, sums)
         self._idle.give(run.key, run.program)
         return Gradients(*found)
+
+    def recomputed(self, kernel: Kernel) -> Segments:
+        return Segments(kernel, self.arrays, self.every)
 
     def fits(self, array: Any, shape: tuple[int, ...]) -> bool:
         return type(array) is np.ndarray and array.shape == shape and array.dtype == self._dtype

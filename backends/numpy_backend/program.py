@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.numpy_backend.rows import Rows
+from backends.numpy_backend.segments import blocks
 from backends.numpy_backend.workspace import Bound, Workspace, first_rows
 from backends.planning.emission import Call, Place
 from backends.planning.plan import Plan, Product
@@ -66,11 +67,13 @@ class Program:
         return outputs, {name: self._final(name, steps, rows) for name in state}
 
     def backward(
-        self, params: Tree, cotangent: Array, state_cotangent: Tree, rows: Rows, seams: dict[str, Graph | None]
+        self, params: Tree, cotangent: Array, state_cotangent: Tree, rows: Rows, seams: dict[str, Graph | None],
+        sums: Tree = None,
     ) -> tuple[Tree, Array, dict[str, Array]]:
         """The cotangents of the parameters, the inputs and the initial state, in the caller's order of rows.
 
-        A row's carried cotangent waits at that of its final state until its last step comes.
+        A row's carried cotangent waits at that of its final state until its last step comes. The cotangents of the
+        parameters are added to `sums`, if there are any.
         """
         steps, chunk = cotangent.shape[0], self.workspace.chunk
         self._over(self.plan.output_cotangent, steps)[...] = rows.sort(cotangent, 1)
@@ -85,7 +88,7 @@ class Program:
             for t in reversed(range(low, high)):
                 self._pull_step(t, rows.counts[t], seams)
         _replay(self.workspace.bind(self.plan.pull_after, slice(0, steps)))
-        own, inputs = self._gradients(params, steps, rows)
+        own, inputs = self._gradients(params, steps, rows, sums)
         return own, inputs, {name: rows.unsort(self._carried(name), 0) for name in state_cotangent}
 
     def _final(self, state: str, steps: int, rows: Rows) -> Array:
@@ -116,15 +119,18 @@ class Program:
             return
         space, block = self.workspace, self.plan.inputs[0][2].block
         packed = np.empty((self.plan.blocks[block].columns, space.x.shape[-1]), space.dtype)
-        x, apart = _flat(space.x[:steps]), space.is_apart(self.plan.blocks[block])
         for name, scale, place in self.plan.inputs:
             maps = packed[place.low : place.high]
             np.multiply(params["W"][name], space.dtype.type(scale), maps[:, :-1])
             np.multiply(params["b"][name], space.dtype.type(scale), maps[:, -1])
-            if apart:
-                np.matmul(x, maps.T, out=_flat(self._over(place, steps)))
-        if not apart:
-            np.matmul(x, packed.T, out=_flat(space.arrays[block][:steps]))
+        places = [place for _, _, place in self.plan.inputs]
+        apart = space.is_apart(self.plan.blocks[block])
+        for when in blocks(steps, self.batch):
+            x = _flat(space.x[when])
+            for place in places if apart else ():
+                np.matmul(x, packed[place.low : place.high].T, out=_flat(space.view(place, when)))
+            if not apart:
+                np.matmul(x, packed.T, out=_flat(space.arrays[block][when]))
 
     def _pull_run(self, low: int, high: int) -> Bound:
         """The calls of a chunk of backward steps, its factors first."""
@@ -156,40 +162,49 @@ class Program:
         for name, array in carried.items():
             array[...] = found[name]
 
-    def _gradients(self, params: Tree, steps: int, rows: Rows) -> tuple[Tree, Array]:
-        """One product over all time for each stretch of cotangents."""
-        own: dict[str, dict[str, Array]] = {kind: {} for kind in params}
-        x, inputs = self.workspace.x[:steps], None
-        for product in self.plan.input_gradients:
-            delta = _flat(self._cleared(product.cotangents, steps, rows))
-            for name, part in _split(np.matmul(delta.T, _flat(x)), product, params["W"]):
-                own["W"][name], own["b"][name] = part[:, :-1].copy(), part[:, -1].copy()
-            part = np.matmul(delta, np.concatenate([params["W"][name] for name in product.names]))
-            inputs = part if inputs is None else inputs + part
-        for product in self.plan.map_gradients:
-            delta, operand = self._cleared(product.cotangents, steps, rows), self._operand(product, steps, rows)
-            for name, part in _split(np.matmul(_flat(delta).T, _flat(operand)), product, params["U"]):
-                own["U"][name] = own["U"][name] + part if name in own["U"] else part
-        for name, place in self.plan.vector_gradients:
-            own["p"][name] = _flat(self._cleared(place, steps, rows)).sum(0)
+    def _gradients(self, params: Tree, steps: int, rows: Rows, sums: Tree) -> tuple[Tree, Array]:
+        """One product for each stretch of cotangents and block of steps, the last block first."""
+        own: dict[str, dict[str, Array]] = {kind: dict(sums[kind]) if sums else {} for kind in params}
+        inputs = np.zeros((steps, self.batch, self.workspace.x.shape[-1] - 1), self.workspace.dtype)
+        for when in reversed(blocks(steps, self.batch)):
+            self._add_block(own, params, inputs[when], when, rows)
         for kind, maps in params.items():
             own[kind] |= {name: np.zeros_like(a) for name, a in maps.items() if name not in own[kind]}
-        shape = (steps, self.batch, x.shape[-1] - 1)
-        found = np.zeros(shape, self.workspace.dtype) if inputs is None else inputs.reshape(shape)
-        return own, found if rows.lengths is None else rows.unsort(found, 1)
+        return own, inputs if rows.lengths is None else rows.unsort(inputs, 1)
 
-    def _cleared(self, place: Place, steps: int, rows: Rows) -> Array:
-        """The values at a place over all time, zeros where no row has a step."""
-        values = self._over(place, steps)
-        rows.clear(values)
+    def _add_block(self, own: Tree, params: Tree, inputs: Array, when: slice, rows: Rows) -> None:
+        """Add what a block of steps brings to the gradients of the parameters and of its inputs."""
+        x, found = _flat(self.workspace.x[when]), _flat(inputs)
+        for n, product in enumerate(self.plan.input_gradients):
+            delta = _flat(self._cleared(product.cotangents, when, rows))
+            for name, part in _split(np.matmul(delta.T, x), product, params["W"]):
+                _add(own["W"], name, part[:, :-1])
+                _add(own["b"], name, part[:, -1])
+            maps = np.concatenate([params["W"][name] for name in product.names])
+            if n:
+                found += np.matmul(delta, maps)
+            else:
+                np.matmul(delta, maps, out=found)
+        for product in self.plan.map_gradients:
+            delta, operand = self._cleared(product.cotangents, when, rows), self._operand(product, when, rows)
+            for name, part in _split(np.matmul(_flat(delta).T, _flat(operand)), product, params["U"]):
+                _add(own["U"], name, part)
+        for name, place in self.plan.vector_gradients:
+            _add(own["p"], name, _flat(self._cleared(place, when, rows)).sum(0))
+
+    def _cleared(self, place: Place, when: slice, rows: Rows) -> Array:
+        """The values at a place over some steps, zeros where no row has one."""
+        values = self.workspace.view(place, when)
+        rows.clear(values, when)
         return values
 
-    def _operand(self, product: Product, steps: int, rows: Rows) -> Array:
+    def _operand(self, product: Product, when: slice, rows: Rows) -> Array:
         assert product.operand is not None
-        operand = self._over(product.operand, steps)
+        operand = self.workspace.view(product.operand, when)
         if operand.ndim < 3:
-            return np.broadcast_to(operand, (steps, self.batch, operand.shape[-1] if operand.ndim else 1))
-        rows.clear(operand)
+            size = (when.stop - when.start, self.batch, operand.shape[-1] if operand.ndim else 1)
+            return np.broadcast_to(operand, size)
+        rows.clear(operand, when)
         return operand
 
     def _over(self, place: Place, steps: int) -> Array:
@@ -218,6 +233,11 @@ def _transpose(maps: Array, scale: Any, out: Array) -> None:
 
 def _flat(a: Array) -> Array:
     return a.reshape(-1, a.shape[-1])
+
+
+def _add(sums: dict[str, Array], name: str, part: Array) -> None:
+    """Add to a sum, which begins in memory of its own."""
+    sums[name] = sums[name] + part if name in sums else part.copy()
 
 
 def _split(found: Array, product: Product, params: dict[str, Array]) -> list[tuple[str, Array]]:

@@ -14,14 +14,18 @@ Array = NDArray[Any]
 
 
 class Rows:
-    """The order of the rows, longest first, and how many of them have each step."""
+    """The order of the rows, longest first, and how many of them have each step.
+
+    In a segment of a longer run lengths may be below 0, or above its steps: the order is that of the whole run.
+    """
 
     def __init__(self, steps: int, batch: int, lengths: Array | None) -> None:
-        self.lengths = None if lengths is None or bool((lengths == steps).all()) else lengths
+        ordered = lengths is None or bool((lengths == lengths[0]).all() and lengths[0] >= steps)
+        self.lengths = None if ordered else lengths
         self.counts: Sequence[int] = [batch] * steps
         if self.lengths is not None:
             self.order = np.argsort(-self.lengths, kind="stable")
-            self.sorted_lengths = self.lengths[self.order]
+            self.sorted_lengths = self.lengths[self.order].clip(0, steps)
             self.inverse = np.argsort(self.order, kind="stable")
             self.counts = [int(n) for n in (self.lengths[None, :] > np.arange(steps)[:, None]).sum(1)]
 
@@ -33,8 +37,8 @@ class Rows:
         """Rows in the caller's order, in memory of their own."""
         return a.copy() if self.lengths is None else a.take(self.inverse, axis)
 
-    def clear(self, a: Array) -> None:
-        """Zeros where no row has a step; `a` is (time, batch, ...) in the program's order."""
+    def clear(self, a: Array, when: slice) -> None:
+        """Zeros where no row has a step; `a` is (time, batch, ...) of some steps in the program's order."""
         if self.lengths is not None:
-            for t, n in enumerate(self.counts):
+            for t, n in enumerate(self.counts[when]):
                 a[t, n:] = 0

@@ -13,7 +13,7 @@ from rnnspec import Backend
 
 
 @law("P88", "gradients for which segments are run again are those for which everything is kept, policies included",
-     cases=lambda scope: {**networks.bidirectional(scope), **networks.losses(scope)},
+     cases=lambda scope: {**networks.bidirectional(scope), **networks.losses(scope), **networks.long(scope)},
      needs=("gradients", "policies", "lengths"))  # fmt: skip
 def again(backend: Backend, case: Case, judge: Judge) -> None:
     """Segments that do not fill the sequence, one alone, and one step each; of a loss where there is one."""

@@ -46,6 +46,7 @@ __all__ = [
     "extents",
     "gradients",
     "last",
+    "long",
     "losses",
     "lowered",
     "native",
@@ -72,6 +73,8 @@ FEW = 5
 EXTENTS = (Shape(1, 1, 1, 1), Shape(2, 132, 2, 2), Shape(257, 2, 2, 3), Shape(2, 2, 257, 3), Shape(2, 2, 3, 257),
            Shape(16, 16, 16, 16))  # fmt: skip
 """Batch, time, inputs and hidden at which code that works in blocks, or looks at sizes, takes another way."""
+LONGER = 12
+"""How many times as many steps a long case has."""
 DRAWN = 3
 """Labels of drawn networks."""
 
@@ -108,6 +111,18 @@ def whole(scope: Scope) -> Labels:
 def bidirectional(scope: Scope) -> Labels:
     """Both directions of one cell, under a policy inside the recurrence."""
     return {"bidirectional": _with_lengths(_bidirectional(scope))}
+
+
+def long(scope: Scope) -> Labels:
+    """Two layers over more steps than a backend may compute in one block, where each length costs nothing.
+
+    One policy cuts edges where blocks of 64 steps meet, the other's places tell which step a block begins with.
+    """
+    if not scope.eager or scope.shapes:
+        return {}
+    lower = Layer(_cell(scope, 2), _widths(scope, 2), "reverse", CutAndClip(4, 0.3))
+    upper = Layer(_cell(scope, 3), _widths(scope, 3), "forward", CutAndClip(5, 0.3))
+    return {"long": _with_lengths(Network(INPUTS, [lower, upper])).map(_lengthened)}
 
 
 def stacked(scope: Scope) -> Labels:
@@ -289,6 +304,10 @@ def _with_lengths(net: Network) -> SearchStrategy[Case]:
         return given if given.seed % 2 else _ragged(given)
 
     return cases([net]).map(lengthen)
+
+
+def _lengthened(case: Case) -> Case:
+    return replace(case, steps=LONGER * case.steps, lengths=tuple(LONGER * n for n in case.ends.tolist()))
 
 
 def _ragged(case: Case) -> Case:

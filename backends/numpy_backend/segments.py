@@ -1,0 +1,53 @@
+"""Segments that are run again to the very bits of a run that keeps everything.
+
+A product's last bits depend on how many rows it has, and a sum's on its order. So every product over time is taken in
+blocks of steps, counted from the first, in any run; segments are whole blocks, their rows in the order of the whole
+run, and each goes on adding to the sums of those behind it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rnnspec.arrays import Array
+from rnnspec.cell import Cell
+from rnnspec.kernel import Call
+from rnnspec.recomputation import Recomputing
+from rnnspec.results import Gradients, LayerResult
+from rnnspec.tree import Tree
+
+__all__ = ["Segments", "blocks"]
+
+BLOCK_STEPS, BLOCK_ROWS = 64, 128
+"""A block has at least so many steps, and so many rows of them all: smaller products take longer for each row."""
+
+
+def block(batch: int) -> int:
+    """The steps of a block."""
+    return max(BLOCK_STEPS, math.ceil(BLOCK_ROWS / batch))
+
+
+def blocks(steps: int, batch: int) -> list[slice]:
+    """The steps that are multiplied together."""
+    size = block(batch)
+    return [slice(low, min(steps, low + size)) for low in range(0, steps, size)]
+
+
+class Segments(Recomputing):
+    """Recomputing in whole blocks: `every` is rounded up to one."""
+
+    def sizes(self, call: Call) -> tuple[int, int]:
+        n, size = super().sizes(call)[0], block(call.batch)
+        n = min(math.ceil(n / size) * size, call.steps)
+        return n, call.steps // n
+
+    def left(self, lengths: Array | None, first: Any, steps: int) -> Array | None:
+        return None if lengths is None else lengths - first
+
+    def pulled(
+        self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree,
+        call: Call, sums: Tree,
+    ) -> Gradients:
+        kernel: Any = self.kernel
+        return kernel.layer_pullback(cell, params, result, output_cotangent, state_cotangent, call, sums)  # type: ignore[no-any-return]
