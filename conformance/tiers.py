@@ -48,6 +48,6 @@ OWN = ("lstm_peephole", OWN_CELL)
 TIERS = {
     "smoke": Tier(1, labels=2, brief=True),
     "default": Tier(2, labels=6, grids=(Grid(("lstm", "gru"), (SMALL, MIDDLE), ("train",)),)),
-    "deep": Tier(60, wide=True, grids=(Grid(CELLS, (ONE, SMALL, MIDDLE, LARGE), BOTH),
+    "deep": Tier(10, wide=True, grids=(Grid(CELLS, (ONE, SMALL, MIDDLE, LARGE), BOTH),
                                        Grid(OWN, (SMALL, MIDDLE), BOTH))),
 }  # fmt: skip

@@ -5,15 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis.strategies import sampled_from
 
 import rnnspec
-from conformance.cases import CELLS
+from conformance.cases import CELLS, Case
 from conformance.examination import Examination
 from conformance.mutants import mutants, paths
 from conformance.mutants.self_test import Reference, kill
 from conformance.own_cell import leaky_gate
 from conformance.properties.parity import symmetry
 from conformance.registry import Scope, properties
+from rnnspec import Last, Layer, Network, cells
+from rnnspec.losses import SquaredError
 
 SELF_TEST = Path(__file__).parents[1] / "docs/figures/self-test.json"
 FIGURES = json.loads(SELF_TEST.read_text(encoding="utf-8"))["self_test"]
@@ -71,3 +74,21 @@ def test_whether_a_cell_is_odd_in_a_unit_is_read_from_its_graph():
 def test_a_law_applies_to_a_cell_of_ones_own():
     labels = {law.id for law in LAWS.values() if "leaky_gate" in law.cases(SCOPE)}
     assert {"P01", "P02", "P04", "P15", "P44", "P47"} <= labels
+
+
+WITHOUT_TIME = [
+    Case(Network(3, [Layer(cells.lstm, 4), Layer(cells.elman, 2, "bidirectional")], Last(), loss=SquaredError()),
+         steps, 3, lengths, seed=5)
+    for steps, lengths in ((5, (5, 0, 3)), (4, None))
+]  # fmt: skip
+"""Outputs of the last step alone, which deep cases have: their rows are the first axis."""
+
+
+DEEP = replace(SCOPE, wide=True, eager=True)
+
+
+@pytest.mark.parametrize("law", [law for law in LAWS if "wild" in LAWS[law].cases(DEEP)])
+def test_a_law_of_deep_cases_holds_where_outputs_have_no_time(law):
+    last = replace(LAWS[law], cases=lambda scope: {"last": sampled_from(WITHOUT_TIME)})
+    finding = Examination(Reference(precision="f32"), SCOPE, examples=4).judge(last)
+    assert finding.status in ("pass", "not_applicable"), finding

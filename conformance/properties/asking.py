@@ -14,7 +14,7 @@ from conformance import oracle, tolerance
 from conformance.cases import Arrays, Case
 from conformance.oracle import Arithmetic
 from conformance.tolerance import PROFILES, Reference
-from rnnspec import Backend, Gradients, Network, Result, Step
+from rnnspec import Backend, Gradients, Last, Network, Result, Step
 from rnnspec.tree import Tree, leaves, named_map, tree_map
 
 __all__ = ["Question", "ask", "changed", "flat", "is_eager", "only_rows", "picked"]
@@ -84,6 +84,11 @@ class Question:
     def is_forward(self) -> bool:
         """Whether every layer runs forward in time, and the outputs are those of every step."""
         return self.net.output is None and all(layer.direction == "forward" for layer in self.net.layers)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the outputs are those of each row's last step, and have no time."""
+        return isinstance(self.net.read, Last)
 
     @property
     def has_policy(self) -> bool:

@@ -115,7 +115,7 @@ def unreached(backend: Backend, case: Case, judge: Judge) -> None:
     judge.applies(case.batch > 1, "one row has no others")
     row = int(np.argmax(question.ends))
     w, others = np.array(g.output_cotangent), np.arange(case.batch) != row
-    w[:, row] = 0
+    w[..., row, :] = 0
     ws = tree_map(lambda s: np.where(others[:, None], s, s.dtype.type(0)), g.state_cotangent)
     alone = question.but(output_cotangent=w, state_cotangent=ws, lengths=np.where(others, 0, question.ends)).pull()
     judge.exactly("parameters, where the cotangent is on rows without a step", alone.params, 0)

@@ -133,7 +133,7 @@ def _in_order(question: Question, order: Any) -> Question:
     g = question.given
     return question.but(
         inputs=g.inputs[:, order], state=_states(g.state, order), lengths=question.ends[order],
-        output_cotangent=g.output_cotangent[:, order], state_cotangent=_states(g.state_cotangent, order),
+        output_cotangent=g.output_cotangent[..., order, :], state_cotangent=_states(g.state_cotangent, order),
     )  # fmt: skip
 
 
@@ -144,7 +144,7 @@ def _states(state: Tree, rows: Any) -> Tree:
 def _rows(answer: Result | Gradients, rows: Any) -> Tree:
     """Of the leaves that have rows, some."""
     over_time = {"outputs": answer.outputs} if isinstance(answer, Result) else {"inputs": answer.inputs}
-    return {name: a[:, rows] for name, a in over_time.items()} | {"state": _states(answer.state, rows)}
+    return {name: a[..., rows, :] for name, a in over_time.items()} | {"state": _states(answer.state, rows)}
 
 
 def _kept(reference: tolerance.Reference, rows: Any) -> tolerance.Reference:

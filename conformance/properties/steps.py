@@ -64,7 +64,7 @@ def no_step(backend: Backend, case: Case, judge: Judge) -> None:
     for what, cut in (("time 0", (slice(0, 0), slice(None))), ("batch 0", (slice(None), slice(0, 0)))):
         rows = cut[1]
         none = question.but(
-            inputs=g.inputs[cut], output_cotangent=g.output_cotangent[cut], lengths=None,
+            inputs=g.inputs[cut], output_cotangent=g.output_cotangent[rows if question.is_last else cut], lengths=None,
             state=tree_map(lambda s, rows=rows: s[rows], g.state),
             state_cotangent=tree_map(lambda s, rows=rows: s[rows], g.state_cotangent),
         )  # fmt: skip

@@ -83,7 +83,7 @@ def own_memory(backend: Backend, case: Case, judge: Judge) -> None:
     _overwrite([g.params, g.inputs, g.state])
     judge.exactly("own arrays when those that they were made from are overwritten", given, kept)
     answers = tree_map(np.array, backend.to_numpy(raw))
-    shapes = [(case.steps, case.batch, case.net.features), g.state, g.params, g.inputs, g.state]
+    shapes = [g.output_cotangent.shape, g.state, g.params, g.inputs, g.state]
     for got, like in zip(answers, shapes[: len(answers)], strict=True):
         wanted = like if isinstance(like, tuple) else tree_map(np.shape, like)
         found = got.shape if isinstance(like, tuple) else tree_map(np.shape, got)
