@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from figure_tables import figures, table
+from figure_tables import figures
+from tables.markdown import table
 
 import rnnspec
 from conformance.registry import properties as laws

@@ -1,0 +1,89 @@
+"""Time and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tables.markdown import number, table, yes
+
+__all__ = [
+    "import_tables",
+    "layers_tables",
+    "memory_tables",
+    "missed_tables",
+    "recomputation_tables",
+    "speed_tables",
+]
+
+
+def import_tables(data: Any) -> Iterator[str]:
+    yield from table(("imported", "ms, median", "ms of processor time", "frameworks imported"),
+                     ((f"`{row['statement']}`", f"{row['milliseconds']:.0f}", f"{row['processor_milliseconds']:.0f}",
+                       ", ".join(row["frameworks"]) or "none") for row in data["imports"]))  # fmt: skip
+
+
+SPEED = ("cell", "batch, time, inputs, hidden", "mode", "time / floor", "peer", "time / peer", "95 %", "verdict")
+
+
+def speed_tables(data: Any) -> Iterator[str]:
+    for backend in data["backends"]:
+        yield f"**{backend['name']} {backend['version']}**, {backend['device']}, {backend['precision']}"
+        yield ""
+        yield from table(SPEED, (speed_row(row) for row in backend["speed"]))
+        yield ""
+
+
+def speed_row(row: Any) -> tuple[str, ...]:
+    shape = ", ".join(str(row["shape"][name]) for name in ("batch", "time", "inputs", "hidden"))
+    low, high = row["ci"] or (None, None)
+    return (row["cell"], shape, row["mode"], number(row["ratio_floor"]), row["peer"] or "", number(row["ratio_peer"]),
+            f"{number(low)} to {number(high)}", row["verdict"])  # fmt: skip
+
+
+def layers_tables(data: Any) -> Iterator[str]:
+    """A layer of rnnspec beside the framework's, in a program of the framework's."""
+    yield from table(("cell", "batch, time, inputs, hidden", "mode", "peer", "time / peer", "95 %", "verdict"),
+                     ((row["cell"], ", ".join(map(str, row["shape"].values())), row["mode"], row["peer"],
+                       number(row["ratio"]), f"{number(row['low'])} to {number(row['high'])}", row["verdict"])
+                      for row in data["rows"]))  # fmt: skip
+
+
+def missed_tables(data: Any) -> Iterator[str]:
+    """Every call beyond its aim, in microseconds: of the call itself, of its parts, of the peer, of the products."""
+    yield from table(("backend", "cell", "batch, time, inputs, hidden", "mode", "time / peer", "aim", "peer",
+                      "products alone", "the call", "looks at arguments", "the program"),
+                     ((row["backend"], row["cell"], ", ".join(map(str, row["shape"].values())), row["mode"],
+                       f"{number(row['ratio'])}, {row['peer']}", number(row["aim"]),
+                       *(f"{row[part]:,.0f}" for part in PARTS)) for row in data["rows"]))  # fmt: skip
+
+
+PARTS = ("peer_us", "products_us", "call", "checks", "program")
+
+
+def memory_tables(data: Any) -> Iterator[str]:
+    def row(first: int, kept: Any) -> tuple[str, ...]:
+        names = (name for name in ("plain", "recomputing", "windows") if name in kept)
+        return (str(first), *(f"{kept[name] / 1e6:.1f}" for name in names))
+
+    by_steps = (row(each["steps"], each) for each in data["by_steps"])
+    by_length = (row(each["length"], each) for each in data["by_length"])
+    yield from table(("steps", "plain", "run again", "windows of 64 steps"), by_steps)
+    yield ""
+    yield from table(("length, at 4,096 steps", "run again", "windows"), by_length)
+    yield ""
+    yield from table(("windows every 64 steps, back over", "at 1,024 steps", "at 4,096 steps"),
+                     ((back, *(f"{row['windows'] / 1e6:.1f}" for row in data["by_back"] if row["back"] == back))
+                      for back in dict.fromkeys(row["back"] for row in data["by_back"])))  # fmt: skip
+
+
+def recomputation_tables(data: Any) -> Iterator[str]:
+    yield from table(("backend, f32", "plain, s", "run again, s", "ratio", "its range"),
+                     ((row["backend"], f"{row['plain_seconds']:.2f}", f"{row['recomputing_seconds']:.2f}",
+                       f"**{row['ratio']:.2f}**", " to ".join(f"{ratio:.2f}" for ratio in row["ratios"]))
+                      for row in data["timed"]))  # fmt: skip
+    yield ""
+    yield from table(("backend", "precision", "kappa, plain", "run again", "allowed", "same bits", "sums too"),
+                     ((row["backend"], row["precision"], f"{row['plain_kappa']:.2f}",
+                       f"{row['recomputing_kappa']:.2f}", f"{row['allowed']:.2f}", yes(row["bitwise"]),
+                       yes(row["bitwise_sums"])) for row in data["judged"]))  # fmt: skip

@@ -1,0 +1,138 @@
+"""What was measured of the conformance suite, and by it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tables.markdown import table
+
+__all__ = [
+    "detectable_tables",
+    "kappa_tables",
+    "other_suites_tables",
+    "policy_tables",
+    "scoreboard_tables",
+    "self_test_tables",
+    "stress_tables",
+]
+
+FOLDER = Path(__file__).parents[1] / "figures"
+
+
+def self_test_tables(data: Any) -> Iterator[str]:
+    found = data["self_test"]
+    equivalent, survivors = len(found["equivalent"]), len(found["survivors"])
+    yield f"{found['mutants']} mutants: {found['killed']} killed, {equivalent} equivalent, {survivors} survived."
+    if "signatures" in found:
+        rows, patterns = len(found["matrix"]["faults"]), found["signatures"]
+        yield f"The kill matrix has {rows} of them, in {patterns} different patterns."
+    for kind in ("equivalent", "survivors"):
+        if found[kind]:
+            yield ""
+            yield from table((kind, "why"), ((row["name"], row["why"]) for row in found[kind]))
+
+
+def detectable_tables(data: Any) -> Iterator[str]:
+    """By precision: the smallest defect that the suite sees and that `assert_close` sees, forward and in a gradient."""
+    columns = [f"{what} {who}" for what in ("forward", "gradient") for who in ("suite", "assert_close")]
+    yield f"LSTM, {data['steps']} steps, {data['cases']} cases: the median, and the largest of all cases."
+    yield ""
+    yield from table(("precision", "unit roundoff", "one step's state, here", "by `assert_close`",
+                      "one step's gradient, here", "by `assert_close`"),
+                     ((row["precision"], f"{row['unit']:.1e}", *(defect(found) for column in columns
+                       for found in row["found"] if found["what"] == column)) for row in data["rows"]))  # fmt: skip
+
+
+def defect(found: Any) -> str:
+    most = "none" if found["most"] == float("inf") else f"{found['most']:.1e}" if found["most"] else "-"
+    median = "none" if found["median"] == float("inf") else f"{found['median']:.1e}" if found["median"] else "-"
+    return f"{median}, {most}" + (f"; right answers refused in {found['refused']}" if found["refused"] else "")
+
+
+def other_suites_tables(data: Any) -> Iterator[str]:
+    """How many faults of each kind each suite tells."""
+    rows = data["rows"]
+    kinds, suites = dict.fromkeys(row["kind"] for row in rows), list(rows[0]["told"])
+
+    def counted(kind: str, chosen: list[Any]) -> tuple[str, ...]:
+        return (kind, str(len(chosen)), *(str(sum(row["told"][suite] for row in chosen)) for suite in suites))
+
+    yield from table(("faults of", "faults", *suites),
+                     (*(counted(kind, [r for r in rows if r["kind"] == kind]) for kind in kinds), counted("all", rows)))
+
+
+def stress_tables(data: Any) -> Iterator[str]:
+    pieces = {name: piece for name, piece in data.items() if name != "policies"}
+    if pieces:
+        yield from table(("measured", "figure"), leaves("", pieces))
+        yield ""
+    if "policies" in data:
+        yield from policy_tables(data["policies"])
+
+
+def policy_tables(data: Any) -> Iterator[str]:
+    """The cases of each policy, and of each backend what failed and the worst error in units of the yardstick."""
+    names = tuple(next(iter(data["policies"].values()))["backends"])
+    rows = data["policies"].items()
+    counts = [(policy, row["within"], row["beyond"], row["edges"], *(ended(row["backends"][name]) for name in names))
+              for policy, row in rows]  # fmt: skip
+    yield from table(("policy", "cases within", "beyond", "at edges", *(f"{name}: failed, worst" for name in names)),
+                     counts)  # fmt: skip
+    posed = {name: sum(row["backends"][name]["ill_posed"] for _, row in rows) for name in names}
+    yield ""
+    yield "Ill-posed: " + ", ".join(f"{count} on {name}" for name, count in posed.items()) + "."
+
+
+def ended(row: Any) -> str:
+    return f"{row['failed'] + row['edges_failed']}, {row['worst_kappa']:.2f}"
+
+
+def leaves(name: str, data: Any) -> Iterator[tuple[str, Any]]:
+    pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else None
+    if pairs is None:
+        yield name, data
+    else:
+        for key, value in pairs:
+            yield from leaves(f"{name}.{key}" if name else str(key), value)
+
+
+def kappa_tables(data: Any) -> Iterator[str]:
+    """For each backend and precision, every cell by direction and depth."""
+    rows = data["rows"]
+    columns = dict.fromkeys((row["direction"], row["depth"]) for row in rows)
+    found = {(row["backend"], row["precision"], row["cell"], row["direction"], row["depth"]): row for row in rows}
+    for backend, precision in dict.fromkeys((row["backend"], row["precision"]) for row in rows):
+        own = [row for row in rows if (row["backend"], row["precision"]) == (backend, precision)]
+        posed = sum(row["ill_posed"] for row in own)
+        yield f"**{backend}, {precision}**: at most {max(row['kappa'] for row in own):.2f}; " \
+              f"{posed} of {len(own) * data['cases']} cases ill-posed"
+        yield ""
+        yield from table(("cell", *(f"{direction}, {depth} deep" for direction, depth in columns)),
+                         ((cell, *(f"{found[backend, precision, cell, *column]['kappa']:.2f}" for column in columns))
+                          for cell in dict.fromkeys(row["cell"] for row in own)))  # fmt: skip
+        yield ""
+
+
+def scoreboard_tables(data: Any) -> Iterator[str]:
+    """Every thing with its columns, and the notes of those that are not green, each with the code that shows it."""
+    numbers = {known["reproducer"]: number for number, known in enumerate(data["notes"], 1)}
+    yield from table(("framework", "layer", *data["columns"]),
+                     ((row["framework"], f"`{row['thing']}`", *(cell(found, numbers) for found in row["cells"]))
+                      for row in data["rows"]))  # fmt: skip
+    yield ""
+    yield from (f"{version}  " for version in data["versions"])
+    for number, known in enumerate(data["notes"], 1):
+        code = (FOLDER.parent / f"scoreboard/reproducers/{known['reproducer']}.py").read_text()
+        reported = f" Reported: {known['reported']}." if known["reported"] else ""
+        yield f"\n**{number}. {known['kind'].capitalize()}.** {known['says']}{reported}\n\n```py\n{code}```"
+
+
+MARKS = {"pass": "yes", "wrong": "**wrong**", "another convention, documented": "other", "refused": "refused",
+         "unsupported": "-"}  # fmt: skip
+
+
+def cell(found: Any, numbers: dict[str, int]) -> str:
+    known = found["reproducer"]
+    return MARKS[found["verdict"]] + (f" {numbers[known]}" if known else "")
