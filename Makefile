@@ -10,10 +10,14 @@ TEXT_BACKEND := numpy
 ALONE := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance test lint self-test stress bench kappa teeth handwriting experiments text speech language scoreboard docs clean
+.PHONY: conformance nightly test lint self-test stress bench kappa teeth handwriting experiments text speech language scoreboard docs clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
+
+# Other cases every night, and the same ones again with the seed that the report has.
+nightly: $(READY)
+	$(VENV) -m conformance --backend all --tier deep --seed $(shell date +%Y%m%d) --json nightly.json --html nightly.html
 
 # Two processes, each with all frameworks in 5 GB of memory; a file of tests stays together, and so do its programs.
 # One thread each: two pools of two threads on two cores wait for each other.
@@ -41,6 +45,8 @@ bench: $(READY)
 	$(ALONE) $(VENV) $(FIGURES)/recomputation.py --json $(FIGURES)/recomputation.json
 	for name in $(BACKENDS); do \
 	  $(VENV) -m conformance --backend $$name --speed-only --tier deep --json $(FIGURES)/speed-$$name.json || exit 1; done
+	for name in torch jax tensorflow; do \
+	  $(VENV) $(FIGURES)/layers.py --backend $$name --json $(FIGURES)/layers-$$name.json || exit 1; done
 	$(VENV) $(FIGURES)/missed.py --json $(FIGURES)/missed.json
 	$(VENV) docs/includes.py
 
@@ -57,7 +63,8 @@ handwriting: $(READY)
 	$(VENV) docs/examples/handwriting_table.py --json $(FIGURES)/handwriting.json
 	$(VENV) docs/includes.py
 
-# PyTorch's layer is the reference; then every backend reads with the weights that the first training left.
+# PyTorch's layer is the reference; then every backend reads with the weights that the first training left, and is
+# trained itself, two at a time, each on a thread of its own.
 text: $(READY)
 	for task in digits words; do \
 	  $(VENV) docs/examples/text_recognition.py --task $$task --backend $(TEXT_BACKEND) --save $(SCRATCH)/$$task.safetensors \
@@ -66,6 +73,11 @@ text: $(READY)
 	$(VENV) docs/examples/text_reference.py --task words --json $(FIGURES)/text-reference-words.json
 	if command -v tesseract; then $(VENV) docs/examples/text_tesseract.py --json $(FIGURES)/text-tesseract.json; fi
 	$(VENV) docs/examples/text_table.py --weights $(SCRATCH)/digits.safetensors --json $(FIGURES)/text-backends.json
+	rm -rf $(SCRATCH)/courses && mkdir $(SCRATCH)/courses
+	printf '%s\n' $(foreach task,digits words,$(BACKENDS:%=$(task),%)) | $(ALONE) xargs -P 2 -I {} sh -c 'course={}; \
+	  $(VENV) docs/examples/text_recognition.py --task $${course%,*} --backend $${course#*,} \
+	  --save $(SCRATCH)/courses/{}.safetensors --json $(SCRATCH)/courses/{}.json'
+	$(VENV) $(FIGURES)/text_courses.py $(SCRATCH)/courses --json $(FIGURES)/text-courses.json
 	$(VENV) docs/includes.py
 
 # Goes on where it was stopped, with as many runs at a time as there are processors.
