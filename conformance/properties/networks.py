@@ -57,6 +57,7 @@ __all__ = [
     "runs",
     "stacked",
     "unpadded",
+    "vast",
     "whole",
     "without_lengths",
 ]
@@ -75,6 +76,8 @@ EXTENTS = (Shape(1, 1, 1, 1), Shape(2, 132, 2, 2), Shape(257, 2, 2, 3), Shape(2,
 """Batch, time, inputs and hidden at which code that works in blocks, or looks at sizes, takes another way."""
 LONGER = 12
 """How many times as many steps a long case has."""
+VAST = (Shape(2, 4096, 2, 3), Shape(65_537, 3, 2, 2), Shape(3, 3, 65_537, 2))
+"""More steps than a sum over time has digits to spare; more rows, and more inputs, than 16 bits count."""
 DRAWN = 3
 """Labels of drawn networks."""
 
@@ -181,12 +184,12 @@ def unpadded(scope: Scope) -> Labels:
 
 def everything(scope: Scope) -> Labels:
     """What the oracle is asked about: every network, with and without lengths, and drawn ones where these are free."""
-    return {**runs(scope), **whole(scope), **unpadded(scope), **extents(scope), **_drawn(scope)}
+    return {**runs(scope), **whole(scope), **unpadded(scope), **extents(scope), **vast(scope), **_drawn(scope)}
 
 
 def gradients(scope: Scope) -> Labels:
     """The same for pullbacks."""
-    return {**pulls(scope), **whole(scope), **unpadded(scope), **extents(scope), **_drawn(scope)}
+    return {**pulls(scope), **whole(scope), **unpadded(scope), **extents(scope), **vast(scope), **_drawn(scope)}
 
 
 def losses(scope: Scope) -> Labels:
@@ -214,11 +217,18 @@ def extents(scope: Scope) -> Labels:
     and equal powers of two."""
     if not scope.eager or scope.shapes:
         return {}
-    return {f"{shape.batch},{shape.time},{shape.inputs},{shape.hidden}": _two_at(scope, shape) for shape in EXTENTS}
+    return {f"{shape.batch},{shape.time},{shape.inputs},{shape.hidden}": _sized(scope, shape, 2) for shape in EXTENTS}
 
 
-def _two_at(scope: Scope, shape: Shape) -> SearchStrategy[Case]:
-    nets = [Network(shape.inputs, [Layer(cell, _equal_widths(cell, shape.hidden)) for _ in range(2)])
+def vast(scope: Scope) -> Labels:
+    """One layer of one cell at sizes of which one is beyond what is used every day."""
+    if not scope.wide or scope.shapes:
+        return {}
+    return {f"{shape.batch},{shape.time},{shape.inputs},{shape.hidden}": _sized(scope, shape, 1) for shape in VAST}
+
+
+def _sized(scope: Scope, shape: Shape, depth: int) -> SearchStrategy[Case]:
+    nets = [Network(shape.inputs, [Layer(cell, _equal_widths(cell, shape.hidden)) for _ in range(depth)])
             for cell in scope.cells]  # fmt: skip
 
     def resize(case: Case) -> Case:
