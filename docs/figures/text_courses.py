@@ -9,7 +9,7 @@ import argparse
 import json
 from pathlib import Path
 
-KEPT = ("task", "backend", "character_error_rate", "processor_seconds", "seconds", "steps")
+KEPT = ("task", "backend", "character_error_rate", "processor_seconds", "steps")
 
 
 def main() -> None:
