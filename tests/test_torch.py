@@ -8,10 +8,12 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 import rnnspec
+from backends.planning.planner import plan, widths
 from backends.torch_backend.backend import TorchBackend
-from backends.torch_backend.fusion import fused
+from backends.torch_backend.fusion import forward_only, fused
 from backends.torch_backend.math_mode import pinned
 from backends.torch_backend.native import KERNELS, find
+from backends.torch_backend.summands import summed
 from conformance.cases import network_for
 from conformance.own_cell import leaky_gate
 from rnnspec import Layer, Network, Path, cell, cells
@@ -96,6 +98,23 @@ def test_joined_calls_are_fewer():
     assert "lerp" in {node.op for node in fused(plain).nodes}
     assert len(fused(plain).forward.step) < len(plain.forward.step)
     assert len(fused(plain).backward.step) < len(plain.backward.step)
+
+
+def test_what_is_added_to_parts_of_a_product_is_laid_out_before_the_loop():
+    net = Network(2, [Layer(cells.gru, 3)])
+    sizes = widths(net.init(0)["layers"][0]["forward"], {"h": np.zeros((2, 3))})
+    forward, kept = (plan(fused(own(schedule(cells.gru))), sizes) for own in (forward_only, lambda whole: whole))
+    assert [call.op for call in summed(forward).step] == ["map", "sigmoid", "addcmul", "tanh", "lerp"]
+    assert summed(kept) is kept  # one of the sums goes into the pullback
+
+
+@pytest.mark.parametrize("hidden", [1, 5])
+@pytest.mark.parametrize("lengths", [None, np.array([4, 0, 6])], ids=repr)
+def test_a_gru_runs_forward_to_what_numpy_gives(lengths, hidden):
+    net = Network(2, [Layer(cells.gru, hidden, "bidirectional")])
+    found, expected = (everything(be, net, lengths=lengths)[0] for be in (opened(), rnnspec.get_backend(
+        "numpy", precision="f64")))  # fmt: skip
+    close(found, expected)
 
 
 def test_a_cell_under_other_names_finds_its_kernel():

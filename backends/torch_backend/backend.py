@@ -21,6 +21,7 @@ from backends.torch_backend.module import NetworkModule
 from backends.torch_backend.native import find
 from backends.torch_backend.program import Program
 from backends.torch_backend.rows import Rows
+from backends.torch_backend.summands import summed
 from rnnspec.arrays import Array, Arrays
 from rnnspec.backend import Backend
 from rnnspec.capabilities import DTYPES, Capabilities
@@ -90,7 +91,7 @@ class TorchBackend(Backend):
         steps, batch, _ = inputs.shape
         schedule = self.plan(cell, batch)
         schedule = schedule if call.pullback else forward_only(schedule)
-        key = (plan(fused(schedule), widths(params, state)), batch)
+        key = (summed(plan(fused(schedule), widths(params, state))), batch)
         program = self._idle.take(key, steps) or Program(key[0], steps, batch, inputs.dtype, self.device)
         rows = Rows(steps, lengths)
         outputs, final = program.forward(params, inputs, state, rows)

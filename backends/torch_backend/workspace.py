@@ -76,8 +76,8 @@ class Workspace:
         readers = [call for call in calls if product.out.block in {place.block for place in call.operands}]
         following = left[0]
         return (
-            following.op == "add" and readers == [following] and product.out in following.operands
-            and following.operands[0] != following.operands[1]
+            len(product.operands) == 1 and following.op == "add" and readers == [following]
+            and product.out in following.operands and following.operands[0] != following.operands[1]
             and all(place.high - place.low == product.out.high - product.out.low
                     for place in (*following.operands, following.out))
         )  # fmt: skip
@@ -90,7 +90,9 @@ class Workspace:
     def _bind(self, call: Call, when: int | slice, chunk_start: int) -> Callable[[], Any]:
         views = [self.view(place, when, chunk_start) for place in (*call.operands, call.out)]
         if call.op in PRODUCTS:
-            return partial(FUNCTIONS["product"], _as_wide(*views), self._matrix(call), out=views[1])
+            *summand, operand, out = views
+            function = FUNCTIONS["addmm" if summand else "product"]
+            return partial(function, *summand, _as_wide(operand, out), self._matrix(call), out=out)
         width = (call.out.high - call.out.low) // call.count
         shared = [place.high - place.low == width for place in call.operands]
         if call.count > 1 and any(shared):
@@ -126,7 +128,7 @@ class Workspace:
         products = (call for phase in phases for call in phase if call.op in PRODUCTS)
         shapes = {}
         for call in products:
-            into, out = call.operands[0].high - call.operands[0].low, call.out.high - call.out.low
+            into, out = call.operands[-1].high - call.operands[-1].low, call.out.high - call.out.low
             shapes[call.op, call.maps] = (out, into) if call.op == "map" else (into, out)
         return shapes
 
