@@ -11,7 +11,7 @@ import rnnspec
 from backends.numpy_backend.segments import Segments
 from conformance.cases import Case
 from conformance.judge import Failure, Judge
-from conformance.properties.again import again
+from conformance.properties.again import long_again
 from conformance.properties.truncation import CutAndClip
 from rnnspec import Dense, Last, Layer, Network, Path, cells, losses, stack
 from rnnspec.errors import ArgumentError, UnsupportedError
@@ -191,4 +191,4 @@ def test_the_suite_runs_more_than_one_of_numpys_segments(method, faulty, monkeyp
     case = Case(Network(3, layers), steps=70, batch=5, lengths=(70, 30, 0, 50, 64))
     backend = open_backend("numpy", "f64")
     with pytest.raises(Failure, match="segments of"):
-        again(backend, case, Judge(backend))
+        long_again(backend, case, Judge(backend))

@@ -11,9 +11,12 @@ from conformance.properties.asking import ask, is_eager
 from conformance.registry import law
 from rnnspec import Backend
 
+SEGMENT = 40
+"""The steps of a long segment: where two meet, a policy of `networks.long` cuts the edge."""
+
 
 @law("P88", "gradients for which segments are run again are those for which everything is kept, policies included",
-     cases=lambda scope: {**networks.bidirectional(scope), **networks.losses(scope), **networks.long(scope)},
+     cases=lambda scope: {**networks.bidirectional(scope), **networks.losses(scope)},
      needs=("gradients", "policies", "lengths"))  # fmt: skip
 def again(backend: Backend, case: Case, judge: Judge) -> None:
     """Segments that do not fill the sequence, one alone, and one step each; of a loss where there is one."""
@@ -29,3 +32,13 @@ def again(backend: Backend, case: Case, judge: Judge) -> None:
     for every in (1, 2, 3, case.steps + 1):
         found = replace(question, backend=backend.recomputing(every)).pull()
         judge.agree(f"the gradients, segments of {every}", found, kept, reference)
+
+
+@law("P88-long", "so are gradients of more steps than a backend computes in one block", cases=networks.long,
+     needs=("gradients", "policies", "lengths"))  # fmt: skip
+def long_again(backend: Backend, case: Case, judge: Judge) -> None:
+    """Segments of 40 steps, or of whole blocks where these are longer."""
+    judge.applies(is_eager(backend), "a program for each length")
+    question = ask(backend, case)
+    found = replace(question, backend=backend.recomputing(SEGMENT)).pull()
+    judge.agree(f"the gradients, segments of {SEGMENT}", found, question.pull(), question.pull_reference())
