@@ -5,7 +5,7 @@ Held to `Path.FRAMEWORK`, PyTorch differentiates the lowering itself, as often a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from rnnspec.errors import UnsupportedError
 from rnnspec.kernel import Path
 from rnnspec.network import Network
 from rnnspec.output import Last
-from rnnspec.tree import Tree, leaves, named_map
+from rnnspec.tree import Tree, flat, tree_map
 
 if TYPE_CHECKING:
     from backends.torch_backend.backend import TorchBackend
@@ -74,10 +74,12 @@ class NetworkModule(Branch):
 
     def backend(self) -> TorchBackend:
         """What runs the module, by the dtype and device of its parameters."""
+        return self._backend_for(next(self.parameters()))
+
+    def _backend_for(self, parameter: Array) -> TorchBackend:
         kind, precision, path = self._made_by
-        first = next(self.parameters())
-        known = getattr(torch, DTYPES[precision]) == first.dtype
-        return _backend(kind, str(first.device), precision if known else PRECISIONS[first.dtype], path)
+        known = getattr(torch, DTYPES[precision]) == parameter.dtype
+        return _backend(kind, str(parameter.device), precision if known else PRECISIONS[parameter.dtype], path)
 
     def forward(self, inputs: Array, state: Tree = None, lengths: Array | None = None) -> tuple[Array, Tree]:
         """Outputs and the final state. A compiled model calls it as it is, since it runs a program of its own."""
@@ -87,8 +89,9 @@ class NetworkModule(Branch):
         return self._eager(inputs, state, lengths)
 
     def _eager(self, inputs: Array, state: Tree, lengths: Array | None) -> tuple[Array, Tree]:
-        backend, net = self.backend(), self.net
+        net = self.net
         params = self.tree(net.parameter_shapes())
+        backend = self._backend_for(flat(params)[0])
         given = inputs.transpose(0, 1) if self.batch_first else inputs
         own, x, first, ends = validation.arguments(backend, "as_layer(net)", net, params, given, state, lengths)
         with backend.math_mode():
@@ -109,19 +112,23 @@ def _backend(kind: Callable[[str, str], TorchBackend], device: str, precision: s
 def _apply(
     backend: TorchBackend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None
 ) -> tuple[Array, Tree]:
-    arrays = [a for _, a in leaves((params, inputs, state))]
-    wanted = torch.is_grad_enabled() and any(a.requires_grad for a in arrays)
-    if backend.path is Path.FRAMEWORK or not wanted:
+    arrays = flat((params, inputs, state)) if torch.is_grad_enabled() else []
+    if backend.path is Path.FRAMEWORK or not any(a.requires_grad for a in arrays):
         return stack.forward(backend, net, params, inputs, state, lengths, pullback=False)[:2]
     ran = _Ran(backend, net, (params, inputs, state), lengths)
     outputs, *final = _Derived.apply(ran, *arrays)
     return outputs, _filled(state, final)
 
 
-def _filled(model: Tree, found: Any) -> Tree:
-    """The tree of a model with other leaves, in the order of `leaves`."""
-    by_name = {name: a for (name, _), a in zip(leaves(model), found, strict=True)}
-    return named_map(lambda name, _: by_name[name], model)
+def _filled(model: Tree, found: Iterable[Array]) -> Tree:
+    """The tree of a model with other leaves, in the order of `flat`."""
+    leaves = iter(found)
+    return tree_map(lambda _: next(leaves), model)
+
+
+def _flat_as(model: Tree, tree: Tree) -> list[Array]:
+    """The leaves of a tree in the order of the model's: a tree's own order means nothing."""
+    return flat(tree_map(lambda _, leaf: leaf, model, tree))
 
 
 class _Ran:
@@ -129,14 +136,13 @@ class _Ran:
 
     def __init__(self, backend: TorchBackend, net: Network, model: Tree, lengths: Array | None) -> None:
         self.backend, self.net, self.lengths = backend, net, lengths
-        self.model = named_map(lambda _, a: a.detach(), model)
+        self.model = tree_map(lambda _: None, model)
 
     def forward(self, arrays: Any) -> list[Array]:
         """Copies of the outputs and of the leaves of the final state; the originals stay on the tape."""
-        params, inputs, state = _filled(self.model, arrays)
+        params, inputs, state = _filled(self.model, [a.detach() for a in arrays])
         outputs, final, self.tape = stack.forward(self.backend, self.net, params, inputs, state, self.lengths, True)
-        by_name = dict(leaves(final))
-        return [outputs.clone(), *(by_name[name].clone() for name, _ in leaves(state))]
+        return [outputs.clone(), *(leaf.clone() for leaf in _flat_as(self.model[2], final))]
 
     def backward(self, arrays: Any, cotangents: Any) -> list[Array]:
         """The cotangents of the arrays."""
@@ -144,8 +150,7 @@ class _Ran:
         state = _filled(self.model[2], cotangents[1:])
         with self.backend.math_mode():
             found = stack.backward(self.backend, self.net, params, self.tape, cotangents[0], state)
-        given = dict(leaves(found))
-        return [given[name] for name, _ in leaves(self.model)]
+        return _flat_as(self.model, found)
 
 
 class _Derived(torch.autograd.Function):  # type: ignore[misc]
@@ -159,8 +164,9 @@ class _Derived(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Array) -> tuple[Any, ...]:
-        found = _Pulled.apply(ctx.ran, len(cotangents), *cotangents, *ctx.saved_tensors)
-        return None, *found
+        if not torch.is_grad_enabled():
+            return None, *ctx.ran.backward(ctx.saved_tensors, cotangents)
+        return None, *_Pulled.apply(ctx.ran, len(cotangents), *cotangents, *ctx.saved_tensors)
 
 
 class _Pulled(torch.autograd.Function):  # type: ignore[misc]
