@@ -165,7 +165,8 @@ class Program:
     def _gradients(self, params: Tree, steps: int, rows: Rows, sums: Tree) -> tuple[Tree, Array]:
         """One product for each stretch of cotangents and block of steps, the last block first."""
         own: dict[str, dict[str, Array]] = {kind: dict(sums[kind]) if sums else {} for kind in params}
-        inputs = np.zeros((steps, self.batch, self.workspace.x.shape[-1] - 1), self.workspace.dtype)
+        make = np.empty if self.plan.input_gradients else np.zeros
+        inputs = make((steps, self.batch, self.workspace.x.shape[-1] - 1), self.workspace.dtype)
         for when in reversed(blocks(steps, self.batch)):
             self._add_block(own, params, inputs[when], when, rows)
         for kind, maps in params.items():
@@ -236,8 +237,8 @@ def _flat(a: Array) -> Array:
 
 
 def _add(sums: dict[str, Array], name: str, part: Array) -> None:
-    """Add to a sum, which begins in memory of its own."""
-    sums[name] = sums[name] + part if name in sums else part.copy()
+    """Add to a sum, which begins as the first part without gaps."""
+    sums[name] = sums[name] + part if name in sums else np.ascontiguousarray(part)
 
 
 def _split(found: Array, product: Product, params: dict[str, Array]) -> list[tuple[str, Array]]:
