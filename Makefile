@@ -73,11 +73,11 @@ text: $(READY)
 	$(VENV) docs/examples/text_reference.py --task words --json $(FIGURES)/text-reference-words.json
 	if command -v tesseract; then $(VENV) docs/examples/text_tesseract.py --json $(FIGURES)/text-tesseract.json; fi
 	$(VENV) docs/examples/text_table.py --weights $(SCRATCH)/digits.safetensors --json $(FIGURES)/text-backends.json
-	rm -rf $(SCRATCH)/courses && mkdir $(SCRATCH)/courses
+	rm -rf $(SCRATCH)/rnnspec-courses && mkdir $(SCRATCH)/rnnspec-courses
 	printf '%s\n' $(foreach task,digits words,$(BACKENDS:%=$(task),%)) | $(ALONE) xargs -P 2 -I {} sh -c 'course={}; \
 	  $(VENV) docs/examples/text_recognition.py --task $${course%,*} --backend $${course#*,} \
-	  --save $(SCRATCH)/courses/{}.safetensors --json $(SCRATCH)/courses/{}.json'
-	$(VENV) $(FIGURES)/text_courses.py $(SCRATCH)/courses --json $(FIGURES)/text-courses.json
+	  --save $(SCRATCH)/rnnspec-courses/{}.safetensors --json $(SCRATCH)/rnnspec-courses/{}.json'
+	$(VENV) $(FIGURES)/text_courses.py $(SCRATCH)/rnnspec-courses --json $(FIGURES)/text-courses.json
 	$(VENV) docs/includes.py
 
 # Goes on where it was stopped, with as many runs at a time as there are processors.

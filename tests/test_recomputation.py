@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import rnnspec
+from backends.numpy_backend.backend import NumpyBackend
 from backends.numpy_backend.segments import Segments
 from conformance.cases import Case
 from conformance.judge import Failure, Judge
@@ -74,6 +75,22 @@ def test_on_numpy_bits_are_the_same_where_products_are_computed_otherwise(
         found = dict(leaves(vars(again)))
         for name, right in leaves(vars(plain)):
             np.testing.assert_array_equal(found[name], right, err_msg=name)
+
+
+class OwnPullback(NumpyBackend):
+    """A pullback by the contract, which has no sums to go on from."""
+
+    def layer_pullback(self, cell, params, result, output_cotangent, state_cotangent, call):
+        return super().layer_pullback(cell, params, result, output_cotangent, state_cotangent, call)
+
+
+def test_a_pullback_of_ones_own_on_numpy_is_run_again_too():
+    backend, net = OwnPullback(precision="f64"), network(POLICIES["norm"])
+    given = (net, *case(net, steps=99), 9 * LENGTHS)
+    plain, again = (numbers(be, be.value_and_grad(*given)) for be in (backend, backend.recomputing(20)))
+    for expected, found in zip(plain, again, strict=True):
+        for name, right in expected.items():
+            np.testing.assert_allclose(found[name], right, rtol=0, atol=1e-13 * np.abs(right).max(initial=1))
 
 
 def test_a_segment_is_whole_blocks_on_numpy(open_backend):

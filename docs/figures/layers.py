@@ -27,7 +27,6 @@ from conformance.speed.peers import PEERS
 from conformance.speed.row import INPUTS, Row
 from conformance.speed.sampling import Timed
 from conformance.tiers import BOTH, CELLS, MIDDLE, ONE, SMALL
-from rnnspec.tree import tree_map
 
 ROUNDS = 15
 
@@ -39,7 +38,7 @@ def jax_layer(be: Any, row: Row) -> Call:
     import jax.numpy as jnp  # noqa: PLC0415
 
     apply = be.as_layer(row.network).apply
-    params = tree_map(jnp.asarray, be.asarray(row.network.init(0)))
+    params = be.asarray(row.network.init(0))
     given, pulled = [jnp.asarray(x) for x in row.inputs()], jnp.asarray(row.cotangent(row.network.features))
 
     def train(own: Any, x: Any) -> Any:
@@ -51,21 +50,9 @@ def jax_layer(be: Any, row: Row) -> Call:
 
 
 def torch_layer(be: Any, row: Row) -> Call:
-    import torch  # noqa: PLC0415
+    from conformance.speed.peers.torch_peer import timed  # noqa: PLC0415
 
-    layer = be.as_layer(row.network)
-    inputs = [torch.from_numpy(x).requires_grad_(row.mode == "train") for x in row.inputs()]
-    cotangent, parameters = torch.from_numpy(row.cotangent(row.network.features)), list(layer.parameters())
-
-    def forward(count: int) -> None:
-        with torch.no_grad():
-            layer(inputs[count % INPUTS])
-
-    def train(count: int) -> None:
-        x = inputs[count % INPUTS]
-        torch.autograd.grad(layer(x)[0], [x, *parameters], cotangent)
-
-    return {"forward": forward, "train": train}[row.mode]
+    return timed(row, be.as_layer(row.network))
 
 
 def keras_layer(be: Any, row: Row) -> Call:

@@ -9,7 +9,7 @@ import torch
 from conformance.speed.row import INPUTS, Row
 from rnnspec import cells
 
-__all__ = ["make"]
+__all__ = ["make", "timed"]
 
 LAYERS = {
     cells.lstm: torch.nn.LSTM,
@@ -22,9 +22,13 @@ LAYERS = {
 def make(row: Row) -> Callable[[int], None]:
     """The layer's call: outputs and state, or the gradients of its parameters and inputs."""
     dtype = torch.float64 if row.precision == "f64" else torch.float32
-    layer = LAYERS[row.declared](row.shape.inputs, row.shape.hidden, dtype=dtype)
+    return timed(row, LAYERS[row.declared](row.shape.inputs, row.shape.hidden, dtype=dtype))
+
+
+def timed(row: Row, layer: torch.nn.Module) -> Callable[[int], None]:
+    """The call of any module that returns outputs and state."""
     inputs = [torch.from_numpy(x).requires_grad_(row.mode == "train") for x in row.inputs()]
-    cotangent = torch.from_numpy(row.cotangent(row.shape.hidden))
+    cotangent = torch.from_numpy(row.cotangent(row.network.features))
     parameters = list(layer.parameters())
 
     def forward(count: int) -> None:
