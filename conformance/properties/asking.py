@@ -127,8 +127,8 @@ class _Asked:
 
 @lru_cache(maxsize=512)
 def _kept(asked: _Asked) -> Reference:
-    """The reference, kept: faulty backends are asked what right ones were."""
-    return tolerance.reference(PROFILES[asked.precision], asked.compute)
+    """The reference, kept: faulty backends are asked what right ones were. Each question has roundings of its own."""
+    return tolerance.reference(PROFILES[asked.precision], asked.compute, int.from_bytes(asked.digest[:4]))
 
 
 def ask(backend: Backend, case: Case) -> Question:

@@ -67,9 +67,10 @@ def linear(backend: Backend, case: Case, judge: Judge) -> None:
     g, whole = both.given, both.pull()
     reference = tolerance.pullback(replace(case, pull=Pull.BOTH, padding=0.0), PROFILES[backend.precision])
     no_states = tree_map(np.zeros_like, g.state_cotangent)
-    outputs = both.but(state_cotangent=no_states).pull()
-    states = both.but(output_cotangent=np.zeros_like(g.output_cotangent)).pull()
-    judge.agree("on outputs plus on states", _sum(outputs, states), whole, reference)
+    on_outputs = both.but(state_cotangent=no_states)
+    on_states = both.but(output_cotangent=np.zeros_like(g.output_cotangent))
+    judge.agree("on outputs plus on states", _sum(on_outputs.pull(), on_states.pull()), whole,
+                on_outputs.pull_reference().plus(on_states.pull_reference()))  # fmt: skip
     if reference.ill_posed:
         return
     for k in SHIFTS[backend.precision]:

@@ -58,6 +58,12 @@ class Reference:
             raise KeyError(f"no leaf under {name!r}, only {', '.join(self.leaves)}")
         return replace(self, leaves=part, again=lambda runs: self.again(runs).at(name))
 
+    def plus(self, other: Reference) -> Reference:
+        """The sum of two answers of the same leaves, each with roundings of its own: of other seeds, that is."""
+        leaves = {name: a + other.leaves[name] for name, a in self.leaves.items()}
+        return replace(self, leaves=leaves, ill_posed=self.ill_posed or other.ill_posed,
+                       again=lambda runs: self.again(runs).plus(other.again(runs)))  # fmt: skip
+
     def refined(self) -> Reference:
         """The same with four times the runs."""
         return self.again(4 * self.runs)
