@@ -13,12 +13,12 @@ A shape is a leaf, though it is a tuple:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from rnnspec.errors import TreeError
 
-__all__ = ["Shape", "Tree", "bounded", "flat", "leaves", "named_map", "tree_map"]
+__all__ = ["Shape", "Tree", "bounded", "filled", "flat", "flat_as", "leaves", "named_map", "tree_map"]
 
 Tree = Any
 """A leaf, or a dict, list or tuple of trees."""
@@ -30,6 +30,8 @@ class Shape(tuple[int, ...]):
     __slots__ = ()
 
 
+SEQUENCES = (list, tuple)
+
 MOST_LEVELS = 64
 """A tree that is deeper has no meaning here, and most likely holds itself."""
 
@@ -40,7 +42,7 @@ SHOWN = 40
 def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
     """The tree of `function(leaf, *leaves of the others at the same place)`."""
     try:
-        return _plain_map(function, tree, others, 0)
+        return _plain_map(function, tree, others, 0) if others else _single_map(function, tree, 0)
     except _Deep:
         return named_map(lambda _, *found: function(*found), tree, *others)
 
@@ -64,15 +66,38 @@ def bounded(call: str, tree: Tree) -> Tree:
 
 def flat(tree: Tree) -> list[Any]:
     """The leaves without their names, in the tree's own order."""
-    if isinstance(tree, dict):
-        return [leaf for part in tree.values() for leaf in flat(part)]
-    if isinstance(tree, list | tuple) and not isinstance(tree, Shape):
-        return [leaf for part in tree for leaf in flat(part)]
+    return flat_as(tree, tree)
+
+
+def flat_as(model: Tree, tree: Tree) -> list[Any]:
+    """The leaves of a tree in the order of the model's: a tree's own order means nothing."""
+    if isinstance(model, dict):
+        return [leaf for name, part in model.items() for leaf in flat_as(part, tree[name])]
+    if isinstance(model, SEQUENCES) and not isinstance(model, Shape):
+        return [leaf for part, other in zip(model, tree, strict=True) for leaf in flat_as(part, other)]
     return [tree]
+
+
+def filled(model: Tree, found: Iterable[Any]) -> Tree:
+    """The tree of a model with other leaves, in the order of `flat`."""
+    leaf = iter(found)
+    return tree_map(lambda _: next(leaf), model)
 
 
 class _Deep(Exception):
     """A tree is too deep; where, is found by spelling the names."""
+
+
+def _single_map(function: Callable[[Any], Any], tree: Tree, level: int) -> Tree:
+    """As `_plain_map`, of one tree: no others are gathered at every branch."""
+    if level > MOST_LEVELS:
+        raise _Deep
+    if isinstance(tree, dict):
+        return {k: _single_map(function, v, level + 1) for k, v in tree.items()}
+    if isinstance(tree, SEQUENCES) and not isinstance(tree, Shape):
+        found = [_single_map(function, v, level + 1) for v in tree]
+        return tuple(found) if isinstance(tree, tuple) else found
+    return function(tree)
 
 
 def _plain_map(function: Callable[..., Any], tree: Tree, others: tuple[Tree, ...], level: int) -> Tree:
@@ -81,7 +106,7 @@ def _plain_map(function: Callable[..., Any], tree: Tree, others: tuple[Tree, ...
         raise _Deep
     if isinstance(tree, dict):
         return {k: _plain_map(function, v, tuple([o[k] for o in others]), level + 1) for k, v in tree.items()}
-    if isinstance(tree, list | tuple) and not isinstance(tree, Shape):
+    if isinstance(tree, SEQUENCES) and not isinstance(tree, Shape):
         found = [_plain_map(function, v, tuple([o[i] for o in others]), level + 1) for i, v in enumerate(tree)]
         return tuple(found) if isinstance(tree, tuple) else found
     return function(tree, *others)
@@ -94,7 +119,7 @@ def _map(function: Callable[..., Any], tree: Tree, others: tuple[Tree, ...], nam
         return {
             k: _map(function, v, tuple(o[k] for o in others), _join(name, k), level + 1) for k, v in tree.items()
         }
-    if isinstance(tree, list | tuple) and not isinstance(tree, Shape):
+    if isinstance(tree, SEQUENCES) and not isinstance(tree, Shape):
         found = [
             _map(function, v, tuple(o[i] for o in others), _join(name, i), level + 1) for i, v in enumerate(tree)
         ]
@@ -108,7 +133,7 @@ def _leaves(call: str, tree: Tree, name: str, level: int) -> Iterator[tuple[str,
     if isinstance(tree, dict):
         for key, value in tree.items():
             yield from _leaves(call, value, _join(name, key), level + 1)
-    elif isinstance(tree, list | tuple) and not isinstance(tree, Shape):
+    elif isinstance(tree, SEQUENCES) and not isinstance(tree, Shape):
         for index, value in enumerate(tree):
             yield from _leaves(call, value, _join(name, index), level + 1)
     else:

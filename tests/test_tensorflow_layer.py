@@ -33,11 +33,12 @@ def backend(open_backend):
     return open_backend("tensorflow", "f32")
 
 
-def test_outputs_state_and_gradients_are_the_backends(backend):
+@pytest.mark.parametrize("training", [None, True, False])
+def test_outputs_state_and_gradients_are_the_backends(backend, training):
     layer, x = backend.as_layer(NET), tf.constant(X)
     with tf.GradientTape() as tape:
         tape.watch(x)
-        outputs, state = layer.with_state(x, mask=tf.constant(MASK))
+        outputs, state = layer.with_state(x, mask=tf.constant(MASK), training=training)
         loss = tf.reduce_sum(outputs * outputs)
     found = tape.gradient(loss, [x, *layer.trainable_variables])
     result = backend.run(NET, NET.init(0), X.swapaxes(0, 1), lengths=LENGTHS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -20,7 +19,7 @@ from rnnspec.kernel import Path
 from rnnspec.network import Network
 from rnnspec.output import Last
 from rnnspec.stack import backward, forward
-from rnnspec.tree import Tree, flat, leaves, named_map, tree_map
+from rnnspec.tree import Tree, filled, flat, flat_as, leaves, named_map, tree_map
 
 __all__ = ["NetworkLayer"]
 
@@ -35,6 +34,7 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
     precision, whatever the policy of the process. A mask must hold at each row's first steps: they are its length.
     Any other raises LengthsError; where XLA compiles the model, which cannot raise, it makes the row NaN.
     Gradients are the derived adjoint; a backend held to `Path.FRAMEWORK` leaves them to TensorFlow, and has all orders.
+    With `training=False` nothing is kept for them: who asks for some nevertheless has the network run again.
     """
 
     def __init__(self, net: Network, backend: TensorflowBackend, seed: int = 0, **options: Any) -> None:
@@ -60,11 +60,15 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         )
         self.built = True
 
-    def call(self, inputs: Array, mask: Array | None = None, initial_state: Tree = None) -> Array:
+    def call(
+        self, inputs: Array, mask: Array | None = None, initial_state: Tree = None, training: bool | None = None
+    ) -> Array:
         """The outputs."""
-        return self.with_state(inputs, initial_state, mask)[0]
+        return self.with_state(inputs, initial_state, mask, training)[0]
 
-    def with_state(self, inputs: Array, initial_state: Tree = None, mask: Array | None = None) -> tuple[Array, Tree]:
+    def with_state(
+        self, inputs: Array, initial_state: Tree = None, mask: Array | None = None, training: bool | None = None
+    ) -> tuple[Array, Tree]:
         """The outputs and the final state; `initial_state` is such a state, zeros if None."""
         x = tf.convert_to_tensor(inputs, dtype_hint=self.compute_dtype)
         if not self.built:
@@ -78,7 +82,7 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         # A call of a graph inside one that XLA compiles would have it compile for each value of the weights; and
         # TensorFlow's forward mode does not go through a loop of a graph.
         alone = tf.executing_eagerly() and self.backend.path is not Path.FRAMEWORK
-        outputs, final = (self._graph if alone else self._inline)(params, x, initial_state, mask)
+        outputs, final = (self._graph if alone else self._inline)(params, x, initial_state, mask, training is not False)
         return outputs, final
 
     def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
@@ -115,7 +119,9 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         for name, weight in leaves(self._params):
             weight.assign(store[name])
 
-    def _traced(self, params: Tree, inputs: Array, initial_state: Tree, mask: Array | None) -> tuple[Array, Tree]:
+    def _traced(
+        self, params: Tree, inputs: Array, initial_state: Tree, mask: Array | None, keep: bool
+    ) -> tuple[Array, Tree]:
         x = tf.transpose(inputs, (1, 0, 2))
         steps, batch = tf.shape(x)[0], x.shape[1] or tf.shape(x)[1]
         state = initial_state
@@ -123,7 +129,7 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
             state = [{half: {name: tf.zeros((batch, width), x.dtype) for name, width in layer.state_widths.items()}
                       for half in layer.halves} for layer in self.net.layers]  # fmt: skip
         lengths = None if mask is None else tf.reduce_sum(tf.cast(mask, tf.int32), 1)
-        outputs, final = _network(self.backend, self.net, params, x, state, lengths)
+        outputs, final = _network(self.backend, self.net, params, x, state, lengths, keep)
         if not isinstance(self.net.read, Last):
             outputs = tf.transpose(outputs, (1, 0, 2))
         if mask is not None:
@@ -132,9 +138,10 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
 
 
 def _network(
-    backend: TensorflowBackend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None
+    backend: TensorflowBackend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
+    keep: bool,
 ) -> tuple[Array, Tree]:
-    """Outputs and final state, differentiable in parameters, inputs and state."""
+    """Outputs and final state, differentiable in parameters, inputs and state; what a pullback needs is kept or not."""
     if None in inputs.shape:
         backend = copy.copy(backend)
         backend.arrays = sized_arrays(backend.arrays)
@@ -149,19 +156,20 @@ def _network(
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def derived(*arrays: Array) -> tuple[list[Array], Any]:
-        own, x, first = _rebuilt(arrays, (params, inputs, state))
-        outputs, final, tape = ran(own, x, first, pullback=True)
+        own, x, first = filled((params, inputs, state), arrays)
+        outputs, final, tape = ran(own, x, first, pullback=keep)
 
         def pull(*cotangents: Array) -> list[Array]:
-            given = (own, *_rebuilt(cotangents, (outputs, final)))
+            given = (own, *filled((outputs, final), cotangents))
             p, *rest = map(sized, given) if None in inputs.shape else given
-            found = tensors(backward(backend, net, p, tape, *rest))
-            return flat(tree_map(lambda _, d: d, (own, x, first), found))
+            kept = tape if keep else ran(own, x, first, pullback=True)[2]
+            found = tensors(backward(backend, net, p, kept, *rest))
+            return flat_as((own, x, first), found)
 
         return flat(tensors((outputs, final))), pull
 
-    names = iter(derived(*flat((params, inputs, state))))
-    return next(names), tree_map(lambda _: next(names), state)
+    outputs, *final = derived(*flat((params, inputs, state)))
+    return outputs, filled(state, final)
 
 
 def _check_mask(mask: Any) -> None:
@@ -185,9 +193,3 @@ def _checked(outputs: Array, prefix: Array) -> Array:
     with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(prefix), [PREFIX, prefix])]):
         shape = tf.concat([tf.shape(prefix), tf.ones(tf.rank(outputs) - 1, tf.int32)], 0)
         return tf.where(tf.reshape(prefix, shape), outputs, tf.constant(float("nan"), outputs.dtype))
-
-
-def _rebuilt(arrays: Sequence[Array], model: Tree) -> Tree:
-    """The tree of the model with these leaves."""
-    given = iter(arrays)
-    return tree_map(lambda _: next(given), model)
