@@ -1,17 +1,21 @@
 """The network as an nn.Module: names, training, gradients by the derived adjoint, and PyTorch's own beyond them."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
 import torch
 
 import rnnspec
+from backends.torch_backend.native import find
+from backends.torch_backend.packing import joined
 from rnnspec import Dense, Last, Layer, Network, Path, cells, losses
 from rnnspec.errors import UnsupportedError
 from rnnspec.tree import leaves
 
 NET = Network(3, [Layer(cells.gru, 4, direction="bidirectional"), Layer(cells.lstm_peephole, 5)], output=Dense(2))
+LSTM = Network(3, [Layer(cells.lstm, 4)])
 PATHS = (None, Path.GENERIC, Path.FRAMEWORK)
 
 
@@ -103,6 +107,35 @@ def test_a_copy_is_its_own():
 def test_it_moves_to_another_dtype():
     module = opened("f32").as_layer(NET).to(torch.float64)
     assert module(drawn(3, 2, 3))[0].dtype == torch.float64
+
+
+@pytest.mark.parametrize("came_by", [lambda m: m, copy.deepcopy, lambda m: m.double().float(),
+                                     lambda m: pickle.loads(pickle.dumps(m))])  # fmt: skip
+def test_maps_that_a_kernel_joins_lie_together(came_by):
+    module = came_by(opened("f32").as_layer(LSTM))
+    half = module.tree(LSTM.parameter_shapes())["layers"][0]["forward"]
+    packing = find(cells.lstm).packing
+    for group in packing.neighbours(half):
+        assert joined(group).data_ptr() == group[0].data_ptr()
+    for weight, name in zip(packing.packed(half)[:3], "WUb", strict=True):
+        assert torch.equal(weight, torch.cat([half[name][gate] for gate in "ifgo"]))
+
+
+def test_maps_that_lie_elsewhere_are_joined_as_well():
+    module, x = opened("f32").as_layer(LSTM, seed=1), drawn(4, 2, 3, dtype=torch.float32)
+    apart = {name: tensor.clone() for name, tensor in opened("f32").as_layer(LSTM, seed=2).state_dict().items()}
+    module.load_state_dict(apart, assign=True)
+    expected = opened("f32").run(LSTM, LSTM.init(2), x)
+    torch.testing.assert_close(module(x)[0], expected.outputs, rtol=0, atol=0)
+
+
+def test_parameters_changed_before_the_pullback_are_an_error():
+    module = opened("f32").as_layer(LSTM)
+    outputs, _ = module(drawn(4, 2, 3, dtype=torch.float32))
+    with torch.no_grad():
+        module.get_parameter("layers.0.forward.U.i").mul_(2)
+    with pytest.raises(RuntimeError, match="inplace operation"):
+        outputs.sum().backward()
 
 
 def test_batch_first_turns_inputs_and_outputs():

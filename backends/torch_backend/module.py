@@ -5,13 +5,14 @@ Held to `Path.FRAMEWORK`, PyTorch differentiates the lowering itself, as often a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from backends.torch_backend.native import find
 from rnnspec import stack, validation
 from rnnspec.arrays import Array
 from rnnspec.capabilities import DTYPES
@@ -19,7 +20,7 @@ from rnnspec.errors import UnsupportedError
 from rnnspec.kernel import Path
 from rnnspec.network import Network
 from rnnspec.output import Last
-from rnnspec.tree import Tree, flat, tree_map
+from rnnspec.tree import Tree, filled, flat, flat_as
 
 if TYPE_CHECKING:
     from backends.torch_backend.backend import TorchBackend
@@ -45,14 +46,19 @@ class Branch(nn.Module):  # type: ignore[misc]  # PyTorch's types are not read
         """The half that runs forward; a branch is never called."""
         return self.__getattr__("forward")
 
+    def first(self) -> Array:
+        """One of the parameters, all of which have one dtype and are on one device."""
+        for parameter in self._parameters.values():
+            return parameter
+        return next((found for branch in self._modules.values() if (found := branch.first()) is not None), None)
+
     def tree(self, model: Tree) -> Tree:
-        """The parameters as the tree that the network declares."""
+        """The parameters as the tree that the network declares; its innermost branches are the module's own tables."""
         if isinstance(model, list):
             return [self._modules[str(i)].tree(part) for i, part in enumerate(model)]
-        return {
-            name: self._parameters[name] if name in self._parameters else self._modules[name].tree(part)
-            for name, part in model.items()
-        }
+        if not self._modules:
+            return self._parameters
+        return {name: self._modules[name].tree(part) for name, part in model.items()}
 
 
 class NetworkModule(Branch):
@@ -71,15 +77,28 @@ class NetworkModule(Branch):
         self.net, self.batch_first = net, batch_first
         self._made_by: tuple[Callable[[str, str], TorchBackend], str, Path | None] = (
             type(backend), backend.precision, backend.path)  # fmt: skip
+        self._lay_together()
 
     def backend(self) -> TorchBackend:
         """What runs the module, by the dtype and device of its parameters."""
-        return self._backend_for(next(self.parameters()))
+        parameter = self.first()
+        return _backend(self._made_by, parameter.device, parameter.dtype)
 
-    def _backend_for(self, parameter: Array) -> TorchBackend:
-        kind, precision, path = self._made_by
-        known = getattr(torch, DTYPES[precision]) == parameter.dtype
-        return _backend(kind, str(parameter.device), precision if known else PRECISIONS[parameter.dtype], path)
+    def _lay_together(self) -> None:
+        """Put maps that a kernel reads as one below one another in memory, so that joining them copies nothing."""
+        for layer, own in zip(self.net.layers, self.tree(self.net.parameter_shapes())["layers"], strict=True):
+            if kernel := find(layer.cell):
+                for parameters in [group for half in own.values() for group in kernel.packing.neighbours(half)]:
+                    _side_by_side(parameters)
+
+    def _apply(self, function: Callable[[Array], Array], recurse: bool = True) -> NetworkModule:
+        super()._apply(function, recurse)
+        self._lay_together()
+        return self
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._lay_together()
 
     def forward(self, inputs: Array, state: Tree = None, lengths: Array | None = None) -> tuple[Array, Tree]:
         """Outputs and the final state. A compiled model calls it as it is, since it runs a program of its own."""
@@ -90,8 +109,7 @@ class NetworkModule(Branch):
 
     def _eager(self, inputs: Array, state: Tree, lengths: Array | None) -> tuple[Array, Tree]:
         net = self.net
-        params = self.tree(net.parameter_shapes())
-        backend = self._backend_for(flat(params)[0])
+        params, backend = self.tree(net.parameter_shapes()), self.backend()
         given = inputs.transpose(0, 1) if self.batch_first else inputs
         own, x, first, ends = validation.arguments(backend, "as_layer(net)", net, params, given, state, lengths)
         with backend.math_mode():
@@ -103,9 +121,19 @@ class NetworkModule(Branch):
         return repr(self.net)
 
 
+def _side_by_side(parameters: list[nn.Parameter]) -> None:
+    together = torch.cat([parameter.detach() for parameter in parameters])
+    for parameter, part in zip(parameters, together.split([len(p) for p in parameters]), strict=True):
+        parameter.data = part
+
+
 @lru_cache(maxsize=16)
-def _backend(kind: Callable[[str, str], TorchBackend], device: str, precision: str, path: Path | None) -> TorchBackend:
-    opened = kind(device, precision)
+def _backend(
+    made_by: tuple[Callable[[str, str], TorchBackend], str, Path | None], device: torch.device, dtype: torch.dtype
+) -> TorchBackend:
+    kind, precision, path = made_by
+    known = getattr(torch, DTYPES[precision]) == dtype
+    opened = kind(str(device), precision if known else PRECISIONS[dtype])
     return opened if path is None else opened.through(path)
 
 
@@ -115,66 +143,60 @@ def _apply(
     arrays = flat((params, inputs, state)) if torch.is_grad_enabled() else []
     if backend.path is Path.FRAMEWORK or not any(a.requires_grad for a in arrays):
         return stack.forward(backend, net, params, inputs, state, lengths, pullback=False)[:2]
-    ran = _Ran(backend, net, (params, inputs, state), lengths)
-    outputs, *final = _Derived.apply(ran, *arrays)
-    return outputs, _filled(state, final)
+    outputs, *final = _Derived.apply(_Run(backend, net, params, inputs, state, lengths), *arrays)
+    return outputs, filled(state, final)
 
 
-def _filled(model: Tree, found: Iterable[Array]) -> Tree:
-    """The tree of a model with other leaves, in the order of `flat`."""
-    leaves = iter(found)
-    return tree_map(lambda _: next(leaves), model)
-
-
-def _flat_as(model: Tree, tree: Tree) -> list[Array]:
-    """The leaves of a tree in the order of the model's: a tree's own order means nothing."""
-    return flat(tree_map(lambda _, leaf: leaf, model, tree))
-
-
-class _Ran:
+class _Run:
     """One run of a network, and its pullback."""
 
-    def __init__(self, backend: TorchBackend, net: Network, model: Tree, lengths: Array | None) -> None:
-        self.backend, self.net, self.lengths = backend, net, lengths
-        self.model = tree_map(lambda _: None, model)
+    def __init__(
+        self, backend: TorchBackend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None
+    ) -> None:
+        self.backend, self.net, self.params, self.state = backend, net, params, state
+        self.inputs, self.lengths = inputs, lengths
 
-    def forward(self, arrays: Any) -> list[Array]:
+    def forward(self) -> list[Array]:
         """Copies of the outputs and of the leaves of the final state; the originals stay on the tape."""
-        params, inputs, state = _filled(self.model, [a.detach() for a in arrays])
-        outputs, final, self.tape = stack.forward(self.backend, self.net, params, inputs, state, self.lengths, True)
-        return [outputs.clone(), *(leaf.clone() for leaf in _flat_as(self.model[2], final))]
+        outputs, final, self.tape = stack.forward(
+            self.backend, self.net, self.params, self.inputs, self.state, self.lengths, pullback=True
+        )
+        return [outputs.clone(), *(leaf.clone() for leaf in flat_as(self.state, final))]
 
-    def backward(self, arrays: Any, cotangents: Any) -> list[Array]:
-        """The cotangents of the arrays."""
-        params, _, _ = _filled(self.model, arrays)
-        state = _filled(self.model[2], cotangents[1:])
+    def backward(self, cotangents: Any) -> list[Array]:
+        """The cotangents of the parameters, the inputs and the state."""
+        final = filled(self.state, cotangents[1:])
         with self.backend.math_mode():
-            found = stack.backward(self.backend, self.net, params, self.tape, cotangents[0], state)
-        return _flat_as(self.model, found)
+            found = stack.backward(self.backend, self.net, self.params, self.tape, cotangents[0], final)
+        return flat_as((self.params, self.inputs, self.state), found)
 
 
 class _Derived(torch.autograd.Function):  # type: ignore[misc]
-    """A network whose pullback is the derived adjoint."""
+    """A network whose pullback is the derived adjoint.
+
+    The arrays are those of the run; they are saved so that PyTorch finds out where one was changed in between.
+    """
 
     @staticmethod
-    def forward(ctx: Any, ran: _Ran, *arrays: Array) -> tuple[Array, ...]:
-        ctx.ran = ran
+    def forward(ctx: Any, run: _Run, *arrays: Array) -> tuple[Array, ...]:
+        ctx.run = run
         ctx.save_for_backward(*arrays)
-        return tuple(ran.forward(arrays))
+        return tuple(run.forward())
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Array) -> tuple[Any, ...]:
+        arrays = ctx.saved_tensors
         if not torch.is_grad_enabled():
-            return None, *ctx.ran.backward(ctx.saved_tensors, cotangents)
-        return None, *_Pulled.apply(ctx.ran, len(cotangents), *cotangents, *ctx.saved_tensors)
+            return None, *ctx.run.backward(cotangents)
+        return None, *_Pulled.apply(ctx.run, len(cotangents), *cotangents, *arrays)
 
 
 class _Pulled(torch.autograd.Function):  # type: ignore[misc]
     """The pullback, which has no derivative: it depends on all it is given, so that asking for one is an error."""
 
     @staticmethod
-    def forward(ctx: Any, ran: _Ran, count: int, *arrays: Array) -> tuple[Array, ...]:
-        return tuple(ran.backward(arrays[count:], arrays[:count]))
+    def forward(ctx: Any, run: _Run, count: int, *arrays: Array) -> tuple[Array, ...]:
+        return tuple(run.backward(arrays[:count]))
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Array) -> Any:

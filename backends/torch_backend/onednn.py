@@ -51,8 +51,8 @@ class OneDnnLayer:
     ) -> LayerResult:
         """One layer; oneDNN keeps its workspace only where PyTorch's gradients are enabled."""
         h, c = self.packing.states
-        operands = (inputs.contiguous(), *self.packing.packed(params))
-        before = (state[h][None].contiguous(), state[c][None].contiguous())
+        operands = (inputs.detach().contiguous(), *self.packing.packed(params))
+        before = (state[h].detach()[None].contiguous(), state[c].detach()[None].contiguous())
         width = before[0].shape[-1]
         with torch.enable_grad() if call.pullback else nullcontext():
             outputs, hidden, kept, workspace = torch.mkldnn_rnn_layer(

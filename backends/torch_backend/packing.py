@@ -10,7 +10,23 @@ from rnnspec.arrays import Array
 from rnnspec.correspondence import Names
 from rnnspec.tree import Tree
 
-__all__ = ["Packing"]
+__all__ = ["Packing", "joined"]
+
+
+def joined(parts: list[Array]) -> Array:
+    """The parts below one another: a view where they lie so in memory already, as a module lays them, else a copy."""
+    first = parts[0]
+    if type(first) not in (torch.Tensor, torch.nn.Parameter):
+        return torch.cat(parts)  # a fake tensor lies nowhere
+    storage, end, rows = first.untyped_storage(), first.data_ptr(), 0
+    for part in parts:
+        if part.data_ptr() != end or not part.is_contiguous():
+            return torch.cat(parts)
+        end += part.nbytes
+        rows += part.shape[0]
+    if end > storage.data_ptr() + storage.nbytes():
+        return torch.cat(parts)
+    return first.as_strided((rows, *first.shape[1:]), first.stride())
 
 
 @dataclass(frozen=True)
@@ -46,16 +62,21 @@ class Packing:
             None if projection is None else names["map", projection],
         )
 
+    def neighbours(self, params: Tree) -> list[list[Array]]:
+        """The maps of a cell that `packed` joins, in the order in which it does."""
+        kinds = (("W", self.gates), ("U", self.maps), ("b", self.gates))
+        return [[params[kind][name] for name in names] for kind, names in kinds]
+
     def packed(self, params: Tree) -> list[Array]:
         """The kernel's weights: input maps, recurrent maps, the two biases, and the projection where there is one."""
         W, U, b, p = params["W"], params["U"], params["b"], params["p"]
-        bias = torch.cat([b[name] for name in self.gates])
+        bias = joined([b[name] for name in self.gates])
         if self.plain:
             inner = torch.zeros_like(bias)
         else:
             parts = zip(self.gates, self.inner, strict=True)
             inner = torch.cat([p[name] if name else torch.zeros_like(b[gate]) for gate, name in parts])
-        weights = [torch.cat([W[name] for name in self.gates]), torch.cat([U[name] for name in self.maps]), bias, inner]
+        weights = [joined([W[name] for name in self.gates]), joined([U[name] for name in self.maps]), bias, inner]
         if self.projection is not None:
             weights.append(U[self.projection])
         return weights
