@@ -102,18 +102,24 @@ class Cell:
         return _widths(self, hidden)
 
     def parameter_shapes(self, inputs: int, hidden: int | Mapping[str, int]) -> dict[str, dict[str, Shape]]:
-        """The shapes of the named maps: `W` (out, inputs), `b` (out), `U` (out, in), `p` (width)."""
-        widths, graph = self.widths(hidden), self.graph
+        """The shapes of the named maps: `W` (out, inputs), `b` (out), `U` (out, in), `p` (width).
+
+        They stand in the order of the equations, for whoever reads them; nothing depends on it.
+        """
+        widths = self.widths(hidden)
         return {
-            "W": {name: Shape((widths[f"x.{name}"], inputs)) for name in graph.names("input")},
-            "b": {name: Shape((widths[f"x.{name}"],)) for name in graph.names("input")},
-            "U": {name: Shape((widths[f"R.{name}"], widths[f"{name}.R"])) for name in graph.names("map")},
-            "p": {name: Shape((widths[f"p.{name}"],)) for name in graph.names("vector")},
+            "W": {name: Shape((widths[f"x.{name}"], inputs)) for name in self._written("input")},
+            "b": {name: Shape((widths[f"x.{name}"],)) for name in self._written("input")},
+            "U": {name: Shape((widths[f"R.{name}"], widths[f"{name}.R"])) for name in self._written("map")},
+            "p": {name: Shape((widths[f"p.{name}"],)) for name in self._written("vector")},
         }
 
     def output_width(self, hidden: int | Mapping[str, int]) -> int:
         """The width of the output."""
         return self.widths(hidden)[OUTPUT]
+
+    def _written(self, op: str) -> dict[str, None]:
+        return dict.fromkeys(node.name for node in self.graph.nodes if node.op == op)
 
     def latex(self) -> str:
         """The equations as a LaTeX `aligned` environment."""

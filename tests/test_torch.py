@@ -13,6 +13,7 @@ from backends.torch_backend.backend import TorchBackend
 from backends.torch_backend.fusion import forward_only, fused
 from backends.torch_backend.math_mode import pinned
 from backends.torch_backend.native import KERNELS, find
+from backends.torch_backend.packing import joined, side_by_side
 from backends.torch_backend.summands import summed
 from conformance.cases import network_for
 from conformance.own_cell import leaky_gate
@@ -321,3 +322,23 @@ def test_a_number_of_a_rule_that_vanishes_in_the_precision_is_refused():
     rule = rnnspec.chain(rnnspec.updates.Adam())
     with pytest.raises(UnsupportedError, match=r"train_step.*must not vanish.*1e-08 in f16; give"):
         half.train_step(net, rule, params, rule.init(params), x, np.zeros((4, 2, 3)))
+
+
+def test_maps_from_numpy_lie_side_by_side_and_tensors_stay_where_they_are():
+    backend, params = rnnspec.get_backend("torch"), Network(3, [Layer(cells.lstm, 4)]).init(0)
+    half = backend.asarray(params)["layers"][0]["forward"]
+    for kind in "WUb":
+        maps = list(half[kind].values())
+        assert joined(maps).data_ptr() == maps[0].data_ptr()
+        assert torch.equal(joined(maps), torch.cat(maps))
+        np.testing.assert_array_equal(half[kind]["o"], params["layers"][0]["forward"][kind]["o"].astype(np.float32))
+    assert backend.asarray(half)["W"]["i"] is half["W"]["i"]
+    mixed = backend.asarray({"scalar": np.float32(1), "vector": np.ones(2), "wide": np.ones((2, 3))})
+    assert {name: tuple(a.shape) for name, a in mixed.items()} == {"scalar": (), "vector": (2,), "wide": (2, 3)}
+
+
+def test_maps_in_another_order_are_joined_in_the_order_that_is_asked_for():
+    first, second, third = side_by_side([torch.full((2, 2), float(i)) for i in range(3)])
+    for maps in ([first, third, second], [second, first], [first, third], [third, third], [first, first[:1]]):
+        assert torch.equal(joined(maps), torch.cat(maps))
+    assert torch.equal(joined([first.T, second.T]), torch.cat([first.T, second.T]))

@@ -19,6 +19,7 @@ from backends.torch_backend.fusion import forward_only, fused
 from backends.torch_backend.math_mode import pinned
 from backends.torch_backend.module import NetworkModule
 from backends.torch_backend.native import find
+from backends.torch_backend.packing import alike, side_by_side
 from backends.torch_backend.program import Program
 from backends.torch_backend.rows import Rows
 from backends.torch_backend.summands import summed
@@ -162,6 +163,10 @@ class TorchBackend(Backend):
     def own_device(self, array: Any) -> str:
         return str(array.device)
 
+    def asarray(self, tree: Tree) -> Tree:
+        """As the contract says; maps that came from NumPy lie side by side, as the kernels read them."""
+        return _laid_out(super().asarray(tree), tree)
+
     def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
         dtype = getattr(torch, DTYPES[self.precision]) if array.dtype.kind == "f" else None
         host = np.array(array, None if dtype in (None, *_HALVES) else DTYPES[self.precision], order="C")
@@ -174,3 +179,14 @@ class TorchBackend(Backend):
         """A copy as a NumPy array; bfloat16, which NumPy lacks, becomes float32 and loses nothing."""
         host = array.detach().cpu()
         return np.array((host.float() if host.dtype == torch.bfloat16 else host).numpy())
+
+
+def _laid_out(own: Tree, given: Tree) -> Tree:
+    if isinstance(own, list | tuple):
+        return type(own)(_laid_out(part, other) for part, other in zip(own, given, strict=True))
+    if not isinstance(own, dict):
+        return own
+    copied = all(isinstance(a, torch.Tensor) and a is not given[name] for name, a in own.items())
+    if copied and alike(own.values()):
+        return dict(zip(own, side_by_side(list(own.values())), strict=True))
+    return {name: _laid_out(part, given[name]) for name, part in own.items()}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from backends.torch_backend.native import find
+from backends.torch_backend.packing import alike, side_by_side
 from rnnspec import stack, validation
 from rnnspec.arrays import Array
 from rnnspec.capabilities import DTYPES
@@ -31,7 +31,10 @@ PRECISIONS = {getattr(torch, dtype): name for name, dtype in reversed(DTYPES.ite
 
 
 class Branch(nn.Module):  # type: ignore[misc]  # PyTorch's types are not read
-    """A branch of the tree of parameters. Names go into the module's tables as they are: one of them is `forward`."""
+    """A branch of the tree of parameters. Names go into the module's tables as they are: one of them is `forward`.
+
+    Maps that a kernel reads as one lie side by side, after a move or a copy too.
+    """
 
     def __init__(self, tree: Tree) -> None:
         super().__init__()
@@ -40,6 +43,22 @@ class Branch(nn.Module):  # type: ignore[misc]  # PyTorch's types are not read
                 self._parameters[str(name)] = nn.Parameter(value.detach().clone())
             else:
                 self._modules[str(name)] = Branch(value)
+        self._lay_together()
+
+    def _lay_together(self) -> None:
+        maps = list(self._parameters.values())
+        if alike(maps):
+            for parameter, beside in zip(maps, side_by_side([a.detach() for a in maps]), strict=True):
+                parameter.data = beside
+
+    def _apply(self, function: Callable[[Array], Array], recurse: bool = True) -> Branch:
+        super()._apply(function, recurse)
+        self._lay_together()
+        return self
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._lay_together()
 
     @property
     def forward(self) -> Any:
@@ -77,28 +96,11 @@ class NetworkModule(Branch):
         self.net, self.batch_first = net, batch_first
         self._made_by: tuple[Callable[[str, str], TorchBackend], str, Path | None] = (
             type(backend), backend.precision, backend.path)  # fmt: skip
-        self._lay_together()
 
     def backend(self) -> TorchBackend:
         """What runs the module, by the dtype and device of its parameters."""
         parameter = self.first()
         return _backend(self._made_by, parameter.device, parameter.dtype)
-
-    def _lay_together(self) -> None:
-        """Put maps that a kernel reads as one below one another in memory, so that joining them copies nothing."""
-        for layer, own in zip(self.net.layers, self.tree(self.net.parameter_shapes())["layers"], strict=True):
-            if kernel := find(layer.cell):
-                for parameters in [group for half in own.values() for group in kernel.packing.neighbours(half)]:
-                    _side_by_side(parameters)
-
-    def _apply(self, function: Callable[[Array], Array], recurse: bool = True) -> NetworkModule:
-        super()._apply(function, recurse)
-        self._lay_together()
-        return self
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._lay_together()
 
     def forward(self, inputs: Array, state: Tree = None, lengths: Array | None = None) -> tuple[Array, Tree]:
         """Outputs and the final state. A compiled model calls it as it is, since it runs a program of its own."""
@@ -119,12 +121,6 @@ class NetworkModule(Branch):
 
     def extra_repr(self) -> str:
         return repr(self.net)
-
-
-def _side_by_side(parameters: list[nn.Parameter]) -> None:
-    together = torch.cat([parameter.detach() for parameter in parameters])
-    for parameter, part in zip(parameters, together.split([len(p) for p in parameters]), strict=True):
-        parameter.data = part
 
 
 @lru_cache(maxsize=16)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -10,23 +12,33 @@ from rnnspec.arrays import Array
 from rnnspec.correspondence import Names
 from rnnspec.tree import Tree
 
-__all__ = ["Packing", "joined"]
+__all__ = ["Packing", "alike", "joined", "side_by_side"]
 
 
-def joined(parts: list[Array]) -> Array:
-    """The parts below one another: a view where they lie so in memory already, as a module lays them, else a copy."""
-    first = parts[0]
+def side_by_side(maps: list[Array]) -> tuple[Array, ...]:
+    """Copies of maps that read the same, below one another in memory, so that joining them again copies nothing."""
+    return torch.cat(maps).split([len(a) for a in maps])
+
+
+def alike(maps: Collection[Any]) -> bool:
+    """Whether there are several, and they can stand below one another."""
+    return len(maps) > 1 and all(a.ndim for a in maps) and len({(a.shape[1:], a.dtype, a.device) for a in maps}) == 1
+
+
+def joined(maps: list[Array]) -> Array:
+    """The maps below one another: a view where they are of one size and lie so in memory already, else a copy."""
+    first = maps[0]
     if type(first) not in (torch.Tensor, torch.nn.Parameter):
-        return torch.cat(parts)  # a fake tensor lies nowhere
-    storage, end, rows = first.untyped_storage(), first.data_ptr(), 0
-    for part in parts:
-        if part.data_ptr() != end or not part.is_contiguous():
-            return torch.cat(parts)
-        end += part.nbytes
-        rows += part.shape[0]
-    if end > storage.data_ptr() + storage.nbytes():
-        return torch.cat(parts)
-    return first.as_strided((rows, *first.shape[1:]), first.stride())
+        return torch.cat(maps)  # a fake tensor lies nowhere
+    at, each, storage = first.data_ptr(), first.nbytes, first.untyped_storage()
+    end = at + each * len(maps)
+    if (
+        [a.data_ptr() for a in maps] != list(range(at, end, each or 1))
+        or end > storage.data_ptr() + storage.nbytes()
+        or not all([a.is_contiguous() and a.nbytes == each for a in maps])
+    ):
+        return torch.cat(maps)
+    return first.as_strided((len(maps) * first.shape[0], *first.shape[1:]), first.stride())
 
 
 @dataclass(frozen=True)
@@ -61,11 +73,6 @@ class Packing:
             tuple(names["state", name] for name in states),
             None if projection is None else names["map", projection],
         )
-
-    def neighbours(self, params: Tree) -> list[list[Array]]:
-        """The maps of a cell that `packed` joins, in the order in which it does."""
-        kinds = (("W", self.gates), ("U", self.maps), ("b", self.gates))
-        return [[params[kind][name] for name in names] for kind, names in kinds]
 
     def packed(self, params: Tree) -> list[Array]:
         """The kernel's weights: input maps, recurrent maps, the two biases, and the projection where there is one."""
