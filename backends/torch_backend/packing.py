@@ -17,7 +17,8 @@ __all__ = ["Packing", "alike", "joined", "side_by_side"]
 
 def side_by_side(maps: list[Array]) -> tuple[Array, ...]:
     """Copies of maps that read the same, below one another in memory, so that joining them again copies nothing."""
-    return torch.cat(maps).split([len(a) for a in maps])
+    beside: tuple[Array, ...] = torch.cat(maps).split([len(a) for a in maps])
+    return beside
 
 
 def alike(maps: Collection[Any]) -> bool:
