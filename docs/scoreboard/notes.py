@@ -45,6 +45,9 @@ NOTES = (
          "keras#23704, open, of Dense on torch", ("torch", "jax")),
     Note(("Keras on jax keras.layers.SimpleRNN",), "float64", WRONG, "SimpleRNN of float64 raises: its `tanh` gives "
          "float32, and a scan must keep its types.", "keras_float64_simple_rnn", "", ("jax",)),
+    Note(("ONNX Runtime RNN",), "values", WRONG, "The `tanh` of an RNN node is `2 sigmoid(2x) - 1`, which cancels: at "
+         "0.001 four of float32's seven digits are left.", "onnx_small_tanh",
+         "onnxruntime#28003, merged, whose review names the formula"),
     Note(("ONNX Runtime LSTM", "ONNX Runtime GRU"), "NaN comes out", WRONG, "With a bias, inputs that are NaN give "
          "outputs that are not: the sum is clamped before its activation.", "onnx_nan"),
     Note(("ONNX Runtime",), "length 0", CONVENTION, "The final state of a row of length 0 is 0, not the initial "
