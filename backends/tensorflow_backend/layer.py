@@ -126,8 +126,7 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         steps, batch = tf.shape(x)[0], x.shape[1] or tf.shape(x)[1]
         state = initial_state
         if state is None:
-            state = [{half: {name: tf.zeros((batch, width), x.dtype) for name, width in layer.state_widths.items()}
-                      for half in layer.halves} for layer in self.net.layers]  # fmt: skip
+            state = tree_map(lambda shape: tf.zeros(tuple(shape), x.dtype), self.net.state_shapes(batch))
         lengths = None if mask is None else tf.reduce_sum(tf.cast(mask, tf.int32), 1)
         outputs, final = _network(self.backend, self.net, params, x, state, lengths, keep)
         if not isinstance(self.net.read, Last):
