@@ -67,7 +67,7 @@ class Column:
 COLUMNS = (
     Column("values", "full", ("P01", "P01-plain")),
     Column("gradients", "full", ("P02", "P02-plain")),
-    Column("initial states", "full", ("P48",), instead=("P01",)),
+    Column("initial states", "full", ("P48",), instead=("P11",)),
     Column("reverse", "full", ("P01", "P02-loss"), deep=True),
     Column("float64", "double", ("P01", "P02")),
     Column("NaN comes out", "full", ("P69",)),
