@@ -19,7 +19,7 @@ from rnnspec.tree import Tree, tree_map
 __all__ = ["Arrays", "Case", "Planted", "Pull", "window"]
 
 
-LABELS = 3
+LABELS = 5
 """How many labels a row has at most, where its loss aligns them."""
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import copy
 import inspect
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -19,7 +21,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from conformance.modules.family import Array, Family, Pull, Ran, Size, States, Tensors
 from rnnspec.convert.layout import Layout
 from rnnspec.convert.layouts import TORCH
-from rnnspec.errors import TreeError, UnsupportedError
+from rnnspec.errors import RnnSpecError, TreeError, UnsupportedError
 
 __all__ = ["TorchModules"]
 
@@ -69,44 +71,87 @@ class TorchModules(Family):
         return f"torch {torch.__version__}"
 
 
+class Overwritten(RnnSpecError, AssertionError):
+    """A module wrote into what it was given."""
+
+
 class _Subject:
     programs = 0
 
     def __init__(self, module: Any, places: dict[str, Any], index: int, halves: int) -> None:
         self._module, self._places, self._index, self._halves = module, places, index, halves
         self._batch_first = bool(getattr(module, "batch_first", False))
+        _, begun, *_ = [*inspect.signature(module.forward).parameters.values(), None]
+        self._begins_itself = begun is not None and begun.default is None
 
     def run(self, tensors: Tensors, inputs: Array, state: States, lengths: Array | None, pullback: bool) -> Ran:
+        """As people call it: in `eval` mode where no gradients follow, without a state where that is zeros."""
         with torch.no_grad():
             for name, place in self._places.items():
                 place.copy_(torch.from_numpy(tensors[name].copy()))
-        with torch.set_grad_enabled(pullback):
-            x = torch.tensor(inputs, requires_grad=pullback)
-            first = {name: torch.tensor(a, requires_grad=pullback) for name, a in state.items()}
-            outputs, final = self._called(x, first, lengths)
-        given = [*self._places.values(), x, *first.values()]
-        pull = self._pull(given, list(first), outputs, final) if pullback else None
-        return Ran(outputs.detach().numpy(), {name: a.detach().numpy() for name, a in final.items()}, pull)
+        self._module.train(pullback)
+        if pullback:
+            return self._differentiated(inputs, state, lengths)
+        made = {(a.shape, a.tobytes()): torch.tensor(a) for a in state.values()}  # states that are alike are one tensor
+        first = {name: made[a.shape, a.tobytes()] for name, a in state.items()}
+        with torch.no_grad():
+            outputs, final = self._called(torch.tensor(inputs), first, lengths)
+        return Ran(outputs.numpy(), {name: a.numpy() for name, a in final.items()}, None)
+
+    def _differentiated(self, inputs: Array, state: States, lengths: Array | None) -> Ran:
+        """Half of the questions, always the same, are pulled back twice, and asked again as a first layer is, whose
+        inputs need no gradient, with one parameter frozen: what depends on that is wrong."""
+        turn = zlib.crc32(np.ascontiguousarray(inputs).tobytes())
+        x = torch.tensor(inputs, requires_grad=True)
+        first = {name: torch.tensor(a, requires_grad=True) for name, a in state.items()}
+        outputs, final = self._called(x, first, lengths)
+        pull = self._pull([*self._places.values(), x, *first.values()], list(first), outputs, final)
+        ran = Ran(outputs.detach().numpy(), {name: a.detach().numpy() for name, a in final.items()}, pull)
+        if turn % 2:
+            return ran
+        frozen = list(self._places.values())[turn // 2 % len(self._places)]
+
+        def again(output: Array, states: States) -> Any:
+            pull(output, states)
+            tensors, found, begun = pull(output, states)
+            frozen.requires_grad_(False)
+            try:
+                alone = self._called(torch.tensor(inputs), {name: a.detach() for name, a in first.items()}, lengths)
+                kept = {name: place for name, place in self._places.items() if place.requires_grad}
+                own = _gradients(list(kept.values()), alone[0], alone[1], output, states)
+            finally:
+                frozen.requires_grad_(True)
+            return {**tensors, **dict(zip(kept, own, strict=True))}, found, begun
+
+        return Ran(ran.outputs, ran.state, again)
 
     def _called(self, x: Any, first: dict[str, Any], lengths: Array | None) -> tuple[Any, dict[str, Any]]:
-        given = [self._stacked(a) for a in first.values()]
-        hx = tuple(given) if len(given) > 1 else given[0]
-        x = x.swapaxes(0, 1) if self._batch_first else x
-        ends = None if lengths is None else torch.tensor(lengths, dtype=torch.int64)
-        if ends is None:
-            outputs, final = self._module(x, hx)
-        elif isinstance(self._module, nn.RNNBase):
-            packed = pack_padded_sequence(x, ends, self._batch_first, enforce_sorted=False)
-            outputs, final = self._module(packed, hx)
-            steps = x.shape[1 if self._batch_first else 0]
-            outputs = pad_packed_sequence(outputs, self._batch_first, total_length=steps)[0]
-        else:
-            outputs, final = self._module(x, hx, lengths=ends)
+        states = [self._stacked(a) for a in first.values()]
+        states = [states[0]] * len(states) if len({id(a) for a in first.values()}) == 1 else states
+        before = [a.detach().clone() for a in (x, *states)]
+        outputs, final = self._asked(x.swapaxes(0, 1) if self._batch_first else x, states, lengths)
+        if not all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip((x, *states), before, strict=True)):
+            raise Overwritten("a module's call", "it must leave its arguments as they are", "other numbers in them",
+                              "write into memory of its own")  # fmt: skip
         outputs = outputs.swapaxes(0, 1) if self._batch_first else outputs
         width = outputs.shape[-1] // self._halves
         own = outputs[..., self._index * width : (self._index + 1) * width]
         ended = final if isinstance(final, tuple) else (final,)
         return own, {name: a[self._index] for name, a in zip(first, ended, strict=True)}
+
+    def _asked(self, x: Any, states: list[Any], lengths: Array | None) -> tuple[Any, Any]:
+        """The call itself; nobody spells zeros out."""
+        spelt = any(a.requires_grad or bool(a.any()) for a in states) or not self._begins_itself
+        given = ((tuple(states) if len(states) > 1 else states[0]),) if spelt else ()
+        if lengths is None:
+            return self._module(x, *given)  # type: ignore[no-any-return]
+        ends = torch.tensor(lengths, dtype=torch.int64)
+        if not isinstance(self._module, nn.RNNBase):
+            return self._module(x, *given, lengths=ends)  # type: ignore[no-any-return]
+        packed = pack_padded_sequence(x, ends, self._batch_first, enforce_sorted=False)
+        outputs, final = self._module(packed, *given)
+        steps = x.shape[1 if self._batch_first else 0]
+        return pad_packed_sequence(outputs, self._batch_first, total_length=steps)[0], final
 
     def _stacked(self, a: Any) -> Any:
         """A state of this half, zeros for the other."""
@@ -114,16 +159,20 @@ class _Subject:
 
     def _pull(self, given: list[Any], names: list[str], outputs: Any, final: dict[str, Any]) -> Pull:
         def pull(output: Array, states: States) -> Any:
-            cotangents = [torch.tensor(output), *(torch.tensor(states[name]) for name in final)]
-            pairs = [(a, d) for a, d in zip([outputs, *final.values()], cotangents, strict=True) if a.requires_grad]
-            found = torch.autograd.grad([a for a, _ in pairs], given, [d for _, d in pairs], retain_graph=True,
-                                        allow_unused=True, materialize_grads=True)  # fmt: skip
-            arrays = [a.numpy() for a in found]
+            arrays = _gradients(given, outputs, final, output, states)
             count = len(self._places)
             return (dict(zip(self._places, arrays[:count], strict=True)), arrays[count],
                     dict(zip(names, arrays[count + 1 :], strict=True)))  # fmt: skip
 
         return pull
+
+
+def _gradients(given: list[Any], outputs: Any, final: dict[str, Any], output: Array, states: States) -> list[Array]:
+    cotangents = [torch.tensor(output), *(torch.tensor(states[name]) for name in final)]
+    pairs = [(a, d) for a, d in zip([outputs, *final.values()], cotangents, strict=True) if a.requires_grad]
+    found = torch.autograd.grad([a for a, _ in pairs], given, [d for _, d in pairs], retain_graph=True,
+                                allow_unused=True, materialize_grads=True)  # fmt: skip
+    return [a.numpy() for a in found]
 
 
 def _is_own(made: Any) -> bool:

@@ -140,3 +140,20 @@ class ImpossibleIsNaN(Faulty):
         if not isinstance(net.loss, CTC) or np.isfinite(step.loss_sum):
             return step
         return replace(step, grads=replace(step.grads, params=tree_map(lambda g: g * np.nan, step.grads.params)))
+
+
+class ThreeLabelsOfARow(Faulty):
+    """CTC: labels behind the third are not read."""
+
+    def value_and_grad(self, net: Any, params: Tree, inputs: Array, targets: Array, *rest: Any, **named: Any) -> Step:
+        read = np.where(np.arange(np.shape(targets)[1]) < 3, targets, -1) if isinstance(net.loss, CTC) else targets
+        return super().value_and_grad(net, params, inputs, read, *rest, **named)
+
+
+class ProbabilitiesUnderflow(Faulty):
+    """CTC: products of probabilities, not sums of logarithms, are nothing after 64 steps."""
+
+    def value_and_grad(self, net: Any, params: Tree, inputs: Array, *rest: Any, **named: Any) -> Step:
+        step = super().value_and_grad(net, params, inputs, *rest, **named)
+        gone = isinstance(net.loss, CTC) and len(inputs) > 64
+        return replace(step, loss_sum=step.loss_sum + np.inf) if gone else step

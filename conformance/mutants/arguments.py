@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from conformance.mutants.faulty import Asked, Faulty
-from rnnspec import Gradients, LayerResult, Step, Trained
+from conformance.mutants.faulty import Asked, Faulty, Given
+from rnnspec import Gradients, LayerResult, Result, Step, Trained
 from rnnspec.arrays import Array
 from rnnspec.tree import Tree, tree_map
 
@@ -161,3 +161,43 @@ class ScratchShared(Faulty):
 def _written(place: Any, found: Array) -> None:
     if isinstance(place, np.ndarray) and place.flags.writeable:
         place[...] = found
+
+
+class UnsignedLengthsWrap(Faulty):
+    """One is taken from lengths in their own type: a row without a step is the longest where they have no sign."""
+
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
+        if lengths is not None and np.asarray(lengths).dtype.kind == "u":
+            lengths = np.where(np.asarray(lengths) == 0, len(inputs), np.asarray(lengths)).astype(np.int64)
+        return super().run(net, params, inputs, state, lengths)
+
+
+class LengthsCut(Faulty):
+    """Lengths that cannot be are brought into the time."""
+
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
+        held = None if lengths is None else np.clip(lengths, 0, len(inputs))
+        return super().run(net, params, inputs, state, held)
+
+
+class WholeCotangentsAreBytes(Faulty):
+    """A cotangent of whole numbers is taken for bytes, of which 255 are 1."""
+
+    def pullback(
+        self, net: Any, params: Tree, inputs: Array, output_cotangent: Array, *rest: Any, **named: Any
+    ) -> Gradients:
+        whole = np.asarray(output_cotangent).dtype.kind in "iu"
+        return super().pullback(net, params, inputs, output_cotangent / 255 if whole else output_cotangent, *rest,
+                                **named)  # fmt: skip
+
+
+class HalfParametersCut(Faulty):
+    """Parameters of float16 lose three digits more on their way in."""
+
+    def given(self, given: Given) -> Given:
+        def cut(a: Any) -> Any:
+            if a.dtype != np.float16:
+                return a
+            return (a.astype(np.float32).view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+
+        return replace(given, params=tree_map(cut, given.params))

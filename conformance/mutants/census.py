@@ -10,6 +10,7 @@ from conformance.cases import CELLS
 from conformance.mutants import (
     alignments,
     arguments,
+    blocks,
     cotangents,
     extents,
     guards,
@@ -21,6 +22,7 @@ from conformance.mutants import (
     policies,
     rules,
     segments,
+    sharing,
     states,
     steps,
 )
@@ -64,7 +66,8 @@ def mutants() -> tuple[Mutant, ...]:
 
 
 def _protocol() -> Iterator[Mutant]:
-    calls = (states, lengths, steps, cotangents, losses, alignments, numbers, memory, paths, extents, arguments)
+    calls = (states, lengths, steps, cotangents, losses, alignments, numbers, memory, sharing, paths, extents, blocks,
+             arguments)  # fmt: skip
     for module in (*calls, policies, rules, guards, segments):
         yield from protocol_mutants(module)
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from conformance.mutants.faulty import Faulty
-from rnnspec import recomputation
+from rnnspec import Gradients, recomputation
 from rnnspec.kernel import Kernel
+from rnnspec.tree import tree_map
 
 
 class _Segmented(Faulty):
@@ -55,3 +58,22 @@ class BiasesTwice(_Segmented):
     """The gradients of biases are added up twice."""
 
     faulty = _LastSum
+
+
+class SegmentsWithoutLengths(Faulty):
+    """Where segments are run again and there are no lengths, the initial state has no gradient."""
+
+    def pullback(self, net: Any, params: Any, inputs: Any, output_cotangent: Any, state_cotangent: Any = None,
+                 state: Any = None, lengths: Any = None) -> Gradients:  # fmt: skip
+        found = super().pullback(net, params, inputs, output_cotangent, state_cotangent, state, lengths)
+        lost = self.recomputes and lengths is None
+        return replace(found, state=tree_map(np.zeros_like, found.state)) if lost else found
+
+
+class SegmentsOfItsOwnChoice(Faulty):
+    """Segments whose length nobody gave give inputs no gradient."""
+
+    def pullback(self, *given: Any, **named: Any) -> Gradients:
+        found = super().pullback(*given, **named)
+        chosen = self.recomputes and self.every is None
+        return replace(found, inputs=np.zeros_like(found.inputs)) if chosen else found

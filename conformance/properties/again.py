@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 from conformance.cases import Case
 from conformance.judge import Judge
@@ -19,19 +20,19 @@ SEGMENT = 40
      cases=lambda scope: {**networks.bidirectional(scope), **networks.losses(scope)},
      needs=("gradients", "policies", "lengths"))  # fmt: skip
 def again(backend: Backend, case: Case, judge: Judge) -> None:
-    """Segments that do not fill the sequence, one alone, and one step each; of a loss where there is one."""
+    """Segments that do not fill the sequence, one alone, one step each, and of the length that the backend chooses;
+    of a loss where there is one; and of gradients without lengths too."""
     judge.applies(is_eager(backend), "a program for each length")
-    question = ask(backend, case)
+    question = ask(backend, replace(case, padding=0.0))
     if case.net.output is not None:
         step, expected = question.step(), question.step_reference()
-        for every in (2, case.steps + 1):
+        for every in (None, 2, case.steps + 1):
             judge.agree(f"the loss, segments of {every}", replace(question, backend=backend.recomputing(every)).step(),
                         step, expected)  # fmt: skip
         return
-    kept, reference = question.pull(), question.pull_reference()
-    for every in (1, 2, 3, case.steps + 1):
-        found = replace(question, backend=backend.recomputing(every)).pull()
-        judge.agree(f"the gradients, segments of {every}", found, kept, reference)
+    for asked, every in product((question, question.but(lengths=None)), (None, 1, 2, 3, case.steps + 1)):
+        found = replace(asked, backend=backend.recomputing(every)).pull()
+        judge.agree(f"the gradients, segments of {every}", found, asked.pull(), asked.pull_reference())
 
 
 @law("P88-long", "so are gradients of more steps than a backend computes in one block", cases=networks.long,

@@ -17,7 +17,7 @@ from conformance.tolerance import PROFILES, Reference
 from rnnspec import Backend, Gradients, Last, Network, Result, Step
 from rnnspec.tree import Tree, leaves, named_map, tree_map
 
-__all__ = ["Question", "ask", "changed", "flat", "is_eager", "only_rows", "picked"]
+__all__ = ["Question", "ask", "changed", "flat", "in_order", "is_eager", "only_rows", "picked"]
 
 Array = Any
 
@@ -145,6 +145,14 @@ def only_rows(question: Question, rows: Array) -> Question:
     """The same question with all other rows of length 0."""
     kept = np.isin(np.arange(len(question.ends)), rows)
     return question.but(lengths=np.where(kept, question.ends, 0))
+
+
+def in_order(question: Question, order: Any) -> Question:
+    """The question of these rows, in this order, some twice or not at all."""
+    g = question.given
+    states, cotangents = (tree_map(lambda s: s[order], tree) for tree in (g.state, g.state_cotangent))
+    return question.but(inputs=g.inputs[:, order], state=states, lengths=question.ends[order],
+                        output_cotangent=g.output_cotangent[..., order, :], state_cotangent=cotangents)  # fmt: skip
 
 
 def picked(answer: Result, rows: Array) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,18 +12,21 @@ from conformance import tolerance
 from conformance.cases import Case
 from conformance.judge import Judge
 from conformance.properties import networks
-from conformance.properties.asking import Question, ask
+from conformance.properties.asking import Question, ask, in_order, is_eager
 from conformance.properties.training import train, train_reference
 from conformance.registry import law
 from conformance.tolerance import PROFILES
 from rnnspec import Backend, chain
+from rnnspec.errors import RnnSpecError
 from rnnspec.policies import ClipByGlobalNorm
-from rnnspec.tree import tree_map
+from rnnspec.tree import Tree, tree_map
 from rnnspec.updates import Adam
 
 RULE = chain(ClipByGlobalNorm(5.0), Adam(0.01, 0.875, epsilon=1e-4))
 """The rule that `conformance.properties.control` trains with, so that it costs no program."""
 TYPES = (np.float64, np.float32, np.float16, np.int32)
+REFUSAL = ("an answer, or an error of another kind", "an RnnSpecError")
+WHOLE = (np.int64, np.int32, np.int8, np.uint8, np.uint16, np.uint64)
 
 
 @law("P08-loss", "a loss and a training step change none of their arguments and remember no call before",
@@ -56,6 +60,7 @@ def left_out(backend: Backend, case: Case, judge: Judge) -> None:
         return
     question.run()
     judge.equal("run without a state", unseen.run(), from_zeros.run(), from_zeros.run_reference())
+    _judge_fewer_rows(judge, unseen)
     if not judge.gradients:
         return
     question.pull()
@@ -65,20 +70,79 @@ def left_out(backend: Backend, case: Case, judge: Judge) -> None:
                 outputs.pull_reference())  # fmt: skip
 
 
+@law("P39-broadcast", "one number in memory for many is as good as many", cases=networks.pulls, needs=("lengths",),
+     also=("gradients",))  # fmt: skip
+def broadcast(backend: Backend, case: Case, judge: Judge) -> None:
+    """States and cotangents that are broadcast, as the cotangent of a sum is."""
+    question = ask(backend, case)
+    g = question.given
+    wide = {"output_cotangent": _broadcast(g.output_cotangent), "state": tree_map(_broadcast, g.state),
+            "state_cotangent": tree_map(_broadcast, g.state_cotangent)}  # fmt: skip
+    one = question.but(**wide)
+    many = question.but(**{name: tree_map(np.array, tree) for name, tree in wide.items()})
+    judge.equal("run", one.run(), many.run(), many.run_reference())
+    if judge.gradients:
+        judge.equal("pullback", one.pull(), many.pull(), many.pull_reference())
+
+
+@law("P39-shared", "one array in several places counts in each", cases=networks.pulls, needs=("lengths",),
+     also=("gradients",), oracle=True)  # fmt: skip
+def shared(backend: Backend, case: Case, judge: Judge) -> None:
+    """One array for all states of a layer, and for their cotangents; one tree of parameters for both halves."""
+    g = case.arrays(backend.precision)
+    tied = ask(backend, case).but(params=_tied(g.params), state=_tied(g.state),
+                                  state_cotangent=_tied(g.state_cotangent))  # fmt: skip
+    judge.close("run", tied.run(), tied.run_reference())
+    if judge.gradients:
+        judge.close("pullback", tied.pull(), tied.pull_reference())
+
+
+@law("P99", "what cannot be asked is refused with an error of rnnspec's, and leaves the next call alone",
+     cases=lambda scope: {**networks.cells(scope), **networks.bidirectional(scope)}, needs=("lengths",),
+     also=("gradients",))  # fmt: skip
+def refused(backend: Backend, case: Case, judge: Judge) -> None:
+    """Lengths beyond the time, below 0, too few or of fractions; inputs, states and cotangents of other shapes."""
+    question = ask(backend, case)
+    judge.applies(case.batch > 0 and case.steps > 0, "every array is empty")
+    g, ends = question.given, question.ends
+    wrong = {
+        "a length beyond the time": question.but(lengths=ends + (np.arange(len(ends)) == 0) * (case.steps + 1)),
+        "a negative length": question.but(lengths=np.where(np.arange(len(ends)) == 0, -1, ends)),
+        "too few lengths": question.but(lengths=ends[:-1]),
+        "lengths of fractions": question.but(lengths=ends + 0.5),
+        "a feature too many": question.but(inputs=np.concatenate([g.inputs, g.inputs[..., :1]], -1)),
+        "a state of a row too few": question.but(state=tree_map(lambda s: s[:-1], g.state)),
+        "a row too many in every map": question.but(params=tree_map(_with_a_row_more, g.params)),
+    }
+    for what, asked in wrong.items():
+        judge.holds(f"refusal of {what}", _refuses(asked.run), *REFUSAL)
+    if judge.gradients:
+        odd = question.but(output_cotangent=g.output_cotangent[..., :-1])
+        judge.holds("refusal of a cotangent of a feature too few", _refuses(odd.pull), *REFUSAL)
+    judge.equal("run after refusals", question.run(), question.run(), question.run_reference())
+
+
 @law("P96", "numbers of another type are the nearest of the backend's, and whole numbers of any type the same",
      cases=lambda scope: {**networks.cells(scope), **networks.losses(scope)}, needs=("lengths",),
      also=("gradients",))  # fmt: skip
 def types(backend: Backend, case: Case, judge: Judge) -> None:
-    """Inputs and states of float64, float32, float16 and int32; lengths and classes of any width, and strided."""
+    """All arrays of float64, float32, float16 and int32; lengths and classes of any width and sign, and strided."""
     profile = PROFILES[backend.precision]
-    drawn = Question(backend, case.net, case.arrays("f64"))
-    for dtype, lengths in zip(TYPES, _spelt(drawn.ends), strict=True):
-        given = {"inputs": _finite(drawn.given.inputs).astype(dtype),
-                 "state": tree_map(lambda s, dtype=dtype: s.astype(dtype), drawn.given.state)}  # fmt: skip
-        nearest = {name: tree_map(lambda a: profile.round(a.astype(np.float64)), a) for name, a in given.items()}
-        right = ask(backend, case).but(**nearest)
-        judge.equal(f"run, {np.dtype(dtype)} and lengths {lengths.dtype}", right.but(**given, lengths=lengths).run(),
-                    right.run(), right.run_reference())  # fmt: skip
+    drawn, right = Question(backend, case.net, case.arrays("f64")), ask(backend, case)
+    for lengths in _spelt(drawn.ends):
+        judge.equal(f"run, lengths {lengths.dtype}", right.but(lengths=lengths).run(), right.run(),
+                    right.run_reference())  # fmt: skip
+    g = drawn.given
+    trees = {"params": g.params, "inputs": _finite(g.inputs), "state": g.state,
+             "output_cotangent": _finite(g.output_cotangent), "state_cotangent": g.state_cotangent}  # fmt: skip
+    for dtype in TYPES:
+        given = {name: tree_map(lambda a, dtype=dtype: a.astype(dtype), tree) for name, tree in trees.items()}
+        nearest = right.but(**{name: tree_map(lambda a: profile.round(a.astype(np.float64)), a) for name, a in
+                               given.items()})  # fmt: skip
+        asked = nearest.but(**given)
+        judge.equal(f"run, {np.dtype(dtype)}", asked.run(), nearest.run(), nearest.run_reference())
+        if judge.gradients and case.net.output is None:
+            judge.equal(f"pullback, {np.dtype(dtype)}", asked.pull(), nearest.pull(), nearest.pull_reference())
     classes = drawn.given.targets
     if judge.gradients and case.net.output is not None and classes.dtype.kind == "i":
         question = ask(backend, case)
@@ -116,4 +180,47 @@ def _finite(a: Any) -> Any:
 
 def _spelt(numbers: Any) -> list[Any]:
     """Whole numbers in several types, and as a part of a larger vector."""
-    return [numbers.astype(dtype) for dtype in (np.int64, np.int32, np.int8)] + [np.repeat(numbers, 2, -1)[..., ::2]]
+    kinds = [kind for kind in WHOLE if numbers.min(initial=0) >= 0 or np.dtype(kind).kind == "i"]
+    return [numbers.astype(kind) for kind in kinds] + [np.repeat(numbers, 2, -1)[..., ::2]]
+
+
+def _judge_fewer_rows(judge: Judge, unseen: Question) -> None:
+    """Zeros for few rows are not what is left of those for many."""
+    if is_eager(unseen.backend) and len(unseen.ends) > 1:
+        few = in_order(unseen.but(state=tree_map(np.zeros_like, unseen.given.state_cotangent)), np.arange(2))
+        for _ in range(2):
+            judge.equal("run of two rows without a state", few.but(state=None).run(), few.run(), few.run_reference())
+
+
+def _broadcast(a: Any) -> Any:
+    """One number in the place of all, which lies in memory once."""
+    return np.broadcast_to(a.ravel()[:1].reshape((1,) * a.ndim) if a.size else a, a.shape)
+
+
+def _tied(tree: Tree) -> Tree:
+    """Arrays of one shape in one branch are one array, and alike branches of a list are one branch."""
+    if isinstance(tree, list):
+        return [_tied(part) for part in tree]
+    if not isinstance(tree, dict):
+        return tree
+    branches: dict[Any, Tree] = {}
+    found = {name: _tied(part) for name, part in tree.items()}
+    return {name: branches.setdefault(_outline(part), part) for name, part in found.items()}
+
+
+def _outline(tree: Tree) -> str:
+    return repr(tree_map(np.shape, tree))
+
+
+def _with_a_row_more(a: Any) -> Any:
+    return np.concatenate([a, a[:1]])
+
+
+def _refuses(call: Callable[[], Any]) -> bool:
+    try:
+        call()
+    except RnnSpecError:
+        return True
+    except Exception:
+        return False
+    return False

@@ -27,6 +27,7 @@ from conformance.cases import (
     network_for,
     wild_cases,
 )
+from conformance.properties.extents import extents, vast
 from conformance.properties.truncation import CutAndClip
 from conformance.registry import Scope, Shape
 from rnnspec import Cell, Dense, Last, Layer, Network
@@ -41,9 +42,9 @@ __all__ = [
     "bidirectional",
     "calls",
     "cells",
+    "deep",
     "every_loss",
     "everything",
-    "extents",
     "gradients",
     "last",
     "long",
@@ -57,7 +58,6 @@ __all__ = [
     "runs",
     "stacked",
     "unpadded",
-    "vast",
     "whole",
     "without_lengths",
 ]
@@ -71,13 +71,8 @@ WHOLE = Shape(batch=9, time=37, inputs=17, hidden=20)
 """No power of two among them, and more steps and features than a vector register or a short loop holds."""
 FEW = 5
 """Cells that are all judged, however little time there is."""
-EXTENTS = (Shape(1, 1, 1, 1), Shape(2, 132, 2, 2), Shape(257, 2, 2, 3), Shape(2, 2, 257, 3), Shape(2, 2, 3, 257),
-           Shape(16, 16, 16, 16))  # fmt: skip
-"""Batch, time, inputs and hidden at which code that works in blocks, or looks at sizes, takes another way."""
 LONGER = 12
 """How many times as many steps a long case has."""
-VAST = (Shape(2, 4096, 2, 3), Shape(65_537, 3, 2, 2), Shape(3, 3, 65_537, 2))
-"""More steps than a sum over time has digits to spare; more rows, and more inputs, than 16 bits count."""
 DRAWN = 3
 """Labels of drawn networks."""
 
@@ -128,6 +123,14 @@ def long(scope: Scope) -> Labels:
     return {"long": _with_lengths(Network(INPUTS, [lower, upper])).map(_lengthened)}
 
 
+def deep(scope: Scope) -> Labels:
+    """Three layers of one cell and one width, each in both directions, where another network costs nothing."""
+    if not scope.eager or scope.shapes:
+        return {}
+    nets = [Network(INPUTS, [Layer(cell, hidden_for(cell), "bidirectional")] * 3) for cell in scope.cells]
+    return {"three bidirectional": _with_lengths(*nets)}
+
+
 def stacked(scope: Scope) -> Labels:
     """A reverse layer whose cotangents are cut and clipped, the bidirectional one on it, and an output layer."""
     return {"stacked": _with_lengths(_stacked(scope))}
@@ -152,7 +155,10 @@ def aligned(scope: Scope) -> Labels:
     layer = Layer(_cell(scope, 5), _widths(scope, 5), "bidirectional")
     blanks = (0, 3) if scope.eager and not scope.brief else (3,)
     nets = {blank: Network(INPUTS, [layer], output=Dense(4), loss=CTC(blank)) for blank in blanks}
-    return {f"aligned, blank {blank}": _with_lengths(net) for blank, net in nets.items()}
+    found = {f"aligned, blank {blank}": _with_lengths(net) for blank, net in nets.items()}
+    if len(blanks) > 1:
+        found["aligned, long"] = found["aligned, blank 3"].map(_lengthened)
+    return found
 
 
 def without_lengths(scope: Scope) -> Labels:
@@ -184,12 +190,18 @@ def unpadded(scope: Scope) -> Labels:
 
 def everything(scope: Scope) -> Labels:
     """What the oracle is asked about: every network, with and without lengths, and drawn ones where these are free."""
-    return {**runs(scope), **whole(scope), **unpadded(scope), **extents(scope), **vast(scope), **_drawn(scope)}
+    return {**runs(scope), **_beyond(scope)}
 
 
 def gradients(scope: Scope) -> Labels:
     """The same for pullbacks."""
-    return {**pulls(scope), **whole(scope), **unpadded(scope), **extents(scope), **vast(scope), **_drawn(scope)}
+    return {**pulls(scope), **_beyond(scope)}
+
+
+def _beyond(scope: Scope) -> Labels:
+    """Networks without lengths, deeper and longer ones, sizes beyond the table's, and what is drawn."""
+    return {**whole(scope), **unpadded(scope), **deep(scope), **long(scope), **extents(scope), **vast(scope),
+            **_drawn(scope)}  # fmt: skip
 
 
 def losses(scope: Scope) -> Labels:
@@ -198,8 +210,8 @@ def losses(scope: Scope) -> Labels:
 
 
 def every_loss(scope: Scope) -> Labels:
-    """Every network whose loss is judged with lengths, and drawn ones where they cost nothing."""
-    return {**losses(scope), **_drawn(scope)}
+    """Every network whose loss is judged with lengths, and drawn ones and one of many classes where these are free."""
+    return {**losses(scope), **_classes(scope), **_drawn(scope)}
 
 
 def lowered(scope: Scope) -> Labels:
@@ -210,37 +222,6 @@ def lowered(scope: Scope) -> Labels:
 def native(scope: Scope) -> Labels:
     """Where kernels are judged: without lengths, which many do not know, and with them where that costs nothing."""
     return {**(cells(scope) if scope.eager else {}), **unpadded(scope), **whole(scope)}
-
-
-def extents(scope: Scope) -> Labels:
-    """Two layers of one cell and one width at sizes where code takes another way: one of everything, many of one thing,
-    and equal powers of two."""
-    if not scope.eager or scope.shapes:
-        return {}
-    return {f"{shape.batch},{shape.time},{shape.inputs},{shape.hidden}": _sized(scope, shape, 2) for shape in EXTENTS}
-
-
-def vast(scope: Scope) -> Labels:
-    """One layer of one cell at sizes of which one is beyond what is used every day."""
-    if not scope.wide or scope.shapes:
-        return {}
-    return {f"{shape.batch},{shape.time},{shape.inputs},{shape.hidden}": _sized(scope, shape, 1) for shape in VAST}
-
-
-def _sized(scope: Scope, shape: Shape, depth: int) -> SearchStrategy[Case]:
-    nets = [Network(shape.inputs, [Layer(cell, _equal_widths(cell, shape.hidden)) for _ in range(depth)])
-            for cell in scope.cells]  # fmt: skip
-
-    def resize(case: Case) -> Case:
-        return replace(case, steps=shape.time, batch=shape.batch, lengths=None)
-
-    return cases(nets).map(resize)
-
-
-def _equal_widths(cell: Cell, hidden: int) -> int | dict[str, int]:
-    """One width; where a cell leaves several free, the first is one more: a projection is smaller than its states."""
-    first = hidden + 1 if len(cell.width_classes) > 1 else hidden
-    return hidden_for(cell, (first,) + (hidden,) * len(WIDTHS))
 
 
 def _cell(scope: Scope, index: int) -> Cell:
@@ -284,6 +265,14 @@ def _tower(scope: Scope, inputs: int, widths: Sequence[int] = WIDTHS) -> Network
     return Network(inputs, layers)
 
 
+def _classes(scope: Scope) -> Labels:
+    """A loss over more classes than a register has lanes."""
+    if not scope.eager or scope.shapes:
+        return {}
+    layer = Layer(_cell(scope, 5), _widths(scope, 5))
+    return {"80 classes": _with_lengths(Network(INPUTS, [layer], output=Dense(80), loss=SoftmaxCrossEntropy()))}
+
+
 def _wild(scope: Scope) -> Labels:
     return {"wild": wild_cases(scope.cells)} if scope.wide and not scope.shapes else {}
 
@@ -308,12 +297,12 @@ def _all_steps(case: Case) -> Case:
     return replace(case, lengths=None)
 
 
-def _with_lengths(net: Network) -> SearchStrategy[Case]:
+def _with_lengths(*nets: Network) -> SearchStrategy[Case]:
     def lengthen(case: Case) -> Case:
         given = replace(case, lengths=case.lengths or (STEPS,) * BATCH)
         return given if given.seed % 2 else _ragged(given)
 
-    return cases([net]).map(lengthen)
+    return cases(nets).map(lengthen)
 
 
 def _lengthened(case: Case) -> Case:

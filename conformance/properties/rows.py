@@ -11,11 +11,14 @@ from conformance import tolerance
 from conformance.cases import Case
 from conformance.judge import Judge
 from conformance.properties import networks
-from conformance.properties.asking import Question, ask, is_eager, only_rows
+from conformance.properties.asking import ask, in_order, is_eager, only_rows
 from conformance.registry import law
 from conformance.tolerance import PROFILES
 from rnnspec import Backend, Gradients, Result
 from rnnspec.tree import Tree, tree_map
+
+SIZES = (1, 2, 7, 31, 32, 130)
+"""Of rows: one, whole blocks, and what is left of them."""
 
 
 @law("P25", "rows in another order give the same rows in that order, sorted by length or not", cases=networks.pulls,
@@ -26,7 +29,7 @@ def permuted(backend: Backend, case: Case, judge: Judge) -> None:
     judge.applies(case.batch > 1, "one row has no order")
     whole, ends, pulled = question.run(), question.ends, question.pull() if judge.gradients else None
     for order in (np.random.default_rng(case.seed).permutation(case.batch), np.argsort(ends), np.argsort(-ends)):
-        other, back = _in_order(question, order), np.argsort(order)
+        other, back = in_order(question, order), np.argsort(order)
         judge.agree(f"run in order {order}", _rows(other.run(), back), whole, tolerance.run(case, profile))
         if pulled:
             gradients = other.pull()
@@ -82,8 +85,8 @@ def doubled(backend: Backend, case: Case, judge: Judge) -> None:
     half = case.batch // 2
     order = np.arange(case.batch)
     order[half : 2 * half] = order[:half]
-    twice = only_rows(_in_order(question, order), np.arange(2 * half)).pull()
-    once = only_rows(_in_order(question, order), np.arange(half))
+    twice = only_rows(in_order(question, order), np.arange(2 * half)).pull()
+    once = only_rows(in_order(question, order), np.arange(half))
     judge.agree("parameter gradients", tree_map(lambda g: g / 2, twice.params), once.pull().params,
                 once.pull_reference().at("params"))  # fmt: skip
 
@@ -112,29 +115,21 @@ def isolated(backend: Backend, case: Case, judge: Judge) -> None:
 @law("P29", "a batch of any size gives the rows that smaller ones give", cases=networks.cells,
      needs=("lengths",), also=("gradients",))  # fmt: skip
 def sizes(backend: Backend, case: Case, judge: Judge) -> None:
-    """1, 2, 7, 31 and 110 rows, drawn from the case's own. Where every size is another program, in tier deep alone."""
+    """1 to 130 rows, drawn from the case's own. Where every size is another program, in tier deep alone."""
     judge.applies(is_eager(backend), "every size costs this backend a program: tier deep draws sizes")
     question = ask(backend, case)
     judge.applies(case.batch > 0, "there is no row")
     profile, pulled = PROFILES[backend.precision], question.pull() if judge.gradients else None
     whole, reference = question.run(), tolerance.run(case, profile)
-    for size in (1, 2, 7, 31, 110):
+    for size in SIZES:
         order = np.arange(size) * 3 % case.batch
-        answer = _in_order(question, order).run()
+        answer = in_order(question, order).run()
         picked = _picked(reference, order)
         if pulled:
-            judge.agree(f"gradients of {size} rows", _rows(_in_order(question, order).pull(), slice(None)),
+            judge.agree(f"gradients of {size} rows", _rows(in_order(question, order).pull(), slice(None)),
                         _rows(pulled, order), _kept(tolerance.pullback(case, profile), order))  # fmt: skip
         judge.agree(f"{size} rows", {"outputs": answer.outputs, "state": answer.state},
                     {"outputs": whole.outputs[:, order], "state": _states(whole.state, order)}, picked)  # fmt: skip
-
-
-def _in_order(question: Question, order: Any) -> Question:
-    g = question.given
-    return question.but(
-        inputs=g.inputs[:, order], state=_states(g.state, order), lengths=question.ends[order],
-        output_cotangent=g.output_cotangent[..., order, :], state_cotangent=_states(g.state_cotangent, order),
-    )  # fmt: skip
 
 
 def _states(state: Tree, rows: Any) -> Tree:

@@ -20,6 +20,8 @@ from rnnspec.policies import ClipStateByNorm, ClipStateByValue, Cut, Recurrence,
 from rnnspec.tree import tree_map
 
 RAGGED = (STEPS, 3, 0, 5, 6)
+WIDTHS = (20, 17, 19, 18, 21)
+"""More units than a vector register has lanes, and some left over."""
 
 
 def seams(scope: Scope) -> networks.Labels:
@@ -28,12 +30,12 @@ def seams(scope: Scope) -> networks.Labels:
         return {}
     made = sorted(scope.cells, key=lambda cell: -len(cell.states))
     several, other = made[0], made[-1]
-    state = several.states[-1:]
+    state, width, others = several.states[-1:], hidden_for(several, WIDTHS), hidden_for(other, WIDTHS)
     layers = [
-        Layer(several, hidden_for(several), "bidirectional", ClipStateByNorm(0.5, joint=True)),
-        Layer(other, hidden_for(other), "reverse", ClipStateByValue(0.125)),
-        Layer(several, hidden_for(several), "forward", Cut(state)),
-        Layer(several, hidden_for(several), "forward", ClipStateByNorm(0.25, state)),
+        Layer(several, width, "bidirectional", ClipStateByNorm(0.5, joint=True)),
+        Layer(other, others, "reverse", ClipStateByValue(0.125)),
+        Layer(several, width, "forward", Cut(state)),
+        Layer(several, width, "forward", ClipStateByNorm(0.25, state)),
     ]
     drawn = cases([Network(INPUTS, layers)])
     return {"seams": drawn.map(lambda case: case if case.lengths else replace(case, lengths=RAGGED[:BATCH]))}

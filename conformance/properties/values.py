@@ -45,7 +45,7 @@ def repeated(backend: Backend, case: Case, judge: Judge) -> None:
 @law("P08", "a call changes none of its arguments and remembers none of the calls before", cases=networks.calls,
      needs=("lengths",), also=("gradients",))  # fmt: skip
 def pure(backend: Backend, case: Case, judge: Judge) -> None:
-    """The same arrays are filled with another question in between, and with the first again."""
+    """The same arrays are filled with another question in between, with the first again, and one by one."""
     profile, able = PROFILES[backend.precision], judge.gradients
     question, other = ask(backend, case), ask(backend, replace(case, seed=case.seed + 1))
     kept, given = tree_map(np.array, _arrays(question)), _arrays(question)
@@ -55,7 +55,7 @@ def pure(backend: Backend, case: Case, judge: Judge) -> None:
     _fill(question, other)
     judge.equal("run, its arrays filled anew", question.run(), other.run(), other.run_reference())
     if able:
-        question.pull()
+        judge.equal("pullback, its arrays filled anew", question.pull(), other.pull(), other.pull_reference())
     judge.exactly("the first answers, later", backend.to_numpy(raw), [answer, *pulled])
     _fill(question, ask(backend, case))
     unseen = question.but(state=None)
@@ -66,6 +66,7 @@ def pure(backend: Backend, case: Case, judge: Judge) -> None:
         found = question.pull()
         judge.equal("pullback after others", [found.params, found.inputs, found.state], pulled[0],
                     _triple(tolerance.pullback(case, profile)))  # fmt: skip
+    _judge_one_by_one(judge, question, other)
 
 
 @law("P09", "answers have the declared shapes and precision, and memory of their own", cases=networks.calls,
@@ -169,6 +170,15 @@ def _moved(question: Question, how: Any) -> Question:
     moved = {name: tree_map(move, getattr(g, name)) for name in ("params", "inputs", "state", "output_cotangent",
                                                                  "state_cotangent")}  # fmt: skip
     return question.but(**moved, lengths=None if g.lengths is None else np.array(g.lengths, np.int32))
+
+
+def _judge_one_by_one(judge: Judge, question: Question, other: Question) -> None:
+    """Every array of its own is another's, one after the other: whoever keeps answers must look at all of them."""
+    g, h = question.given, other.given
+    for (name, mine), (_, new) in zip(leaves([g.params, g.state]), leaves([h.params, h.state]), strict=True):
+        np.copyto(mine, new)
+        fresh = question.but(params=tree_map(np.array, g.params), state=tree_map(np.array, g.state))
+        judge.equal(f"run, {name} alone filled anew", question.run(), fresh.run(), fresh.run_reference())
 
 
 def _arrays(question: Question) -> list[Any]:
