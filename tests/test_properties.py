@@ -14,7 +14,7 @@ from conformance.examination import Examination
 from conformance.mutants import mutants, paths
 from conformance.mutants.self_test import Reference, kill
 from conformance.own_cell import leaky_gate
-from conformance.properties import networks
+from conformance.properties import extents, networks
 from conformance.properties.parity import symmetry
 from conformance.registry import Scope, properties
 from rnnspec import Last, Layer, Network, cells
@@ -94,7 +94,7 @@ def test_a_law_of_deep_cases_holds_where_outputs_have_no_time(law, lengths):
 
 def test_deep_cases_are_longer_and_larger_than_16_bits_count():
     sizes = [(case.steps, case.batch, case.net.inputs) for labels in (networks.everything, networks.gradients)
-             for label, strategy in labels(DEEP).items() if label in networks.vast(DEEP)
+             for label, strategy in labels(DEEP).items() if label in extents.vast(DEEP)
              for case in [hypothesis.find(strategy, lambda _: True)]]  # fmt: skip
     assert len(sizes) == 6
     assert [max(size) for size in zip(*sizes, strict=True)] == [4096, 65537, 65537]
