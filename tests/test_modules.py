@@ -89,6 +89,10 @@ class TestTorch:
     def test_a_faulty_lstm_fails(self, faulty):
         assert not is_right(judged(faulty))
 
+    @pytest.mark.parametrize("faulty", theirs.FAULTY_AT_THE_DOOR, ids=lambda faulty: faulty.__name__)
+    def test_an_lstm_that_is_faulty_when_called_in_another_way_fails(self, faulty):
+        assert not is_right(judged(faulty, only=("P02", "P01", "P95", "P39-shared", "P02-plain")))
+
     @pytest.mark.parametrize("faulty", theirs.FAULTY_GRUS, ids=lambda faulty: faulty.__name__)
     def test_a_faulty_gru_fails(self, faulty):
         assert not is_right(judged(faulty, "gru"))

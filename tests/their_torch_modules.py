@@ -136,6 +136,77 @@ class GatesOfGruSwapped(nn.GRU):
             self._flat_weights = kept
 
 
+class WrongInEval(nn.LSTM):
+    """Right while it is trained."""
+
+    def forward(self, x, hx=None):
+        outputs, final = super().forward(x, hx)
+        return (outputs, final) if self.training else (outputs, tuple(2 * s for s in final))
+
+
+class GoesOnWithoutState(nn.LSTM):
+    """A call without a state goes on from the last one."""
+
+    last = None
+
+    def forward(self, x, hx=None):
+        outputs, final = super().forward(x, self.last if hx is None else hx)
+        self.last = tuple(s.detach() for s in final)
+        return outputs, final
+
+
+class WorksInTheState(nn.LSTM):
+    def forward(self, x, hx=None):
+        outputs, final = super().forward(x, hx)
+        if hx is not None and not torch.is_grad_enabled():
+            hx[1].copy_(final[1])
+        return outputs, final
+
+
+class OneStateForTwo(nn.LSTM):
+    def forward(self, x, hx=None):
+        return super().forward(x, (hx[0], hx[0] + 1) if hx is not None and hx[0] is hx[1] else hx)
+
+
+class WeightsNeedInputs(nn.LSTM):
+    """Where its inputs need no gradient, its parameters get none."""
+
+    def forward(self, x, hx=None):
+        outputs, final = super().forward(x, hx)
+        given = x.data if isinstance(x, PackedSequence) else x
+        return (outputs, final) if given.requires_grad else _without_gradients(outputs, final)
+
+
+class FrozenAltogether(nn.LSTM):
+    """Where one parameter is frozen, the others get no gradient either."""
+
+    def forward(self, x, hx=None):
+        outputs, final = super().forward(x, hx)
+        trained = all(p.requires_grad for p in self.parameters())
+        return (outputs, final) if trained else _without_gradients(outputs, final)
+
+
+class PulledTwice(nn.LSTM):
+    """A second pullback of one call gives half."""
+
+    def forward(self, x, hx=None):
+        outputs, final = super().forward(x, hx)
+        data = outputs.data if isinstance(outputs, PackedSequence) else outputs
+        if data.requires_grad:
+            pulls = []
+            data.register_hook(lambda d: pulls.append(d) or d / len(pulls))
+        return outputs, final
+
+
+def _without_gradients(outputs, final):
+    if isinstance(outputs, PackedSequence):
+        return outputs._replace(data=0.0 * outputs.data + outputs.data.detach()), final
+    return 0.0 * outputs + outputs.detach(), final
+
+
+FAULTY_AT_THE_DOOR = (WrongInEval, GoesOnWithoutState, WorksInTheState, OneStateForTwo, WeightsNeedInputs,
+                      FrozenAltogether, PulledTwice)  # fmt: skip
+"""Each right in the call with everything spelt out, in training."""
 FAULTY = (GatesSwapped, BiasDropped, ForgetBiasAdded, StateIgnored, LengthsIgnored, FinalGradientDropped)
 FAULTY_GRUS = (InnerBiasDropped, GatesOfGruSwapped)
 
