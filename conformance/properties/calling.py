@@ -97,7 +97,7 @@ def shared(backend: Backend, case: Case, judge: Judge) -> None:
         judge.close("pullback", tied.pull(), tied.pull_reference())
 
 
-@law("P99", "what cannot be asked is refused with an error of rnnspec's, and leaves the next call alone",
+@law("P72", "what cannot be asked is refused with an error of rnnspec's, and leaves the next call alone",
      cases=lambda scope: {**networks.cells(scope), **networks.bidirectional(scope)}, needs=("lengths",),
      also=("gradients",))  # fmt: skip
 def refused(backend: Backend, case: Case, judge: Judge) -> None:
