@@ -14,24 +14,28 @@ from rnnspec.policies import Truncated
 from rnnspec.tree import Tree, tree_map
 
 
-class EndsOf32Bits(Faulty):
+class _EndsOfBits(Faulty):
+    """Beyond 64 steps the ends are so many bits: a row that ends behind them runs on."""
+
+    bits: int
+
+    def asked(self, asked: Asked) -> Asked:
+        steps = len(asked.inputs)
+        if asked.lengths is None or steps <= 64:
+            return asked
+        return replace(asked, lengths=np.where(asked.lengths >= self.bits, steps, asked.lengths))
+
+
+class EndsOf32Bits(_EndsOfBits):
     """Beyond 64 steps the ends are 32 bits: a row that ends behind the 32nd step runs on."""
 
-    def asked(self, asked: Asked) -> Asked:
-        steps = len(asked.inputs)
-        if asked.lengths is None or steps <= 64:
-            return asked
-        return replace(asked, lengths=np.where(asked.lengths >= 32, steps, asked.lengths))
+    bits = 32
 
 
-class EndsOf64Bits(Faulty):
+class EndsOf64Bits(_EndsOfBits):
     """Beyond 64 steps the ends are 64 bits: a row that ends behind the 64th step runs on."""
 
-    def asked(self, asked: Asked) -> Asked:
-        steps = len(asked.inputs)
-        if asked.lengths is None or steps <= 64:
-            return asked
-        return replace(asked, lengths=np.where(asked.lengths >= 64, steps, asked.lengths))
+    bits = 64
 
 
 class UnitsBeyond64NotHeld(Faulty):

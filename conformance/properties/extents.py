@@ -6,7 +6,7 @@ one, and at all of them both with and without where the cells are few.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle, islice, product
 
@@ -16,7 +16,7 @@ from conformance.cases import WIDTHS, Case, cases, hidden_for
 from conformance.registry import Scope, Shape
 from rnnspec import Cell, Layer, Network
 
-__all__ = ["extents", "vast"]
+__all__ = ["extents", "tower", "vast"]
 
 EXTENTS = (Shape(1, 1, 1, 1), Shape(2, 132, 2, 2), Shape(257, 2, 2, 3), Shape(2, 2, 257, 3), Shape(2, 2, 3, 257),
            Shape(16, 16, 16, 16), Shape(32, 20, 16, 64), Shape(3, 64, 2, 4), Shape(4, 72, 3, 72))  # fmt: skip
@@ -33,13 +33,13 @@ def extents(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
     """Layers of one width, forward and reverse in turn; each tower of cells at each size."""
     if not scope.eager or scope.shapes:
         return {}
-    towers = [scope.cells[low : low + STOREYS] for low in range(0, len(scope.cells), STOREYS)]
+    groups = [scope.cells[low : low + STOREYS] for low in range(0, len(scope.cells), STOREYS)]
     found = {}
-    for (i, shape), (j, tower) in product(enumerate(EXTENTS), enumerate(towers)):
-        name = f"{shape.batch},{shape.time},{shape.inputs},{shape.hidden} {tower[0].name}"
-        for lengths in (None, _ends(shape)) if len(towers) == 1 else ((None, _ends(shape))[(i + j) % 2],):
+    for (i, shape), (j, cells) in product(enumerate(EXTENTS), enumerate(groups)):
+        name = f"{shape.batch},{shape.time},{shape.inputs},{shape.hidden} {cells[0].name}"
+        for lengths in (None, _ends(shape)) if len(groups) == 1 else ((None, _ends(shape))[(i + j) % 2],):
             label = f"{name} ragged" if lengths else name
-            found[label] = _at(shape, [_tower(shape, tower)], lengths)
+            found[label] = _at(shape, [_tower(shape, cells)], lengths)
     return found
 
 
@@ -59,10 +59,14 @@ def _ends(shape: Shape) -> tuple[int, ...]:
     return tuple(-(-shape.time * end // 16) for end in islice(cycle(ENDS), shape.batch))
 
 
-def _tower(shape: Shape, cells: Sequence[Cell]) -> Network:
+def tower(inputs: int, cells: Sequence[Cell], widths: Callable[[Cell], int | dict[str, int]]) -> Network:
+    """The cells one above the other, in alternating directions."""
     halves = cycle(("forward", "reverse"))
-    layers = [Layer(cell, _one_width(cell, shape.hidden), half) for cell, half in zip(cells, halves, strict=False)]
-    return Network(shape.inputs, layers)
+    return Network(inputs, [Layer(cell, widths(cell), half) for cell, half in zip(cells, halves, strict=False)])
+
+
+def _tower(shape: Shape, cells: Sequence[Cell]) -> Network:
+    return tower(shape.inputs, cells, lambda cell: _one_width(cell, shape.hidden))
 
 
 def _one_width(cell: Cell, hidden: int) -> int | dict[str, int]:

@@ -27,7 +27,7 @@ from conformance.cases import (
     network_for,
     wild_cases,
 )
-from conformance.properties.extents import extents, vast
+from conformance.properties.extents import extents, tower, vast
 from conformance.properties.truncation import CutAndClip
 from conformance.registry import Scope, Shape
 from rnnspec import Cell, Dense, Last, Layer, Network
@@ -259,10 +259,7 @@ def _affords_towers(scope: Scope) -> bool:
 
 
 def _tower(scope: Scope, inputs: int, widths: Sequence[int] = WIDTHS) -> Network:
-    """The cells one above the other, in alternating directions."""
-    halves = cycle(("forward", "reverse"))
-    layers = [Layer(cell, hidden_for(cell, widths), half) for cell, half in zip(scope.cells, halves, strict=False)]
-    return Network(inputs, layers)
+    return tower(inputs, scope.cells, lambda cell: hidden_for(cell, widths))
 
 
 def _classes(scope: Scope) -> Labels:
