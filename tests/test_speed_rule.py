@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from conformance.registry import Shape
+from conformance.selection import Selection
+from conformance.speed.arena import rows
 from conformance.speed.floor import Product, flops, products
 from conformance.speed.paired import judge
+from conformance.speed.peers.torch_arrays import placed
 from rnnspec import cells
 
 ROUNDS = 31
@@ -74,3 +77,11 @@ def test_maps_that_share_an_argument_are_one_product():
         Product(1, 10, 3, 12), Product(5, 2, 4, 8), Product(5, 2, 4, 4),
     )  # fmt: skip
     assert products(cells.mingru, shape, 4, "forward") == (Product(1, 10, 3, 8),)
+
+
+def test_a_peer_computes_on_the_device_of_the_backend():
+    asked = rows(Selection(cells=("lstm",)), "f32", "meta")
+    assert asked
+    for row in asked:
+        assert row.device == "meta"
+        assert placed(row, row.inputs()[0]).device.type == "meta"

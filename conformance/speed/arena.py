@@ -23,7 +23,7 @@ from conformance.speed.outcome import open_question, outcome
 from conformance.speed.peers import Peer, peers
 from conformance.speed.row import Row
 
-__all__ = ["measure", "rounds"]
+__all__ = ["measure", "rounds", "rows"]
 
 ROUNDS, TRIES, PATIENCE = 9, 3, 40.0
 """Rounds of one try, and how often as many are added while a verdict is inconclusive; then it is shown as such.
@@ -78,7 +78,7 @@ async def measure(name: str, precision: str, selection: Selection, limits: Limit
             return
         entry.version, entry.device = here["version"], here["device"]
         arena = Arena(name, subject, stack, selection.seed, limits, tell)
-        for row in _rows(selection, precision):
+        for row in rows(selection, precision, entry.device):
             tell({"event": "measuring", "row": f"{row.cell} {row.mode} at {_text(row.shape)}"})
             entry.clock(await arena.row(row))
 
@@ -163,10 +163,10 @@ async def rounds(contestants: list[Contestant], count: int, rng: random.Random, 
             times.setdefault(who, []).append(answer["seconds"])
 
 
-def _rows(selection: Selection, precision: str) -> list[Row]:
-    """The rows of the grids; forward first, so that its compilation is seen."""
+def rows(selection: Selection, precision: str, device: str) -> list[Row]:
+    """The rows of the grids on the backend's device; forward first, so that its compilation is seen."""
     return [
-        Row(cell, shape, mode, precision)
+        Row(cell, shape, mode, precision, device)
         for grid in selection.grids()
         for shape in grid.shapes
         for cell in grid.cells

@@ -19,12 +19,13 @@ INPUTS = 3
 
 @dataclass(frozen=True)
 class Row:
-    """A cell, by name, at a shape, in one mode ("forward" or "train") and precision."""
+    """A cell, by name, at a shape, in one mode ("forward" or "train") and precision, on one device of a framework."""
 
     cell: str
     shape: Shape
     mode: str
     precision: str
+    device: str = "cpu"
 
     @property
     def declared(self) -> Cell:

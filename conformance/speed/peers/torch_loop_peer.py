@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from conformance.speed.peers.by_hand import ByHand, Functions, by_hand
+from conformance.speed.peers.torch_arrays import placed, wait
 from conformance.speed.row import INPUTS, Row
 
 __all__ = ["FUNCTIONS", "make", "prepared"]
@@ -24,17 +25,18 @@ def prepared(row: Row, step: Callable[..., Any]) -> Callable[[int], None]:
     """The layer's call, with a step: outputs and final states, or the gradients of its parameters and inputs."""
     own = by_hand(row)
     training = row.mode == "train"
-    weights = {name: torch.from_numpy(a).requires_grad_(training) for name, a in own.weights.items()}
-    inputs = [torch.from_numpy(x).requires_grad_(training) for x in row.inputs()]
-    cotangent = torch.from_numpy(row.cotangent(row.network.features))
+    weights = {name: placed(row, a).requires_grad_(training) for name, a in own.weights.items()}
+    inputs = [placed(row, x).requires_grad_(training) for x in row.inputs()]
+    cotangent = placed(row, row.cotangent(row.network.features))
 
     def forward(count: int) -> None:
         with torch.no_grad():
-            _layer(own, step, weights, inputs[count % INPUTS])
+            found = _layer(own, step, weights, inputs[count % INPUTS])
+        wait(found)
 
     def train(count: int) -> None:
         x = inputs[count % INPUTS]
-        torch.autograd.grad(_layer(own, step, weights, x)[0], [x, *weights.values()], cotangent)
+        wait(torch.autograd.grad(_layer(own, step, weights, x)[0], [x, *weights.values()], cotangent))
 
     return {"forward": forward, "train": train}[row.mode]
 

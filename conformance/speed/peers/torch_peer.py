@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import torch
 
+from conformance.speed.peers.torch_arrays import placed, wait
 from conformance.speed.row import INPUTS, Row
 from rnnspec import cells
+from rnnspec.tree import flat
 
 __all__ = ["make", "timed"]
 
@@ -22,21 +24,22 @@ LAYERS = {
 def make(row: Row) -> Callable[[int], None]:
     """The layer's call: outputs and state, or the gradients of its parameters and inputs."""
     dtype = torch.float64 if row.precision == "f64" else torch.float32
-    return timed(row, LAYERS[row.declared](row.shape.inputs, row.shape.hidden, dtype=dtype))
+    return timed(row, LAYERS[row.declared](row.shape.inputs, row.shape.hidden, dtype=dtype).to(row.device))
 
 
 def timed(row: Row, layer: torch.nn.Module) -> Callable[[int], None]:
     """The call of any module that returns outputs and state."""
-    inputs = [torch.from_numpy(x).requires_grad_(row.mode == "train") for x in row.inputs()]
-    cotangent = torch.from_numpy(row.cotangent(row.network.features))
+    inputs = [placed(row, x).requires_grad_(row.mode == "train") for x in row.inputs()]
+    cotangent = placed(row, row.cotangent(row.network.features))
     parameters = list(layer.parameters())
 
     def forward(count: int) -> None:
         with torch.no_grad():
-            layer(inputs[count % INPUTS])
+            outputs, state = layer(inputs[count % INPUTS])
+        wait(flat((outputs, state)))
 
     def train(count: int) -> None:
         x = inputs[count % INPUTS]
-        torch.autograd.grad(layer(x)[0], [x, *parameters], cotangent)
+        wait(torch.autograd.grad(layer(x)[0], [x, *parameters], cotangent))
 
     return {"forward": forward, "train": train}[row.mode]
