@@ -62,6 +62,15 @@ def test_precisions_side_by_side_whatever_the_host_has_enabled(wide, reference):
         assert jax.config.jax_enable_x64 == wide
 
 
+def test_a_program_is_the_same_whatever_the_host_has_enabled():
+    params, x, _ = drawn(dtype=np.float64)
+    be = rnnspec.get_backend("jax")
+    for wide in (False, True, False):
+        with jax.enable_x64(wide):
+            be.run(NET, params, x)
+    assert be.programs_compiled == 1
+
+
 @BOTH
 @pytest.mark.parametrize("precision, unit", [("f64", 2.0**-53), ("f32", 2.0**-24), ("bf16", 2.0**-8),
                                              ("f16", 2.0**-11)])  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -22,7 +22,7 @@ from rnnspec.capabilities import DTYPES, Capabilities
 from rnnspec.cell import Cell
 from rnnspec.kernel import Path
 from rnnspec.network import Network
-from rnnspec.programs import MOST_KEPT, Function, Program, Programs
+from rnnspec.programs import MOST_KEPT, Function, Program, Programs, is_empty
 from rnnspec.schedule import Schedule
 from rnnspec.tree import Tree
 
@@ -30,6 +30,10 @@ __all__ = ["JaxBackend"]
 
 NAMES = {jnp.dtype(name): name for name in DTYPES.values()}
 """The names of dtypes, which NumPy spells anew, and slowly, each time."""
+
+
+class Empty(Exception):
+    """There is no number in an argument, and so nothing worth compiling."""
 
 
 @jax.tree_util.register_static
@@ -61,16 +65,25 @@ class JaxBackend(Backend):
         self._dtype = jnp.dtype(DTYPES[precision])
 
     @cached_property
+    def _cpu(self) -> Any:
+        return jax.local_devices(backend="cpu")[0]
+
+    @cached_property
     def _here(self) -> set[Any]:
         return {self._cpu}
 
     @cached_property
-    def _cpu(self) -> Any:
-        return jax.local_devices(backend="cpu")[0]
+    def _concrete(self) -> Any:
+        """The type of arrays that are no tracers."""
+        with jax.ensure_compile_time_eval():
+            return type(jax.device_put(np.zeros((), np.float32), self._cpu))
 
     def settings(self) -> AbstractContextManager[None]:
-        """The thread's settings of JAX while the backend computes."""
-        return _settings(DTYPES[self.precision], self._cpu)
+        """The thread's settings of JAX while the backend computes; most are right already, and take long to set."""
+        wide = self._dtype.itemsize == 8
+        widths = nullcontext() if jax.config.jax_enable_x64 == wide else jax.enable_x64(wide)
+        first = jax.config.jax_default_device or jax.local_devices()[0]
+        return widths if first is self._cpu else _both(widths, jax.default_device(self._cpu))
 
     def make_arrays(self) -> Arrays:
         return JaxArrays(DTYPES[self.precision])
@@ -83,9 +96,10 @@ class JaxBackend(Backend):
 
         def call(*arguments: Tree) -> tuple[Tree, Tree]:
             with self.settings():
-                if any(0 in a.shape for a in jax.tree.leaves(arguments)):
+                try:
+                    return program(*arguments)
+                except Empty:
                     return function(self, *constants, *arguments)
-                return program(*arguments)
 
         return call
 
@@ -101,6 +115,8 @@ class JaxBackend(Backend):
 
         def trace(*arguments: Tree) -> tuple[Tree, Said]:
             nonlocal kept
+            if is_empty(arguments):
+                raise Empty
             tree, second = function(self, *constants, *arguments)
             kept += 1
             self.programs_compiled += 1
@@ -124,8 +140,7 @@ class JaxBackend(Backend):
     def fits(self, array: Any, shape: tuple[int, ...]) -> bool:
         """As the contract says, without names: every call asks it of every parameter."""
         return (
-            isinstance(array, jax.Array)
-            and not isinstance(array, jax.core.Tracer)
+            type(array) is self._concrete
             and array.shape == shape
             and array.dtype == self._dtype
             and (array.sharding.device_set == self._here or self.own_device(array) == self.device)
@@ -174,13 +189,13 @@ class Traced(JaxBackend):
 
 
 @contextmanager
-def _settings(dtype: str, device: Any) -> Iterator[None]:
-    with jax.enable_x64(dtype == "float64"), jax.default_device(device):
+def _both(one: AbstractContextManager[None], other: AbstractContextManager[None]) -> Iterator[None]:
+    with one, other:
         yield
 
 
 @lru_cache(maxsize=1024)
 def _zeros(shape: tuple[int, ...], dtype: str, device: Any) -> Array:
     """Zeros, which nobody can change: a call for new ones takes 40 us."""
-    with _settings(dtype, device):
+    with jax.enable_x64(dtype == "float64"), jax.default_device(device):
         return jnp.zeros(shape, dtype)
