@@ -18,7 +18,7 @@ from backends.torch_backend.arrays import TorchArrays
 from backends.torch_backend.fusion import forward_only, fused
 from backends.torch_backend.math_mode import pinned
 from backends.torch_backend.module import NetworkModule
-from backends.torch_backend.native import find
+from backends.torch_backend.native import chosen
 from backends.torch_backend.packing import alike, side_by_side
 from backends.torch_backend.program import Program
 from backends.torch_backend.rows import Rows
@@ -65,6 +65,7 @@ class TorchBackend(Backend):
         super().__init__(device, precision)
         self._dtype, self._device = getattr(torch, DTYPES[precision]), torch.device(self.device)
         self._device_type = self._device.type
+        self._pin = pinned(self._device_type, precision)
         self._idle = Pool[Program]()
         keep_freed()
 
@@ -113,12 +114,7 @@ class TorchBackend(Backend):
             return "a policy inside the recurrence, which no kernel of PyTorch knows"
         if call.ragged:
             return "rows of several lengths: a packed sequence of PyTorch holds no row of length 0"
-        found = find(cell)
-        if found is None:
-            return "no kernel of PyTorch computes the equations"
-        if self.path is None and not found.row.pays(self._device_type, DTYPES[self.precision]):
-            return "the lowered declaration is at least as fast here as the kernel"
-        return found.on(self._device_type, self._dtype)
+        return chosen(cell, self._device_type, self._dtype, self.path is Path.NATIVE)
 
     def framework_vjp(
         self, function: Callable[..., Tree], *arguments: Tree
@@ -128,14 +124,14 @@ class TorchBackend(Backend):
 
     def program(self, function: Callable[..., tuple[Tree, Tree]], *constants: Any) -> Callable[..., tuple[Tree, Tree]]:
         def eager(*arrays: Tree) -> tuple[Tree, Tree]:
-            with torch.no_grad(), self.math_mode():
+            with torch.set_grad_enabled(False), self.math_mode():  # quicker to enter and leave than no_grad
                 return function(self, *constants, *arrays)
 
         return eager
 
     def math_mode(self) -> AbstractContextManager[None]:
         """Within it, PyTorch multiplies in the backend's precision."""
-        return pinned(self._device_type, self.precision)
+        return self._pin
 
     def as_layer(self, net: Network, *, params: Tree = None, seed: int = 0, batch_first: bool = False) -> NetworkModule:
         """The network as an `nn.Module` whose parameters have the specification's names.

@@ -24,7 +24,7 @@ from rnnspec.kernel import Call, Kernel
 from rnnspec.results import Gradients, LayerResult
 from rnnspec.tree import Tree
 
-__all__ = ["KERNELS", "Named", "Row", "find"]
+__all__ = ["KERNELS", "Named", "Row", "chosen", "find"]
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Row:
     inner: tuple[str | None, ...]
     states: tuple[str, ...] = ("h",)
     projection: str | None = None
-    on_cpu: tuple[str, ...] = ()
+    on_cpu: tuple[torch.dtype, ...] = ()
     onednn: int | None = None
 
-    def pays(self, device: str, dtype: str) -> bool:
+    def pays(self, device: str, dtype: torch.dtype) -> bool:
         """Whether to take the kernel unasked; on CUDA a loop of small calls cannot keep up with one."""
         return dtype in self.on_cpu if device == "cpu" else self.projection is None
 
@@ -55,7 +55,7 @@ KERNELS = (
     Row(torch.rnn_tanh, cells.elman, ("h",), (None,)),
     Row(torch.rnn_relu, cells.elman_relu, ("h",), (None,)),
     Row(torch.lstm, cells.lstm, ("i", "f", "g", "o"), (None,) * 4, ("h", "c"),
-        on_cpu=("float32", "bfloat16", "float16"), onednn=2),
+        on_cpu=(torch.float32, torch.bfloat16, torch.float16), onednn=2),
     Row(torch.lstm, cells.lstm_projected, ("i", "f", "g", "o"), (None,) * 4, ("h", "c"), "p"),
     Row(torch.gru, cells.gru, ("r", "z", "n"), (None, None, "n")),
 )  # fmt: skip
@@ -87,7 +87,7 @@ class Named:
         kind = self.row.onednn
         if kind is None or device != "cpu" or dtype is not torch.float32 or not torch.backends.mkldnn.is_available():
             return self
-        return OneDnnLayer(self.packing, kind)
+        return OneDnnLayer(self.packing, kind, torch.zeros((), device=device, dtype=dtype))
 
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
@@ -133,3 +133,14 @@ def find(cell: Cell) -> Named | None:
         if names is not None:
             return Named(row, Packing.of(names, row.gates, row.inner, row.states, row.projection))
     return None
+
+
+@lru_cache(maxsize=256)
+def chosen(cell: Cell, device: str, dtype: torch.dtype, asked: bool) -> Kernel | str:
+    """The kernel for a cell on a device in a dtype, or why none is to run; one that is asked for need not pay."""
+    found = find(cell)
+    if found is None:
+        return "no kernel of PyTorch computes the equations"
+    if not asked and not found.row.pays(device, dtype):
+        return "the lowered declaration is at least as fast here as the kernel"
+    return found.on(device, dtype)

@@ -26,20 +26,23 @@ PULLBACK = torch.ops.aten.mkldnn_rnn_layer_backward.default
 
 @dataclass(frozen=True)
 class Saved:
-    """The operands of the forward call: inputs and weights, states before, outputs and states after, the workspace."""
+    """The operands of the forward call: inputs, weights and states; outputs and states after it, the workspace."""
 
-    operands: tuple[Array, ...]
-    before: tuple[Array, Array]
+    operands: list[Array]
     after: tuple[Array, Array, Array]
     workspace: Array
 
 
 @dataclass(frozen=True)
 class OneDnnLayer:
-    """The layer for a cell of two states whose maps are packed so; `kind` is its number among oneDNN's."""
+    """The layer for a cell of two states whose maps are packed so; `kind` is its number among oneDNN's.
+
+    `inner` is what it adds to the bias: a number, 0, since the recurrent side has none of its own.
+    """
 
     packing: Packing
     kind: int
+    inner: Array
 
     @property
     def path(self) -> str:
@@ -51,16 +54,17 @@ class OneDnnLayer:
     ) -> LayerResult:
         """One layer; oneDNN keeps its workspace only where PyTorch's gradients are enabled."""
         h, c = self.packing.states
-        operands = (inputs.detach().contiguous(), *self.packing.packed(params))
-        before = (state[h].detach()[None].contiguous(), state[c].detach()[None].contiguous())
-        width = before[0].shape[-1]
+        operands = [inputs.contiguous(), *self.packing.below(params), self.inner, state[h][None].contiguous(),
+                    state[c][None].contiguous()]  # fmt: skip
+        if call.pullback:
+            operands = [a.detach() for a in operands]
+        width = operands[-1].shape[-1]
         with torch.enable_grad() if call.pullback else nullcontext():
             outputs, hidden, kept, workspace = torch.mkldnn_rnn_layer(
-                *operands, *before, False, (), self.kind, width, 1, True, False, False, call.pullback
+                *operands, False, (), self.kind, width, 1, True, False, False, call.pullback
             )
-        final = {h: hidden[0], c: kept[0]}
-        saved = Saved(operands, before, (outputs, hidden, kept), workspace) if call.pullback else None
-        return LayerResult(outputs, final, PATH, saved)
+        saved = Saved(operands, (outputs, hidden, kept), workspace) if call.pullback else None
+        return LayerResult(outputs, {h: hidden[0], c: kept[0]}, PATH, saved)
 
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
@@ -68,11 +72,11 @@ class OneDnnLayer:
         """The pullback, unpacked."""
         h, c = self.packing.states
         saved: Saved = result.saved
-        width = saved.before[0].shape[-1]
+        width = saved.operands[-1].shape[-1]
         cotangents = (output_cotangent.contiguous(), state_cotangent[h][None].contiguous(),
                       state_cotangent[c][None].contiguous())  # fmt: skip
-        inputs, W, U, b, inner, hidden, kept = PULLBACK(
-            *saved.operands, *saved.before, *saved.after, *cotangents, False, self.kind, width, 1, True, True, False,
+        inputs, W, U, b, _, hidden, kept = PULLBACK(
+            *saved.operands, *saved.after, *cotangents, False, self.kind, width, 1, True, True, False,
             (), False, saved.workspace,
         )  # fmt: skip
-        return Gradients(self.packing.unpacked([W, U, b, inner]), inputs, {h: hidden[0], c: kept[0]})
+        return Gradients(self.packing.apart(W, U, b), inputs, {h: hidden[0], c: kept[0]})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -27,19 +27,19 @@ def alike(maps: Collection[Any]) -> bool:
 
 
 def joined(maps: list[Array]) -> Array:
-    """The maps below one another: a view where they are of one size and lie so in memory already, else a copy."""
+    """Maps of one shape below one another: a view where they lie so in memory already, else a copy."""
     first = maps[0]
     if type(first) not in (torch.Tensor, torch.nn.Parameter):
         return torch.cat(maps)  # a fake tensor lies nowhere
-    at, each, storage = first.data_ptr(), first.nbytes, first.untyped_storage()
-    end = at + each * len(maps)
-    if (
-        [a.data_ptr() for a in maps] != list(range(at, end, each or 1))
-        or end > storage.data_ptr() + storage.nbytes()
-        or not all([a.is_contiguous() and a.nbytes == each for a in maps])
-    ):
+    at, each = first.data_ptr(), first.nbytes
+    for a in maps:
+        if a.data_ptr() != at or not a.is_contiguous():
+            return torch.cat(maps)
+        at += each
+    try:
+        return first.as_strided((len(maps) * first.shape[0], *first.shape[1:]), first.stride())
+    except RuntimeError:  # neighbours by chance, each in a storage of its own
         return torch.cat(maps)
-    return first.as_strided((len(maps) * first.shape[0], *first.shape[1:]), first.stride())
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,6 @@ class Packing:
     inner: tuple[str | None, ...]
     states: tuple[str, ...]
     projection: str | None
-    plain: bool = field(init=False)
-    """Whether the recurrent side has no bias at all."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "plain", not any(self.inner))
 
     @classmethod
     def of(
@@ -75,29 +70,36 @@ class Packing:
             None if projection is None else names["map", projection],
         )
 
+    def below(self, params: Tree) -> tuple[Array, Array, Array]:
+        """The input maps, the recurrent maps and the biases of the gates, each below one another."""
+        W, U, b = params["W"], params["U"], params["b"]
+        return joined([W[n] for n in self.gates]), joined([U[n] for n in self.maps]), joined([b[n] for n in self.gates])
+
+    def apart(self, W: Array, U: Array, b: Array) -> Tree:
+        """The gradients of a cell's maps out of those of what `below` gives."""
+        count = len(self.gates)
+        return {
+            "W": dict(zip(self.gates, W.chunk(count), strict=True)),
+            "b": dict(zip(self.gates, b.chunk(count), strict=True)),
+            "U": dict(zip(self.maps, U.chunk(count), strict=True)),
+            "p": {},
+        }
+
     def packed(self, params: Tree) -> list[Array]:
         """The kernel's weights: input maps, recurrent maps, the two biases, and the projection where there is one."""
-        W, U, b, p = params["W"], params["U"], params["b"], params["p"]
-        bias = joined([b[name] for name in self.gates])
-        if self.plain:
-            inner = torch.zeros_like(bias)
-        else:
-            parts = zip(self.gates, self.inner, strict=True)
-            inner = torch.cat([p[name] if name else torch.zeros_like(b[gate]) for gate, name in parts])
-        weights = [joined([W[name] for name in self.gates]), joined([U[name] for name in self.maps]), bias, inner]
+        b, p = params["b"], params["p"]
+        parts = zip(self.gates, self.inner, strict=True)
+        inner = torch.cat([p[name] if name else torch.zeros_like(b[gate]) for gate, name in parts])
+        weights = [*self.below(params), inner]
         if self.projection is not None:
-            weights.append(U[self.projection])
+            weights.append(params["U"][self.projection])
         return weights
 
     def unpacked(self, gradients: list[Array]) -> Tree:
         """The gradients of a cell's maps out of those of the weights."""
-        W, U, b, inner = (g.chunk(len(self.gates)) for g in gradients[:4])
-        found: Tree = {
-            "W": dict(zip(self.gates, W, strict=True)),
-            "b": dict(zip(self.gates, b, strict=True)),
-            "U": dict(zip(self.maps, U, strict=True)),
-            "p": {name: g for name, g in zip(self.inner, inner, strict=True) if name},
-        }
+        W, U, b, inner, *projection = gradients
+        found = self.apart(W, U, b)
+        found["p"] = {name: g for name, g in zip(self.inner, inner.chunk(len(self.inner)), strict=True) if name}
         if self.projection is not None:
-            found["U"][self.projection] = gradients[4]
+            found["U"][self.projection] = projection[0]
         return found
