@@ -20,8 +20,7 @@ __all__ = ["adopt", "check_array", "hosted", "own_array", "own_tree"]
 
 
 def adopt(backend: Backend, call: str, what: str, array: Any) -> Array:
-    """An array as one of the backend's own: NumPy's real numbers are cast and copied, its own must match."""
-    check_array(backend, call, what, array)
+    """A checked array as one of the backend's own: NumPy's real numbers are cast and copied, its own must match."""
     if backend.fits(array, tuple(array.shape)):
         return array
     if isinstance(array, np.ndarray | np.generic):
@@ -53,7 +52,7 @@ def hosted(backend: Backend, call: str, what: str, array: Any) -> Any:
 
 def check_array(backend: Backend, call: str, what: str, array: Any) -> None:
     """Check that something is an array that the backend takes."""
-    known = isinstance(array, np.ndarray | np.generic) or backend.is_own(array)
+    known = backend.is_own(array) or isinstance(array, np.ndarray | np.generic)
     if not known or isinstance(array, np.ma.MaskedArray):
         raise ArgumentError(call, f"{what} must be a NumPy array or one of {backend.name}", type(array).__name__,
                             "convert it with numpy.asarray")  # fmt: skip
@@ -68,7 +67,7 @@ def own_array(backend: Backend, call: str, what: str, array: Any, shape: tuple[i
 
 
 def own_tree(backend: Backend, call: str, what: str, tree: Tree, shapes: Tree) -> Tree:
-    """A tree as one of the backend's own arrays, which has the names and, in their places, the shapes of `shapes`."""
+    """A tree as one of the backend's own arrays, with the names and shapes of `shapes`, in whose order it comes."""
     try:
         return _as_it_is(backend, tree, shapes)
     except _Otherwise:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from rnnspec import execution, lowering, padding, validation
-from rnnspec.adoption import adopt, hosted
+from rnnspec.adoption import adopt, check_array, hosted
 from rnnspec.arrays import Array, Arrays, NumpyArrays
 from rnnspec.capabilities import DTYPES, Capabilities
 from rnnspec.cell import Cell
@@ -92,8 +92,8 @@ class Backend:
         return Gradients(*lowering.backward(self.arrays, plan, params, result.saved, output_cotangent, state_cotangent,
                                             call.policy))  # fmt: skip
 
-    def shown(self, inputs: Array, lengths: Array | None) -> Array:
-        """What the first layer sees of the inputs: zeros behind a row's end, whatever stands there."""
+    def shown(self, inputs: Array, lengths: Array) -> Array:
+        """What the first layer sees of inputs whose rows end at lengths: zeros behind them, whatever stands there."""
         return padding.selected(self.arrays, padding.mask(self.arrays, inputs.shape[0], lengths), inputs)
 
     def native(self, cell: Cell, call: Call) -> Kernel | str:
@@ -194,9 +194,9 @@ class Backend:
         return self.recomputed(kernel) if self.recomputes and call.pullback else kernel
 
     def _chosen(self, cell: Cell, call: Call) -> Kernel:
-        where = f"{self.name}, {call.place}"
         if self.path is Path.FRAMEWORK and call.policy is not None:
-            raise UnsupportedError(where, "a layer that the framework differentiates must have no policy",
+            raise UnsupportedError(f"{self.name}, {call.place}",
+                                   "a layer that the framework differentiates must have no policy",
                                    shown(call.policy), "let the backend choose its path")  # fmt: skip
         if self.path in (Path.GENERIC, Path.FRAMEWORK):
             return self
@@ -204,8 +204,8 @@ class Backend:
         if not isinstance(kernel, str):
             return kernel
         if self.path is Path.NATIVE:
-            raise UnsupportedError(where, "the framework must have a kernel for the layer", kernel,
-                                   "let the backend choose its path")  # fmt: skip
+            raise UnsupportedError(f"{self.name}, {call.place}", "the framework must have a kernel for the layer",
+                                   kernel, "let the backend choose its path")  # fmt: skip
         return self
 
     def asarray(self, tree: Tree) -> Tree:
@@ -216,7 +216,9 @@ class Backend:
         call = f"{self.name}.asarray(tree)"
 
         def own(array: Any) -> Array:
-            return adopt(self, call, "an array", hosted(self, call, "an array", array))
+            host = hosted(self, call, "an array", array)
+            check_array(self, call, "an array", host)
+            return adopt(self, call, "an array", host)
 
         return tree_map(own, bounded(call, tree))
 

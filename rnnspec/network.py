@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -73,7 +73,7 @@ class Layer:
         """`hidden` as it was given."""
         return self.hidden if isinstance(self.hidden, int) else dict(self.hidden)
 
-    @property
+    @cached_property
     def halves(self) -> tuple[str, ...]:
         """The directions in which this layer runs, in the order of their features."""
         return DIRECTIONS[self.direction]
@@ -152,6 +152,11 @@ class Network:
         """The number of features of the outputs."""
         return self.output.features if self.output else self.layers[-1].width
 
+    @cached_property
+    def most_values(self) -> int:
+        """The number of values that the widest layer's states have in one row at one step."""
+        return max(sum(layer.state_widths.values()) for layer in self.layers)
+
     def parameter_shapes(self) -> Tree:
         """The tree of parameter shapes: `layers.0.forward.W.i` and so on, `output.W`, `output.b`; not to be changed."""
         return self._parameter_shapes
@@ -170,8 +175,12 @@ class Network:
 
     def state_shapes(self, batch: int) -> Tree:
         """The tree of state shapes: `[0]["forward"]["h"]` is `(batch, width)`."""
+        return self.state_tree(batch, Shape)
+
+    def state_tree(self, batch: int, leaf: Callable[[tuple[int, int]], Any]) -> Tree:
+        """The tree of the state with each leaf made from its shape, (batch, width)."""
         def of(layer: Layer) -> Tree:
-            return {state: Shape((batch, width)) for state, width in layer.state_widths.items()}
+            return {state: leaf((batch, width)) for state, width in layer.state_widths.items()}
 
         return [{half: of(layer) for half in layer.halves} for layer in self.layers]
 

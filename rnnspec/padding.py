@@ -35,8 +35,10 @@ def selected(arrays: Arrays, real: Array | None, a: Array) -> Array:
 
 def in_time(arrays: Arrays, half: str, values: Array, lengths: Array | None) -> Array:
     """From time to processing order or back: the reverse half turns each row's real steps around."""
+    if half == "forward":
+        return values
     steps = values.shape[0]
-    if half == "forward" or steps == 0 or values.shape[1] == 0:
+    if steps == 0 or values.shape[1] == 0:
         return values
     if lengths is None:
         return arrays.flip(values)

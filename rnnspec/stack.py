@@ -45,7 +45,7 @@ def forward(
     """Outputs, the final state, and the tape: one that `backward` can use if there is to be a pullback."""
     arrays = backend.arrays
     steps, batch = inputs.shape[0], inputs.shape[1]
-    values = backend.shown(inputs, lengths)
+    values = inputs if lengths is None else backend.shown(inputs, lengths)
     stack = []
     for i, layer in enumerate(net.layers):
         halves = {}
@@ -93,7 +93,7 @@ def backward(
 
 def path(tape: Tape) -> tuple[tuple[str, str], ...]:
     """What ran, per layer and direction."""
-    return tuple((ran.call.place, ran.result.path) for halves in tape.halves for ran in halves.values())
+    return tuple([(ran.call.place, ran.result.path) for halves in tape.halves for ran in halves.values()])
 
 
 def _run_half(

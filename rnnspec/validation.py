@@ -54,14 +54,13 @@ def arguments(
         raise ShapeError(call, f"inputs must be {SHAPE} with {net.inputs} features", f"shape {tuple(inputs.shape)}",
                          "transpose or reshape them")  # fmt: skip
     steps, batch = int(inputs.shape[0]), int(inputs.shape[1])
-    widest = max(sum(layer.state_widths.values()) * 8 for layer in net.layers)
-    if max(steps, 1) * max(batch, 1) * widest > MOST_NUMBERS:
+    if max(steps, 1) * max(batch, 1) * net.most_values * 8 > MOST_NUMBERS:
         raise ShapeError(call, "the layers' values over all time must be fewer than 2^62",
                          f"time {steps} and batch {batch}", "split the batch")  # fmt: skip
     x = adopt(backend, call, "inputs", inputs)
     own = own_tree(backend, call, "params", params, net.parameter_shapes())
     if state is None:
-        first = tree_map(backend.zeros, net.state_shapes(batch))
+        first = net.state_tree(batch, backend.zeros)
     else:
         first = own_tree(backend, call, "state", state, net.state_shapes(batch))
     return own, x, first, _lengths(backend, call, lengths, steps, batch)
@@ -74,10 +73,10 @@ def cotangents(
     call, x = _call(backend, method), given[1]
     shape = output_shape(net, int(x.shape[0]), int(x.shape[1]))
     output = own_array(backend, call, "output_cotangent", output_cotangent, shape)
-    shapes = net.state_shapes(int(x.shape[1]))
+    batch = int(x.shape[1])
     if state_cotangent is None:
-        return output, tree_map(backend.zeros, shapes)
-    return output, own_tree(backend, call, "state_cotangent", state_cotangent, shapes)
+        return output, net.state_tree(batch, backend.zeros)
+    return output, own_tree(backend, call, "state_cotangent", state_cotangent, net.state_shapes(batch))
 
 
 def targets(backend: Backend, method: str, net: Network, given: Given, wanted: Any, lengths: Any) -> Array:

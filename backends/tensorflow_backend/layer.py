@@ -126,7 +126,7 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         steps, batch = tf.shape(x)[0], x.shape[1] or tf.shape(x)[1]
         state = initial_state
         if state is None:
-            state = tree_map(lambda shape: tf.zeros(tuple(shape), x.dtype), self.net.state_shapes(batch))
+            state = self.net.state_tree(batch, lambda shape: tf.zeros(shape, x.dtype))
         lengths = None if mask is None else tf.reduce_sum(tf.cast(mask, tf.int32), 1)
         outputs, final = _network(self.backend, self.net, params, x, state, lengths, keep)
         if not isinstance(self.net.read, Last):
