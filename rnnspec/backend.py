@@ -26,7 +26,7 @@ from rnnspec.network import Network
 from rnnspec.recomputation import Recomputing
 from rnnspec.results import Gradients, LayerResult, Result, Step, Trained
 from rnnspec.rule import Rule, traced
-from rnnspec.schedule import Schedule, schedule
+from rnnspec.schedule import Schedule, schedule, widest
 from rnnspec.showing import shown
 from rnnspec.tree import Tree, bounded, tree_map
 
@@ -67,8 +67,11 @@ class Backend:
         """The arrays in which everything around a layer is computed."""
         return NumpyArrays(DTYPES[self.precision])
 
-    def plan(self, cell: Cell, rows: int | None) -> Schedule:
-        """The schedule by which the generic lowering runs a cell on so many rows; None where a graph does not know."""
+    def plan(self, cell: Cell, rows: int | None, width: int) -> Schedule:
+        """The schedule by which the generic lowering runs a cell on so many rows; None where a graph does not know.
+
+        `width` is that of the widest state.
+        """
         return schedule(cell)
 
     def layer(
@@ -80,7 +83,7 @@ class Backend:
         and one row.
         """
         mask = padding.mask(self.arrays, inputs.shape[0], lengths)
-        plan = self.plan(cell, inputs.shape[1])
+        plan = self.plan(cell, inputs.shape[1], widest(state))
         outputs, final, saved = lowering.forward(self.arrays, plan, params, inputs, state, mask)
         return LayerResult(outputs, final, (self.path or Path.GENERIC).value, saved)
 
@@ -88,7 +91,7 @@ class Backend:
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
     ) -> Gradients:
         """The pullback of `layer` at the result it gave; `output_cotangent` is 0 at padded steps."""
-        plan = self.plan(cell, output_cotangent.shape[1])
+        plan = self.plan(cell, output_cotangent.shape[1], widest(state_cotangent))
         return Gradients(*lowering.backward(self.arrays, plan, params, result.saved, output_cotangent, state_cotangent,
                                             call.policy))  # fmt: skip
 

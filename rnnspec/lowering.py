@@ -81,21 +81,24 @@ class _Maps:
     """The parameters of one layer, packed for the products that the schedule asks for."""
 
     def __init__(self, arrays: Arrays, plan: Schedule, params: Tree, rows: int) -> None:
-        self.arrays, self.params, self.names = arrays, params, plan.input_maps
-        self.packs = dict(plan.recurrent_packs())
-        self.input_map: Any = arrays.projection(self.pack("W", self.names), rows) if self.names else None
-        self.input_bias = self.pack("b", self.names) if self.names else None
-        self.recurrent = {arg: arrays.projection(self.pack("U", names), rows) for arg, names in self.packs.items()}
+        self.arrays, self.plan, self.params = arrays, plan, params
+        recurrent = [pack for packs in plan.recurrent_packs.values() for pack in packs]
+        self.products = {
+            (kind, pack): arrays.projection(self.pack(kind, pack), rows)
+            for kind, packs in (("W", plan.input_packs), ("U", recurrent)) for pack in packs
+        }  # fmt: skip
+        self.biases = {pack: self.pack("b", pack) for pack in plan.input_packs}
         transposed = (node.name for _, node in iterate(plan.nodes, "transposed"))
-        self.transposed = {name: self.pack("U", name.split()) for name in transposed}
+        self.transposed = {pack: self.through(pack) for name in transposed for pack in plan.transposed_packs(name)}
 
     def pack(self, kind: str, names: Iterable[str]) -> Array:
         """The maps below one another."""
         return self.arrays.concatenate([self.params[kind][name] for name in names], 0)
 
-    def width(self, kind: str, names: Iterable[str]) -> int:
-        """How much all of the maps give together."""
-        return sum(self.params[kind][name].shape[0] for name in names)
+    def through(self, names: Iterable[str]) -> Callable[[Array], Array]:
+        """From cotangents of what recurrent maps give, side by side, to that of their argument."""
+        maps = self.pack("U", names)
+        return lambda a: self.arrays.matmul(a, maps)
 
     def split(self, packed: Array, kind: str, names: Iterable[str]) -> dict[str, Array]:
         """A packed array, map by map."""
@@ -108,10 +111,10 @@ class _Maps:
 
 
 class _Evaluator:
-    """Evaluates nodes into an environment of values, the recurrent products a pack at a time."""
+    """Evaluates nodes into an environment of values, the products of maps that share an argument all at once."""
 
     def __init__(self, arrays: Arrays, plan: Schedule, maps: _Maps) -> None:
-        self.arrays, self.nodes, self.maps = arrays, plan.nodes, maps
+        self.arrays, self.plan, self.nodes, self.maps = arrays, plan, plan.nodes, maps
 
     def run(self, indices: Iterable[int], values: Values) -> Values:
         """The values, with those of the nodes added."""
@@ -133,28 +136,36 @@ class _Evaluator:
         if node.op == "map":
             return self._recurrent(node.args[0], operands[0], values)[node.name]
         if node.op == "transposed":
-            maps = self.maps.transposed[node.name]
-            operand = self.arrays.concatenate(operands, -1)
-            return self._of_rows(lambda a: self.arrays.matmul(a, maps), operand, maps.shape[1])
+            return self._transposed(node.name, operands)
         return primitive(self.arrays, node.op, operands)
 
     def _input(self, values: Values) -> dict[str, Array]:
-        if "input maps" not in values:
-            product = self._of_rows(self.maps.input_map, values[INPUTS], self.maps.width("W", self.maps.names))
-            biased = self.arrays.functions["add"](product, self.maps.input_bias)
-            values["input maps"] = self.maps.split(biased, "W", self.maps.names)
-        return values["input maps"]  # type: ignore[no-any-return]
+        key = "input maps"
+        if key not in values:
+            values[key] = {}
+            for pack in self.plan.input_packs:
+                product = self._of_rows(self.maps.products["W", pack], values[INPUTS])
+                biased = self.arrays.functions["add"](product, self.maps.biases[pack])
+                values[key] |= self.maps.split(biased, "W", pack)
+        return values[key]  # type: ignore[no-any-return]
 
     def _recurrent(self, arg: int, operand: Array, values: Values) -> dict[str, Array]:
         key = ("recurrent maps", arg)
         if key not in values:
-            product = self._of_rows(self.maps.recurrent[arg], operand, self.maps.width("U", self.maps.packs[arg]))
-            values[key] = self.maps.split(product, "U", self.maps.packs[arg])
+            values[key] = {}
+            for pack in self.plan.recurrent_packs[arg]:
+                values[key] |= self.maps.split(self._of_rows(self.maps.products["U", pack], operand), "U", pack)
         return values[key]  # type: ignore[no-any-return]
 
-    def _of_rows(self, product: Callable[[Array], Array], a: Array, width: int) -> Array:
+    def _transposed(self, name: str, operands: list[Array]) -> Array:
+        left = iter(operands)
+        packs = [(pack, [next(left) for _ in pack]) for pack in self.plan.transposed_packs(name)]
+        found = [self._of_rows(self.maps.transposed[pack], self.arrays.concatenate(own, -1)) for pack, own in packs]
+        return reduce(self.arrays.functions["add"], found)
+
+    def _of_rows(self, product: Callable[[Array], Array], a: Array) -> Array:
         found = product(self.arrays.reshape(a, (-1, a.shape[-1])))
-        return self.arrays.reshape(found, (*a.shape[:-1], width))
+        return self.arrays.reshape(found, (*a.shape[:-1], found.shape[-1]))
 
 
 def forward(

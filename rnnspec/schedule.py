@@ -13,14 +13,19 @@ On the adjoint the same rule holds for the cotangents that are carried from step
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 from rnnspec.adjoint import Adjoint, derive
 from rnnspec.cell import OUTPUT, Cell
 from rnnspec.graph import LEAVES, Node, ancestors, descendants, iterate
 
-__all__ = ["Phases", "Schedule", "arrange", "schedule"]
+__all__ = ["Phases", "Schedule", "arrange", "schedule", "widest"]
+
+Names = tuple[str, ...]
+"""Names of maps that are one product."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +42,14 @@ class Schedule:
     """A cell, its adjoint, and when each node of either runs. A schedule is equal to itself alone.
 
     `nodes` are the adjoint's: forward first. `saved` are the forward nodes (states among them) whose values the
-    backward equations read.
+    backward equations read. Where it is `packed`, maps that share an argument are one product.
     """
 
     cell: Cell
     adjoint: Adjoint
     forward: Phases
     backward: Phases
+    packed: bool = True
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -59,16 +65,31 @@ class Schedule:
         return tuple(sorted(i for i in read if i < self.adjoint.forward and self.nodes[i].op != "constant"))
 
     @cached_property
-    def input_maps(self) -> tuple[str, ...]:
-        """The names of the input maps: one pack, since they share their argument."""
-        return self.cell.graph.names("input")
+    def input_packs(self) -> tuple[Names, ...]:
+        """The names of the input maps, which share their argument, by the products that they are."""
+        return self._products(self.cell.graph.names("input"))
 
-    def recurrent_packs(self) -> tuple[tuple[int, tuple[str, ...]], ...]:
-        """The recurrent maps that share an argument: the argument's node and the names."""
+    @cached_property
+    def recurrent_packs(self) -> dict[int, tuple[Names, ...]]:
+        """The names of the recurrent maps by the node of their argument, and by the products that they are."""
         packs: dict[int, list[str]] = {}
         for _, node in iterate(self.cell.graph.nodes, "map"):
             packs.setdefault(node.args[0], []).append(node.name)
-        return tuple((argument, tuple(sorted(names))) for argument, names in packs.items())
+        return {argument: self._products(sorted(names)) for argument, names in packs.items()}
+
+    def transposed_packs(self, name: str) -> tuple[Names, ...]:
+        """The names of the maps in a transposed product, by the products that they are."""
+        return self._products(name.split())
+
+    def _products(self, names: Sequence[str]) -> tuple[Names, ...]:
+        if not names:
+            return ()
+        return (tuple(names),) if self.packed else tuple((name,) for name in names)
+
+
+def widest(state: Mapping[str, Any]) -> int:
+    """The width of the widest of a layer's states."""
+    return max((int(a.shape[-1]) for a in state.values()), default=0)
 
 
 @lru_cache(maxsize=256)

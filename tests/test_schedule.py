@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 import rnnspec
-from rnnspec import cell, cells, out
+from backends.planning.phases import FEW, WIDE, under_xla
+from conformance.cases import hidden_for
+from rnnspec import Layer, Network, cell, cells, lowering, out
+from rnnspec.arrays import NumpyArrays
 from rnnspec.graph import LEAVES
 from rnnspec.primitives import sigmoid, tanh, total
 from rnnspec.schedule import schedule
+from rnnspec.tree import leaves
 
 BUILT_IN = [value for value in vars(cells).values() if isinstance(value, rnnspec.Cell)]
 MINE = [
@@ -98,8 +105,40 @@ def test_the_backward_loop_of_mingru_is_one_product():
 
 
 def test_maps_of_one_argument_are_one_pack():
-    assert [names for _, names in schedule(cells.lstm).recurrent_packs()] == [("f", "g", "i", "o")]
-    assert sorted(names for _, names in schedule(cells.gru_reset_before).recurrent_packs()) == [("n",), ("r", "z")]
+    assert list(schedule(cells.lstm).recurrent_packs.values()) == [(("f", "g", "i", "o"),)]
+    assert sorted(schedule(cells.gru_reset_before).recurrent_packs.values()) == [(("n",),), (("r", "z"),)]
+
+
+def test_maps_that_are_not_packed_are_products_of_their_own():
+    plan = replace(schedule(cells.lstm), packed=False)
+    each = (("f",), ("g",), ("i",), ("o",))
+    assert plan.input_packs == plan.transposed_packs("f g i o") == each
+    assert list(plan.recurrent_packs.values()) == [each]
+
+
+REARRANGED = {
+    "each map by itself": lambda plan: replace(plan, packed=False),
+    "several rows under XLA": lambda plan: under_xla(plan, 2, WIDE - 1),
+    "few rows of wide states under XLA": lambda plan: under_xla(plan, FEW, WIDE),
+}
+
+
+@pytest.mark.parametrize("declared", [*BUILT_IN, *MINE], ids=repr)
+@pytest.mark.parametrize("rearranged", REARRANGED.values(), ids=REARRANGED)
+def test_a_schedule_may_be_rearranged(rearranged, declared):
+    rng, arrays = np.random.default_rng(0), NumpyArrays("float64")
+    layer = Layer(declared, hidden_for(declared, (3, 2)))
+    own = Network(2, [layer]).init(1)["layers"][0]["forward"]
+    x, dy = rng.normal(size=(4, 2, 2)), rng.normal(size=(4, 2, layer.width))
+    first, last = ({s: rng.normal(size=(2, width)) for s, width in layer.state_widths.items()} for _ in range(2))
+
+    def everything(plan):
+        outputs, final, trace = lowering.forward(arrays, plan, own, x, first, None)
+        return dict(leaves((outputs, final, lowering.backward(arrays, plan, own, trace, dy, last, None))))
+
+    expected = everything(schedule(declared))
+    for name, found in everything(rearranged(schedule(declared))).items():
+        np.testing.assert_allclose(found, expected[name], 1e-12, 1e-14, err_msg=name)
 
 
 def test_what_the_backward_pass_reads_is_saved():

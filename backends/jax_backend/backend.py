@@ -15,7 +15,7 @@ import numpy as np
 from backends.budgets import BUDGETS
 from backends.jax_backend.arrays import JaxArrays
 from backends.jax_backend.layer import Functions, functions
-from backends.planning.phases import stepwise
+from backends.planning.phases import under_xla
 from rnnspec.arrays import Array, Arrays
 from rnnspec.backend import Backend
 from rnnspec.capabilities import DTYPES, Capabilities
@@ -88,8 +88,9 @@ class JaxBackend(Backend):
     def make_arrays(self) -> Arrays:
         return JaxArrays(DTYPES[self.precision])
 
-    def plan(self, cell: Cell, rows: int | None) -> Schedule:
-        return stepwise(super().plan(cell, rows), rows)
+    def plan(self, cell: Cell, rows: int | None, width: int) -> Schedule:
+        plan = super().plan(cell, rows, width)
+        return plan if rows is None else under_xla(plan, rows, width)
 
     def program(self, function: Function, *constants: Any) -> Program:
         program = self.programs.of(function, constants, ())

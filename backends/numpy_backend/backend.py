@@ -23,6 +23,7 @@ from rnnspec.kernel import Call, Kernel
 from rnnspec.recomputation import Recomputing
 from rnnspec.recurrence import trace_seam
 from rnnspec.results import Gradients, LayerResult
+from rnnspec.schedule import widest
 from rnnspec.tree import Tree, tree_map
 
 __all__ = ["NumpyBackend"]
@@ -59,8 +60,8 @@ class NumpyBackend(Backend):
     ) -> LayerResult:
         steps, batch, features = inputs.shape
         sizes = widths(params, state)
-        few = batch * max(width for _, width in sizes) < FEW
-        key = (plan(self.plan(cell, batch), sizes, Logistic.TANGENT if few else Logistic.EXPONENTIAL), features, batch)
+        logistic = Logistic.TANGENT if batch * max(width for _, width in sizes) < FEW else Logistic.EXPONENTIAL
+        key = (plan(self.plan(cell, batch, widest(state)), sizes, logistic), features, batch)
         program = self._idle.take(key, steps) or Program(*key[:2], steps, batch, DTYPES[self.precision])
         rows = Rows(steps, batch, lengths)
         with np.errstate(all="ignore"):

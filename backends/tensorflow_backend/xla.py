@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_optimization_barrier
 
-from backends.planning.phases import stepwise
+from backends.planning.phases import under_xla
 from backends.tensorflow_backend.arrays import TensorflowArrays
 from backends.tensorflow_backend.quiet import quiet
 from rnnspec import padding
@@ -20,6 +20,7 @@ from rnnspec.cell import Cell
 from rnnspec.kernel import Call
 from rnnspec.lowering import Trace, backward, forward
 from rnnspec.results import Gradients, LayerResult
+from rnnspec.schedule import Schedule, widest
 from rnnspec.tree import Tree
 
 __all__ = ["XlaKernel", "start"]
@@ -48,9 +49,7 @@ class XlaKernel:
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
     ) -> LayerResult:
         """One layer, one direction, in processing order."""
-        arrays, plan = self.arrays, self.backend.plan(cell, inputs.shape[1])
-        if not call.pullback:  # with one, what is computed over all time before the loop pays at small sizes
-            plan = stepwise(plan, inputs.shape[1])
+        arrays, plan = self.arrays, self._plan(cell, call, state)
         mask = padding.mask(arrays, inputs.shape[0], lengths)
 
         def run(params: Tree, inputs: Array, state: Tree, mask: Array | None) -> tuple[Array, Tree, Tree]:
@@ -64,7 +63,7 @@ class XlaKernel:
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
     ) -> Gradients:
         """The pullback of `layer` at the result it gave."""
-        arrays, plan, saved = self.arrays, self.backend.plan(cell, output_cotangent.shape[1]), result.saved
+        arrays, plan, saved = self.arrays, self._plan(cell, call, state_cotangent), result.saved
 
         def pull(
             params: Tree, values: Tree, inputs: Array, mask: Array | None, outputs: Array, state: Tree
@@ -73,6 +72,10 @@ class XlaKernel:
 
         given = (params, saved.values, saved.inputs, saved.mask, output_cotangent, state_cotangent)
         return Gradients(*_compiled(pull)(*given))
+
+    def _plan(self, cell: Cell, call: Call, state: Tree) -> Schedule:
+        width = widest(state)
+        return under_xla(self.backend.plan(cell, call.batch, width), call.batch, width)
 
 
 @cache

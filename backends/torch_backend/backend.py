@@ -31,6 +31,7 @@ from rnnspec.errors import UnsupportedError
 from rnnspec.kernel import Call, Kernel, Path
 from rnnspec.network import Network
 from rnnspec.results import Gradients, LayerResult
+from rnnspec.schedule import widest
 from rnnspec.tree import Tree
 
 __all__ = ["TorchBackend"]
@@ -91,7 +92,7 @@ class TorchBackend(Backend):
         if self.path is Path.FRAMEWORK or call.policy is not None or waits:
             return super().layer(cell, params, inputs, state, lengths, call)
         steps, batch, _ = inputs.shape
-        schedule = self.plan(cell, batch)
+        schedule = self.plan(cell, batch, widest(state))
         schedule = schedule if call.pullback else forward_only(schedule)
         key = (summed(plan(fused(schedule), widths(params, state))), batch)
         program = self._idle.take(key, steps) or Program(key[0], steps, batch, inputs.dtype, self.device)

@@ -13,6 +13,7 @@ from conformance.mutants.gradients import shifted
 from rnnspec import Gradients, Step
 from rnnspec.policies import Recurrence, Truncated
 from rnnspec.primitives import maximum, minimum
+from rnnspec.schedule import widest
 from rnnspec.tree import tree_map
 
 
@@ -152,7 +153,7 @@ class RecurrentMapsMissFirstStep(Faulty):
 
     def pulled_back(self, pulled: Pulled, gradients: Gradients) -> Gradients:
         trace = pulled.result.saved
-        plan = self.plan(pulled.cell, trace.inputs.shape[1])
+        plan = self.plan(pulled.cell, trace.inputs.shape[1], widest(pulled.state_cotangent))
         states = [i for i, node in enumerate(plan.nodes) if node.op == "state" and i in trace.values]
         values = dict(trace.values)
         for index in states:
