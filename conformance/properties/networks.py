@@ -8,7 +8,7 @@ A backend that compiles nothing is asked about more: every cell without lengths,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import cycle, islice
 
@@ -19,7 +19,6 @@ from conformance.cases import (
     HIDDEN,
     INPUTS,
     STEPS,
-    WIDTHS,
     Case,
     cases,
     drawn_cases,
@@ -69,6 +68,8 @@ RAGGED = (STEPS, 3, 0, 5, 6)
 """Lengths for cases that were drawn without padding."""
 WHOLE = Shape(batch=9, time=37, inputs=17, hidden=20)
 """No power of two among them, and more steps and features than a vector register or a short loop holds."""
+BROAD = Shape(batch=2, time=33, inputs=17, hidden=257)
+"""Instead, where a program is all that there is for other sizes: states so wide that a compiler's loops are others."""
 FEW = 5
 """Cells that are all judged, however little time there is."""
 LONGER = 12
@@ -93,17 +94,24 @@ def all_cells(scope: Scope) -> Labels:
     """Every cell, one above the other in alternating directions: one program, which the last precision affords."""
     part, parts = scope.share
     affordable = _affords_towers(scope) and (_affords_all(scope) or part == parts - 1)
-    return {"all cells": _with_lengths(_tower(scope, INPUTS))} if affordable else {}
+    net = tower(INPUTS, scope.cells, hidden_for)
+    return {"all cells": _with_lengths(net)} if affordable else {}
 
 
 def whole(scope: Scope) -> Labels:
-    """Every cell, one above the other, called without lengths, at sizes beyond those of the table."""
+    """Every cell, one above the other, called without lengths, at sizes beyond those of the table.
+
+    Where that is all that is asked of other sizes, the first precision is asked for wide states, of every third cell:
+    of more above one another too many cases are ill-posed.
+    """
     if not _affords_towers(scope):
         return {}
-    shape = WHOLE
-    net = _tower(scope, shape.inputs, (shape.hidden, 19, 21, 17, 18))
+    broad = not scope.eager and scope.share[0] == 0
+    shape, chosen = (BROAD, scope.cells[::3]) if broad else (WHOLE, scope.cells)
+    widths = [shape.hidden + more for more in (0, -1, 1, -3, -2)]
+    net = tower(shape.inputs, chosen, lambda cell: hidden_for(cell, widths))
     found = cases([net]).map(lambda case: replace(case, steps=shape.time, batch=shape.batch, lengths=None))
-    return {"all cells, without lengths": found}
+    return {f"{'wide' if broad else 'all'} cells, without lengths": found}
 
 
 def bidirectional(scope: Scope) -> Labels:
@@ -256,10 +264,6 @@ def _affords_all(scope: Scope) -> bool:
 
 def _affords_towers(scope: Scope) -> bool:
     return (scope.eager or not scope.brief) and not scope.shapes
-
-
-def _tower(scope: Scope, inputs: int, widths: Sequence[int] = WIDTHS) -> Network:
-    return tower(inputs, scope.cells, lambda cell: hidden_for(cell, widths))
 
 
 def _classes(scope: Scope) -> Labels:
