@@ -10,7 +10,7 @@ TEXT_BACKEND := numpy
 ALONE := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance nightly test lint self-test stress bench kappa teeth handwriting experiments text speech language scoreboard docs clean
+.PHONY: conformance nightly test lint self-test stress bench arrangements kappa teeth handwriting experiments text speech language scoreboard docs clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -48,6 +48,10 @@ bench: $(READY)
 	for name in torch jax tensorflow; do \
 	  $(VENV) $(FIGURES)/layers.py --backend $$name --json $(FIGURES)/layers-$$name.json || exit 1; done
 	$(VENV) $(FIGURES)/missed.py --json $(FIGURES)/missed.json
+	$(VENV) docs/includes.py
+
+arrangements: $(READY)
+	$(VENV) $(FIGURES)/arrangements.py --json $(FIGURES)/arrangements.json
 	$(VENV) docs/includes.py
 
 kappa: $(READY)

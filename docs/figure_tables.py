@@ -29,6 +29,7 @@ FIGURES = {
     "self-test": (suite.self_test_tables, "make self-test"),
     **{f"speed-{name}": (speed.speed_tables, "make bench") for name in ("numpy", "torch", "jax", "tensorflow")},
     **{f"layers-{name}": (speed.layers_tables, "make bench") for name in ("torch", "jax", "tensorflow")},
+    "arrangements": (speed.arrangement_tables, "make arrangements"),
     "missed": (speed.missed_tables, "make bench"),
     "stress": (suite.stress_tables, "make stress"),
     "kappa": (suite.kappa_tables, "make kappa"),

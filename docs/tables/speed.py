@@ -8,6 +8,7 @@ from typing import Any
 from tables.markdown import number, table, yes
 
 __all__ = [
+    "arrangement_tables",
     "import_tables",
     "layers_tables",
     "memory_tables",
@@ -87,3 +88,16 @@ def recomputation_tables(data: Any) -> Iterator[str]:
                      ((row["backend"], row["precision"], f"{row['plain_kappa']:.2f}",
                        f"{row['recomputing_kappa']:.2f}", f"{row['allowed']:.2f}", yes(row["bitwise"]),
                        yes(row["bitwise_sums"])) for row in data["judged"]))  # fmt: skip
+
+
+def arrangement_tables(data: Any) -> Iterator[str]:
+    """The time of maps apart, over that of packed ones, by rows and width; bold where the backends take them apart."""
+    widths = list(dict.fromkeys(row["shape"]["hidden"] for row in data["rows"]))
+    found: dict[tuple[Any, ...], dict[int, str]] = {}
+    for row in data["rows"]:
+        rows, width = row["shape"]["batch"], row["shape"]["hidden"]
+        ratio = number(row["apart"] / row["packed"])
+        taken = rows <= data["few"] and width >= data["wide"]
+        found.setdefault((row["backend"], row["cell"], row["mode"], rows), {})[width] = f"**{ratio}**" if taken else ratio
+    yield from table(("backend", "cell", "mode", "rows", *(f"width {width}" for width in widths)),
+                     ((*map(str, key), *(ratios[width] for width in widths)) for key, ratios in found.items()))  # fmt: skip

@@ -1,0 +1,37 @@
+"""The script that times the two arrangements of a schedule: it runs both, and each is what it says."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from backends.planning import phases
+from conformance.registry import Shape
+from conformance.speed.row import Row
+from rnnspec import cells
+from rnnspec.schedule import schedule
+
+FOLDER = Path(__file__).parents[1] / "docs/figures"
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    found = importlib.import_module("arrangements")
+    monkeypatch.setattr(found, "ROUNDS", 1)
+    return found
+
+
+def test_both_arrangements_are_timed(script):
+    found = script.measured("jax", Row("gru", Shape(2, 3, 2, 4), "train", "f32"))
+    assert found["packed"] > 0
+    assert found["apart"] > 0
+
+
+def test_an_arrangement_holds_everywhere(script, monkeypatch):
+    for name, bounds in script.ARRANGEMENTS.items():
+        for what, bound in bounds.items():
+            monkeypatch.setattr(phases, what, bound)
+        for rows in script.ROWS:
+            for width in script.WIDTHS:
+                assert phases.under_xla(schedule(cells.lstm), rows, width).packed is (name == "packed")
