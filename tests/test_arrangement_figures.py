@@ -1,15 +1,15 @@
 """The script that times the two arrangements of a schedule: it runs both, and each is what it says."""
 
 import importlib
+from itertools import product
 from pathlib import Path
 
 import pytest
 
-from backends.planning import phases
+import rnnspec
 from conformance.registry import Shape
 from conformance.speed.row import Row
 from rnnspec import cells
-from rnnspec.schedule import schedule
 
 FOLDER = Path(__file__).parents[1] / "docs/figures"
 
@@ -30,8 +30,9 @@ def test_both_arrangements_are_timed(script):
 
 def test_an_arrangement_holds_everywhere(script, monkeypatch):
     for name, bounds in script.ARRANGEMENTS.items():
-        for what, bound in bounds.items():
-            monkeypatch.setattr(phases, what, bound)
-        for rows in script.ROWS:
-            for width in script.WIDTHS:
-                assert phases.under_xla(schedule(cells.lstm), rows, width).packed is (name == "packed")
+        for place, bound in bounds.items():
+            monkeypatch.setattr(place, bound)
+        for backend, plan in script.PLANS.items():
+            arranged = plan(rnnspec.get_backend(backend))
+            for rows, width, cell in product(script.ROWS, script.WIDTHS, script.CELLS):
+                assert arranged(getattr(cells, cell), rows, width).packed is (name == "packed")

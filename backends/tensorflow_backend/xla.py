@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_optimization_barrier
 
-from backends.planning.phases import under_xla
+from backends.planning.phases import apart, under_xla
 from backends.tensorflow_backend.arrays import TensorflowArrays
 from backends.tensorflow_backend.quiet import quiet
 from rnnspec import padding
@@ -24,6 +24,10 @@ from rnnspec.schedule import Schedule, widest
 from rnnspec.tree import Tree
 
 __all__ = ["XlaKernel", "start"]
+
+
+SEVERAL = 2
+"""Arguments of recurrent maps from which on no pack is added to another as a whole, and packs do not pay."""
 
 
 class XlaArrays(TensorflowArrays):
@@ -45,11 +49,17 @@ class XlaKernel:
         start(self.arrays.dtype)
         self.backend = backend
 
+    def plan(self, cell: Cell, rows: int, width: int) -> Schedule:
+        """As elsewhere under XLA, but the maps of several rows always come apart where they have several arguments."""
+        plan = self.backend.plan(cell, rows, width)
+        several = rows > 1 and len(plan.recurrent_packs) >= SEVERAL
+        return apart(plan) if several else under_xla(plan, rows, width)
+
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
     ) -> LayerResult:
         """One layer, one direction, in processing order."""
-        arrays, plan = self.arrays, self._plan(cell, call, state)
+        arrays, plan = self.arrays, self.plan(cell, call.batch, widest(state))
         mask = padding.mask(arrays, inputs.shape[0], lengths)
 
         def run(params: Tree, inputs: Array, state: Tree, mask: Array | None) -> tuple[Array, Tree, Tree]:
@@ -63,7 +73,7 @@ class XlaKernel:
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
     ) -> Gradients:
         """The pullback of `layer` at the result it gave."""
-        arrays, plan, saved = self.arrays, self._plan(cell, call, state_cotangent), result.saved
+        arrays, plan, saved = self.arrays, self.plan(cell, call.batch, widest(state_cotangent)), result.saved
 
         def pull(
             params: Tree, values: Tree, inputs: Array, mask: Array | None, outputs: Array, state: Tree
@@ -72,10 +82,6 @@ class XlaKernel:
 
         given = (params, saved.values, saved.inputs, saved.mask, output_cotangent, state_cotangent)
         return Gradients(*_compiled(pull)(*given))
-
-    def _plan(self, cell: Cell, call: Call, state: Tree) -> Schedule:
-        width = widest(state)
-        return under_xla(self.backend.plan(cell, call.batch, width), call.batch, width)
 
 
 @cache

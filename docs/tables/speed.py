@@ -95,9 +95,8 @@ def arrangement_tables(data: Any) -> Iterator[str]:
     widths = list(dict.fromkeys(row["shape"]["hidden"] for row in data["rows"]))
     found: dict[tuple[Any, ...], dict[int, str]] = {}
     for row in data["rows"]:
-        rows, width = row["shape"]["batch"], row["shape"]["hidden"]
+        key = row["backend"], row["cell"], row["mode"], row["shape"]["batch"]
         ratio = number(row["apart"] / row["packed"])
-        taken = rows <= data["few"] and width >= data["wide"]
-        found.setdefault((row["backend"], row["cell"], row["mode"], rows), {})[width] = f"**{ratio}**" if taken else ratio
-    yield from table(("backend", "cell", "mode", "rows", *(f"width {width}" for width in widths)),
-                     ((*map(str, key), *(ratios[width] for width in widths)) for key, ratios in found.items()))  # fmt: skip
+        found.setdefault(key, {})[row["shape"]["hidden"]] = f"**{ratio}**" if row["taken"] == "apart" else ratio
+    lines = ((*map(str, key), *(ratios[width] for width in widths)) for key, ratios in found.items())
+    yield from table(("backend", "cell", "mode", "rows", *(f"width {width}" for width in widths)), lines)
