@@ -210,7 +210,7 @@ def test_what_ends_while_its_speed_is_measured_is_told_too(tmp_path):
     with site(tmp_path):
         install(tmp_path, "leaver", "Fake.faults > 50 and os._exit(0)")
         install(tmp_path, "quitter", f"\n        if Fake.faults > 50: raise {refuses}")
-        plan = Plan(("leaver", "quitter", "numpy"), selection, correctness=False, limits=LIMITS)
+        plan = Plan(("leaver", "quitter", "numpy"), selection, correctness=False, limits=Limits())
         leaver, quitter, sound = run(plan, lambda *_: None)
     assert (leaver.status, quitter.status, sound.status) == ("crashed", "crashed", "conforms")
     assert "while its speed was measured: its process ended by exit status 0" in leaver.why
