@@ -10,7 +10,8 @@ from conformance.selection import Selection
 from conformance.speed.arena import rows
 from conformance.speed.floor import Product, flops, products
 from conformance.speed.paired import judge
-from conformance.speed.peers.torch_arrays import placed
+from conformance.speed.peers import torch_loop_peer, torch_peer
+from conformance.speed.row import Row
 from rnnspec import cells
 
 ROUNDS = 31
@@ -79,9 +80,15 @@ def test_maps_that_share_an_argument_are_one_product():
     assert products(cells.mingru, shape, 4, "forward") == (Product(1, 10, 3, 8),)
 
 
-def test_a_peer_computes_on_the_device_of_the_backend():
-    asked = rows(Selection(cells=("lstm",)), "f32", "meta")
-    assert asked
-    for row in asked:
-        assert row.device == "meta"
-        assert placed(row, row.inputs()[0]).device.type == "meta"
+def test_rows_are_of_the_device_of_the_backend():
+    assert {row.device for row in rows(Selection(cells=("lstm",)), "f32", "cuda:0")} == {"cuda:0"}
+
+
+@pytest.mark.parametrize("mode", ["forward", "train"])
+@pytest.mark.parametrize(("peer", "cell"), [(torch_peer, "lstm"), (torch_loop_peer, "lstm_peephole")])
+def test_a_peer_computes_on_the_device_of_the_row(peer, cell, mode, monkeypatch):
+    """The meta device has no numbers to wait for."""
+    found = []
+    monkeypatch.setattr(peer, "wait", found.extend)
+    peer.make(Row(cell, Shape(2, 3, 2, 4), mode, "f32", "meta"))(0)
+    assert {a.device.type for a in found} == {"meta"}

@@ -8,7 +8,7 @@ A backend that compiles nothing is asked about more: every cell without lengths,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle, islice
 
@@ -69,7 +69,7 @@ RAGGED = (STEPS, 3, 0, 5, 6)
 WHOLE = Shape(batch=9, time=37, inputs=17, hidden=20)
 """No power of two among them, and more steps and features than a vector register or a short loop holds."""
 BROAD = Shape(batch=2, time=33, inputs=17, hidden=257)
-"""Instead, where a program is all that there is for other sizes: states so wide that a compiler's loops are others."""
+"""States so wide that a compiler's loops are others."""
 FEW = 5
 """Cells that are all judged, however little time there is."""
 LONGER = 12
@@ -101,17 +101,24 @@ def all_cells(scope: Scope) -> Labels:
 def whole(scope: Scope) -> Labels:
     """Every cell, one above the other, called without lengths, at sizes beyond those of the table.
 
-    Where that is all that is asked of other sizes, the first precision is asked for wide states, of every third cell:
-    of more above one another too many cases are ill-posed.
+    A backend that compiles is asked for wide states too, of every third cell, since of more above one another too many
+    cases are ill-posed: by the first precision, which leaves the other tower to the next where programs are saved.
     """
     if not _affords_towers(scope):
         return {}
-    broad = not scope.eager and scope.share[0] == 0
-    shape, chosen = (BROAD, scope.cells[::3]) if broad else (WHOLE, scope.cells)
+    part, parts = scope.share
+    found = {}
+    if _affords_all(scope) or part or parts == 1:
+        found["all cells, without lengths"] = _sized(WHOLE, scope.cells)
+    if not scope.eager and part == 0:
+        found["wide cells, without lengths"] = _sized(BROAD, scope.cells[::3])
+    return found
+
+
+def _sized(shape: Shape, chosen: Sequence[Cell]) -> SearchStrategy[Case]:
     widths = [shape.hidden + more for more in (0, -1, 1, -3, -2)]
     net = tower(shape.inputs, chosen, lambda cell: hidden_for(cell, widths))
-    found = cases([net]).map(lambda case: replace(case, steps=shape.time, batch=shape.batch, lengths=None))
-    return {f"{'wide' if broad else 'all'} cells, without lengths": found}
+    return cases([net]).map(lambda case: replace(case, steps=shape.time, batch=shape.batch, lengths=None))
 
 
 def bidirectional(scope: Scope) -> Labels:
