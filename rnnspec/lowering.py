@@ -13,6 +13,7 @@ from typing import Any
 
 from rnnspec.arrays import Array, Arrays, Values
 from rnnspec.cell import OUTPUT
+from rnnspec.columns import columns
 from rnnspec.graph import AXES, Graph, Node, iterate
 from rnnspec.recurrence import STEP, Recurrence, trace_seam
 from rnnspec.schedule import Schedule
@@ -177,6 +178,7 @@ def forward(
     There is at least one step.
     """
     cell = plan.cell
+    arrays = columns(arrays) if plan.columns else arrays
     maps = _Maps(arrays, plan, params, inputs.shape[1])
     evaluator = _Evaluator(arrays, plan, maps)
     values = evaluator.run(plan.forward.before, {INPUTS: inputs})

@@ -42,7 +42,8 @@ class Schedule:
     """A cell, its adjoint, and when each node of either runs. A schedule is equal to itself alone.
 
     `nodes` are the adjoint's: forward first. `saved` are the forward nodes (states among them) whose values the
-    backward equations read. Where it is `packed`, maps that share an argument are one product.
+    backward equations read. Where it is `packed`, maps that share an argument are one product; where it has `columns`,
+    the forward steps are on them.
     """
 
     cell: Cell
@@ -50,6 +51,7 @@ class Schedule:
     forward: Phases
     backward: Phases
     packed: bool = True
+    columns: bool = False
 
     @property
     def nodes(self) -> tuple[Node, ...]:

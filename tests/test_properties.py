@@ -96,5 +96,5 @@ def test_deep_cases_are_longer_and_larger_than_16_bits_count():
     sizes = [(case.steps, case.batch, case.net.inputs) for labels in (networks.everything, networks.gradients)
              for label, strategy in labels(DEEP).items() if label in extents.vast(DEEP)
              for case in [hypothesis.find(strategy, lambda _: True)]]  # fmt: skip
-    assert len(sizes) == 6
+    assert len(sizes) == 8
     assert [max(size) for size in zip(*sizes, strict=True)] == [4096, 65537, 65537]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from itertools import cycle
 
 import numpy as np
 import pytest
 
 import rnnspec
-from backends.planning.phases import FEW, WIDE, under_xla
+from backends.planning.phases import FEW, LARGE, WIDE, under_xla
 from conformance.cases import hidden_for
 from rnnspec import Layer, Network, cell, cells, lowering, out
 from rnnspec.arrays import NumpyArrays
@@ -120,6 +122,8 @@ REARRANGED = {
     "each map by itself": lambda plan: replace(plan, packed=False),
     "several rows under XLA": lambda plan: under_xla(plan, 2, WIDE - 1),
     "few rows of wide states under XLA": lambda plan: under_xla(plan, FEW, WIDE),
+    "more rows of large maps under XLA": lambda plan: under_xla(plan, FEW + 1, LARGE),
+    "on columns": lambda plan: replace(plan, columns=True),
 }
 
 
@@ -139,6 +143,29 @@ def test_a_schedule_may_be_rearranged(rearranged, declared):
     expected = everything(schedule(declared))
     for name, found in everything(rearranged(schedule(declared))).items():
         np.testing.assert_allclose(found, expected[name], 1e-12, 1e-14, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["jax", "tensorflow"])
+def test_steps_on_columns_give_the_same_under_xla(name, monkeypatch, reference):
+    pytest.importorskip(name)
+    bounds = {"backends.planning.phases.FEW": 0, "backends.planning.phases.LARGE": 0,
+              "backends.tensorflow_backend.xla.SEVERAL": sys.maxsize}  # fmt: skip
+    for place, bound in bounds.items():
+        monkeypatch.setattr(place, bound)
+    declared = [c for c in (*BUILT_IN, *MINE) if under_xla(schedule(c), 3, 2).columns]
+    halves = cycle(("forward", "reverse"))
+    net = Network(2, [Layer(c, hidden_for(c, (3, 2)), half) for c, half in zip(declared, halves, strict=False)])
+    rng = np.random.default_rng(0)
+    x, dy, lengths = rng.normal(size=(4, 3, 2)), rng.normal(size=(4, 3, net.features)), np.array([4, 0, 2])
+
+    def everything(be):
+        result = be.run(net, net.init(1), x, None, lengths)
+        pulled = be.pullback(net, net.init(1), x, dy, lengths=lengths)
+        return dict(leaves((result.outputs, result.state, pulled.params, pulled.inputs, pulled.state)))
+
+    expected = everything(reference)
+    for place, found in everything(rnnspec.get_backend(name, precision="f64")).items():
+        np.testing.assert_allclose(np.asarray(found), expected[place], 1e-11, 1e-13, err_msg=place)
 
 
 def test_what_the_backward_pass_reads_is_saved():

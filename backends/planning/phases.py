@@ -17,6 +17,9 @@ By `make arrangements` a call takes 0.65 to 1.0 of the time there, seldom more. 
 than together, and so do those of more rows.
 """
 
+LARGE = 1_500_000
+"""From so many numbers in the recurrent maps on, which no core's cache holds, more rows run on columns."""
+
 
 def under_xla(plan: Schedule, rows: int, width: int) -> Schedule:
     """The schedule for XLA: for several rows all that depends on time is in the step, the input maps among it.
@@ -27,11 +30,22 @@ def under_xla(plan: Schedule, rows: int, width: int) -> Schedule:
     and stays as it is.
 
     A few rows through wide maps, though, are the faster the less is read in a step: the input maps run before the
-    loop, and every map is a product of its own, whose result is read in one piece, not in slices of rows.
+    loop, and every map is a product of its own, whose result is read in one piece, not in slices of rows. And where
+    there are more rows, but the recurrent maps are large, products are sooner had of the maps as they are and of
+    columns, one for a row, than of rows and the maps transposed.
     """
-    if rows == 1 or not any(iterate(plan.nodes, "map")):
+    maps = len(list(iterate(plan.nodes, "map")))
+    if rows == 1 or not maps:
         return plan
-    return apart(plan) if rows <= FEW and width >= WIDE else _in_the_step(plan)
+    if rows <= FEW and width >= WIDE:
+        return apart(plan)
+    return _on_columns(plan) if maps * width * width >= LARGE else _in_the_step(plan)
+
+
+@lru_cache(maxsize=256)
+def _on_columns(plan: Schedule) -> Schedule:
+    """The schedule with all in the step, every map a product of its own, and the forward steps on columns."""
+    return replace(_in_the_step(plan), packed=False, columns=True)
 
 
 @lru_cache(maxsize=256)

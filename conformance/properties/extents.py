@@ -25,8 +25,9 @@ ENDS = (0, 16, 15, 5, 11)
 """Sixteenths of the time at which rows end."""
 STOREYS = 3
 """Cells above one another."""
-VAST = (Shape(2, 4096, 2, 3), Shape(65_537, 3, 2, 2), Shape(3, 3, 65_537, 2))
-"""More steps than a sum over time has digits to spare; more rows, and more inputs, than 16 bits count."""
+VAST = (Shape(2, 4096, 2, 3), Shape(65_537, 3, 2, 2), Shape(3, 3, 65_537, 2), Shape(33, 3, 17, 901))
+"""More steps than a sum over time has digits to spare; more rows, and more inputs, than 16 bits count; larger maps than
+a core's cache holds."""
 
 
 def extents(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:

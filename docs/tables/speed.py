@@ -91,12 +91,13 @@ def recomputation_tables(data: Any) -> Iterator[str]:
 
 
 def arrangement_tables(data: Any) -> Iterator[str]:
-    """The time of maps apart, over that of packed ones, by rows and width; bold where the backends take them apart."""
+    """The time of maps apart and of columns, each over that of packed maps; bold is what the backends take."""
     widths = list(dict.fromkeys(row["shape"]["hidden"] for row in data["rows"]))
     found: dict[tuple[Any, ...], dict[int, str]] = {}
     for row in data["rows"]:
         key = row["backend"], row["cell"], row["mode"], row["shape"]["batch"]
-        ratio = number(row["apart"] / row["packed"])
-        found.setdefault(key, {})[row["shape"]["hidden"]] = f"**{ratio}**" if row["taken"] == "apart" else ratio
-    lines = ((*map(str, key), *(ratios[width] for width in widths)) for key, ratios in found.items())
+        ratios = {way: number(row[way] / row["packed"]) for way in ("apart", "columns")}
+        shown = (f"**{ratio}**" if row["taken"] == way else ratio for way, ratio in ratios.items())
+        found.setdefault(key, {})[row["shape"]["hidden"]] = ", ".join(shown)
+    lines = ((*map(str, key), *(by_width[width] for width in widths)) for key, by_width in found.items())
     yield from table(("backend", "cell", "mode", "rows", *(f"width {width}" for width in widths)), lines)
