@@ -14,6 +14,7 @@ from backends.torch_backend.fusion import forward_only, fused
 from backends.torch_backend.math_mode import pinned
 from backends.torch_backend.native import KERNELS, find
 from backends.torch_backend.packing import joined, side_by_side
+from backends.torch_backend.products import LARGE, ONEDNN, OWN, WIDE, chosen, favours_others
 from backends.torch_backend.summands import summed
 from conformance.cases import network_for
 from conformance.own_cell import leaky_gate
@@ -351,3 +352,40 @@ def test_maps_that_are_neighbours_by_chance_are_copied_together():
     found = joined(maps)
     np.testing.assert_array_equal(found, memory)
     assert found.data_ptr() != maps[0].data_ptr()
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """A processor that is not Intel's."""
+    monkeypatch.setattr("backends.torch_backend.products.favours_others", lambda: True)
+
+
+@pytest.mark.parametrize(("told", "expected"), [
+    ({"cpu_name": "AMD EPYC"}, True), ({"cpu_name": "Intel(R) Xeon(R)"}, False), ({}, False),
+], ids=["another's", "Intel's", "unknown"])  # fmt: skip
+def test_onednn_multiplies_where_mkl_favours_others(told, expected, monkeypatch):
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: told, raising=False)
+    for library in (torch.backends.mkl, torch.backends.mkldnn):
+        monkeypatch.setattr(library, "is_available", lambda: True)
+    assert favours_others.__wrapped__() is expected
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert not favours_others.__wrapped__()
+
+
+def test_only_large_products_of_float32_on_the_cpu_are_onednns(elsewhere):
+    rows, maps = torch.zeros(LARGE // WIDE, WIDE // 64), torch.zeros(WIDE // 64, 64)
+    assert chosen(rows, maps) is ONEDNN
+    assert chosen(rows[1:], maps) is chosen(rows.double(), maps.double()) is OWN
+    assert chosen(rows.to("meta"), maps.to("meta")) is OWN
+    assert chosen(torch.zeros(LARGE, 2), torch.zeros(2, 3)) is OWN
+
+
+@pytest.mark.parametrize("declared", EVERY, ids=repr)
+def test_onednns_products_give_the_same_numbers(declared, elsewhere, monkeypatch, reference):
+    for bound in ("LARGE", "WIDE"):
+        monkeypatch.setattr(f"backends.torch_backend.products.{bound}", 0)
+    net = Network(4, [Layer(declared, network_for(declared).layers[0].hidden, "bidirectional")])
+    lengths = np.array([6, 0, 3])
+    expected, _ = everything(reference, net, lengths=lengths)
+    for name, found in everything(opened("f32", Path.GENERIC), net, lengths=lengths)[0].items():
+        np.testing.assert_allclose(found, expected[name], 0, 3e-5 * np.abs(expected[name]).max(initial=1), err_msg=name)

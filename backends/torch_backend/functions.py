@@ -61,6 +61,4 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "subcmul": partial(torch.addcmul, value=-1),
     "copy": _copy,
     "zero": _zero,
-    "product": torch.matmul,
-    "addmm": torch.addmm,
 }

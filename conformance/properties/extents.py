@@ -19,8 +19,10 @@ from rnnspec import Cell, Layer, Network
 __all__ = ["extents", "tower", "vast"]
 
 EXTENTS = (Shape(1, 1, 1, 1), Shape(2, 132, 2, 2), Shape(257, 2, 2, 3), Shape(2, 2, 257, 3), Shape(2, 2, 3, 257),
-           Shape(16, 16, 16, 16), Shape(32, 20, 16, 64), Shape(3, 64, 2, 4), Shape(4, 72, 3, 72))  # fmt: skip
-"""Batch, time, inputs and hidden. The sizes that people use are among them, and more than 2^15 numbers in an array."""
+           Shape(16, 16, 16, 16), Shape(32, 20, 16, 64), Shape(3, 64, 2, 4), Shape(4, 72, 3, 72),
+           Shape(33, 3, 5, 181))  # fmt: skip
+"""Batch, time, inputs and hidden. The sizes that people use are among them, and more than 2^15 numbers in an array, and
+2^22 multiplications in a product."""
 ENDS = (0, 16, 15, 5, 11)
 """Sixteenths of the time at which rows end."""
 STOREYS = 3

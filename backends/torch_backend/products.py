@@ -1,0 +1,65 @@
+"""Products of PyTorch: its own, or oneDNN's where its own are those of a library that favours other processors.
+
+Float32 is multiplied by MKL on the CPU, which takes its quick ways on Intel's processors alone; oneDNN, which comes
+with PyTorch too, goes by what a processor can do, whoever made it. It has more to look at before it begins, so small
+products stay where they are; and so do the gradients of maps, whose long sums it takes no quicker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+
+from rnnspec.arrays import Array
+
+__all__ = ["ONEDNN", "OWN", "Products", "chosen", "times"]
+
+LARGE, WIDE = 4 << 20, 1 << 15
+"""So many multiplications, by a matrix of so many numbers, beside which oneDNN's look at a product is little."""
+
+
+@dataclass(frozen=True)
+class Products:
+    """A product `product(a, maps, out=...)`, and one with a summand, `added(summand, a, maps, out=...)`."""
+
+    product: Callable[..., Any]
+    added: Callable[..., Any]
+
+
+def _linear(a: Array, maps: Array) -> Array:
+    """The operator takes maps as a layer's weights, (out, in), in whichever order they lie in memory."""
+    return torch.ops.mkldnn._linear_pointwise.default(a, maps.T, None, "none", [], "")
+
+
+def _product(a: Array, maps: Array, out: Array) -> None:
+    out.copy_(_linear(a, maps))
+
+
+def _added(summand: Array, a: Array, maps: Array, out: Array) -> None:
+    torch.add(summand, _linear(a, maps), out=out)
+
+
+OWN, ONEDNN = Products(torch.matmul, torch.addmm), Products(_product, _added)
+
+
+@cache
+def favours_others() -> bool:
+    """Whether PyTorch multiplies by MKL, on a processor that is not Intel's, and has oneDNN beside it."""
+    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every PyTorch
+    both = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
+    return both and "Intel" not in told.get("cpu_name", "Intel")
+
+
+def chosen(a: Array, maps: Array) -> Products:
+    """Whose product of rows and a matrix is the quicker one here."""
+    large = maps.numel() >= WIDE and a.numel() * maps.shape[-1] >= LARGE
+    return ONEDNN if large and a.dtype is torch.float32 and a.device.type == "cpu" and favours_others() else OWN
+
+
+def times(a: Array, b: Array) -> Array:
+    """The product of two matrices, by whoever is quicker."""
+    return a @ b if chosen(a, b) is OWN else _linear(a, b)
