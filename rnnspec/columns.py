@@ -1,8 +1,8 @@
 """A step on columns: arrays that keep a row's features one below the other, so that products read maps as they are.
 
 To the lowering values are (row, feature) as ever. Each function is applied to its operands transposed, and so is its
-result; a compiler strikes out transpositions that meet, and in the step there remain products `maps @ values`, and
-elementwise functions of whole gates.
+result; a compiler removes pairs of transpositions that cancel. What remains of them in a step are those of the values
+that it reads from, or records for, the time outside the loop.
 
 >>> import numpy as np
 >>> from rnnspec.arrays import NumpyArrays

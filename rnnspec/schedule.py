@@ -42,8 +42,8 @@ class Schedule:
     """A cell, its adjoint, and when each node of either runs. A schedule is equal to itself alone.
 
     `nodes` are the adjoint's: forward first. `saved` are the forward nodes (states among them) whose values the
-    backward equations read. Where it is `packed`, maps that share an argument are one product; where it has `columns`,
-    the forward steps are on them.
+    backward equations read. Where it is `packed`, maps that share an argument are one product; where `columns`
+    holds, a forward step keeps a row's features in a column.
     """
 
     cell: Cell

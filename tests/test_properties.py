@@ -9,6 +9,8 @@ import pytest
 from hypothesis.strategies import just
 
 import rnnspec
+from backends.planning.phases import under_xla
+from backends.torch_backend import products
 from conformance.cases import CELLS, Case
 from conformance.examination import Examination
 from conformance.mutants import mutants, paths
@@ -19,6 +21,7 @@ from conformance.properties.parity import symmetry
 from conformance.registry import Scope, properties
 from rnnspec import Last, Layer, Network, cells
 from rnnspec.losses import SquaredError
+from rnnspec.schedule import schedule
 
 SELF_TEST = Path(__file__).parents[1] / "docs/figures/self-test.json"
 FIGURES = json.loads(SELF_TEST.read_text(encoding="utf-8"))["self_test"]
@@ -96,5 +99,15 @@ def test_deep_cases_are_longer_and_larger_than_16_bits_count():
     sizes = [(case.steps, case.batch, case.net.inputs) for labels in (networks.everything, networks.gradients)
              for label, strategy in labels(DEEP).items() if label in extents.vast(DEEP)
              for case in [hypothesis.find(strategy, lambda _: True)]]  # fmt: skip
-    assert len(sizes) == 8
+    assert len(sizes) == 6
     assert [max(size) for size in zip(*sizes, strict=True)] == [4096, 65537, 65537]
+
+
+def test_sizes_reach_what_backends_do_with_large_ones():
+    shape = extents.LARGE_MAPS
+    assert under_xla(schedule(cells.lstm), shape.batch, shape.hidden).columns
+    for _, strategy in extents.large_maps(DEEP).items():
+        case = hypothesis.find(strategy, lambda case: case.net.layers[0].cell is cells.lstm)
+        assert (case.batch, case.net.layers[0].state_widths["h"]) == (shape.batch, shape.hidden)
+    largest = max(shape.batch * shape.hidden**2 for shape in extents.EXTENTS if shape.hidden**2 >= products.WIDE)
+    assert largest >= products.LARGE

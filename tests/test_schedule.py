@@ -12,7 +12,7 @@ import pytest
 import rnnspec
 from backends.planning.phases import FEW, LARGE, WIDE, under_xla
 from conformance.cases import hidden_for
-from rnnspec import Layer, Network, cell, cells, lowering, out
+from rnnspec import Layer, Network, Path, cell, cells, lowering, out
 from rnnspec.arrays import NumpyArrays
 from rnnspec.graph import LEAVES
 from rnnspec.primitives import sigmoid, tanh, total
@@ -145,8 +145,10 @@ def test_a_schedule_may_be_rearranged(rearranged, declared):
         np.testing.assert_allclose(found, expected[name], 1e-12, 1e-14, err_msg=name)
 
 
-@pytest.mark.parametrize("name", ["jax", "tensorflow"])
-def test_steps_on_columns_give_the_same_under_xla(name, monkeypatch, reference):
+@pytest.mark.parametrize(("name", "path", "ran"), [
+    ("jax", Path.GENERIC, "generic"), ("tensorflow", Path.NATIVE, "native (XLA)"),
+])  # fmt: skip
+def test_steps_on_columns_give_the_same_under_xla(name, path, ran, monkeypatch, reference):
     pytest.importorskip(name)
     bounds = {"backends.planning.phases.FEW": 0, "backends.planning.phases.LARGE": 0,
               "backends.tensorflow_backend.xla.SEVERAL": sys.maxsize}  # fmt: skip
@@ -157,15 +159,35 @@ def test_steps_on_columns_give_the_same_under_xla(name, monkeypatch, reference):
     net = Network(2, [Layer(c, hidden_for(c, (3, 2)), half) for c, half in zip(declared, halves, strict=False)])
     rng = np.random.default_rng(0)
     x, dy, lengths = rng.normal(size=(4, 3, 2)), rng.normal(size=(4, 3, net.features)), np.array([4, 0, 2])
+    paths = []
 
     def everything(be):
         result = be.run(net, net.init(1), x, None, lengths)
+        paths.append(dict(result.path).values())
         pulled = be.pullback(net, net.init(1), x, dy, lengths=lengths)
         return dict(leaves((result.outputs, result.state, pulled.params, pulled.inputs, pulled.state)))
 
     expected = everything(reference)
-    for place, found in everything(rnnspec.get_backend(name, precision="f64")).items():
+    for place, found in everything(rnnspec.get_backend(name, precision="f64").through(path)).items():
         np.testing.assert_allclose(np.asarray(found), expected[place], 1e-11, 1e-13, err_msg=place)
+    assert set(paths.pop()) == {ran}
+
+
+class Noted(NumpyArrays):
+    """Arrays that note the shapes of what a loop carries."""
+
+    def scan(self, body, carried, values, count, backwards):
+        self.carried = {name: a.shape for name, a in carried.items()}
+        return super().scan(body, carried, values, count, backwards)
+
+
+def test_on_columns_the_loop_carries_features_by_rows():
+    own = Network(3, [Layer(cells.lstm, 5)]).init(1)["layers"][0]["forward"]
+    arrays, state = Noted("float64"), {name: np.zeros((2, 5)) for name in cells.lstm.states}
+    for columns, shape in ((False, (2, 5)), (True, (5, 2))):
+        plan = replace(schedule(cells.lstm), columns=columns)
+        lowering.forward(arrays, plan, own, np.zeros((4, 2, 3)), state, None)
+        assert arrays.carried == {"h": shape, "c": shape}
 
 
 def test_what_the_backward_pass_reads_is_saved():

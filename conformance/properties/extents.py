@@ -6,7 +6,7 @@ one, and at all of them both with and without where the cells are few.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle, islice, product
 
@@ -16,20 +16,21 @@ from conformance.cases import WIDTHS, Case, cases, hidden_for
 from conformance.registry import Scope, Shape
 from rnnspec import Cell, Layer, Network
 
-__all__ = ["extents", "tower", "vast"]
+__all__ = ["EXTENTS", "LARGE_MAPS", "extents", "large_maps", "tower", "vast"]
 
 EXTENTS = (Shape(1, 1, 1, 1), Shape(2, 132, 2, 2), Shape(257, 2, 2, 3), Shape(2, 2, 257, 3), Shape(2, 2, 3, 257),
            Shape(16, 16, 16, 16), Shape(32, 20, 16, 64), Shape(3, 64, 2, 4), Shape(4, 72, 3, 72),
-           Shape(33, 3, 5, 181))  # fmt: skip
+           Shape(127, 3, 5, 182))  # fmt: skip
 """Batch, time, inputs and hidden. The sizes that people use are among them, and more than 2^15 numbers in an array, and
 2^22 multiplications in a product."""
 ENDS = (0, 16, 15, 5, 11)
 """Sixteenths of the time at which rows end."""
 STOREYS = 3
 """Cells above one another."""
-VAST = (Shape(2, 4096, 2, 3), Shape(65_537, 3, 2, 2), Shape(3, 3, 65_537, 2), Shape(33, 3, 17, 901))
-"""More steps than a sum over time has digits to spare; more rows, and more inputs, than 16 bits count; larger maps than
-a core's cache holds."""
+VAST = (Shape(2, 4096, 2, 3), Shape(65_537, 3, 2, 2), Shape(3, 3, 65_537, 2))
+"""More steps than a sum over time has digits to spare; more rows, and more inputs, than 16 bits count."""
+LARGE_MAPS = Shape(33, 3, 17, 901)
+"""Recurrent maps of millions of numbers, and more than a few rows."""
 
 
 def extents(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
@@ -48,10 +49,19 @@ def extents(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
 
 def vast(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
     """One layer of one cell at sizes of which one is beyond what is used every day."""
+    return _single(scope, VAST)
+
+
+def large_maps(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
+    """One layer of one cell with large maps, for which compilers have ways of their own."""
+    return _single(scope, [LARGE_MAPS])
+
+
+def _single(scope: Scope, shapes: Iterable[Shape]) -> Mapping[str, SearchStrategy[Case]]:
     if not scope.wide or scope.shapes:
         return {}
     return {f"{shape.batch},{shape.time},{shape.inputs},{shape.hidden}":
-            _at(shape, [_tower(shape, [cell]) for cell in scope.cells], None) for shape in VAST}  # fmt: skip
+            _at(shape, [_tower(shape, [cell]) for cell in scope.cells], None) for shape in shapes}  # fmt: skip
 
 
 def _at(shape: Shape, nets: Sequence[Network], lengths: tuple[int, ...] | None) -> SearchStrategy[Case]:

@@ -26,7 +26,7 @@ from conformance.cases import (
     network_for,
     wild_cases,
 )
-from conformance.properties.extents import extents, tower, vast
+from conformance.properties.extents import extents, large_maps, tower, vast
 from conformance.properties.truncation import CutAndClip
 from conformance.registry import Scope, Shape
 from rnnspec import Cell, Dense, Last, Layer, Network
@@ -216,7 +216,7 @@ def gradients(scope: Scope) -> Labels:
 def _beyond(scope: Scope) -> Labels:
     """Networks without lengths, deeper and longer ones, sizes beyond the table's, and what is drawn."""
     return {**whole(scope), **unpadded(scope), **deep(scope), **long(scope), **extents(scope), **vast(scope),
-            **_drawn(scope)}  # fmt: skip
+            **large_maps(scope), **_drawn(scope)}  # fmt: skip
 
 
 def losses(scope: Scope) -> Labels:
@@ -236,7 +236,7 @@ def lowered(scope: Scope) -> Labels:
 
 def native(scope: Scope) -> Labels:
     """Where kernels are judged: without lengths, which many do not know, and with them where that costs nothing."""
-    return {**(cells(scope) if scope.eager else {}), **unpadded(scope), **whole(scope)}
+    return {**(cells(scope) if scope.eager else {}), **unpadded(scope), **whole(scope), **large_maps(scope)}
 
 
 def _cell(scope: Scope, index: int) -> Cell:

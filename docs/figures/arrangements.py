@@ -31,7 +31,7 @@ from conformance.speed.subject import Subject
 from rnnspec.schedule import Schedule
 
 CELLS, MODES = ("lstm", "gru", "gru_reset_before"), ("forward", "train")
-ROWS, WIDTHS = (8, 32, 64), (64, 256, 512, 1024)
+ROWS, WIDTHS = (8, 32, 64), (64, 256, 512, 768, 1024)
 STEPS, ROUNDS = 32, 5
 
 NEVER, PHASES, SEVERAL = sys.maxsize, "backends.planning.phases", "backends.tensorflow_backend.xla.SEVERAL"
