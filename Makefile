@@ -10,7 +10,7 @@ TEXT_BACKEND := numpy
 ALONE := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance nightly test lint self-test stress bench arrangements kappa teeth handwriting experiments text speech language scoreboard docs clean
+.PHONY: conformance nightly test lint self-test stress bench arrangements products kappa teeth handwriting experiments text speech language scoreboard docs clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -52,6 +52,10 @@ bench: $(READY)
 
 arrangements: $(READY)
 	$(VENV) $(FIGURES)/arrangements.py --json $(FIGURES)/arrangements.json
+	$(VENV) docs/includes.py
+
+products: $(READY)
+	$(VENV) $(FIGURES)/products.py --json $(FIGURES)/products.json
 	$(VENV) docs/includes.py
 
 kappa: $(READY)

@@ -9,12 +9,13 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 import rnnspec
 from backends.planning.planner import plan, widths
+from backends.torch_backend import products
 from backends.torch_backend.backend import TorchBackend
 from backends.torch_backend.fusion import forward_only, fused
 from backends.torch_backend.math_mode import pinned
 from backends.torch_backend.native import KERNELS, find
 from backends.torch_backend.packing import joined, side_by_side
-from backends.torch_backend.products import LARGE, ONEDNN, OWN, WIDE, chosen, favours_others
+from backends.torch_backend.products import LARGE, ONEDNN, OWN, WIDE, favours_others, quicker
 from backends.torch_backend.summands import summed
 from conformance.cases import network_for
 from conformance.own_cell import leaky_gate
@@ -209,7 +210,7 @@ def test_float32_is_pinned_and_given_back():
     assert setting.fp32_precision == before
 
 
-def test_a_host_with_medium_products_gets_float32():
+def check_that_a_host_with_medium_products_gets_float32():
     net = Network(64, [Layer(cells.gru, 64)])
     expected, _ = everything(opened("f32"), net)
     torch.set_float32_matmul_precision("medium")
@@ -218,6 +219,10 @@ def test_a_host_with_medium_products_gets_float32():
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision("highest")
+
+
+def test_a_host_with_medium_products_gets_float32():
+    check_that_a_host_with_medium_products_gets_float32()
 
 
 def indexed(a, index):
@@ -361,8 +366,8 @@ def elsewhere(monkeypatch):
 
 
 @pytest.mark.parametrize(("told", "expected"), [
-    ({"cpu_name": "AMD EPYC"}, True), ({"cpu_name": "Intel(R) Xeon(R)"}, False), ({}, False),
-], ids=["another's", "Intel's", "unknown"])  # fmt: skip
+    ({"cpu_name": "AMD EPYC"}, True), ({"cpu_name": "Intel(R) Xeon(R)"}, False), ({"cpu_name": ""}, False), ({}, False),
+], ids=["another's", "Intel's", "nameless", "unknown"])  # fmt: skip
 def test_onednn_multiplies_where_mkl_favours_others(told, expected, monkeypatch):
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: told, raising=False)
     for library in (torch.backends.mkl, torch.backends.mkldnn):
@@ -374,18 +379,40 @@ def test_onednn_multiplies_where_mkl_favours_others(told, expected, monkeypatch)
 
 def test_only_large_products_of_float32_on_the_cpu_are_onednns(elsewhere):
     rows, maps = torch.zeros(LARGE // WIDE, WIDE // 64), torch.zeros(WIDE // 64, 64)
-    assert chosen(rows, maps) is ONEDNN
-    assert chosen(rows[1:], maps) is chosen(rows.double(), maps.double()) is OWN
-    assert chosen(rows.to("meta"), maps.to("meta")) is OWN
-    assert chosen(torch.zeros(LARGE, 2), torch.zeros(2, 3)) is OWN
+    assert quicker(rows, maps) is ONEDNN
+    assert quicker(rows[1:], maps) is quicker(rows.double(), maps.double()) is OWN
+    assert quicker(rows.to("meta"), maps.to("meta")) is OWN
+    assert quicker(torch.zeros(LARGE, 2), torch.zeros(2, 3)) is OWN
+
+
+@pytest.fixture
+def multiplied(elsewhere, monkeypatch):
+    """What oneDNN was given to multiply: products of every size are its."""
+    given, multiply = [], products._linear
+    for bound in ("LARGE", "WIDE"):
+        monkeypatch.setattr(products, bound, 0)
+    monkeypatch.setattr(products, "_linear", lambda a, maps: given.append((a.shape, maps.shape)) or multiply(a, maps))
+    return given
 
 
 @pytest.mark.parametrize("declared", EVERY, ids=repr)
-def test_onednns_products_give_the_same_numbers(declared, elsewhere, monkeypatch, reference):
-    for bound in ("LARGE", "WIDE"):
-        monkeypatch.setattr(f"backends.torch_backend.products.{bound}", 0)
+def test_onednns_products_give_the_same_numbers(declared, multiplied, reference):
     net = Network(4, [Layer(declared, network_for(declared).layers[0].hidden, "bidirectional")])
     lengths = np.array([6, 0, 3])
     expected, _ = everything(reference, net, lengths=lengths)
     for name, found in everything(opened("f32", Path.GENERIC), net, lengths=lengths)[0].items():
         np.testing.assert_allclose(found, expected[name], 0, 3e-5 * np.abs(expected[name]).max(initial=1), err_msg=name)
+    assert multiplied
+
+
+def test_onednn_multiplies_inputs_steps_and_cotangents(multiplied):
+    steps, batch, inputs, hidden = 6, 3, 4, 5
+    everything(opened("f32", Path.GENERIC), Network(inputs, [Layer(cells.elman, hidden)]), steps, batch)
+    run = {((steps * batch, inputs), (inputs, hidden)), ((batch, hidden), (hidden, hidden))}
+    assert set(multiplied) == run | {((steps * batch, hidden), (hidden, inputs))}
+    assert multiplied.count(((batch, hidden), (hidden, hidden))) >= 3 * steps  # two runs, and a pullback
+
+
+def test_onednn_multiplies_in_float32_whatever_the_host_has_set(multiplied):
+    check_that_a_host_with_medium_products_gets_float32()
+    assert multiplied

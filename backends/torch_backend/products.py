@@ -1,8 +1,8 @@
-"""Products of PyTorch: its own, or oneDNN's where its own are those of a library that favours other processors.
+"""Products of PyTorch: its own, or oneDNN's where that is the quicker library.
 
-Float32 is multiplied by MKL on the CPU, which takes its quick ways on Intel's processors alone; oneDNN, which comes
-with PyTorch too, goes by what a processor can do, whoever made it. It has more to look at before it begins, so small
-products stay where they are; and so do the gradients of maps, whose long sums it takes no quicker.
+PyTorch multiplies float32 on the CPU by MKL, which on processors that are not Intel's takes about twice as long as
+oneDNN, which comes with PyTorch too (`make products`). oneDNN has more to look at before it begins, so small products
+stay where they are; and so do the gradients of maps, whose long sums it takes hardly quicker.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 
 from rnnspec.arrays import Array
 
-__all__ = ["ONEDNN", "OWN", "Products", "chosen", "times"]
+__all__ = ["LARGE", "ONEDNN", "OWN", "WIDE", "Products", "favours_others", "quicker"]
 
 LARGE, WIDE = 4 << 20, 1 << 15
 """So many multiplications, by a matrix of so many numbers, beside which oneDNN's look at a product is little."""
@@ -26,8 +26,8 @@ LARGE, WIDE = 4 << 20, 1 << 15
 class Products:
     """A product `product(a, maps, out=...)`, and one with a summand, `added(summand, a, maps, out=...)`."""
 
-    product: Callable[..., Any]
-    added: Callable[..., Any]
+    product: Callable[..., Array]
+    added: Callable[..., Array]
 
 
 def _linear(a: Array, maps: Array) -> Array:
@@ -35,12 +35,13 @@ def _linear(a: Array, maps: Array) -> Array:
     return torch.ops.mkldnn._linear_pointwise.default(a, maps.T, None, "none", [], "")
 
 
-def _product(a: Array, maps: Array, out: Array) -> None:
-    out.copy_(_linear(a, maps))
+def _product(a: Array, maps: Array, out: Array = None) -> Array:
+    found = _linear(a, maps)
+    return found if out is None else out.copy_(found)
 
 
-def _added(summand: Array, a: Array, maps: Array, out: Array) -> None:
-    torch.add(summand, _linear(a, maps), out=out)
+def _added(summand: Array, a: Array, maps: Array, out: Array) -> Array:
+    return torch.add(summand, _linear(a, maps), out=out)
 
 
 OWN, ONEDNN = Products(torch.matmul, torch.addmm), Products(_product, _added)
@@ -48,18 +49,13 @@ OWN, ONEDNN = Products(torch.matmul, torch.addmm), Products(_product, _added)
 
 @cache
 def favours_others() -> bool:
-    """Whether PyTorch multiplies by MKL, on a processor that is not Intel's, and has oneDNN beside it."""
+    """Whether PyTorch multiplies by MKL, on a processor that is known not to be Intel's, and has oneDNN beside it."""
     told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every PyTorch
     both = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
-    return both and "Intel" not in told.get("cpu_name", "Intel")
+    return both and "Intel" not in (told.get("cpu_name") or "Intel")
 
 
-def chosen(a: Array, maps: Array) -> Products:
-    """Whose product of rows and a matrix is the quicker one here."""
+def quicker(a: Array, maps: Array) -> Products:
+    """Whose products of such rows and such a matrix are quicker here."""
     large = maps.numel() >= WIDE and a.numel() * maps.shape[-1] >= LARGE
     return ONEDNN if large and a.dtype is torch.float32 and a.device.type == "cpu" and favours_others() else OWN
-
-
-def times(a: Array, b: Array) -> Array:
-    """The product of two matrices, by whoever is quicker."""
-    return a @ b if chosen(a, b) is OWN else _linear(a, b)

@@ -9,7 +9,7 @@ import torch
 
 from backends.planning.emission import Call, Place
 from backends.planning.plan import Plan, Product
-from backends.torch_backend.products import chosen, times
+from backends.torch_backend.products import quicker
 from backends.torch_backend.rows import Rows
 from backends.torch_backend.workspace import Bound, Workspace
 from rnnspec.arrays import Array
@@ -104,7 +104,7 @@ class Program:
         maps, biases = (torch.cat([params[kind][name] for name in names]) for kind in ("W", "b"))
         block = self.workspace.tensors[self.plan.inputs[0][2].block][: inputs.shape[0]]
         x = _flat(inputs)
-        chosen(x, maps.T).added(biases, x, maps.T, out=_flat(block))
+        quicker(x, maps.T).added(biases, x, maps.T, out=_flat(block))
 
     def _gradients(self, params: Tree, inputs: Array, rows: Rows) -> tuple[Tree, Array]:
         """One product over all time for each stretch of cotangents."""
@@ -116,7 +116,8 @@ class Program:
             own["W"] |= _split(delta.T @ x, product, params["W"])
             own["b"] |= _split(delta.sum(0), product, params["b"])
             maps = torch.cat([params["W"][name] for name in product.names])
-            found = times(delta, maps) if found is None else found.add_(times(delta, maps))
+            products = quicker(delta, maps)
+            found = products.product(delta, maps) if found is None else products.added(found, delta, maps, out=found)
         for product in self.plan.map_gradients:
             assert product.operand is not None
             operand = self._operand(self._over(product.operand, steps), rows)

@@ -15,7 +15,7 @@ import torch
 from backends.planning.emission import Block, Call, Kind, Place
 from backends.planning.plan import Plan
 from backends.torch_backend.functions import FUNCTIONS
-from backends.torch_backend.products import chosen
+from backends.torch_backend.products import quicker
 from rnnspec.arrays import Array
 
 __all__ = ["Bound", "Workspace"]
@@ -87,14 +87,14 @@ class Workspace:
         other = next(place for place in addition.operands if place != product.out)
         a, b, out = (self.view(place, when, chunk_start) for place in (other, product.operands[0], addition.out))
         factors = _as_wide(b, out), self._matrix(product)
-        return partial(chosen(*factors).added, a, *factors, out=out)
+        return partial(quicker(*factors).added, a, *factors, out=out)
 
     def _bind(self, call: Call, when: int | slice, chunk_start: int) -> Callable[[], Any]:
         views = [self.view(place, when, chunk_start) for place in (*call.operands, call.out)]
         if call.op in PRODUCTS:
             *summand, operand, out = views
             factors = _as_wide(operand, out), self._matrix(call)
-            products = chosen(*factors)
+            products = quicker(*factors)
             return partial(products.added if summand else products.product, *summand, *factors, out=out)
         width = (call.out.high - call.out.low) // call.count
         shared = [place.high - place.low == width for place in call.operands]

@@ -13,6 +13,7 @@ __all__ = [
     "layers_tables",
     "memory_tables",
     "missed_tables",
+    "products_tables",
     "recomputation_tables",
     "speed_tables",
 ]
@@ -101,3 +102,16 @@ def arrangement_tables(data: Any) -> Iterator[str]:
         found.setdefault(key, {})[row["shape"]["hidden"]] = ", ".join(shown)
     lines = ((*map(str, key), *(by_width[width] for width in widths)) for key, by_width in found.items())
     yield from table(("backend", "cell", "mode", "rows", *(f"width {width}" for width in widths)), lines)
+
+
+def products_tables(data: Any) -> Iterator[str]:
+    """The time of oneDNN's products over that of PyTorch's own; bold where the backend takes oneDNN's."""
+    widths = list(dict.fromkeys(row["width"] for row in data["rows"]))
+    found: dict[tuple[str, int], list[str]] = {}
+    for row in data["rows"]:
+        ratio = number(row["onednn"] / row["own"])
+        found.setdefault((row["kind"], row["rows"]), []).append(f"**{ratio}**" if row["taken"] == "onednn" else ratio)
+    yield f"Processor: {data['processor']}."
+    yield ""
+    yield from table(("product", "rows", *(f"width {width}" for width in widths)),
+                     ((kind, str(rows), *ratios) for (kind, rows), ratios in found.items()))  # fmt: skip
