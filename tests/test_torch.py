@@ -416,3 +416,24 @@ def test_onednn_multiplies_inputs_steps_and_cotangents(multiplied):
 def test_onednn_multiplies_in_float32_whatever_the_host_has_set(multiplied):
     check_that_a_host_with_medium_products_gets_float32()
     assert multiplied
+
+
+@pytest.mark.parametrize("declared", [cells.lstm, cells.gru], ids=repr)
+def test_what_is_kept_in_inference_mode_serves_outside(declared):
+    backend, net = TorchBackend(precision="f32"), Network(4, [Layer(declared, 5)])
+    with torch.inference_mode():
+        inside, _ = everything(backend, net)
+    close(everything(backend, net)[0], inside)
+    with torch.inference_mode():
+        close(everything(backend, net)[0], inside)
+
+
+def test_programs_of_fake_tensors_are_not_taken_for_real_ones():
+    backend, net = TorchBackend(precision="f32"), Network(4, [Layer(cells.gru, 5)])
+    params, x = backend.asarray(net.init(0)), torch.zeros(3, 2, 4)
+    expected = backend.run(net, params, x).outputs
+    for _ in range(2):
+        with FakeTensorMode() as mode:
+            fake = backend.run(net, tree_map(mode.from_tensor, params), mode.from_tensor(x)).outputs
+        assert isinstance(fake, FakeTensor)
+        assert torch.equal(backend.run(net, params, x).outputs, expected)

@@ -19,7 +19,7 @@ from backends.torch_backend.fusion import forward_only, fused
 from backends.torch_backend.math_mode import pinned
 from backends.torch_backend.module import NetworkModule
 from backends.torch_backend.native import chosen
-from backends.torch_backend.packing import alike, side_by_side
+from backends.torch_backend.packing import alike, in_memory, side_by_side
 from backends.torch_backend.program import Program
 from backends.torch_backend.rows import Rows
 from backends.torch_backend.summands import summed
@@ -95,11 +95,14 @@ class TorchBackend(Backend):
         schedule = self.plan(cell, batch, widest(state))
         schedule = schedule if call.pullback else forward_only(schedule)
         key = (summed(plan(fused(schedule), widths(params, state))), batch)
-        program = self._idle.take(key, steps) or Program(key[0], steps, batch, inputs.dtype, self.device)
+        lasts = in_memory(inputs)
+        program = self._idle.take(key, steps) if lasts else None
+        program = program or Program(key[0], steps, batch, inputs.dtype, self.device)
         rows = Rows(steps, lengths)
         outputs, final = program.forward(params, inputs, state, rows)
         run = Run(program, inputs, rows)
-        weakref.finalize(run, self._idle.give, key, program)
+        if lasts:
+            weakref.finalize(run, self._idle.give, key, program)
         return LayerResult(outputs, final, "generic", run if call.pullback else None)
 
     def layer_pullback(

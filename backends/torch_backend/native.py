@@ -87,7 +87,8 @@ class Named:
         kind = self.row.onednn
         if kind is None or device != "cpu" or dtype is not torch.float32 or not torch.backends.mkldnn.is_available():
             return self
-        return OneDnnLayer(self.packing, kind, torch.zeros((), device=device, dtype=dtype))
+        with torch.inference_mode(False):  # it is kept, for whoever calls next
+            return OneDnnLayer(self.packing, kind, torch.zeros((), device=device, dtype=dtype))
 
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call

@@ -12,7 +12,7 @@ from rnnspec.arrays import Array
 from rnnspec.correspondence import Names
 from rnnspec.tree import Tree
 
-__all__ = ["Packing", "alike", "joined", "side_by_side"]
+__all__ = ["Packing", "alike", "in_memory", "joined", "side_by_side"]
 
 
 def side_by_side(maps: list[Array]) -> tuple[Array, ...]:
@@ -26,11 +26,16 @@ def alike(maps: Collection[Any]) -> bool:
     return len(maps) > 1 and all(a.ndim for a in maps) and len({(a.shape[1:], a.dtype, a.device) for a in maps}) == 1
 
 
+def in_memory(a: Array) -> bool:
+    """Whether a tensor's numbers lie somewhere; a fake tensor's do not."""
+    return type(a) in (torch.Tensor, torch.nn.Parameter)
+
+
 def joined(maps: list[Array]) -> Array:
     """Maps of one shape below one another: a view where they lie so in memory already, else a copy."""
     first = maps[0]
-    if type(first) not in (torch.Tensor, torch.nn.Parameter):
-        return torch.cat(maps)  # a fake tensor lies nowhere
+    if not in_memory(first):
+        return torch.cat(maps)
     at, each = first.data_ptr(), first.nbytes
     for a in maps:
         if a.data_ptr() != at or not a.is_contiguous():

@@ -36,12 +36,13 @@ class Workspace:
         columns = sum(block.columns for block in plan.blocks if block.kind is Kind.CHUNK) or 1
         self.chunk = max(1, min(capacity, CHUNK_BYTES // (batch * columns * dtype.itemsize)))
         self.history: dict[str, Array] = {}
-        self.tensors = [self._allocate(block) for block in plan.blocks]
-        self.numbers = {
-            plan.places[n]: torch.full((), node.value, dtype=dtype, device=device)
-            for n, node in enumerate(plan.nodes) if node.op == "constant" and n in plan.places
-        }  # fmt: skip
-        self.packs = {key: self._empty(shape) for key, shape in self._pack_shapes().items()}
+        with torch.inference_mode(False):  # what is allocated in that mode, nobody outside may write into
+            self.tensors = [self._allocate(block) for block in plan.blocks]
+            self.numbers = {
+                plan.places[n]: torch.full((), node.value, dtype=dtype, device=device)
+                for n, node in enumerate(plan.nodes) if node.op == "constant" and n in plan.places
+            }  # fmt: skip
+            self.packs = {key: self._empty(shape) for key, shape in self._pack_shapes().items()}
 
     @cached_property
     def bytes(self) -> int:
