@@ -2,7 +2,7 @@
 
 PyTorch multiplies float32 on the CPU by MKL, which on processors that are not Intel's takes about twice as long as
 oneDNN, which comes with PyTorch too (`make products`). oneDNN has more to look at before it begins, so small products
-stay where they are; and so do the gradients of maps, whose long sums it takes hardly quicker.
+stay where they are; and so do the gradients of maps, whose factors it would often have to lay out anew.
 """
 
 from __future__ import annotations
