@@ -11,6 +11,7 @@ from conversions import FEW, Answer, Question, refuses, same_params, told
 from hypothesis import given
 from hypothesis import strategies as st
 
+import rnnspec
 from conformance.cases import Case
 from rnnspec import Dense, Last, Layer, Network, Steps, cells
 from rnnspec.convert import Loss, from_onnx, to_onnx
@@ -236,3 +237,53 @@ def test_zeros_are_an_initial_state():
     assert one.net == other.net
     same_params(one.params, other.params)
     assert tree_map(np.shape, one.params) == one.net.parameter_shapes()
+
+
+def with_lengths(nodes, output, shape):
+    """A model of recurrent nodes of ONNX, among whose inputs are the rows' lengths `L`."""
+    rng = np.random.default_rng(0)
+    weights = [onnx.numpy_helper.from_array(rng.uniform(-0.7, 0.7, size).astype(np.float32), name)
+               for name, size in {"W0": (1, 16, 3), "R0": (1, 16, 4), "W1": (1, 16, 4), "R1": (1, 16, 4)}.items()]
+    numbers = [onnx.numpy_helper.from_array(np.array(a), name)
+               for name, a in {"one": [1], "last": -1, "zero": [0]}.items()]
+    inputs = [helper.make_tensor_value_info("X", FLOAT, ("t", "n", 3)),
+              helper.make_tensor_value_info("L", onnx.TensorProto.INT32, ("n",))]
+    graph = helper.make_graph(nodes, "ragged", inputs, [helper.make_tensor_value_info(output, FLOAT, shape)],
+                              [*weights, *numbers])  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+
+
+def layer_of(index, x, lengths, outputs):
+    return helper.make_node("LSTM", [x, f"W{index}", f"R{index}", "", lengths], outputs, hidden_size=4)
+
+
+def test_the_last_time_of_ragged_rows_is_no_last_step():
+    nodes = [layer_of(0, "X", "L", ["Y"]), node("Squeeze", "Y", "one", out="S"), node("Gather", "S", "last", out="E")]
+    with pytest.raises(UnsupportedError, match="keeps each half's last step"):
+        from_onnx(with_lengths(nodes, "E", ("n", 4)))
+    ends = [layer_of(0, "X", "L", ["Y", "H"]), node("Squeeze", "H", "zero", out="E")]
+    assert from_onnx(with_lengths(ends, "E", ("n", 4))).net.read == Last()
+
+
+@pytest.mark.parametrize(("first", "second"), [("L", ""), ("", "L")])
+def test_layers_whose_rows_end_at_different_lengths_are_refused(first, second):
+    nodes = [layer_of(0, "X", first, ["Y"]), node("Squeeze", "Y", "one", out="S"), layer_of(1, "S", second, ["Z"])]
+    with pytest.raises(UnsupportedError, match="the same sequence_lens"):
+        from_onnx(with_lengths(nodes, "Z", ("t", 1, "n", 4)))
+
+
+def test_a_ragged_stack_is_read_and_an_output_may_be_left_out():
+    nodes = [layer_of(0, "X", "L", ["Y", "", "c"]), node("Squeeze", "Y", "one", out="S"), layer_of(1, "S", "L", ["Z"])]
+    model = with_lengths(nodes, "Z", ("t", 1, "n", 4))
+    found, lengths = from_onnx(model), np.array([6, 3, 1], np.int32)
+    x = np.random.default_rng(1).normal(size=(6, 3, 3)).astype(np.float32)
+    theirs = run(model, {"X": x, "L": lengths})["Z"][:, 0]
+    ours = rnnspec.get_backend("numpy").run(found.net, found.params, x, lengths=lengths).outputs
+    np.testing.assert_allclose(ours, theirs, 0, 1e-6)
+
+
+def test_halves_are_written_in_their_order_whatever_the_caller_s():
+    case = Case(Network(3, [Layer(cells.gru, 4, "bidirectional")]), 4, 2)
+    params = Question.of(case, "f32").params
+    turned = {"layers": [dict(reversed(params["layers"][0].items()))]}
+    assert to_onnx(case.net, turned).model == to_onnx(case.net, params).model

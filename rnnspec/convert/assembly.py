@@ -157,8 +157,9 @@ def taken_apart(
     parts = []
     for i, layer in enumerate(net.layers):
         row, tensors = _row(call, side, layouts, f"layers.{i}", layer), {}
-        for half, tree in params["layers"][i].items():
-            place, maps = f"layers.{i}.{half}", {name: np.asarray(a, kept) for name, a in leaves(tree)}
+        for half in layer.halves:
+            place = f"layers.{i}.{half}"
+            maps = {name: np.asarray(a, kept) for name, a in leaves(params["layers"][i][half])}
             _check_absent(call, side, place, row, maps)
             tensors[half] = row.pack(maps)
             lost += [Lost(place, what) for what in row.written_losses()]

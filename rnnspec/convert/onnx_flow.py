@@ -25,11 +25,13 @@ class Given:
 @dataclass(frozen=True)
 class Flow:
     """Steps or last steps of layers: the axes, and the (layer, half) of each part of the axis `half`, or of the
-    features where there is no such axis. Final states that are no outputs are flows with `state` set."""
+    features where there is no such axis. Final states that are no outputs are flows with `state` set; where rows end
+    at lengths of their own, steps are `ragged`."""
 
     axes: tuple[str, ...]
     halves: tuple[tuple[int, str], ...]
     state: bool = False
+    ragged: bool = False
 
     @property
     def last(self) -> bool:
@@ -121,7 +123,7 @@ def _gather(flow: Flow, options: Mapping[str, Any], operands: Sequence[Any]) -> 
         return None
     if flow.axes[axis] == "half" and -len(flow.halves) <= int(index) < len(flow.halves):
         return replace(_without(flow, axis), halves=(flow.halves[int(index)],))
-    ends = {"forward": -1, "reverse": 0}
+    ends = {"forward": None if flow.ragged else -1, "reverse": 0}  # at time -1 a shorter row has nothing but zeros
     if flow.axes[axis] == "time" and all(ends[half] == int(index) for _, half in flow.halves):
         return _without(flow, axis)
     return None

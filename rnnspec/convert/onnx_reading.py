@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -40,6 +41,7 @@ class _Reading:
     def __init__(self, call: str, graph: Any) -> None:
         self.call, self.graph, self.assembly = call, graph, Assembly(call)
         self.halves: list[tuple[tuple[int, str], ...]] = []
+        self.lengths: Given | None = None
         self.values: dict[str, Any] = {"": None} | {i.name: Given(i.name) for i in graph.input}
         self.values |= {i.name: numpy_helper.to_array(i) for i in graph.initializer}
 
@@ -72,7 +74,8 @@ class _Reading:
             found = [self._moved(node, options, operands)]
         else:
             found = [plumbed(node.op_type, options, operands)]
-        self.values |= dict.fromkeys(node.output, Unread(node.op_type)) | dict(zip(node.output, found, strict=False))
+        told = dict.fromkeys(node.output, Unread(node.op_type)) | dict(zip(node.output, found, strict=False))
+        self.values |= told | {"": None}  # an output without a name is left out, as an operand without one is
 
     def _moved(self, node: NodeProto, options: Mapping[str, Any], operands: list[Any]) -> Any:
         data, *others = operands
@@ -104,14 +107,25 @@ class _Reading:
         self.assembly.see(self.assembly.place, (given[name] for name in "WRBP" if name in given))
         self.assembly.add_layer(found.layout(), found.tensors())
         self.halves.append(tuple((index, half) for half in found.halves))
-        ends = Flow(("half", "batch", "feature"), self.halves[-1])
-        return [Flow(("time", *ends.axes), ends.halves), ends, Flow(ends.axes, ends.halves, True)]
+        self._check_lengths(node, given.get("sequence_lens"))
+        ends = Flow(("half", "batch", "feature"), self.halves[-1], ragged=self.lengths is not None)
+        return [replace(ends, axes=("time", *ends.axes)), ends, replace(ends, state=True)]
+
+    def _check_lengths(self, node: NodeProto, lengths: Given | None) -> None:
+        if len(self.halves) == 1:
+            self.lengths = lengths
+        elif lengths != self.lengths:
+            said = {lengths: "none" if lengths is None else lengths.name for lengths in (self.lengths, lengths)}
+            self._refuse("every recurrent node must be given the same sequence_lens",
+                         f"{said[lengths]} in {shown(node)} after {said[self.lengths]}",
+                         "give all of them the same input")  # fmt: skip
 
     def _check_steps(self, node: NodeProto, steps: Any) -> None:
         if isinstance(steps, Given) and not self.halves and steps.axes in ((0, 1, 2), (1, 0, 2)):
             if steps.axes == (1, 0, 2):
                 self.assembly.lost.append(Lost("", Loss.BATCH_FIRST))
-        elif not self.halves or steps != Flow(("time", "batch", "feature"), self.halves[-1]):
+        elif not self.halves or steps != Flow(("time", "batch", "feature"), self.halves[-1],
+                                              ragged=self.lengths is not None):  # fmt: skip
             self._refuse("a recurrent node must be given the graph's input or all steps of the one before it",
                          f"{steps} in {shown(node)}", "give a stack of recurrent nodes")  # fmt: skip
 
