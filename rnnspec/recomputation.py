@@ -22,6 +22,9 @@ from rnnspec.tree import Tree, leaves, named_map, tree_map
 
 __all__ = ["Recomputing"]
 
+INPUTS, OUTPUTS = ".inputs", ".outputs"
+"""What a segment is given beside states, under names that no state can have."""
+
 
 @dataclass(frozen=True)
 class Saved:
@@ -63,7 +66,7 @@ class Recomputing:
         def run(values: Values, carried: Values, first: Any, steps: int) -> LayerResult:
             part = replace(call, steps=steps, pullback=False)
             ends = self.left(lengths, first, steps)
-            found = self.kernel.layer(cell, params, values["inputs"], carried, ends, part)
+            found = self.kernel.layer(cell, params, values[INPUTS], carried, ends, part)
             paths[0] = found.path
             return found
 
@@ -71,10 +74,10 @@ class Recomputing:
             found = run(now, carried, t * n, n)
             return found.state, {**carried, "": found.outputs}
 
-        now, kept = self._scan(None)(body, dict(state), self._segments({"inputs": inputs}, n, whole), whole, False)
+        now, kept = self._scan(None)(body, dict(state), self._segments({INPUTS: inputs}, n, whole), whole, False)
         outputs, final = [self._flat(kept.pop(""))], now
         if call.steps > whole * n:
-            last = run({"inputs": inputs[whole * n :]}, now, whole * n, call.steps - whole * n)
+            last = run({INPUTS: inputs[whole * n :]}, now, whole * n, call.steps - whole * n)
             outputs, final = [*outputs, last.outputs], last.state
         path = f"{paths[0]}, run again every {n} steps"
         return LayerResult(self._joined(outputs), final, path, Saved(inputs, lengths, kept, now))
@@ -90,10 +93,10 @@ class Recomputing:
         def pull(now: Values, begin: Values, carried: Values, first: Any, steps: int) -> Gradients:
             part = replace(call, steps=steps, policy=_counted_from(call.policy, cell, first))
             ends = self.left(saved.lengths, first, steps)
-            again = self.kernel.layer(cell, params, now["inputs"], begin, ends, part)
+            again = self.kernel.layer(cell, params, now[INPUTS], begin, ends, part)
             cotangent = {s: carried[s] for s in cell.states}
             sums = named_map(lambda name, _: carried[name], params, name="params")
-            found = self.pulled(cell, params, again, now["outputs"], cotangent, part, sums)
+            found = self.pulled(cell, params, again, now[OUTPUTS], cotangent, part, sums)
             return replace(found, state=self._passed(edge, found.state, first, saved.lengths))
 
         def body(carried: Values, now: Values, t: Any) -> tuple[Values, Values]:
@@ -102,7 +105,7 @@ class Recomputing:
 
         zeros, inputs = tree_map(lambda a: self.arrays.zeros(tuple(a.shape)), params), []
         carried = {**state_cotangent, **dict(leaves(zeros, "params"))}
-        given = {"inputs": saved.inputs, "outputs": output_cotangent}
+        given = {INPUTS: saved.inputs, OUTPUTS: output_cotangent}
         if call.steps > whole * n:
             rest = {name: a[whole * n :] for name, a in given.items()}
             found = pull(rest, saved.rest, carried, whole * n, call.steps - whole * n)

@@ -14,9 +14,10 @@ from conformance.cases import Case
 from conformance.judge import Failure, Judge
 from conformance.properties.again import long_again
 from conformance.properties.truncation import CutAndClip
-from rnnspec import Dense, Last, Layer, Network, Path, cells, losses, stack
+from rnnspec import Dense, Last, Layer, Network, Path, cell, cells, losses, stack
 from rnnspec.errors import ArgumentError, UnsupportedError
 from rnnspec.policies import ClipStateByNorm, Cut, Truncated
+from rnnspec.primitives import tanh
 from rnnspec.recomputation import Recomputing
 from rnnspec.tree import leaves, tree_map
 
@@ -209,3 +210,13 @@ def test_the_suite_runs_more_than_one_of_numpys_segments(method, faulty, monkeyp
     backend = open_backend("numpy", "f64")
     with pytest.raises(Failure, match="segments of"):
         long_again(backend, case, Judge(backend))
+
+
+@pytest.mark.parametrize("name", ["inputs", "outputs"])
+def test_a_state_may_have_any_name(name, reference):
+    declared = eval(f"lambda x, R, {name}: tanh(x.n + R.n({name}))", {"tanh": tanh})
+    net, rng = Network(2, [Layer(cell(declared), 2)]), np.random.default_rng(0)
+    given = net, net.init(0), rng.normal(size=(6, 2, 2)), rng.normal(size=(6, 2, 2))
+    expected = dict(leaves(reference.pullback(*given).params))
+    for place, found in leaves(reference.recomputing(3).pullback(*given).params):
+        np.testing.assert_allclose(found, expected[place], 1e-12, err_msg=place)
