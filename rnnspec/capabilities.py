@@ -9,13 +9,16 @@ from rnnspec.cell import Cell
 from rnnspec.kernel import Path
 from rnnspec.network import DIRECTIONS
 
-__all__ = ["DTYPES", "SMALLEST", "Capabilities"]
+__all__ = ["COUNTED", "DTYPES", "SMALLEST", "Capabilities"]
 
 DTYPES = {"f64": "float64", "f32": "float32", "tf32": "float32", "bf16": "bfloat16", "f16": "float16"}
 """The precisions of the specification, by their names in every framework."""
 
 SMALLEST = {"f64": 2.0**-1074, "f32": 2.0**-149, "tf32": 2.0**-149, "bf16": 2.0**-133, "f16": 2.0**-24}
 """The smallest number above 0 of each: half of it and less is 0."""
+
+COUNTED = {"f64": 2**53, "f32": 2**24, "tf32": 2**24, "bf16": 2**8, "f16": 2**11}
+"""How far each counts: every whole number up to it is one of its own."""
 
 
 @dataclass(frozen=True)

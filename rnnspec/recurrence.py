@@ -15,15 +15,17 @@ from functools import lru_cache
 from typing import Any
 
 from rnnspec.errors import NetworkError
-from rnnspec.graph import Graph, GraphBuilder
+from rnnspec.graph import Graph, GraphBuilder, descendants, iterate
 from rnnspec.limits import check_limit, scale_within
 from rnnspec.primitives import maximum, minimum, reading, remainder, sqrt, total, where
 from rnnspec.showing import shown
 
-__all__ = ["STEP", "ClipStateByNorm", "ClipStateByValue", "Cut", "Recurrence", "Truncated", "trace_seam"]
+__all__ = ["STEP", "ClipStateByNorm", "ClipStateByValue", "Cut", "Recurrence", "Truncated", "counts", "trace_seam"]
 
 STEP = ""
 """The name of the step's index among the arguments of a seam; no state can have it."""
+
+SEAMS = ("carry", "total")
 
 Cotangents = Mapping[str, Any]
 """The cotangent of each state, by name."""
@@ -154,3 +156,13 @@ def trace_seam(policy: Recurrence, seam: str, states: tuple[str, ...]) -> Graph 
         if all(result[state] is given[state] for state in states):
             return None
         return builder.graph({state: builder.index(result[state]) for state in states})
+
+
+def counts(policy: Recurrence, states: tuple[str, ...]) -> bool:
+    """Whether what a policy does depends on which step it is: whether it compares the step's index, or divides it."""
+    return any(graph is not None and _compares(graph) for graph in (trace_seam(policy, s, states) for s in SEAMS))
+
+
+def _compares(graph: Graph) -> bool:
+    moving = descendants(graph.nodes, [index for index, node in iterate(graph.nodes, "scalar") if node.name == STEP])
+    return any(graph.nodes[index].op in ("remainder", "greater", "greater_equal") for index in moving)

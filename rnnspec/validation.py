@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnspec.adoption import adopt, check_array, own_array, own_tree
 from rnnspec.arrays import Array
-from rnnspec.capabilities import SMALLEST
+from rnnspec.capabilities import COUNTED, SMALLEST
 from rnnspec.errors import (
     ArgumentError,
     DtypeError,
@@ -22,6 +22,7 @@ from rnnspec.graph import Graph, iterate
 from rnnspec.losses import CTC
 from rnnspec.network import Network
 from rnnspec.output import Last
+from rnnspec.recurrence import counts
 from rnnspec.results import Gradients, Step
 from rnnspec.rule import Rule, UpdateRule
 from rnnspec.showing import shown
@@ -57,6 +58,8 @@ def arguments(
     if max(steps, 1) * max(batch, 1) * net.most_values * 8 > MOST_NUMBERS:
         raise ShapeError(call, "the layers' values over all time must be fewer than 2^62",
                          f"time {steps} and batch {batch}", "split the batch")  # fmt: skip
+    if gradient:
+        _check_steps(backend, call, net, steps)
     x = adopt(backend, call, "inputs", inputs)
     own = own_tree(backend, call, "params", params, net.parameter_shapes())
     if state is None:
@@ -191,8 +194,11 @@ def _lengths(backend: Backend, call: str, lengths: Any, steps: int, batch: int) 
 
 
 def host_lengths(backend: Backend, lengths: Any) -> np.ndarray[Any, Any]:
-    """Lengths as a NumPy array."""
-    return backend.to_numpy_array(lengths) if backend.is_own(lengths) else np.asarray(lengths)
+    """Lengths as a NumPy array; whole numbers with a sign and room, so that sums and differences of them are right."""
+    found = backend.to_numpy_array(lengths) if backend.is_own(lengths) else np.asarray(lengths)
+    if found.dtype.kind == "u":
+        found = np.minimum(found, np.uint64(np.iinfo(np.int64).max))
+    return found.astype(np.int64) if found.dtype.kind in "iu" else found
 
 
 def _counted(net: Network, steps: int, batch: int, lengths: Any) -> np.ndarray[Any, Any]:
@@ -217,6 +223,16 @@ def _check_capabilities(backend: Backend, call: str, net: Network, gradient: boo
             lacks = f"policies ({layer.gradient})"
     if lacks:
         raise _lacking(call, lacks)
+
+
+def _check_steps(backend: Backend, call: str, net: Network, steps: int) -> None:
+    """A number of 16 bits tells a step from the next one only so far, and a policy may ask which step it is."""
+    most = COUNTED[backend.precision]
+    for i, layer in enumerate(net.layers):
+        if steps > most and layer.gradient is not None and counts(layer.gradient, layer.cell.states):
+            raise UnsupportedError(call, f"numbers in {backend.precision} must count the steps, up to {most}, for the "
+                                   f"policy of layers.{i}", f"{steps} steps and {layer.gradient}",
+                                   "give windows of fewer steps, or take another precision")  # fmt: skip
 
 
 def _lacking(call: str, what: str) -> UnsupportedError:

@@ -10,7 +10,7 @@ import torch
 
 import rnnspec
 from rnnspec import Layer, Network, cell, cells
-from rnnspec.errors import EquationError, NetworkError
+from rnnspec.errors import EquationError, NetworkError, UnsupportedError
 from rnnspec.lowering import evaluate_graph
 from rnnspec.policies import ClipStateByNorm, ClipStateByValue, Cut, Recurrence, Truncated
 from rnnspec.primitives import maximum, minimum, tanh, total
@@ -249,3 +249,25 @@ class Branching(Recurrence):
 def test_a_seam_that_is_not_written_in_the_primitives_is_refused(policy):
     with pytest.raises(EquationError):
         trace_seam(policy, "carry", ("h",))
+
+
+@dataclass(frozen=True)
+class Doubled(Recurrence):
+    """It asks which step it is only to make a number of one feature."""
+
+    def total(self, step, cotangents):
+        return {state: cotangent + 0.0 * step for state, cotangent in cotangents.items()}
+
+
+def test_a_policy_that_asks_which_step_it_is_needs_a_precision_that_counts(open_backend):
+    backend = open_backend("jax", "bf16")
+    for policy, steps, refused in ((Truncated(35), 256, False), (Truncated(35), 257, True), (Cut(), 257, False),
+                                   (ClipStateByNorm(1.0), 257, False), (Doubled(), 257, False)):  # fmt: skip
+        net = Network(2, [Layer(cells.elman, 2, gradient=policy)])
+        given = net, net.init(0), np.zeros((steps, 1, 2)), np.zeros((steps, 1, 2))
+        backend.run(*given[:3])
+        if refused:
+            with pytest.raises(UnsupportedError, match=r"bf16 must count the steps, up to 256.*got 257 steps"):
+                backend.pullback(*given)
+        else:
+            assert np.isfinite(np.asarray(backend.pullback(*given).inputs, float)).all()

@@ -177,3 +177,14 @@ def test_arguments_are_checked_whole_before_anything_runs(reference):
         Windows(2, 3).value_and_grad(reference, net, params, x, y, state, np.array([8, 0, 0]))
     with pytest.raises(RnnSpecError):
         Windows(2, 3).value_and_grad(reference, "net", params, x, y, state)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint64, np.int8])
+def test_lengths_of_every_whole_kind_are_the_same(dtype, reference):
+    net, rng = Network(3, [Layer(cells.gru, 3)], loss=losses.SquaredError()), np.random.default_rng(0)
+    x, y = rng.normal(size=(8, 3, 3)), rng.normal(size=(8, 3, 3))
+    lengths = np.array([2, 5, 8])
+    expected, found = (Windows(2, 4).value_and_grad(reference, net, net.init(0), x, y, lengths=ends)
+                       for ends in (lengths, lengths.astype(dtype)))  # fmt: skip
+    assert found.count == expected.count == 15
+    assert found.loss_sum == expected.loss_sum
