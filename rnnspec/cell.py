@@ -94,6 +94,12 @@ class Cell:
         `name.R` (into it)."""
         return _unify(self)
 
+    @property
+    def numbers(self) -> frozenset[str]:
+        """What is one number, whatever the widths, by the names of `width_classes`: new states, the output, and what
+        maps are applied to."""
+        return frozenset(_ones(self))
+
     def widths(self, hidden: int | Mapping[str, int]) -> dict[str, int]:
         """The width of everything that has one, from one number or from `{name: width}` where they differ.
 
@@ -249,7 +255,6 @@ def _widths(cell: Cell, hidden: int | Mapping[str, int]) -> dict[str, int]:
 
 
 def _ones(cell: Cell) -> set[str]:
-    """What is one number, whatever the widths: new states and the output, and what maps are applied to."""
     nodes = cell.graph.nodes
     results = {name for name, index in cell.graph.results if is_scalar(nodes, index)}
     return results | {f"{node.name}.R" for _, node in iterate(nodes, "map") if is_scalar(nodes, node.args[0])}

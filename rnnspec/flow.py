@@ -13,7 +13,7 @@ import numpy as np
 
 from rnnspec import validation
 from rnnspec.backend import Backend
-from rnnspec.errors import ShapeError
+from rnnspec.errors import ArgumentError, ShapeError
 from rnnspec.network import Network
 from rnnspec.picture import draw
 from rnnspec.probing import Half, in_order, jacobians, state_gradients
@@ -112,6 +112,7 @@ def gradient_flow(
         raise ShapeError(f"{backend.name}.gradient_flow(...)", "there must be a step", f"lengths {ends.tolist()}",
                          "give a row that has one")  # fmt: skip
     own, x, first = (backend.to_numpy(tree) for tree in (own, x, first))
+    x = np.where((np.arange(steps)[:, None] < ends)[..., None], x, 0)
     halves: list[HalfFlow] = []
     for i, layer in enumerate(net.layers):
         upper = Network(net.layer_inputs(i), net.layers[i:], net.read, net.output, net.loss)
@@ -144,6 +145,7 @@ def _half(place: str, asked: Half, gradients: Mapping[str, Array]) -> HalfFlow:
     few = Half(asked.backend, asked.layer, asked.name, asked.params, asked.inputs[:, rows],
                {s: a[rows] for s, a in asked.state.items()}, asked.ends[rows])  # fmt: skip
     each, states = jacobians(few)
+    _check_finite(place, asked.backend, each, real, rows)
     single = np.where(real[:, rows], np.linalg.norm(each, 2, axis=(-2, -1)), np.nan)
     products = np.full((steps + 1, len(rows)), np.nan)
     trusted = [int(few.ends.max())]
@@ -153,6 +155,15 @@ def _half(place: str, asked: Half, gradients: Mapping[str, Array]) -> HalfFlow:
         trusted += [limit] if limit < end else []
     horizons = [_horizon(products[: end + 1, r]) for r, end in enumerate(few.ends)]
     return HalfFlow(place, norms, single, products, float(np.median(horizons)), min(trusted))
+
+
+def _check_finite(place: str, backend: Backend, each: Array, real: Array, rows: Array) -> None:
+    wrong = np.argwhere(real[:, rows] & ~np.isfinite(each).all((-2, -1)))
+    if len(wrong):
+        step, row = wrong[0]
+        raise ArgumentError(f"{backend.name}.gradient_flow(...)", "the Jacobians of all steps must be finite",
+                            f"one that is not, at step {step} of row {rows[row]} in {place}",
+                            "look at the states before it, and at the parameters")  # fmt: skip
 
 
 def _products(each: Array) -> Array:

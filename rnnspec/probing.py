@@ -45,7 +45,9 @@ def state_gradients(
     for half in layer.halves:
         for name, width in layer.state_widths.items():
             places[half, name] = slice(wide, wide := wide + width)
-    probed = replace(net, inputs=wide, layers=[replace(layer, cell=_probed(layer.cell)), *net.layers[1:]])
+    named = {} if isinstance(layer.widths_given, int) else layer.widths_given
+    shown = replace(layer, cell=_probed(layer.cell), hidden={**named, **layer.state_widths})
+    probed = replace(net, inputs=wide, layers=[shown, *net.layers[1:]])
     first = {half: _with_probes(layer, half, given, places, wide) for half, given in params["layers"][0].items()}
     own = {**params, "layers": [first, *params["layers"][1:]]}
     held = np.concatenate([inputs, np.zeros((*inputs.shape[:2], wide - net.inputs), inputs.dtype)], -1)

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from conformance import oracle, tolerance
+from conformance.cases import network_for
 from conformance.mutants import mutants
 from conformance.mutants.self_test import Reference
 from conformance.tolerance import PROFILES
 from rnnspec import Dense, Last, Layer, Network, cell, cells, gradient_flow, initialisers, losses
-from rnnspec.errors import NetworkError, RnnSpecError, ShapeError
+from rnnspec.errors import ArgumentError, NetworkError, RnnSpecError, ShapeError
 from rnnspec.flow import median
 from rnnspec.policies import ClipStateByNorm, Truncated
-from rnnspec.primitives import tanh
+from rnnspec.primitives import tanh, total
 
 LENGTHS = np.array([6, 0, 4])
 NETS = {
@@ -206,3 +207,30 @@ def test_a_cell_may_have_a_probe_of_its_own(reference):
     same = {"layers": [{"forward": {**half, **{kind: {"h": half[kind]["probe_h"]} for kind in ("W", "b")}}}]}
     one, other = (gradient_flow(reference, n, p, x, y, state).halves[0] for n, p in ((net, params), (plain, same)))
     np.testing.assert_allclose(one.norms["h"], other.norms["h"], rtol=1e-12)
+
+
+def test_numbers_behind_a_row_s_end_do_not_flow(reference):
+    net, params, x, y, state = (NETS["stacked"], *case(NETS["stacked"]))
+    expected = str(gradient_flow(reference, net, params, x, y, state, LENGTHS))
+    behind = np.arange(6)[:, None] >= LENGTHS
+    spoilt = np.where(behind[..., None], np.nan, x)
+    assert str(gradient_flow(reference, net, params, spoilt, y, state, LENGTHS)) == expected
+
+
+def test_what_is_not_finite_is_refused_with_its_place(reference):
+    net, params, x, y, state = (NETS["stacked"], *case(NETS["stacked"]))
+    x[2, 2] = np.nan
+    with pytest.raises(ArgumentError, match=r"must be finite, got one that is not, at step 2 of row 2 in layers\.0"):
+        gradient_flow(reference, net, params, x, y, state, LENGTHS)
+
+
+def test_a_state_of_one_number_may_be_mapped(reference):
+    @cell
+    def counted(x, R, h, s):
+        n = tanh(x.n + R.n(h) + R.m(s))
+        return n, tanh(total(n))
+
+    net = Network(3, [Layer(counted, 4)], loss=losses.SquaredError())
+    x = np.random.default_rng(0).normal(size=(5, 2, 3))
+    assert gradient_flow(reference, net, net.init(0), x, np.zeros((5, 2, 4))).halves[0].norms.keys() == {"h", "s"}
+    assert network_for(counted).layers[0].state_widths["s"] == 1

@@ -37,8 +37,8 @@ def load_cell(name: str) -> Cell:
         return CELLS[name]
     try:
         found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise LookupError(f"no cell {name!r}: {error}") from error
+    except Exception as error:  # whatever the module does where it is imported
+        raise LookupError(f"no cell {name!r}: {type(error).__name__}: {error}") from error
     if not isinstance(found, Cell):
         raise LookupError(f"no cell {name!r}: it is a {type(found).__name__}; decorate its equations with @cell")
     source.OWN[found] = name
@@ -47,10 +47,11 @@ def load_cell(name: str) -> Cell:
 
 def hidden_for(cell: Cell, widths: Sequence[int] = WIDTHS) -> int | dict[str, int]:
     """A width for whatever a cell leaves free: one number, or `{name: width}`, all different, where it is several."""
-    classes = [sorted(members - {OUTPUT}) for members in cell.width_classes if members - {OUTPUT}]
+    free = [members for members in cell.width_classes if not members & cell.numbers]
+    classes = [sorted(members - {OUTPUT}) for members in free if members - {OUTPUT}]
     names = [next((state for state in cell.states if state in members), members[0]) for members in classes]
     names.sort(key=lambda name: (name not in cell.states, name))
-    if len(names) == 1 and names[0] in cell.states:
+    if len(names) < 2 and set(names) <= set(cell.states):
         return widths[0]
     return {name: widths[i % len(widths)] for i, name in enumerate(names)}
 
