@@ -125,7 +125,7 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
     if self_test:
         raise typer.Exit(_self_test(console, seed, tier, files))
     selection = Selection(
-        tier, seed, examples, device, tuple(precision or ()), _ids(only or []), tuple(map(_cell, cell or ())),
+        tier, seed, examples, device, tuple(precision or ()), _ids(only or []), _cells(cell or []),
         tuple(map(_shape, shape or ())), tuple(mode or ()), _xfails(xfails), _as_cell(as_, module),
         tuple(without or ()),
     )  # fmt: skip
@@ -218,6 +218,17 @@ def _cell(name: str) -> str:
     except LookupError as error:
         raise typer.BadParameter(str(error)) from error
     return name
+
+
+def _cells(given: list[str]) -> tuple[str, ...]:
+    """Labels name cells, so that no two may have one name."""
+    by_name: dict[str, str] = {}
+    for asked in map(_cell, given):
+        name = load_cell(asked).name
+        if by_name.setdefault(name, asked) != asked:
+            raise typer.BadParameter(f"--cell must name cells of different names, got {by_name[name]!r} and {asked!r}, "
+                                     f"both {name!r}; rename one")  # fmt: skip
+    return tuple(given)
 
 
 def _shape(text: str) -> Shape:

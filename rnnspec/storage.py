@@ -86,7 +86,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Network, Tree]:
         if isinstance(error, FileFormatError | OSError):
             raise
         raise FileFormatError(call, "the file must declare a network", str(error), "save it again") from error
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
         raise FileFormatError(call, "the file must hold a network of rnnspec", f"{type(error).__name__}: {error}",
                               "save it again with rnnspec.save") from error  # fmt: skip
     _check_arrays(call, net, arrays)
@@ -105,7 +105,7 @@ def from_json(data: Any) -> Network:
     """The network that `to_json` told of. Raises FileFormatError where there is none; nothing is executed."""
     try:
         return _network_from_json(data)
-    except (RnnSpecError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (RnnSpecError, KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
         raise FileFormatError("from_json(data)", "the values must declare a network",
                               f"{type(error).__name__}: {error}", "give what to_json(net) gave") from error  # fmt: skip
 

@@ -113,6 +113,8 @@ def test_an_expected_failure_is_none_and_must_fail(tmp_path):
         (("--only", "P99"), "P99"),
         (("--cell", "nonesuch"), "nonesuch"),
         (("--cell", "nonesuch.module:cell"), "nonesuch"),
+        (("--cell", "./nonesuch.py:cell"), "nonesuch"),
+        (("--cell", "lstm", "--cell", "rnnspec.cells:lstm"), "both 'lstm'"),
         (("--shape", "1,2,3"), "1,2,3"),
         (("--tier", "deepest"), "deepest"),
         (("--precision", "f8"), "f8"),

@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import rnnspec
-from rnnspec import Layer, Network, cells
+from rnnspec import Layer, Network, cells, storage
 from rnnspec.errors import FileFormatError
 
 NET = Network(3, [Layer(cells.lstm, 4, "bidirectional"), Layer(cells.gru, 2)])
@@ -169,3 +169,11 @@ def test_every_cut_of_a_file_is_refused(path):
         path.write_bytes(whole[:end])
         with pytest.raises(FileFormatError):
             rnnspec.load(path)
+
+
+def test_a_number_beyond_all_is_refused():
+    halved = rnnspec.cell(lambda x, R, h: 0.8125 * rnnspec.primitives.tanh(x.h + R.h(h)))
+    text = json.dumps(storage.to_json(Network(2, [Layer(halved, 3)])))
+    assert "0.8125" in text
+    with pytest.raises(FileFormatError, match="OverflowError"):
+        storage.from_json(json.loads(text.replace("0.8125", "1" + "0" * 400)))
