@@ -44,10 +44,18 @@ def save(path: str | os.PathLike[str], net: Network, params: Tree) -> None:
     call = f"save({os.fspath(path)!r})"
     if not isinstance(net, Network):
         raise ArgumentError(call, "net must be a Network", type(net).__name__, "write rnnspec.Network(...)")
-    arrays = {name: np.asarray(array) for name, array in leaves(bounded(call, params))}
+    arrays = {name: _readable(call, name, array) for name, array in leaves(bounded(call, params))}
     _check_arrays(call, net, arrays)
     stored = {name: np.ascontiguousarray(a, a.dtype.newbyteorder("<")) for name, a in arrays.items()}
     _write_whole(path, to_bytes(stored, metadata={"rnnspec": json.dumps(_network_to_json(call, net))}))
+
+
+def _readable(call: str, name: str, array: Any) -> Any:
+    try:
+        return np.asarray(array)
+    except Exception as error:
+        raise ArgumentError(call, f"{name} must be an array that NumPy can read", f"{type(error).__name__}: {error}",
+                            "convert the tree with be.to_numpy") from error  # fmt: skip
 
 
 def _write_whole(path: str | os.PathLike[str], data: bytes) -> None:

@@ -15,9 +15,9 @@ import rnnspec
 from conformance.cases import Case
 from rnnspec import Dense, Last, Layer, Network, Steps, cells
 from rnnspec.convert import Loss, from_onnx, to_onnx
-from rnnspec.errors import ArgumentError, ShapeError, UnsupportedError
+from rnnspec.errors import ArgumentError, ShapeError, TreeError, UnsupportedError
 from rnnspec.network import DIRECTIONS
-from rnnspec.tree import tree_map
+from rnnspec.tree import leaves, tree_map
 
 onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
 helper, FLOAT = onnx.helper, onnx.TensorProto.FLOAT
@@ -287,3 +287,16 @@ def test_halves_are_written_in_their_order_whatever_the_caller_s():
     params = Question.of(case, "f32").params
     turned = {"layers": [dict(reversed(params["layers"][0].items()))]}
     assert to_onnx(case.net, turned).model == to_onnx(case.net, params).model
+
+
+def test_a_flat_dict_of_parameters_is_refused():
+    net = Network(3, [Layer(cells.gru, 4)])
+    with pytest.raises(TreeError, match=r"must be a tree.*rnnspec\.load"):
+        to_onnx(net, dict(leaves(net.init(0))))
+
+
+def test_numbers_that_were_left_in_another_file_are_refused(tmp_path):
+    path = tmp_path / "one.onnx"
+    onnx.save(one_node("GRU"), path, save_as_external_data=True, location="numbers", size_threshold=0)
+    with pytest.raises(ArgumentError, match="model must be a valid one"):
+        from_onnx(onnx.load(path, load_external_data=False))

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 import rnnspec
 from rnnspec import Layer, Network, cells, storage
-from rnnspec.errors import FileFormatError
+from rnnspec.errors import ArgumentError, FileFormatError
 
 NET = Network(3, [Layer(cells.lstm, 4, "bidirectional"), Layer(cells.gru, 2)])
 
@@ -177,3 +177,11 @@ def test_a_number_beyond_all_is_refused():
     assert "0.8125" in text
     with pytest.raises(FileFormatError, match="OverflowError"):
         storage.from_json(json.loads(text.replace("0.8125", "1" + "0" * 400)))
+
+
+def test_parameters_that_numpy_cannot_read_are_refused(path):
+    torch = pytest.importorskip("torch")
+    named = {name: torch.nn.Parameter(torch.from_numpy(a)) for name, a in rnnspec.tree.leaves(NET.init(0))}
+    with pytest.raises(ArgumentError, match=r"layers\.0\.forward.*be\.to_numpy"):
+        rnnspec.save(path, NET, named)
+    assert not path.exists()

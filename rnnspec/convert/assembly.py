@@ -197,6 +197,9 @@ def _check_params(call: str, net: Network, params: Tree) -> None:
         got = f"no {odd[0]}" if odd[0] in expected else odd[0]
         raise TreeError(call, "params must have the names that the network declares", got,
                         "give the parameters of this network")  # fmt: skip
+    if "layers" not in params:
+        raise TreeError(call, "params must be a tree, as net.init gives it", "one dict of dotted names",
+                        "read the file with rnnspec.load")  # fmt: skip
     for name, shape in expected.items():
         if not isinstance(found[name], np.ndarray) or found[name].dtype.kind != "f":
             raise ArgumentError(call, f"{name} must be a NumPy array of floating-point numbers",

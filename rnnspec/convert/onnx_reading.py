@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx.checker import ValidationError
 
 from rnnspec.convert.assembly import Assembly, numbers
 from rnnspec.convert.conversion import Imported, Loss, Lost
@@ -32,7 +33,7 @@ def read_model(call: str, model: Any) -> Imported:
         return _Reading(call, model.graph).network()
     except RnnSpecError:
         raise
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ValidationError) as error:
         raise ArgumentError(call, "model must be a valid one", f"{type(error).__name__}: {error}",
                             "see what onnx.checker.check_model says of it") from error  # fmt: skip
 
