@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Hashable
 from threading import Lock
 from typing import Generic, Protocol, TypeVar
@@ -41,11 +41,13 @@ class Pool(Generic[P]):
 
     def __init__(self) -> None:
         self._lock = Lock()
+        self._given: deque[tuple[Hashable, P]] = deque()
         self._idle: OrderedDict[int, tuple[Hashable, P]] = OrderedDict()
 
     def take(self, key: Hashable, steps: int) -> P | None:
         """An idle program of this key with room for the steps; one that is too small is let go."""
         with self._lock:
+            self._sort_in()
             for place, (known, program) in reversed(self._idle.items()):
                 if known == key:
                     del self._idle[place]
@@ -53,8 +55,20 @@ class Pool(Generic[P]):
         return None
 
     def give(self, key: Hashable, program: P) -> None:
-        """Keep a program for later calls."""
-        with self._lock:
+        """Keep a program for later calls.
+
+        It waits for nobody: the garbage collector may call it at any time, within `take` of the same thread too.
+        """
+        self._given.append((key, program))
+        if self._lock.acquire(blocking=False):
+            try:
+                self._sort_in()
+            finally:
+                self._lock.release()
+
+    def _sort_in(self) -> None:
+        while self._given:
+            key, program = self._given.popleft()
             self._idle[id(program)] = (key, program)
-            while len(self._idle) > 1 and sum(p.workspace.bytes for _, p in self._idle.values()) > KEPT_BYTES:
-                self._idle.popitem(last=False)
+        while len(self._idle) > 1 and sum(p.workspace.bytes for _, p in self._idle.values()) > KEPT_BYTES:
+            self._idle.popitem(last=False)
