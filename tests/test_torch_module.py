@@ -1,15 +1,18 @@
 """The network as an nn.Module: names, training, gradients by the derived adjoint, and PyTorch's own beyond them."""
 
 import copy
+import gc
 import pickle
 
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils import prune
 
 import rnnspec
 from backends.torch_backend.native import find
 from backends.torch_backend.packing import joined
+from backends.torch_backend.program import Program
 from rnnspec import Dense, Last, Layer, Network, Path, cells, losses
 from rnnspec.errors import UnsupportedError
 from rnnspec.tree import leaves
@@ -239,3 +242,82 @@ def test_changed_inputs_are_noticed():
     x.add_(1)
     with pytest.raises(RuntimeError, match="inplace"):
         total.backward()
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("net", [NET, Network(3, [Layer(cells.lstm, 4)], output=Dense(2))], ids=["cells", "lstm"])
+def test_an_autocast_around_it_changes_nothing(net, path):
+    backend = opened("f32", path)
+    module, x = backend.as_layer(net), drawn(6, 2, 3, dtype=torch.float32)
+
+    def everything(enabled):
+        module.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            outputs, _ = module(x)
+            run = backend.run(net, net.init(0), x).outputs
+            pulled = backend.pullback(net, net.init(0), x, torch.ones_like(outputs)).inputs
+        outputs.square().sum().backward()
+        return [outputs, run, pulled, *(a.grad.clone() for a in module.parameters())]
+
+    torch.testing.assert_close(everything(True), everything(False), rtol=0, atol=0)
+
+
+def test_parameters_in_shared_memory_stay_there():
+    module = opened("f32").as_layer(NET)
+    x, before = drawn(6, 2, 3, dtype=torch.float32), None
+    before, _ = module(x)
+    module.share_memory()
+    assert all(a.is_shared() for a in module.parameters())
+    torch.testing.assert_close(module(x)[0], before, rtol=0, atol=0)
+
+
+def test_parameters_may_be_computed_from_others():
+    module, x = opened("f64").as_layer(Network(3, [Layer(cells.gru, 4)])), drawn(6, 2, 3)
+    branch = module.layers.get_submodule("0.forward.U")
+    torch.nn.utils.parametrizations.orthogonal(branch, "n")
+    prune.l1_unstructured(module.layers.get_submodule("0.forward.W"), "z", 0.5)
+    module(x)[0].sum().backward()
+    turned = branch.n
+    torch.testing.assert_close(turned.T @ turned, torch.eye(4, dtype=torch.float64))
+    expected = opened("f64").as_layer(Network(3, [Layer(cells.gru, 4)]))
+    with torch.no_grad():
+        expected.get_parameter("layers.0.forward.U.n").copy_(turned)
+        expected.get_parameter("layers.0.forward.W.z").copy_(module.layers.get_submodule("0.forward.W").z)
+    torch.testing.assert_close(module(x), expected(x))
+
+
+def test_it_runs_segments_again_if_its_backend_does():
+    module = opened().recomputing(2).as_layer(NET)
+    assert (module.backend().recomputes, module.backend().every) == (True, 2)
+    assert copy.deepcopy(module).backend().recomputes
+    plain, x = opened().as_layer(NET), drawn(6, 2, 3)
+    for each in (module, plain):
+        each(x)[0].sum().backward()
+    for (name, a), b in zip(module.named_parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, msg=name)
+
+
+def test_numpy_inputs_may_have_the_batch_first():
+    module, x = opened().as_layer(NET, batch_first=True), drawn(2, 6, 3)
+    torch.testing.assert_close(module(x.numpy()), module(x))
+
+
+def test_a_kept_zero_of_inference_mode_does_not_stop_training():
+    softly = rnnspec.cell(lambda x, R, h: rnnspec.primitives.softplus(x.h + R.h(h)))
+    with torch.inference_mode():
+        backend = type(opened())(precision="f64").through(Path.FRAMEWORK)
+        module = backend.as_layer(Network(3, [Layer(softly, 4)]))
+    module = backend.as_layer(Network(3, [Layer(softly, 4)]))
+    with torch.inference_mode():
+        module(drawn(6, 2, 3))
+    module(drawn(6, 2, 3))[0].sum().backward()
+
+
+def test_calls_of_many_lengths_keep_no_more_than_the_longest_needs():
+    backend, net = type(opened())(precision="f64"), Network(2, [Layer(cells.gru, 3)])
+    module = backend.as_layer(net)
+    for steps in [24, *range(1, 24)]:
+        module(drawn(steps, 1, 2))[0].sum().backward()
+    programs = [p for p in gc.get_objects() if type(p) is Program and len(p.steps) == 24]
+    assert programs
+    assert all(len(p.pulls) == 24 for p in programs)

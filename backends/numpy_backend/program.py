@@ -24,6 +24,9 @@ __all__ = ["Program"]
 
 Array = NDArray[Any]
 
+RUNS_KEPT = 4
+"""How many times the steps that there is room for the bound runs of backward steps may hold."""
+
 TRANSPOSED_BYTES = 1 << 15
 """How much of a map is transposed at a time, so that what is read stays in the first cache until it is written."""
 
@@ -140,7 +143,13 @@ class Program:
                 bound += self.workspace.bind(self.pull_calls, t, low)
             rowed = self.factors_rowed + self.pull_rowed * (high - low)
             self.pull_runs[low, high] = self.workspace.in_strips(bound, rowed)
+            self._forget_runs()
         return self.pull_runs[low, high]
+
+    def _forget_runs(self) -> None:
+        """Sequences of every length end in runs of their own: the oldest go."""
+        while sum(high - low for low, high in self.pull_runs) > RUNS_KEPT * self.workspace.capacity:
+            del self.pull_runs[next(iter(self.pull_runs))]
 
     def _pull_step(self, t: int, count: int, seams: dict[str, Graph | None]) -> None:
         calls = self.workspace.bind(self.pull_calls, t, t - t % self.workspace.chunk)

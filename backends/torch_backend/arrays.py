@@ -19,7 +19,8 @@ class TorchArrays:
 
     def __init__(self, dtype: torch.dtype, device: str) -> None:
         self.dtype, self.device = dtype, device
-        zero = self.scalar(0.0)
+        with torch.inference_mode(False):  # it is kept, for whoever calls next
+            zero = self.scalar(0.0)
         self.functions = {
             **ELEMENTWISE,
             "relu": torch.relu,

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["NetworkModule"]
 
+MadeBy = tuple[Callable[[str, str], "TorchBackend"], str, Path | None, bool, int | None]
+"""The class of a backend, and its precision, path and segments."""
+
 PRECISIONS = {getattr(torch, dtype): name for name, dtype in reversed(DTYPES.items())}
 
 
@@ -47,7 +50,8 @@ class Branch(nn.Module):  # type: ignore[misc]  # PyTorch's types are not read
 
     def _lay_together(self) -> None:
         maps = list(self._parameters.values())
-        if alike(maps):
+        shared = any(a.device.type == "cpu" and a.is_shared() for a in maps)  # with other processes, which stay
+        if alike(maps) and not shared:
             for parameter, beside in zip(maps, side_by_side([a.detach() for a in maps]), strict=True):
                 parameter.data = beside
 
@@ -75,9 +79,15 @@ class Branch(nn.Module):  # type: ignore[misc]  # PyTorch's types are not read
         """The parameters as the tree that the network declares; its innermost branches are the module's own tables."""
         if isinstance(model, list):
             return [self._modules[str(i)].tree(part) for i, part in enumerate(model)]
-        if not self._modules:
-            return self._parameters
-        return {name: self._modules[name].tree(part) for name, part in model.items()}
+        if any(isinstance(part, dict | list) for part in model.values()):
+            return {name: self._modules[name].tree(part) for name, part in model.items()}
+        return self._parameters if self._parameters.keys() == model.keys() else self._computed(model)
+
+    def _computed(self, model: Tree) -> Tree:
+        """The maps where some are computed from other parameters, as those of `parametrize` and `prune` are."""
+        for hook in self._forward_pre_hooks.values():
+            hook(self, None)
+        return {name: getattr(self, name) for name in model}
 
 
 class NetworkModule(Branch):
@@ -94,8 +104,7 @@ class NetworkModule(Branch):
     ) -> None:
         super().__init__(backend.asarray(net.init(seed) if params is None else params))
         self.net, self.batch_first = net, batch_first
-        self._made_by: tuple[Callable[[str, str], TorchBackend], str, Path | None] = (
-            type(backend), backend.precision, backend.path)  # fmt: skip
+        self._made_by: MadeBy = type(backend), backend.precision, backend.path, backend.recomputes, backend.every
 
     def backend(self) -> TorchBackend:
         """What runs the module, by the dtype and device of its parameters."""
@@ -112,7 +121,7 @@ class NetworkModule(Branch):
     def _eager(self, inputs: Array, state: Tree, lengths: Array | None) -> tuple[Array, Tree]:
         net = self.net
         params, backend = self.tree(net.parameter_shapes()), self.backend()
-        given = inputs.transpose(0, 1) if self.batch_first else inputs
+        given = inputs.swapaxes(0, 1) if self.batch_first else inputs
         own, x, first, ends = validation.arguments(backend, "as_layer(net)", net, params, given, state, lengths)
         with backend.math_mode():
             outputs, final = _apply(backend, net, own, x, first, ends)
@@ -124,13 +133,12 @@ class NetworkModule(Branch):
 
 
 @lru_cache(maxsize=16)
-def _backend(
-    made_by: tuple[Callable[[str, str], TorchBackend], str, Path | None], device: torch.device, dtype: torch.dtype
-) -> TorchBackend:
-    kind, precision, path = made_by
+def _backend(made_by: MadeBy, device: torch.device, dtype: torch.dtype) -> TorchBackend:
+    kind, precision, path, recomputes, every = made_by
     known = getattr(torch, DTYPES[precision]) == dtype
     opened = kind(str(device), precision if known else PRECISIONS[dtype])
-    return opened if path is None else opened.through(path)
+    held = opened if path is None else opened.through(path)
+    return held.recomputing(every) if recomputes else held
 
 
 def _apply(

@@ -28,6 +28,7 @@ class Program:
         received = () if state is None else (_addition(plan.carried[state], plan.output_cotangent),)
         self.pull_calls = (*received, *plan.pull_step)
         self.steps: list[Bound] = []
+        self.pulls: dict[int, Bound] = {}
         self.bound: dict[tuple[str, int, int], Bound] = {}
 
     def forward(self, params: Tree, inputs: Array, state: Tree, rows: Rows) -> tuple[Array, dict[str, Array]]:
@@ -63,7 +64,8 @@ class Program:
             _replay(self._over_time("factors", self.plan.pull_before, low, high))
             for first, end in rows.stretches(low, high):
                 self._receive(state_cotangent, rows, end)
-                _replay(self._pull(first, end, low))
+                for t in reversed(range(first, end)):
+                    _replay(self._pull(t, low))
         self._receive(state_cotangent, rows, 0)
         _replay(self._over_time("pulled", self.plan.pull_after, 0, steps))
         own, found = self._gradients(params, inputs, rows)
@@ -74,13 +76,11 @@ class Program:
             for name, tensor in state_cotangent.items():
                 rows.receive(end, tensor, self._carried(name))
 
-    def _pull(self, first: int, end: int, chunk_start: int) -> Bound:
-        """The calls of the backward steps of a range within one chunk."""
-        key = ("pull", first, end)
-        if key not in self.bound:
-            bind, steps = self.workspace.bind, reversed(range(first, end))
-            self.bound[key] = [call for t in steps for call in bind(self.pull_calls, t, chunk_start)]
-        return self.bound[key]
+    def _pull(self, t: int, chunk_start: int) -> Bound:
+        """The calls of a backward step; each step is always in the same chunk."""
+        if t not in self.pulls:
+            self.pulls[t] = self.workspace.bind(self.pull_calls, t, chunk_start)
+        return self.pulls[t]
 
     def _over_time(self, what: str, calls: Iterable[Call], low: int, high: int) -> Bound:
         key = (what, low, high)
