@@ -201,3 +201,26 @@ def test_a_layer_in_64_bits_needs_a_host_that_allows_them(wide):
         else:
             with pytest.raises(UnsupportedError, match="jax_enable_x64"):
                 apply(NET.init(0), drawn()[1])
+
+
+def test_a_run_within_a_trace_leaves_no_tracer_behind():
+    be, (_, x, _) = rnnspec.get_backend("jax"), drawn()
+    net = Network(INPUTS, [Layer(cells.elman, 7)])  # a shape of zeros that no other test has made
+    own = net.init(0)
+
+    @jax.jit
+    def scaled(w):
+        return be.run(net, own, x).outputs.sum() * w
+
+    inside = float(scaled(2.0))
+    assert inside == pytest.approx(2 * float(be.run(net, own, x).outputs.sum()), rel=1e-5)
+
+
+def test_a_layer_runs_segments_again_where_its_backend_does():
+    params, x, _ = drawn()
+
+    def gradients(be):
+        return jax.grad(lambda p: (be.as_layer(NET).apply(p, x)[0] ** 2).sum())(params)
+
+    be = rnnspec.get_backend("jax")
+    close(gradients(be.recomputing(2)), gradients(be))

@@ -154,3 +154,15 @@ def test_a_configuration_that_holds_no_network_is_refused(backend):
     layer = backend.as_layer(NET)
     with pytest.raises(RnnSpecError, match="declare a network"):
         type(layer).from_config(layer.get_config() | {"network": {"layers": 3}})
+
+
+def test_segments_that_are_run_again_are_in_the_configuration(backend):
+    layer = backend.recomputing(2).as_layer(NET)
+    again = type(layer).from_config(layer.get_config())
+    assert (again.backend.recomputes, again.backend.every) == (True, 2)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(again(tf.constant(X)) ** 2)
+    assert all(gradient is not None for gradient in tape.gradient(loss, again.trainable_variables))
+    unknown = tf.function(again.with_state, input_signature=[tf.TensorSpec((3, None, 2))], autograph=False)
+    with pytest.raises(UnsupportedError, match="the time must be known"):
+        unknown.get_concrete_function()

@@ -198,5 +198,5 @@ def _both(one: AbstractContextManager[None], other: AbstractContextManager[None]
 @lru_cache(maxsize=1024)
 def _zeros(shape: tuple[int, ...], dtype: str, device: Any) -> Array:
     """Zeros, which nobody can change: a call for new ones takes 40 us."""
-    with jax.enable_x64(dtype == "float64"), jax.default_device(device):
-        return jnp.zeros(shape, dtype)
+    with jax.ensure_compile_time_eval(), jax.enable_x64(dtype == "float64"), jax.default_device(device):
+        return jnp.zeros(shape, dtype)  # no tracer, even where something is traced: it is kept

@@ -17,6 +17,7 @@ from rnnspec.errors import DtypeError, ShapeError, UnsupportedError
 from rnnspec.kernel import Path
 from rnnspec.lowering import Trace
 from rnnspec.network import Network
+from rnnspec.recomputation import Saved
 from rnnspec.results import LayerResult
 from rnnspec.tree import Tree, tree_map
 
@@ -29,6 +30,7 @@ for _kind, _data, _static in (
     (stack.Ran, ["result"], ["call"]),
     (LayerResult, ["outputs", "state", "saved"], ["path"]),
     (Trace, ["values", "inputs", "mask"], []),
+    (Saved, ["inputs", "lengths", "begins", "rest"], []),
 ):
     jax.tree_util.register_dataclass(_kind, _data, _static)
 

@@ -14,7 +14,7 @@ from backends.tensorflow_backend.sizes import sized, sized_arrays, tensors
 from rnnspec import storage
 from rnnspec.arrays import Array
 from rnnspec.capabilities import DTYPES
-from rnnspec.errors import DtypeError, LengthsError, RnnSpecError, ShapeError
+from rnnspec.errors import DtypeError, LengthsError, RnnSpecError, ShapeError, UnsupportedError
 from rnnspec.kernel import Path
 from rnnspec.network import Network
 from rnnspec.output import Last
@@ -98,15 +98,18 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         """The network as JSON values, from which nothing is executed; initialisers are not among them."""
         own = {name: value for name, value in super().get_config().items() if name != "dtype"}
         path = self.backend.path.value if self.backend.path else None
-        return own | {"network": storage.to_json(self.net), "precision": self.backend.precision, "path": path,
-                      "seed": self.seed}  # fmt: skip
+        held = {"precision": self.backend.precision, "path": path, "recomputes": self.backend.recomputes,
+                "every": self.backend.every}  # fmt: skip
+        return own | {"network": storage.to_json(self.net), **held, "seed": self.seed}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> NetworkLayer:
         """The layer that `get_config` told of."""
-        rest = {name: value for name, value in config.items() if name not in ("network", "precision", "path")}
+        ours = ("network", "precision", "path", "recomputes", "every")
+        rest = {name: value for name, value in config.items() if name not in ours}
         backend = TensorflowBackend(precision=config["precision"])
         held = backend.through(Path(config["path"])) if config["path"] else backend
+        held = held.recomputing(config["every"]) if config.get("recomputes") else held
         return cls(storage.from_json(config["network"]), held, **rest)
 
     def save_own_variables(self, store: Any) -> None:
@@ -123,6 +126,10 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         self, params: Tree, inputs: Array, initial_state: Tree, mask: Array | None, keep: bool
     ) -> tuple[Array, Tree]:
         x = tf.transpose(inputs, (1, 0, 2))
+        if self.backend.recomputes and x.shape[0] is None:
+            raise UnsupportedError(f"{self.name}.call(inputs)", "the time must be known where segments are run again",
+                                   f"shape {tuple(inputs.shape)}",
+                                   "give an Input with a time, or a backend without recomputing")  # fmt: skip
         steps, batch = tf.shape(x)[0], x.shape[1] or tf.shape(x)[1]
         state = initial_state
         if state is None:
