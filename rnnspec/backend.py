@@ -264,7 +264,7 @@ class Backend:
         given = validation.arguments(self, "value_and_grad", net, params, inputs, state, lengths, gradient=True)
         wanted = validation.targets(self, "value_and_grad", net, given, targets, lengths)
         (loss_sum, own, x, first, final), _ = self.program(execution.value_and_grad, net)(*given, wanted)
-        return Step(loss_sum, validation.count(net, given, lengths), Gradients(own, x, first), final)
+        return Step(loss_sum, validation.count(self, net, given, lengths), Gradients(own, x, first), final)
 
     def train_step(
         self, net: Network, rule: Rule, params: Tree, rule_state: Tree, inputs: Array, targets: Array,
@@ -314,7 +314,7 @@ class Backend:
     def _scaled(self, net: Network, given: tuple[Tree, ...], wanted: Array, factor: Array) -> Step:
         """The loss, and the gradients of its sum times a factor."""
         (loss_sum, own, x, first, final), _ = self.program(execution.value_and_grad, net)(*given, wanted, factor)
-        return Step(loss_sum, validation.count(net, given, given[-1]), Gradients(own, x, first), final)
+        return Step(loss_sum, validation.count(self, net, given, given[-1]), Gradients(own, x, first), final)
 
     def as_layer(self, net: Network) -> Any:
         """The network as a layer of the framework's own."""

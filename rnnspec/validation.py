@@ -101,7 +101,7 @@ def targets(backend: Backend, method: str, net: Network, given: Given, wanted: A
     if labels.shape != shape[:-1]:
         raise ShapeError(call, f"targets must have the shape {shape[:-1]} of the outputs without their features",
                          f"shape {labels.shape}", "reshape them")  # fmt: skip
-    real = _counted(net, steps, batch, lengths)
+    real = _counted(backend, net, steps, batch, lengths)
     wrong = np.argwhere(real & ((labels < 0) | (labels >= net.features)))
     if len(wrong):
         place = tuple(int(i) for i in wrong[0])
@@ -152,11 +152,11 @@ def rule_numbers(backend: Backend, method: str, update: Graph) -> None:
                                    "give the rule a larger one, or take another precision")  # fmt: skip
 
 
-def count(net: Network, given: Given, lengths: Any) -> int:
+def count(backend: Backend, net: Network, given: Given, lengths: Any) -> int:
     """The number of real steps, or with `Last()` of rows that have one, or with CTC of rows."""
     if isinstance(net.loss, CTC):
         return int(given[1].shape[1])
-    return int(_counted(net, int(given[1].shape[0]), int(given[1].shape[1]), lengths).sum())
+    return int(_counted(backend, net, int(given[1].shape[0]), int(given[1].shape[1]), lengths).sum())
 
 
 def output_shape(net: Network, steps: int, batch: int) -> tuple[int, ...]:
@@ -201,8 +201,8 @@ def host_lengths(backend: Backend, lengths: Any) -> np.ndarray[Any, Any]:
     return found.astype(np.int64) if found.dtype.kind in "iu" else found
 
 
-def _counted(net: Network, steps: int, batch: int, lengths: Any) -> np.ndarray[Any, Any]:
-    ends = np.full(batch, steps) if lengths is None else np.asarray(lengths)
+def _counted(backend: Backend, net: Network, steps: int, batch: int, lengths: Any) -> np.ndarray[Any, Any]:
+    ends = np.full(batch, steps) if lengths is None else host_lengths(backend, lengths)
     return ends > 0 if isinstance(net.read, Last) else np.arange(steps)[:, None] < ends[None, :]
 
 

@@ -15,7 +15,7 @@ FEW, WIDE = 32, 256
 
 LARGE = 1_500_000
 """From so many numbers on, were all recurrent maps as wide as the widest state, more rows run on columns: by `make
-arrangements` those of an LSTM of 512 are too few, and those of one of 768 are not."""
+arrangements` four maps of 512 are too few, and three of 768 are not."""
 
 
 def under_xla(plan: Schedule, rows: int, width: int) -> Schedule:
