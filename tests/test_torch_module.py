@@ -321,3 +321,18 @@ def test_calls_of_many_lengths_keep_no_more_than_the_longest_needs():
     programs = [p for p in gc.get_objects() if type(p) is Program and len(p.steps) == 24]
     assert programs
     assert all(len(p.pulls) == 24 for p in programs)
+
+
+def test_transforms_of_torch_func_are_for_pytorch_s_own_differentiation():
+    x = drawn(6, 2, 3)
+
+    def loss(params, module):
+        return torch.func.functional_call(module, params, (x,))[0].square().sum()
+
+    own, plain = (opened(path=path).as_layer(NET) for path in (Path.FRAMEWORK, None))
+    found = torch.func.grad(loss)(dict(own.named_parameters()), own)
+    plain(x)[0].square().sum().backward()
+    for name, parameter in plain.named_parameters():
+        torch.testing.assert_close(found[name], parameter.grad, msg=name)
+    with pytest.raises(UnsupportedError, match=r"Path\.FRAMEWORK"):
+        torch.func.grad(loss)(dict(plain.named_parameters()), plain)

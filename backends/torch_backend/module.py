@@ -147,6 +147,10 @@ def _apply(
     arrays = flat((params, inputs, state)) if torch.is_grad_enabled() else []
     if backend.path is Path.FRAMEWORK or not any(a.requires_grad for a in arrays):
         return stack.forward(backend, net, params, inputs, state, lengths, pullback=False)[:2]
+    if torch._C._are_functorch_transforms_active():
+        raise UnsupportedError("as_layer(net)", "torch.func must be able to differentiate what it transforms",
+                               "the derived adjoint, which is a function of its own",
+                               "use backend.through(rnnspec.Path.FRAMEWORK).as_layer(net)")  # fmt: skip
     outputs, *final = _Derived.apply(_Run(backend, net, params, inputs, state, lengths), *arrays)
     return outputs, filled(state, final)
 
