@@ -232,7 +232,7 @@ def _check_steps(backend: Backend, call: str, net: Network, steps: int) -> None:
         if steps > most and layer.gradient is not None and counts(layer.gradient, layer.cell.states):
             raise UnsupportedError(call, f"numbers in {backend.precision} must count the steps, up to {most}, for the "
                                    f"policy of layers.{i}", f"{steps} steps and {layer.gradient}",
-                                   "give windows of fewer steps, or take another precision")  # fmt: skip
+                                   "split the sequence, or take another precision")  # fmt: skip
 
 
 def _lacking(call: str, what: str) -> UnsupportedError:
