@@ -95,7 +95,7 @@ def measured(row: dict[str, Any]) -> dict[str, Any]:
     own = Row(row["cell"], Shape(**row["shape"]), row["mode"], row["precision"])
     taken = row["seconds"] * 1e6
     return {**{name: row[name] for name in ("backend", "cell", "mode", "shape", "peer", "path", "aim")},
-            "ratio": round(row["ratio_peer"], 3), "peer_us": round(taken / row["ratio_peer"], 1),
+            "ratio": row["ratio_peer"], "peer_us": round(taken / row["ratio_peer"], 1),
             "products_us": round(taken / row["ratio_floor"], 1), **timed(parts(row["backend"], own))}  # fmt: skip
 
 
