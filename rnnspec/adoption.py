@@ -16,7 +16,7 @@ from rnnspec.tree import Shape, Tree
 if TYPE_CHECKING:
     from rnnspec.backend import Backend
 
-__all__ = ["adopt", "check_array", "hosted", "own_array", "own_tree"]
+__all__ = ["adopt", "check_array", "hosted", "own_array", "own_tree", "readable"]
 
 
 def adopt(backend: Backend, call: str, what: str, array: Any) -> Array:
@@ -42,12 +42,18 @@ def hosted(backend: Backend, call: str, what: str, array: Any) -> Any:
     foreign = hasattr(array, "__array__") and not isinstance(array, np.ndarray | np.generic)
     if not foreign or backend.is_own(array):
         return array
+    host = np.array(readable(call, what, array))  # in two steps: not every __array__ takes `copy`
+    return host.astype(np.float32) if host.dtype.name == "bfloat16" else host
+
+
+def readable(call: str, what: str, array: Any) -> np.ndarray[Any, Any]:
+    """Anything that NumPy can read, as NumPy reads it."""
     try:
-        host = np.array(np.asarray(array))  # in two steps: not every __array__ takes `copy`
-        return host.astype(np.float32) if host.dtype.name == "bfloat16" else host
-    except Exception as error:
+        return np.asarray(array)
+    except Exception as error:  # whatever its own __array__ raises
         raise ArgumentError(call, f"{what} must be one that NumPy can read", f"{type(array).__name__}: {error}",
                             "detach it, or move it to the host") from error  # fmt: skip
+
 
 
 def check_array(backend: Backend, call: str, what: str, array: Any) -> None:

@@ -15,7 +15,7 @@ from rnnspec.arrays import Array, Arrays, Values
 from rnnspec.cell import OUTPUT
 from rnnspec.columns import columns
 from rnnspec.graph import AXES, Graph, Node, iterate
-from rnnspec.recurrence import STEP, Recurrence, trace_seam
+from rnnspec.recurrence import SEAMS, STEP, Recurrence, trace_seam
 from rnnspec.schedule import Schedule
 from rnnspec.tree import Tree, tree_map
 
@@ -220,7 +220,7 @@ def backward(
     if OUTPUT in leaf:
         values[leaf[OUTPUT]] = output_cotangent
     evaluator.run(plan.backward.before, values)
-    seams = {seam: trace_seam(policy, seam, cell.states) if policy else None for seam in ("carry", "total")}
+    seams = {seam: trace_seam(policy, seam, cell.states) if policy else None for seam in SEAMS}
     gradients = {i for _, i in plan.adjoint.leaves} | {use.cotangent for use in plan.adjoint.maps}
     wanted = gradients | {arg for i in plan.backward.after for arg in plan.nodes[i].args}
     in_loop = set(plan.backward.step) | {leaf[s] for s in cell.states if s in leaf}

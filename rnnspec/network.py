@@ -23,7 +23,7 @@ from rnnspec.errors import NetworkError
 from rnnspec.initialisers import Initialiser, Uniform
 from rnnspec.losses import CTC, Loss
 from rnnspec.output import Dense, Last, Read, Steps
-from rnnspec.recurrence import Recurrence, trace_seam
+from rnnspec.recurrence import SEAMS, Recurrence, trace_seam
 from rnnspec.showing import shown
 from rnnspec.tree import Shape, Tree
 
@@ -57,7 +57,7 @@ class Layer:
                "pass policies on finished gradients to train_step, with chain")  # fmt: skip
         _check_hashable(call, "gradient", self.gradient)
         if self.gradient is not None:
-            for seam in ("carry", "total"):
+            for seam in SEAMS:
                 trace_seam(self.gradient, seam, self.cell.states)
         widths: Any = dict(self.hidden) if isinstance(self.hidden, tuple) and _is_pairs(self.hidden) else self.hidden
         named = isinstance(widths, Mapping) and all(isinstance(name, str) for name in widths)

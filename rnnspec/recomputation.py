@@ -16,7 +16,7 @@ from rnnspec.cell import Cell
 from rnnspec.graph import Graph
 from rnnspec.kernel import Call, Kernel
 from rnnspec.lowering import evaluate_graph
-from rnnspec.recurrence import STEP, Recurrence, trace_seam
+from rnnspec.recurrence import SEAMS, STEP, Recurrence, trace_seam
 from rnnspec.results import Gradients, LayerResult
 from rnnspec.tree import Tree, leaves, named_map, tree_map
 
@@ -175,7 +175,7 @@ class Recomputing:
 
 def _counting(policy: Recurrence | None, cell: Cell) -> Recurrence | None:
     """A policy that asks for the number of the step, else None."""
-    graphs = (trace_seam(policy, seam, cell.states) for seam in ("carry", "total")) if policy else ()
+    graphs = (trace_seam(policy, seam, cell.states) for seam in SEAMS) if policy else ()
     return policy if any(graph is not None and graph.names("scalar") for graph in graphs) else None
 
 

@@ -20,12 +20,14 @@ from rnnspec.limits import check_limit, scale_within
 from rnnspec.primitives import maximum, minimum, reading, remainder, sqrt, total, where
 from rnnspec.showing import shown
 
-__all__ = ["STEP", "ClipStateByNorm", "ClipStateByValue", "Cut", "Recurrence", "Truncated", "counts", "trace_seam"]
+__all__ = ["SEAMS", "STEP", "ClipStateByNorm", "ClipStateByValue", "Cut", "Recurrence", "Truncated", "counts",
+           "trace_seam"]  # fmt: skip
 
 STEP = ""
 """The name of the step's index among the arguments of a seam; no state can have it."""
 
 SEAMS = ("carry", "total")
+"""Where a policy acts, by the names of its methods."""
 
 Cotangents = Mapping[str, Any]
 """The cotangent of each state, by name."""

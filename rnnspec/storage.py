@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from rnnspec import graph, losses, output, policies
+from rnnspec.adoption import readable
 from rnnspec.cell import OUTPUT, Cell
 from rnnspec.errors import ArgumentError, EquationError, FileFormatError, NetworkError, RnnSpecError
 from rnnspec.network import Layer, Network
@@ -44,18 +45,10 @@ def save(path: str | os.PathLike[str], net: Network, params: Tree) -> None:
     call = f"save({os.fspath(path)!r})"
     if not isinstance(net, Network):
         raise ArgumentError(call, "net must be a Network", type(net).__name__, "write rnnspec.Network(...)")
-    arrays = {name: _readable(call, name, array) for name, array in leaves(bounded(call, params))}
+    arrays = {name: readable(call, name, array) for name, array in leaves(bounded(call, params))}
     _check_arrays(call, net, arrays)
     stored = {name: np.ascontiguousarray(a, a.dtype.newbyteorder("<")) for name, a in arrays.items()}
     _write_whole(path, to_bytes(stored, metadata={"rnnspec": json.dumps(_network_to_json(call, net))}))
-
-
-def _readable(call: str, name: str, array: Any) -> Any:
-    try:
-        return np.asarray(array)
-    except Exception as error:
-        raise ArgumentError(call, f"{name} must be an array that NumPy can read", f"{type(error).__name__}: {error}",
-                            "convert the tree with be.to_numpy") from error  # fmt: skip
 
 
 def _write_whole(path: str | os.PathLike[str], data: bytes) -> None:

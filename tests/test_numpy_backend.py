@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 import rnnspec
+from backends.numpy_backend.backend import NumpyBackend
+from backends.numpy_backend.program import RUNS_KEPT, Program
 from backends.planning.planner import plan
 from backends.planning.rewriting import Logistic
 from rnnspec.cell import Cell
@@ -139,3 +142,13 @@ def test_many_threads_share_one_backend():
     for i, results in enumerate(found):
         for name, array in expected[i % len(given)].items():
             assert np.array_equal(results[name], array), name
+
+
+def test_calls_of_many_lengths_keep_no_more_than_a_few_of_the_longest():
+    backend, net = NumpyBackend(precision="f64"), rnnspec.Network(2, [rnnspec.Layer(rnnspec.cells.gru, 3)])
+    params = net.init(0)
+    for steps in [24, *range(1, 24)]:
+        backend.pullback(net, params, np.ones((steps, 1, 2)), np.ones((steps, 1, 3)))
+    pulled = [p for p in gc.get_objects() if type(p) is Program and p.pull_runs and p.workspace.capacity == 24]
+    assert pulled
+    assert all(sum(high - low for low, high in p.pull_runs) <= RUNS_KEPT * 24 for p in pulled)

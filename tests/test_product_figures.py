@@ -3,10 +3,6 @@
 import importlib
 from pathlib import Path
 
-import pytest
-
-pytest.importorskip("torch")
-
 FOLDER = Path(__file__).parents[1] / "docs/figures"
 
 

@@ -149,7 +149,6 @@ def test_a_schedule_may_be_rearranged(rearranged, declared):
     ("jax", Path.GENERIC, "generic"), ("tensorflow", Path.NATIVE, "native (XLA)"),
 ])  # fmt: skip
 def test_steps_on_columns_give_the_same_under_xla(name, path, ran, monkeypatch, reference):
-    pytest.importorskip(name)
     bounds = {"backends.planning.phases.FEW": 0, "backends.planning.phases.LARGE": 0,
               "backends.tensorflow_backend.xla.SEVERAL": sys.maxsize}  # fmt: skip
     for place, bound in bounds.items():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from backends.budgets import BUDGETS
+from backends.contexts import both
 from backends.jax_backend.arrays import JaxArrays
 from backends.jax_backend.layer import Functions, functions
 from backends.planning.phases import under_xla
@@ -83,7 +84,7 @@ class JaxBackend(Backend):
         wide = self._dtype.itemsize == 8
         widths = nullcontext() if jax.config.jax_enable_x64 == wide else jax.enable_x64(wide)
         first = jax.config.jax_default_device or jax.local_devices()[0]
-        return widths if first is self._cpu else _both(widths, jax.default_device(self._cpu))
+        return widths if first is self._cpu else both(widths, jax.default_device(self._cpu))
 
     def make_arrays(self) -> Arrays:
         return JaxArrays(DTYPES[self.precision])
@@ -187,12 +188,6 @@ class Traced(JaxBackend):
 
     def zeros(self, shape: tuple[int, ...]) -> Array:
         return jnp.zeros(shape, DTYPES[self.precision])
-
-
-@contextmanager
-def _both(one: AbstractContextManager[None], other: AbstractContextManager[None]) -> Iterator[None]:
-    with one, other:
-        yield
 
 
 @lru_cache(maxsize=1024)

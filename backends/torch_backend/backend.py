@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import torch
 
 from backends.budgets import BUDGETS
+from backends.contexts import both
 from backends.planning.memory import keep_freed
 from backends.planning.planner import plan, widths
 from backends.planning.pool import Pool
@@ -136,7 +137,7 @@ class TorchBackend(Backend):
     def math_mode(self) -> AbstractContextManager[None]:
         """Within it PyTorch multiplies in the backend's precision, whatever the process or an autocast says."""
         autocast = torch.is_autocast_enabled(self._device_type)
-        return _both(self._pin, torch.autocast(self._device_type, enabled=False)) if autocast else self._pin
+        return both(self._pin, torch.autocast(self._device_type, enabled=False)) if autocast else self._pin
 
     def as_layer(self, net: Network, *, params: Tree = None, seed: int = 0, batch_first: bool = False) -> NetworkModule:
         """The network as an `nn.Module` whose parameters have the specification's names.
@@ -180,12 +181,6 @@ class TorchBackend(Backend):
         """A copy as a NumPy array; bfloat16, which NumPy lacks, becomes float32 and loses nothing."""
         host = array.detach().cpu()
         return np.array((host.float() if host.dtype == torch.bfloat16 else host).numpy())
-
-
-@contextmanager
-def _both(one: AbstractContextManager[None], other: AbstractContextManager[None]) -> Iterator[None]:
-    with one, other:
-        yield
 
 
 def _laid_out(own: Tree, given: Tree) -> Tree:

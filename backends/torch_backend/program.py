@@ -65,7 +65,7 @@ class Program:
             for first, end in rows.stretches(low, high):
                 self._receive(state_cotangent, rows, end)
                 for t in reversed(range(first, end)):
-                    _replay(self._pull(t, low))
+                    _replay(self._pull(t))
         self._receive(state_cotangent, rows, 0)
         _replay(self._over_time("pulled", self.plan.pull_after, 0, steps))
         own, found = self._gradients(params, inputs, rows)
@@ -76,10 +76,10 @@ class Program:
             for name, tensor in state_cotangent.items():
                 rows.receive(end, tensor, self._carried(name))
 
-    def _pull(self, t: int, chunk_start: int) -> Bound:
+    def _pull(self, t: int) -> Bound:
         """The calls of a backward step; each step is always in the same chunk."""
         if t not in self.pulls:
-            self.pulls[t] = self.workspace.bind(self.pull_calls, t, chunk_start)
+            self.pulls[t] = self.workspace.bind(self.pull_calls, t, t - t % self.workspace.chunk)
         return self.pulls[t]
 
     def _over_time(self, what: str, calls: Iterable[Call], low: int, high: int) -> Bound:
