@@ -283,3 +283,18 @@ def test_the_perturbed_runs_leave_run_0_alone_and_differ_by_the_declared_roundin
     np.testing.assert_array_equal(found.outputs[0], exact.outputs[0])
     spread = np.abs(found.outputs[1:] - found.outputs[0])
     assert 2.0**-28 < np.median(spread) < 2.0**-21
+
+
+def test_a_state_made_of_vectors_alone_is_the_same_in_every_row():
+    @cell
+    def constant(x, R, p, h, c):
+        return x.a + R.b(c), p.c
+
+    net = Network(2, [Layer(constant, 3)])
+    params, x, lengths = net.init(0), np.ones((4, 3, 2)), np.array([4, 0, 2])
+    found = oracle.run(net, params, x, lengths=lengths).state[0]["forward"]["c"][0]
+    held = params["layers"][0]["forward"]["p"]["c"]
+    np.testing.assert_array_equal(found, [held, np.zeros(3), held])
+    cotangent = [{"forward": {"h": np.zeros((3, 3)), "c": np.ones((3, 3))}}]
+    pulled = oracle.pullback(net, params, x, np.zeros((4, 3, 3)), cotangent, lengths=lengths).params
+    np.testing.assert_array_equal(pulled["layers"][0]["forward"]["p"]["c"][0], np.full(3, 2.0))

@@ -109,6 +109,7 @@ def _half(
         if layer.gradient is not None:
             new = _seam(tape, layer.gradient.total, k, new)
         outputs.append((output if own is None else new[own], places))
+        new = {name: tape.in_rows(number, len(running)) for name, number in new.items()}
         now = new if everybody else _held(tape, new, running, now, batch)
     return tape.put(outputs, sequence.value.shape[1], layer.half_width), now
 

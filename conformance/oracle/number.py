@@ -156,6 +156,13 @@ class Tape:
             value[:, places] = number.value
         return self.record(value, [n for n, _ in pieces], lambda d: [d[:, places] for _, places in pieces])
 
+    def in_rows(self, number: Number, rows: int) -> Number:
+        """The number in each of so many rows, also where it is the same in all: a state made of vectors alone."""
+        runs, given, width = number.value.shape
+        if given == rows:
+            return number
+        return self.record(np.broadcast_to(number.value, (runs, rows, width)), [number], lambda d: [d])
+
     def join(self, numbers: Sequence[Number]) -> Number:
         """Features side by side."""
         ends = np.cumsum([number.value.shape[-1] for number in numbers])
