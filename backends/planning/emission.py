@@ -161,11 +161,14 @@ class _Phase:
         if nodes[n].op == "map" and n not in self.targets:
             return nodes[last].args == nodes[n].args
         pairs = [(places[a], places[b]) for a, b in zip(nodes[last].args, nodes[n].args, strict=True)]
+        shared = [places[a] == places[b] for a, b in zip(nodes[run[0]].args, nodes[last].args, strict=True)]
         if n in self.targets:
             pairs.append((self.targets[last], self.targets[n]))
-        return all(p == q or (p.block == q.block and p.high == q.low) for p, q in pairs) and any(
-            p != q for p, q in pairs
-        )
+            shared.append(False)
+        beside = [p.block == q.block and p.high == q.low for p, q in pairs]
+        if len(run) == 1:
+            return all(p == q or near for (p, q), near in zip(pairs, beside, strict=True)) and any(beside)
+        return all(p == q if alike else near for (p, q), near, alike in zip(pairs, beside, shared, strict=True))
 
     def _emit(self, run: list[int]) -> None:
         nodes, places = self.e.nodes, self.e.places

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from backends.planning import lifetimes
 from backends.planning.emission import Block, Call, Emitter, Kind, Place
 from backends.planning.plan import Plan, Product
 from backends.planning.rewriting import Logistic, Rewritten, rewrite
@@ -28,7 +29,6 @@ class Layout:
         new = rewrite(schedule, logistic) if logistic else Rewritten(schedule.nodes, schedule.forward)
         self.nodes, self.forward = new.nodes, new.forward
         self.e = Emitter(self.nodes, _node_widths(self.nodes, widths, schedule.cell.graph.result(OUTPUT)), self.rank)
-        self.saved = set(schedule.saved)
         self.new: dict[str, Place] = {}
         self._lay_fixed()
         targets = self._lay_states(widths)
@@ -45,7 +45,8 @@ class Layout:
     def pull(self, order: tuple[int, ...]) -> Layout:
         """Lay out the backward phases with the cotangents of maps in this order."""
         s, e = self.schedule, self.e
-        forward = set(range(s.adjoint.forward)) | set(e.places)
+        in_step, after = self._phases()
+        outliving = lifetimes.backward(s, e.places, in_step, after)
         targets = self._lay_deltas(order)
         cotangent = {node.name: n for n, node in iterate(s.nodes, "cotangent")}
         self.output_cotangent = Place(
@@ -59,17 +60,11 @@ class Layout:
             self.carried[state] = Place(block, 0, self.new[state].high)
             if state in cotangent:
                 e.places[cotangent[state]] = self.carried[state]
-        in_step, after = self._phases()
-        later = {arg for n in after for arg in s.nodes[n].args}
-        passed = {n for (op, _), n in s.adjoint.leaves if op == "state"}
-        wanted = {n for (op, _), n in s.adjoint.leaves if op != "state"} | {u.cotangent for u in s.adjoint.maps} | later
-        read = {arg for n in in_step for arg in s.nodes[n].args} | passed
-        own = dict.fromkeys(forward, Kind.TIME)
-        keep = dict.fromkeys(read, Kind.CHUNK) | dict.fromkeys(wanted, Kind.TIME) | own
-        self.pull_before = e.emit(s.backward.before, Kind.CHUNK, keep, targets | self._lay_factors(order, in_step))
-        self.pull_step = self._pull_step(in_step, cotangent, wanted, own, targets)
+        factors = self._lay_factors(order, in_step)
+        self.pull_before = e.emit(s.backward.before, Kind.CHUNK, outliving.before, targets | factors)
+        self.pull_step = self._pull_step(in_step, cotangent, outliving.step, targets)
         e.places.update(self.kept)
-        self.pull_after = e.emit(after, Kind.TIME, own | dict.fromkeys(wanted, Kind.TIME), targets)
+        self.pull_after = e.emit(after, Kind.TIME, outliving.after, targets)
         self._gradients()
         return self
 
@@ -131,16 +126,13 @@ class Layout:
 
     def _emit_forward(self, targets: dict[int, Place]) -> None:
         cell, forward, e = self.schedule.cell, self.forward, self.e
-        later = {arg for n in (*forward.step, *forward.after) for arg in self.nodes[n].args}
-        keep = dict.fromkeys(self.saved | later | {n for _, n in cell.graph.results}, Kind.TIME)
-        self.before = e.emit([n for n in forward.before if n not in e.places], Kind.TIME, keep, {})
-        later = {arg for n in forward.after for arg in self.nodes[n].args}
-        keep = dict.fromkeys(self.saved | later | {cell.graph.result(OUTPUT)}, Kind.TIME)
-        self.step = e.emit(forward.step, Kind.STEP, keep, targets)
+        outliving = lifetimes.forward(self.schedule, self.nodes, forward)
+        self.before = e.emit([n for n in forward.before if n not in e.places], Kind.TIME, outliving.before, {})
+        self.step = e.emit(forward.step, Kind.STEP, outliving.step, targets)
         for state, new in self.new.items():
             if e.places[cell.graph.result(state)] != new:
                 self.step.append(Call("copy", (e.places[cell.graph.result(state)],), new))
-        self.after = e.emit(forward.after, Kind.TIME, keep, {})
+        self.after = e.emit(forward.after, Kind.TIME, outliving.after, {})
         self.output = e.places[cell.graph.result(OUTPUT)]
 
     def _lay_deltas(self, order: tuple[int, ...]) -> dict[int, Place]:
@@ -173,14 +165,13 @@ class Layout:
         self,
         in_step: list[int],
         cotangent: dict[str, int],
-        wanted: set[int],
-        forward: dict[int, Kind],
+        outliving: lifetimes.Outliving,
         targets: dict[int, Place],
     ) -> list[Call]:
         s, e = self.schedule, self.e
         calls: list[Call] = []
-        for n in sorted(wanted & set(cotangent.values())):
-            if s.nodes[n].name != OUTPUT:
+        for n in sorted(cotangent.values()):
+            if s.nodes[n].name != OUTPUT and outliving.get(n) is Kind.TIME:
                 kept = Place(e.block(Block(Kind.TIME, e.widths[n])), 0, e.widths[n])
                 calls.append(Call("copy", (e.places[n],), kept))
                 self.kept[n] = kept
@@ -190,9 +181,9 @@ class Layout:
         own = dict(targets)
         passed = {state: n for state, n in results.items() if n is not None}
         for state, n in passed.items():
-            if n in s.backward.step and n not in own and n not in wanted:
+            if n in s.backward.step and n not in own and outliving[n] is Kind.STEP:
                 own[n] = self.carried[state]
-        calls += e.emit(in_step, Kind.STEP, forward | dict.fromkeys(wanted - set(self.kept), Kind.TIME), own)
+        calls += e.emit(in_step, Kind.STEP, outliving, own)
         arrived = {call.out for call in calls if call.op == "copy"}
         for state, n in passed.items():
             if self.carried[state] not in {e.places[n], *arrived}:
