@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from backends.numpy_backend.functions import FUNCTIONS
 from backends.planning.emission import Block, Call, Kind, Place
-from backends.planning.plan import Plan
+from backends.planning.plan import PRODUCTS, Plan
 
 __all__ = ["Bound", "Workspace", "aligned", "first_rows"]
 
@@ -34,8 +34,6 @@ one call writes is still in the cache when the next one reads it."""
 
 LINE = 64
 """The bytes of a line of the cache."""
-
-PRODUCTS = ("map", "transposed")
 
 
 class Workspace:

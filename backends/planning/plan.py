@@ -8,7 +8,10 @@ from backends.planning.emission import Block, Call, Place
 from rnnspec.graph import Node
 from rnnspec.schedule import Schedule
 
-__all__ = ["Plan", "Product"]
+__all__ = ["PRODUCTS", "Plan", "Product"]
+
+PRODUCTS = ("map", "transposed")
+"""Calls that multiply by maps. One with two operands adds the product to the first of them."""
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from typing import TypeVar
 from backends.planning.layout import Layout
 from backends.planning.plan import Plan
 from backends.planning.rewriting import Logistic
+from backends.planning.verification import verify
 from rnnspec.schedule import Schedule
 from rnnspec.tree import Tree
 
-__all__ = ["plan", "widths"]
+__all__ = ["laid_out", "plan", "widths"]
 
 MOST_ORDERED = 5
 """How many maps are tried in all orders; more keep the order of their names."""
@@ -25,6 +26,13 @@ T = TypeVar("T")
 
 @lru_cache(maxsize=64)
 def plan(schedule: Schedule, widths: tuple[tuple[str, int], ...], logistic: Logistic | None = None) -> Plan:
+    """The plan of `laid_out`, verified: a fault of the planner's raises WrongPlan, and never gives wrong numbers."""
+    found = laid_out(schedule, widths, logistic)
+    verify(found, schedule)
+    return found
+
+
+def laid_out(schedule: Schedule, widths: tuple[tuple[str, int], ...], logistic: Logistic | None = None) -> Plan:
     """The plan with the fewest calls over the orders of the maps and of their cotangents.
 
     Sigmoids run forward by `logistic`; as they are, where the library that is called has them at less cost.

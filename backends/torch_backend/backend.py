@@ -13,17 +13,17 @@ import torch
 from backends.budgets import BUDGETS
 from backends.contexts import both
 from backends.planning.memory import keep_freed
-from backends.planning.planner import plan, widths
+from backends.planning.planner import widths
 from backends.planning.pool import Pool
 from backends.torch_backend.arrays import TorchArrays
-from backends.torch_backend.fusion import forward_only, fused
+from backends.torch_backend.fusion import forward_only
 from backends.torch_backend.math_mode import pinned
 from backends.torch_backend.module import NetworkModule
 from backends.torch_backend.native import chosen
 from backends.torch_backend.packing import alike, in_memory, side_by_side
+from backends.torch_backend.planned import planned
 from backends.torch_backend.program import Program
 from backends.torch_backend.rows import Rows
-from backends.torch_backend.summands import summed
 from rnnspec.arrays import Array, Arrays
 from rnnspec.backend import Backend
 from rnnspec.capabilities import DTYPES, Capabilities
@@ -95,7 +95,7 @@ class TorchBackend(Backend):
         steps, batch, _ = inputs.shape
         schedule = self.plan(cell, batch, widest(state))
         schedule = schedule if call.pullback else forward_only(schedule)
-        key = (summed(plan(fused(schedule), widths(params, state))), batch)
+        key = (planned(schedule, widths(params, state)), batch)
         lasts = in_memory(inputs)
         program = self._idle.take(key, steps) if lasts else None
         program = program or Program(key[0], steps, batch, inputs.dtype, self.device)

@@ -25,7 +25,6 @@ def forward_only(plan: Schedule) -> Schedule:
     return Schedule(plan.cell, Adjoint(plan.nodes[:count], count, (), ()), plan.forward, Phases((), (), ()))
 
 
-@lru_cache(maxsize=256)
 def fused(plan: Schedule) -> Schedule:
     """The same schedule in fewer nodes; every node that is left keeps its index and its value."""
     phase_of = {

@@ -1,18 +1,18 @@
-"""A product of a step, and all that is added to its parts, as one call: what is added is laid out before the loop.
+"""A product of a step, and what is added to it, as one call.
 
 Maps that stand side by side are one product; an input product is added to one part of it, a bias to another. Each
-addition is a call in every step, which in small networks takes nearly as long as the product.
+addition is a call in every step, which in small networks takes nearly as long as the product. So what is added to the
+parts is laid out before the loop; and a product that only the next call reads, to add it as a whole, joins that call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import pairwise
 
 from backends.planning.emission import Block, Call, Kind, Place
-from backends.planning.plan import Plan
+from backends.planning.plan import PRODUCTS, Plan
 
 __all__ = ["summed"]
 
@@ -26,9 +26,44 @@ class Addition:
     summand: Place
 
 
-@lru_cache(maxsize=64)
 def summed(plan: Plan) -> Plan:
-    """The same plan, with fewer calls a step where all that is added to a product is known before the loop."""
+    """The same plan in fewer calls a step: each product takes along what is added to it."""
+    laid = _laid_out(plan)
+    return replace(laid, step=_joined(laid, laid.step), pull_step=_joined(laid, laid.pull_step))
+
+
+def _joined(plan: Plan, calls: tuple[Call, ...]) -> tuple[Call, ...]:
+    """The calls, each product that only the next one adds being a part of that one."""
+    found: list[Call] = []
+    for call in calls:
+        before = found[-1] if found else None
+        if before and _adds(plan, before, call, calls):
+            other = next(place for place in call.operands if place != before.out)
+            found[-1] = replace(before, operands=(other, *before.operands), out=call.out)
+        else:
+            found.append(call)
+    return tuple(found)
+
+
+def _adds(plan: Plan, product: Call, addition: Call, calls: Sequence[Call]) -> bool:
+    """Whether a call adds a product, which nothing else reads, to something as wide, and not over what is multiplied.
+
+    What lies in a block of one step can be read in that step alone; a carried value is read in the next one too.
+    """
+    block = plan.blocks[product.out.block]
+    if product.op not in PRODUCTS or len(product.operands) > 1 or block.kind is not Kind.STEP or block.state:
+        return False
+    readers = [call for call in calls if product.out.block in {place.block for place in call.operands}]
+    return (
+        addition.op == "add" and readers == [addition] and product.out in addition.operands
+        and addition.operands[0] != addition.operands[1]
+        and all(_width(place) == _width(product.out) for place in (*addition.operands, addition.out))
+        and not _overlap(addition.out, product.operands[0])
+    )  # fmt: skip
+
+
+def _laid_out(plan: Plan) -> Plan:
+    """The same plan, where all that is added to a product is known before the loop."""
     for index, product in enumerate(plan.step):
         if product.op == "map" and plan.blocks[product.out.block].kind is Kind.STEP:
             additions = list(_additions(plan, index))

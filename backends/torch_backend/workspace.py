@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from backends.planning.emission import Block, Call, Kind, Place
-from backends.planning.plan import Plan
+from backends.planning.plan import PRODUCTS, Plan
 from backends.torch_backend.functions import FUNCTIONS
 from backends.torch_backend.products import quicker
 from rnnspec.arrays import Array
@@ -24,8 +24,6 @@ Bound = list[Callable[[], Any]]
 
 CHUNK_BYTES = 1 << 18
 """What the factors of one chunk of steps may take in the backward loop: they should stay in the cache of one core."""
-
-PRODUCTS = ("map", "transposed")
 
 
 class Workspace:
@@ -51,15 +49,7 @@ class Workspace:
 
     def bind(self, calls: Sequence[Call], when: int | slice, chunk_start: int = 0) -> Bound:
         """The calls, bound to the views of one step or of a range of steps; factors are those since `chunk_start`."""
-        found: Bound = []
-        left = list(calls)
-        while left:
-            call = left.pop(0)
-            if call.op in PRODUCTS and not isinstance(when, slice) and left and self._adds(call, left, calls):
-                found.append(self._bind_sum(call, left.pop(0), when, chunk_start))
-            else:
-                found.append(self._bind(call, when, chunk_start))
-        return found
+        return [self._bind(call, when, chunk_start) for call in calls]
 
     def view(self, place: Place, when: int | slice, chunk_start: int = 0) -> Array:
         """The tensor at a place, in one step or over a range of them."""
@@ -71,24 +61,6 @@ class Workspace:
         elif block.kind in (Kind.TIME, Kind.OLD, Kind.NEW):
             tensor = tensor[when]
         return tensor if place.high - place.low == block.columns else tensor[..., place.low : place.high]
-
-    @staticmethod
-    def _adds(product: Call, left: Sequence[Call], calls: Sequence[Call]) -> bool:
-        """Whether the next call adds a product, which nothing else reads, to something as wide."""
-        readers = [call for call in calls if product.out.block in {place.block for place in call.operands}]
-        following = left[0]
-        return (
-            len(product.operands) == 1 and following.op == "add" and readers == [following]
-            and product.out in following.operands and following.operands[0] != following.operands[1]
-            and all(place.high - place.low == product.out.high - product.out.low
-                    for place in (*following.operands, following.out))
-        )  # fmt: skip
-
-    def _bind_sum(self, product: Call, addition: Call, when: int | slice, chunk_start: int) -> Callable[[], Any]:
-        other = next(place for place in addition.operands if place != product.out)
-        a, b, out = (self.view(place, when, chunk_start) for place in (other, product.operands[0], addition.out))
-        factors = _as_wide(b, out), self._matrix(product)
-        return partial(quicker(*factors).added, a, *factors, out=out)
 
     def _bind(self, call: Call, when: int | slice, chunk_start: int) -> Callable[[], Any]:
         views = [self.view(place, when, chunk_start) for place in (*call.operands, call.out)]

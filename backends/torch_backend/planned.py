@@ -1,0 +1,25 @@
+"""The plan of a cell in the words that PyTorch has, verified."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from backends.planning.plan import Plan
+from backends.planning.planner import laid_out
+from backends.planning.verification import verify
+from backends.torch_backend.fusion import fused
+from backends.torch_backend.summands import summed
+from rnnspec.schedule import Schedule
+
+__all__ = ["planned"]
+
+
+@lru_cache(maxsize=64)
+def planned(schedule: Schedule, widths: tuple[tuple[str, int], ...]) -> Plan:
+    """The plan of a schedule, with equations and products in as few calls as PyTorch has for them.
+
+    Raises WrongPlan where it does not compute what the schedule says, by a fault of whatever joined them.
+    """
+    found = summed(laid_out(fused(schedule), widths))
+    verify(found, schedule)
+    return found
