@@ -4,6 +4,10 @@ Reverse mode: from the cotangents of the results to the cotangents of the leaves
 `(carried * a) * b -> carried * (a * b)`, so that what needs no incoming cotangent stands apart and can be computed
 before the backward loop (`rnnspec.schedule`).
 
+What a `where` does not choose contributes exactly 0, whatever the derivatives there are: the selection stands outside
+all products, `where(c, d * f, 0)` and never `where(c, d, 0) * f`, which is NaN where f is not finite. So a cotangent is
+kept apart for each choice that it went through, until it meets a map, a sum over features or a leaf.
+
 >>> from rnnspec import cells
 >>> adjoint = derive(cells.elman.graph)
 >>> [adjoint.nodes[index].op for name, index in adjoint.leaves if name == ("state", "h")]
@@ -14,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 from rnnspec.graph import Graph, GraphBuilder, Node, descendants, is_scalar, iterate
 
@@ -58,15 +62,15 @@ def derive(graph: Graph) -> Adjoint:
         sweep.receive(index, sweep.builder.add("cotangent", name=name))
     maps = []
     for index in reversed(range(len(graph.nodes))):
-        node, cotangent = graph.nodes[index], sweep.cotangents.get(index)
-        if cotangent is None:
+        node = graph.nodes[index]
+        if index not in sweep.cotangents:
             continue
         if node.op == "map":
-            maps.append(MapCotangent(node.name, cotangent, node.args[0]))
-        if node.op in _RULES:
-            sweep.pull(index, node, cotangent)
+            maps.append(MapCotangent(node.name, sweep.cotangent(index), node.args[0]))
+        if node.op in _RULES or node.op in _CHOOSING:
+            sweep.pull(index, node)
     leaves = tuple(
-        ((op, node.name), sweep.cotangents[index])
+        ((op, node.name), sweep.cotangent(index))
         for op in ("input", "vector", "state", "argument", "scalar")
         for index, node in iterate(graph.nodes, op)
         if index in sweep.cotangents
@@ -89,25 +93,72 @@ def _seeds(graph: Graph) -> list[tuple[int, str]]:
     return named + [(index, name) for name, index in graph.results if not name and index not in known]
 
 
+Choice = tuple[int, bool]
+"""A condition, and whether it holds."""
+Choices = tuple[Choice, ...]
+"""What a cotangent went through, the choice made last in the equations first: it counts where all of them hold."""
+
+
 class _Sweep:
-    """Accumulates the cotangent of every node, and builds products in the re-associated form."""
+    """Accumulates the cotangents of every node, one for each way of choices, and builds products re-associated."""
 
     def __init__(self, graph: Graph) -> None:
         self.builder = GraphBuilder(list(graph.nodes))
-        self.cotangents: dict[int, int] = {}
+        self.cotangents: dict[int, dict[Choices, int]] = {}
 
-    def receive(self, index: int, contribution: int) -> None:
-        """Add a contribution to the cotangent of a forward node."""
-        known = self.cotangents.get(index)
-        self.cotangents[index] = contribution if known is None else self.add(known, contribution)
+    def receive(self, index: int, contribution: int, choices: Choices = ()) -> None:
+        """Add a contribution to the cotangent of a forward node; what comes through both of two choices is joined."""
+        found = self.cotangents.setdefault(index, {})
+        if all(is_scalar(self.builder.nodes, condition) for condition, _ in choices):
+            contribution = self.as_wide(index, contribution)
+        known = found.pop(choices, None)
+        contribution = contribution if known is None else self.add(known, contribution)
+        if choices:
+            *before, (condition, holds) = choices
+            other = found.pop((*before, (condition, not holds)), None)
+            if other is not None:
+                pair = (contribution, other) if holds else (other, contribution)
+                joined = contribution if contribution == other else self.op("where", condition, *pair)
+                self.receive(index, joined, tuple(before))
+                return
+        found[choices] = contribution
 
-    def pull(self, index: int, node: Node, cotangent: int) -> None:
-        """Hand the cotangent of a node on to its operands, by the rule of its operation."""
+    def cotangent(self, index: int) -> int:
+        """The whole cotangent of a node: exactly 0 where a choice was not made."""
+        parts = (self.chosen(choices, part) for choices, part in self.cotangents[index].items())
+        return reduce(self.add, (self.as_wide(index, part) for part in parts))
+
+    def as_wide(self, index: int, cotangent: int) -> int:
+        """A cotangent as wide as its node: the sum over features where that is one number."""
+        narrow = is_scalar(self.builder.nodes, index) and not is_scalar(self.builder.nodes, cotangent)
+        return self.op("total", cotangent) if narrow else cotangent
+
+    def chosen(self, choices: Choices, part: int) -> int:
+        """A cotangent where its choices hold, and 0 elsewhere."""
+        for condition, holds in reversed(choices):
+            zero = self.number(0.0)
+            part = self.op("where", condition, *((part, zero) if holds else (zero, part)))
+        return part
+
+    def pull(self, index: int, node: Node) -> None:
+        """Hand the cotangents of a node on to its operands, by the rule of its operation."""
+        if node.op in _CHOOSING:
+            condition, (one, other) = _CHOOSING[node.op](self, node.args)
+            for choices, cotangent in self.cotangents[index].items():
+                for arg, holds in ((one, True), (other, False)):
+                    if arg is not None and self.builder.nodes[arg].op != "constant":
+                        self.receive(arg, cotangent, (*choices, (condition, holds)))
+        elif node.op in _SUMMING:
+            self.hand_on(index, node, self.cotangent(index), ())
+        else:
+            for choices, cotangent in self.cotangents[index].items():
+                self.hand_on(index, node, cotangent, choices)
+
+    def hand_on(self, index: int, node: Node, cotangent: int, choices: Choices) -> None:
+        """Hand on the cotangent that went through some choices."""
         for arg, contribution in zip(node.args, _RULES[node.op](self, index, node, cotangent), strict=True):
-            if contribution is None or self.builder.nodes[arg].op == "constant":
-                continue
-            narrow = is_scalar(self.builder.nodes, arg) and not is_scalar(self.builder.nodes, contribution)
-            self.receive(arg, self.op("total", contribution) if narrow else contribution)
+            if self.builder.nodes[arg].op != "constant":
+                self.receive(arg, contribution, choices)
 
     def op(self, op: str, *args: int) -> int:
         return self.builder.add(op, args)
@@ -158,7 +209,7 @@ class _Sweep:
         return self.op("add", a, b)
 
 
-Rule = Callable[[_Sweep, int, Node, int], tuple[int | None, ...]]
+Rule = Callable[[_Sweep, int, Node, int], tuple[int, ...]]
 
 
 def _one_minus(s: _Sweep, value: int) -> int:
@@ -170,10 +221,17 @@ def _whole_multiples(s: _Sweep, left: int, a: int, b: int) -> int:
     return s.op("divide", s.op("subtract", left, a), b)
 
 
-def _chosen(s: _Sweep, condition: int, cotangent: int) -> tuple[int, int]:
-    zero = s.number(0.0)
-    return s.op("where", condition, cotangent, zero), s.op("where", condition, zero, cotangent)
+Choosing = Callable[[_Sweep, tuple[int, ...]], tuple[int, tuple[int | None, int | None]]]
 
+# The condition of each operation that chooses, and what it chooses where the condition holds, and where not.
+_CHOOSING: dict[str, Choosing] = {
+    "relu": lambda s, args: (s.op("greater", args[0], s.number(0.0)), (args[0], None)),
+    "maximum": lambda s, args: (s.op("greater_equal", *args), (args[0], args[1])),
+    "minimum": lambda s, args: (s.op("greater_equal", args[1], args[0]), (args[0], args[1])),
+    "where": lambda s, args: (args[0], (args[1], args[2])),
+}
+_SUMMING = ("map", "total", "logsumexp")
+"""What reads many features at once: 0 where nothing is chosen is a number like others there."""
 
 # y is the node itself, n.args its operands, d its cotangent: the line gives the cotangent of each operand.
 _RULES: dict[str, Rule] = {
@@ -187,15 +245,11 @@ _RULES: dict[str, Rule] = {
     "negate": lambda s, y, n, d: (s.minus(d),),
     "tanh": lambda s, y, n, d: (s.times(d, _one_minus(s, s.op("multiply", y, y))),),
     "sigmoid": lambda s, y, n, d: (s.times(d, s.op("multiply", y, _one_minus(s, y))),),
-    "relu": lambda s, y, n, d: (_chosen(s, s.op("greater", n.args[0], s.number(0.0)), d)[0],),
     "softplus": lambda s, y, n, d: (s.times(d, s.op("sigmoid", n.args[0])),),
     "exp": lambda s, y, n, d: (s.times(d, y),),
     "log": lambda s, y, n, d: (s.times(d, s.op("divide", s.number(1.0), n.args[0])),),
     "sqrt": lambda s, y, n, d: (s.times(d, s.op("divide", s.number(0.5), y)),),
-    "maximum": lambda s, y, n, d: _chosen(s, s.op("greater_equal", *n.args), d),
-    "minimum": lambda s, y, n, d: _chosen(s, s.op("greater_equal", n.args[1], n.args[0]), d),
     "remainder": lambda s, y, n, d: (d, s.times(d, _whole_multiples(s, y, *n.args))),
-    "where": lambda s, y, n, d: (None, *_chosen(s, n.args[0], d)),
     "total": lambda s, y, n, d: (s.op("spread", d, n.args[0]),),
     "logsumexp": lambda s, y, n, d: (s.times(d, s.op("exp", s.op("subtract", n.args[0], y))),),
     "map": lambda s, y, n, d: (s.builder.add("transposed", (d,), n.name),),

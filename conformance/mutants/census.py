@@ -26,6 +26,7 @@ from conformance.mutants import (
     states,
     steps,
 )
+from conformance.mutants.choices import choice_mutants
 from conformance.mutants.equations import equation_mutants
 from conformance.mutants.faulty import protocol_mutants
 from conformance.mutants.gradients import adjoint_mutants
@@ -45,6 +46,7 @@ class OwnMutants:
     def rnnspec_mutants(self) -> Iterable[Mutant]:
         """The protocol's faults, then those of every cell."""
         yield from _protocol()
+        yield from choice_mutants()
         for cell in (*CELLS.values(), leaky_gate):
             yield from mutants_of_cell(cell)
 

@@ -131,7 +131,7 @@ def _step(
     inputs = _Names(lambda name: tape.affine(params["W"][name], params["b"][name], x))
     recurrent = _Names(lambda name: lambda v: tape.affine(params["U"][name], None, v))
     vectors = _Names(lambda name: params["p"][name])
-    return layer.cell.equations(inputs, recurrent, vectors, states)
+    return layer.cell.equations(inputs, recurrent, vectors, {name: tape.reached(s) for name, s in states.items()})
 
 
 def _seam(tape: Tape, policy: Any, step: int, states: dict[str, Number]) -> dict[str, Number]:

@@ -1,6 +1,7 @@
 """Numbers that equations can be written with, and the tape by which cotangents go back through them.
 
 A number is an array `(runs, rows, features)`; an axis of size 1 stands for as many equal entries as the others have.
+What a choice did not take receives nothing, and hands on nothing, whatever its derivatives: it is `unreached`.
 """
 
 from __future__ import annotations
@@ -37,18 +38,21 @@ class Outer:
 class Number(Expression):
     """A value on a tape, and its cotangent once the tape is pulled back."""
 
-    __slots__ = ("cotangent", "tape", "value")
+    __slots__ = ("cotangent", "tape", "unreached", "value")
 
     def __init__(self, tape: Tape, value: Array) -> None:
         self.tape, self.value = tape, value
         self.cotangent: Array | None = None
+        self.unreached: Array = False
 
     def apply(self, op: str, *operands: Any) -> Number:
         return self.tape.apply(op, operands)
 
-    def receive(self, part: Any) -> None:
-        """Add a part of the cotangent."""
+    def receive(self, part: Any, unreached: Array = False) -> None:
+        """Add a part of the cotangent, which counts as nothing where it is unreached."""
         rounding = self.tape.rounding
+        if np.any(unreached):
+            part = np.where(unreached, 0, part)
         if isinstance(part, Rows):
             if self.cotangent is None:
                 self.cotangent = rounding.array(np.zeros((rounding.runs, *self.value.shape[1:])))
@@ -58,6 +62,8 @@ class Number(Expression):
         for axis in (1, 2):
             if self.value.shape[axis] == 1 and part.shape[axis] != 1:
                 part = rounding.total(part, axis)
+                unreached = np.all(unreached, axis, keepdims=True) if np.ndim(unreached) else unreached
+        self.unreached = unreached if self.cotangent is None else self.unreached & unreached
         self.cotangent = part if self.cotangent is None else rounding.add(self.cotangent, part)
 
     def gradient(self) -> Array:
@@ -77,8 +83,8 @@ class Parameter(Number):
         super().__init__(tape, value)
         self.parts: list[Any] = []
 
-    def receive(self, part: Any) -> None:
-        self.parts.append(part)
+    def receive(self, part: Any, unreached: Array = False) -> None:
+        self.parts.append(np.where(unreached, 0, part) if np.any(unreached) else part)
 
     def gradient(self) -> Array:
         rounding = self.tape.rounding
@@ -95,6 +101,28 @@ class Parameter(Number):
 
 
 Pull = Callable[..., Sequence[Any]]
+Unreached = Callable[[Array], Sequence[Array]]
+"""Of each operand, what a cotangent that does not reach all of the result leaves unreached."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """An operation that was done: what it gave and what it took, and how cotangents go back."""
+
+    results: Sequence[Number]
+    operands: Sequence[Number]
+    pull: Pull
+    unreached: Unreached
+
+    def pull_back(self) -> None:
+        """Hand the cotangents of the results to the operands."""
+        if all(result.cotangent is None for result in self.results):
+            return
+        parts = self.pull(*(result.gradient() for result in self.results))
+        unreached = self.unreached(self.results[0].unreached)
+        for operand, part, mask in zip(self.operands, parts, unreached, strict=True):
+            if part is not None:
+                operand.receive(part, mask)
 
 
 class Tape:
@@ -102,18 +130,22 @@ class Tape:
 
     def __init__(self, rounding: Rounding, recording: bool) -> None:
         self.rounding, self.recording = rounding, recording
-        self.records: list[tuple[Sequence[Number], Sequence[Number], Pull]] = []
+        self.records: list[Record] = []
         self.constants: dict[float, Number] = {}
 
-    def record(self, value: Array, operands: Sequence[Number], pull: Pull) -> Number:
+    def record(
+        self, value: Array, operands: Sequence[Number], pull: Pull, unreached: Unreached | None = None
+    ) -> Number:
         """A new number; `pull(cotangent)` gives one part for each operand, None where it has none."""
-        return self.record_all([value], operands, pull)[0]
+        return self.record_all([value], operands, pull, unreached)[0]
 
-    def record_all(self, values: Sequence[Array], operands: Sequence[Number], pull: Pull) -> list[Number]:
-        """New numbers that are pulled back together."""
+    def record_all(
+        self, values: Sequence[Array], operands: Sequence[Number], pull: Pull, unreached: Unreached | None = None
+    ) -> list[Number]:
+        """New numbers that are pulled back together; without `unreached` every operand is reached."""
         results = [Number(self, value) for value in values]
         if self.recording:
-            self.records.append((results, operands, pull))
+            self.records.append(Record(results, operands, pull, unreached or (lambda _: (False,) * len(operands))))
         return results
 
     def apply(self, op: str, operands: Sequence[Any]) -> Number:
@@ -126,7 +158,7 @@ class Tape:
         if rule.margin is not None and (self.recording or op not in CORNERS):
             self.rounding.watch(rule.margin(*a))
         y = rule.value(self.rounding, *a)
-        return self.record(y, numbers, lambda d: rule.pull(self.rounding, d, y, *a))
+        return self.record(y, numbers, lambda d: rule.pull(self.rounding, d, y, *a), lambda u: rule.unreached(u, *a))
 
     def lift(self, operand: Any) -> Number:
         """A number as it is; a constant as the precision holds it, the same in every place."""
@@ -156,6 +188,10 @@ class Tape:
             value[:, places] = number.value
         return self.record(value, [n for n, _ in pieces], lambda d: [d[:, places] for _, places in pieces])
 
+    def reached(self, number: Number) -> Number:
+        """The number anew: that a later step chose another does not count in the steps before."""
+        return self.record(number.value, [number], lambda d: [d])
+
     def in_rows(self, number: Number, rows: int) -> Number:
         """The number in each of so many rows, also where it is the same in all: a state made of vectors alone."""
         runs, given, width = number.value.shape
@@ -181,12 +217,8 @@ class Tape:
         """Hand the cotangents of some numbers back through all records."""
         for number, cotangent in seeds:
             number.receive(cotangent)
-        for results, operands, pull in reversed(self.records):
-            if any(result.cotangent is not None for result in results):
-                parts = pull(*(result.gradient() for result in results))
-                for operand, part in zip(operands, parts, strict=True):
-                    if part is not None:
-                        operand.receive(part)
+        for record in reversed(self.records):
+            record.pull_back()
 
 
 class MapTape(Tape):

@@ -1,7 +1,8 @@
 """What each primitive is, and how it is pulled back: one line each, on plain arrays.
 
 `n` is the rounding arithmetic, `y` the result, `a, b, c` the operands and `d` the cotangent of the result. `margin` is
-positive where a condition inside the primitive holds.
+positive where a condition inside the primitive holds. `unchosen` is true, operand by operand, where the primitive chose
+another. `gathers` says that one result is made of many features.
 """
 
 from __future__ import annotations
@@ -24,6 +25,16 @@ class PrimitiveRule:
     value: Callable[..., Array]
     pull: Callable[..., tuple[Any, ...]]
     margin: Callable[..., Array] | None = None
+    unchosen: Callable[..., tuple[Any, ...]] | None = None
+    gathers: bool = False
+
+    def unreached(self, result: Any, *operands: Array) -> tuple[Any, ...]:
+        """Of each operand, where no cotangent arrives that does not arrive at the result, or that chose another."""
+        if self.gathers:
+            return (False,) * len(operands)
+        if self.unchosen is None:
+            return (result,) * len(operands)
+        return tuple(mask if mask is None else result | mask for mask in self.unchosen(*operands))
 
 
 def _no_pull(n: Rounding, d: Array, y: Array, *operands: Array) -> tuple[Any, ...]:
@@ -72,8 +83,9 @@ RULES: dict[str, PrimitiveRule] = {
     "sigmoid": PrimitiveRule(_sigmoid, lambda n, d, y, a: (n.multiply(d, n.multiply(y, n.subtract(1, y))),)),
     "relu": PrimitiveRule(
         lambda n, a: np.where(a > 0, a, np.where(np.isnan(a), a, 0)),
-        lambda n, d, y, a: (np.where(a > 0, d, 0),),
+        lambda n, d, y, a: (d,),
         lambda a: a,
+        lambda a: (~(a > 0),),
     ),
     "softplus": PrimitiveRule(
         lambda n, a: _relative(n, np.logaddexp(a, a.dtype.type(0))),
@@ -86,13 +98,15 @@ RULES: dict[str, PrimitiveRule] = {
     "sqrt": PrimitiveRule(lambda n, a: n.round(np.sqrt(a)), lambda n, d, y, a: (n.multiply(d, n.divide(0.5, y)),)),
     "maximum": PrimitiveRule(
         lambda n, a, b: np.maximum(a, b),
-        lambda n, d, y, a, b: (np.where(a >= b, d, 0), np.where(a >= b, 0, d)),
+        lambda n, d, y, a, b: (d, d),
         lambda a, b: a - b,
+        lambda a, b: (~(a >= b), a >= b),
     ),
     "minimum": PrimitiveRule(
         lambda n, a, b: np.minimum(a, b),
-        lambda n, d, y, a, b: (np.where(b >= a, d, 0), np.where(b >= a, 0, d)),
+        lambda n, d, y, a, b: (d, d),
         lambda a, b: a - b,
+        lambda a, b: (~(b >= a), b >= a),
     ),
     "remainder": PrimitiveRule(
         lambda n, a, b: np.remainder(a, b), lambda n, d, y, a, b: (d, -n.multiply(d, np.floor(a / b)))
@@ -100,11 +114,13 @@ RULES: dict[str, PrimitiveRule] = {
     "greater": PrimitiveRule(lambda n, a, b: a > b, _no_pull, lambda a, b: a - b),
     "greater_equal": PrimitiveRule(lambda n, a, b: a >= b, _no_pull, lambda a, b: a - b),
     "where": PrimitiveRule(
-        lambda n, a, b, c: np.where(a, b, c), lambda n, d, y, a, b, c: (None, np.where(a, d, 0), np.where(a, 0, d))
+        lambda n, a, b, c: np.where(a, b, c),
+        lambda n, d, y, a, b, c: (None, d, d),
+        unchosen=lambda a, b, c: (None, ~a.astype(bool), a.astype(bool)),
     ),
-    "total": PrimitiveRule(lambda n, a: n.total(a, 2), lambda n, d, y, a: (_spread(n, d, a),)),
+    "total": PrimitiveRule(lambda n, a: n.total(a, 2), lambda n, d, y, a: (_spread(n, d, a),), gathers=True),
     "logsumexp": PrimitiveRule(
-        _logsumexp, lambda n, d, y, a: (n.multiply(d, _relative(n, np.exp(n.subtract(a, y)))),)
+        _logsumexp, lambda n, d, y, a: (n.multiply(d, _relative(n, np.exp(n.subtract(a, y)))),), gathers=True
     ),
 }
 
