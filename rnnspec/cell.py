@@ -150,12 +150,13 @@ class _Maps:
 def cell(equations: Callable[..., Any]) -> Cell:
     """The cell that a function of equations declares.
 
-    Raises EquationError, saying what can be written, where the function uses anything but the primitives, forgets a
-    state, or returns what is no vector.
+    Raises EquationError, saying what can be written, where the function uses anything but the primitives, has an
+    argument that is no state (a default, `*states`, a keyword), forgets a state, or returns what is no vector.
     """
     name = getattr(equations, "__name__", type(equations).__name__)
     with reading(f"@cell {name}"):
-        arguments = tuple(inspect.signature(equations).parameters)
+        signature = inspect.signature(equations)
+    arguments = _arguments(name, signature)
     states = tuple(argument for argument in arguments if argument not in PARAMETERS)
     builder = GraphBuilder()
     makers = {
@@ -167,6 +168,22 @@ def cell(equations: Callable[..., Any]) -> Cell:
     with reading(f"@cell {name}"):
         returned = equations(*values)
     return Cell(name, states, builder.graph(_results(name, states, builder, returned)))
+
+
+def _arguments(name: str, signature: inspect.Signature) -> tuple[str, ...]:
+    """The names of the arguments, each a state or one of x, R and p."""
+    for argument in signature.parameters.values():
+        if argument.kind not in (argument.POSITIONAL_ONLY, argument.POSITIONAL_OR_KEYWORD):
+            raise EquationError(f"@cell {name}", "every state must be an argument with a name and a place of its own",
+                                f"{argument}", "write each state out: def cell(x, R, h, c)")  # fmt: skip
+        if argument.default is not argument.empty:
+            raise EquationError(
+                f"@cell {name}",
+                "an argument must be x, R, p or a state, none of which has a default",
+                f"{argument}",
+                f"write the number in the equations, or learn it as p.{argument.name}",
+            )
+    return tuple(signature.parameters)
 
 
 def _results(name: str, states: tuple[str, ...], builder: GraphBuilder, returned: Any) -> dict[str, int]:

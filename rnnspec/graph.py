@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Real
 from typing import Any, NoReturn
 
 from rnnspec.errors import EquationError
@@ -157,14 +158,14 @@ class GraphBuilder:
         return Vector(self, self.add(op, self._values(f"{op} {name}", [self.index(arg) for arg in args]), name))
 
     def index(self, operand: Any) -> int:
-        """The node of an operand: a vector of these equations, or a number."""
+        """The node of an operand: a vector of these equations, or a number, NumPy's among them."""
         if isinstance(operand, Vector):
             if operand.builder is not self:
                 refuse("equations", "a vector kept from other equations")
             return operand.index
-        if isinstance(operand, bool) or not isinstance(operand, int | float):
+        if isinstance(operand, bool) or not isinstance(operand, Real):
             refuse("equations", f"an operand of type {type(operand).__name__}")
-        return self.constant(operand)
+        return self.constant(float(operand))
 
     def graph(self, results: dict[str, int]) -> Graph:
         """The graph of the results: what they do not need is dropped."""

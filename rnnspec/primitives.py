@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, NoReturn, Protocol
 
 from rnnspec.errors import EquationError, RnnSpecError
@@ -76,6 +77,19 @@ _WHAT_CAN_BE_WRITTEN = (
     "write it with + - * /, > < >= <=, tanh, sigmoid, relu, softplus, exp, log, sqrt, maximum, minimum, remainder, "
     "where, total, logsumexp and numbers, all from rnnspec.primitives; maps are x.name, R.name(v) and p.name"
 )
+
+
+_OPERATORS = {
+    "add": ("add", False),
+    "subtract": ("subtract", False),
+    "multiply": ("multiply", False),
+    "divide": ("divide", False),
+    "greater": ("greater", False),
+    "greater_equal": ("greater_equal", False),
+    "less": ("greater", True),
+    "less_equal": ("greater_equal", True),
+}
+"""What NumPy calls an operator between two operands, and whether they are turned around."""
 
 
 class Operand(Protocol):
@@ -151,7 +165,12 @@ class Expression:
     def __le__(self, other: Any) -> Any:
         return self.apply("greater_equal", other, self)
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> NoReturn:
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """NumPy asks here what `number + a` is, where the number is one of its own."""
+        operands = [a.item() if getattr(a, "ndim", None) == 0 else a for a in inputs]
+        if ufunc.__name__ in _OPERATORS and all(isinstance(a, Expression | Real) for a in operands):
+            op, turned = _OPERATORS[ufunc.__name__]
+            return self.apply(op, *(reversed(operands) if turned else operands))
         refuse(f"numpy.{ufunc.__name__}", "a NumPy function or array")
 
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:

@@ -16,8 +16,9 @@ from rnnspec.primitives import maximum, sigmoid, tanh, total, where
 REFUSED = {
     "a NumPy function": lambda x, R, h: np.tanh(x.h + R.h(h)),
     "a NumPy array": lambda x, R, h: h * np.ones(3),
-    "a NumPy number before": lambda x, R, h: np.float64(2.0) * h,
-    "a NumPy number after": lambda x, R, h: h * np.float32(2.0),
+    "a NumPy array of one number": lambda x, R, h: np.ones(1) * h,
+    "a NumPy truth value": lambda x, R, h: h * np.True_,
+    "a NumPy power": lambda x, R, h: np.float64(2.0) ** h,
     "numpy.where": lambda x, R, h: np.where(h > 0, h, 0.0),
     "numpy.concatenate": lambda x, R, h: np.concatenate([h, x.h]),
     "a matrix product": lambda x, R, h: h @ h,
@@ -59,6 +60,10 @@ REFUSED = {
     "a map named R": lambda x, R, h: R.R(h) + x.h,
     "an input named R": lambda x, R, h: x.R + h,
     "a name that is no identifier": lambda x, R, h: getattr(x, "a b") + h,
+    "a state with a default": lambda x, R, h, k=3.0: tanh(k * x.h + R.h(h)),
+    "states by a star": lambda x, R, *hs: tanh(x.h + R.h(hs[0])),
+    "states by two stars": lambda x, R, **hs: tanh(x.h + R.h(hs["h"])),
+    "an argument by its name alone": lambda x, R, h, *, k: tanh(k * x.h + R.h(h)),
     "an error of its own": lambda x, R, h: {}["missing"],
 }
 
@@ -71,6 +76,25 @@ def test_what_cannot_be_written_is_refused_with_what_can(equations):
     assert isinstance(error, TypeError)
     assert all([error.call, error.must, error.got, error.do])
     assert str(error) == f"{error.call}: {error.must}, got {error.got}; {error.do}"
+
+
+def test_a_refused_argument_is_named_with_what_to_write():
+    with pytest.raises(EquationError, match=r"got k=3.0; write the number in the equations, or learn it as p.k"):
+        cell(lambda x, R, h, k=3.0: k * h)
+    with pytest.raises(EquationError, match=r"got \*hs; write each state out"):
+        cell(lambda x, R, *hs: hs[0])
+
+
+@pytest.mark.parametrize("number", [np.float64(0.5), np.float32(0.5), np.float16(0.5)])
+def test_a_numpy_number_is_a_number(number):
+    def written(two, k):
+        def equations(x, R, h):
+            chosen = where(k < h, k * h + two, (h - k) / two - (two - h))
+            return where(two >= h, chosen, maximum(k, two / (k + h * h)))
+
+        return cell(equations)
+
+    assert written(np.int64(2), number) == written(2, 0.5)
 
 
 @pytest.mark.parametrize("framework", ["torch", "jax.numpy", "tensorflow"])
