@@ -1,12 +1,15 @@
 """The planner: lays a cell out for every order in which its maps can stand side by side, and keeps the best.
 
-The order decides how few calls serve the maps, so all orders are tried where they are few.
+The order decides how few calls serve the maps, so all orders are tried where they are few. What differs in width is
+never one call, so that only the order among maps of one width counts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from functools import lru_cache
-from itertools import permutations
+from itertools import chain, permutations, product
+from math import factorial, prod
 from typing import TypeVar
 
 from backends.planning.layout import Layout
@@ -18,8 +21,8 @@ from rnnspec.tree import Tree
 
 __all__ = ["laid_out", "plan", "widths"]
 
-MOST_ORDERED = 5
-"""How many maps are tried in all orders; more keep the order of their names."""
+MOST_ORDERS = 120
+"""So many orders are all tried; of what has more, maps keep the order of their names."""
 
 T = TypeVar("T")
 
@@ -46,16 +49,25 @@ def _orders(
     schedule: Schedule, widths: tuple[tuple[str, int], ...], logistic: Logistic | None
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """The best order of the maps, and that of their cotangents."""
+    sizes = dict(widths)
     names = sorted({node.name for node in schedule.nodes if node.op in ("input", "map")})
-    laid = {order: Layout(schedule, dict(widths), order, logistic) for order in _tried(names)}
+    orders = _tried(names, lambda name: (sizes.get(f"x.{name}", 0), sizes.get(f"R.{name}", 0)))
+    laid = {order: Layout(schedule, sizes, order, logistic) for order in orders}
     maps = min(laid, key=lambda order: laid[order].cost)
-    deltas = _tried(laid[maps].deltas())
-    pulled = {order: Layout(schedule, dict(widths), maps, logistic).pull(order) for order in deltas}
+    best = laid[maps]
+    deltas = _tried(best.deltas(), lambda n: best.e.widths[n])
+    pulled = {order: Layout(schedule, sizes, maps, logistic).pull(order) for order in deltas}
     return maps, min(pulled, key=lambda order: pulled[order].pull_cost)
 
 
-def _tried(items: list[T]) -> list[tuple[T, ...]]:
-    return list(permutations(items)) if len(items) <= MOST_ORDERED else [tuple(items)]
+def _tried(items: list[T], width: Callable[[T], Hashable]) -> list[tuple[T, ...]]:
+    """The orders in which items of one width stand side by side."""
+    alike: dict[Hashable, list[T]] = {}
+    for item in items:
+        alike.setdefault(width(item), []).append(item)
+    if prod(factorial(len(group)) for group in alike.values()) > MOST_ORDERS:
+        return [tuple(items)]
+    return [tuple(chain.from_iterable(order)) for order in product(*map(permutations, alike.values()))]
 
 
 def _alike(widths: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
