@@ -81,7 +81,7 @@ class Case:
 
     def code(self) -> str:
         """Lines of Python that make this case again, imports included; the last assigns it to `case`."""
-        return f"{source.IMPORTS}\ncase = {self!r}"
+        return source.code(self)
 
     @property
     def ends(self) -> Any:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from conformance.cases.equations import are_same, read, written
 from rnnspec import cells
 from rnnspec.cell import Cell
 from rnnspec.network import Layer, Network
@@ -12,25 +16,33 @@ from rnnspec.output import Steps
 if TYPE_CHECKING:
     from conformance.cases.case import Case
 
-__all__ = ["IMPORTS", "case", "network"]
+__all__ = ["IMPORTS", "case", "code", "network"]
 
 IMPORTS = """\
 from math import inf, nan
 
 from conformance.cases import Case, Planted, Pull, load_cell
-from rnnspec import Dense, Last, Layer, Network, Steps, cells
+from rnnspec import Dense, Last, Layer, Network, Steps, cell, cells, out
 from rnnspec.cell import Cell
 from rnnspec.graph import Graph, Node
 from rnnspec.losses import *
-from rnnspec.policies import *"""
+from rnnspec.policies import *
+from rnnspec.primitives import *"""
 
 OWN: dict[Cell, str] = {}
 """Under which `module:name` a user's cell was loaded."""
 
 
-def case(given: Case) -> str:
-    """The expression that makes a case."""
-    shown = [network(given.net), str(given.steps), str(given.batch)]
+def code(given: Case) -> str:
+    """Lines that make a case: imports, the cells that nobody ships as they would be declared, and the case."""
+    names = _declared(given.net)
+    declarations = [written(replace(cell, name=name)) for cell, name in names.items()]
+    return "\n".join([IMPORTS, "", *declarations, f"case = {case(given, names)}"])
+
+
+def case(given: Case, names: Mapping[Cell, str] = MappingProxyType({})) -> str:
+    """The expression that makes a case, where some cells have names."""
+    shown = [network(given.net, names), str(given.steps), str(given.batch)]
     defaults = {name: f.default for name, f in type(given).__dataclass_fields__.items()}
     for name in ("lengths", "seed", "scale", "pull", "padding", "planted"):
         value = getattr(given, name)
@@ -39,24 +51,39 @@ def case(given: Case) -> str:
     return f"Case({', '.join(shown)})"
 
 
-def network(net: Network) -> str:
+def network(net: Network, names: Mapping[Cell, str] = MappingProxyType({})) -> str:
     """The expression that makes a network."""
-    parts = [str(net.inputs), f"[{', '.join(map(_layer, net.layers))}]"]
+    parts = [str(net.inputs), f"[{', '.join(_layer(layer, names) for layer in net.layers)}]"]
     parts += [] if net.read == Steps() else [repr(net.read)]
     parts += [f"{name}={value!r}" for name, value in (("output", net.output), ("loss", net.loss)) if value is not None]
     return f"Network({', '.join(parts)})"
 
 
-def _layer(layer: Layer) -> str:
-    parts = [_cell(layer.cell), repr(layer.widths_given)]
+def _declared(net: Network) -> dict[Cell, str]:
+    """The cells of a network that nobody ships and whose equations can be written, each with a name of its own."""
+    own = [cell for cell in dict.fromkeys(layer.cell for layer in net.layers) if _shipped(cell) is None]
+    return {cell: f"drawn{number or ''}" for number, cell in enumerate(filter(_can_be_written, own))}
+
+
+def _can_be_written(given: Cell) -> bool:
+    """Whether its equations, read again, are the same: names of one's own may hide a function's."""
+    try:
+        return are_same(read(written(given)), given)
+    except Exception:  # whatever such names make of the source
+        return False
+
+
+def _layer(layer: Layer, names: Mapping[Cell, str]) -> str:
+    cell = layer.cell
+    parts = [names.get(cell) or _shipped(cell) or f"Cell({cell.name!r}, {cell.states!r}, {cell.graph!r})"]
+    parts += [repr(layer.widths_given)]
     parts += [] if layer.direction == "forward" else [repr(layer.direction)]
     parts += [] if layer.gradient is None else [f"gradient={layer.gradient!r}"]
     return f"Layer({', '.join(parts)})"
 
 
-def _cell(given: Cell) -> str:
+def _shipped(given: Cell) -> str | None:
+    """The expression for a cell of the specification's, or for one that was loaded by name."""
     if getattr(cells, given.name, None) == given:
         return f"cells.{given.name}"
-    if given in OWN:
-        return f"load_cell({OWN[given]!r})"
-    return f"Cell({given.name!r}, {given.states!r}, {given.graph!r})"
+    return f"load_cell({OWN[given]!r})" if given in OWN else None

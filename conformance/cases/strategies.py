@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from conformance.cases.case import Case, Pull
-from conformance.cases.networks import BATCH, STEPS, hidden_for
+from conformance.cases.drawing import drawn_cells
+from conformance.cases.networks import BATCH, HIDDEN, INPUTS, STEPS, hidden_for, network_for
 from rnnspec.cell import Cell
 from rnnspec.losses import CTC, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from rnnspec.network import DIRECTIONS, Layer, Network
 from rnnspec.output import Dense, Last, Read, Steps
 from rnnspec.policies import Truncated
 
-__all__ = ["cases", "drawn_cases", "wild_cases"]
+__all__ = ["cases", "drawn_cases", "drawn_cell_cases", "drawn_cell_programs", "wild_cases"]
 
 SEEDS = st.integers(0, 2**32 - 1)
 SCALES = st.integers(0, 100).map(lambda i: round(0.1 * 30.0 ** (i / 100), 4))
@@ -93,4 +94,30 @@ def _layers(draw: DrawFn, cell_list: tuple[Cell, ...]) -> Layer:
     cell = draw(st.sampled_from(cell_list))
     widths = [draw(st.integers(1, 33)) for _ in range(5)]
     gradient = draw(st.none() | st.integers(1, 9).map(Truncated))
+    return Layer(cell, hidden_for(cell, widths), draw(st.sampled_from(tuple(DIRECTIONS))), gradient)
+
+
+def drawn_cell_cases() -> SearchStrategy[Case]:
+    """One or two layers of cells that nobody thought of, at sizes that take the oracle no time."""
+    return _of_drawn_cells()
+
+
+def drawn_cell_programs() -> SearchStrategy[Case]:
+    """One layer of such a cell at the default sizes, with lengths and a loss: one program for all that it computes."""
+    return drawn_cells().flatmap(lambda cell: cases([network_for(cell)]))
+
+
+@st.composite
+def _of_drawn_cells(draw: DrawFn) -> Case:
+    layers = [draw(_drawn_layers()) for _ in range(1 + (draw(st.integers(0, 5)) == 5))]
+    steps, batch = draw(st.integers(1, STEPS)), draw(st.sampled_from((BATCH, 1, 2, 3)))
+    lengths = draw(st.none() | _ragged(steps, batch))
+    return Case(Network(INPUTS, layers), steps, batch, lengths, draw(SEEDS), draw(SCALES), draw(PULLS), draw(PADDINGS))
+
+
+@st.composite
+def _drawn_layers(draw: DrawFn) -> Layer:
+    cell = draw(drawn_cells())
+    widths = draw(st.permutations((HIDDEN, 3, HIDDEN, 1)))
+    gradient = Truncated(2) if draw(st.integers(0, 5)) == 5 else None
     return Layer(cell, hidden_for(cell, widths), draw(st.sampled_from(tuple(DIRECTIONS))), gradient)

@@ -1,0 +1,127 @@
+"""Cells that nobody thought of, drawn from the grammar of the language: what can be declared, can be drawn.
+
+Every primitive, one to three states of one to two widths, an output that is a state or none, maps and vectors that are
+read twice, states that nobody reads, results that need no loop, results that are one another. The simplest cell comes
+first, so that a failing one shrinks to few words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
+
+from conformance.cases.equations import read, written
+from rnnspec.cell import Cell
+
+__all__ = ["drawn_cells"]
+
+STATES = ("h", "c", "m")
+NARROW, WIDE = 0, 1
+"""The two widths of a cell, by number; states may share one, and its layer may give both the same."""
+INPUTS = {NARROW: ("a", "b"), WIDE: ("i", "o")}
+VECTORS = {NARROW: ("d",), WIDE: ("k",)}
+MAPS = {(NARROW, NARROW): ("a", "b"), (WIDE, WIDE): ("i", "o"), (NARROW, WIDE): ("s",), (WIDE, NARROW): ("t",)}
+"""Names by width; of maps by those of the result and of the argument. Few, so that one is read twice."""
+CONSTANTS = (0.5, 1, 2, -0.25, 0)
+DEPTH = 3
+"""How many functions stand within one another."""
+
+UNARY = ("tanh({})", "sigmoid({})", "-{}", "relu({})", "softplus({})", "exp({})", "exp(-relu({}))", "exp(tanh({}))",
+         "log(1 + {0} * {0})", "log({})", "sqrt(1 + {0} * {0})", "sqrt({})", "remainder({}, 0.75)")  # fmt: skip
+BINARY = ("{} + {}", "{} * {}", "{} - {}", "tanh({} + {})", "sigmoid({} + {})", "maximum({}, {})", "minimum({}, {})",
+          "{0} / (1 + {1} * {1})", "{} / {}", "remainder({}, 0.5 + sigmoid({}))")  # fmt: skip
+PAIRS = ("{} + {}", "{} * {}", "{} - {}", "{} / {}", "maximum({}, {})", "minimum({}, {})")
+CHOICES = ("where({} > {}, {}, {})", "where({} >= {}, {}, {})", "where({} < {}, {}, {})")
+NUMBERS = ("total({})", "logsumexp({})")
+
+
+@dataclass
+class _Drawing:
+    """One cell: what has been written so far, and the letters that can be read again, by width."""
+
+    draw: DrawFn
+    states: dict[str, int]
+    letters: dict[str, int] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+    def vector(self, width: int, depth: int = DEPTH) -> str:
+        """An expression of a width, and of no more functions within one another."""
+        makers: list[Callable[[int, int], str]] = [self.leaf]
+        if depth:
+            makers += [self.unary, self.binary, self.map, self.binary, self.map, self.mixed, self.choice, self.blend]
+        return self.draw(st.sampled_from(makers))(width, depth - 1)
+
+    def leaf(self, width: int, depth: int) -> str:
+        kept = [name for name, own in (*self.states.items(), *self.letters.items()) if own == width]
+        named = [f"x.{name}" for name in INPUTS[width]] + [f"p.{name}" for name in VECTORS[width]]
+        return self.draw(st.sampled_from([*kept, *kept, *named]))
+
+    def unary(self, width: int, depth: int) -> str:
+        return self.draw(st.sampled_from(UNARY)).format(self.grouped(width, depth))
+
+    def binary(self, width: int, depth: int) -> str:
+        return self.draw(st.sampled_from(BINARY)).format(self.grouped(width, depth), self.grouped(width, depth))
+
+    def map(self, width: int, depth: int) -> str:
+        into = self.draw(st.sampled_from((width, NARROW, WIDE)))
+        return f"R.{self.draw(st.sampled_from(MAPS[width, into]))}({self.vector(into, depth)})"
+
+    def mixed(self, width: int, depth: int) -> str:
+        """A vector and one number, in either order."""
+        pair = [self.number(depth), self.grouped(width, depth)]
+        first = self.draw(st.booleans())
+        return self.draw(st.sampled_from(PAIRS)).format(*(pair if first else pair[::-1]))
+
+    def number(self, depth: int) -> str:
+        if self.draw(st.booleans()):
+            return f"({self.draw(st.sampled_from(CONSTANTS))})"
+        width = self.draw(st.sampled_from((NARROW, WIDE)))
+        return self.draw(st.sampled_from(NUMBERS)).format(self.vector(width, depth))
+
+    def choice(self, width: int, depth: int) -> str:
+        parts = [self.vector(width, min(depth, 1)) for _ in range(4)]
+        return self.draw(st.sampled_from(CHOICES)).format(*parts)
+
+    def blend(self, width: int, depth: int) -> str:
+        """What gates do."""
+        gate, old, new = self.grouped(width, depth), self.grouped(width, 0), self.grouped(width, depth)
+        return self.draw(st.sampled_from(("{0} * {1} + (1 - {0}) * {2}", "(1 - {0}) * {1} + {0} * {2}"))).format(
+            f"sigmoid({gate})", old, new
+        )
+
+    def grouped(self, width: int, depth: int) -> str:
+        return f"({self.vector(width, depth)})"
+
+    def name_one(self) -> None:
+        """A letter that later equations can read, more than once."""
+        width, letter = self.draw(st.sampled_from((NARROW, WIDE))), f"v{len(self.letters)}"
+        self.lines.append(f"{letter} = {self.vector(width)}")
+        self.letters[letter] = width
+
+    def result(self, width: int, before: list[str]) -> str:
+        """A new state: an equation mostly, or what another is, or what the state of a step before was."""
+        same = [letter for letter, own in (*self.letters.items(), *self.states.items()) if own == width]
+        kinds = [self.vector(width), self.draw(st.sampled_from([*same, *before]))]
+        return kinds[self.draw(st.integers(0, 7)) == 7]
+
+
+@st.composite
+def drawn_cells(draw: DrawFn) -> Cell:
+    """A cell of the grammar, as its own source declares it."""
+    count = draw(st.integers(1, 3))
+    states = {name: draw(st.sampled_from((NARROW, NARROW, WIDE))) for name in STATES[:count]}
+    drawing = _Drawing(draw, states)
+    for _ in range(draw(st.integers(0, 2))):
+        drawing.name_one()
+    results: dict[str, str] = {}
+    for name, width in states.items():
+        before = [result for other, result in results.items() if states[other] == width]
+        results[name] = drawing.result(width, before)
+    returned = list(results.values())
+    if draw(st.booleans()):
+        returned.insert(0, f"out({drawing.result(draw(st.sampled_from((NARROW, WIDE))), returned)})")
+    body = "".join(f"    {line}\n" for line in [*drawing.lines, f"return {', '.join(returned)}"])
+    return read(written(read(f"@cell\ndef drawn(x, R, p, {', '.join(states)}):\n{body}")))
