@@ -7,7 +7,7 @@ again, and pulls it back. It takes about a third more time than to keep everythi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from rnnspec.recurrence import SEAMS, STEP, Recurrence, trace_seam
 from rnnspec.results import Gradients, LayerResult
 from rnnspec.tree import Tree, leaves, named_map, tree_map
 
-__all__ = ["Recomputing"]
+__all__ = ["Recomputing", "Saved"]
 
 INPUTS, OUTPUTS = ".inputs", ".outputs"
 """What a segment is given beside states, under names that no state can have."""
@@ -28,12 +28,14 @@ INPUTS, OUTPUTS = ".inputs", ".outputs"
 
 @dataclass(frozen=True)
 class Saved:
-    """What is kept of a run: its inputs, where its rows end, the states that segments begin with."""
+    """What is kept of a run: its inputs, where its rows end, the states that segments begin with; and the segments' own
+    results, by their first step, where they are not run again."""
 
     inputs: Array
     lengths: Array | None
     begins: Values
     rest: Values
+    runs: Mapping[int, LayerResult]
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,12 @@ class _From(Recurrence):
 
 
 class Recomputing:
-    """A kernel that keeps segments of `every` steps' length, or of about the root of all, and runs them twice."""
+    """A kernel that keeps segments of `every` steps' length, or of about the root of all, and runs them twice.
+
+    A class that `keeps` has each segment's own result kept, and pulls that back.
+    """
+
+    keeps = False
 
     def __init__(self, kernel: Kernel, arrays: Arrays, every: int | None) -> None:
         self.kernel, self.arrays, self.every = kernel, arrays, every
@@ -61,13 +68,15 @@ class Recomputing:
     ) -> LayerResult:
         """The outputs and the final state of the kernel."""
         n, whole = self.sizes(call)
-        paths = [""]
+        paths, runs = [""], dict[int, LayerResult]()
 
         def run(values: Values, carried: Values, first: Any, steps: int) -> LayerResult:
-            part = replace(call, steps=steps, pullback=False)
+            part = replace(call, steps=steps, pullback=self.keeps and call.pullback)
             ends = self.left(lengths, first, steps)
             found = self.kernel.layer(cell, params, values[INPUTS], carried, ends, part)
             paths[0] = found.path
+            if part.pullback:
+                runs[first] = found
             return found
 
         def body(carried: Values, now: Values, t: Any) -> tuple[Values, Values]:
@@ -79,13 +88,14 @@ class Recomputing:
         if call.steps > whole * n:
             last = run({INPUTS: inputs[whole * n :]}, now, whole * n, call.steps - whole * n)
             outputs, final = [*outputs, last.outputs], last.state
-        path = f"{paths[0]}, run again every {n} steps"
-        return LayerResult(self._joined(outputs), final, path, Saved(inputs, lengths, kept, now))
+        path = paths[0] if self.keeps else f"{paths[0]}, run again every {n} steps"
+        return LayerResult(self._joined(outputs), final, path, Saved(inputs, lengths, kept, now, runs))
 
     def layer_pullback(
-        self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
+        self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call,
+        sums: Tree = None,
     ) -> Gradients:
-        """The kernel's pullback, segment by segment from the last."""
+        """The kernel's pullback, segment by segment from the last; parameters' gradients are added to `sums`."""
         saved: Saved = result.saved
         n, whole = self.sizes(call)
         edge = trace_seam(call.policy, "carry", cell.states) if call.policy else None
@@ -93,18 +103,19 @@ class Recomputing:
         def pull(now: Values, begin: Values, carried: Values, first: Any, steps: int) -> Gradients:
             part = replace(call, steps=steps, policy=_counted_from(call.policy, cell, first))
             ends = self.left(saved.lengths, first, steps)
-            again = self.kernel.layer(cell, params, now[INPUTS], begin, ends, part)
+            kept = saved.runs.get(first) if self.keeps else None
+            again = kept or self.kernel.layer(cell, params, now[INPUTS], begin, ends, part)
             cotangent = {s: carried[s] for s in cell.states}
-            sums = named_map(lambda name, _: carried[name], params, name="params")
-            found = self.pulled(cell, params, again, now[OUTPUTS], cotangent, part, sums)
+            added = named_map(lambda name, _: carried[name], params, name="params")
+            found = self.pulled(cell, params, again, now[OUTPUTS], cotangent, part, added)
             return replace(found, state=self._passed(edge, found.state, first, saved.lengths))
 
         def body(carried: Values, now: Values, t: Any) -> tuple[Values, Values]:
             found = pull(now, {s: now[s] for s in cell.states}, carried, t * n, n)
             return {**found.state, **dict(leaves(found.params, "params"))}, {"": found.inputs}
 
-        zeros, inputs = tree_map(lambda a: self.arrays.zeros(tuple(a.shape)), params), []
-        carried = {**state_cotangent, **dict(leaves(zeros, "params"))}
+        begun = sums or tree_map(lambda a: self.arrays.zeros(tuple(a.shape)), params)
+        carried, inputs = {**state_cotangent, **dict(leaves(begun, "params"))}, []
         given = {INPUTS: saved.inputs, OUTPUTS: output_cotangent}
         if call.steps > whole * n:
             rest = {name: a[whole * n :] for name, a in given.items()}

@@ -1,6 +1,6 @@
 """Programs that wait for another call: given back by the garbage collector, at any time."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Thread
 
 from backends.planning import pool
@@ -8,14 +8,9 @@ from backends.planning.pool import Pool
 
 
 @dataclass
-class Room:
-    capacity: int
-    bytes: int = 1
-
-
-@dataclass
 class Kept:
-    workspace: Room = field(default_factory=lambda: Room(4))
+    capacity: int = 4
+    bytes: int = 1
 
 
 def test_a_program_is_taken_once_and_only_where_it_has_room():
@@ -26,6 +21,17 @@ def test_a_program_is_taken_once_and_only_where_it_has_room():
     assert kept.take("key", 4) is None
     kept.give("key", program)
     assert kept.take("key", 5) is None
+
+
+def test_of_many_programs_those_that_were_used_last_are_kept(monkeypatch):
+    monkeypatch.setattr(pool, "KEPT_BYTES_OF_MANY", 20)
+    kept = Pool()
+    for key in range(60):
+        kept.give(key, Kept(bytes=2))
+    assert [key for key in range(60) if kept.take(key, 1)] == list(range(50, 60))
+    for key in range(pool.FEW):
+        kept.give(key, Kept(bytes=20))
+    assert [key for key in range(pool.FEW) if kept.take(key, 1)] == list(range(pool.FEW))
 
 
 def test_what_is_given_while_another_is_taken_waits_for_nobody():

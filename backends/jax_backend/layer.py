@@ -30,7 +30,7 @@ for _kind, _data, _static in (
     (stack.Ran, ["result"], ["call"]),
     (LayerResult, ["outputs", "state", "saved"], ["path"]),
     (Trace, ["values", "inputs", "mask"], []),
-    (Saved, ["inputs", "lengths", "begins", "rest"], []),
+    (Saved, ["inputs", "lengths", "begins", "rest", "runs"], []),
 ):
     jax.tree_util.register_dataclass(_kind, _data, _static)
 

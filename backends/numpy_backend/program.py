@@ -27,6 +27,9 @@ Array = NDArray[Any]
 RUNS_KEPT = 4
 """How many times the steps that there is room for the bound runs of backward steps may hold."""
 
+BOUND_BYTES = 1 << 10
+"""What a call takes that is bound to the arrays of one step: views of its operands, three or four."""
+
 TRANSPOSED_BYTES = 1 << 15
 """How much of a map is transposed at a time, so that what is read stays in the first cache until it is written."""
 
@@ -68,6 +71,26 @@ class Program:
         if rows.lengths is not None:
             outputs[np.arange(steps)[:, None] >= rows.lengths[None, :]] = 0
         return outputs, {name: self._final(name, steps, rows) for name in state}
+
+    @property
+    def capacity(self) -> int:
+        """For how many steps there is room."""
+        return self.workspace.capacity
+
+    @property
+    def bytes(self) -> int:
+        """The memory of the arrays, and of the calls that are bound to them."""
+        pulled = sum(len(run) for run in self.pull_runs.values())
+        return self.workspace.bytes + BOUND_BYTES * (sum(map(len, self.runs)) + pulled)
+
+    def set_aside(self, steps: int) -> list[Array]:
+        """What the pullback of the last run reads, in memory of its own."""
+        return self.workspace.set_aside(steps)
+
+    def put_back(self, params: Tree, kept: list[Array]) -> None:
+        """Make the run that was set aside the last one; its parameters are given again."""
+        self._take_parameters(params)
+        self.workspace.put_back(kept)
 
     def backward(
         self, params: Tree, cotangent: Array, state_cotangent: Tree, rows: Rows, seams: dict[str, Graph | None],

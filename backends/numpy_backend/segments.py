@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from backends.planning.stretches import Stretches
 from rnnspec.arrays import Array
 from rnnspec.cell import Cell
 from rnnspec.kernel import Call
@@ -17,7 +18,7 @@ from rnnspec.recomputation import Recomputing
 from rnnspec.results import Gradients, LayerResult
 from rnnspec.tree import Tree
 
-__all__ = ["Segments", "blocks"]
+__all__ = ["LongLayer", "Segments", "blocks"]
 
 BLOCK_STEPS, BLOCK_ROWS = 64, 128
 """A block has at least so many steps, and so many rows of them all: smaller products take longer for each row."""
@@ -51,3 +52,7 @@ class Segments(Recomputing):
     ) -> Gradients:
         kernel: Any = self.kernel
         return kernel.layer_pullback(cell, params, result, output_cotangent, state_cotangent, call, sums)  # type: ignore[no-any-return]
+
+
+class LongLayer(Stretches, Segments):
+    """Stretches in whole blocks, to the bits of one that is run whole."""

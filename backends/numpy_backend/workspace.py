@@ -104,6 +104,20 @@ class Workspace:
         which = first if last - first == 1 else slice(first, last)
         return array[which, *self._index(block, when, chunk_start)]
 
+    def set_aside(self, steps: int) -> list[Array]:
+        """Copies of all that the first steps have left over time."""
+        return [np.array(a) for a in self._over_time(steps)]
+
+    def put_back(self, kept: list[Array]) -> None:
+        """What was set aside, where it was."""
+        for a, copy in zip(self._over_time(len(kept[0])), kept, strict=True):
+            np.copyto(a, copy)
+
+    def _over_time(self, steps: int) -> list[Array]:
+        blocks = zip(self.plan.blocks, self.arrays, strict=True)
+        own = [a[:, :steps] if self.is_apart(b) else a[:steps] for b, a in blocks if b.kind is Kind.TIME]
+        return [self.x[:steps], *own, *(a[: steps + 1] for a in self.history.values())]
+
     def is_apart(self, block: Block) -> bool:
         """Whether each place is an array of its own; a batch of one row needs no such care."""
         return self.batch > 1 and 0 < block.width < block.columns and not block.joined and block.kind is not Kind.FIXED

@@ -9,27 +9,22 @@ from typing import Generic, Protocol, TypeVar
 
 __all__ = ["Pool"]
 
-KEPT_BYTES = 1 << 30
-"""What the arrays of idle programs may take; the ones that were idle longest are let go first."""
-
-
-class Room(Protocol):
-    """The arrays of a program: for how many steps there is room, and the memory that they take."""
-
-    capacity: int
-
-    @property
-    def bytes(self) -> int:
-        """The memory."""
-        ...
+KEPT_BYTES, KEPT_BYTES_OF_MANY, FEW = 1 << 30, 1 << 28, 8
+"""What idle programs may take in memory; and how much where there are more than a few, as where every batch has another
+size. The ones that were idle longest are let go first."""
 
 
 class Kept(Protocol):
-    """A program that can wait for another call."""
+    """A program that can wait for another call: for how many steps it has room, and the memory that it takes."""
 
     @property
-    def workspace(self) -> Room:
-        """Its arrays."""
+    def capacity(self) -> int:
+        """The steps."""
+        ...
+
+    @property
+    def bytes(self) -> int:
+        """The memory: its arrays, and the calls that are bound to them."""
         ...
 
 
@@ -51,7 +46,7 @@ class Pool(Generic[P]):
             for place, (known, program) in reversed(self._idle.items()):
                 if known == key:
                     del self._idle[place]
-                    return program if steps <= program.workspace.capacity else None
+                    return program if steps <= program.capacity else None
         return None
 
     def give(self, key: Hashable, program: P) -> None:
@@ -70,5 +65,8 @@ class Pool(Generic[P]):
         while self._given:
             key, program = self._given.popleft()
             self._idle[id(program)] = (key, program)
-        while len(self._idle) > 1 and sum(p.workspace.bytes for _, p in self._idle.values()) > KEPT_BYTES:
+        while len(self._idle) > 1:
+            kept = sum(program.bytes for _, program in self._idle.values())
+            if kept <= (KEPT_BYTES if len(self._idle) <= FEW else KEPT_BYTES_OF_MANY):
+                break
             self._idle.popitem(last=False)

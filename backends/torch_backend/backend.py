@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ import torch
 from backends.budgets import BUDGETS
 from backends.contexts import both
 from backends.planning.memory import keep_freed
+from backends.planning.plan import Plan
 from backends.planning.planner import widths
 from backends.planning.pool import Pool
+from backends.planning.stretches import STRETCH, Stretches
 from backends.torch_backend.arrays import TorchArrays
 from backends.torch_backend.fusion import forward_only
 from backends.torch_backend.math_mode import pinned
@@ -31,6 +34,7 @@ from rnnspec.cell import Cell
 from rnnspec.errors import UnsupportedError
 from rnnspec.kernel import Call, Kernel, Path
 from rnnspec.network import Network
+from rnnspec.recomputation import Saved
 from rnnspec.results import Gradients, LayerResult
 from rnnspec.schedule import widest
 from rnnspec.tree import Tree
@@ -47,6 +51,63 @@ class Run:
 
     def __init__(self, program: Program, inputs: Array, rows: Rows) -> None:
         self.program, self.inputs, self.rows = program, inputs, rows
+
+
+@dataclass(frozen=True)
+class Aside:
+    """What the pullback of a stretch needs: its inputs and rows, and what the program of its plan left."""
+
+    plan: Plan
+    inputs: Array
+    rows: Rows
+    kept: list[Array]
+
+
+class _Stretch:
+    """The kernel of a layer of no more steps than a program has room for."""
+
+    def __init__(self, backend: TorchBackend) -> None:
+        self.backend = backend
+
+    def run(
+        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, pullback: bool
+    ) -> tuple[Run, LayerResult]:
+        """A run; others may take its program once nothing holds it."""
+        steps, batch, _ = inputs.shape
+        schedule = self.backend.plan(cell, batch, widest(state))
+        plan = planned(schedule if pullback else forward_only(schedule), widths(params, state))
+        program, rows = self.program(plan, inputs), Rows(steps, lengths)
+        outputs, final = program.forward(params, inputs, state, rows)
+        run = Run(program, inputs, rows)
+        if in_memory(inputs):
+            weakref.finalize(run, self.backend.idle.give, (plan, batch), program)
+        return run, LayerResult(outputs, final, "generic")
+
+    def program(self, plan: Plan, inputs: Array) -> Program:
+        """An idle program, or a new one; a new one where the inputs' numbers lie nowhere."""
+        steps, batch, _ = inputs.shape
+        idle = self.backend.idle.take((plan, batch), steps) if in_memory(inputs) else None
+        return idle or Program(plan, steps, batch, inputs.dtype, self.backend.device)
+
+    def layer(
+        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
+    ) -> LayerResult:
+        """A run whose program others may take at once: what its pullback reads is set aside."""
+        run, result = self.run(cell, params, inputs, state, lengths, call.pullback)
+        if not call.pullback:
+            return result
+        return replace(result, saved=Aside(run.program.plan, inputs, run.rows, run.program.set_aside(len(inputs))))
+
+    def layer_pullback(
+        self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
+    ) -> Gradients:
+        """The pullback of a run that was set aside."""
+        aside: Aside = result.saved
+        program = self.program(aside.plan, aside.inputs)
+        program.put_back(params, len(aside.inputs), aside.kept)
+        found = Gradients(*program.backward(params, aside.inputs, output_cotangent, state_cotangent, aside.rows))
+        self.backend.idle.give((aside.plan, aside.inputs.shape[1]), program)
+        return found
 
 
 class TorchBackend(Backend):
@@ -68,7 +129,7 @@ class TorchBackend(Backend):
         self._dtype, self._device = getattr(torch, DTYPES[precision]), torch.device(self.device)
         self._device_type = self._device.type
         self._pin = pinned(self._device_type, precision)
-        self._idle = Pool[Program]()
+        self.idle = Pool[Program]()
         keep_freed()
 
     def make_arrays(self) -> Arrays:
@@ -92,27 +153,21 @@ class TorchBackend(Backend):
         waits = lengths is not None and self._device_type != "cpu"
         if self.path is Path.FRAMEWORK or call.policy is not None or waits:
             return super().layer(cell, params, inputs, state, lengths, call)
-        steps, batch, _ = inputs.shape
-        schedule = self.plan(cell, batch, widest(state))
-        schedule = schedule if call.pullback else forward_only(schedule)
-        key = (planned(schedule, widths(params, state)), batch)
-        lasts = in_memory(inputs)
-        program = self._idle.take(key, steps) if lasts else None
-        program = program or Program(key[0], steps, batch, inputs.dtype, self.device)
-        rows = Rows(steps, lengths)
-        outputs, final = program.forward(params, inputs, state, rows)
-        run = Run(program, inputs, rows)
-        if lasts:
-            weakref.finalize(run, self._idle.give, key, program)
-        return LayerResult(outputs, final, "generic", run if call.pullback else None)
+        kernel = _Stretch(self)
+        if call.steps > STRETCH:
+            return Stretches(kernel, self.arrays, STRETCH).layer(cell, params, inputs, state, lengths, call)
+        run, result = kernel.run(cell, params, inputs, state, lengths, call.pullback)
+        return replace(result, saved=run) if call.pullback else result
 
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
     ) -> Gradients:
-        if not isinstance(result.saved, Run):
-            return super().layer_pullback(cell, params, result, output_cotangent, state_cotangent, call)
-        run = result.saved
-        return Gradients(*run.program.backward(params, run.inputs, output_cotangent, state_cotangent, run.rows))
+        given, run = (cell, params, result, output_cotangent, state_cotangent, call), result.saved
+        if isinstance(run, Run):
+            return Gradients(*run.program.backward(params, run.inputs, output_cotangent, state_cotangent, run.rows))
+        if isinstance(run, Saved):
+            return Stretches(_Stretch(self), self.arrays, STRETCH).layer_pullback(*given)
+        return super().layer_pullback(*given)
 
     def native(self, cell: Cell, call: Call) -> Kernel | str:
         if call.policy is not None:

@@ -17,6 +17,9 @@ from rnnspec.tree import Tree
 
 __all__ = ["Program"]
 
+BOUND_BYTES = 3 << 10
+"""What a call takes that is bound to the tensors of one step: views of its operands, three or four."""
+
 
 class Program:
     """A plan for one batch size, with room for a number of steps. It serves one call at a time."""
@@ -47,6 +50,26 @@ class Program:
         outputs = self._over(self.plan.output, steps)
         outputs = outputs.expand(steps, self.batch, -1).clone(memory_format=torch.contiguous_format)
         return rows.clear(outputs), {name: rows.last(space.history[name]) for name in state}
+
+    @property
+    def capacity(self) -> int:
+        """For how many steps there is room."""
+        return self.workspace.capacity
+
+    @property
+    def bytes(self) -> int:
+        """The memory of the tensors, and of the calls that are bound to them."""
+        bound = sum(map(len, (*self.steps, *self.pulls.values(), *self.bound.values())))
+        return self.workspace.bytes + BOUND_BYTES * bound
+
+    def set_aside(self, steps: int) -> list[Array]:
+        """What the pullback of the last run reads, in memory of its own."""
+        return self.workspace.set_aside(steps)
+
+    def put_back(self, params: Tree, steps: int, kept: list[Array]) -> None:
+        """Make the run that was set aside the last one; its parameters are given again."""
+        self._take_parameters(params)
+        self.workspace.put_back(steps, kept)
 
     def backward(
         self, params: Tree, inputs: Array, cotangent: Array, state_cotangent: Tree, rows: Rows

@@ -62,6 +62,19 @@ class Workspace:
             tensor = tensor[when]
         return tensor if place.high - place.low == block.columns else tensor[..., place.low : place.high]
 
+    def set_aside(self, steps: int) -> list[Array]:
+        """Copies of all that the first steps have left over time; nothing where nothing is."""
+        return [a.clone() for a in self._over_time(steps)]
+
+    def put_back(self, steps: int, kept: list[Array]) -> None:
+        """What was set aside, where it was."""
+        for a, copy in zip(self._over_time(steps), kept, strict=True):
+            a.copy_(copy)
+
+    def _over_time(self, steps: int) -> list[Array]:
+        own = [a[:steps] for b, a in zip(self.plan.blocks, self.tensors, strict=True) if b.kind is Kind.TIME]
+        return [*own, *(a[: steps + 1] for a in self.history.values())]
+
     def _bind(self, call: Call, when: int | slice, chunk_start: int) -> Callable[[], Any]:
         views = [self.view(place, when, chunk_start) for place in (*call.operands, call.out)]
         if call.op in PRODUCTS:
