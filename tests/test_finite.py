@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from conformance.properties.asking import is_eager
 from rnnspec import Dense, Layer, Network, cells, chain, losses
 from rnnspec.errors import EquationError, NetworkError, NonFiniteError
 from rnnspec.policies import (
@@ -24,6 +25,7 @@ NAN, INF = np.nan, np.inf
 net = Network(inputs=2, layers=[Layer(cells.gru, hidden=3)], output=Dense(2), loss=losses.SquaredError())
 rng = np.random.default_rng(0)
 PARAMS, INPUTS, TARGETS = net.init(0), rng.normal(size=(4, 3, 2)), rng.normal(size=(4, 3, 2))
+TERMS, UNIT = TARGETS.size, {"f32": 2.0**-24, "f64": 2.0**-53}
 
 
 def spoilt(value):
@@ -60,7 +62,7 @@ class TestNotFinite:
         _, free, _ = stepped(backend64, SGD(1.0))
         before = dict(leaves(PARAMS))
         assert params["output.b"][0] == before["output.b"][0]
-        assert params["output.b"][1] == free["output.b"][1]
+        assert params["output.b"][1] == pytest.approx(free["output.b"][1], rel=TERMS * UNIT["f64"])  # two programs
         np.testing.assert_array_equal(params["layers.0.forward.W.z"], before["layers.0.forward.W.z"])
 
     @pytest.mark.parametrize("held", [False, True])
@@ -86,14 +88,15 @@ class TestNotFinite:
 
 @pytest.mark.parametrize("scale", [1.0, 2.0**6, 2.0**15])
 def test_a_scaled_loss_is_unscaled_before_any_policy(either, scale):
-    """To the bit, since the scale is a power of 2 and nothing underflows."""
+    """To the bit, since the scale is a power of 2 and nothing underflows; a compiler may sum in another order."""
     rule = chain(ClipByNorm(0.05), SGD(0.1, momentum=0.9))
     plain, expected, _ = stepped(either, rule)
     scaled, found, state = stepped(either, ScaleLoss(rule, scale))
     assert state["scale"] == scale
-    assert either.to_numpy(plain.loss_sum) == either.to_numpy(scaled.loss_sum)
+    allowed = 0 if is_eager(either) else TERMS * UNIT[either.precision]
+    np.testing.assert_allclose(either.to_numpy(scaled.loss_sum), either.to_numpy(plain.loss_sum), rtol=allowed)
     for name, w in expected.items():
-        np.testing.assert_allclose(found[name], w, rtol=0, atol=4e-7 if either.precision == "f32" else 1e-15)
+        np.testing.assert_allclose(found[name], w, rtol=0, atol=allowed * np.abs(w).max())
 
 
 def test_a_scaled_loss_saves_what_half_precision_loses(open_backend, reference):

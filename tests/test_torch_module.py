@@ -20,6 +20,9 @@ from rnnspec.tree import leaves
 NET = Network(3, [Layer(cells.gru, 4, direction="bidirectional"), Layer(cells.lstm_peephole, 5)], output=Dense(2))
 LSTM = Network(3, [Layer(cells.lstm, 4)])
 PATHS = (None, Path.GENERIC, Path.FRAMEWORK)
+UNIT = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}
+ROUNDINGS = 60
+"""What a few steps of a few units may round, of the largest number."""
 
 
 def opened(precision="f64", path=None):
@@ -31,6 +34,19 @@ def drawn(*shape, dtype=torch.float64):
     return torch.from_numpy(np.random.default_rng(len(shape)).standard_normal(shape)).to(dtype)
 
 
+def near(found, expected):
+    """A module in training keeps what its pullback needs, a run keeps nothing: equal bits are promised to equal calls.
+
+    A library may take another of its kernels for each; on processors with AVX2 alone oneDNN does.
+    """
+    expected = dict(leaves(expected))
+    for name, a in leaves(found):
+        right = expected.pop(name)
+        allowed = ROUNDINGS * UNIT[right.dtype] * right.abs().max().item()
+        torch.testing.assert_close(a, right, rtol=0, atol=allowed, msg=name)
+    assert not expected
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_it_gives_what_the_backend_gives(path):
     backend = opened(path=path)
@@ -38,10 +54,9 @@ def test_it_gives_what_the_backend_gives(path):
     lengths = np.array([6, 4])
     expected = backend.run(NET, NET.init(3), x, lengths=lengths)
     outputs, state = module(x, lengths=lengths)
-    torch.testing.assert_close(outputs, expected.outputs, rtol=0, atol=0)
-    torch.testing.assert_close(state, expected.state, rtol=0, atol=0)
+    near([outputs, state], [expected.outputs, expected.state])
     again, _ = module(x, state)
-    torch.testing.assert_close(again, backend.run(NET, NET.init(3), x, expected.state).outputs, rtol=0, atol=0)
+    near([again], [backend.run(NET, NET.init(3), x, expected.state).outputs])
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -115,13 +130,19 @@ def test_it_moves_to_another_dtype():
 @pytest.mark.parametrize("came_by", [lambda m: m, copy.deepcopy, lambda m: m.double().float(),
                                      lambda m: pickle.loads(pickle.dumps(m))])  # fmt: skip
 def test_maps_that_a_kernel_joins_lie_together(came_by):
-    module = came_by(opened("f32").as_layer(LSTM))
-    half = module.tree(LSTM.parameter_shapes())["layers"][0]["forward"]
-    packing = find(cells.lstm).packing
+    half = forward_half(came_by(opened("f32").as_layer(LSTM)))
     for kind in "WUb":
         maps = list(half[kind].values())
         assert joined(maps).data_ptr() == maps[0].data_ptr()
-    for weight, name in zip(packing.packed(half)[:3], "WUb", strict=True):
+    joins_its_maps(half)
+
+
+def forward_half(module):
+    return module.tree(LSTM.parameter_shapes())["layers"][0]["forward"]
+
+
+def joins_its_maps(half):
+    for weight, name in zip(find(cells.lstm).packing.packed(half)[:3], "WUb", strict=True):
         assert torch.equal(weight, torch.cat([half[name][gate] for gate in "ifgo"]))
 
 
@@ -129,8 +150,8 @@ def test_maps_that_lie_elsewhere_are_joined_as_well():
     module, x = opened("f32").as_layer(LSTM, seed=1), drawn(4, 2, 3, dtype=torch.float32)
     apart = {name: tensor.clone() for name, tensor in opened("f32").as_layer(LSTM, seed=2).state_dict().items()}
     module.load_state_dict(apart, assign=True)
-    expected = opened("f32").run(LSTM, LSTM.init(2), x)
-    torch.testing.assert_close(module(x)[0], expected.outputs, rtol=0, atol=0)
+    joins_its_maps(forward_half(module))
+    near([module(x)[0]], [opened("f32").run(LSTM, LSTM.init(2), x).outputs])
 
 
 def test_parameters_changed_before_the_pullback_are_an_error():
