@@ -9,6 +9,8 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from typer import Typer
+from typer.testing import CliRunner
 
 import rnnspec
 from rnnspec.errors import BackendUnavailable
@@ -55,10 +57,26 @@ def reference():
     return rnnspec.Backend(None, "f64")
 
 
+DOCS = Path(__file__).parents[1] / "docs"
+
+
 @pytest.fixture(scope="module")
 def examples():
     """`examples(name)`: a module of docs/examples, which import each other by name."""
-    folder = str(Path(__file__).parents[1] / "docs" / "examples")
+    folder = str(DOCS / "examples")
     sys.path.insert(0, folder)
     yield import_module
     sys.path.remove(folder)
+
+
+@pytest.fixture
+def run_example(examples, tmp_path, monkeypatch):
+    """`run_example(name, *options)`: an example's command in `tmp_path`, in this process, which has its frameworks."""
+
+    def run(name, *options):
+        app = Typer()
+        app.command()(examples(name).main)
+        monkeypatch.chdir(tmp_path)
+        return CliRunner().invoke(app, options)
+
+    return run

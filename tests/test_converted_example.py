@@ -1,21 +1,15 @@
 """The example of a classifier that torch trained learns, and computes the same logits everywhere."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "converted.py"
 
-
-def test_what_torch_trained_gives_its_logits_on_every_backend_and_in_onnx_runtime(tmp_path):
+def test_what_torch_trained_gives_its_logits_on_every_backend_and_in_onnx_runtime(run_example, tmp_path):
     for framework in ("torch", "jax", "tensorflow", "onnx", "onnxruntime", "sklearn"):
         pytest.importorskip(framework)
-    command = [sys.executable, EXAMPLE, "--quick", "--json", "figures.json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = run_example("converted", "--quick", "--json", "figures.json")
+    assert done.exit_code == 0, done.output
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["test_accuracy"] > 0.8  # an untrained network reads a tenth
     assert figures["losses"] == [f"layers.{i}.forward: two biases of a gate become their sum" for i in (0, 1)]

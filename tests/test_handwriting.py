@@ -1,17 +1,11 @@
 """The example learns to read, says so, and another backend reads the same."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import rnnspec
-
-EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "handwriting.py"
-
 
 pytestmark = pytest.mark.usefixtures("examples")
 
@@ -21,11 +15,10 @@ def example(examples):
     return examples("handwriting")
 
 
-def test_it_learns_on_numpy_and_torch_reads_the_same(tmp_path):
+def test_it_learns_on_numpy_and_torch_reads_the_same(run_example, tmp_path):
     files = ("--json", "figures.json", "--picture", "reading.png", "--save", "reader.safetensors")
-    command = [sys.executable, EXAMPLE, "--quick", "--check-backend", "torch", *files]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = run_example("handwriting", "--quick", "--check-backend", "torch", *files)
+    assert done.exit_code == 0, done.output
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["test_accuracy"] > 0.8  # an untrained network reads a tenth
     assert figures["losses"] == sorted(figures["losses"], reverse=True)
@@ -35,10 +28,10 @@ def test_it_learns_on_numpy_and_torch_reads_the_same(tmp_path):
     assert "digit (row) taken for (column)" in done.stdout
 
 
-def test_an_unknown_cell_is_a_wrong_command(tmp_path):
-    done = subprocess.run([sys.executable, EXAMPLE, "--cell", "lstn"], cwd=tmp_path, capture_output=True, check=False)
-    assert done.returncode == 2
-    assert b"lstm, gru, elman" in done.stderr
+def test_an_unknown_cell_is_a_wrong_command(run_example):
+    done = run_example("handwriting", "--cell", "lstn")
+    assert done.exit_code == 2
+    assert "lstm, gru, elman" in done.stderr
 
 
 @pytest.mark.parametrize("cell", ["gru", "elman"])

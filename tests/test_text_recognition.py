@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +11,6 @@ import typer
 
 import rnnspec
 from rnnspec.tree import leaves
-
-EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
-
 
 pytestmark = pytest.mark.usefixtures("examples")
 
@@ -26,17 +20,11 @@ def exercise(examples, request):
     return examples("text_tasks").EXERCISES[request.param]
 
 
-def run(script, cwd, *options):
-    command = [sys.executable, EXAMPLES / script, *options]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 @pytest.mark.parametrize("task", ("digits", "words"))
-def test_it_learns_and_says_so(task, tmp_path):
+def test_it_learns_and_says_so(task, run_example, tmp_path):
     files = ("--json", "figures.json", "--picture", "lines.png", "--checkpoint", "run.safetensors")
-    said = run("text_recognition.py", tmp_path, "--quick", "--task", task, *files)
+    done = run_example("text_recognition", "--quick", "--task", task, *files)
+    assert done.exit_code == 0, done.output
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["losses"][-1] < figures["losses"][0]
     assert 0 < figures["character_error_rate"] <= 1
@@ -45,7 +33,7 @@ def test_it_learns_and_says_so(task, tmp_path):
     net, params = rnnspec.load(tmp_path / "lines.safetensors")
     assert net.loss == rnnspec.losses.CTC(10 if task == "digits" else 52)
     assert figures["parameters"] == sum(array.size for _, array in leaves(params))
-    assert "round 3: loss" in said
+    assert "round 3: loss" in done.stdout
 
 
 def test_tesseract_is_asked_for_the_same_lines(examples, tmp_path, monkeypatch):
