@@ -80,3 +80,12 @@ def run_example(examples, tmp_path, monkeypatch):
         return CliRunner().invoke(app, options)
 
     return run
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """`figures(name)`: a script of docs/figures, which measures no longer than a test of it needs."""
+    monkeypatch.syspath_prepend(DOCS / "figures")
+    monkeypatch.setattr("conformance.speed.sampling.WARM_SECONDS", 0)
+    monkeypatch.setattr("conformance.speed.sampling.SAMPLE", 0)
+    return import_module

@@ -1,8 +1,6 @@
 """The script that times the arrangements of a schedule: it runs each, and each is what it says."""
 
-import importlib
 from itertools import product
-from pathlib import Path
 
 import pytest
 
@@ -12,13 +10,10 @@ from conformance.registry import Shape
 from conformance.speed.row import Row
 from rnnspec import cells
 
-FOLDER = Path(__file__).parents[1] / "docs/figures"
-
 
 @pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(FOLDER)
-    found = importlib.import_module("arrangements")
+def script(figures, monkeypatch):
+    found = figures("arrangements")
     monkeypatch.setattr(found, "ROUNDS", 1)
     return found
 

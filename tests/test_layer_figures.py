@@ -1,6 +1,5 @@
 """The scripts that time layers, and calls beyond their aim: they run, on rows that take no time."""
 
-import importlib
 import json
 from pathlib import Path
 
@@ -16,9 +15,8 @@ KERAS_ELSEWHERE = "conformance.speed.peers.keras_jax_peer"
 
 @pytest.mark.parametrize("name", ["torch", "jax", "tensorflow"])
 @pytest.mark.parametrize("mode", ["forward", "train"])
-def test_a_layer_is_timed_as_the_peers_are(name, mode, monkeypatch):
-    monkeypatch.syspath_prepend(FOLDER)
-    layers = importlib.import_module("layers")
+def test_a_layer_is_timed_as_the_peers_are(name, mode, figures, monkeypatch):
+    layers = figures("layers")
     monkeypatch.setattr(layers, "ROUNDS", 2)
     monkeypatch.setitem(layers.PEERS, name, [peer for peer in layers.PEERS[name] if peer.module != KERAS_ELSEWHERE])
     found = layers.measured(name, Row("gru", Shape(2, 3, 2, 4), mode, "f32"))
@@ -26,9 +24,8 @@ def test_a_layer_is_timed_as_the_peers_are(name, mode, monkeypatch):
     assert all(row["seconds"] > 0 and row["low"] <= row["ratio"] <= row["high"] for row in found)
 
 
-def test_every_call_beyond_its_aim_has_its_parts_on_record(monkeypatch):
-    monkeypatch.syspath_prepend(FOLDER)
-    missed = importlib.import_module("missed")
+def test_every_call_beyond_its_aim_has_its_parts_on_record(figures):
+    missed = figures("missed")
 
     def key(row):
         return row["backend"], row["cell"], row["mode"], *row["shape"].values()
@@ -38,9 +35,8 @@ def test_every_call_beyond_its_aim_has_its_parts_on_record(monkeypatch):
     assert all(row["ratio"] > row["aim"] and row["call"] > 0 for row in recorded.values())
 
 
-def test_the_parts_of_a_call_are_timed(monkeypatch):
-    monkeypatch.syspath_prepend(FOLDER)
-    missed = importlib.import_module("missed")
+def test_the_parts_of_a_call_are_timed(figures, monkeypatch):
+    missed = figures("missed")
     monkeypatch.setattr(missed, "ROUNDS", 1)
     for mode in ("forward", "train"):
         found = missed.timed(missed.parts("torch", Row("gru", Shape(2, 3, 2, 4), mode, "f32")))
