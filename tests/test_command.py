@@ -13,8 +13,10 @@ from typer.testing import CliRunner
 import conformance
 from conformance.command import app
 from conformance.finding import STATUSES
+from conformance.registry import Shape
 
-QUICK = ("--no-speed", "--tier", "smoke", "--examples", "2", "--cell", "elman", "--precision", "f64")
+QUICK = ("--no-speed", "--tier", "smoke", "--examples", "2", "--cell", "elman", "--precision", "f64", "--shape",
+         "3,5,2,3")  # fmt: skip
 
 ENTRY = {
     "name": str, "version": str, "status": str, "device": str, "precision": str, "counts": dict, "examples": int,
@@ -72,7 +74,7 @@ def test_the_same_seed_gives_the_same_report(numpy_report):
     _, document = numpy_report
     only = ("P01", "P02", "P08", "P15", "P26", "P32", "P39", "P45")
     again = conformance.check_backend("numpy", tier="smoke", seed=3, examples=2, cells=("elman",), precisions=("f64",),
-                                      only=only)  # fmt: skip
+                                      shapes=(Shape(3, 5, 2, 3),), only=only)  # fmt: skip
     first = [finding for finding in document["backends"][0]["properties"] if finding["id"] in only]
     assert len(first) == len(only)
     assert again["backends"][0]["properties"] == first

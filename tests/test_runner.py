@@ -87,7 +87,9 @@ WRONG_ANSWERS = {
     "misshapen": ("fail", {"fault": "return LayerResult('outputs', {}, 'nothing')"}),
     "bottomless": ("error", {"fault": "return self.layer(cell, params, inputs, state, lengths, call)"}),
 }
-SELECTION = Selection("smoke", examples=2, cells=("elman",), only=("P01",), precisions=("f64",))
+SHAPE = Shape(3, 5, 2, 3)
+"""One size: it is the process that is judged here, not the law."""
+SELECTION = Selection("smoke", examples=2, cells=("elman",), shapes=(SHAPE,), only=("P01",), precisions=("f64",))
 LIMITS = Limits(silence=8, memory=700 * 10**6, printed=50 * 10**6)
 
 
@@ -191,7 +193,8 @@ def test_what_did_not_run_does_not_conform(judged):
 
 
 def test_the_command_s_limits_hold(tmp_path, monkeypatch):
-    quick = ("--no-speed", "--tier", "smoke", "--only", "P01", "--cell", "elman", "--precision", "f64")
+    quick = ("--no-speed", "--tier", "smoke", "--only", "P01", "--cell", "elman", "--precision", "f64", "--shape",
+             "3,5,2,3")  # fmt: skip
     with site(tmp_path):
         install(tmp_path, "hang", "time.sleep(600)")
         install(tmp_path, "hog", HOARD)
