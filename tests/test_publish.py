@@ -131,7 +131,7 @@ def test_a_fault_in_it_would_be_found(place, right, wrong, tmp_path):
     shutil.copytree(place.sources / PACKAGE, tmp_path / PACKAGE)
     (file,) = (file for file in (tmp_path / PACKAGE).glob("*.py") if right in file.read_text())
     file.write_text(file.read_text().replace(right, wrong))
-    status, entry = place.judged("--only", "P01", path=tmp_path)
+    status, entry = place.judged("--only", "P01", "--shape", "3,5,2,3", path=tmp_path)
     assert (status, [finding["status"] for finding in entry["properties"]]) == (1, ["fail"])
 
 
