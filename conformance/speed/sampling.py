@@ -40,10 +40,10 @@ class Timed:
         return max(0.0, self.first - self.warm)
 
     def _warm_up(self) -> int:
-        times: list[float] = []
-        while len(times) < WARM_CALLS or sum(times) < WARM_SECONDS:
-            times.append(self._seconds(1))
-        self.warm = min(times)
+        calls, spent, self.warm = 0, 0.0, math.inf
+        while calls < WARM_CALLS or spent < WARM_SECONDS:
+            seconds = self._seconds(1)
+            calls, spent, self.warm = calls + 1, spent + seconds, min(self.warm, seconds)
         return max(1, math.ceil(SAMPLE / self.warm))
 
     def _seconds(self, loops: int) -> float:
