@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import rnnspec
+from conformance import oracle
 from rnnspec import Dense, Last, Layer, Network, cell, cells, chain, losses, policies, updates
 from rnnspec.primitives import (
     exp,
@@ -251,3 +252,22 @@ def test_shapes_are_compiled_once(either):
         either.run(alike, *drawn(net), lengths)
         either.train_step(learning, rule, params, rule.init(params), inputs, targets(learning), state, lengths)
     assert getattr(either, "programs_compiled", 0) == before
+
+
+@cell
+def old_and_new(x, R, u, h):
+    """Maps read a state before the step and after it: in one memory, a step apart."""
+    new = x.n * h + R.old(u)
+    return new, R.new(new) * new
+
+
+def test_a_state_that_maps_read_before_and_after_a_step_keeps_its_last(open_backend):
+    net = Network(3, [Layer(old_and_new, 4)])
+    rng, lengths = np.random.default_rng(3), np.array([2, 1, 5, 0, 4])
+    x, cotangent = rng.normal(size=(5, 5, 3)), rng.normal(size=(5, 5, 4))
+    expected = oracle.pullback(net, net.init(1), x, cotangent, lengths=lengths).params["layers"][0]["forward"]["U"]
+    for name in ("numpy", "torch"):
+        backend = open_backend(name, "f64")
+        found = backend.to_numpy(backend.pullback(net, net.init(1), x, cotangent, lengths=lengths).params)
+        for r in ("old", "new"):
+            np.testing.assert_allclose(found["layers"][0]["forward"]["U"][r], expected[r][0], rtol=1e-9, atol=1e-12)

@@ -6,8 +6,8 @@ import pytest
 
 from conformance import oracle
 from conformance.cases import CELLS, Case, Pull, hidden_for, load_cell
-from rnnspec import Last, Layer, Network, cell, chain, losses, policies, updates
-from rnnspec.primitives import Expression, minimum, relu
+from rnnspec import Last, Layer, Network, cell, chain, get_backend, losses, policies, updates
+from rnnspec.primitives import Expression, log, minimum, relu
 from rnnspec.tree import leaves, tree_map
 
 OWN = load_cell("conformance.own_cell:leaky_gate")
@@ -298,3 +298,20 @@ def test_a_state_made_of_vectors_alone_is_the_same_in_every_row():
     cotangent = [{"forward": {"h": np.zeros((3, 3)), "c": np.ones((3, 3))}}]
     pulled = oracle.pullback(net, params, x, np.zeros((4, 3, 3)), cotangent, lengths=lengths).params
     np.testing.assert_array_equal(pulled["layers"][0]["forward"]["p"]["c"][0], np.full(3, 2.0))
+
+
+def test_a_state_that_no_later_step_reads_has_a_cotangent_of_zeros():
+    """As in a backend, where 0 times a slope that is infinite is NaN."""
+
+    @cell
+    def forgetful(x, R, h):
+        return log(relu(x.a))
+
+    net = Network(1, [Layer(forgetful, 1)])
+    params = net.init(0)
+    params["layers"][0]["forward"]["W"]["a"][:] = 1
+    x = np.array([0.0, 1.0]).reshape(2, 1, 1)
+    last = np.array([0.0, 1.0]).reshape(2, 1, 1)
+    assert np.isnan(oracle.pullback(net, params, x, last).inputs[0, 0, 0, 0]) == np.isnan(
+        get_backend("numpy", precision="f64").pullback(net, params, x, last).inputs[0, 0, 0]
+    )

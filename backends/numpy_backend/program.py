@@ -237,6 +237,7 @@ class Program:
         if operand.ndim < 3:
             size = (when.stop - when.start, self.batch, operand.shape[-1] if operand.ndim else 1)
             return np.broadcast_to(operand, size)
+        operand = operand.copy() if product.operand.block in self.plan.read_again else operand
         rows.clear(operand, when)
         return operand
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
-from backends.planning.emission import Block, Call, Place
+from backends.planning.emission import Block, Call, Kind, Place
 from rnnspec.graph import Node
 from rnnspec.schedule import Schedule
 
@@ -45,6 +46,14 @@ class Plan:
     input_gradients: tuple[Product, ...]
     map_gradients: tuple[Product, ...]
     vector_gradients: tuple[tuple[str, Place], ...]
+
+    @cached_property
+    def read_again(self) -> frozenset[int]:
+        """Blocks of states before a step that maps read, where maps read the states after it too: one memory, in which
+        what clears the one behind a row's end would clear the other's last step."""
+        operands = {p.operand.block for p in self.map_gradients if p.operand is not None}
+        after = {self.blocks[block].state for block in operands if self.blocks[block].kind is Kind.NEW}
+        return frozenset(b for b in operands if self.blocks[b].kind is Kind.OLD and self.blocks[b].state in after)
 
     @property
     def calls_per_step(self) -> int:

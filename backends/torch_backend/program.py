@@ -143,7 +143,9 @@ class Program:
             found = products.product(delta, maps) if found is None else products.added(found, delta, maps, out=found)
         for product in self.plan.map_gradients:
             assert product.operand is not None
-            operand = self._operand(self._over(product.operand, steps), rows)
+            operand = self._over(product.operand, steps)
+            kept = rows.lengths is not None and product.operand.block in self.plan.read_again
+            operand = self._operand(operand.clone() if kept else operand, rows)
             delta = _flat(rows.clear(self._over(product.cotangents, steps)))
             for name, part in _split(delta.T @ _flat(operand), product, params["U"]).items():
                 own["U"][name] = own["U"][name] + part if name in own["U"] else part

@@ -131,7 +131,9 @@ def _step(
     inputs = _Names(lambda name: tape.affine(params["W"][name], params["b"][name], x))
     recurrent = _Names(lambda name: lambda v: tape.affine(params["U"][name], None, v))
     vectors = _Names(lambda name: params["p"][name])
-    return layer.cell.equations(inputs, recurrent, vectors, {name: tape.reached(s) for name, s in states.items()})
+    output, new = layer.cell.equations(inputs, recurrent, vectors, states)
+    reached = {id(number): tape.reached(number) for number in (output, *new.values())}
+    return reached[id(output)], {name: reached[id(number)] for name, number in new.items()}
 
 
 def _seam(tape: Tape, policy: Any, step: int, states: dict[str, Number]) -> dict[str, Number]:

@@ -64,7 +64,8 @@ class Number(Expression):
                 part = rounding.total(part, axis)
                 unreached = np.all(unreached, axis, keepdims=True) if np.ndim(unreached) else unreached
         self.unreached = unreached if self.cotangent is None else self.unreached & unreached
-        self.cotangent = part if self.cotangent is None else rounding.add(self.cotangent, part)
+        begun = self.cotangent is not None and self.cotangent.any()
+        self.cotangent = rounding.add(self.cotangent, part) if begun else part
 
     def gradient(self) -> Array:
         """The whole cotangent, zeros where nothing came."""
@@ -189,8 +190,10 @@ class Tape:
         return self.record(value, [n for n, _ in pieces], lambda d: [d[:, places] for _, places in pieces])
 
     def reached(self, number: Number) -> Number:
-        """The number anew: that a later step chose another does not count in the steps before."""
-        return self.record(number.value, [number], lambda d: [d])
+        """The number anew, where a step or a layer ends: a cotangent arrives there in any case, be it zeros."""
+        anew = self.record(number.value, [number], lambda d: [d])
+        anew.cotangent = self.rounding.array(np.zeros((1, 1, 1)))
+        return anew
 
     def in_rows(self, number: Number, rows: int) -> Number:
         """The number in each of so many rows, also where it is the same in all: a state made of vectors alone."""

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import rnnspec
-from tests.stress import bad_calls, false_alarms, kill_during_save, kill_during_training, policies
+from tests.stress import bad_calls, drawn, false_alarms, kill_during_save, kill_during_training, policies
 
 PIECES = {
     "bad_calls": (bad_calls.measure, 10_000),
@@ -17,6 +17,7 @@ PIECES = {
     "kill_during_training": (kill_during_training.measure, 20),
     "false_alarms": (false_alarms.measure, 2_500),
     "policies": (policies.measure, 1_000),
+    "drawn": (drawn.measure, 10_000),
 }
 
 
