@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import keras
@@ -46,7 +47,8 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         super().__init__(dtype=kind, **options)
         self.net, self.backend, self.seed, self.supports_masking = net, backend, seed, True
         self._inline = tf.autograph.experimental.do_not_convert(self._traced)
-        self._graph = tf.function(self._traced, autograph=False)
+        # A SavedModel would hold every graph of an attribute that is a function of TensorFlow's; a partial is none.
+        self._graph = partial(tf.function(self._traced, autograph=False))
 
     def build(self, input_shape: Any) -> None:
         """Make the weights. Raises ShapeError where the features are not those of the network."""
@@ -55,9 +57,9 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
                              f"inputs must be (batch, time, feature) with {self.net.inputs} features",
                              f"shape {tuple(input_shape)}", "reshape them")  # fmt: skip
         initial = self.net.init(self.seed)
-        self._params = named_map(
-            lambda name, w: self.add_weight(w.shape, keras.initializers.Constant(w), name=name), initial
-        )
+        for name, w in leaves(initial):
+            # An attribute each: TensorFlow's checkpoints and SavedModels find no variable in a container of Keras.
+            setattr(self, name, self.add_weight(w.shape, keras.initializers.Constant(w), name=name))
         self.built = True
 
     def call(
@@ -78,7 +80,7 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
             raise _plain(DtypeError("NetworkLayer(...)", must, x.dtype.name,
                                     "convert them, or put an Embedding before class numbers"))  # fmt: skip
         _check_mask(mask)
-        params = tree_map(tf.convert_to_tensor, self._params)
+        params = tree_map(tf.convert_to_tensor, self._weights())
         # A call of a graph inside one that XLA compiles would have it compile for each value of the weights; and
         # TensorFlow's forward mode does not go through a loop of a graph.
         alone = tf.executing_eagerly() and self.backend.path is not Path.FRAMEWORK
@@ -114,13 +116,16 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
 
     def save_own_variables(self, store: Any) -> None:
         """The weights by their names."""
-        for name, weight in leaves(self._params):
+        for name, weight in leaves(self._weights()):
             store[name] = weight.numpy()
 
     def load_own_variables(self, store: Any) -> None:
         """The weights by their names."""
-        for name, weight in leaves(self._params):
+        for name, weight in leaves(self._weights()):
             weight.assign(store[name])
+
+    def _weights(self) -> Tree:
+        return named_map(lambda name, _: getattr(self, name), self.net.parameter_shapes())
 
     def _traced(
         self, params: Tree, inputs: Array, initial_state: Tree, mask: Array | None, keep: bool
