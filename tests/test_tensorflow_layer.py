@@ -8,9 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from rnnspec import Last, Layer, Network, Path, cells
-from rnnspec.errors import DtypeError, LengthsError, RnnSpecError, ShapeError, UnsupportedError
-from rnnspec.tree import leaves
+from rnnspec import Dense, Last, Layer, Network, Path, cells
+from rnnspec.errors import DtypeError, RnnSpecError, ShapeError, TreeError, UnsupportedError
+from rnnspec.policies import Truncated
+from rnnspec.tree import flat, leaves
 
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
@@ -97,15 +98,72 @@ def test_a_saved_model_loads_in_another_process(backend, tmp_path):
     np.testing.assert_array_equal(np.load(files[1]), expected)
 
 
-def test_a_mask_that_is_no_prefix_is_refused(backend):
-    layer, wrong = backend.as_layer(NET), MASK[:, ::-1].copy()
-    with pytest.raises(LengthsError, match="row 1"):
-        layer(X, mask=wrong)
-    traced = tf.function(lambda mask: layer(X, mask=mask))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="first steps"):
-        traced(tf.constant(wrong))
-    compiled = tf.function(lambda mask: layer(X, mask=mask), jit_compile=True)
-    assert np.isnan(compiled(tf.constant(wrong)).numpy()).all(axis=(1, 2)).tolist() == [False, True, False]
+GAPS = np.array([[1, 1, 1, 1], [0, 0, 1, 1], [0, 1, 0, 1]], bool)
+MASKED = {
+    "state": Network(2, [Layer(cells.lstm, 3)]),
+    "last": Network(2, [Layer(cells.elman, 3, "bidirectional")], Last(), Dense(2)),
+    "two": Network(2, [Layer(cells.elman, 3, "bidirectional"), Layer(cells.elman, 2, "reverse")], output=Dense(2)),
+    "cut": Network(2, [Layer(cells.elman, 3, gradient=Truncated(2))]),
+}
+WAYS = {
+    "eager": lambda run: run,
+    "graph": lambda run: tf.function(run, autograph=False),
+    "unknown": lambda run: tf.function(run, autograph=False, input_signature=[
+        tf.TensorSpec((None, None, 2)), tf.TensorSpec((None, None), tf.bool)]),
+    "xla": lambda run: tf.function(run, autograph=False, jit_compile=True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("net", MASKED.values(), ids=MASKED)
+def test_a_row_is_the_steps_of_its_mask_wherever_they_stand(backend, net, way):
+    layer = backend.as_layer(net)
+
+    def run(x, mask):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs, state = layer.with_state(x, mask=mask)
+            loss = tf.reduce_sum(outputs**2) + sum(tf.reduce_sum(a**3) for _, a in leaves(state))
+        return outputs, state, tape.gradient(loss, [x, *layer.trainable_variables])
+
+    padded = np.where(GAPS[..., None], X, np.nan).astype(np.float32)
+    outputs, state, (slopes, *weights) = way(run)(tf.constant(padded), tf.constant(GAPS))
+    sums = [0.0 for _ in weights]
+    for row, real in enumerate(GAPS):
+        given = tf.constant(X[row : row + 1, real]), tf.ones((1, real.sum()), tf.bool)
+        right, ends, (slope, *gradients) = run(*given)
+        over_time = not isinstance(net.read, Last)
+        np.testing.assert_allclose(outputs[row][real] if over_time else outputs[row], right[0], atol=1e-6)
+        np.testing.assert_allclose(slopes[row][real], slope[0], atol=1e-6)
+        assert not (outputs[row][~real].numpy().any() if over_time else False)
+        assert not slopes[row][~real].numpy().any()
+        for (_, found), (_, expected) in zip(leaves(state), leaves(ends), strict=True):
+            np.testing.assert_allclose(found[row], expected[0], atol=1e-6)
+        sums = [a + b for a, b in zip(sums, gradients, strict=True)]
+    for found, expected in zip(weights, sums, strict=True):
+        np.testing.assert_allclose(found, expected, atol=5e-6)
+
+
+@pytest.mark.parametrize("options", [{"jit_compile": True}, {"jit_compile": False}, {"run_eagerly": True}], ids=str)
+def test_a_model_learns_the_same_whichever_end_is_padded(backend, options):
+    rows, labels = [[1, 2, 3], [4, 1], [2], [3, 4, 4]], np.array([0, 1, 0, 1])
+    told = []
+    for end in ("pre", "post"):
+        words = keras.utils.pad_sequences(rows, padding=end)
+        learning = model(backend.as_layer(Network(2, [Layer(cells.elman, 3)], Last())), **options)
+        told.append(learning.fit(words, labels, epochs=2, verbose=0, shuffle=False).history["loss"])
+    np.testing.assert_allclose(*told, rtol=1e-5)
+    assert told[0][1] != told[0][0]
+
+
+def test_a_mask_goes_with_its_inputs_where_a_state_is_given_too(backend):
+    words, layer = np.array([[1, 2, 0, 0], [0, 3, 4, 1]]), backend.as_layer(MASKED["state"])
+    embed = keras.layers.Embedding(5, 2, mask_zero=True)
+    _, state = layer.with_state(X[:2])
+    found = layer(embed(words), initial_state=state)
+    expected = layer(tf.constant(embed(words).numpy()), mask=words != 0, initial_state=state)
+    np.testing.assert_array_equal(found, expected)
+    assert np.abs(found - layer(tf.constant(embed(words).numpy()), initial_state=state)).max() > 1e-3
 
 
 def test_masks_and_shapes_go_on_as_they_should(backend):
@@ -166,3 +224,84 @@ def test_segments_that_are_run_again_are_in_the_configuration(backend):
     unknown = tf.function(again.with_state, input_signature=[tf.TensorSpec((3, None, 2))], autograph=False)
     with pytest.raises(UnsupportedError, match="the time must be known"):
         unknown.get_concrete_function()
+
+
+STACKED = Network(2, [Layer(cells.elman, 2, "bidirectional"), Layer(cells.lstm, 2)])
+
+
+def as_tree(layer, x):
+    return layer.with_state(x)[1]
+
+
+def as_tensors(layer, x):
+    return layer(x, return_state=True)[1:]
+
+
+@pytest.mark.parametrize("state_of", [as_tree, as_tensors], ids=lambda state_of: state_of.__name__)
+def test_an_encoders_state_goes_on_in_a_functional_model(backend, tmp_path, state_of):
+    read, written = keras.Input((None, 2)), keras.Input((None, 2))
+    first, second = backend.as_layer(STACKED, 1), backend.as_layer(STACKED, 2)
+    outputs = second(written, initial_state=state_of(first, read))
+    assert outputs.shape == (None, None, 2)
+    whole = keras.Model([read, written], outputs)
+    expected = second(X[:, :2], initial_state=state_of(first, X))
+    assert np.abs(expected - second(X[:, :2])).max() > 1e-3
+    whole.save(tmp_path / "model.keras")
+    copy = keras.models.clone_model(whole)
+    copy.set_weights(whole.get_weights())
+    for each in (whole, copy, keras.models.load_model(tmp_path / "model.keras")):
+        np.testing.assert_allclose(each([X, X[:, :2]]), expected, atol=1e-6)
+    before = [weight.numpy() for weight in first.trainable_variables]
+    whole.compile(keras.optimizers.SGD(1.0), "mse", jit_compile=False)
+    whole.fit([X, X[:, :2]], np.ones((3, 2, 2)), verbose=0)
+    assert all((a != b.numpy()).any() for a, b in zip(before, first.trainable_variables, strict=True))
+
+
+def test_a_layer_that_returns_its_state_gives_what_keras_does(backend):
+    lstm = Network(2, [Layer(cells.lstm, 3)])
+    theirs = keras.layers.LSTM(3, return_sequences=True, return_state=True)
+    layer = backend.as_layer(lstm, return_state=True)
+    for x in (X, keras.Input((4, 2))):
+        found, expected = layer(x), theirs(x)
+        assert [a.shape for a in found] == [a.shape for a in expected]
+    again = type(layer).from_config(layer.get_config())
+    (outputs, *state), (whole, tree) = again(X), layer.with_state(X)
+    np.testing.assert_array_equal(outputs, whole)
+    for found, right in zip(state, flat(tree), strict=True):
+        np.testing.assert_array_equal(found, right)
+    assert [tuple(shape) for shape in layer.compute_output_shape((5, 4, 2))] == [(5, 4, 3), (5, 3), (5, 3)]
+    np.testing.assert_array_equal(layer(X, return_state=False), whole)
+    np.testing.assert_array_equal(layer(X, initial_state=state)[0], layer(X, initial_state=tree)[0])
+
+
+def test_a_state_that_does_not_fit_is_refused(backend):
+    layer, symbolic = backend.as_layer(Network(2, [Layer(cells.lstm, 3)])), keras.Input((4, 2))
+    row, rows = np.zeros((1, 3), np.float32), np.zeros((3, 3), np.float32)
+    for x in (X, symbolic):
+        for state, error, match in (([rows], TreeError, "2 tensors, got 1"),
+                                    ([{"forward": {"h": rows}}], TreeError, "got 0.forward.h"),
+                                    ([rows, rows[:, :2]], ShapeError, "must have the shape")):  # fmt: skip
+            with pytest.raises(error, match=match):
+                layer(x, initial_state=[tf.constant(a) if not isinstance(a, dict) else a for a in state])
+    with pytest.raises(ShapeError, match=r"shape \(1, 3\)"):
+        layer(X, initial_state=[row, row])
+    with pytest.raises(ShapeError, match="mask must have the shape"):
+        layer(X, mask=MASK[:, 1:])
+
+
+def test_a_mixed_policy_casts_for_a_state_as_for_outputs(backend):
+    layer, x = backend.as_layer(NET), tf.cast(X, tf.float16)
+    outputs, state = layer.with_state(x)
+    assert {outputs.dtype, *(a.dtype for a in flat(state))} == {tf.float32}
+    np.testing.assert_array_equal(outputs, layer(x))
+    again, _ = layer.with_state(x, [{"forward": {"h": tf.cast(state[0]["forward"]["h"], tf.float16)}}])
+    assert again.dtype == tf.float32
+
+
+def test_keras_direction_is_refused_with_what_to_write_instead(backend):
+    with pytest.raises(UnsupportedError, match=r"write Layer.*direction='bidirectional'"):
+        keras.layers.Bidirectional(backend.as_layer(NET))
+    with pytest.raises(UnsupportedError, match=r"write Layer.*direction='bidirectional'"):
+        keras.layers.Bidirectional(backend.as_layer(NET), backward_layer=backend.as_layer(NET))
+    with pytest.raises(UnsupportedError, match=r"write Layer.*direction='bidirectional'"):
+        backend.as_layer(NET, go_backwards=True)

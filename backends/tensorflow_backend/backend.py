@@ -114,9 +114,10 @@ class TensorflowBackend(Backend):
 
         return run
 
-    def as_layer(self, net: Network, seed: int = 0) -> Any:
+    def as_layer(self, net: Network, seed: int = 0, **options: Any) -> Any:
         """The network as a layer of Keras, batch first, with `net.init(seed)` for its weights.
 
+        `options` are the layer's, `return_state` and `name` among them.
         Raises UnsupportedError where Keras runs on another backend than TensorFlow, BackendUnavailable without Keras.
         """
         try:
@@ -127,7 +128,7 @@ class TensorflowBackend(Backend):
             raise UnsupportedError(f"{self.name}.as_layer(net)", "Keras must run on TensorFlow",
                                    f"Keras on {keras.config.backend()}",
                                    "set KERAS_BACKEND=tensorflow before Keras is imported")  # fmt: skip
-        return importlib.import_module("backends.tensorflow_backend.layer").NetworkLayer(net, self, seed)
+        return importlib.import_module("backends.tensorflow_backend.layer").NetworkLayer(net, self, seed, **options)
 
     def is_own(self, array: Any) -> bool:
         return isinstance(array, tf.Tensor) and not tf.is_symbolic_tensor(array)

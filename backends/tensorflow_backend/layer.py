@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from backends.tensorflow_backend.backend import TensorflowBackend
-from backends.tensorflow_backend.sizes import sized, sized_arrays, tensors
+from backends.tensorflow_backend.differentiation import run
 from rnnspec import storage
 from rnnspec.arrays import Array
 from rnnspec.capabilities import DTYPES
-from rnnspec.errors import DtypeError, LengthsError, RnnSpecError, ShapeError, UnsupportedError
+from rnnspec.errors import DtypeError, RnnSpecError, ShapeError, TreeError, UnsupportedError
 from rnnspec.kernel import Path
 from rnnspec.network import Network
 from rnnspec.output import Last
-from rnnspec.stack import backward, forward
-from rnnspec.tree import Tree, filled, flat, flat_as, leaves, named_map, tree_map
+from rnnspec.tree import Tree, filled, flat, leaves, named_map, tree_map
 
 __all__ = ["NetworkLayer"]
-
-PREFIX = "a mask must hold at each row's first steps, and at no later one"
 
 
 @keras.saving.register_keras_serializable("rnnspec")
@@ -32,13 +28,18 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
     """A network over `(batch, time, feature)`: `(batch, time, features)`, or `(batch, features)` with `Last()`.
 
     Weights are named as the specification names them, and start as `net.init(seed)`. Its dtype is the backend's
-    precision, whatever the policy of the process. A mask must hold at each row's first steps: they are its length.
-    Any other raises LengthsError; where XLA compiles the model, which cannot raise, it makes the row NaN.
+    precision, whatever the policy of the process. A row is the steps at which its mask holds, wherever they stand; the
+    outputs of the others are 0. With `return_state` a call gives the final state too, as Keras' layers do: its tensors
+    follow the outputs, layer by layer, direction by direction, in the order of the cell's states.
     Gradients are the derived adjoint; a backend held to `Path.FRAMEWORK` leaves them to TensorFlow, and has all orders.
     With `training=False` nothing is kept for them: who asks for some nevertheless has the network run again.
     """
 
-    def __init__(self, net: Network, backend: TensorflowBackend, seed: int = 0, **options: Any) -> None:
+    def __init__(
+        self, net: Network, backend: TensorflowBackend, seed: int = 0, return_state: bool = False, **options: Any
+    ) -> None:
+        if "go_backwards" in options:
+            raise _directed()
         kind = DTYPES[backend.precision]
         asked = keras.dtype_policies.get(options.pop("dtype", kind)).name
         if asked != kind:
@@ -46,6 +47,7 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
                              "choose it by get_backend('tensorflow', precision=...)")  # fmt: skip
         super().__init__(dtype=kind, **options)
         self.net, self.backend, self.seed, self.supports_masking = net, backend, seed, True
+        self.return_state = return_state
         self._inline = tf.autograph.experimental.do_not_convert(self._traced)
         # A SavedModel would hold every graph of an attribute that is a function of TensorFlow's; a partial is none.
         self._graph = partial(tf.function(self._traced, autograph=False))
@@ -63,34 +65,53 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         self.built = True
 
     def call(
-        self, inputs: Array, mask: Array | None = None, initial_state: Tree = None, training: bool | None = None
-    ) -> Array:
-        """The outputs."""
-        return self.with_state(inputs, initial_state, mask, training)[0]
+        self, inputs: Array, mask: Array | None = None, initial_state: Tree = None, training: bool | None = None,
+        return_state: bool | None = None,
+    ) -> Any:
+        """The outputs, and where `return_state` holds, by default the layer's own, the tensors of the final state.
 
-    def with_state(
-        self, inputs: Array, initial_state: Tree = None, mask: Array | None = None, training: bool | None = None
-    ) -> tuple[Array, Tree]:
-        """The outputs and the final state; `initial_state` is such a state, zeros if None."""
+        `initial_state` is a state as `with_state` gives it, or such tensors; zeros if None. Raises DtypeError,
+        ShapeError or TreeError where inputs, mask or state do not fit.
+        """
         x = tf.convert_to_tensor(inputs, dtype_hint=self.compute_dtype)
-        if not self.built:
-            self.build(x.shape)
         if x.dtype != self.compute_dtype:
             must = f"inputs must have the layer's dtype {self.compute_dtype}"
             raise _plain(DtypeError("NetworkLayer(...)", must, x.dtype.name,
                                     "convert them, or put an Embedding before class numbers"))  # fmt: skip
-        _check_mask(mask)
+        mask = getattr(inputs, "_keras_mask", None) if mask is None else mask  # Keras gives none beside a state
+        mask = None if mask is None else _of_shape("mask", tf.cast(mask, tf.bool), x.shape[:2])
         params = tree_map(tf.convert_to_tensor, self._weights())
         # A call of a graph inside one that XLA compiles would have it compile for each value of the weights; and
         # TensorFlow's forward mode does not go through a loop of a graph.
         alone = tf.executing_eagerly() and self.backend.path is not Path.FRAMEWORK
-        outputs, final = (self._graph if alone else self._inline)(params, x, initial_state, mask, training is not False)
-        return outputs, final
+        first = None if initial_state is None else self._state(initial_state, x.shape[0])
+        traced = self._graph if alone else self._inline
+        try:
+            outputs, final = traced(params, x, first, mask, training is not False)
+        except RnnSpecError as error:
+            raise _plain(error)  # noqa: B904  # it is the same one
+        return (outputs, *flat(final)) if self._gives_state(return_state) else outputs
+
+    def with_state(
+        self, inputs: Array, initial_state: Tree = None, mask: Array | None = None, training: bool | None = None
+    ) -> tuple[Array, Tree]:
+        """The outputs and the final state as the network's tree; `initial_state` is such a state, zeros if None."""
+        outputs, *final = self(inputs, mask=mask, initial_state=initial_state, training=training, return_state=True)
+        return outputs, filled(self.net.state_shapes(0), final)
+
+    def compute_output_spec(
+        self, inputs: Any, mask: Any = None, initial_state: Any = None, training: Any = None, return_state: Any = None
+    ) -> Any:
+        """What a call gives of symbolic tensors."""
+        if initial_state is not None:
+            self._state(initial_state, inputs.shape[0])
+        outputs, *final = (keras.KerasTensor(shape, self.compute_dtype) for shape in self._shapes(inputs.shape))
+        return (outputs, *final) if self._gives_state(return_state) else outputs
 
     def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
-        """The shape of the outputs."""
-        between = () if isinstance(self.net.read, Last) else (input_shape[1],)
-        return (input_shape[0], *between, self.net.features)
+        """The shape of the outputs; with `return_state` the shapes of outputs and state."""
+        shapes = self._shapes(input_shape)
+        return shapes if self.return_state else shapes[0]
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask of the outputs: the inputs', where they are over time."""
@@ -102,7 +123,8 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         path = self.backend.path.value if self.backend.path else None
         held = {"precision": self.backend.precision, "path": path, "recomputes": self.backend.recomputes,
                 "every": self.backend.every}  # fmt: skip
-        return own | {"network": storage.to_json(self.net), **held, "seed": self.seed}
+        given = {"seed": self.seed, "return_state": self.return_state}
+        return own | {"network": storage.to_json(self.net)} | held | given
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> NetworkLayer:
@@ -124,83 +146,78 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         for name, weight in leaves(self._weights()):
             weight.assign(store[name])
 
+    @property
+    def go_backwards(self) -> bool:
+        """Always raises UnsupportedError: keras.layers.Bidirectional asks, and a network's direction is its own."""
+        raise _directed()
+
     def _weights(self) -> Tree:
         return named_map(lambda name, _: getattr(self, name), self.net.parameter_shapes())
+
+    def _gives_state(self, asked: bool | None) -> bool:
+        return self.return_state if asked is None else asked
+
+    def _shapes(self, input_shape: Any) -> tuple[tuple[Any, ...], ...]:
+        """The shapes of the outputs and of the final state's tensors."""
+        batch, steps, _ = input_shape
+        between = () if isinstance(self.net.read, Last) else (steps,)
+        return (batch, *between, self.net.features), *map(tuple, flat(self.net.state_shapes(batch)))
+
+    def _state(self, given: Any, batch: int | None) -> Tree:
+        """A state as the network's tree: one already, or its tensors one after the other, as Keras has them."""
+        shapes = self.net.state_shapes(batch)  # type: ignore[arg-type]  # None where a graph does not know
+        parts = list(given) if isinstance(given, list | tuple) else [given]
+        if not any(isinstance(part, Mapping) for part in parts):
+            if len(parts) != len(flat(shapes)):
+                raise _plain(TreeError("NetworkLayer(...)", f"initial_state must have {len(flat(shapes))} tensors",
+                                       f"{len(parts)}", "give what with_state or return_state gives"))  # fmt: skip
+            return tree_map(partial(_of_shape, "initial_state"), filled(shapes, parts), shapes)
+        wanted, found = dict(leaves(shapes)), dict(leaves(parts))
+        if found.keys() != wanted.keys():
+            raise _plain(TreeError("NetworkLayer(...)", f"initial_state must have the names {', '.join(wanted)}",
+                                   ", ".join(found), "give what with_state gives"))  # fmt: skip
+        return named_map(lambda name, shape: _of_shape(f"initial_state.{name}", found[name], shape), shapes)
 
     def _traced(
         self, params: Tree, inputs: Array, initial_state: Tree, mask: Array | None, keep: bool
     ) -> tuple[Array, Tree]:
-        x = tf.transpose(inputs, (1, 0, 2))
+        order = None if mask is None else tf.argsort(tf.cast(~mask, tf.int32), 1, stable=True)
+        # Time is turned to the front after the real steps are, since a row's order is its own.
+        x = tf.transpose(inputs if order is None else tf.gather(inputs, order, axis=1, batch_dims=1), (1, 0, 2))
         if self.backend.recomputes and x.shape[0] is None:
             raise UnsupportedError(f"{self.name}.call(inputs)", "the time must be known where segments are run again",
                                    f"shape {tuple(inputs.shape)}",
                                    "give an Input with a time, or a backend without recomputing")  # fmt: skip
-        steps, batch = tf.shape(x)[0], x.shape[1] or tf.shape(x)[1]
+        batch = x.shape[1] or tf.shape(x)[1]
         state = initial_state
         if state is None:
             state = self.net.state_tree(batch, lambda shape: tf.zeros(shape, x.dtype))
         lengths = None if mask is None else tf.reduce_sum(tf.cast(mask, tf.int32), 1)
-        outputs, final = _network(self.backend, self.net, params, x, state, lengths, keep)
-        if not isinstance(self.net.read, Last):
-            outputs = tf.transpose(outputs, (1, 0, 2))
-        if mask is not None:
-            outputs = _checked(outputs, tf.reduce_all(mask == tf.sequence_mask(lengths, steps), 1))
+        outputs, final = run(self.backend, self.net, params, x, state, lengths, keep)
+        if isinstance(self.net.read, Last):
+            return outputs, final
+        outputs = tf.transpose(outputs, (1, 0, 2))
+        if order is not None:
+            outputs = tf.gather(outputs, tf.argsort(order, 1), axis=1, batch_dims=1)
         return outputs, final
 
 
-def _network(
-    backend: TensorflowBackend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
-    keep: bool,
-) -> tuple[Array, Tree]:
-    """Outputs and final state, differentiable in parameters, inputs and state; what a pullback needs is kept or not."""
-    if None in inputs.shape:
-        backend = copy.copy(backend)
-        backend.arrays = sized_arrays(backend.arrays)
-
-    def ran(params: Tree, inputs: Array, state: Tree, pullback: bool) -> tuple[Array, Tree, Any]:
-        given = (params, inputs, state, lengths)
-        p, x, first, ends = map(sized, given) if None in inputs.shape else given
-        return forward(backend, net, p, x, first, ends, pullback)
-
-    if backend.path is Path.FRAMEWORK:
-        return tensors(ran(params, inputs, state, pullback=False)[:2])  # type: ignore[no-any-return]
-
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def derived(*arrays: Array) -> tuple[list[Array], Any]:
-        own, x, first = filled((params, inputs, state), arrays)
-        outputs, final, tape = ran(own, x, first, pullback=keep)
-
-        def pull(*cotangents: Array) -> list[Array]:
-            given = (own, *filled((outputs, final), cotangents))
-            p, *rest = map(sized, given) if None in inputs.shape else given
-            kept = tape if keep else ran(own, x, first, pullback=True)[2]
-            found = tensors(backward(backend, net, p, kept, *rest))
-            return flat_as((own, x, first), found)
-
-        return flat(tensors((outputs, final))), pull
-
-    outputs, *final = derived(*flat((params, inputs, state)))
-    return outputs, filled(state, final)
+def _directed() -> UnsupportedError:
+    return UnsupportedError("NetworkLayer(...)", "a network's direction must be its own layers'", "go_backwards",
+                            "instead of keras.layers.Bidirectional write Layer(..., direction='bidirectional')",
+                            )  # fmt: skip
 
 
-def _check_mask(mask: Any) -> None:
-    if mask is None or tf.is_symbolic_tensor(mask):
-        return
-    given = np.asarray(mask, bool)
-    wrong = np.flatnonzero((given[:, 1:] & ~given[:, :-1]).any(1))
-    if len(wrong):
-        raise _plain(LengthsError("NetworkLayer(...)", PREFIX, f"another in row {wrong[0]}",
-                                  "pad rows at their ends"))  # fmt: skip
+def _of_shape(what: str, array: Array, shape: Any) -> Array:
+    """The array itself, where its shape is one that a graph may know in part."""
+    found = tuple(array.shape)
+    if not tf.TensorShape(found).is_compatible_with(shape):
+        raise _plain(ShapeError("NetworkLayer(...)", f"{what} must have the shape {tuple(shape)}", f"shape {found}",
+                                "reshape it"))  # fmt: skip
+    return array
 
 
 def _plain(error: RnnSpecError) -> RnnSpecError:
     """The error as it is: Keras would put its report of the arguments into another of its own making."""
     error._keras_call_info_injected = True  # type: ignore[attr-defined]
     return error
-
-
-def _checked(outputs: Array, prefix: Array) -> Array:
-    """The outputs, where the masks of all rows hold at their first steps; XLA leaves the assertion out."""
-    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(prefix), [PREFIX, prefix])]):
-        shape = tf.concat([tf.shape(prefix), tf.ones(tf.rank(outputs) - 1, tf.int32)], 0)
-        return tf.where(tf.reshape(prefix, shape), outputs, tf.constant(float("nan"), outputs.dtype))
