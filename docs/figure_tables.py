@@ -35,6 +35,7 @@ FIGURES = {
     "stress": (suite.stress_tables, "make stress"),
     "kappa": (suite.kappa_tables, "make kappa"),
     "memory": (speed.memory_tables, "make bench"),
+    "first_calls": (speed.first_call_tables, "make bench"),
     "recomputation": (speed.recomputation_tables, "make bench"),
     "experiments": (learning.experiments_tables, "make experiments"),
     "detectable": (suite.detectable_tables, "make teeth"),

@@ -9,6 +9,7 @@ from tables.markdown import number, table, yes
 
 __all__ = [
     "arrangement_tables",
+    "first_call_tables",
     "import_tables",
     "layers_tables",
     "memory_tables",
@@ -77,6 +78,18 @@ def memory_tables(data: Any) -> Iterator[str]:
     yield from table(("windows every 64 steps, back over", "at 1,024 steps", "at 4,096 steps"),
                      ((back, *(f"{row['windows'] / 1e6:.1f}" for row in data["by_back"] if row["back"] == back))
                       for back in dict.fromkeys(row["back"] for row in data["by_back"])))  # fmt: skip
+
+
+def first_call_tables(data: Any) -> Iterator[str]:
+    """First calls by steps, and what many batches leave; a figure that is None took too long."""
+    steps = list(data["rows"][0]["first"])
+    yield from table(("layer", *(f"{int(n):,} steps: s, MB" for n in steps), f"{data['batches']} batches: s, MB kept"),
+                     ((f"`{row['layer']}`", *(cost(row["first"][n]) for n in steps), cost(row["kept"]))
+                      for row in data["rows"]))  # fmt: skip
+
+
+def cost(found: Any) -> str:
+    return "none" if found is None else f"{number(found['seconds'])}, {found['bytes'] / 1e6:.0f}"
 
 
 def recomputation_tables(data: Any) -> Iterator[str]:
