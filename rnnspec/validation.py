@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,8 +55,9 @@ def arguments(
     if len(inputs.shape) != 3 or inputs.shape[2] != net.inputs:
         raise ShapeError(call, f"inputs must be {SHAPE} with {net.inputs} features", f"shape {tuple(inputs.shape)}",
                          "transpose or reshape them")  # fmt: skip
-    steps, batch = int(inputs.shape[0]), int(inputs.shape[1])
-    if max(steps, 1) * max(batch, 1) * net.most_values * 8 > MOST_NUMBERS:
+    steps, batch = (int(size) if isinstance(size, int | np.integer) else size for size in inputs.shape[:2])
+    known = [size for size in (steps, batch) if isinstance(size, int)]  # a symbol of JAX's cannot be compared
+    if math.prod(max(size, 1) for size in known) * net.most_values * 8 > MOST_NUMBERS:
         raise ShapeError(call, "the layers' values over all time must be fewer than 2^62",
                          f"time {steps} and batch {batch}", "split the batch")  # fmt: skip
     if gradient:

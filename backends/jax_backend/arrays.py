@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from backends.jax_backend.mesh import axes, varying
 from rnnspec.arrays import Array, Scan, Values
 
 __all__ = ["JaxArrays"]
@@ -63,8 +64,8 @@ class JaxArrays:
         return product.astype(self.dtype)
 
     def projection(self, maps: Array, rows: int) -> Callable[[Array], Array]:
-        if rows > 1:
-            laid_out = lax.optimization_barrier(maps.T)  # which XLA would else transpose in every step
+        if not isinstance(rows, int) or rows > 1:
+            laid_out = _laid_out(maps)
             return lambda a: self.matmul(a, laid_out)
 
         def project(a: Array) -> Array:
@@ -101,16 +102,31 @@ class JaxArrays:
     def scan(self, body: Scan, carried: Values, values: Values, count: int, backwards: bool) -> tuple[Values, Values]:
         # Lists go through the loop, since JAX sorts the keys of dicts and these are numbers and names.
         recorded: list[object] = []
+        over = axes([*carried.values(), *values.values()])
 
         def step(arrays: list[Array], now: tuple[Array, list[Array]]) -> tuple[list[Array], list[Array]]:
             t, slices = now
             new, record = body(dict(zip(carried, arrays, strict=True)), dict(zip(values, slices, strict=True)), t)
             recorded[:] = record
-            return [new[key] for key in carried], list(record.values())
+            return varying([new[key] for key in carried], over), list(record.values())
 
         over_time = (self.steps(count), list(values.values()))
-        last, stacked = lax.scan(step, list(carried.values()), over_time, reverse=backwards)
+        last, stacked = lax.scan(step, varying(list(carried.values()), over), over_time, reverse=backwards)
         return dict(zip(carried, last, strict=True)), dict(zip(recorded, stacked, strict=True))
+
+
+@jax.custom_jvp  # type: ignore[untyped-decorator]
+def _laid_out(maps: Array) -> Array:
+    """The maps transposed once; XLA would else do it in every step.
+
+    Its derivative has no barrier: under `vmap` of the maps it would leave XLA a product that it aborts on, as of 0.10.
+    """
+    return lax.optimization_barrier(maps.T)
+
+
+@_laid_out.defjvp  # type: ignore[untyped-decorator]
+def _laid_out_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    return _laid_out(*primals), tangents[0].T
 
 
 def _sqrt(a: Array) -> Array:

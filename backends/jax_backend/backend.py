@@ -91,7 +91,7 @@ class JaxBackend(Backend):
 
     def plan(self, cell: Cell, rows: int | None, width: int) -> Schedule:
         plan = super().plan(cell, rows, width)
-        return plan if rows is None else under_xla(plan, rows, width)
+        return under_xla(plan, rows, width) if isinstance(rows, int) else plan
 
     def program(self, function: Function, *constants: Any) -> Program:
         program = self.programs.of(function, constants, ())
@@ -179,6 +179,9 @@ class Traced(JaxBackend):
 
     def is_own(self, array: Any) -> bool:
         return isinstance(array, jax.Array)
+
+    def fits(self, array: Any, shape: tuple[int, ...]) -> bool:
+        return isinstance(array, jax.Array) and array.shape == shape and array.dtype == self._dtype
 
     def own_device(self, array: Any) -> str:
         return self.device

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from backends.jax_backend.mesh import axes, varying
 from rnnspec import stack, validation
 from rnnspec.arrays import Array
 from rnnspec.backend import Backend
@@ -69,10 +70,12 @@ def functions(backend: Backend, traced: Backend, net: Network) -> Functions:
 
     def apply(params: Tree, inputs: Any, state: Tree = None, lengths: Any = None) -> tuple[Array, Tree]:
         _check_precision(backend, METHOD)
-        unseen = isinstance(lengths, jax.core.Tracer)
+        unseen = lengths is not None and (isinstance(lengths, jax.core.Tracer) or not _has_known_time(inputs))
         own, x, first, ends = validation.arguments(traced, METHOD, net, params, inputs, state,
                                                    None if unseen else lengths)  # fmt: skip
-        return run(own, x, first, _held(lengths, x) if unseen else ends)
+        _check_segments(backend, x)
+        given = own, x, first, _held(lengths, x) if unseen else ends
+        return run(*varying(given, axes(given)))
 
     return Functions(init, apply)
 
@@ -85,13 +88,20 @@ def _derived(traced: Backend, net: Network, plain: Callable[..., Any]) -> Callab
         return (outputs, final), (params, tape)
 
     def backward(kept: Any, cotangents: Any) -> tuple[Any, ...]:
-        return (*stack.backward(traced, net, *kept, *cotangents), None)
+        found = stack.backward(traced, net, *kept, *cotangents)
+        return *varying(found, axes(kept)), None
 
     run.defvjp(forward, backward)
     return run  # type: ignore[no-any-return]
 
 
-def _held(lengths: Array, inputs: Array) -> Array:
+def _has_known_time(inputs: Any) -> bool:
+    """Whether the time is a number, not a symbol with which a program is exported."""
+    return all(isinstance(size, int) for size in np.shape(inputs)[:1])
+
+
+def _held(given: Any, inputs: Array) -> Array:
+    lengths = jnp.asarray(given)
     call = f"jax.{METHOD}(...)"
     if not np.issubdtype(lengths.dtype, np.integer):
         raise DtypeError(call, "lengths must be whole numbers", f"dtype {lengths.dtype}", "convert them")
@@ -100,6 +110,13 @@ def _held(lengths: Array, inputs: Array) -> Array:
         raise ShapeError(call, f"lengths must have the shape ({batch},)", f"shape {lengths.shape}",
                          "give one number for each row")  # fmt: skip
     return jnp.clip(lengths, 0, steps).astype(jnp.int32)
+
+
+def _check_segments(backend: Backend, inputs: Array) -> None:
+    if backend.recomputes and not _has_known_time(inputs):
+        raise UnsupportedError(f"jax.{METHOD}(...)", "the time must be known where segments are run again",
+                               f"shape {inputs.shape}", "export with a time, or take a backend without recomputing",
+                               )  # fmt: skip
 
 
 def _check_precision(backend: Backend, method: str) -> None:

@@ -1,0 +1,190 @@
+"""A network within JAX's transformations: shard_map, export with symbols, vmap, checkpoint, a scan around it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import rnnspec
+from rnnspec import Dense, Last, Layer, Network, Path, cell, cells, policies
+from rnnspec.errors import ShapeError, UnsupportedError
+from rnnspec.tree import leaves, tree_map
+
+jax = pytest.importorskip("jax")
+jnp = pytest.importorskip("jax.numpy")
+
+STEPS, ROWS, INPUTS = 5, 4, 3
+NET = Network(INPUTS, [Layer(cells.elman, 3, "bidirectional"), Layer(cells.lstm, 2, "reverse")], output=Dense(2))
+LAST = Network(INPUTS, [Layer(cells.elman, 4, "bidirectional")], Last())
+LENGTHS = np.array([5, 3, 0, 1])
+HELD = {
+    "derived": lambda be: be, "FRAMEWORK": lambda be: be.through(Path.FRAMEWORK), "again": lambda be: be.recomputing(2)
+}  # fmt: skip
+EACH = pytest.mark.parametrize("held", HELD.values(), ids=HELD)
+
+
+@cell
+def forgetful(x, R, h):
+    """Its gradients reach no state, and one map nothing."""
+    return x.a + 0 * R.a(x.a)
+
+
+def drawn(net=NET, rows=ROWS, steps=STEPS):
+    rng = np.random.default_rng(0)
+    state = tree_map(lambda shape: rng.normal(size=shape).astype(np.float32), net.state_shapes(rows))
+    params = tree_map(lambda a: a.astype(np.float32), net.init(0))
+    return params, rng.normal(size=(steps, rows, INPUTS)).astype(np.float32), state
+
+
+def loss_of(apply, scale=1.0):
+    def loss(params, x, state, lengths):
+        outputs, final = apply(params, x, state, lengths)
+        return scale * ((outputs**2).sum() + sum((a**3).sum() for _, a in leaves(final)))
+
+    return loss
+
+
+def near(found, expected):
+    found = dict(leaves(found))
+    for name, right in leaves(expected):
+        np.testing.assert_allclose(found[name], right, rtol=0, atol=2e-6 * max(1, np.abs(right).max(initial=0)),
+                                   err_msg=name)  # fmt: skip
+
+
+@pytest.mark.parametrize("held, net, what", [
+    ("derived", NET, "batch"), ("derived", NET, "time"), ("derived", NET, "both"), ("derived", LAST, "both"),
+    ("FRAMEWORK", NET, "both"), ("FRAMEWORK", LAST, "both"), ("again", NET, "batch"),
+])  # fmt: skip
+def test_a_program_is_exported_with_symbols_and_its_gradients(held, net, what):
+    apply = HELD[held](rnnspec.get_backend("jax")).as_layer(net).apply
+    params, x, _ = drawn(net)
+    for lengths in (None, LENGTHS.astype(np.int32)):
+        def run(params, x, lengths=None):
+            return apply(params, x, None, lengths), jax.grad(loss_of(apply))(params, x, None, lengths)
+
+        given = [params, x] if lengths is None else [params, x, lengths]
+        near(exported(run, given, what).call(*given), run(*given))
+
+
+def exported(run, given, what):
+    """The program of a function whose second argument is inputs, and the third lengths, with sizes that are symbols."""
+    n, m = jax.export.symbolic_shape("n, m")
+    steps, rows = m if what != "batch" else STEPS, n if what != "time" else ROWS
+    params, *data = (jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), part) for part in given)
+    shapes = ((steps, rows, INPUTS), (rows,))
+    sized = [jax.ShapeDtypeStruct(shape, a.dtype) for shape, a in zip(shapes, data, strict=False)]
+    return jax.export.export(jax.jit(run))(params, *sized)
+
+
+def test_segments_to_be_run_again_need_a_time_that_is_known():
+    apply = rnnspec.get_backend("jax").recomputing(2).as_layer(NET).apply
+    params, x, _ = drawn()
+    with pytest.raises(UnsupportedError, match="time must be known"):
+        exported(apply, [params, x], "time")
+
+
+def test_lengths_that_are_known_are_held_within_a_symbolic_time():
+    apply = rnnspec.get_backend("jax").as_layer(NET).apply
+    params, x, _ = drawn()
+    n, = jax.export.symbolic_shape("n")
+    given = jax.ShapeDtypeStruct((n, ROWS, INPUTS), "float32")
+    program = jax.export.export(jax.jit(lambda x: apply(params, x, None, LENGTHS + 2)[0]))(given)
+    near(program.call(x), apply(params, x, None, np.minimum(LENGTHS + 2, STEPS))[0])
+    wrong = jax.ShapeDtypeStruct((n, n, INPUTS), "float32")
+    with pytest.raises(ShapeError, match="lengths must have the shape"):
+        jax.export.export(jax.jit(lambda x: apply(params, x, None, LENGTHS)[0]))(wrong)
+    with pytest.raises(ShapeError, match="3 features"):
+        jax.export.export(jax.jit(lambda x: apply(params, x)[0]))(jax.ShapeDtypeStruct((STEPS, ROWS, n), "float32"))
+
+
+@EACH
+def test_many_parameters_inputs_states_and_lengths_at_once(held):
+    loss = loss_of(held(rnnspec.get_backend("jax")).as_layer(NET).apply)
+    params, x, state = drawn()
+    many = [tree_map(lambda a: np.stack([a, a * 2]), part) for part in (params, x, state)]
+    lengths = np.stack([LENGTHS, LENGTHS[::-1]])
+    gradient = jax.grad(loss, (0, 1, 2))
+    found = jax.jit(jax.vmap(gradient))(*many, lengths)
+    alone = jax.jit(gradient)
+    for i in range(2):
+        each = (tree_map(lambda a, i=i: a[i], part) for part in many)
+        near(tree_map(lambda a, i=i: a[i], found), alone(*each, lengths[i]))
+    over_inputs = jax.vmap(gradient, (None, 0, None, None))(params, many[1], state, LENGTHS)
+    near(tree_map(lambda a: a[1], over_inputs), alone(params, x * 2, state, LENGTHS))
+
+
+@EACH
+def test_checkpoint_and_a_scan_around_it_change_nothing(held):
+    apply = held(rnnspec.get_backend("jax")).as_layer(NET).apply
+    params, x, state = drawn()
+    given = params, x, state, LENGTHS
+    expected = jax.grad(loss_of(apply), (0, 1, 2))(*given)
+    near(jax.grad(jax.checkpoint(loss_of(apply)), (0, 1, 2))(*given), expected)
+
+    def carried(params, x, state):
+        def body(state, x):
+            outputs, final = jax.checkpoint(apply)(params, x, state)
+            return final, outputs
+
+        final, outputs = jax.lax.scan(body, state, x)
+        return (outputs**2).sum() + sum((a**3).sum() for _, a in leaves(final))
+
+    def written_out(params, x, state):
+        total = 0.0
+        for part in x:
+            outputs, state = apply(params, part, state)
+            total = total + (outputs**2).sum()
+        return total + sum((a**3).sum() for _, a in leaves(state))
+
+    parts = np.stack([x, x[::-1]])
+    near(jax.grad(carried, (0, 1, 2))(params, parts, state), jax.grad(written_out, (0, 1, 2))(params, parts, state))
+
+
+SHARDED = """
+import sys, jax, numpy as np, rnnspec
+sys.path.insert(0, "tests")
+from test_jax_transforms import HELD, SHARDED_NETS, sharded
+sharded(HELD[sys.argv[1]], SHARDED_NETS)
+"""
+SHARDED_NETS = (NET, LAST, Network(INPUTS, [Layer(forgetful, 3), Layer(cells.lstm, 2)]),
+                Network(INPUTS, [Layer(cells.lstm, 3, gradient=policies.Truncated(2))]))  # fmt: skip
+
+
+def sharded(held, nets):
+    """Rows on two devices: run in a process that has two. NumPy's parameters come first, before any other call."""
+    for net in nets:
+        be = held(rnnspec.get_backend("jax"))
+        if be.path is Path.FRAMEWORK and net.layers[0].gradient:
+            continue
+        loss, (params, x, state) = loss_of(be.as_layer(net).apply), drawn(net)
+        if net is nets[0]:
+            near(over_rows(loss, False)(params, x, None, None), loss(params, x, None, None))
+        for check in (False, True):
+            for given in ((params, x, None, None), (params, x, state, LENGTHS)):
+                found = jax.jit(jax.grad(over_rows(loss, check), (0, 1)))(*given)
+                near(found, jax.jit(jax.grad(loss, (0, 1)))(*given))
+
+
+def over_rows(loss, check):
+    """The loss with the rows on both devices."""
+    mesh, P = jax.sharding.Mesh(np.array(jax.devices()), ("rows",)), jax.sharding.PartitionSpec
+
+    def run(params, x, state, lengths):
+        specs = (P(), P(None, "rows"), None if state is None else P("rows"), None if lengths is None else P("rows"))
+        mapped = jax.shard_map(lambda *given: jax.lax.psum(loss(*given), "rows"), mesh=mesh, in_specs=specs,
+                               out_specs=P(), check_vma=check)  # fmt: skip
+        return mapped(params, x, state, lengths)
+
+    return run
+
+
+@pytest.mark.parametrize("held", HELD)
+def test_rows_on_two_devices_have_the_same_gradients(held):
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", SHARDED, held], env=os.environ | flags, capture_output=True, text=True,
+                          timeout=280, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
