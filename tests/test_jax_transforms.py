@@ -150,8 +150,8 @@ sys.path.insert(0, "tests")
 from test_jax_transforms import HELD, SHARDED_NETS, sharded
 sharded(HELD[sys.argv[1]], SHARDED_NETS)
 """
-SHARDED_NETS = (NET, LAST, Network(INPUTS, [Layer(forgetful, 3), Layer(cells.lstm, 2)]),
-                Network(INPUTS, [Layer(cells.lstm, 3, gradient=policies.Truncated(2))]))  # fmt: skip
+SHARDED_NETS = (NET, Network(INPUTS, [Layer(forgetful, 3), Layer(cells.elman, 2)], Last()),
+                Network(INPUTS, [Layer(cells.elman, 3, gradient=policies.Truncated(2))]))  # fmt: skip
 
 
 def sharded(held, nets):
@@ -163,10 +163,10 @@ def sharded(held, nets):
         loss, (params, x, state) = loss_of(be.as_layer(net).apply), drawn(net)
         if net is nets[0]:
             near(over_rows(loss, False)(params, x, None, None), loss(params, x, None, None))
-        for check in (False, True):
-            for given in ((params, x, None, None), (params, x, state, LENGTHS)):
-                found = jax.jit(jax.grad(over_rows(loss, check), (0, 1)))(*given)
-                near(found, jax.jit(jax.grad(loss, (0, 1)))(*given))
+        for given, checks in (((params, x, None, None), (True,)), ((params, x, state, LENGTHS), (True, False))):
+            expected = jax.jit(jax.grad(loss, (0, 1)))(*given)
+            for check in checks:
+                near(jax.jit(jax.grad(over_rows(loss, check), (0, 1)))(*given), expected)
 
 
 def over_rows(loss, check):
@@ -186,5 +186,5 @@ def over_rows(loss, check):
 def test_rows_on_two_devices_have_the_same_gradients(held):
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", SHARDED, held], env=os.environ | flags, capture_output=True, text=True,
-                          timeout=280, check=False)  # fmt: skip
+                          timeout=600, check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
