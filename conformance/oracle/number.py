@@ -192,7 +192,8 @@ class Tape:
     def reached(self, number: Number) -> Number:
         """The number anew, where a step or a layer ends: a cotangent arrives there in any case, be it zeros."""
         anew = self.record(number.value, [number], lambda d: [d])
-        anew.cotangent = self.rounding.array(np.zeros((1, 1, 1)))
+        if self.recording:
+            anew.cotangent = self.rounding.array(np.zeros((self.rounding.runs, *number.value.shape[1:])))
         return anew
 
     def in_rows(self, number: Number, rows: int) -> Number:

@@ -1,4 +1,4 @@
-"""Cells that nobody thought of, judged by the oracle: what can be declared is right, or refused in words of the family."""
+"""Cells that nobody thought of, judged by the oracle: each is right, or refused in words of the family."""
 
 from __future__ import annotations
 
