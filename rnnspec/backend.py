@@ -24,6 +24,7 @@ from rnnspec.errors import ArgumentError, NetworkError, UnsupportedError
 from rnnspec.kernel import Call, Kernel, Path
 from rnnspec.network import Network
 from rnnspec.recomputation import Recomputing
+from rnnspec.reopening import reduced
 from rnnspec.results import Gradients, LayerResult, Result, Step, Trained
 from rnnspec.rule import Rule, traced
 from rnnspec.schedule import Schedule, schedule, widest
@@ -35,6 +36,9 @@ __all__ = ["Backend"]
 
 class Backend:
     """One framework, one device, one precision. The base class runs on NumPy arrays.
+
+    Pickled, or copied, it comes back opened anew with the same settings: by its name, or where `get_backend` does not
+    find its class, by that class called with `(device, precision)`.
 
     `spec_version` is the version of the contract that the backend was written for; a distribution of its own says it.
     """
@@ -60,6 +64,9 @@ class Backend:
         self.every: int | None = None
         self.held: dict[Any, Self] = {}
         self.arrays: Arrays = self.make_arrays()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return reduced(self)
 
     # What a backend overrides.
 
