@@ -16,35 +16,42 @@ __all__ = ["Packing", "alike", "in_memory", "joined", "side_by_side"]
 
 
 def side_by_side(maps: list[Array]) -> tuple[Array, ...]:
-    """Copies of maps that read the same, below one another in memory, so that joining them again copies nothing."""
-    beside: tuple[Array, ...] = torch.cat(maps).split([len(a) for a in maps])
+    """Copies of maps that are alike, below one another in memory, so that joining them again copies nothing.
+
+    Each has a storage of its own, since whoever saves tensors takes those of one storage for one tensor; and the
+    storage of the first knows the whole, which is memory that nobody else can be given while it lives.
+    """
+    with torch.inference_mode(False):  # what is kept, serves outside too
+        whole = torch.cat(maps)
+        beside = tuple(torch.from_dlpack(part) for part in whole.split([len(a) for a in maps]))
+    beside[0].untyped_storage().whole = whole
     return beside
 
 
 def alike(maps: Collection[Any]) -> bool:
-    """Whether there are several, and they can stand below one another."""
-    return len(maps) > 1 and all(a.ndim for a in maps) and len({(a.shape[1:], a.dtype, a.device) for a in maps}) == 1
+    """Whether there are several, and they can stand below one another in memory."""
+    return (
+        len(maps) > 1 and all(a.ndim and in_memory(a) for a in maps)
+        and len({(a.shape[1:], a.dtype, a.device) for a in maps}) == 1
+    )  # fmt: skip
 
 
 def in_memory(a: Array) -> bool:
     """Whether a tensor's numbers lie somewhere; a fake tensor's do not."""
-    return type(a) in (torch.Tensor, torch.nn.Parameter)
+    return type(a) in (torch.Tensor, torch.nn.Parameter) and a.device.type != "meta"
 
 
 def joined(maps: list[Array]) -> Array:
-    """Maps of one shape below one another: a view where they lie so in memory already, else a copy."""
-    first = maps[0]
-    if not in_memory(first):
+    """Maps of one shape below one another: the whole where they lie so in memory already, else a copy."""
+    whole = getattr(maps[0].untyped_storage(), "whole", None)
+    if whole is None or whole.dtype is not maps[0].dtype:
         return torch.cat(maps)
-    at, each = first.data_ptr(), first.nbytes
+    at = start = whole.data_ptr()
     for a in maps:
         if a.data_ptr() != at or not a.is_contiguous():
             return torch.cat(maps)
-        at += each
-    try:
-        return first.as_strided((len(maps) * first.shape[0], *first.shape[1:]), first.stride())
-    except RuntimeError:  # neighbours by chance, each in a storage of its own
-        return torch.cat(maps)
+        at += a.nbytes
+    return whole if at == start + whole.nbytes else torch.cat(maps)
 
 
 @dataclass(frozen=True)
