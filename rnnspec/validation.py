@@ -56,7 +56,7 @@ def arguments(
         raise ShapeError(call, f"inputs must be {SHAPE} with {net.inputs} features", f"shape {tuple(inputs.shape)}",
                          "transpose or reshape them")  # fmt: skip
     steps, batch = (int(size) if isinstance(size, int | np.integer) else size for size in inputs.shape[:2])
-    known = [size for size in (steps, batch) if isinstance(size, int)]  # a symbol of JAX's cannot be compared
+    known = [size for size in (steps, batch) if isinstance(size, int)]  # a tracer's symbol cannot be compared
     if math.prod(max(size, 1) for size in known) * net.most_values * 8 > MOST_NUMBERS:
         raise ShapeError(call, "the layers' values over all time must be fewer than 2^62",
                          f"time {steps} and batch {batch}", "split the batch")  # fmt: skip

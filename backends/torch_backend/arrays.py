@@ -19,12 +19,10 @@ class TorchArrays:
 
     def __init__(self, dtype: torch.dtype, device: str) -> None:
         self.dtype, self.device = dtype, device
-        with torch.inference_mode(False):  # it is kept, for whoever calls next
-            zero = self.scalar(0.0)
         self.functions = {
             **ELEMENTWISE,
             "relu": torch.relu,
-            "softplus": lambda a: torch.logaddexp(a, zero),
+            "softplus": lambda a: torch.logaddexp(a, a.new_zeros(())),
         }
 
     def scalar(self, value: float) -> Array:
@@ -66,7 +64,7 @@ class TorchArrays:
         return a.flip(0)
 
     def take(self, a: Array, index: Array) -> Array:
-        return torch.take_along_dim(a, index[:, :, None].long(), 0)
+        return a.gather(0, index[:, :, None].long().expand(-1, -1, a.shape[2]))
 
     def one_hot(self, labels: Array, classes: int) -> Array:
         return (labels[..., None] == self.steps(classes)).to(self.dtype)
@@ -74,8 +72,9 @@ class TorchArrays:
     def scan(self, body: Scan, carried: Values, values: Values, count: int, backwards: bool) -> tuple[Values, Values]:
         steps = range(count)
         records = []
+        rows = {key: a.unbind() for key, a in values.items()}  # a trace of it refuses another number of steps
         for t in reversed(steps) if backwards else steps:
-            carried, record = body(carried, {key: a[t] for key, a in values.items()}, t)
+            carried, record = body(carried, {key: a[t] for key, a in rows.items()}, t)
             records.append(record)
         if backwards:
             records.reverse()

@@ -6,21 +6,24 @@ Held to `Path.FRAMEWORK`, PyTorch differentiates the lowering itself, as often a
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from backends.torch_backend.packing import alike, side_by_side
+from backends.torch_backend.branch import Branch
+from backends.torch_backend.tracing import check_closed, is_traced, is_transformed, refuse_strict
 from rnnspec import stack, validation
+from rnnspec.adoption import check_array
 from rnnspec.arrays import Array
 from rnnspec.capabilities import DTYPES
-from rnnspec.errors import UnsupportedError
+from rnnspec.errors import ArgumentError, ShapeError, UnsupportedError
 from rnnspec.kernel import Path
 from rnnspec.network import Network
 from rnnspec.output import Last
-from rnnspec.tree import Tree, filled, flat, flat_as
+from rnnspec.showing import shown
+from rnnspec.tree import Tree, filled, flat, flat_as, tree_map
 
 if TYPE_CHECKING:
     from backends.torch_backend.backend import TorchBackend
@@ -30,64 +33,11 @@ __all__ = ["NetworkModule"]
 MadeBy = tuple[Callable[[str, str], "TorchBackend"], str, Path | None, bool, int | None]
 """The class of a backend, and its precision, path and segments."""
 
+CALL = "torch.as_layer(net)(...)"
+
+AUTOCAST = (torch.float32, torch.bfloat16, torch.float16)
+
 PRECISIONS = {getattr(torch, dtype): name for name, dtype in reversed(DTYPES.items())}
-
-
-class Branch(nn.Module):  # type: ignore[misc]  # PyTorch's types are not read
-    """A branch of the tree of parameters. Names go into the module's tables as they are: one of them is `forward`.
-
-    Maps that a kernel reads as one lie side by side, after a move or a copy too.
-    """
-
-    def __init__(self, tree: Tree) -> None:
-        super().__init__()
-        for name, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            if isinstance(value, torch.Tensor):
-                self._parameters[str(name)] = nn.Parameter(value.detach().clone())
-            else:
-                self._modules[str(name)] = Branch(value)
-        self._lay_together()
-
-    def _lay_together(self) -> None:
-        maps = list(self._parameters.values())
-        shared = any(a.device.type == "cpu" and a.is_shared() for a in maps)  # with other processes, which stay
-        if alike(maps) and not shared:
-            for parameter, beside in zip(maps, side_by_side([a.detach() for a in maps]), strict=True):
-                parameter.data = beside
-
-    def _apply(self, function: Callable[[Array], Array], recurse: bool = True) -> Branch:
-        super()._apply(function, recurse)
-        self._lay_together()
-        return self
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._lay_together()
-
-    @property
-    def forward(self) -> Any:
-        """The half that runs forward; a branch is never called."""
-        return self.__getattr__("forward")
-
-    def first(self) -> Array:
-        """One of the parameters, all of which have one dtype and are on one device."""
-        for parameter in self._parameters.values():
-            return parameter
-        return next((found for branch in self._modules.values() if (found := branch.first()) is not None), None)
-
-    def tree(self, model: Tree) -> Tree:
-        """The parameters as the tree that the network declares; its innermost branches are the module's own tables."""
-        if isinstance(model, list):
-            return [self._modules[str(i)].tree(part) for i, part in enumerate(model)]
-        if any(isinstance(part, dict | list) for part in model.values()):
-            return {name: self._modules[name].tree(part) for name, part in model.items()}
-        return self._parameters if self._parameters.keys() == model.keys() else self._computed(model)
-
-    def _computed(self, model: Tree) -> Tree:
-        """The maps where some are computed from other parameters, as those of `parametrize` and `prune` are."""
-        for hook in self._forward_pre_hooks.values():
-            hook(self, None)
-        return {name: getattr(self, name) for name in model}
 
 
 class NetworkModule(Branch):
@@ -113,20 +63,50 @@ class NetworkModule(Branch):
 
     def forward(self, inputs: Array, state: Tree = None, lengths: Array | None = None) -> tuple[Array, Tree]:
         """Outputs and the final state. A compiled model calls it as it is, since it runs a program of its own."""
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_exporting():
+            if torch.compiler.is_dynamo_compiling():
+                refuse_strict()
+        elif torch.compiler.is_compiling():
             disabled: Any = torch.compiler.disable(self._eager)
             return disabled(inputs, state, lengths)  # type: ignore[no-any-return]
         return self._eager(inputs, state, lengths)
 
-    def _eager(self, inputs: Array, state: Tree, lengths: Array | None) -> tuple[Array, Tree]:
-        net = self.net
-        params, backend = self.tree(net.parameter_shapes()), self.backend()
-        given = inputs.swapaxes(0, 1) if self.batch_first else inputs
-        own, x, first, ends = validation.arguments(backend, "as_layer(net)", net, params, given, state, lengths)
+    def _eager(self, inputs: Any, state: Tree, lengths: Array | None) -> tuple[Any, Tree]:
+        if isinstance(inputs, PackedSequence):
+            return self._packed(inputs, state, lengths)
+        if not self.batch_first:
+            return self._run(inputs, state, lengths)
+        check_array(self.backend(), CALL, "inputs", inputs)
+        outputs, final = self._run(inputs.swapaxes(0, 1) if len(inputs.shape) > 1 else inputs, state, lengths)
+        return outputs if isinstance(self.net.read, Last) else outputs.transpose(0, 1), final
+
+    def _packed(self, packed: PackedSequence, state: Tree, lengths: Array | None) -> tuple[Any, Tree]:
+        """Rows run in the caller's order, in which the states are, and are packed as they were."""
+        if lengths is not None:
+            raise ArgumentError(CALL, "lengths must be None where inputs are packed", type(lengths).__name__,
+                                "leave them out: a packed sequence has its own")  # fmt: skip
+        padded, ends = pad_packed_sequence(packed)
+        outputs, final = self._run(padded, state, None if (ends == len(padded)).all() else ends)
+        if isinstance(self.net.read, Last):
+            return outputs, final
+        order = slice(None) if packed.sorted_indices is None else packed.sorted_indices
+        data = pack_padded_sequence(outputs[:, order], ends[order]).data
+        return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices), final
+
+    def _run(self, inputs: Array, state: Tree, lengths: Array | None) -> tuple[Array, Tree]:
+        net, backend = self.net, self.backend()
+        params, traced = self.tree(net.parameter_shapes()), is_traced()
+        if backend.path is not Path.FRAMEWORK:
+            check_closed((params, inputs, state))
+        if torch.is_autocast_enabled(backend.device.partition(":")[0]):
+            inputs, state = tree_map(partial(_cast, self.first().dtype), (inputs, state))
+        if state is None and traced:  # a trace serves other batches too
+            state = net.state_tree(inputs.shape[1], inputs.new_zeros)
+        unread = isinstance(lengths, torch.Tensor) and (traced or is_transformed())
+        own, x, first, ends = validation.arguments(backend, "as_layer(net)", net, params, inputs, state,
+                                                   None if unread else lengths)  # fmt: skip
         with backend.math_mode():
-            outputs, final = _apply(backend, net, own, x, first, ends)
-        turned = self.batch_first and not isinstance(net.read, Last)
-        return outputs.transpose(0, 1) if turned else outputs, final
+            return _apply(backend, net, own, x, first, _as_given(lengths, x.shape[1]) if unread else ends)
 
     def extra_repr(self) -> str:
         return repr(self.net)
@@ -144,15 +124,26 @@ def _backend(made_by: MadeBy, device: torch.device, dtype: torch.dtype) -> Torch
 def _apply(
     backend: TorchBackend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None
 ) -> tuple[Array, Tree]:
-    arrays = flat((params, inputs, state)) if torch.is_grad_enabled() else []
-    if backend.path is Path.FRAMEWORK or not any(a.requires_grad for a in arrays):
+    if backend.path is Path.FRAMEWORK:
         return stack.forward(backend, net, params, inputs, state, lengths, pullback=False)[:2]
-    if torch._C._are_functorch_transforms_active():
-        raise UnsupportedError("as_layer(net)", "torch.func must be able to differentiate what it transforms",
-                               "the derived adjoint, which is a function of its own",
-                               "use backend.through(rnnspec.Path.FRAMEWORK).as_layer(net)")  # fmt: skip
+    arrays = flat((params, inputs, state)) if torch.is_grad_enabled() else []
+    if not any(a.requires_grad for a in arrays):
+        return stack.forward(backend, net, params, inputs, state, lengths, pullback=False)[:2]
     outputs, *final = _Derived.apply(_Run(backend, net, params, inputs, state, lengths), *arrays)
     return outputs, filled(state, final)
+
+
+def _cast(dtype: torch.dtype, a: Any) -> Any:
+    """As an autocast does it: numbers of at most 32 bits in the dtype of the parameters."""
+    return a.to(dtype) if isinstance(a, torch.Tensor) and a.dtype in AUTOCAST else a
+
+
+def _as_given(lengths: Any, batch: int) -> Array:
+    """Lengths whose numbers cannot be read, and hence not be checked."""
+    if lengths.is_floating_point() or lengths.shape != (batch,):
+        raise ShapeError(CALL, f"lengths must be a tensor of whole numbers, of the shape ({batch},)", shown(lengths),
+                         "give one number for each row")  # fmt: skip
+    return lengths.to(torch.int32)
 
 
 class _Run:

@@ -87,8 +87,7 @@ class Named:
         kind = self.row.onednn
         if kind is None or device != "cpu" or dtype is not torch.float32 or not torch.backends.mkldnn.is_available():
             return self
-        with torch.inference_mode(False):  # it is kept, for whoever calls next
-            return OneDnnLayer(self.packing, kind, torch.zeros((), device=device, dtype=dtype))
+        return OneDnnLayer(self.packing, kind)
 
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call

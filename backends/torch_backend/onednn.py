@@ -35,14 +35,10 @@ class Saved:
 
 @dataclass(frozen=True)
 class OneDnnLayer:
-    """The layer for a cell of two states whose maps are packed so; `kind` is its number among oneDNN's.
-
-    `inner` is what it adds to the bias: a number, 0, since the recurrent side has none of its own.
-    """
+    """The layer for a cell of two states whose maps are packed so; `kind` is its number among oneDNN's."""
 
     packing: Packing
     kind: int
-    inner: Array
 
     @property
     def path(self) -> str:
@@ -54,7 +50,8 @@ class OneDnnLayer:
     ) -> LayerResult:
         """One layer; oneDNN keeps its workspace only where PyTorch's gradients are enabled."""
         h, c = self.packing.states
-        operands = [inputs.contiguous(), *self.packing.below(params), self.inner, state[h][None].contiguous(),
+        inner = inputs.new_zeros(())  # is added to the bias, since the recurrent side has none of its own
+        operands = [inputs.contiguous(), *self.packing.below(params), inner, state[h][None].contiguous(),
                     state[c][None].contiguous()]  # fmt: skip
         if call.pullback:
             operands = [a.detach() for a in operands]

@@ -1,0 +1,49 @@
+"""Who looks into a call: a tracer, a transform of `torch.func`, a tangent of forward mode.
+
+They see calls of PyTorch and nothing else, so that a program of rnnspec's own, and its derived adjoint, are closed to
+them. The plain lowering, `Path.FRAMEWORK`, is open.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.autograd import forward_ad
+
+from rnnspec.errors import UnsupportedError
+from rnnspec.tree import Tree, flat
+
+__all__ = ["check_closed", "is_traced", "is_transformed", "refuse_strict"]
+
+INSTEAD = "use backend.through(rnnspec.Path.FRAMEWORK).as_layer(net)"
+
+
+def is_traced() -> bool:
+    """Whether `torch.export`, `torch.jit.trace` or the exporter of ONNX records the calls."""
+    return bool(torch.compiler.is_exporting() or torch.jit.is_tracing())
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # Dynamo calls it as it is, and raises
+def refuse_strict() -> None:
+    """Raise UnsupportedError where Dynamo reads the code of a call that is exported."""
+    raise UnsupportedError("as_layer(net)", "torch.export must trace calls, and not read code", "strict=True",
+                           "export it with strict=False")  # fmt: skip
+
+
+def is_transformed() -> bool:
+    """Whether a transform of `torch.func` is active, within which no tensor's numbers can be read."""
+    return bool(torch._C._are_functorch_transforms_active())
+
+
+def check_closed(given: Tree) -> None:
+    """Raise UnsupportedError if anybody looks into a call of parameters, inputs and a state, where they are tensors."""
+    if is_traced():
+        raise UnsupportedError("as_layer(net)", "a tracer must see calls of PyTorch and nothing else",
+                               "a program of rnnspec's own", INSTEAD)  # fmt: skip
+    if is_transformed():  # whatever is given: a program writes into tensors of its own, which a transform forbids
+        raise UnsupportedError("as_layer(net)", "torch.func must be able to look into what it transforms",
+                               "the derived adjoint, which is a function of its own", INSTEAD)  # fmt: skip
+    if forward_ad._current_level >= 0:
+        tensors = [a for a in flat(given) if isinstance(a, torch.Tensor)]
+        if any(forward_ad.unpack_dual(a).tangent is not None for a in tensors):
+            raise UnsupportedError("as_layer(net)", "forward mode must be able to differentiate what it goes through",
+                                   "the derived adjoint, which goes backward", INSTEAD)  # fmt: skip
