@@ -62,6 +62,9 @@ def check_array(backend: Backend, call: str, what: str, array: Any) -> None:
     if not known or isinstance(array, np.ma.MaskedArray):
         raise ArgumentError(call, f"{what} must be a NumPy array or one of {backend.name}", type(array).__name__,
                             "convert it with numpy.asarray")  # fmt: skip
+    if backend.is_own(array) and backend.own_layout(array) != "dense":
+        raise ArgumentError(call, f"{what} must be dense", f"{backend.own_layout(array)} {type(array).__name__}",
+                            "convert it, or pad it and give lengths")  # fmt: skip
 
 
 def own_array(backend: Backend, call: str, what: str, array: Any, shape: tuple[int, ...]) -> Array:

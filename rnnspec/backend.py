@@ -140,6 +140,10 @@ class Backend:
         """The device of one of the framework's own arrays."""
         return "cpu"
 
+    def own_layout(self, array: Any) -> str:
+        """How one of the framework's own arrays lies in memory: "dense", or what stands in its place."""
+        return "dense"
+
     def fits(self, array: Any, shape: tuple[int, ...]) -> bool:
         """Whether an array of a tree can be taken as it is: one of the framework's own, right in all that is asked."""
         return (
@@ -234,8 +238,15 @@ class Backend:
 
     def to_numpy(self, tree: Tree) -> Tree:
         """The tree as NumPy arrays, copied."""
-        given = bounded(f"{self.name}.to_numpy(tree)", tree)
-        return tree_map(lambda a: self.to_numpy_array(a) if self.is_own(a) else np.array(a), given)
+        call = f"{self.name}.to_numpy(tree)"
+
+        def host(array: Any) -> np.ndarray[Any, Any]:
+            if not self.is_own(array):
+                return np.array(array)
+            check_array(self, call, "an array", array)
+            return self.to_numpy_array(array)
+
+        return tree_map(host, bounded(call, tree))
 
     def run(self, net: Network, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
         """Outputs and final state. `inputs` (time, batch, feature); `state` as `Result.state`, zeros if None.

@@ -209,6 +209,8 @@ class TorchBackend(Backend):
         """As the contract says, without names: every call asks it of every parameter."""
         return (
             isinstance(array, torch.Tensor)
+            and array.layout is torch.strided
+            and not array.is_nested
             and array.shape == shape
             and array.dtype is self._dtype
             and (array.device == self._device or array.device.type == self._device_type)
@@ -219,6 +221,13 @@ class TorchBackend(Backend):
 
     def own_device(self, array: Any) -> str:
         return str(array.device)
+
+    def own_layout(self, array: Any) -> str:
+        if array.is_nested:
+            return "nested"
+        if array.is_quantized:
+            return "quantized"
+        return "dense" if array.layout is torch.strided else str(array.layout).removeprefix("torch.").lstrip("_")
 
     def asarray(self, tree: Tree) -> Tree:
         """As the contract says; maps that came from NumPy lie side by side, as the kernels read them."""
