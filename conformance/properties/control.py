@@ -20,23 +20,27 @@ from conformance.properties.training import Sized, mean_of, scaled, train, train
 from conformance.registry import law
 from conformance.tolerance import PROFILES
 from rnnspec import Backend, Trained, chain
-from rnnspec.policies import ClipByGlobalNorm, ClipByNorm, ClipByValue
+from rnnspec.policies import ClipByGlobalNorm, ClipByNorm, ClipByUnitNorm, ClipByValue
 from rnnspec.tree import Tree, leaves, named_map, tree_map
 from rnnspec.updates import SGD, Adam
 
 LIMIT, MAP_LIMIT, ENTRY_LIMIT, MOMENTUM, RATE = 5.0, 0.5, 0.05, 0.875, 0.125
 GLOBAL = chain(ClipByGlobalNorm(LIMIT), Adam(0.01, MOMENTUM, epsilon=1e-4))
-MAPS = Part(("forward.W.", "forward.b."), chain(ClipByNorm(MAP_LIMIT), SGD(RATE, MOMENTUM)))
-ENTRIES = Part(("forward.U.", "output.b"), chain(ClipByValue(ENTRY_LIMIT), SGD(RATE, MOMENTUM)))
+MAPS = Part(("forward.W.", "forward.b.", "reverse.U."), chain(ClipByNorm(MAP_LIMIT), SGD(RATE, MOMENTUM)))
+ENTRIES = Part(("forward.U.", "reverse.W.", "reverse.b.", "reverse.p.", "output.b"),
+               chain(ClipByValue(ENTRY_LIMIT), SGD(RATE, MOMENTUM)))  # fmt: skip
 NOTHING = Part(("output.W",), chain(ClipByGlobalNorm(0.0), SGD(RATE)))
 DESCENT = Part(("forward.p.",), SGD(RATE))
 PARTED = Parted((MAPS, ENTRIES, NOTHING, DESCENT))
 RULES = (GLOBAL, PARTED)
 STEPS, SIZE = 10, 40.0
+TIGHT = (ClipByGlobalNorm(LIMIT), ClipByNorm(0.01), ClipByValue(0.001), ClipByUnitNorm(0.001))
+"""At the size below, every map is beyond its limit."""
+ALONE = (GLOBAL, *(chain(policy, SGD(RATE, MOMENTUM)) for policy in TIGHT))
 
 
 @law("P52", "a clipped global norm scales every map by one factor, the limit over the norm, and none below the limit",
-     cases=networks.plain, needs=("gradients",))  # fmt: skip
+     cases=networks.trained, needs=("gradients",))  # fmt: skip
 def global_norm(backend: Backend, case: Case, judge: Judge) -> None:
     """Gradients of a quarter, four and 200 times the limit."""
     for size in (LIMIT / 4, 4 * LIMIT, 200 * LIMIT):
@@ -49,7 +53,7 @@ def global_norm(backend: Backend, case: Case, judge: Judge) -> None:
 
 
 @law("P53", "what is clipped has the limit for its norm, or the norm that it had: clipping it again changes nothing",
-     cases=networks.plain, needs=("gradients",))  # fmt: skip
+     cases=networks.trained, needs=("gradients",))  # fmt: skip
 def idempotent(backend: Backend, case: Case, judge: Judge) -> None:
     """Of the global norm, and of every map's."""
     slack = 64 * PROFILES[backend.precision].unit
@@ -63,7 +67,7 @@ def idempotent(backend: Backend, case: Case, judge: Judge) -> None:
 
 
 @law("P55", "the global norm does not depend on how gradients are parted into maps; each map's own norm does",
-     cases=networks.plain, needs=("gradients",))  # fmt: skip
+     cases=networks.trained, needs=("gradients",))  # fmt: skip
 def partition(backend: Backend, case: Case, judge: Judge) -> None:
     """One factor for all maps here; there the map's own."""
     sized = Sized(ask(backend, case), 200 * LIMIT)
@@ -77,7 +81,7 @@ def partition(backend: Backend, case: Case, judge: Judge) -> None:
 
 
 @law("P56", "entries beyond the limit become the limit with their sign, others stay; turned gradients turn",
-     cases=networks.plain, needs=("gradients",))  # fmt: skip
+     cases=networks.trained, needs=("gradients",))  # fmt: skip
 def entries(backend: Backend, case: Case, judge: Judge) -> None:
     """Elementwise, odd, and NaN stays NaN."""
     sized = Sized(ask(backend, case), SIZE)
@@ -91,7 +95,7 @@ def entries(backend: Backend, case: Case, judge: Judge) -> None:
     judge.agree("entries of turned gradients", tree_map(np.negative, turned), velocity, reference)
 
 
-@law("P57", "gradients of zeros stay zeros, whatever the limit; the limit 0 makes zeros of all", cases=networks.plain,
+@law("P57", "gradients of zeros stay zeros, whatever the limit; the limit 0 makes zeros of all", cases=networks.trained,
      needs=("gradients",))  # fmt: skip
 def no_gradient(backend: Backend, case: Case, judge: Judge) -> None:
     """A batch without a step changes no parameter under any rule."""
@@ -107,7 +111,7 @@ def no_gradient(backend: Backend, case: Case, judge: Judge) -> None:
 
 
 @law("P58", "a norm that is not finite makes the gradients that it governs NaN; nothing is lost in silence",
-     cases=networks.plain, needs=("gradients",))  # fmt: skip
+     cases=networks.trained, needs=("gradients",))  # fmt: skip
 def not_finite(backend: Backend, case: Case, judge: Judge) -> None:
     """A target of NaN, or infinite; entries that are clipped one by one stay NaN where they were."""
     question = ask(backend, case)
@@ -124,7 +128,7 @@ def not_finite(backend: Backend, case: Case, judge: Judge) -> None:
                       tree_map(np.isnan, ENTRIES.of(mean_of(broken))))  # fmt: skip
 
 
-@law("P60", "at exactly the limit nothing is clipped, just above it is", cases=networks.plain, needs=("gradients",))
+@law("P60", "at exactly the limit nothing is clipped, just above it is", cases=networks.trained, needs=("gradients",))
 def boundary(backend: Backend, case: Case, judge: Judge) -> None:
     """A gradient of (3, 4) on the output layer's bias alone, the limit being 5; and some thousandths more."""
     question, rule = ask(backend, case), GLOBAL
@@ -149,7 +153,7 @@ def boundary(backend: Backend, case: Case, judge: Judge) -> None:
 
 
 @law("P62", "a training step is the loss, its gradients' mean, the rule: its loss, count and state are the loss's",
-     cases=networks.plain, needs=("gradients",))  # fmt: skip
+     cases=networks.stepped, needs=("gradients",))  # fmt: skip
 def whole_step(backend: Backend, case: Case, judge: Judge) -> None:
     """And what the rule's state says is what changed."""
     question = ask(backend, case)
@@ -172,7 +176,7 @@ def whole_step(backend: Backend, case: Case, judge: Judge) -> None:
 
 
 @law("P62-update", "an update by a step that is there is the training step; by the sums and counts of two such, too",
-     cases=networks.plain, needs=("gradients",))  # fmt: skip
+     cases=networks.stepped, needs=("gradients",))  # fmt: skip
 def update(backend: Backend, case: Case, judge: Judge) -> None:
     """The mean of a batch and itself is the batch's."""
     question, rule = ask(backend, case), PARTED
@@ -198,6 +202,16 @@ def training(backend: Backend, case: Case, judge: Judge) -> None:
             params, kept = done[-1].params, done[-1].rule_state
         answer = [vars(judge.numpy(one)) for one in done]
         judge.close(f"training by {rule}", answer, tolerance.train(case, rule, STEPS, PROFILES[backend.precision]))
+
+
+@law("P100", "each policy and rule by itself is the oracle's on every map: matrices, biases, vectors, of every half of "
+     "every layer", cases=networks.halves, needs=("gradients",), oracle=True)  # fmt: skip
+def alone(backend: Backend, case: Case, judge: Judge) -> None:
+    """One step by each, of a gradient that is beyond its limit in every map."""
+    sized = Sized(ask(backend, case), SIZE)
+    for rule in ALONE:
+        done = vars(sized.trained(rule))
+        judge.close(f"a step by {rule}", [done], sized.reference(rule))
 
 
 def _velocity(done: Trained, part: Part) -> dict[str, Any]:

@@ -96,17 +96,19 @@ def stack(backend: Backend, case: Case, judge: Judge) -> None:
 
 
 @law("P24-last", "reading the last step reads each row's own: the first in time for the reverse half",
-     cases=networks.last, needs=("lengths",))  # fmt: skip
+     cases=networks.read_last, needs=("lengths",))  # fmt: skip
 def last(backend: Backend, case: Case, judge: Judge) -> None:
-    """What is read of a forward layer whose output is a state is that final state; rows that end together are alike."""
+    """What is read of a half whose output is a state is that final state; rows that end together are alike."""
     question = ask(backend, case)
     whole, reference = question.run(), tolerance.run(case, PROFILES[backend.precision])
     empty = question.ends == 0
     judge.exactly("outputs of rows without a step", whole.outputs[empty], 0)
-    top, dense = case.net.layers[-1].cell.output_state, question.given.params["output"]
-    if top is not None:
-        read = whole.state[-1]["forward"][top] @ dense["W"].T + dense["b"]
-        judge.agree("the final state through the output layer", np.where(empty[:, None], read.dtype.type(0), read),
+    top = case.net.layers[-1]
+    if top.cell.output_state is not None:
+        read = np.concatenate([whole.state[-1][half][top.cell.output_state] for half in top.halves], -1)
+        if case.net.output is not None:
+            read = read @ question.given.params["output"]["W"].T + question.given.params["output"]["b"]
+        judge.agree("the final states, through an output layer", np.where(empty[:, None], read.dtype.type(0), read),
                     whole.outputs, reference.at("outputs"))  # fmt: skip
     for length in sorted(set(question.ends) - {0}):
         rows = question.ends == length

@@ -1,7 +1,8 @@
 """Sizes at which code takes another way: one of everything, many of one thing, whole blocks and what is left of them.
 
 Every cell is judged at each, a few above one another, where another size costs no program: with lengths at every second
-one, and at all of them both with and without where the cells are few.
+one, and at all of them both with and without where the cells are few. What takes the oracle longer, more than 8 or 10
+bits count, is asked of one drawn cell at a time, and shared among the precisions.
 """
 
 from __future__ import annotations
@@ -14,9 +15,22 @@ from hypothesis.strategies import SearchStrategy
 
 from conformance.cases import WIDTHS, Case, cases, hidden_for
 from conformance.registry import Scope, Shape
-from rnnspec import Cell, Layer, Network
+from rnnspec import Cell, Dense, Layer, Network
+from rnnspec.losses import SoftmaxCrossEntropy, SquaredError
 
-__all__ = ["EXTENTS", "LARGE_MAPS", "extents", "large_maps", "tower", "vast"]
+__all__ = [
+    "EXTENTS",
+    "LARGE_MAPS",
+    "broad",
+    "counted",
+    "crowd",
+    "extents",
+    "large_maps",
+    "many",
+    "storeys",
+    "tower",
+    "vast",
+]
 
 EXTENTS = (Shape(1, 1, 1, 1), Shape(2, 132, 2, 2), Shape(257, 2, 2, 3), Shape(2, 2, 257, 3), Shape(2, 2, 3, 257),
            Shape(16, 16, 16, 16), Shape(32, 20, 16, 64), Shape(3, 64, 2, 4), Shape(4, 72, 3, 72),
@@ -27,6 +41,16 @@ ENDS = (0, 16, 15, 5, 11)
 """Sixteenths of the time at which rows end."""
 STOREYS = 3
 """Cells above one another."""
+ROWS = Shape(515, 2, 2, 3)
+"""More rows than 9 bits count."""
+LONG, LONG_ENDS = Shape(4, 260, 1, 1), (260, 256, 0, 131)
+"""More steps than 8 bits count, in rows that end beyond and at what they count."""
+BLOCK, BEYOND, BEYOND_ENDS = Shape(1, 1024, 1, 1), Shape(2, 1025, 1, 1), (1025, 1024)
+"""A whole block of steps, and one step more."""
+UNITS, BROAD, FEW_ENDS = Shape(2, 2, 1, 1030), Shape(2, 2, 1030, 1), (2, 1)
+"""More units, and more inputs, than 10 bits count."""
+CLASSES = 300
+"""More than 8 bits count."""
 VAST = (Shape(2, 4096, 2, 3), Shape(65_537, 3, 2, 2), Shape(3, 3, 65_537, 2))
 """More steps than a sum over time has digits to spare; more rows, and more inputs, than 16 bits count."""
 LARGE_MAPS = Shape(33, 3, 17, 901)
@@ -37,7 +61,7 @@ def extents(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
     """Layers of one width, forward and reverse in turn; each tower of cells at each size."""
     if not scope.eager or scope.shapes:
         return {}
-    groups = [scope.cells[low : low + STOREYS] for low in range(0, len(scope.cells), STOREYS)]
+    groups = _groups(scope)
     found = {}
     for (i, shape), (j, cells) in product(enumerate(EXTENTS), enumerate(groups)):
         name = f"{shape.batch},{shape.time},{shape.inputs},{shape.hidden} {cells[0].name}"
@@ -45,6 +69,46 @@ def extents(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
             label = f"{name} ragged" if lengths else name
             found[label] = _at(shape, [_tower(shape, cells)], lengths)
     return found
+
+
+def counted(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
+    """More rows, steps and inputs than counters of few bits count, each with rows that end early."""
+    if not scope.eager or scope.shapes:
+        return {}
+    towers, layers = _groups(scope), [[cell] for cell in scope.cells]
+    found = {"515 rows": _drawn(ROWS, towers, None), "515 rows ragged": _drawn(ROWS, towers, _ends(ROWS)),
+             "1030 inputs ragged": _drawn(BROAD, layers, FEW_ENDS)}  # fmt: skip
+    dear = {"1024 steps": _drawn(BLOCK, layers, None), "1025 steps ragged": _drawn(BEYOND, layers, BEYOND_ENDS),
+            "260 steps ragged": _drawn(LONG, towers, LONG_ENDS)}  # fmt: skip
+    part, parts = (0, 1) if scope.wide else scope.share
+    return found | dict(list(dear.items())[part::parts])
+
+
+def broad(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
+    """More units than 10 bits count; their gradients take the oracle too long."""
+    if not scope.eager or scope.shapes:
+        return {}
+    return {"1030 units ragged": _drawn(UNITS, [[cell] for cell in scope.cells], FEW_ENDS)}
+
+
+def many(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
+    """A loss over more rows and classes, and over more steps, than 8 bits count."""
+    if not scope.eager or scope.shapes:
+        return {}
+    layers = [Layer(cell, _one_width(cell, ROWS.hidden)) for cell in scope.cells]
+    classes = [Network(ROWS.inputs, [layer], output=Dense(CLASSES), loss=SoftmaxCrossEntropy()) for layer in layers]
+    narrow = [Network(LONG.inputs, [layer], output=Dense(1), loss=SquaredError()) for layer in layers]
+    return {"300 classes, 515 rows": _at(ROWS, classes, _ends(ROWS)),
+            "a loss over 260 steps": _at(LONG, narrow, LONG_ENDS)}  # fmt: skip
+
+
+def crowd(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
+    """A loss without lengths over more rows, and steps of rows, than 8 and 10 bits count."""
+    if not scope.eager or scope.shapes:
+        return {}
+    layers = [Layer(cell, _one_width(cell, ROWS.hidden)) for cell in scope.cells]
+    nets = [Network(ROWS.inputs, [layer], output=Dense(2), loss=SquaredError()) for layer in layers]
+    return {"trained on 515 rows": _at(ROWS, nets, None)}
 
 
 def vast(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
@@ -62,6 +126,22 @@ def _single(scope: Scope, shapes: Iterable[Shape]) -> Mapping[str, SearchStrateg
         return {}
     return {f"{shape.batch},{shape.time},{shape.inputs},{shape.hidden}":
             _at(shape, [_tower(shape, [cell]) for cell in scope.cells], None) for shape in shapes}  # fmt: skip
+
+
+def _groups(scope: Scope) -> list[tuple[Cell, ...]]:
+    """A few cells each, all of them in one of the groups."""
+    return [storeys(scope.cells[low : low + STOREYS]) for low in range(0, len(scope.cells), STOREYS)]
+
+
+def storeys(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
+    """What stands above one another: a cell that is alone stands on itself, so that there are two directions."""
+    return cells * 2 if len(cells) == 1 else cells
+
+
+def _drawn(
+    shape: Shape, groups: Sequence[Sequence[Cell]], lengths: tuple[int, ...] | None
+) -> SearchStrategy[Case]:
+    return _at(shape, [_tower(shape, cells) for cells in groups], lengths)
 
 
 def _at(shape: Shape, nets: Sequence[Network], lengths: tuple[int, ...] | None) -> SearchStrategy[Case]:

@@ -23,9 +23,10 @@ from rnnspec.tree import Tree, tree_map
 from rnnspec.updates import SGD
 
 RATIO, EPSILON, MOMENTUM, RATE = 0.0625, 0.5, 0.875, 0.125
-UNITS = Part(("forward.U.", "forward.b.", "output.W"),
+UNITS = Part(("forward.U.", "forward.b.", "reverse.W.", "output.W"),
              SkipNonFinite(chain(ClipByUnitNorm(RATIO, EPSILON), SGD(RATE, MOMENTUM))))  # fmt: skip
-ZEROED = Part(("forward.W.", "forward.p.", "output.b"), chain(ZeroNonFinite(), SGD(RATE, MOMENTUM)))
+ZEROED = Part(("forward.W.", "reverse.U.", "reverse.b.", ".p.", "output.b"),
+              chain(ZeroNonFinite(), SGD(RATE, MOMENTUM)))  # fmt: skip
 GUARDED = Parted((UNITS, ZEROED))
 VELOCITY = {UNITS: "0.rule_state.0.rule.1.velocity", ZEROED: "0.rule_state.1.1.velocity"}
 CLIPPED = chain(ClipByNorm(0.5), SGD(RATE, MOMENTUM))
@@ -34,7 +35,7 @@ MORE = "a rule more is a program more"
 
 
 @law("P80", "a unit's gradient is held within a ratio of its own weights' norm, of epsilon for small ones",
-     cases=networks.plain, needs=("gradients",))  # fmt: skip
+     cases=networks.trained, needs=("gradients",))  # fmt: skip
 def units(backend: Backend, case: Case, judge: Judge) -> None:
     """Rows of maps and elements of biases, on both sides of their limits; the direction stays."""
     judge.applies(is_eager(backend), MORE)
@@ -47,7 +48,7 @@ def units(backend: Backend, case: Case, judge: Judge) -> None:
 
 
 @law("P81", "a step whose gradient is not finite is skipped: parameters and the rule's state stay, and it is counted",
-     cases=networks.plain, needs=("gradients",))  # fmt: skip
+     cases=networks.trained, needs=("gradients",))  # fmt: skip
 def skipped(backend: Backend, case: Case, judge: Judge) -> None:
     """After a finite step, so that there is a state to be lost; and the finite step after it goes on from there."""
     judge.applies(is_eager(backend), MORE)
@@ -67,7 +68,7 @@ def skipped(backend: Backend, case: Case, judge: Judge) -> None:
     judge.holds("maps that a finite step leaves as they are", not all(changed.values()), changed, "not all")
 
 
-@law("P82", "entries that are not finite become 0 where a rule says so, the others stay", cases=networks.plain,
+@law("P82", "entries that are not finite become 0 where a rule says so, the others stay", cases=networks.trained,
      needs=("gradients",))  # fmt: skip
 def zeroed(backend: Backend, case: Case, judge: Judge) -> None:
     """An infinite target of one feature: the output layer's bias is not finite in that feature alone."""
@@ -87,7 +88,7 @@ def zeroed(backend: Backend, case: Case, judge: Judge) -> None:
 
 
 @law("P83", "a loss that is scaled by a power of 2, and its gradient unscaled before any policy, changes no bit",
-     cases=networks.plain, needs=("gradients",))  # fmt: skip
+     cases=networks.trained, needs=("gradients",))  # fmt: skip
 def scaled_loss(backend: Backend, case: Case, judge: Judge) -> None:
     """The scale stays; one that follows the gradient is halved where it overflows, and doubled after a while."""
     judge.applies(is_eager(backend), MORE)

@@ -26,7 +26,7 @@ from conformance.cases import (
     network_for,
     wild_cases,
 )
-from conformance.properties.extents import extents, large_maps, tower, vast
+from conformance.properties.extents import broad, counted, crowd, extents, large_maps, many, storeys, tower, vast
 from conformance.properties.truncation import CutAndClip
 from conformance.registry import Scope, Shape
 from rnnspec import Cell, Dense, Last, Layer, Network
@@ -45,7 +45,9 @@ __all__ = [
     "every_loss",
     "everything",
     "gradients",
+    "halves",
     "last",
+    "last_of_halves",
     "long",
     "losses",
     "lowered",
@@ -54,8 +56,11 @@ __all__ = [
     "padded",
     "plain",
     "pulls",
+    "read_last",
     "runs",
     "stacked",
+    "stepped",
+    "trained",
     "unpadded",
     "whole",
     "without_lengths",
@@ -94,7 +99,7 @@ def all_cells(scope: Scope) -> Labels:
     """Every cell, one above the other in alternating directions: one program, which the last precision affords."""
     part, parts = scope.share
     affordable = _affords_towers(scope) and (_affords_all(scope) or part == parts - 1)
-    net = tower(INPUTS, scope.cells, hidden_for)
+    net = tower(INPUTS, storeys(scope.cells), hidden_for)
     return {"all cells": _with_lengths(net)} if affordable else {}
 
 
@@ -117,7 +122,7 @@ def whole(scope: Scope) -> Labels:
 
 def _sized(shape: Shape, chosen: Sequence[Cell]) -> SearchStrategy[Case]:
     widths = [shape.hidden + more for more in (0, -1, 1, -3, -2)]
-    net = tower(shape.inputs, chosen, lambda cell: hidden_for(cell, widths))
+    net = tower(shape.inputs, storeys(tuple(chosen)), lambda cell: hidden_for(cell, widths))
     return cases([net]).map(lambda case: replace(case, steps=shape.time, batch=shape.batch, lengths=None))
 
 
@@ -152,15 +157,49 @@ def stacked(scope: Scope) -> Labels:
 
 
 def last(scope: Scope) -> Labels:
-    """Two layers of which the last step is read, and an output layer; as many inputs as hidden units."""
-    layers = [Layer(_cell(scope, 2), _widths(scope, 2), "bidirectional"), Layer(_cell(scope, 2), _widths(scope, 2))]
+    """Two layers in both directions of which the last step is read, and an output layer; as many inputs as units."""
+    layers = [Layer(_cell(scope, 2), _widths(scope, 2), "bidirectional")] * 2
     return {"last": _with_lengths(Network(HIDDEN, layers, Last(), Dense(6), SoftmaxCrossEntropy()))}
+
+
+def last_of_halves(scope: Scope) -> Labels:
+    """The last step of both halves, and of the reverse one, with no output layer above, where that costs nothing."""
+    if not scope.eager or scope.shapes:
+        return {}
+    lower = Layer(_cell(scope, 5), _widths(scope, 5), "reverse")
+    both = Layer(_cell(scope, 2), _widths(scope, 2), "bidirectional")
+    nets = {"last of both halves": [lower, both], "last of the reverse half": [lower]}
+    return {label: _with_lengths(Network(INPUTS, layers, Last(), loss=SquaredError())).map(_ragged)
+            for label, layers in nets.items()}  # fmt: skip
+
+
+def read_last(scope: Scope) -> Labels:
+    """Every network of which the last step is read."""
+    return {**last(scope), **last_of_halves(scope)}
 
 
 def plain(scope: Scope) -> Labels:
     """One forward layer and an output layer, called without lengths."""
     net = Network(INPUTS, [Layer(_cell(scope, 5), _widths(scope, 5))], output=Dense(2), loss=SquaredError())
     return {"plain": _without_lengths(net)}
+
+
+def trained(scope: Scope) -> Labels:
+    """What is trained: one forward layer, and where rules cost no program halves of two."""
+    return {**plain(scope), **halves(scope)}
+
+
+def stepped(scope: Scope) -> Labels:
+    """What one step is judged on: what is trained, and many rows where that costs nothing."""
+    return {**trained(scope), **crowd(scope)}
+
+
+def halves(scope: Scope) -> Labels:
+    """Both halves of one layer, a reverse one on them and an output layer, called without lengths."""
+    if not scope.eager or scope.shapes:
+        return {}
+    layers = [Layer(_cell(scope, i), _widths(scope, i), half) for i, half in ((5, "bidirectional"), (3, "reverse"))]
+    return {"halves": _without_lengths(Network(INPUTS, layers, output=Dense(2), loss=SquaredError()))}
 
 
 def aligned(scope: Scope) -> Labels:
@@ -205,7 +244,7 @@ def unpadded(scope: Scope) -> Labels:
 
 def everything(scope: Scope) -> Labels:
     """What the oracle is asked about: every network, with and without lengths, and drawn ones where these are free."""
-    return {**runs(scope), **_beyond(scope)}
+    return {**runs(scope), **_beyond(scope), **broad(scope)}
 
 
 def gradients(scope: Scope) -> Labels:
@@ -214,9 +253,9 @@ def gradients(scope: Scope) -> Labels:
 
 
 def _beyond(scope: Scope) -> Labels:
-    """Networks without lengths, deeper and longer ones, sizes beyond the table's, and what is drawn."""
-    return {**whole(scope), **unpadded(scope), **deep(scope), **long(scope), **extents(scope), **vast(scope),
-            **large_maps(scope), **_drawn(scope)}  # fmt: skip
+    """Networks without lengths, read at the end, deeper, longer and larger than the table's, and what is drawn."""
+    return {**whole(scope), **unpadded(scope), **last_of_halves(scope), **deep(scope), **long(scope), **extents(scope),
+            **counted(scope), **vast(scope), **large_maps(scope), **_drawn(scope)}  # fmt: skip
 
 
 def losses(scope: Scope) -> Labels:
@@ -225,8 +264,8 @@ def losses(scope: Scope) -> Labels:
 
 
 def every_loss(scope: Scope) -> Labels:
-    """Every network whose loss is judged with lengths, and drawn ones and one of many classes where these are free."""
-    return {**losses(scope), **_classes(scope), **_drawn(scope)}
+    """Every network whose loss is judged with lengths, and drawn, larger and longer ones where these are free."""
+    return {**losses(scope), **last_of_halves(scope), **_classes(scope), **many(scope), **_drawn(scope)}
 
 
 def lowered(scope: Scope) -> Labels:

@@ -19,7 +19,7 @@ LIMIT, FAR, STEPS = 0.25, 1e3, 8
 
 
 @law("P89", "recurrent maps come to the spectral norm that they are held to, others are what their rule makes of them",
-     cases=networks.plain, needs=("gradients",))  # fmt: skip
+     cases=networks.trained, needs=("gradients",))  # fmt: skip
 def spectral_norm(backend: Backend, case: Case, judge: Judge) -> None:
     """By a rule that changes nothing itself; an estimate from below, carried from step to step."""
     judge.applies(is_eager(backend), "a program more")
