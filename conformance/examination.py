@@ -46,6 +46,7 @@ class _ShrunkEnough(BaseException):
 class Examination:
     """Judges properties on a backend.
 
+    Where few of the cells in the scope are declared, each label has more examples, as often as there are fewer labels.
     `labels` limits on how many a property without the oracle is judged. `announce(law, label, case)` hears of each
     case before it runs: the process may not survive it. `kappas` gathers the worst ratio of every example, for the unit
     roundoff that the backend behaves as if it had.
@@ -66,16 +67,19 @@ class Examination:
         if missing:
             return Finding(law.id, "unsupported", law.says, why=f"the backend declares no {', '.join(missing)}")
         verdicts: dict[str, Verdict] = {}
-        for label, strategy in self._cases(law).items():
+        scope = replace(self.scope, eager=is_eager(self.backend))
+        cases = self._cases(law, scope.within(able))
+        examples = self.examples * max(1, len(self._cases(law, scope)) // max(1, len(cases)))
+        for label, strategy in cases.items():
             failed = any(v.status == "fail" for v in verdicts.values())
-            verdicts[label] = self._label(law, label, strategy, shrinks=0 if failed else SHRINKS)
+            verdicts[label] = self._label(_Search(self, law, label, examples, 0 if failed else SHRINKS), strategy)
         shown = next((v for status in ("fail", "error") for v in verdicts.values() if v.status == status), None)
         pasted = reproducer(law.id, self.backend, shown.case) if shown and shown.case else ""
         return _expected(combine(law.id, law.says, verdicts, pasted), xfail)
 
-    def _cases(self, law: Property) -> dict[str, SearchStrategy[Any]]:
+    def _cases(self, law: Property, scope: Scope) -> dict[str, SearchStrategy[Any]]:
         """The labels that are judged: all for the oracle's properties, and as many as there shall be for the others."""
-        cases = dict(law.cases(replace(self.scope, eager=is_eager(self.backend))))
+        cases = dict(law.cases(scope))
         shared = self.scope.brief or (self.labels is not None and not law.oracle)
         part, parts = self.scope.share if shared else (0, 1)
         judged = list(cases)[part::parts] or list(cases)
@@ -84,15 +88,14 @@ class Examination:
             judged = [label for label in judged if label in drawn]
         return {label: cases[label] for label in judged}
 
-    def _label(self, law: Property, label: str, strategy: SearchStrategy[Any], shrinks: int) -> Verdict:
-        search = _Search(self, law, label, shrinks)
+    def _label(self, search: _Search, strategy: SearchStrategy[Any]) -> Verdict:
         able = self.backend.capabilities
         settings = hypothesis.settings(
-            max_examples=1 + self.examples * (1 if able.lengths else DRAWN_FOR_FULL_ROWS), deadline=None, database=None,
-            derandomize=True, report_multiple_bugs=False, suppress_health_check=list(HealthCheck),
+            max_examples=1 + search.examples * (1 if able.lengths else DRAWN_FOR_FULL_ROWS), deadline=None,
+            database=None, derandomize=True, report_multiple_bugs=False, suppress_health_check=list(HealthCheck),
             phases=[Phase.generate, Phase.shrink],
         )  # fmt: skip
-        draw = hypothesis.seed(zlib.crc32(f"{self.seed} {law.id} {label}".encode()))
+        draw = hypothesis.seed(zlib.crc32(f"{self.seed} {search.law.id} {search.label}".encode()))
         try:
             draw(settings(hypothesis.given(strategy)(search.example)))()
             search.only_simplest()
@@ -109,6 +112,7 @@ class _Search:
     examination: Examination
     law: Property
     label: str
+    examples: int
     shrinks: int
     drawn: int = 0
     simplest: Any = None
@@ -124,7 +128,7 @@ class _Search:
         if self.drawn == 1:
             self.simplest = case
             return
-        if self.passed < self.examination.examples:
+        if self.passed < self.examples:
             self._judge(case)
 
     def only_simplest(self) -> None:

@@ -9,8 +9,9 @@ A property is a function of the module `conformance.properties.*`, turned into a
         judge.agree("run", halves, whole, tolerance.run(case, PROFILES[backend.precision]))
 
 `cases(scope)` gives a strategy of cases for each label, which is the name of a cell or of a network. Every label is
-judged, with as many examples each as the tier says, so that no cell depends on luck; a label whose network needs a cell
-or a size that the backend does not declare is `unsupported`. Where a property does not need policies or directions, its
+judged, with as many examples each as the tier says, so that no cell depends on luck. Networks are made of the cells
+that a backend declares, and are asked as often as those of all cells would be; a label whose network needs a size that
+it does not declare is `unsupported`. Where a property does not need policies or directions, its
 networks go without those that are not declared. A case is any value whose `repr` is code that rebuilds it (see
 `conformance.cases.Case`), so that a failure can be pasted. A check that returns passes; the judge raises otherwise.
 
@@ -23,11 +24,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from rnnspec import Cell
+from rnnspec import Capabilities, Cell
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -67,6 +68,11 @@ class Scope:
     eager: bool = False
     brief: bool = False
     share: tuple[int, int] = (0, 1)
+
+    def within(self, able: Capabilities) -> Scope:
+        """The same of those cells that are declared; of all of them where none is, so that this is told."""
+        declared = tuple(cell for cell in self.cells if able.cells is None or cell in able.cells)
+        return replace(self, cells=declared or self.cells)
 
 
 @dataclass(frozen=True)

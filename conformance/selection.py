@@ -10,9 +10,10 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from conformance.cases import CELLS, load_cell
+from conformance.cases import BATCH, CELLS, STEPS, load_cell
 from conformance.registry import Property, Scope, Shape, properties
 from conformance.tiers import OWN_CELL, TIERS, Grid, Tier
+from rnnspec import Capabilities
 
 __all__ = ["Selection"]
 
@@ -53,10 +54,15 @@ class Selection:
         chosen = (p for p in properties() if not self.only or p.id in self.only)
         return tuple(p for p in chosen if _modes(p) & set(modes))
 
-    def scope(self) -> Scope:
-        """The cells and shapes to judge. Raises LookupError for a cell that is not there."""
-        cells = tuple(map(load_cell, self.cells or (*CELLS, OWN_CELL)))
-        return Scope(cells, self.shapes, wide=self.depth.wide, brief=self.depth.brief)
+    def scope(self, able: Capabilities) -> Scope:
+        """The cells and shapes to judge of what declares this: where none are named, those of its own too.
+
+        Raises LookupError for a cell that is not there.
+        """
+        known = tuple(map(load_cell, self.cells or (*CELLS, OWN_CELL)))
+        own = () if self.cells else tuple(cell for cell in able.cells or () if cell not in known)
+        sizes = tuple(Shape(BATCH, STEPS, *size) for size in able.sizes or ())
+        return Scope(known + own, self.shapes or sizes, wide=self.depth.wide, brief=self.depth.brief)
 
     def grids(self) -> tuple[Grid, ...]:
         """The speed rows: the tier's, or what was named, and the rest as the tier has it for all."""

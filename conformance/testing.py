@@ -60,9 +60,10 @@ class BackendSuite:
     def test_property(self, backend: Backend, law: Property, record_property: Any) -> None:
         """The property holds."""
         chosen, depth = self.selection, self.selection.depth
+        scope = chosen.scope(backend.capabilities)
         if law not in chosen.laws():
             pytest.skip("not selected")
-        examination = Examination(backend, chosen.scope(), chosen.seed, chosen.examples_each, depth.labels)
+        examination = Examination(backend, scope, chosen.seed, chosen.examples_each, depth.labels)
         finding = examination.judge(law, self.xfails.get(law.id))
         record_property("kappa_max", finding.kappa_max)
         record_property("examples", finding.examples)

@@ -11,10 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from conformance import modules
-from conformance.cases import BATCH, STEPS
 from conformance.channel import Channel, refusals
 from conformance.examination import Examination
-from conformance.registry import Scope, Shape
 from conformance.reproducer import code, reproducer
 from conformance.selection import Selection
 from conformance.tolerance import PROFILES, effective_unit
@@ -62,16 +60,6 @@ def opened(name: str, selection: Selection, precision: str) -> Backend:
     return get_backend(name, device=selection.device, precision=precision)
 
 
-def scope_of(backend: Backend, selection: Selection) -> Scope:
-    """What is judged: of a module the one cell that it is, at the one size that it may have."""
-    whole = selection.scope()
-    if not isinstance(backend, modules.ModuleBackend):
-        return whole
-    able = backend.capabilities
-    sizes = tuple(Shape(BATCH, STEPS, *size) for size in able.sizes or ())
-    return replace(whole, cells=able.cells or (), shapes=whole.shapes or sizes)
-
-
 def judge(channel: Channel, backend: Backend, selection: Selection, share: tuple[int, int]) -> None:
     """Judge one backend in one precision; `share` is its part of the labels that precisions share, of how many."""
     laws, begun = selection.laws(), time.perf_counter()
@@ -81,7 +69,7 @@ def judge(channel: Channel, backend: Backend, selection: Selection, share: tuple
     def announce(law: str, label: str, case: Any) -> None:
         channel.tell("case", law=law, label=label, code=reproducer(law, backend, code(case)))
 
-    scope = replace(scope_of(backend, selection), share=share)
+    scope = replace(selection.scope(backend.capabilities), share=share)
     examination = Examination(backend, scope, selection.seed, selection.examples_each,
                               selection.depth.labels, announce)  # fmt: skip
     for law in laws:

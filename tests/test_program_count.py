@@ -41,7 +41,7 @@ class Counting(Reference):
 @pytest.mark.parametrize("part, on_the_framework_s_path", [(0, 0), (1, 1)])
 def test_the_default_tier_needs_few_programs(part, on_the_framework_s_path):
     backend, selection = Counting(), Selection()
-    scope = replace(selection.scope(), share=(part, 2))
+    scope = replace(selection.scope(backend.capabilities), share=(part, 2))
     examination = Examination(backend, scope, examples=1, labels=selection.depth.labels)
     statuses = {examination.judge(law).status for law in properties()}
     assert statuses <= {"pass", "not_applicable"}
