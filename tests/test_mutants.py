@@ -9,6 +9,7 @@ from conformance.mutants import mutants
 from conformance.mutants.equations import equation_mutants
 from conformance.mutants.rewrite import Rewrite, canonical_adjoint, canonical_graph, rewrite_adjoint, rewrite_graph
 from conformance.mutants.self_test import DEPTHS, Reference, kill, killed_by
+from conformance.mutants.trial import labels
 from conformance.registry import properties
 from rnnspec import Mutant, cells
 from rnnspec.schedule import schedule
@@ -32,7 +33,8 @@ def test_there_are_enough_of_every_kind():
     assert len(set(names)) == len(names)
     for kind in ("(forward)", "(backward)", "(both)", "(adjoint)", "(schedule)"):
         assert sum(name.endswith(kind) for name in names) >= 30, kind
-    protocol = "states lengths steps cotangents losses alignments numbers memory paths policies rules guards"
+    protocol = ("states lengths steps cotangents losses alignments numbers memory paths policies rules guards counters "
+                "readings governed few")  # fmt: skip
     for kind in protocol.split():
         assert sum(name.startswith(f"{kind}:") for name in names) >= 5, kind
     assert all(mutant.says for mutant in ALL)
@@ -61,6 +63,15 @@ def test_a_right_backend_is_no_mutant():
     right = Mutant("right", "nothing is wrong", lambda backend: Reference(backend.device, backend.precision))
     laws = [law for law in LAWS.values() if law.id in ("P04", "P15", "P26", "P30")]
     assert kill(right, laws) is None
+
+
+def test_a_fault_of_few_cells_is_told_on_networks_of_these_cells():
+    mutant = next(m for m in ALL if m.name == "few: every state is cut")
+    declared = mutant.make(Reference()).capabilities.cells
+    found = kill(mutant, [LAWS["P85"]])
+    assert (found.law, found.label, found.raised) == ("P85", "seams", False)
+    assert "mingru" not in labels(LAWS["P11"], mutant, declared)
+    assert sorted(labels(LAWS["P11"], mutant, declared)) == sorted(cell.name for cell in declared)
 
 
 def test_an_exception_tells_a_mutant():

@@ -2,7 +2,9 @@
 
 equations, gradients, loop    generated from the graphs, adjoints and schedules of the cells
 states, lengths, steps, cotangents, losses, numbers, memory,
-sharing, paths, policies, rules, extents, blocks, arguments      faults of the protocol around it
+sharing, paths, policies, rules, extents, blocks, arguments,
+counters, readings, governed     faults of the protocol around it
+few         such faults of backends that declare few cells
 census      all of them, and those that installed plugins offer through the hook `rnnspec_mutants`
 trial       whether one property tells one mutant on one network
 matrix      which properties tell which, all of them

@@ -12,7 +12,10 @@ from conformance.mutants import (
     arguments,
     blocks,
     cotangents,
+    counters,
     extents,
+    few,
+    governed,
     guards,
     lengths,
     losses,
@@ -20,6 +23,7 @@ from conformance.mutants import (
     numbers,
     paths,
     policies,
+    readings,
     rules,
     segments,
     sharing,
@@ -69,8 +73,8 @@ def mutants() -> tuple[Mutant, ...]:
 
 def _protocol() -> Iterator[Mutant]:
     calls = (states, lengths, steps, cotangents, losses, alignments, numbers, memory, sharing, paths, extents, blocks,
-             arguments)  # fmt: skip
-    for module in (*calls, policies, rules, guards, segments):
+             arguments, counters, readings, few)  # fmt: skip
+    for module in (*calls, policies, rules, guards, segments, governed):
         yield from protocol_mutants(module)
 
 

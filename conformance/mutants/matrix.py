@@ -55,7 +55,8 @@ def _is_in(mutant: Mutant) -> bool:
 
 
 def _tells(law: Property, mutant: Mutant, backend: Any) -> bool:
-    touched = labels(law, mutant)[: NETWORKS if getattr(mutant, "cell", None) is None else 1]
+    most = NETWORKS if getattr(mutant, "cell", None) is None else 1
+    touched = labels(law, mutant, backend.capabilities.cells)[:most]
     return any(killed_by(backend, law, label, EXAMPLES) for label in touched)
 
 

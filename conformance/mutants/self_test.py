@@ -85,10 +85,11 @@ def kill(
 ) -> Kill | None:
     """The first property that tells a mutant, None if it survives all; `known`, one with its network, goes before."""
     backend = mutant.make(Reference())
-    first = [p for p in properties() if known and p.id == known[0] and known[1] in strategies(p.id)]
+    cells = backend.capabilities.cells
+    first = [p for p in properties() if known and p.id == known[0] and known[1] in strategies(p.id, cells)]
     tried = [(law, known[1], examples) for law in first if known for examples in depths]
     rest = ((law, label, examples) for examples in depths for law in laws or _ordered()
-            for label in labels(law, mutant))  # fmt: skip
+            for label in labels(law, mutant, cells))  # fmt: skip
     for law, label, examples in chain(tried, rest):
         how = killed_by(backend, law, label, examples)
         if how is not None:

@@ -14,7 +14,7 @@ from conformance.cases import CELLS, Case
 from conformance.judge import Failure, IllPosed, Judge, NotApplicable
 from conformance.own_cell import leaky_gate
 from conformance.registry import Property, Scope, properties
-from rnnspec import Backend, Mutant
+from rnnspec import Backend, Cell, Mutant
 
 __all__ = ["Reference", "killed_by", "labels", "strategies"]
 
@@ -28,7 +28,7 @@ class Reference(Backend):
 
 def killed_by(backend: Backend, law: Property, label: str, examples: int) -> str | None:
     """Whether a property does not hold for a backend on one network: "fail" or "error", else None."""
-    for case in _cases(law.id, label, examples):
+    for case in _cases(law.id, label, examples, backend.capabilities.cells):
         try:
             with np.errstate(all="ignore"):
                 law(backend, case, Judge(backend))
@@ -42,21 +42,21 @@ def killed_by(backend: Backend, law: Property, label: str, examples: int) -> str
 
 
 @cache
-def strategies(law: str) -> dict[str, SearchStrategy[Case]]:
-    """The networks of a property, by label, with their cases."""
+def strategies(law: str, cells: tuple[Cell, ...] | None = None) -> dict[str, SearchStrategy[Case]]:
+    """The networks of a property, of the cells that a backend declares, by label, with their cases."""
     found = next(p for p in properties() if p.id == law)
-    return dict(found.cases(Scope((*CELLS.values(), leaky_gate), eager=True)))
+    return dict(found.cases(Scope(cells or (*CELLS.values(), leaky_gate), eager=True)))
 
 
 @cache
-def _cases(law: str, label: str, examples: int) -> tuple[Case, ...]:
+def _cases(law: str, label: str, examples: int, cells: tuple[Cell, ...] | None = None) -> tuple[Case, ...]:
     """As many cases after the simplest, the same for all properties of one strategy, so that references are kept."""
     found: list[Case] = []
     settings = hypothesis.settings(
         max_examples=1 + examples, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
-    hypothesis.seed(0)(settings(hypothesis.given(strategies(law)[label])(_collector(found))))()
+    hypothesis.seed(0)(settings(hypothesis.given(strategies(law, cells)[label])(_collector(found))))()
     return tuple(found[1:] or found)
 
 
@@ -67,10 +67,12 @@ def _collector(found: list[Case]) -> Callable[[Case], None]:
     return collect
 
 
-def labels(law: Property, mutant: Mutant) -> list[str]:
-    """The networks that a mutant can touch: those with its cell, or all; the likeliest first."""
+def labels(law: Property, mutant: Mutant, cells: tuple[Cell, ...] | None = None) -> list[str]:
+    """The networks that a mutant, which declares these cells, can touch: those with its own, or all; the likeliest
+    first.
+    """
     cell = getattr(mutant, "cell", None)
-    known = list(strategies(law.id))
+    known = list(strategies(law.id, cells))
     if cell is not None:
         networks = {label: _cases(law.id, label, 1)[0].net for label in known}
         touched = [label for label, net in networks.items() if any(layer.cell == cell for layer in net.layers)]

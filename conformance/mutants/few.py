@@ -1,0 +1,77 @@
+"""Faults of backends that declare three cells: what they do with sizes, stacks, losses and policies counts too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from conformance.mutants import blocks, extents, losses, policies
+from conformance.mutants.faulty import Asked, Faulty
+from rnnspec import Backend, LayerResult, Step, cells
+from rnnspec.losses import SigmoidCrossEntropy
+
+
+class _Few(Faulty):
+    capabilities = replace(Backend.capabilities, cells=(cells.lstm, cells.gru, cells.elman))
+
+
+class UnitsBeyond64Lost(_Few):
+    """Units beyond the 64th are not computed."""
+
+    def answered(self, asked: Asked, result: LayerResult) -> LayerResult:
+        own = np.arange(result.outputs.shape[2]) < 64
+        return replace(result, outputs=np.where(own, result.outputs, result.outputs.dtype.type(0)))
+
+
+class StepBeyond128Lost(_Few, extents.StepBeyond128Lost):
+    """Of three cells, the step at which the second block of 128 begins reads zeros."""
+
+
+class RowsBeyond128Alike(_Few, extents.RowsBeyond128Alike):
+    """Of three cells, rows beyond the 128th have the outputs of the first."""
+
+
+class InputsBeyond128Lost(_Few, extents.InputsBeyond128Lost):
+    """Of three cells, input features beyond the 128th are not read."""
+
+
+class TimeAndBatchExchanged(_Few, extents.TimeAndBatchExchanged):
+    """Of three cells, where there are as many steps as rows, the batch is taken for time."""
+
+
+class BatchesOf32StartFromZeros(_Few, blocks.BatchesOf32StartFromZeros):
+    """Of three cells, where the batch is a multiple of 32, the initial state is not read."""
+
+
+class WidthsOf64InHalfPrecision(_Few, blocks.WidthsOf64InHalfPrecision):
+    """Of three cells, recurrent maps are rounded to 11 bits where the width is a multiple of 64."""
+
+
+class GradientOfRowsBeyond64Lost(_Few, extents.GradientOfRowsBeyond64Lost):
+    """Of three cells, rows beyond the 64th hand back no gradient of their inputs."""
+
+
+class SigmoidLossIsDoubled(_Few):
+    """Of three cells, a sigmoid's loss is doubled."""
+
+    def value_and_grad(self, net: Any, *given: Any, **named: Any) -> Step:
+        step = super().value_and_grad(net, *given, **named)
+        return replace(step, loss_sum=2 * step.loss_sum) if isinstance(net.loss, SigmoidCrossEntropy) else step
+
+
+class StatesHeldByNorm(_Few, policies.StatesHeldByNorm):
+    """Of three cells, entries are held by their norm."""
+
+
+class EveryStateIsCut(_Few, policies.EveryStateIsCut):
+    """Of three cells, where one state is cut, all are."""
+
+
+class JointNormsTakenApart(_Few, policies.JointNormsTakenApart):
+    """Of three cells, a norm over several states is taken of each."""
+
+
+class PaddedStepsAreLost(_Few, losses.PaddedStepsAreLost):
+    """Of three cells, padded steps add to a cross-entropy what outputs of zeros cost."""
