@@ -32,13 +32,15 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of a property: `labels` says what it applied to, `reproducer` is Python that fails when pasted."""
+    """What became of a property: `labels` says what it applied to, `left_out` how many of these the backend does not
+    declare, and `reproducer` is Python that fails when pasted."""
 
     id: str
     status: str
     says: str = ""
     examples: int = 0
     ill_posed: int = 0
+    left_out: int = 0
     kappa_max: float = 0.0
     why: str = ""
     evidence: dict[str, Any] | None = None
@@ -59,6 +61,7 @@ def combine(id: str, says: str, verdicts: dict[str, Verdict], reproducer: str = 
         id, status, says,
         examples=sum(v.examples for v in verdicts.values()),
         ill_posed=sum(v.ill_posed for v in verdicts.values()),
+        left_out=sum(v.status == "unsupported" for v in verdicts.values()),
         kappa_max=max((v.kappa for v in verdicts.values()), default=0.0),
         why="" if status == "pass" else worst.why,
         evidence=asdict(worst.evidence) if worst.evidence else None,

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from conformance.entry import BAD
 from conformance.finding import STATUSES
+from conformance.reports.asked import left_out, of_each
 from conformance.reports.ratio import written
 from conformance.speed.verdict import spoken
 
@@ -149,12 +150,14 @@ def _likenesses(console: Console, entry: dict[str, Any]) -> None:
 def _summary(document: dict[str, Any]) -> Table:
     table = Table(title=f"conformance, tier {document['tier']}, seed {document['seed']}, {document['seconds']:.0f} s")
     shown = [s for s in STATUSES if any(e["counts"][s] for e in document["backends"])]
-    for column in ("backend", "precision", "status", *shown, "expected", "examples", "kappa", "programs", "seconds"):
+    asked = ("expected", "examples", "of each", "left out")
+    for column in ("backend", "precision", "status", *shown, *asked, "kappa", "programs", "seconds"):
         table.add_column(column, justify="left" if column in ("backend", "precision", "status") else "right")
     for e in document["backends"]:
         colour = COLOURS.get(e["status"], "red")
         counts = [str(e["counts"][status]) for status in (*shown, "expected")]
-        spent = (str(e["examples"]), written(e["kappa_max"]), str(e["programs_compiled"]), f"{e['seconds']:.1f}")
+        spent = (str(e["examples"]), of_each(e), str(left_out(e)), written(e["kappa_max"]),
+                 str(e["programs_compiled"]), f"{e['seconds']:.1f}")  # fmt: skip
         named = escape(f"{e['name']} {e['version']}")
         table.add_row(named, e["precision"], f"[{colour}]{e['status']}", *counts, *spent)
     return table

@@ -2,17 +2,24 @@
 
 import copy
 import json
+import re
+from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import jsonschema
 import pytest
+from rich.console import Console
 
 import conformance
 from conformance.entry import Entry
-from conformance.registry import Shape
+from conformance.examination import Examination
+from conformance.registry import Scope, Shape, properties
 from conformance.report import report
 from conformance.reports import FORMS
+from conformance.reports.asked import left_out, of_each
+from conformance.terminal import show
+from rnnspec import Backend, Capabilities, cells
 
 HERE = Path(conformance.__file__).parent
 SCHEMA = json.loads((HERE / "reports/report.schema.json").read_text(encoding="utf-8"))
@@ -127,3 +134,40 @@ def test_markdown_keeps_a_table_s_columns(failing):
     assert len(rows) == 1
     assert rows[0].count("|") == text.splitlines()[4].count("|")
     assert "```python" in text
+
+
+class Narrow(Backend):
+    """It declares one of the two sizes that it is asked at."""
+
+    capabilities = Capabilities(sizes=((3, 4),))
+
+
+@pytest.fixture
+def narrow():
+    shapes = (Shape(5, 7, 3, 4), Shape(5, 7, 3, 5))
+    examination = Examination(Narrow(precision="f64"), Scope((cells.elman,), shapes), examples=4)
+    entry = Entry("narrow", "1.0", precision="f64")
+    for law in properties():
+        if law.id in ("P11", "P24-last"):
+            finding = examination.judge(law)
+            entry.counts["expected"] += 1
+            entry.add(finding.as_dict(), counted=True)
+    return report([entry], 0, "smoke", 1.5)
+
+
+def test_a_report_says_how_many_examples_each_property_had_and_what_was_left_out(narrow):
+    jsonschema.validate(narrow, SCHEMA)
+    asked = {p["id"]: (p["examples"], p["left_out"]) for p in narrow["backends"][0]["properties"]}
+    assert asked == {"P11": (4, 1), "P24-last": (0, 1)}
+    assert of_each(narrow["backends"][0]) == "4 to 4"
+    assert left_out(narrow["backends"][0]) == 2
+
+
+def test_every_form_for_readers_says_it(narrow):
+    page, text, printed = FORMS["html"](narrow), FORMS["markdown"](narrow), StringIO()
+    show(Console(width=200, file=printed), narrow)
+    assert '<td class="number">4 to 4<td class="number">2<' in page
+    assert '<td class="number">4<td class="number">1<' in page
+    assert "| 4 | 4 to 4 | 2 |" in text
+    assert re.search(r"\| P11 [^|]*\| pass \| 4 \| 1 \|", text)
+    assert re.search(r"4 +│ +4 to 4 +│ +2 ", printed.getvalue())

@@ -8,6 +8,7 @@ import jinja2
 
 from conformance.entry import BAD, missing
 from conformance.finding import STATUSES
+from conformance.reports.asked import left_out, of_each
 from conformance.reports.ratio import written
 from conformance.speed.verdict import spoken
 
@@ -21,7 +22,7 @@ def environment(*, escape: bool) -> jinja2.Environment:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     found.filters |= {"shape": _shape, "cell": _cell, "spoken": spoken, "ratio": written}
-    found.globals |= {"BAD": BAD, "missing": missing, "shown": _shown}
+    found.globals |= {"BAD": BAD, "missing": missing, "shown": _shown, "of_each": of_each, "left_out": left_out}
     return found
 
 

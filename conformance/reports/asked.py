@@ -1,0 +1,23 @@
+"""How much was asked: the examples of each property, and the networks that were left out.
+
+>>> entry = {"properties": [{"examples": 114, "status": "pass"}, {"examples": 2, "status": "fail", "left_out": 3}]}
+>>> of_each(entry), left_out(entry)
+('2 to 114', 3)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["left_out", "of_each"]
+
+
+def of_each(entry: dict[str, Any]) -> str:
+    """The fewest and the most examples of a property that was judged; nothing where none was."""
+    counts = [finding["examples"] for finding in entry["properties"] if finding["status"] != "unsupported"]
+    return f"{min(counts)} to {max(counts)}" if counts else ""
+
+
+def left_out(entry: dict[str, Any]) -> int:
+    """How many networks, of all properties, need what the backend does not declare."""
+    return sum(finding.get("left_out", 0) for finding in entry["properties"])
