@@ -25,6 +25,7 @@ __all__ = [
     "counted",
     "crowd",
     "extents",
+    "groups",
     "large_maps",
     "many",
     "storeys",
@@ -61,11 +62,10 @@ def extents(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
     """Layers of one width, forward and reverse in turn; each tower of cells at each size."""
     if not scope.eager or scope.shapes:
         return {}
-    groups = _groups(scope)
-    found = {}
-    for (i, shape), (j, cells) in product(enumerate(EXTENTS), enumerate(groups)):
+    found, towers = {}, groups(scope)
+    for (i, shape), (j, cells) in product(enumerate(EXTENTS), enumerate(towers)):
         name = f"{shape.batch},{shape.time},{shape.inputs},{shape.hidden} {cells[0].name}"
-        for lengths in (None, _ends(shape)) if len(groups) == 1 else ((None, _ends(shape))[(i + j) % 2],):
+        for lengths in (None, _ends(shape)) if len(towers) == 1 else ((None, _ends(shape))[(i + j) % 2],):
             label = f"{name} ragged" if lengths else name
             found[label] = _at(shape, [_tower(shape, cells)], lengths)
     return found
@@ -75,13 +75,12 @@ def counted(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
     """More rows, steps and inputs than counters of few bits count, each with rows that end early."""
     if not scope.eager or scope.shapes:
         return {}
-    towers, layers = _groups(scope), [[cell] for cell in scope.cells]
+    towers, layers = groups(scope), [[cell] for cell in scope.cells]
     found = {"515 rows": _drawn(ROWS, towers, None), "515 rows ragged": _drawn(ROWS, towers, _ends(ROWS)),
              "1030 inputs ragged": _drawn(BROAD, layers, FEW_ENDS)}  # fmt: skip
     dear = {"1024 steps": _drawn(BLOCK, layers, None), "1025 steps ragged": _drawn(BEYOND, layers, BEYOND_ENDS),
-            "260 steps ragged": _drawn(LONG, towers, LONG_ENDS)}  # fmt: skip
-    part, parts = (0, 1) if scope.wide else scope.share
-    return found | dict(list(dear.items())[part::parts])
+            "260 steps ragged": _drawn(LONG, layers, LONG_ENDS)}  # fmt: skip
+    return found | _parted(scope, dear)
 
 
 def broad(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
@@ -98,8 +97,8 @@ def many(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
     layers = [Layer(cell, _one_width(cell, ROWS.hidden)) for cell in scope.cells]
     classes = [Network(ROWS.inputs, [layer], output=Dense(CLASSES), loss=SoftmaxCrossEntropy()) for layer in layers]
     narrow = [Network(LONG.inputs, [layer], output=Dense(1), loss=SquaredError()) for layer in layers]
-    return {"300 classes, 515 rows": _at(ROWS, classes, _ends(ROWS)),
-            "a loss over 260 steps": _at(LONG, narrow, LONG_ENDS)}  # fmt: skip
+    return _parted(scope, {"300 classes, 515 rows": _at(ROWS, classes, _ends(ROWS)),
+                           "a loss over 260 steps": _at(LONG, narrow, LONG_ENDS)})  # fmt: skip
 
 
 def crowd(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
@@ -128,7 +127,13 @@ def _single(scope: Scope, shapes: Iterable[Shape]) -> Mapping[str, SearchStrateg
             _at(shape, [_tower(shape, [cell]) for cell in scope.cells], None) for shape in shapes}  # fmt: skip
 
 
-def _groups(scope: Scope) -> list[tuple[Cell, ...]]:
+def _parted(scope: Scope, found: Mapping[str, SearchStrategy[Case]]) -> dict[str, SearchStrategy[Case]]:
+    """What of several precisions this one is asked: all of it in the deep tier."""
+    part, parts = (0, 1) if scope.wide else scope.share
+    return {label: found[label] for label in list(found)[part::parts]}
+
+
+def groups(scope: Scope) -> list[tuple[Cell, ...]]:
     """A few cells each, all of them in one of the groups."""
     return [storeys(scope.cells[low : low + STOREYS]) for low in range(0, len(scope.cells), STOREYS)]
 
