@@ -9,7 +9,7 @@ import numpy as np
 from conformance.mutants.faulty import Faulty
 from rnnspec import Gradients, Last, Result
 from rnnspec.arrays import Array
-from rnnspec.tree import Tree, tree_map
+from rnnspec.tree import Tree
 
 
 class _Bare(Faulty):
@@ -77,17 +77,6 @@ class ReverseCotangentAtTheEnd(Faulty):
         w = np.zeros((steps, *np.shape(output_cotangent)), inputs.dtype)
         w[np.maximum(ends - 1, 0), np.arange(rows)] = np.where((ends > 0)[:, None], output_cotangent, 0)
         return super().pullback(_every_step(net), params, inputs, w, *rest, **named)
-
-
-class ReadWithoutStateGradient(Faulty):
-    """Where the last step is read and nothing is above it, a loss hands the initial states no gradient."""
-
-    def value_and_grad(self, net: Any, *given: Any, **named: Any) -> Any:
-        step = super().value_and_grad(net, *given, **named)
-        if net.output is not None or not isinstance(net.read, Last):
-            return step
-        grads = Gradients(step.grads.params, step.grads.inputs, tree_map(np.zeros_like, step.grads.state))
-        return type(step)(step.loss_sum, step.count, grads, step.state)
 
 
 def _every_step(net: Any) -> Any:

@@ -85,7 +85,7 @@ def counted(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
 
 def broad(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
     """More units than 10 bits count; their gradients take the oracle too long."""
-    if not scope.eager or scope.shapes:
+    if not scope.eager or scope.shapes or scope.brief:
         return {}
     return {"1030 units ragged": _drawn(UNITS, [[cell] for cell in scope.cells], FEW_ENDS)}
 
@@ -128,7 +128,9 @@ def _single(scope: Scope, shapes: Iterable[Shape]) -> Mapping[str, SearchStrateg
 
 
 def _parted(scope: Scope, found: Mapping[str, SearchStrategy[Case]]) -> dict[str, SearchStrategy[Case]]:
-    """What of several precisions this one is asked: all of it in the deep tier."""
+    """What of several precisions this one is asked: all of it in the deep tier, and none where time is short."""
+    if scope.brief:
+        return {}
     part, parts = (0, 1) if scope.wide else scope.share
     return {label: found[label] for label in list(found)[part::parts]}
 
