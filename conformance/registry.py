@@ -58,8 +58,9 @@ class Scope:
 
     `wide` asks for long and large cases too, whatever they cost to compile. `eager` says that the backend compiles
     nothing: networks and shapes beyond the fixed tables cost it no program. `brief` leaves out what takes a backend
-    that compiles many seconds, and the longest and widest cases. `share` is which part of the labels is judged, of how many parts: of all properties
-    where the scope is brief, and else of those without the oracle where not all of their labels are judged.
+    that compiles many seconds, and the longest and widest cases. `share` is which part of the labels is judged, of how
+    many parts: of all properties where the scope is brief, and else of those without the oracle where not all of their
+    labels are judged.
     """
 
     cells: tuple[Cell, ...]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.mutants import blocks, extents, losses, policies
+from conformance.mutants import blocks, extents, policies
 from conformance.mutants.faulty import Asked, Faulty
 from rnnspec import Backend, LayerResult, Step, cells
 from rnnspec.losses import SigmoidCrossEntropy
@@ -29,28 +29,12 @@ class StepBeyond128Lost(_Few, extents.StepBeyond128Lost):
     """Of three cells, the step at which the second block of 128 begins reads zeros."""
 
 
-class RowsBeyond128Alike(_Few, extents.RowsBeyond128Alike):
-    """Of three cells, rows beyond the 128th have the outputs of the first."""
-
-
 class InputsBeyond128Lost(_Few, extents.InputsBeyond128Lost):
     """Of three cells, input features beyond the 128th are not read."""
 
 
-class TimeAndBatchExchanged(_Few, extents.TimeAndBatchExchanged):
-    """Of three cells, where there are as many steps as rows, the batch is taken for time."""
-
-
-class BatchesOf32StartFromZeros(_Few, blocks.BatchesOf32StartFromZeros):
-    """Of three cells, where the batch is a multiple of 32, the initial state is not read."""
-
-
 class WidthsOf64InHalfPrecision(_Few, blocks.WidthsOf64InHalfPrecision):
     """Of three cells, recurrent maps are rounded to 11 bits where the width is a multiple of 64."""
-
-
-class GradientOfRowsBeyond64Lost(_Few, extents.GradientOfRowsBeyond64Lost):
-    """Of three cells, rows beyond the 64th hand back no gradient of their inputs."""
 
 
 class SigmoidLossIsDoubled(_Few):
@@ -71,7 +55,3 @@ class EveryStateIsCut(_Few, policies.EveryStateIsCut):
 
 class JointNormsTakenApart(_Few, policies.JointNormsTakenApart):
     """Of three cells, a norm over several states is taken of each."""
-
-
-class PaddedStepsAreLost(_Few, losses.PaddedStepsAreLost):
-    """Of three cells, padded steps add to a cross-entropy what outputs of zeros cost."""
