@@ -1,4 +1,5 @@
-"""The places at which a backend can be faulty: what a layer is asked and answers, what its pullback is, a whole call.
+"""The places at which a backend can be faulty: what a layer is asked and answers, what its pullback is, a whole
+call, a training step.
 
 A protocol mutant is a subclass of `Faulty` that overrides one of these places; its docstring says what is wrong. It is
 laid over the class of the backend it is made from.
@@ -14,7 +15,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from rnnspec import Backend, Call, Cell, Gradients, LayerResult, Mutant, Network, Result, Step
+from rnnspec import Backend, Call, Cell, Gradients, LayerResult, Mutant, Network, Result, Step, Trained
 from rnnspec.arrays import Array
 from rnnspec.tree import Tree
 
@@ -79,6 +80,14 @@ class Faulty(Backend):
         """What a layer's pullback answers."""
         return gradients
 
+    def begun(self, given: Given) -> Given:
+        """What a training step goes on with."""
+        return given
+
+    def trained(self, given: Given, done: Trained) -> Trained:
+        """What a training step answers."""
+        return done
+
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
     ) -> LayerResult:
@@ -112,6 +121,14 @@ class Faulty(Backend):
     ) -> Step:
         g = self.given(Given(net, params, inputs, state, lengths))
         return super().value_and_grad(g.net, g.params, g.inputs, targets, g.state, g.lengths)
+
+    def train_step(
+        self, net: Network, rule: Any, params: Tree, rule_state: Tree, inputs: Array, targets: Array,
+        state: Tree = None, lengths: Array = None,
+    ) -> Trained:  # fmt: skip
+        g = self.begun(Given(net, params, inputs, state, lengths))
+        return self.trained(g, super().train_step(g.net, rule, g.params, rule_state, g.inputs, targets, g.state,
+                                                  g.lengths))  # fmt: skip
 
 
 def protocol_mutants(module: ModuleType) -> Iterator[Mutant]:

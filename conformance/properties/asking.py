@@ -15,11 +15,27 @@ from conformance.cases import Arrays, Case
 from conformance.oracle import Arithmetic
 from conformance.tolerance import PROFILES, Reference
 from rnnspec import Backend, Gradients, Last, Network, Result, Step
+from rnnspec.errors import RnnSpecError
 from rnnspec.tree import Tree, leaves, named_map, tree_map
 
-__all__ = ["Question", "ask", "changed", "flat", "in_order", "is_eager", "only_rows", "picked"]
+__all__ = [
+    "EMPTY",
+    "Question",
+    "ask",
+    "changed",
+    "few",
+    "flat",
+    "in_order",
+    "is_eager",
+    "only_rows",
+    "picked",
+    "refuses",
+]
 
 Array = Any
+
+EMPTY = {"no step": (slice(0, 0), slice(None)), "no row": (slice(None), slice(0, 0))}
+"""Which steps of which rows are none."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +169,28 @@ def in_order(question: Question, order: Any) -> Question:
     states, cotangents = (tree_map(lambda s: s[order], tree) for tree in (g.state, g.state_cotangent))
     return question.but(inputs=g.inputs[:, order], state=states, lengths=question.ends[order],
                         output_cotangent=g.output_cotangent[..., order, :], state_cotangent=cotangents)  # fmt: skip
+
+
+def few(question: Question, cut: tuple[slice, slice]) -> Question:
+    """The question of some steps of some rows, called without lengths."""
+    g, rows = question.given, cut[1]
+    over = (rows,) if question.is_last else cut
+    trees = {"state": g.state, "state_cotangent": g.state_cotangent}
+    states = {name: None if tree is None else tree_map(lambda s: s[rows], tree) for name, tree in trees.items()}
+    targets = None if g.targets is None else g.targets[over]
+    return question.but(inputs=g.inputs[cut], output_cotangent=g.output_cotangent[over], targets=targets, lengths=None,
+                        **states)  # fmt: skip
+
+
+def refuses(call: Callable[..., Any], *given: Any) -> bool:
+    """Whether a call raises an error of rnnspec's."""
+    try:
+        call(*given)
+    except RnnSpecError:
+        return True
+    except Exception:
+        return False
+    return False
 
 
 def picked(answer: Result, rows: Array) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +11,12 @@ from conformance import tolerance
 from conformance.cases import Case
 from conformance.judge import Judge
 from conformance.properties import networks
-from conformance.properties.asking import Question, ask, in_order, is_eager
+from conformance.properties.asking import Question, ask, in_order, is_eager, refuses
+from conformance.properties.spans import WHOLE
 from conformance.properties.training import train, train_reference
 from conformance.registry import law
 from conformance.tolerance import PROFILES
 from rnnspec import Backend, chain
-from rnnspec.errors import RnnSpecError
 from rnnspec.policies import ClipByGlobalNorm
 from rnnspec.tree import Tree, tree_map
 from rnnspec.updates import Adam
@@ -26,7 +25,6 @@ RULE = chain(ClipByGlobalNorm(5.0), Adam(0.01, 0.875, epsilon=1e-4))
 """The rule that `conformance.properties.control` trains with, so that it costs no program."""
 TYPES = (np.float64, np.float32, np.float16, np.int32)
 REFUSAL = ("an answer, or an error of another kind", "an RnnSpecError")
-WHOLE = (np.int64, np.int32, np.int8, np.uint8, np.uint16, np.uint64)
 
 
 @law("P08-loss", "a loss and a training step change none of their arguments and remember no call before",
@@ -115,10 +113,10 @@ def refused(backend: Backend, case: Case, judge: Judge) -> None:
         "a row too many in every map": question.but(params=tree_map(_with_a_row_more, g.params)),
     }
     for what, asked in wrong.items():
-        judge.holds(f"refusal of {what}", _refuses(asked.run), *REFUSAL)
+        judge.holds(f"refusal of {what}", refuses(asked.run), *REFUSAL)
     if judge.gradients:
         odd = question.but(output_cotangent=g.output_cotangent[..., :-1])
-        judge.holds("refusal of a cotangent of a feature too few", _refuses(odd.pull), *REFUSAL)
+        judge.holds("refusal of a cotangent of a feature too few", refuses(odd.pull), *REFUSAL)
     judge.equal("run after refusals", question.run(), before, question.run_reference())
 
 
@@ -214,13 +212,3 @@ def _outline(tree: Tree) -> str:
 
 def _with_a_row_more(a: Any) -> Any:
     return np.concatenate([a, a[:1]])
-
-
-def _refuses(call: Callable[[], Any]) -> bool:
-    try:
-        call()
-    except RnnSpecError:
-        return True
-    except Exception:
-        return False
-    return False

@@ -14,8 +14,12 @@ from conformance.tolerance import PROFILES, Reference
 from rnnspec import Trained
 from rnnspec.rule import Rule
 from rnnspec.tree import Tree, tree_map
+from rnnspec.updates import SGD
 
-__all__ = ["Sized", "mean_of", "scaled", "train", "train_reference"]
+__all__ = ["DESCENT", "Sized", "mean_of", "scaled", "train", "train_reference"]
+
+DESCENT = SGD(0.125, 0.875)
+"""A rule with a state, in which a first step leaves the mean gradient."""
 
 
 @dataclass
@@ -51,10 +55,11 @@ def train(question: Question, rule: Any, kept: Tree = None) -> Trained:
     return replace(done, **numbers)
 
 
-def train_reference(question: Question, rule: Rule) -> Reference:
-    """What one training step must give, and the yardstick."""
+def train_reference(question: Question, rule: Rule, kept: Tree = None) -> Reference:
+    """What one training step must give, and the yardstick; from a fresh rule state if None is given."""
     g = question.given
-    compute = partial(oracle.train, question.net, rule, g.params, [(g.inputs, g.targets, g.state, g.lengths)])
+    compute = partial(oracle.train, question.net, rule, g.params, [(g.inputs, g.targets, g.state, g.lengths)],
+                      rule_state=kept)  # fmt: skip
     return tolerance.reference(PROFILES[question.backend.precision], compute)
 
 
