@@ -188,6 +188,9 @@ def update(backend: Backend, case: Case, judge: Judge) -> None:
         for part in ("params", "rule_state"):
             judge.agree(f"{part} after an update by {what}", backend.to_numpy(getattr(found, part)),
                         getattr(done, part), reference.at(f"0.{part}"))  # fmt: skip
+        for part in ("loss_sum", "state"):
+            judge.exactly(f"{part} after an update by {what}", backend.to_numpy(getattr(found, part)),
+                          getattr(given, part))  # fmt: skip
 
 
 @law("P67", "ten training steps are the oracle's, under every policy and update rule", cases=networks.plain,

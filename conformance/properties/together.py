@@ -7,16 +7,24 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from itertools import product
 from typing import Any
+
+import numpy as np
 
 from conformance import tolerance
 from conformance.cases import Case
 from conformance.judge import Judge
 from conformance.properties import networks
-from conformance.properties.asking import ask, is_eager
+from conformance.properties.asking import Question, ask, is_eager
+from conformance.properties.control import RULES
+from conformance.properties.training import train, train_reference
 from conformance.registry import law
 from conformance.tolerance import PROFILES, Reference
-from rnnspec import Backend
+from rnnspec import Backend, Step
+from rnnspec.rule import UpdateRule
+from rnnspec.tree import Tree
 
 Call = Callable[[], Any]
 
@@ -47,6 +55,35 @@ def losses_together(backend: Backend, case: Case, judge: Judge) -> None:
     cases = [replace(case, seed=case.seed + i) for i in range(THREADS)]
     profile = PROFILES[backend.precision]
     _judge(judge, [ask(backend, one).step for one in cases], [tolerance.value_and_grad(one, profile) for one in cases])
+
+
+@law("P111", "so are training steps and updates, beside losses and runs", cases=networks.plain,
+     needs=("gradients", "concurrent"))  # fmt: skip
+def training_together(backend: Backend, case: Case, judge: Judge) -> None:
+    """Each with parameters and a rule's state of its own; a run, too, where that is no program more."""
+    questions = [ask(backend, replace(case, seed=case.seed + i)) for i in range(THREADS)]
+    asked: list[Call] = []
+    expected: list[Reference] = []
+    for rule, question in product(RULES, questions):
+        first, step = train(question, rule), question.step()
+        later = question.but(params=first.params)
+        asked.append(partial(train, later, rule, first.rule_state))
+        expected.append(train_reference(later, rule, first.rule_state).at("0"))
+        asked.append(partial(_updated, question, rule, step))
+        expected.append(train_reference(question, rule).at("0.params"))
+    asked += [question.step for question in questions]
+    expected += [question.step_reference() for question in questions]
+    if is_eager(backend):
+        asked += [question.run for question in questions]
+        expected += [question.run_reference() for question in questions]
+    order = np.random.default_rng(case.seed).permutation(len(asked))
+    _judge(judge, [asked[i] for i in order], [expected[i] for i in order])
+
+
+def _updated(question: Question, rule: UpdateRule, step: Step) -> Tree:
+    params = question.given.params
+    done = question.backend.update(question.net, rule, params, rule.init(params), step)
+    return question.backend.to_numpy(done.params)
 
 
 def _judge(judge: Judge, calls: list[Call], references: list[Reference]) -> None:
