@@ -121,6 +121,7 @@ def unreached(backend: Backend, case: Case, judge: Judge) -> None:
     alone = question.but(output_cotangent=w, state_cotangent=ws, lengths=np.where(others, 0, question.ends)).pull()
     judge.exactly("parameters, where the cotangent is on rows without a step", alone.params, 0)
     judge.exactly("inputs, where the cotangent is on rows without a step", alone.inputs, 0)
+    judge.exactly("states, where the cotangent is on rows without a step", alone.state, ws)
 
 
 def _judge_difference(
