@@ -120,6 +120,30 @@ class BlankIsTheFirstClass(Faulty):
         return super().value_and_grad(net, params, inputs, targets, state, lengths)
 
 
+class MiddleBlankIsTheLast(Faulty):
+    """CTC: a blank between the classes is taken for the last class, where no label is that."""
+
+    def value_and_grad(
+        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+    ) -> Step:
+        last = net.features - 1
+        if _is_between(net) and not (np.asarray(targets) == last).any():
+            net = replace(net, loss=CTC(last))
+        return super().value_and_grad(net, params, inputs, targets, state, lengths)
+
+
+class ClassesBehindTheBlankTurned(Faulty):
+    """CTC: where a blank stands between the classes, those behind it are read in the other order."""
+
+    def value_and_grad(
+        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+    ) -> Step:
+        if _is_between(net):
+            y, blank = np.asarray(targets), net.loss.blank
+            targets = np.where(y > blank, net.features + blank - y, y)
+        return super().value_and_grad(net, params, inputs, targets, state, lengths)
+
+
 class LossIsOfRowsWithSteps(Faulty):
     """CTC: rows without a step are not counted."""
 
@@ -157,3 +181,7 @@ class ProbabilitiesUnderflow(Faulty):
         step = super().value_and_grad(net, params, inputs, *rest, **named)
         gone = isinstance(net.loss, CTC) and len(inputs) > 64
         return replace(step, loss_sum=step.loss_sum + np.inf) if gone else step
+
+
+def _is_between(net: Any) -> bool:
+    return isinstance(net.loss, CTC) and 0 < net.loss.blank < net.features - 1

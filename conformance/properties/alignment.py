@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -11,7 +12,7 @@ from conformance.cases import Case
 from conformance.judge import Judge
 from conformance.properties import networks
 from conformance.properties.asking import Question, ask, changed
-from conformance.registry import law
+from conformance.registry import Scope, law
 from conformance.tolerance import PROFILES
 from rnnspec import Backend
 from rnnspec.losses import CTC
@@ -21,13 +22,28 @@ __all__: list[str] = []
 NEEDS = ("lengths", "gradients")
 SHORT = 2
 """Steps of which everything that they can spell is asked for."""
+LAST, BETWEEN = 3, 1
+"""The last of the networks' classes, and one with classes on both sides."""
+
+
+def _aligned(scope: Scope) -> networks.Labels:
+    """The networks, with a blank between the classes too; where a program more costs, with no other."""
+    found = networks.aligned(scope)
+    if f"aligned, blank {LAST}" not in found:
+        return found
+    between = {f"aligned, blank {BETWEEN}": found[f"aligned, blank {LAST}"].map(_with_blank_between)}
+    return {**found, **between} if len(found) > 1 else between
+
+
+def _with_blank_between(case: Case) -> Case:
+    return replace(case, net=replace(case.net, loss=CTC(BETWEEN)))
 
 
 def _posed(backend: Backend, judge: Judge) -> None:
     judge.applies(backend.precision != "f16", "f16 has no range for the logarithms of a row's probabilities")
 
 
-@law("P90", "CTC, its gradients and the final state are the oracle's", cases=networks.aligned, needs=NEEDS, oracle=True)
+@law("P90", "CTC, its gradients and the final state are the oracle's", cases=_aligned, needs=NEEDS, oracle=True)
 def aligned_loss(backend: Backend, case: Case, judge: Judge) -> None:
     """Rows of several lengths, repeated labels and none among them."""
     _posed(backend, judge)
@@ -35,7 +51,7 @@ def aligned_loss(backend: Backend, case: Case, judge: Judge) -> None:
     judge.close("value_and_grad", ask(backend, case).step(), reference)
 
 
-@law("P91", "the probabilities of all that a row can spell add up to 1", cases=networks.aligned, needs=NEEDS)
+@law("P91", "the probabilities of all that a row can spell add up to 1", cases=_aligned, needs=NEEDS)
 def spelt_for_certain(backend: Backend, case: Case, judge: Judge) -> None:
     """Two steps of one row, every sequence of up to two labels; the other rows have no step and no label."""
     _posed(backend, judge)
@@ -49,7 +65,7 @@ def spelt_for_certain(backend: Backend, case: Case, judge: Judge) -> None:
 
 
 @law("P92", "a row that its steps cannot spell has an infinite loss and no gradient, and leaves the others theirs",
-     cases=networks.aligned, needs=NEEDS)  # fmt: skip
+     cases=_aligned, needs=NEEDS)  # fmt: skip
 def impossible(backend: Backend, case: Case, judge: Judge) -> None:
     """One label twice in two steps, which needs a blank between."""
     _posed(backend, judge)
@@ -68,7 +84,7 @@ def impossible(backend: Backend, case: Case, judge: Judge) -> None:
     judge.agree("gradients beside the row", found.grads, others.grads, without.step_reference().at("grads"))
 
 
-@law("P93", "CTC gives every step's outputs gradients that add up to 0", cases=networks.aligned, needs=NEEDS)
+@law("P93", "CTC gives every step's outputs gradients that add up to 0", cases=_aligned, needs=NEEDS)
 def balanced(backend: Backend, case: Case, judge: Judge) -> None:
     """So does the output layer's bias get them: a number added to all classes changes no probability."""
     _posed(backend, judge)
@@ -80,7 +96,7 @@ def balanced(backend: Backend, case: Case, judge: Judge) -> None:
 
 
 @law("P94", "classes that change places in the output layer and in the labels leave CTC as it is",
-     cases=networks.aligned, needs=NEEDS)  # fmt: skip
+     cases=_aligned, needs=NEEDS)  # fmt: skip
 def renamed(backend: Backend, case: Case, judge: Judge) -> None:
     """Two labels; blank stays."""
     _posed(backend, judge)
