@@ -17,18 +17,25 @@ from conformance.mutants import (
     few,
     governed,
     guards,
+    leftovers,
     lengths,
     losses,
     memory,
+    nothing,
     numbers,
     paths,
     policies,
+    reach,
     readings,
     rules,
     segments,
     sharing,
+    small,
+    spans,
     states,
     steps,
+    training,
+    vanishing,
 )
 from conformance.mutants.choices import choice_mutants
 from conformance.mutants.equations import equation_mutants
@@ -74,7 +81,8 @@ def mutants() -> tuple[Mutant, ...]:
 def _protocol() -> Iterator[Mutant]:
     calls = (states, lengths, steps, cotangents, losses, alignments, numbers, memory, sharing, paths, extents, blocks,
              arguments, counters, readings, few)  # fmt: skip
-    for module in (*calls, policies, rules, guards, segments, governed):
+    questions = (spans, training, leftovers, nothing, vanishing, reach, small)
+    for module in (*calls, policies, rules, guards, segments, governed, *questions):
         yield from protocol_mutants(module)
 
 
