@@ -5,6 +5,7 @@ What a policy made of a gradient is read from the rule's state: the first moment
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -72,6 +73,8 @@ def partition(backend: Backend, case: Case, judge: Judge) -> None:
     """One factor for all maps here; there the map's own."""
     sized = Sized(ask(backend, case), 200 * LIMIT)
     moment, velocity = sized.trained(GLOBAL).rule_state[1]["m"], _velocity(sized.trained(PARTED), MAPS)
+    judge.applies(bool(velocity), "the cell has no input map")
+    judge.applies(not sized.reference(GLOBAL).ill_posed, "the norm has no answer in this precision")
     one, own, clipped = _factors(moment, sized.mean), _factors(velocity, sized.mean), _clipped(sized.mean)[MAPS]
     slack = 1e-3 + 8 * PROFILES[backend.precision].unit
     judge.holds("the factors of maps under the global norm", bool(np.ptp(one) < slack * max(one)), one, "one number")
@@ -130,16 +133,20 @@ def not_finite(backend: Backend, case: Case, judge: Judge) -> None:
 
 @law("P60", "at exactly the limit nothing is clipped, just above it is", cases=networks.trained, needs=("gradients",))
 def boundary(backend: Backend, case: Case, judge: Judge) -> None:
-    """A gradient of (3, 4) on the output layer's bias alone, the limit being 5; and some thousandths more."""
+    """A gradient of (3, 4) on the output layer's bias alone, the limit being 5; and some thousandths more. An update
+    is given it; a training step has it where the cell makes zeros of zeros."""
     question, rule = ask(backend, case), GLOBAL
     g = question.given
     zeros = question.but(params=tree_map(np.zeros_like, g.params), state=tree_map(np.zeros_like, g.state))
     real, unit = case.steps * case.batch, PROFILES[backend.precision].unit
     above = 1.001 + 8 * unit
+    _judge_update(judge, question, ((1.0, 1.0), (above, 1 / above)))
     for grown, factor in ((1.0, 1.0), (above, 1 / above)):
         y = np.zeros_like(g.targets)
         y[-1, -1] = [_before_mean(-3 * grown, real, y.dtype), _before_mean(-4 * grown, real, y.dtype)]
         moved = zeros.but(targets=y)
+        away = [name for name, g in moved.step_reference().at("grads.params").expected().items() if g.any()]
+        judge.applies(away == ["output.b"], "the cell makes no zeros of zeros")
         mean, moment = mean_of(moved), train(moved, rule).rule_state[1]["m"]
         norm = float(np.hypot(*mean["output"]["b"].astype(float)))
         judge.holds("the norm of the case", abs(norm / LIMIT - grown) < 2e-5 + 4 * unit, norm, LIMIT * grown)
@@ -163,7 +170,7 @@ def whole_step(backend: Backend, case: Case, judge: Judge) -> None:
     judge.holds("the count", done.count == step.count, done.count, step.count)
     judge.agree("the state", done.state, step.state, reference.at("state"))
     trained = train_reference(question, PARTED)
-    velocities = {part: _velocity(done, part) for part in (MAPS, ENTRIES)}
+    velocities = {part: velocity for part in (MAPS, ENTRIES) if (velocity := _velocity(done, part))}
     steps = {name: RATE * v for velocity in velocities.values() for name, v in velocity.items()}
     steps |= {name: RATE * g for name, g in DESCENT.of(mean_of(question)).items()}
     moved = named_map(lambda name, w: (w.astype(float) - steps.get(name, 0.0)).astype(w.dtype), question.given.params)
@@ -217,6 +224,20 @@ def alone(backend: Backend, case: Case, judge: Judge) -> None:
         judge.close(f"a step by {rule}", [done], sized.reference(rule))
 
 
+def _judge_update(judge: Judge, question: Question, grown: Sequence[tuple[float, float]]) -> None:
+    backend, params = question.backend, question.given.params
+    step, close = question.step(), 64 * PROFILES[backend.precision].unit * LIMIT
+    for size, factor in grown:
+        bias = np.array([3 * size, 4 * size], params["output"]["b"].dtype)
+        wanted = named_map(lambda name, w, b=bias: b if name == "output.b" else np.zeros_like(w), params)
+        given = replace(step, count=1, grads=replace(step.grads, params=wanted))
+        found = backend.update(question.net, GLOBAL, params, GLOBAL.init(params), given).rule_state[1]["m"]
+        away = flat(backend.to_numpy(found)) - flat(scaled(wanted, (1 - MOMENTUM) * factor))
+        allowed = 0.0 if size == 1.0 else close
+        judge.holds(f"the first moment of an update, {size:.4g} of the limit", bool(np.abs(away).max() <= allowed),
+                    f"off by {np.abs(away).max():.3g}", f"within {allowed:.3g}")  # fmt: skip
+
+
 def _velocity(done: Trained, part: Part) -> dict[str, Any]:
     return dict(done.rule_state[PARTED.parts.index(part)][1]["velocity"])
 
@@ -228,7 +249,7 @@ def _place(part: Part) -> str:
 
 def _clipped(mean: Tree) -> dict[Part, dict[str, Any]]:
     """What the policies of the parts make of a gradient."""
-    by_norm = {name: g * g.dtype.type(min(1.0, MAP_LIMIT / np.linalg.norm(g.astype(float))))
+    by_norm = {name: g * g.dtype.type(MAP_LIMIT / max(MAP_LIMIT, float(np.linalg.norm(g.astype(float)))))
                for name, g in MAPS.of(mean).items()}  # fmt: skip
     by_value = {name: np.clip(g, -ENTRY_LIMIT, ENTRY_LIMIT).astype(g.dtype) for name, g in ENTRIES.of(mean).items()}
     return {MAPS: by_norm, ENTRIES: by_value}
@@ -239,9 +260,10 @@ def _with_params(question: Question, params: Tree) -> Question:
 
 
 def _factors(clipped: Tree, mean: Tree) -> list[float]:
+    """Of the maps that have a gradient."""
     whole = dict(leaves(mean))
     return [float(np.linalg.norm(c.astype(float)) / np.linalg.norm(whole[name].astype(float)))
-            for name, c in leaves(clipped)]  # fmt: skip
+            for name, c in leaves(clipped) if whole[name].any()]  # fmt: skip
 
 
 def _differ(factors: list[float], slack: float) -> bool:

@@ -98,6 +98,8 @@ def _judge_one_nan(judge: Judge, question: Question, row: int) -> None:
     g = question.given
     for what in ("state", "params", *(["state_cotangent"] if judge.gradients else [])):
         tree = tree_map(np.array, getattr(g, what))
+        if not list(leaves(tree)):
+            continue
         name, first = min(leaves(tree), key=lambda pair: pair[0])
         first[0 if what == "params" else row, ...] = np.nan
         broken = question.but(**{what: tree})

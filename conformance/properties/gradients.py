@@ -89,7 +89,8 @@ def differences(backend: Backend, case: Case, judge: Judge) -> None:
     reference = tolerance.run(replace(case, padding=0.0), PROFILES[backend.precision])
     pulled = question.pull()
     names = [f"params.{name}" for name, _ in leaves(question.given.params)]
-    for what in ("all", "params", "inputs", "state", names[case.seed % len(names)]):
+    one = [names[case.seed % len(names)]] if names else []
+    for what in ("all", "params", "inputs", "state", *one):
         _judge_difference(judge, question, reference, pulled, what, case.seed)
 
 

@@ -111,7 +111,7 @@ def _held(g: Any, w: Any) -> Any:
     """A gradient, each unit within its limit."""
     norm, size = _unit_norm(g.astype(float)), _unit_norm(w.astype(float))
     limit = RATIO * np.maximum(size, EPSILON)
-    return (g * np.where(norm > limit, limit / norm, 1.0)).astype(g.dtype)
+    return (g * (limit / np.maximum(norm, limit))).astype(g.dtype)
 
 
 def _unit_norm(a: Tree) -> Any:

@@ -15,7 +15,7 @@ from conformance.properties.asking import ask, in_order, is_eager, only_rows
 from conformance.registry import law
 from conformance.tolerance import PROFILES
 from rnnspec import Backend, Gradients, Result
-from rnnspec.tree import Tree, tree_map
+from rnnspec.tree import Tree, leaves, tree_map
 
 SIZES = (1, 2, 7, 31, 32, 130)
 """Of rows: one, whole blocks, and what is left of them."""
@@ -82,6 +82,7 @@ def doubled(backend: Backend, case: Case, judge: Judge) -> None:
     """The first half of the rows once, the others of length 0; and in the place of the others too."""
     question = ask(backend, case)
     judge.applies(case.batch > 1, "one row has no other's place")
+    judge.applies(bool(list(leaves(question.given.params))), "there is no parameter")
     half = case.batch // 2
     order = np.arange(case.batch)
     order[half : 2 * half] = order[:half]

@@ -1,0 +1,50 @@
+"""The laws hold for a right backend whatever the cell is: they suppose nothing of its equations."""
+
+from dataclasses import replace
+
+import pytest
+
+from conformance.examination import Examination
+from conformance.mutants.self_test import Reference
+from conformance.registry import Scope, properties
+from rnnspec import chain
+from tests.odd_cells import ODD, step_at_zero, without_anything
+
+LAWS = {law.id: law for law in properties()}
+RIGHT = ("pass", "not_applicable", "ill_posed")
+SUPPOSED = ("P04", "P18", "P27", "P48", "P55", "P60", "P62", "P69", "P72")
+"""Those that supposed zeros of zeros, that every input is read, that there is a map, or a gradient of each."""
+OTHERS = sorted(set(LAWS) - set(SUPPOSED) - {"P01", "P02", "P88-long"})
+
+
+def judged(law, cell, precision="f64"):
+    scope = Scope((cell,), eager=True, brief=True)
+    return Examination(Reference(precision=precision), scope, examples=2, labels=2).judge(LAWS[law])
+
+
+@pytest.mark.parametrize("cell", ODD, ids=lambda cell: cell.name)
+@pytest.mark.parametrize("law", SUPPOSED)
+def test_a_law_supposes_nothing_of_a_cell(law, cell):
+    finding = judged(law, cell)
+    assert finding.status in RIGHT, finding
+
+
+@pytest.mark.parametrize("law", OTHERS)
+def test_a_law_holds_of_a_cell_without_parameters(law):
+    finding = judged(law, without_anything)
+    assert finding.status in RIGHT, finding
+
+
+class Early(Reference):
+    """An update clips a little below the limit."""
+
+    def update(self, net, rule, *given):
+        clip, *rest = rule.rules
+        return super().update(net, chain(replace(clip, limit=0.99 * clip.limit), *rest), *given)
+
+
+def test_the_limit_is_judged_where_zeros_give_no_zeros():
+    scope = Scope((step_at_zero,), eager=True, brief=True)
+    finding = Examination(Early(precision="f64"), scope, examples=1).judge(LAWS["P60"])
+    assert finding.status == "fail", finding
+    assert judged("P60", step_at_zero).status == "not_applicable"
