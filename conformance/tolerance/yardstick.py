@@ -85,7 +85,7 @@ class Reference:
         for name, a in self.leaves.items():
             if not isinstance(a, int):
                 spread = self.stretch * _spread(a)
-                found[name] = spread + self.profile.tiny * (spread > 0)
+                found[name] = spread + self.profile.lost * (spread > 0)
         return found
 
 
