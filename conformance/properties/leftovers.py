@@ -34,7 +34,7 @@ def after(backend: Backend, case: Case, judge: Judge) -> None:
         _judge(judge, "pullback of outputs", Question.pull, unseen, unseen.pull_reference(), refused)
 
 
-@law("P114-loss", "so are a loss and a training step", cases=lambda scope: {**networks.losses(scope),
+@law("P114-loss", "so is a loss, and a training step", cases=lambda scope: {**networks.losses(scope),
      **networks.plain(scope)}, needs=("gradients",))  # fmt: skip
 def after_loss(backend: Backend, case: Case, judge: Judge) -> None:
     """Targets of another shape are refused, beside lengths, a state and parameters that the next call has not."""

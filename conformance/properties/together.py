@@ -57,8 +57,8 @@ def losses_together(backend: Backend, case: Case, judge: Judge) -> None:
     _judge(judge, [ask(backend, one).step for one in cases], [tolerance.value_and_grad(one, profile) for one in cases])
 
 
-@law("P111", "so are training steps and updates, beside losses and runs", cases=networks.plain,
-     needs=("gradients", "concurrent"))  # fmt: skip
+@law("P111", "training steps and updates of several threads, beside losses and runs, are those of one after the other",
+     cases=networks.plain, needs=("gradients", "concurrent"))  # fmt: skip
 def training_together(backend: Backend, case: Case, judge: Judge) -> None:
     """Each with parameters and a rule's state of its own; a run, too, where that is no program more."""
     questions = [ask(backend, replace(case, seed=case.seed + i)) for i in range(THREADS)]
