@@ -32,8 +32,9 @@ def choosy(x, R, p, h):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
 
 
 def choosing(scope: Scope) -> Labels:
-    """One layer of this cell."""
-    if scope.shapes or (scope.brief and not scope.eager):
+    """One layer of this cell; a program that the first precision affords."""
+    affordable = scope.eager or scope.wide or not (scope.brief or scope.share[0])
+    if scope.shapes or not affordable:
         return {}
     return {"choosy": cases([network_for(choosy)]).map(_with_lengths)}
 
