@@ -155,6 +155,8 @@ class GraphBuilder:
         """A leaf or a map as a vector to write equations with."""
         if op in NAMED and (name == "R" or not name.isidentifier()):
             refuse(f"{op} {name!r}", "a name that is no identifier, or R")
+        if op == "map" and any(self.nodes[self.index(arg)].op == "constant" for arg in args):
+            refuse(f"R.{name}(...)", "a number, which has no width: a map of it is a learned vector, p.name")
         return Vector(self, self.add(op, self._values(f"{op} {name}", [self.index(arg) for arg in args]), name))
 
     def index(self, operand: Any) -> int:

@@ -56,6 +56,7 @@ REFUSED = {
     "a map without its argument": lambda x, R, h: R.h,
     "a map called as an input": lambda x, R, h: x.h(h),
     "an input taken whole": lambda x, R, h: tanh(x),
+    "a map of a number": lambda x, R, h: R.a(0.5) * h,
     "a private name": lambda x, R, h: x._h + h,
     "a map named R": lambda x, R, h: R.R(h) + x.h,
     "an input named R": lambda x, R, h: x.R + h,

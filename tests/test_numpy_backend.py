@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 
@@ -11,6 +12,7 @@ import pytest
 
 import rnnspec
 from backends.numpy_backend.backend import NumpyBackend
+from backends.numpy_backend.functions import FUNCTIONS
 from backends.numpy_backend.program import RUNS_KEPT, Program
 from backends.planning.planner import plan
 from backends.planning.rewriting import Logistic
@@ -152,3 +154,14 @@ def test_calls_of_many_lengths_keep_no_more_than_a_few_of_the_longest():
     pulled = [p for p in gc.get_objects() if type(p) is Program and p.pull_runs and p.workspace.capacity == 24]
     assert pulled
     assert all(sum(high - low for low, high in p.pull_runs) <= RUNS_KEPT * 24 for p in pulled)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_negation_in_place_reads_its_own_elements(dtype):
+    """NumPy's own reads others in some strided views."""
+    for rows, columns in itertools.product((2, 4, 5, 9), range(1, 12)):
+        for column in range(columns):
+            whole = np.arange(1, 1 + rows * columns, dtype=dtype).reshape(rows, columns)
+            kept, view = whole.copy(), whole[:, column : column + 1]
+            FUNCTIONS["negate"](view, view)
+            np.testing.assert_array_equal(view, -kept[:, column : column + 1])

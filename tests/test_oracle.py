@@ -4,10 +4,11 @@ import mpmath
 import numpy as np
 import pytest
 
-from conformance import oracle
+from conformance import oracle, tolerance
 from conformance.cases import CELLS, Case, Pull, hidden_for, load_cell
+from conformance.tolerance import PROFILES
 from rnnspec import Last, Layer, Network, cell, chain, get_backend, losses, policies, updates
-from rnnspec.primitives import Expression, log, minimum, relu
+from rnnspec.primitives import Expression, log, minimum, relu, total
 from rnnspec.tree import leaves, tree_map
 
 OWN = load_cell("conformance.own_cell:leaky_gate")
@@ -315,3 +316,26 @@ def test_a_state_that_no_later_step_reads_has_a_cotangent_of_zeros():
     assert np.isnan(oracle.pullback(net, params, x, last).inputs[0, 0, 0, 0]) == np.isnan(
         get_backend("numpy", precision="f64").pullback(net, params, x, last).inputs[0, 0, 0]
     )
+
+
+@pytest.mark.parametrize("policy", [policies.ClipStateByValue(0.05), policies.ClipStateByNorm(0.1)])
+def test_a_state_made_of_vectors_alone_is_clipped_row_by_row(policy):
+    @cell
+    def held(p, h):
+        return p.a
+
+    net = Network(1, [Layer(held, 2, gradient=policy)])
+    given = (net, net.init(0), np.zeros((1, 3, 1)), np.ones((1, 3, 2)))
+    found = get_backend("numpy", precision="f64").pullback(*given).params["layers"][0]["forward"]["p"]["a"]
+    expected = oracle.pullback(*given).params["layers"][0]["forward"]["p"]["a"][0]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_cotangents_that_cancel_have_the_rounding_of_their_parts():
+    @cell
+    def apart(x, R, h, c):
+        return x.a * 0.3 * (h - total(h)), h
+
+    case = Case(Network(2, [Layer(apart, 1)]), 2, 3)
+    reference = tolerance.pullback(case, PROFILES["f64"])
+    assert (reference.tau()["state.0.forward.h"] > 0).all()

@@ -18,7 +18,7 @@ from backends.torch_backend.fusion import forward_only, fused
 from conformance.cases import CELLS, hidden_for
 from conformance.own_cell import leaky_gate
 from rnnspec import cell, out
-from rnnspec.primitives import sigmoid, tanh
+from rnnspec.primitives import maximum, sigmoid, tanh
 from rnnspec.schedule import schedule
 
 PHASES = ("before", "step", "after", "pull_before", "pull_step", "pull_after")
@@ -89,6 +89,24 @@ def test_every_plan_is_right(given, widths):
     verify(for_torch(given, widths), schedule(given))
     run = forward_only(schedule(given))
     verify(summands.summed(laid_out(fused(run), sizes(given, widths))), run)
+
+
+def test_a_right_plan_is_never_refused_for_the_numbers_drawn():
+    """The quotient's denominator is near 0 for some names."""
+    for name in ("a", "n", "u", "k", "z", "zz", "q", "state", "b1"):
+        given = leaky(name)
+        verify(for_torch(given), schedule(given))
+        verify(for_numpy(given), schedule(given))
+
+
+def leaky(name):
+    @cell
+    def softsign(x, R, p, h):
+        v = getattr(x, name) + getattr(R, name)(h)
+        z = sigmoid(getattr(p, name))
+        return z * h + (1 - z) * (v / (1 + maximum(v, -v)))
+
+    return softsign
 
 
 def careless(plan, product, addition, calls):

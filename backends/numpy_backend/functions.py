@@ -13,6 +13,14 @@ __all__ = ["FUNCTIONS"]
 Array = NDArray[Any]
 
 
+def _negate(a: Array, out: Array) -> None:
+    """By a product: in NumPy 2.4.6 `np.negative(v, v)` reads the wrong elements of some strided views.
+
+    With a = np.arange(1.0, 17).reshape(2, 8) and v = a[:, 6] it makes [-7, -8] of [7, 15].
+    """
+    np.multiply(a, -1, out)
+
+
 def _relu(a: Array, out: Array) -> None:
     np.maximum(a, 0, out=out)
 
@@ -73,7 +81,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "subtract": np.subtract,
     "multiply": np.multiply,
     "divide": np.divide,
-    "negate": np.negative,
+    "negate": _negate,
     "tanh": np.tanh,
     "sigmoid": _sigmoid,
     "relu": _relu,

@@ -12,12 +12,14 @@ import math
 import random
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NoReturn
 
 from backends.planning.emission import Call, Kind, Place
 from backends.planning.plan import PRODUCTS, Plan, Product
 from rnnspec.cell import OUTPUT
+from rnnspec.errors import BackendError
 from rnnspec.graph import iterate
 from rnnspec.schedule import Schedule
 
@@ -27,6 +29,10 @@ STEPS, CHUNK = 3, 2
 """A first step, one between and a last one; a whole chunk, and a part of one."""
 CLOSE = 1e-6
 """How far two ways to one number may come out apart, relative to its size."""
+SMALL = 0.25
+"""By smaller numbers nothing is divided, lest quotients grow; those that plans are rewritten by are larger."""
+DRAWS = 3
+"""A plan is wrong if it is for each of so many draws: numbers may by chance be such that rounding grows."""
 NEVER_IN_PLACE = ("map", "transposed", "where", "total", "logsumexp", "spread")
 """What may not write over its operands; other calls may, where an operand lies exactly where the result goes."""
 
@@ -34,7 +40,7 @@ Values = list[float]
 Leaves = dict[tuple[str, str], float]
 
 
-class WrongPlan(Exception):
+class WrongPlan(BackendError):
     """A plan does not compute what its equations ask for."""
 
 
@@ -44,19 +50,30 @@ def verify(plan: Plan, schedule: Schedule) -> None:
     Raises WrongPlan where a call reads what is not there or writes over what it reads, and where an output, a final
     state or a gradient is another number than the equations'.
     """
-    equations, memory = _Equations(schedule), _Memory(plan)
+    for number in range(DRAWS):
+        try:
+            _verify(plan, schedule, _Draw(number))
+        except WrongPlan:
+            if number == DRAWS - 1:
+                raise
+        else:
+            return
+
+
+def _verify(plan: Plan, schedule: Schedule, drawn: _Draw) -> None:
+    equations, memory = _Equations(schedule, drawn), _Memory(plan, drawn)
     _verify_run(plan, schedule, equations, memory)
     if schedule.adjoint.leaves or schedule.adjoint.maps:
         _verify_pullback(plan, schedule, equations, memory)
 
 
 def _verify_run(plan: Plan, schedule: Schedule, equations: _Equations, memory: _Memory) -> None:
-    graph = schedule.cell.graph
+    graph, drawn = schedule.cell.graph, equations.drawn
     for state in schedule.cell.states:
-        memory.put_state(state, 0, _drawn(f"state {state}"))
+        memory.put_state(state, 0, drawn(f"state {state}"))
     for t in range(STEPS):
         for name, scale, place in plan.inputs:
-            memory.put(place, t, _drawn(f"input {name} {t}") * scale)
+            memory.put(place, t, drawn(f"input {name} {t}") * scale)
     memory.run("before", plan.before, range(STEPS))
     for t in range(STEPS):
         memory.run("step", plan.step, [t])
@@ -68,10 +85,11 @@ def _verify_run(plan: Plan, schedule: Schedule, equations: _Equations, memory: _
 
 
 def _verify_pullback(plan: Plan, schedule: Schedule, equations: _Equations, memory: _Memory) -> None:
+    drawn = equations.drawn
     for t in range(STEPS):
-        memory.put(plan.output_cotangent, t, _drawn(f"cotangent {t}"))
+        memory.put(plan.output_cotangent, t, drawn(f"cotangent {t}"))
     for state, place in plan.carried.items():
-        memory.put(place, 0, _drawn(f"cotangent {state}"))
+        memory.put(place, 0, drawn(f"cotangent {state}"))
     own = schedule.cell.output_state
     received = () if own is None else (_addition(plan.carried[own], plan.output_cotangent),)
     for low in reversed(range(0, STEPS, CHUNK)):
@@ -96,12 +114,12 @@ def _verify_pullback(plan: Plan, schedule: Schedule, equations: _Equations, memo
 class _Equations:
     """What the equations of a schedule say: the numbers of all nodes, step by step."""
 
-    def __init__(self, schedule: Schedule) -> None:
-        self.schedule, self.values = schedule, list[Values]()
-        cell, states = schedule.cell, {s: _drawn(f"state {s}") for s in schedule.cell.states}
+    def __init__(self, schedule: Schedule, drawn: _Draw) -> None:
+        self.schedule, self.drawn, self.values = schedule, drawn, list[Values]()
+        cell, states = schedule.cell, {s: drawn(f"state {s}") for s in schedule.cell.states}
         for t in range(STEPS):
             leaves: Leaves = {("state", state): value for state, value in states.items()}
-            leaves |= {("input", name): _drawn(f"input {name} {t}") for name in cell.graph.names("input")}
+            leaves |= {("input", name): drawn(f"input {name} {t}") for name in cell.graph.names("input")}
             self.values.append([])
             self._evaluate(t, leaves, schedule.adjoint.forward)
             states = {state: self.values[t][cell.graph.result(state)] for state in cell.states}
@@ -109,11 +127,11 @@ class _Equations:
     def pulled_back(self) -> dict[str, float]:
         """Add the numbers of the backward equations; the cotangents of the first states."""
         cell, adjoint = self.schedule.cell, self.schedule.adjoint
-        carried = {state: _drawn(f"cotangent {state}") for state in cell.states}
+        carried = {state: self.drawn(f"cotangent {state}") for state in cell.states}
         for t in reversed(range(STEPS)):
             leaves: Leaves = {("cotangent", state): value for state, value in carried.items()}
             own = ("cotangent", cell.output_state or OUTPUT)
-            leaves[own] = leaves.get(own, 0.0) + _drawn(f"cotangent {t}")
+            leaves[own] = leaves.get(own, 0.0) + self.drawn(f"cotangent {t}")
             self._evaluate(t, leaves, len(adjoint.nodes))
             found = {state: adjoint.leaf("state", state) for state in cell.states}
             carried = {state: 0.0 if n is None else self.values[t][n] for state, n in found.items()}
@@ -127,12 +145,12 @@ class _Equations:
                 case "constant":
                     values.append(node.value)
                 case "vector":
-                    values.append(_drawn(f"vector {node.name}"))
+                    values.append(self.drawn(f"vector {node.name}"))
                 case "map":
-                    values.append(_drawn(f"map {node.name}") * operands[0])
+                    values.append(self.drawn(f"map {node.name}") * operands[0])
                 case "transposed":
                     products = zip(node.name.split(), operands, strict=True)
-                    values.append(sum(_drawn(f"map {name}") * d for name, d in products))
+                    values.append(sum(self.drawn(f"map {name}") * d for name, d in products))
                 case "input" | "state" | "cotangent":
                     values.append(leaves[node.op, node.name])
                 case _:
@@ -142,8 +160,8 @@ class _Equations:
 class _Memory:
     """What lies in the columns of every block: vectors, each from one column to another, as one number."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, drawn: _Draw) -> None:
+        self.plan, self.drawn = plan, drawn
         self.vectors: dict[tuple[int | str, int], dict[tuple[int, int], float]] = {}
         self.chunk_start = 0
         for n, place in plan.places.items():
@@ -151,7 +169,7 @@ class _Memory:
             if node.op == "constant":
                 self.put(place, 0, node.value)
             elif node.op == "vector":
-                self.put(place, 0, _drawn(f"vector {node.name}") * (node.value or 1.0))
+                self.put(place, 0, drawn(f"vector {node.name}") * (node.value or 1.0))
 
     @cached_property
     def map_widths(self) -> dict[str, int]:
@@ -212,7 +230,7 @@ class _Memory:
                 outs = _parted(call.out, [self.map_widths[name] for name in names])
                 given = [self.get(part, t) for s in summand for part in _parted(s, [o.high - o.low for o in outs])]
                 v = self.get(operand, t)
-                values = [_drawn(f"map {name}") * scale * v for name, scale in call.maps]
+                values = [self.drawn(f"map {name}") * scale * v for name, scale in call.maps]
                 values = [a + b for a, b in zip(values, given, strict=True)] if summand else values
             case "transposed":
                 *summand, operand = call.operands
@@ -220,7 +238,7 @@ class _Memory:
                 total = sum(self.get(s, t) for s in summand)
                 outs = [call.out]
                 products = zip(names, parts, strict=True)
-                values = [total + sum(_drawn(f"map {name}") * self.get(part, t) for name, part in products)]
+                values = [total + sum(self.drawn(f"map {name}") * self.get(part, t) for name, part in products)]
             case "copy":
                 [place] = call.operands
                 outs = self._beside(place, call.out, t)
@@ -272,20 +290,30 @@ class _Memory:
         _refuse(self.plan, why)
 
 
+@dataclass(frozen=True)
+class _Draw:
+    """Numbers of either sign for leaves and maps, by name: the same in each draw, others in another."""
+
+    number: int
+
+    def __call__(self, name: str) -> float:
+        return _number(self.number, name)
+
+
+@lru_cache(maxsize=1024)
+def _number(draw: int, name: str) -> float:
+    rng = random.Random(f"{draw} {name}")
+    return rng.choice((-1, 1)) * rng.uniform(0.3, 1.3)
+
+
 def _refuse(plan: Plan, why: str) -> NoReturn:
-    raise WrongPlan(f"the plan of {plan.schedule.cell.name} is wrong: {why}\n{plan.schedule.cell}")
+    raise WrongPlan(f"the plan of {plan.schedule.cell.name}", "it must compute the cell's equations", why,
+                    f"report it with the cell:\n{plan.schedule.cell}")  # fmt: skip
 
 
 def _expect(plan: Plan, what: str, got: float, expected: float) -> None:
     if not math.isclose(got, expected, rel_tol=CLOSE, abs_tol=CLOSE):
         _refuse(plan, f"{what} comes to {got}, and the equations to {expected}")
-
-
-@lru_cache(maxsize=1024)
-def _drawn(name: str) -> float:
-    """A number of either sign for a leaf or a map, always the same."""
-    rng = random.Random(name)
-    return rng.choice((-1, 1)) * rng.uniform(0.3, 1.3)
 
 
 def _value(op: str, operands: Sequence[float]) -> float:
@@ -310,7 +338,7 @@ _LAWS: dict[str, Callable[..., float]] = {
     "add": lambda a, b: a + b,
     "subtract": lambda a, b: a - b,
     "multiply": lambda a, b: a * b,
-    "divide": lambda a, b: a / b if abs(b) > CLOSE else a,
+    "divide": lambda a, b: a / b if abs(b) > SMALL else a * b,
     "negate": lambda a: -a,
     "exp": _exp,
     "sigmoid": _sigmoid,

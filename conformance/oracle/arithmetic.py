@@ -100,6 +100,10 @@ class Rounding:
     def add(self, a: Array, b: Array) -> Array:
         return self.round(a + b)
 
+    def sum(self, y: Array, size: Array) -> Array:
+        """A sum, off by the roundings of parts of some size."""
+        return self.round(y, self.arithmetic.unit * size)
+
     def subtract(self, a: Array, b: Array) -> Array:
         return self.round(a - b)
 

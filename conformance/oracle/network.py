@@ -106,10 +106,10 @@ def _half(
             old = _seam(tape, layer.gradient.carry, k, old)
         output, new = _step(tape, layer, params, tape.take(sequence, places), old)
         own = next((name for name in layer.cell.states if new[name] is output), None)
+        new = {name: tape.in_rows(number, len(running)) for name, number in new.items()}
         if layer.gradient is not None:
             new = _seam(tape, layer.gradient.total, k, new)
         outputs.append((output if own is None else new[own], places))
-        new = {name: tape.in_rows(number, len(running)) for name, number in new.items()}
         now = new if everybody else _held(tape, new, running, now, batch)
     return tape.put(outputs, sequence.value.shape[1], layer.half_width), now
 

@@ -38,11 +38,12 @@ class Outer:
 class Number(Expression):
     """A value on a tape, and its cotangent once the tape is pulled back."""
 
-    __slots__ = ("cotangent", "tape", "unreached", "value")
+    __slots__ = ("cotangent", "size", "tape", "unreached", "value")
 
     def __init__(self, tape: Tape, value: Array) -> None:
         self.tape, self.value = tape, value
         self.cotangent: Array | None = None
+        self.size: Array | None = None
         self.unreached: Array = False
 
     def apply(self, op: str, *operands: Any) -> Number:
@@ -65,7 +66,16 @@ class Number(Expression):
                 unreached = np.all(unreached, axis, keepdims=True) if np.ndim(unreached) else unreached
         self.unreached = unreached if self.cotangent is None else self.unreached & unreached
         begun = self.cotangent is not None and self.cotangent.any()
-        self.cotangent = rounding.add(self.cotangent, part) if begun else part
+        self.cotangent = self._with(part) if begun else part
+
+    def _with(self, part: Array) -> Array:
+        """The cotangent and another part. Of three, or of two that cancel, what is lost goes by their own sizes: their
+        order is not declared, nor that equal ones are rounded alike."""
+        assert self.cotangent is not None
+        found, sizes = self.cotangent + part, np.abs(self.cotangent) + np.abs(part)
+        several = self.size is not None
+        self.size = sizes if self.size is None else self.size + np.abs(part)
+        return self.tape.rounding.sum(found, np.where((found == 0) | several, self.size, np.abs(found)))
 
     def gradient(self) -> Array:
         """The whole cotangent, zeros where nothing came."""

@@ -109,7 +109,7 @@ RULES: dict[str, PrimitiveRule] = {
         lambda a, b: (~(b >= a), b >= a),
     ),
     "remainder": PrimitiveRule(
-        lambda n, a, b: np.remainder(a, b), lambda n, d, y, a, b: (d, -n.multiply(d, np.floor(a / b)))
+        lambda n, a, b: n.round(np.remainder(a, b)), lambda n, d, y, a, b: (d, -n.multiply(d, np.floor(a / b)))
     ),
     "greater": PrimitiveRule(lambda n, a, b: a > b, _no_pull, lambda a, b: a - b),
     "greater_equal": PrimitiveRule(lambda n, a, b: a >= b, _no_pull, lambda a, b: a - b),
