@@ -58,7 +58,8 @@ class Scope:
 
     `wide` asks for long and large cases too, whatever they cost to compile. `eager` says that the backend compiles
     nothing: networks and shapes beyond the fixed tables cost it no program. `brief` leaves out what takes a backend
-    that compiles many seconds, and the longest and widest cases. `share` is which part of the labels is judged, of how
+    that compiles many seconds, and the longest and widest cases. `closed` says that no cells but these are judged, as
+    where a backend declares few or the user names some. `share` is which part of the labels is judged, of how
     many parts: of all properties where the scope is brief, and else of those without the oracle where not all of their
     labels are judged.
     """
@@ -68,12 +69,13 @@ class Scope:
     wide: bool = False
     eager: bool = False
     brief: bool = False
+    closed: bool = False
     share: tuple[int, int] = (0, 1)
 
     def within(self, able: Capabilities) -> Scope:
         """The same of those cells that are declared; of all of them where none is, so that this is told."""
         declared = tuple(cell for cell in self.cells if able.cells is None or cell in able.cells)
-        return replace(self, cells=declared or self.cells)
+        return replace(self, cells=declared or self.cells, closed=self.closed or able.cells is not None)
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,8 @@ class Selection:
         known = tuple(map(load_cell, self.cells or (*CELLS, OWN_CELL)))
         own = () if self.cells else tuple(cell for cell in able.cells or () if cell not in known)
         sizes = tuple(Shape(BATCH, STEPS, *size) for size in able.sizes or ())
-        return Scope(known + own, self.shapes or sizes, wide=self.depth.wide, brief=self.depth.brief)
+        return Scope(known + own, self.shapes or sizes, wide=self.depth.wide, brief=self.depth.brief,
+                     closed=bool(self.cells))  # fmt: skip
 
     def grids(self) -> tuple[Grid, ...]:
         """The speed rows: the tier's, or what was named, and the rest as the tier has it for all."""

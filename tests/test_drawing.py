@@ -102,7 +102,8 @@ def test_every_plan_of_a_drawn_cell_is_right(many):
 @pytest.mark.parametrize("law", ["P120", "P121"])
 @pytest.mark.parametrize("name", ["numpy", "torch"])
 def test_a_backend_runs_what_nobody_thought_of(name, law, open_backend):
-    examination = Examination(open_backend(name, "f64"), Selection().scope(), seed=7, examples=2)
+    backend = open_backend(name, "f64")
+    examination = Examination(backend, Selection().scope(backend.capabilities), seed=7, examples=2)
     found = examination.judge(LAWS[law])
     assert (found.status, found.why) == ("pass", "")
     assert found.examples >= 40

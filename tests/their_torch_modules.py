@@ -21,11 +21,12 @@ class OwnLSTM(nn.Module):
     def forward(self, x, state, lengths=None):
         h, c = (s[0] for s in state)
         steps = []
-        for t, x_t in enumerate(x):
+        for t, given in enumerate(x):
+            real = torch.ones(len(h), 1, dtype=torch.bool) if lengths is None else (t < lengths)[:, None]
+            x_t = torch.where(real, given, 0.0)  # 0 times infinity, behind a row's end, would be a gradient of NaN
             i, f, g, o = (x_t @ self.weight_ih.T + self.bias_ih + h @ self.weight_hh.T).chunk(4, -1)
             new_c = f.sigmoid() * c + i.sigmoid() * g.tanh()
             new_h = o.sigmoid() * new_c.tanh()
-            real = torch.ones(len(h), 1, dtype=torch.bool) if lengths is None else (t < lengths)[:, None]
             steps.append(torch.where(real, new_h, 0.0))
             h, c = torch.where(real, new_h, h), torch.where(real, new_c, c)
         return torch.stack(steps), (h[None], c[None])

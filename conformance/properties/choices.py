@@ -34,7 +34,7 @@ def choosy(x, R, p, h):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
 def choosing(scope: Scope) -> Labels:
     """One layer of this cell; a program that the first precision affords."""
     affordable = scope.eager or scope.wide or not (scope.brief or scope.share[0])
-    if scope.shapes or not affordable:
+    if scope.shapes or scope.closed or not affordable:
         return {}
     return {"choosy": cases([network_for(choosy)]).map(_with_lengths)}
 

@@ -23,7 +23,7 @@ PROGRAMS, PROGRAMS_WIDE = 1, 15
 
 def eager(scope: Scope) -> Labels:
     """Networks of drawn cells, where another network costs no program."""
-    if not scope.eager or scope.shapes:
+    if not scope.eager or scope.shapes or scope.closed:
         return {}
     count = DRAWN_BRIEF if scope.brief else DRAWN_WIDE if scope.wide else DRAWN
     return {f"drawn cell {i}": drawn_cell_cases() for i in range(count)}
@@ -31,7 +31,7 @@ def eager(scope: Scope) -> Labels:
 
 def all_backends(scope: Scope) -> Labels:
     """The same, and where each cell is compiled as many as there are programs left for."""
-    if scope.eager or scope.shapes or scope.brief:
+    if scope.eager or scope.shapes or scope.closed or scope.brief:
         return eager(scope)
     return {f"drawn cell {i}": drawn_cell_programs() for i in range(PROGRAMS_WIDE if scope.wide else PROGRAMS)}
 
