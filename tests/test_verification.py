@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from backends.planning import layout, lifetimes
-from backends.planning.emission import Emitter, Kind, Place
+from backends.planning.emission import Emitter, Kind, Place, _Phase
 from backends.planning.plan import PRODUCTS
 from backends.planning.planner import laid_out
 from backends.planning.rewriting import Logistic
@@ -203,3 +203,16 @@ def test_a_fault_in_a_plan_is_found(name, fault):
                 with pytest.raises(WrongPlan):
                     verify(replace(plan, **{phase: tuple(wrong)}), schedule(plan.schedule.cell))
     assert made
+
+
+def test_a_value_that_two_nodes_of_a_call_read_is_not_overwritten_by_it(monkeypatch):
+    @cell
+    def sums(x, R, h):
+        return tanh(x.a + x.b) + tanh(x.b + x.b) + 0.5 * h
+
+    for made in (for_numpy, for_torch):
+        verify(made(sums), schedule(sums))
+    monkeypatch.setattr(_Phase, "_is_read_across", lambda *given: False)
+    for made in (for_numpy, for_torch):
+        with pytest.raises(WrongPlan, match="writes over what it reads"):
+            verify(made(sums), schedule(sums))

@@ -256,8 +256,18 @@ class _Phase:
             )
             dies = all(a not in self.keep and self.readers.get(a, set()) <= set(run) for a in args)
             if fits and dies and not block.condition and block.kind in (Kind.TIME, Kind.CHUNK, Kind.STEP):
-                return _span([e.places[a] for a in args])
+                spot = _span([e.places[a] for a in args])
+                if not self._is_read_across(run, spot):
+                    return spot
         return None
+
+    def _is_read_across(self, run: list[int], spot: Place) -> bool:
+        """Whether one call of the run would read, for one node, columns of a place that it has written for another."""
+        for args in zip(*(self.e.nodes[n].args for n in run), strict=True):
+            read = _span([self.e.places[a] for a in args])
+            if read != spot and read.block == spot.block and read.low < spot.high and spot.low < read.high:
+                return True
+        return False
 
     def _scratch(self, run: list[int]) -> Place:
         block = self._block(run, self.scratch)
