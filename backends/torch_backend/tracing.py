@@ -22,11 +22,15 @@ def is_traced() -> bool:
     return bool(torch.compiler.is_exporting() or torch.jit.is_tracing())
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # Dynamo calls it as it is, and raises
 def refuse_strict() -> None:
     """Raise UnsupportedError where Dynamo reads the code of a call that is exported."""
     raise UnsupportedError("as_layer(net)", "torch.export must trace calls, and not read code", "strict=True",
                            "export it with strict=False")  # fmt: skip
+
+
+# Dynamo calls it as it is, and raises. What `torch.compiler.assume_constant_result` does, without the import of Dynamo,
+# which takes seconds and changes the host's warnings and loggers.
+refuse_strict._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def is_transformed() -> bool:
