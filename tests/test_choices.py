@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-import rnnspec
 from conformance import oracle
 from rnnspec import Layer, Network, cell
 from rnnspec.adjoint import derive
@@ -82,7 +81,3 @@ def test_what_both_choices_read_is_one_selection():
     adjoint = derive(shared.graph)
     wheres = [node for node in adjoint.nodes[adjoint.forward :] if node.op == "where"]
     assert len(wheres) == 3  # the two sides of the maximum, and h times 1 or 2
-
-
-def test_backends_are_there():
-    assert {"numpy", "torch", "jax", "tensorflow"} <= set(rnnspec.backend_names())

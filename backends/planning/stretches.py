@@ -1,7 +1,7 @@
 """Long layers, a stretch of steps at a time, by a program that has room for one stretch.
 
-A call of a program is bound to its memory, step by step, which takes ten times as long as to run it once. So a program
-serves a stretch; what the pullback of a stretch reads is set aside, and put back when it is pulled back.
+A call of a program is bound to its memory, step by step, which takes longer than to run it once. So a program serves a
+stretch; what the pullback of a stretch reads is set aside, and put back when it is pulled back.
 """
 
 from __future__ import annotations
