@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rnnspec import cells
-from rnnspec.budget import Budget
+from rnnspec.contract.budget import Budget
 
 __all__ = ["BUDGETS"]
 

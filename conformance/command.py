@@ -26,7 +26,7 @@ from conformance.runner import Plan, run
 from conformance.selection import Selection
 from conformance.terminal import Terminal, show, show_self_test
 from rnnspec import backend_names
-from rnnspec.plugins import problems
+from rnnspec.interface.plugins import problems
 
 __all__ = ["main"]
 

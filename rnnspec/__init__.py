@@ -7,19 +7,20 @@ declaration, and `python -m conformance` proves that it does.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from rnnspec.cell import Cell, cell, out  # the module has the name of its decorator: who comes first keeps it
+from rnnspec import former
+from rnnspec.tracing.cell import Cell, cell, out
 
 if TYPE_CHECKING:
     from rnnspec import cells, decoding, errors, initialisers, losses, policies, primitives, updates
-    from rnnspec.backend import Backend
-    from rnnspec.capabilities import Capabilities
-    from rnnspec.flow import GradientFlow, gradient_flow
-    from rnnspec.kernel import Call, Kernel, Path
+    from rnnspec.analysis.flow import GradientFlow, gradient_flow
+    from rnnspec.contract.capabilities import Capabilities
+    from rnnspec.contract.kernel import Call, Kernel, Path
+    from rnnspec.contract.results import Gradients, LayerResult, Result, Step, Trained
+    from rnnspec.control.rule import chain
+    from rnnspec.interface.backend import Backend
+    from rnnspec.interface.plugins import Mutant, backend_names, get_backend, hookimpl
     from rnnspec.network import Layer, Network
     from rnnspec.output import Dense, Last, Steps
-    from rnnspec.plugins import Mutant, backend_names, get_backend, hookimpl
-    from rnnspec.results import Gradients, LayerResult, Result, Step, Trained
-    from rnnspec.rule import chain
     from rnnspec.storage import load, save
     from rnnspec.windows import Windows
 
@@ -65,19 +66,21 @@ __all__ = [
 ]
 
 _HOMES = {
-    "backend": ("Backend",),
-    "capabilities": ("Capabilities",),
-    "flow": ("GradientFlow", "gradient_flow"),
-    "kernel": ("Call", "Kernel", "Path"),
+    "analysis.flow": ("GradientFlow", "gradient_flow"),
+    "contract.capabilities": ("Capabilities",),
+    "contract.kernel": ("Call", "Kernel", "Path"),
+    "contract.results": ("Gradients", "LayerResult", "Result", "Step", "Trained"),
+    "control.rule": ("chain",),
+    "interface.backend": ("Backend",),
+    "interface.plugins": ("Mutant", "backend_names", "get_backend", "hookimpl"),
     "network": ("Layer", "Network"),
     "output": ("Dense", "Last", "Steps"),
-    "plugins": ("Mutant", "backend_names", "get_backend", "hookimpl"),
-    "results": ("Gradients", "LayerResult", "Result", "Step", "Trained"),
-    "rule": ("chain",),
     "storage": ("load", "save"),
     "windows": ("Windows",),
 }
 """The public names of each module, which is imported when one of them is asked for."""
+
+former.keep()
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """The cells, as they stand in the textbook: equations and nothing else."""
 
-from rnnspec.cell import cell
 from rnnspec.primitives import relu, sigmoid, tanh
+from rnnspec.tracing.cell import cell
 
 
 @cell

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from rnnspec.graph import Graph, GraphBuilder
 from rnnspec.primitives import logsumexp, reading, softplus, total, where
+from rnnspec.tracing.graph import Graph, GraphBuilder
 
 __all__ = ["CTC", "Loss", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "SquaredError"]
 

@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from rnnspec.cell import Cell
+from rnnspec.control.recurrence import SEAMS, Recurrence, trace_seam
 from rnnspec.errors import NetworkError
 from rnnspec.initialisers import Initialiser, Uniform
 from rnnspec.losses import CTC, Loss
 from rnnspec.output import Dense, Last, Read, Steps
-from rnnspec.recurrence import SEAMS, Recurrence, trace_seam
 from rnnspec.showing import shown
+from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Shape, Tree
 
 __all__ = ["DIRECTIONS", "Layer", "Network"]

@@ -19,11 +19,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rnnspec.finite import RaiseNonFinite, ScaleLoss, SkipNonFinite, ZeroNonFinite
-from rnnspec.limits import check_limit, scale_within
+from rnnspec.control.finite import RaiseNonFinite, ScaleLoss, SkipNonFinite, ZeroNonFinite
+from rnnspec.control.limits import check_limit, scale_within
+from rnnspec.control.recurrence import ClipStateByNorm, ClipStateByValue, Cut, Recurrence, Truncated
+from rnnspec.control.rule import Rule
 from rnnspec.primitives import maximum, minimum, sqrt, total, total_in
-from rnnspec.recurrence import ClipStateByNorm, ClipStateByValue, Cut, Recurrence, Truncated
-from rnnspec.rule import Rule
 from rnnspec.tree import Tree, leaves, tree_map
 
 __all__ = ["ClipByGlobalNorm", "ClipByNorm", "ClipByUnitNorm", "ClipByValue", "ClipStateByNorm",

@@ -16,11 +16,12 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
-from rnnspec import graph, losses, output, policies
-from rnnspec.adoption import readable
-from rnnspec.cell import OUTPUT, Cell
+from rnnspec import losses, output, policies
 from rnnspec.errors import ArgumentError, EquationError, FileFormatError, NetworkError, RnnSpecError
+from rnnspec.interface.adoption import readable
 from rnnspec.network import Layer, Network
+from rnnspec.tracing import graph
+from rnnspec.tracing.cell import OUTPUT, Cell
 from rnnspec.tree import Tree, bounded, leaves, named_map
 
 __all__ = ["from_json", "load", "save", "to_json"]

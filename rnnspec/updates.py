@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnnspec.control.rule import UpdateRule
+from rnnspec.control.spectral import HoldSpectralNorm
 from rnnspec.errors import NetworkError
 from rnnspec.primitives import sqrt
-from rnnspec.rule import UpdateRule
 from rnnspec.showing import shown
-from rnnspec.spectral import HoldSpectralNorm
 from rnnspec.tree import Tree, tree_map
 
 __all__ = ["SGD", "Adam", "HoldSpectralNorm"]

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from rnnspec import validation
-from rnnspec.arrays import Array
-from rnnspec.backend import Backend
+from rnnspec.contract.arrays import Array
+from rnnspec.contract.results import Gradients, Step
+from rnnspec.control.recurrence import trace_seam
 from rnnspec.errors import NetworkError
+from rnnspec.interface import validation
+from rnnspec.interface.backend import Backend
 from rnnspec.network import Network
 from rnnspec.output import Last
-from rnnspec.recurrence import trace_seam
-from rnnspec.results import Gradients, Step
 from rnnspec.showing import shown
 from rnnspec.tree import Tree, tree_map
 

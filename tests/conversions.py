@@ -17,7 +17,7 @@ from conformance.cases import Case, hidden_for
 from conformance.tolerance import PROFILES
 from rnnspec import Dense, Last, Layer, Network, Steps
 from rnnspec.convert.layout import layout_for
-from rnnspec.correspondence import correspondence
+from rnnspec.derivation.correspondence import correspondence
 from rnnspec.tree import tree_map
 
 READS = (Steps(), Last())

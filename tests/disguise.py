@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from rnnspec import Cell
-from rnnspec.cell import OUTPUT
 from rnnspec.convert.layout import KINDS
-from rnnspec.graph import NAMED, Graph
+from rnnspec.tracing.cell import OUTPUT
+from rnnspec.tracing.graph import NAMED, Graph
 
 ORDERLESS = ("add", "multiply", "maximum", "minimum")
 

@@ -1,6 +1,5 @@
 """Cells of which no law may suppose anything: no zero at zero, no bounds, no smoothness, and not that all is read."""
 
-from rnnspec.cell import cell, out
 from rnnspec.primitives import (
     exp,
     log,
@@ -15,6 +14,7 @@ from rnnspec.primitives import (
     total,
     where,
 )
+from rnnspec.tracing.cell import cell, out
 
 
 @cell

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import rnnspec
 from rnnspec import Layer, Network, cells, primitives
-from rnnspec.adjoint import derive
+from rnnspec.derivation.adjoint import derive
+from rnnspec.derivation.schedule import schedule
 from rnnspec.primitives import (
     exp,
     log,
@@ -29,7 +30,6 @@ from rnnspec.primitives import (
     total,
     where,
 )
-from rnnspec.schedule import schedule
 
 # Each primitive on values that may be anything, kept inside its domain and the result of moderate size.
 WAYS = {

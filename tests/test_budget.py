@@ -23,7 +23,7 @@ from conformance.speed.peers import PEERS, peers
 from conformance.speed.row import Row
 from conformance.speed.verdict import beyond, spoken
 from rnnspec import cells
-from rnnspec.budget import Budget, Size
+from rnnspec.contract.budget import Budget, Size
 from rnnspec.errors import NetworkError
 
 ROW = Row("lstm", Shape(16, 64, 32, 64), "train", "f32")
@@ -198,7 +198,7 @@ def test_a_built_in_backend_s_budgets_name_peers_that_it_has(name, open_backend)
 def test_a_budget_goes_from_the_backend_into_the_report(tmp_path, monkeypatch):
     file = tmp_path / "report.json"
     with site(tmp_path):
-        top = "from rnnspec.budget import Budget\nfrom rnnspec import cells"
+        top = "from rnnspec.contract.budget import Budget\nfrom rnnspec import cells"
         body = "capabilities = Capabilities(budgets=(Budget(cells.elman, 'forward', 'onnxruntime RNN', 1e6),))"
         install(tmp_path, "quick", top=top, body=body)
         monkeypatch.syspath_prepend(tmp_path)

@@ -5,7 +5,7 @@ import pytest
 
 from conformance import oracle
 from rnnspec import Layer, Network, cell
-from rnnspec.adjoint import derive
+from rnnspec.derivation.adjoint import derive
 from rnnspec.primitives import exp, log, maximum, minimum, relu, sqrt, total, where
 
 

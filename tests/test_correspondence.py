@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from conformance.own_cell import leaky_gate
 from rnnspec import Cell, cell, cells, out
-from rnnspec.correspondence import correspondence
+from rnnspec.derivation.correspondence import correspondence
 from rnnspec.primitives import maximum, sigmoid, tanh, where
 
 EVERY = (*(value for value in vars(cells).values() if isinstance(value, Cell)), leaky_gate)

@@ -12,8 +12,8 @@ from conformance.own_cell import leaky_gate
 from conformance.registry import properties
 from conformance.selection import Selection
 from rnnspec import Layer, Network
+from rnnspec.derivation.schedule import schedule
 from rnnspec.primitives import PRIMITIVES
-from rnnspec.schedule import schedule
 from tests.test_verification import for_numpy, for_torch, verify
 
 LAWS = {law.id: law for law in properties()}

@@ -10,8 +10,8 @@ from conformance.oracle.arithmetic import Rounding
 from conformance.own_cell import leaky_gate
 from conformance.registry import Scope, properties
 from conformance.tolerance import PROFILES, reference
-from rnnspec.arrays import NumpyArrays
-from rnnspec.capabilities import DTYPES
+from rnnspec.contract.arrays import NumpyArrays
+from rnnspec.contract.capabilities import DTYPES
 
 LAWS = {law.id: law for law in properties()}
 SMALL = ("P03", "P16", "P45", "P48", "P67", "P68", "P68-loss", "P97", "P110", "P115", "P117")

@@ -9,8 +9,8 @@ import pytest
 
 from rnnspec import cells
 from rnnspec.errors import EquationError
-from rnnspec.graph import GraphBuilder, Node, ancestors, descendants, from_json, is_scalar, to_json
 from rnnspec.primitives import tanh, total, where
+from rnnspec.tracing.graph import GraphBuilder, Node, ancestors, descendants, from_json, is_scalar, to_json
 
 BUILT_IN = [getattr(cells, name) for name in vars(cells) if hasattr(getattr(cells, name), "graph")]
 

@@ -12,7 +12,7 @@ from conformance.mutants.self_test import DEPTHS, Reference, kill, killed_by
 from conformance.mutants.trial import labels
 from conformance.registry import properties
 from rnnspec import Mutant, cells
-from rnnspec.schedule import schedule
+from rnnspec.derivation.schedule import schedule
 
 SELF_TEST = Path(__file__).parents[1] / "docs/figures/self-test.json"
 FIGURES = json.loads(SELF_TEST.read_text(encoding="utf-8"))["self_test"]

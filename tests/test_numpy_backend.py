@@ -16,10 +16,10 @@ from backends.numpy_backend.functions import FUNCTIONS
 from backends.numpy_backend.program import RUNS_KEPT, Program
 from backends.planning.planner import plan
 from backends.planning.rewriting import Logistic
-from rnnspec.cell import Cell
+from rnnspec.derivation.schedule import schedule
 from rnnspec.policies import Recurrence
 from rnnspec.primitives import exp, log, logsumexp, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, total, where
-from rnnspec.schedule import schedule
+from rnnspec.tracing.cell import Cell
 from rnnspec.tree import leaves, tree_map
 
 

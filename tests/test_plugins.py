@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import rnnspec
-from rnnspec import contract, plugins
+from rnnspec.contract import version as contract
 from rnnspec.errors import (
     ArgumentError,
     BackendConflict,
@@ -19,6 +19,7 @@ from rnnspec.errors import (
     UnknownBackend,
     UnsupportedError,
 )
+from rnnspec.interface import plugins
 
 GOOD = """
 import rnnspec

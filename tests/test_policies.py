@@ -7,9 +7,9 @@ import pytest
 
 import rnnspec
 from rnnspec import Layer, Network, cells, losses, policies
+from rnnspec.control.rule import chain, trace
 from rnnspec.errors import NetworkError, UnsupportedError
 from rnnspec.policies import ClipByGlobalNorm, ClipByNorm, ClipByUnitNorm, ClipByValue, Truncated
-from rnnspec.rule import chain, trace
 from rnnspec.tree import tree_map
 from rnnspec.updates import SGD
 

@@ -12,7 +12,7 @@ from conformance.mutants.self_test import Reference
 from conformance.properties.drawn import PROGRAMS
 from conformance.registry import properties
 from conformance.selection import Selection
-from rnnspec.programs import Programs, is_empty
+from rnnspec.running.programs import Programs, is_empty
 
 MOST = 30
 """What a backend may be asked to compile in each of two precisions."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from rnnspec import Layer, Network, cells, losses, policies, programs
+from rnnspec import Layer, Network, cells, losses, policies
 from rnnspec.errors import NetworkError
-from rnnspec.graph import GraphBuilder
-from rnnspec.programs import Programs, is_empty
+from rnnspec.running import programs
+from rnnspec.running.programs import Programs, is_empty
+from rnnspec.tracing.graph import GraphBuilder
 
 
 def run(backend, *arguments):

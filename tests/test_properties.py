@@ -20,8 +20,8 @@ from conformance.properties import extents, networks
 from conformance.properties.parity import symmetry
 from conformance.registry import Scope, properties
 from rnnspec import Last, Layer, Network, cells
+from rnnspec.derivation.schedule import schedule
 from rnnspec.losses import SquaredError
-from rnnspec.schedule import schedule
 
 SELF_TEST = Path(__file__).parents[1] / "docs/figures/self-test.json"
 FIGURES = json.loads(SELF_TEST.read_text(encoding="utf-8"))["self_test"]

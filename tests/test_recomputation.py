@@ -14,11 +14,12 @@ from conformance.cases import Case
 from conformance.judge import Failure, Judge
 from conformance.properties.again import long_again
 from conformance.properties.truncation import CutAndClip
-from rnnspec import Dense, Last, Layer, Network, Path, cell, cells, losses, stack
+from rnnspec import Dense, Last, Layer, Network, Path, cell, cells, losses
 from rnnspec.errors import ArgumentError, UnsupportedError
 from rnnspec.policies import ClipStateByNorm, Cut, Truncated
 from rnnspec.primitives import tanh
-from rnnspec.recomputation import Recomputing
+from rnnspec.running import stack
+from rnnspec.running.recomputation import Recomputing
 from rnnspec.tree import leaves, tree_map
 
 LENGTHS = np.array([11, 0, 5])

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from rnnspec import Layer, Network, cells, chain, losses
+from rnnspec.control.rule import MOST_KEPT, Rule, UpdateRule, trace, traced
 from rnnspec.errors import ArgumentError, EquationError, NetworkError
 from rnnspec.policies import ClipByNorm, ClipByValue
-from rnnspec.rule import MOST_KEPT, Rule, UpdateRule, trace, traced
 from rnnspec.tree import leaves, tree_map
 from rnnspec.updates import SGD, Adam
 

@@ -12,11 +12,12 @@ import pytest
 import rnnspec
 from backends.planning.phases import FEW, LARGE, WIDE, under_xla
 from conformance.cases import hidden_for
-from rnnspec import Layer, Network, Path, cell, cells, lowering, out
-from rnnspec.arrays import NumpyArrays
-from rnnspec.graph import LEAVES
+from rnnspec import Layer, Network, Path, cell, cells, out
+from rnnspec.contract.arrays import NumpyArrays
+from rnnspec.derivation.schedule import schedule
 from rnnspec.primitives import sigmoid, tanh, total
-from rnnspec.schedule import schedule
+from rnnspec.running import lowering
+from rnnspec.tracing.graph import LEAVES
 from rnnspec.tree import leaves
 
 BUILT_IN = [value for value in vars(cells).values() if isinstance(value, rnnspec.Cell)]

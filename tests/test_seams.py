@@ -10,11 +10,11 @@ import torch
 
 import rnnspec
 from rnnspec import Layer, Network, cell, cells
+from rnnspec.control.recurrence import STEP, trace_seam
 from rnnspec.errors import EquationError, NetworkError, UnsupportedError
-from rnnspec.lowering import evaluate_graph
 from rnnspec.policies import ClipStateByNorm, ClipStateByValue, Cut, Recurrence, Truncated
 from rnnspec.primitives import maximum, minimum, tanh, total
-from rnnspec.recurrence import STEP, trace_seam
+from rnnspec.running.lowering import evaluate_graph
 from rnnspec.tree import leaves, tree_map
 
 

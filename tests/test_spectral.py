@@ -7,9 +7,9 @@ import pytest
 
 from conformance import oracle
 from rnnspec import Layer, Network, cells, initialisers, losses
+from rnnspec.control.rule import chain
 from rnnspec.errors import NetworkError
 from rnnspec.policies import ClipByNorm, RaiseNonFinite, ScaleLoss
-from rnnspec.rule import chain
 from rnnspec.tree import leaves
 from rnnspec.updates import SGD, HoldSpectralNorm
 

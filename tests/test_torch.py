@@ -20,10 +20,10 @@ from backends.torch_backend.summands import summed
 from conformance.cases import network_for
 from conformance.own_cell import leaky_gate
 from rnnspec import Layer, Network, Path, cell, cells
+from rnnspec.derivation.schedule import schedule
 from rnnspec.errors import UnsupportedError
 from rnnspec.policies import Truncated
 from rnnspec.primitives import sigmoid, tanh
-from rnnspec.schedule import schedule
 from rnnspec.tree import leaves, tree_map
 
 EVERY = (cells.elman, cells.elman_relu, cells.lstm, cells.lstm_peephole, cells.lstm_projected, cells.gru,

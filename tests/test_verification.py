@@ -18,8 +18,8 @@ from backends.torch_backend.fusion import forward_only, fused
 from conformance.cases import CELLS, hidden_for
 from conformance.own_cell import leaky_gate
 from rnnspec import cell, out
+from rnnspec.derivation.schedule import schedule
 from rnnspec.primitives import maximum, sigmoid, tanh
-from rnnspec.schedule import schedule
 
 PHASES = ("before", "step", "after", "pull_before", "pull_step", "pull_after")
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from backends.jax_backend.mesh import axes, varying
-from rnnspec.arrays import Array, Scan, Values
+from rnnspec.contract.arrays import Array, Scan, Values
 
 __all__ = ["JaxArrays"]
 

@@ -17,14 +17,14 @@ from backends.contexts import both
 from backends.jax_backend.arrays import JaxArrays
 from backends.jax_backend.layer import Functions, functions
 from backends.planning.phases import under_xla
-from rnnspec.arrays import Array, Arrays
-from rnnspec.backend import Backend
-from rnnspec.capabilities import DTYPES, Capabilities
-from rnnspec.cell import Cell
-from rnnspec.kernel import Path
+from rnnspec.contract.arrays import Array, Arrays
+from rnnspec.contract.capabilities import DTYPES, Capabilities
+from rnnspec.contract.kernel import Path
+from rnnspec.derivation.schedule import Schedule
+from rnnspec.interface.backend import Backend
 from rnnspec.network import Network
-from rnnspec.programs import MOST_KEPT, Function, Program, Programs, is_empty
-from rnnspec.schedule import Schedule
+from rnnspec.running.programs import MOST_KEPT, Function, Program, Programs, is_empty
+from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
 
 __all__ = ["JaxBackend"]

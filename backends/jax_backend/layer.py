@@ -10,16 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from backends.jax_backend.mesh import axes, varying
-from rnnspec import stack, validation
-from rnnspec.arrays import Array
-from rnnspec.backend import Backend
-from rnnspec.capabilities import DTYPES
+from rnnspec.contract.arrays import Array
+from rnnspec.contract.capabilities import DTYPES
+from rnnspec.contract.kernel import Path
+from rnnspec.contract.results import LayerResult
 from rnnspec.errors import DtypeError, ShapeError, UnsupportedError
-from rnnspec.kernel import Path
-from rnnspec.lowering import Trace
+from rnnspec.interface import validation
+from rnnspec.interface.backend import Backend
 from rnnspec.network import Network
-from rnnspec.recomputation import Saved
-from rnnspec.results import LayerResult
+from rnnspec.running import stack
+from rnnspec.running.lowering import Trace
+from rnnspec.running.recomputation import Saved
 from rnnspec.tree import Tree, tree_map
 
 __all__ = ["Functions", "functions"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rnnspec.backend import Backend
-from rnnspec.plugins import hookimpl, unavailable
+from rnnspec.interface.backend import Backend
+from rnnspec.interface.plugins import hookimpl, unavailable
 
 
 @hookimpl

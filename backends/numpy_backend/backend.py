@@ -16,15 +16,15 @@ from backends.planning.planner import plan, widths
 from backends.planning.pool import Pool
 from backends.planning.rewriting import Logistic
 from backends.planning.stretches import STRETCH
-from rnnspec.arrays import Array
-from rnnspec.backend import Backend
-from rnnspec.capabilities import DTYPES
-from rnnspec.cell import Cell
-from rnnspec.kernel import Call, Kernel
-from rnnspec.recomputation import Recomputing, Saved
-from rnnspec.recurrence import trace_seam
-from rnnspec.results import Gradients, LayerResult
-from rnnspec.schedule import widest
+from rnnspec.contract.arrays import Array
+from rnnspec.contract.capabilities import DTYPES
+from rnnspec.contract.kernel import Call, Kernel
+from rnnspec.contract.results import Gradients, LayerResult
+from rnnspec.control.recurrence import trace_seam
+from rnnspec.derivation.schedule import widest
+from rnnspec.interface.backend import Backend
+from rnnspec.running.recomputation import Recomputing, Saved
+from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree, tree_map
 
 __all__ = ["NumpyBackend"]

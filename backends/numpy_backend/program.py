@@ -14,10 +14,10 @@ from backends.numpy_backend.segments import blocks
 from backends.numpy_backend.workspace import Bound, Workspace, first_rows
 from backends.planning.emission import Call, Place
 from backends.planning.plan import Plan, Product
-from rnnspec.arrays import NumpyArrays
-from rnnspec.graph import Graph
-from rnnspec.lowering import evaluate_graph
-from rnnspec.recurrence import STEP
+from rnnspec.contract.arrays import NumpyArrays
+from rnnspec.control.recurrence import STEP
+from rnnspec.running.lowering import evaluate_graph
+from rnnspec.tracing.graph import Graph
 from rnnspec.tree import Tree
 
 __all__ = ["Program"]

@@ -11,11 +11,11 @@ import math
 from typing import Any
 
 from backends.planning.stretches import Stretches
-from rnnspec.arrays import Array
-from rnnspec.cell import Cell
-from rnnspec.kernel import Call
-from rnnspec.recomputation import Recomputing
-from rnnspec.results import Gradients, LayerResult
+from rnnspec.contract.arrays import Array
+from rnnspec.contract.kernel import Call
+from rnnspec.contract.results import Gradients, LayerResult
+from rnnspec.running.recomputation import Recomputing
+from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
 
 __all__ = ["LongLayer", "Segments", "blocks"]

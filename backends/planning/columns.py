@@ -11,7 +11,7 @@ from backends.planning.emission import Call, Kind, Place
 from backends.planning.equations import Draw, value
 from backends.planning.plan import PRODUCTS, Plan, Product
 from rnnspec.errors import BackendError
-from rnnspec.graph import iterate
+from rnnspec.tracing.graph import iterate
 
 __all__ = ["Columns", "WrongPlan", "refuse"]
 

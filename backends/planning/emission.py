@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from rnnspec.graph import CONDITIONS, Node
+from rnnspec.tracing.graph import CONDITIONS, Node
 
 __all__ = ["Block", "Call", "Emitter", "Kind", "Place"]
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rnnspec.cell import OUTPUT
-from rnnspec.schedule import Schedule
+from rnnspec.derivation.schedule import Schedule
+from rnnspec.tracing.cell import OUTPUT
 
 __all__ = ["STEPS", "Draw", "Equations", "value"]
 

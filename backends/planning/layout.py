@@ -8,9 +8,9 @@ from backends.planning import lifetimes
 from backends.planning.emission import Block, Call, Emitter, Kind, Place
 from backends.planning.plan import Plan, Product
 from backends.planning.rewriting import Logistic, Rewritten, rewrite
-from rnnspec.cell import OUTPUT
-from rnnspec.graph import Node, iterate
-from rnnspec.schedule import Schedule
+from rnnspec.derivation.schedule import Schedule
+from rnnspec.tracing.cell import OUTPUT
+from rnnspec.tracing.graph import Node, iterate
 
 __all__ = ["Layout"]
 

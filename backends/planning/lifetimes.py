@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from backends.planning.emission import Kind
-from rnnspec.graph import Node
-from rnnspec.schedule import Phases, Schedule
+from rnnspec.derivation.schedule import Phases, Schedule
+from rnnspec.tracing.graph import Node
 
 __all__ = ["Lifetimes", "Outliving", "backward", "forward"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
-from rnnspec.graph import descendants, iterate
-from rnnspec.schedule import Phases, Schedule
+from rnnspec.derivation.schedule import Phases, Schedule
+from rnnspec.tracing.graph import descendants, iterate
 
 __all__ = ["apart", "under_xla"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from backends.planning.emission import Block, Call, Kind, Place
-from rnnspec.graph import Node
-from rnnspec.schedule import Schedule
+from rnnspec.derivation.schedule import Schedule
+from rnnspec.tracing.graph import Node
 
 __all__ = ["PRODUCTS", "Plan", "Product"]
 

@@ -16,7 +16,7 @@ from backends.planning.layout import Layout
 from backends.planning.plan import Plan
 from backends.planning.rewriting import Logistic
 from backends.planning.verification import verify
-from rnnspec.schedule import Schedule
+from rnnspec.derivation.schedule import Schedule
 from rnnspec.tree import Tree
 
 __all__ = ["laid_out", "plan", "widths"]

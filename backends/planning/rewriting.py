@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from rnnspec.graph import Node
-from rnnspec.schedule import Phases, Schedule
+from rnnspec.derivation.schedule import Phases, Schedule
+from rnnspec.tracing.graph import Node
 
 __all__ = ["Logistic", "Rewritten", "rewrite"]
 

@@ -6,7 +6,7 @@ stretch; what the pullback of a stretch reads is set aside, and put back when it
 
 from __future__ import annotations
 
-from rnnspec.recomputation import Recomputing
+from rnnspec.running.recomputation import Recomputing
 
 __all__ = ["STRETCH", "Stretches"]
 

@@ -15,8 +15,8 @@ from backends.planning.columns import Columns, WrongPlan, refuse
 from backends.planning.emission import Call, Place
 from backends.planning.equations import STEPS, Draw, Equations
 from backends.planning.plan import Plan
-from rnnspec.cell import OUTPUT
-from rnnspec.schedule import Schedule
+from rnnspec.derivation.schedule import Schedule
+from rnnspec.tracing.cell import OUTPUT
 
 __all__ = ["WrongPlan", "verify"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from rnnspec.arrays import Array, Scan, Values
+from rnnspec.contract.arrays import Array, Scan, Values
 
 __all__ = ["TensorflowArrays"]
 

@@ -13,15 +13,15 @@ import tensorflow as tf
 from backends.budgets import BUDGETS
 from backends.tensorflow_backend.arrays import TensorflowArrays
 from backends.tensorflow_backend.xla import XlaKernel, start
-from rnnspec.arrays import Array, Arrays
-from rnnspec.backend import Backend
-from rnnspec.capabilities import DTYPES, Capabilities
-from rnnspec.cell import Cell
+from rnnspec.contract.arrays import Array, Arrays
+from rnnspec.contract.capabilities import DTYPES, Capabilities
+from rnnspec.contract.kernel import Call, Kernel, Path
 from rnnspec.errors import UnsupportedError
-from rnnspec.kernel import Call, Kernel, Path
+from rnnspec.interface.backend import Backend
+from rnnspec.interface.plugins import unavailable
 from rnnspec.network import Network
-from rnnspec.plugins import unavailable
-from rnnspec.programs import Function, Program, Programs, is_empty
+from rnnspec.running.programs import Function, Program, Programs, is_empty
+from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree, flat, tree_map
 
 __all__ = ["TensorflowBackend"]

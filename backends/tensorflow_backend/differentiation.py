@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from backends.tensorflow_backend.backend import TensorflowBackend
 from backends.tensorflow_backend.sizes import sized, sized_arrays, tensors
-from rnnspec.arrays import Array
-from rnnspec.kernel import Path
+from rnnspec.contract.arrays import Array
+from rnnspec.contract.kernel import Path
 from rnnspec.network import Network
-from rnnspec.stack import backward, forward
+from rnnspec.running.stack import backward, forward
 from rnnspec.tree import Tree, filled, flat, flat_as
 
 __all__ = ["run"]

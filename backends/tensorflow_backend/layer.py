@@ -12,10 +12,10 @@ import tensorflow as tf
 from backends.tensorflow_backend.backend import TensorflowBackend
 from backends.tensorflow_backend.differentiation import run
 from rnnspec import storage
-from rnnspec.arrays import Array
-from rnnspec.capabilities import DTYPES
+from rnnspec.contract.arrays import Array
+from rnnspec.contract.capabilities import DTYPES
+from rnnspec.contract.kernel import Path
 from rnnspec.errors import DtypeError, RnnSpecError, ShapeError, TreeError, UnsupportedError
-from rnnspec.kernel import Path
 from rnnspec.network import Network
 from rnnspec.output import Last
 from rnnspec.tree import Tree, filled, flat, leaves, named_map, tree_map

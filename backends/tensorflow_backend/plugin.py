@@ -6,8 +6,8 @@ import sys
 from contextlib import nullcontext
 
 from backends.tensorflow_backend.quiet import quiet
-from rnnspec.backend import Backend
-from rnnspec.plugins import hookimpl, unavailable
+from rnnspec.interface.backend import Backend
+from rnnspec.interface.plugins import hookimpl, unavailable
 
 
 @hookimpl

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import tensorflow as tf
 
-from rnnspec.arrays import Array, Arrays, Scan, Values
+from rnnspec.contract.arrays import Array, Arrays, Scan, Values
 from rnnspec.tree import Tree, tree_map
 
 __all__ = ["Sized", "sized", "sized_arrays", "tensors"]

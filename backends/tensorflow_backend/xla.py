@@ -12,15 +12,15 @@ from tensorflow.compiler.tf2xla.ops.gen_xla_ops import xla_optimization_barrier
 from backends.planning.phases import apart, under_xla
 from backends.tensorflow_backend.arrays import TensorflowArrays
 from backends.tensorflow_backend.quiet import quiet
-from rnnspec import padding
-from rnnspec.arrays import Array
-from rnnspec.backend import Backend
-from rnnspec.capabilities import DTYPES
-from rnnspec.cell import Cell
-from rnnspec.kernel import Call
-from rnnspec.lowering import Trace, backward, forward
-from rnnspec.results import Gradients, LayerResult
-from rnnspec.schedule import Schedule, widest
+from rnnspec.contract.arrays import Array
+from rnnspec.contract.capabilities import DTYPES
+from rnnspec.contract.kernel import Call
+from rnnspec.contract.results import Gradients, LayerResult
+from rnnspec.derivation.schedule import Schedule, widest
+from rnnspec.interface.backend import Backend
+from rnnspec.running import padding
+from rnnspec.running.lowering import Trace, backward, forward
+from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
 
 __all__ = ["XlaKernel", "start"]

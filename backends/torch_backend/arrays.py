@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 from backends.torch_backend.functions import ELEMENTWISE
-from rnnspec.arrays import Array, Scan, Values
+from rnnspec.contract.arrays import Array, Scan, Values
 
 __all__ = ["TorchArrays"]
 

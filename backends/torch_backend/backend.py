@@ -27,16 +27,16 @@ from backends.torch_backend.packing import alike, in_memory, side_by_side
 from backends.torch_backend.planned import planned
 from backends.torch_backend.program import Program
 from backends.torch_backend.rows import Rows
-from rnnspec.arrays import Array, Arrays
-from rnnspec.backend import Backend
-from rnnspec.capabilities import DTYPES, Capabilities
-from rnnspec.cell import Cell
+from rnnspec.contract.arrays import Array, Arrays
+from rnnspec.contract.capabilities import DTYPES, Capabilities
+from rnnspec.contract.kernel import Call, Kernel, Path
+from rnnspec.contract.results import Gradients, LayerResult
+from rnnspec.derivation.schedule import widest
 from rnnspec.errors import UnsupportedError
-from rnnspec.kernel import Call, Kernel, Path
+from rnnspec.interface.backend import Backend
 from rnnspec.network import Network
-from rnnspec.recomputation import Saved
-from rnnspec.results import Gradients, LayerResult
-from rnnspec.schedule import widest
+from rnnspec.running.recomputation import Saved
+from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
 
 __all__ = ["TorchBackend"]

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from backends.torch_backend.packing import alike, side_by_side
-from rnnspec.arrays import Array
+from rnnspec.contract.arrays import Array
 from rnnspec.tree import Tree
 
 __all__ = ["Branch"]

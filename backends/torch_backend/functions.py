@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from rnnspec.arrays import Array
+from rnnspec.contract.arrays import Array
 
 __all__ = ["ELEMENTWISE", "FUNCTIONS"]
 

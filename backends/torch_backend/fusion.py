@@ -9,9 +9,9 @@ from collections import Counter
 from dataclasses import replace
 from functools import lru_cache
 
-from rnnspec.adjoint import Adjoint
-from rnnspec.graph import Node, ancestors, is_scalar
-from rnnspec.schedule import Phases, Schedule
+from rnnspec.derivation.adjoint import Adjoint
+from rnnspec.derivation.schedule import Phases, Schedule
+from rnnspec.tracing.graph import Node, ancestors, is_scalar
 
 __all__ = ["forward_only", "fused"]
 

@@ -14,14 +14,15 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from backends.torch_backend.branch import Branch
 from backends.torch_backend.tracing import check_closed, is_traced, is_transformed, refuse_strict
-from rnnspec import stack, validation
-from rnnspec.adoption import check_array
-from rnnspec.arrays import Array
-from rnnspec.capabilities import DTYPES
+from rnnspec.contract.arrays import Array
+from rnnspec.contract.capabilities import DTYPES
+from rnnspec.contract.kernel import Path
 from rnnspec.errors import ArgumentError, ShapeError, UnsupportedError
-from rnnspec.kernel import Path
+from rnnspec.interface import validation
+from rnnspec.interface.adoption import check_array
 from rnnspec.network import Network
 from rnnspec.output import Last
+from rnnspec.running import stack
 from rnnspec.showing import shown
 from rnnspec.tree import Tree, filled, flat, flat_as, tree_map
 

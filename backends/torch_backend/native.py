@@ -16,12 +16,12 @@ import torch
 from backends.torch_backend.onednn import OneDnnLayer
 from backends.torch_backend.packing import Packing
 from rnnspec import cells
-from rnnspec.arrays import Array
-from rnnspec.cell import Cell
-from rnnspec.correspondence import correspondence
+from rnnspec.contract.arrays import Array
+from rnnspec.contract.kernel import Call, Kernel
+from rnnspec.contract.results import Gradients, LayerResult
+from rnnspec.derivation.correspondence import correspondence
 from rnnspec.errors import UnsupportedError
-from rnnspec.kernel import Call, Kernel
-from rnnspec.results import Gradients, LayerResult
+from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
 
 __all__ = ["KERNELS", "Named", "Row", "chosen", "find"]

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 
 from backends.torch_backend.packing import Packing
-from rnnspec.arrays import Array
-from rnnspec.cell import Cell
-from rnnspec.kernel import Call
-from rnnspec.results import Gradients, LayerResult
+from rnnspec.contract.arrays import Array
+from rnnspec.contract.kernel import Call
+from rnnspec.contract.results import Gradients, LayerResult
+from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
 
 __all__ = ["OneDnnLayer"]

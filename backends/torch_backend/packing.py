@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from rnnspec.arrays import Array
-from rnnspec.correspondence import Names
+from rnnspec.contract.arrays import Array
+from rnnspec.derivation.correspondence import Names
 from rnnspec.tree import Tree
 
 __all__ = ["Packing", "alike", "in_memory", "joined", "side_by_side"]

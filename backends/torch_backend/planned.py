@@ -9,7 +9,7 @@ from backends.planning.planner import laid_out
 from backends.planning.verification import verify
 from backends.torch_backend.fusion import fused
 from backends.torch_backend.summands import summed
-from rnnspec.schedule import Schedule
+from rnnspec.derivation.schedule import Schedule
 
 __all__ = ["planned"]
 

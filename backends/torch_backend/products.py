@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from rnnspec.arrays import Array
+from rnnspec.contract.arrays import Array
 
 __all__ = ["LARGE", "ONEDNN", "OWN", "WIDE", "Products", "favours_others", "quicker"]
 

@@ -12,7 +12,7 @@ from backends.planning.plan import Plan, Product
 from backends.torch_backend.products import quicker
 from backends.torch_backend.rows import Rows
 from backends.torch_backend.workspace import Bound, Workspace
-from rnnspec.arrays import Array
+from rnnspec.contract.arrays import Array
 from rnnspec.tree import Tree
 
 __all__ = ["Program"]

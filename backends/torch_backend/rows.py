@@ -10,7 +10,7 @@ from functools import cached_property
 
 import torch
 
-from rnnspec.arrays import Array
+from rnnspec.contract.arrays import Array
 
 __all__ = ["Rows"]
 

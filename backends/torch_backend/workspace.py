@@ -16,7 +16,7 @@ from backends.planning.emission import Block, Call, Kind, Place
 from backends.planning.plan import PRODUCTS, Plan
 from backends.torch_backend.functions import FUNCTIONS
 from backends.torch_backend.products import quicker
-from rnnspec.arrays import Array
+from rnnspec.contract.arrays import Array
 
 __all__ = ["Bound", "Workspace"]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from conformance.cases.equations import read, written
-from rnnspec.cell import Cell
+from rnnspec.tracing.cell import Cell
 
 __all__ = ["drawn_cells"]
 

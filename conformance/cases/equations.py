@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from itertools import islice
 
-from rnnspec.cell import OUTPUT, Cell
-from rnnspec.graph import LEAVES, Node
 from rnnspec.primitives import PRIMITIVES
+from rnnspec.tracing.cell import OUTPUT, Cell
+from rnnspec.tracing.graph import LEAVES, Node
 
 __all__ = ["are_same", "read", "written"]
 
@@ -39,7 +39,7 @@ def written(given: Cell) -> str:
 def read(source: str) -> Cell:
     """The cell that a declaration of `written` declares."""
     names: dict[str, object] = {}
-    exec(f"from rnnspec.cell import cell, out\nfrom rnnspec.primitives import *\n{source}", names)
+    exec(f"from rnnspec.tracing.cell import cell, out\nfrom rnnspec.primitives import *\n{source}", names)
     return next(value for value in names.values() if isinstance(value, Cell))
 
 

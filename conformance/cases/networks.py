@@ -7,11 +7,11 @@ from importlib import import_module
 
 from conformance.cases import source
 from rnnspec import cells
-from rnnspec.cell import OUTPUT, Cell
 from rnnspec.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from rnnspec.network import Layer, Network
 from rnnspec.output import Dense, Last
 from rnnspec.policies import Truncated
+from rnnspec.tracing.cell import OUTPUT, Cell
 
 __all__ = ["BATCH", "CELLS", "HIDDEN", "INPUTS", "STEPS", "WIDTHS", "hidden_for", "load_cell", "network_for", "table"]
 

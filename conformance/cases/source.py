@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from conformance.cases.equations import are_same, read, written
 from rnnspec import cells
-from rnnspec.cell import Cell
 from rnnspec.network import Layer, Network
 from rnnspec.output import Steps
+from rnnspec.tracing.cell import Cell
 
 if TYPE_CHECKING:
     from conformance.cases.case import Case
@@ -23,8 +23,8 @@ from math import inf, nan
 
 from conformance.cases import Case, Planted, Pull, load_cell
 from rnnspec import Dense, Last, Layer, Network, Steps, cell, cells, out
-from rnnspec.cell import Cell
-from rnnspec.graph import Graph, Node
+from rnnspec.tracing.cell import Cell
+from rnnspec.tracing.graph import Graph, Node
 from rnnspec.losses import *
 from rnnspec.policies import *
 from rnnspec.primitives import *"""

@@ -11,11 +11,11 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from conformance.cases.case import Case, Pull
 from conformance.cases.drawing import drawn_cells
 from conformance.cases.networks import BATCH, HIDDEN, INPUTS, STEPS, hidden_for, network_for
-from rnnspec.cell import Cell
 from rnnspec.losses import CTC, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from rnnspec.network import DIRECTIONS, Layer, Network
 from rnnspec.output import Dense, Last, Read, Steps
 from rnnspec.policies import Truncated
+from rnnspec.tracing.cell import Cell
 
 __all__ = ["cases", "drawn_cases", "drawn_cell_cases", "drawn_cell_programs", "wild_cases"]
 

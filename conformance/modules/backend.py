@@ -11,12 +11,12 @@ from conformance.modules.family import Size, Subject
 from conformance.modules.source import Source, source
 from conformance.modules.spec import named
 from rnnspec import Backend, Gradients, LayerResult
-from rnnspec.cell import Cell
+from rnnspec.contract.kernel import Call
 from rnnspec.convert.assembly import tree_of
 from rnnspec.convert.conversion import Loss
 from rnnspec.errors import RnnSpecError, UnsupportedError
-from rnnspec.kernel import Call
-from rnnspec.padding import in_time
+from rnnspec.running.padding import in_time
+from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree, leaves, tree_map
 
 __all__ = ["ModuleBackend", "load"]

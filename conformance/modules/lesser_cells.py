@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from conformance.cases import load_cell
 from rnnspec import cells
-from rnnspec.cell import Cell, cell
 from rnnspec.convert.layout import Layout
 from rnnspec.primitives import sigmoid, tanh
+from rnnspec.tracing.cell import Cell, cell
 
 __all__ = ["judged_cell"]
 

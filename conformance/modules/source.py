@@ -12,11 +12,11 @@ from conformance.cases import INPUTS, hidden_for
 from conformance.modules.families import SIDES, family_of
 from conformance.modules.family import Family, Size
 from conformance.modules.lesser_cells import judged_cell
-from rnnspec.capabilities import Capabilities
-from rnnspec.cell import Cell
+from rnnspec.contract.capabilities import Capabilities
 from rnnspec.convert.layout import Layout
 from rnnspec.errors import ArgumentError, TreeError, UnsupportedError
 from rnnspec.network import DIRECTIONS
+from rnnspec.tracing.cell import Cell
 
 __all__ = ["Source", "source"]
 

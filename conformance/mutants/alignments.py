@@ -10,7 +10,7 @@ import numpy as np
 from conformance.mutants import misalignments
 from conformance.mutants.faulty import Faulty
 from rnnspec import Step
-from rnnspec.arrays import Array
+from rnnspec.contract.arrays import Array
 from rnnspec.losses import CTC
 from rnnspec.tree import Tree, tree_map
 

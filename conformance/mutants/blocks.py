@@ -9,7 +9,7 @@ import numpy as np
 
 from conformance.mutants.faulty import Asked, Faulty, Given, Pulled
 from rnnspec import Call, Cell, Gradients, LayerResult
-from rnnspec.arrays import Array
+from rnnspec.contract.arrays import Array
 from rnnspec.policies import Truncated
 from rnnspec.tree import Tree, tree_map
 

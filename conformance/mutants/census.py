@@ -45,7 +45,7 @@ from conformance.mutants.loop import loop_mutants
 from conformance.own_cell import leaky_gate
 from rnnspec import Cell, Mutant, backend_names, hookimpl
 from rnnspec.errors import BackendError
-from rnnspec.plugins import BackendHooks, load
+from rnnspec.interface.plugins import BackendHooks, load
 
 __all__ = ["OwnMutants", "mutants", "mutants_of_cell"]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 from conformance.mutants.planned import Fault, PlannedMutant, faulty_cell
 from conformance.properties.choices import choosy
-from rnnspec.adjoint import Adjoint, MapCotangent
-from rnnspec.graph import GraphBuilder
-from rnnspec.schedule import arrange, schedule
+from rnnspec.derivation.adjoint import Adjoint, MapCotangent
+from rnnspec.derivation.schedule import arrange, schedule
+from rnnspec.tracing.graph import GraphBuilder
 
 __all__ = ["choice_mutants"]
 

@@ -11,9 +11,9 @@ import numpy as np
 from conformance.mutants.faulty import Faulty, Pulled
 from conformance.mutants.gradients import shifted
 from rnnspec import Gradients, Step
+from rnnspec.derivation.schedule import widest
 from rnnspec.policies import Recurrence, Truncated
 from rnnspec.primitives import maximum, minimum
-from rnnspec.schedule import widest
 from rnnspec.tree import tree_map
 
 

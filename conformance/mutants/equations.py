@@ -14,8 +14,8 @@ from typing import Any
 from conformance.mutants.planned import MODES, Fault, PlannedMutant, faulty_cell
 from conformance.mutants.rewrite import Make, Rewrite, canonical_graph, rewrite_graph
 from rnnspec import Cell
-from rnnspec.graph import Graph, Node, ancestors
-from rnnspec.schedule import schedule
+from rnnspec.derivation.schedule import schedule
+from rnnspec.tracing.graph import Graph, Node, ancestors
 from rnnspec.tree import Tree
 
 __all__ = ["equation_mutants", "instead"]

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from rnnspec import Backend, Call, Cell, Gradients, LayerResult, Mutant, Network, Result, Step, Trained
-from rnnspec.arrays import Array
+from rnnspec.contract.arrays import Array
 from rnnspec.tree import Tree
 
 __all__ = ["Asked", "Faulty", "Given", "Pulled", "protocol_mutants"]

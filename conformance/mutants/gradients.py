@@ -13,10 +13,10 @@ from conformance.mutants.equations import instead
 from conformance.mutants.planned import Fault, PlannedMutant, faulty_cell
 from conformance.mutants.rewrite import Make, Rewrite, canonical_adjoint, rewrite_adjoint
 from rnnspec import Cell
-from rnnspec.adjoint import Adjoint, MapCotangent
-from rnnspec.arrays import Array
-from rnnspec.graph import Node, ancestors
-from rnnspec.schedule import arrange, schedule
+from rnnspec.contract.arrays import Array
+from rnnspec.derivation.adjoint import Adjoint, MapCotangent
+from rnnspec.derivation.schedule import arrange, schedule
+from rnnspec.tracing.graph import Node, ancestors
 from rnnspec.tree import Tree
 
 __all__ = ["adjoint_mutants"]

@@ -9,8 +9,8 @@ import numpy as np
 
 from conformance.mutants.faulty import Asked, Faulty, Given, Pulled
 from rnnspec import Gradients, Last, LayerResult, Result, Step, Steps
-from rnnspec.arrays import Array
-from rnnspec.capabilities import DTYPES
+from rnnspec.contract.arrays import Array
+from rnnspec.contract.capabilities import DTYPES
 from rnnspec.tree import Tree, tree_map
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from conformance.mutants.gradients import shifted
 from conformance.mutants.planned import Fault, PlannedMutant, faulty_cell
 from rnnspec import Cell
-from rnnspec.arrays import Array, Arrays, NumpyArrays, Scan, Values
-from rnnspec.schedule import Phases, Schedule, schedule
+from rnnspec.contract.arrays import Array, Arrays, NumpyArrays, Scan, Values
+from rnnspec.derivation.schedule import Phases, Schedule, schedule
 
 __all__ = ["loop_mutants"]
 

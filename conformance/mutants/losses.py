@@ -11,7 +11,7 @@ import numpy as np
 from conformance.mutants import mislosses
 from conformance.mutants.faulty import Faulty
 from rnnspec import Gradients, Last, Step, Steps
-from rnnspec.arrays import Array
+from rnnspec.contract.arrays import Array
 from rnnspec.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from rnnspec.tree import Tree, tree_map
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from conformance.mutants.faulty import Asked, Faulty, Given
 from rnnspec import Gradients, LayerResult, Result
-from rnnspec.arrays import Array
+from rnnspec.contract.arrays import Array
 from rnnspec.tree import Tree, tree_map
 
 

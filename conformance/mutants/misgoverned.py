@@ -7,7 +7,7 @@ import operator
 from dataclasses import dataclass
 from typing import Any
 
-from rnnspec.limits import scale_within
+from rnnspec.control.limits import scale_within
 from rnnspec.policies import ClipByGlobalNorm, ClipByNorm, ClipByUnitNorm, ClipByValue, ScaleLoss, ZeroNonFinite
 from rnnspec.primitives import sqrt, total
 from rnnspec.tree import Tree, leaves, named_map

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rnnspec.limits import scale_within
+from rnnspec.control.limits import scale_within
 from rnnspec.policies import ClipByNorm, ClipByUnitNorm, ScaleLoss, SkipNonFinite, ZeroNonFinite
 from rnnspec.primitives import maximum, sqrt, total, total_in, total_out, where
 from rnnspec.tree import Tree, named_map, tree_map

@@ -9,7 +9,7 @@ import numpy as np
 
 from conformance.mutants.faulty import Faulty, Given
 from rnnspec import Step, Trained
-from rnnspec.arrays import Array
+from rnnspec.contract.arrays import Array
 from rnnspec.tree import Tree, tree_map
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from conformance.mutants.faulty import Asked, Faulty
 from rnnspec import Backend, Call, Capabilities, Cell, Gradients, Kernel, LayerResult, Network, Path
-from rnnspec.arrays import Array
+from rnnspec.contract.arrays import Array
 from rnnspec.tree import Tree, tree_map
 
 

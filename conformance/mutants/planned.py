@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from rnnspec import Backend, Call, Cell, Gradients, LayerResult, Mutant, lowering, padding
-from rnnspec.arrays import Array, Arrays
-from rnnspec.schedule import Schedule
+from rnnspec import Backend, Call, Cell, Gradients, LayerResult, Mutant
+from rnnspec.contract.arrays import Array, Arrays
+from rnnspec.derivation.schedule import Schedule
+from rnnspec.running import lowering, padding
 from rnnspec.tree import Tree
 
 __all__ = ["MODES", "Fault", "PlannedMutant", "faulty_cell"]

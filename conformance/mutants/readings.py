@@ -8,7 +8,7 @@ import numpy as np
 
 from conformance.mutants.faulty import Faulty
 from rnnspec import Gradients, Last, Result
-from rnnspec.arrays import Array
+from rnnspec.contract.arrays import Array
 from rnnspec.tree import Tree
 
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rnnspec.adjoint import Adjoint, MapCotangent
-from rnnspec.graph import Graph, GraphBuilder, Node
+from rnnspec.derivation.adjoint import Adjoint, MapCotangent
+from rnnspec.tracing.graph import Graph, GraphBuilder, Node
 
 __all__ = ["Rewrite", "canonical", "canonical_adjoint", "canonical_graph", "rewrite_adjoint", "rewrite_graph"]
 

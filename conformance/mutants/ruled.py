@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from conformance.mutants.faulty import Faulty
 from conformance.properties.parted import Parted
 from rnnspec import Trained
+from rnnspec.control.rule import Chain, Rule
 from rnnspec.policies import ScaleLoss, SkipNonFinite
-from rnnspec.rule import Chain, Rule
 
 __all__ = ["Ruled"]
 

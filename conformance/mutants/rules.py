@@ -11,8 +11,8 @@ from conformance.mutants import misrules
 from conformance.mutants.faulty import Faulty
 from conformance.mutants.ruled import Ruled
 from rnnspec import Step, Trained
+from rnnspec.control.rule import Chain
 from rnnspec.policies import ClipByGlobalNorm, ClipByNorm, ClipByValue
-from rnnspec.rule import Chain
 from rnnspec.tree import Tree, tree_map
 from rnnspec.updates import SGD, Adam
 

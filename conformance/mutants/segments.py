@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from conformance.mutants.faulty import Faulty
-from rnnspec import Gradients, recomputation
-from rnnspec.kernel import Kernel
+from rnnspec import Gradients
+from rnnspec.contract.kernel import Kernel
+from rnnspec.running import recomputation
 from rnnspec.tree import tree_map
 
 

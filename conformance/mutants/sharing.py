@@ -11,7 +11,7 @@ import numpy as np
 
 from conformance.mutants.faulty import Faulty, Given
 from rnnspec import Gradients, Result, Step
-from rnnspec.arrays import Array
+from rnnspec.contract.arrays import Array
 from rnnspec.tree import Tree, leaves, tree_map
 
 SOON = 2e-4

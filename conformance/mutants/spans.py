@@ -8,7 +8,7 @@ import numpy as np
 
 from conformance.mutants.faulty import Faulty, Given
 from rnnspec import Gradients, Result, Step
-from rnnspec.arrays import Array
+from rnnspec.contract.arrays import Array
 from rnnspec.tree import Tree
 
 GRADIENTS = ("pullback", "loss", "training")

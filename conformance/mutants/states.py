@@ -9,8 +9,8 @@ import numpy as np
 
 from conformance.mutants.faulty import Asked, Faulty, Given
 from rnnspec import Backend, LayerResult, Result
-from rnnspec.arrays import Array, NumpyArrays, Scan, Values
-from rnnspec.capabilities import DTYPES
+from rnnspec.contract.arrays import Array, NumpyArrays, Scan, Values
+from rnnspec.contract.capabilities import DTYPES
 from rnnspec.tree import Tree, tree_map
 
 

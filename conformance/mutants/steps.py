@@ -11,9 +11,9 @@ import numpy as np
 from conformance.mutants.faulty import Asked, Faulty, Given, Pulled
 from conformance.mutants.gradients import shifted
 from rnnspec import LayerResult, Result, Steps
-from rnnspec.arrays import Array, NumpyArrays, Scan, Values
-from rnnspec.capabilities import DTYPES
-from rnnspec.padding import in_time
+from rnnspec.contract.arrays import Array, NumpyArrays, Scan, Values
+from rnnspec.contract.capabilities import DTYPES
+from rnnspec.running.padding import in_time
 from rnnspec.tree import Tree, leaves, named_map
 
 

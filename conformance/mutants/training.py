@@ -11,7 +11,7 @@ import numpy as np
 from conformance.mutants.faulty import Faulty, Given
 from conformance.mutants.sharing import SOON
 from rnnspec import Result, Step, Trained
-from rnnspec.arrays import Array
+from rnnspec.contract.arrays import Array
 from rnnspec.tree import Tree, named_map, tree_map
 
 

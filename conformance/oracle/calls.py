@@ -11,11 +11,11 @@ from conformance.oracle.alignment import aligned
 from conformance.oracle.arithmetic import EXACT, Arithmetic, Rounding
 from conformance.oracle.network import Forward, forward, real_rows
 from conformance.oracle.number import MapTape, Number
+from rnnspec.contract.results import Gradients, Result, Step, Trained
+from rnnspec.control.rule import Rule
 from rnnspec.losses import CTC, Loss
 from rnnspec.network import Network
 from rnnspec.output import Last
-from rnnspec.results import Gradients, Result, Step, Trained
-from rnnspec.rule import Rule
 from rnnspec.tree import Tree, tree_map
 
 __all__ = ["Batch", "pullback", "run", "train", "value_and_grad"]

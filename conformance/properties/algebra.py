@@ -17,7 +17,7 @@ from conformance.properties.parity import Symmetry, symmetry
 from conformance.registry import law
 from conformance.tolerance import PROFILES, Reference
 from rnnspec import Backend, Cell, Gradients
-from rnnspec.cell import OUTPUT
+from rnnspec.tracing.cell import OUTPUT
 from rnnspec.tree import Tree, leaves, named_map
 
 SHIFTS = {"f64": (300, -300), "f32": (40, -40), "bf16": (40, -40), "f16": (6, -6)}

@@ -14,7 +14,7 @@ from conformance.properties.asking import Question, ask
 from conformance.registry import law
 from conformance.tolerance.answers import named
 from rnnspec import Backend, Cell
-from rnnspec.cell import OUTPUT
+from rnnspec.tracing.cell import OUTPUT
 from rnnspec.tree import Tree, leaves, named_map, tree_map
 
 LARGE = {"f16": 4, "bf16": 12, "f32": 12, "f64": 12}

@@ -14,7 +14,7 @@ from conformance.properties.control import RULES
 from conformance.properties.training import DESCENT, train, train_reference
 from conformance.registry import law
 from rnnspec import Backend
-from rnnspec.rule import Rule
+from rnnspec.control.rule import Rule
 
 
 @law("P116", "a batch in which nothing counts has the loss 0 and the count 0, and trains by a gradient of zeros",

@@ -18,8 +18,8 @@ from functools import lru_cache
 from itertools import product
 
 from rnnspec import Cell
-from rnnspec.cell import OUTPUT
-from rnnspec.graph import Node
+from rnnspec.tracing.cell import OUTPUT
+from rnnspec.tracing.graph import Node
 
 __all__ = ["Symmetry", "symmetry"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rnnspec.rule import UpdateRule
+from rnnspec.control.rule import UpdateRule
 from rnnspec.tree import Tree, leaves, named_map
 
 __all__ = ["Part", "Parted"]

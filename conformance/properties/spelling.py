@@ -16,7 +16,7 @@ from conformance.properties.asking import Question, ask, changed, is_eager
 from conformance.registry import law
 from conformance.tolerance import PROFILES
 from rnnspec import Backend, Cell, Layer, Network
-from rnnspec.graph import Graph, GraphBuilder
+from rnnspec.tracing.graph import Graph, GraphBuilder
 from rnnspec.tree import leaves
 
 PLACE = "layers.0.forward"

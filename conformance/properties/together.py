@@ -23,7 +23,7 @@ from conformance.properties.training import train, train_reference
 from conformance.registry import law
 from conformance.tolerance import PROFILES, Reference
 from rnnspec import Backend, Step
-from rnnspec.rule import UpdateRule
+from rnnspec.control.rule import UpdateRule
 from rnnspec.tree import Tree
 
 Call = Callable[[], Any]

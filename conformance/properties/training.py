@@ -12,7 +12,7 @@ from conformance import oracle, tolerance
 from conformance.properties.asking import Question, flat
 from conformance.tolerance import PROFILES, Reference
 from rnnspec import Trained
-from rnnspec.rule import Rule
+from rnnspec.control.rule import Rule
 from rnnspec.tree import Tree, tree_map
 from rnnspec.updates import SGD
 

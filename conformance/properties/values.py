@@ -15,7 +15,7 @@ from conformance.properties.asking import Question, ask
 from conformance.registry import law
 from conformance.tolerance import PROFILES
 from rnnspec import Backend
-from rnnspec.capabilities import DTYPES
+from rnnspec.contract.capabilities import DTYPES
 from rnnspec.tree import leaves, tree_map
 
 

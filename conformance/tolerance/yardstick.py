@@ -20,7 +20,7 @@ from conformance.cases.case import Case
 from conformance.oracle import Arithmetic
 from conformance.tolerance.answers import named
 from conformance.tolerance.profile import Profile
-from rnnspec.rule import Rule
+from rnnspec.control.rule import Rule
 from rnnspec.tree import Tree, leaves
 
 __all__ = ["Reference", "pullback", "reference", "run", "train", "value_and_grad"]

@@ -17,8 +17,8 @@ from memory_tasks import Adding, Copying, Task
 
 import rnnspec
 from rnnspec import Layer, cells, initialisers, policies, updates
+from rnnspec.control.rule import UpdateRule
 from rnnspec.initialisers import Chrono, Identity, Normal, Opposite, Orthogonal, Zeros
-from rnnspec.rule import UpdateRule
 
 SOLVED = 0.01
 """The error below which a task is solved; without any memory it is 17 times as large in both."""

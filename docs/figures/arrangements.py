@@ -28,7 +28,7 @@ from conformance.registry import Shape
 from conformance.speed.row import Row
 from conformance.speed.sampling import Timed
 from conformance.speed.subject import Subject
-from rnnspec.schedule import Schedule
+from rnnspec.derivation.schedule import Schedule
 
 CELLS, MODES = ("lstm", "gru", "gru_reset_before"), ("forward", "train")
 ROWS, WIDTHS = (8, 32, 64), (64, 256, 512, 768, 1024)

@@ -24,8 +24,9 @@ import rnnspec
 from conformance.registry import Shape
 from conformance.speed.row import Row
 from conformance.speed.subject import Subject
-from rnnspec import execution, validation
-from rnnspec.budget import Size
+from rnnspec.contract.budget import Size
+from rnnspec.interface import validation
+from rnnspec.running import execution
 
 ROUNDS, SAMPLE_SECONDS = 21, 0.02
 NEVER_SLOWER = 1.05

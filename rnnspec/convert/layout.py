@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from rnnspec.cell import Cell
 from rnnspec.convert.conversion import Loss
-from rnnspec.correspondence import correspondence
+from rnnspec.derivation.correspondence import correspondence
 from rnnspec.errors import ShapeError
+from rnnspec.tracing.cell import Cell
 
 __all__ = ["Layout", "layout_for", "matching_layout"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from rnnspec import cells
-from rnnspec.cell import Cell
 from rnnspec.convert.layout import Layout
+from rnnspec.tracing.cell import Cell
 
 __all__ = ["FLAX", "KERAS", "ONNX", "TABLES", "TORCH"]
 

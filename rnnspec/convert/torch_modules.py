@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from rnnspec.cell import Cell
 from rnnspec.convert.assembly import Assembly, Part, numbers, taken_apart
 from rnnspec.convert.conversion import Exported, Imported, Loss, Lost
 from rnnspec.convert.layout import Layout, layout_for, matching_layout
@@ -18,6 +17,7 @@ from rnnspec.convert.torch_network import TorchNetwork
 from rnnspec.errors import ArgumentError, TreeError, UnsupportedError
 from rnnspec.network import Network
 from rnnspec.output import Dense, Read
+from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
 
 __all__ = ["read_modules", "write_modules"]

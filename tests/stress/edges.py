@@ -10,6 +10,7 @@ import numpy as np
 
 import rnnspec
 from conformance.tolerance import PROFILES
+from rnnspec.control.rule import Rule
 from rnnspec.policies import (
     ClipByGlobalNorm,
     ClipByNorm,
@@ -23,7 +24,6 @@ from rnnspec.policies import (
     Truncated,
     ZeroNonFinite,
 )
-from rnnspec.rule import Rule
 from tests.stress.exact import DESCENT, Got, Pair, chunks, held, moved, passed, pulled, raises, trained
 
 NAN, INF = float("nan"), float("inf")

@@ -13,9 +13,9 @@ import numpy as np
 
 import rnnspec
 from rnnspec import Dense, Last, Layer, Network, cells, chain, losses
+from rnnspec.control.rule import Rule
 from rnnspec.errors import NonFiniteError
 from rnnspec.policies import RaiseNonFinite, Recurrence
-from rnnspec.rule import Rule
 from rnnspec.tree import tree_map
 from rnnspec.updates import SGD, HoldSpectralNorm
 

@@ -14,6 +14,7 @@ from conformance.cases import Arrays, Case
 from conformance.oracle.number import Number
 from conformance.tolerance import PROFILES, Reference
 from rnnspec import Network, chain
+from rnnspec.control.rule import Rule
 from rnnspec.policies import (
     ClipByGlobalNorm,
     ClipByNorm,
@@ -29,7 +30,6 @@ from rnnspec.policies import (
     Truncated,
     ZeroNonFinite,
 )
-from rnnspec.rule import Rule
 from rnnspec.tree import Tree, leaves, named_map, tree_map
 from rnnspec.updates import SGD, HoldSpectralNorm
 

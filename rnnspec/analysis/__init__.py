@@ -1,0 +1,1 @@
+"""What a network does to its gradients: norms by step, and their picture."""

@@ -1,0 +1,223 @@
+"""How gradients flow through a network: what reaches each state, and what one step and many make of it.
+
+Numbers of rows are kept; a line over steps is the median over the rows that have the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnnspec.analysis.picture import draw
+from rnnspec.analysis.probing import Half, in_order, jacobians, state_gradients
+from rnnspec.errors import ArgumentError, ShapeError
+from rnnspec.interface import validation
+from rnnspec.interface.backend import Backend
+from rnnspec.network import Network
+from rnnspec.tree import Tree
+
+__all__ = ["GradientFlow", "HalfFlow", "gradient_flow", "median"]
+
+Array = Any
+MOST_ROWS = 4
+"""Jacobians are taken of the longest rows, no more than these."""
+ROUNDINGS = 8.0
+"""Units roundoff by which one step is off: four of an elementary function, and as many of the sums that it is of."""
+LOST = 0.1
+"""The part of a state that its rounding error may be, before the state means nothing."""
+FAR, NOTEWORTHY = 9.0, 3.0
+"""Powers of ten: how far a product has gone that a sentence tells of, and from where on it vanishes or explodes."""
+UNITS = {"f64": 2.0**-53, "f32": 2.0**-24, "tf32": 2.0**-11, "f16": 2.0**-11, "bf16": 2.0**-8}
+"""The unit roundoff of each precision."""
+
+
+@dataclass(frozen=True)
+class HalfFlow:
+    """One half of a layer, in processing order; NaN where a row has no such step.
+
+    `norms[state]` (time, batch) is the norm over features of dL/ds_t as the policy of the layer lets it through.
+    `jacobians` (time, rows) is the largest singular value of ds_t/ds_{t-1}, all states side by side, and `products`
+    (time + 1, rows) the base-10 logarithm of that of ds_T/ds_{T-k}, T being the row's end: of the equations alone.
+    `horizon` is the number of steps in which the product falls by the factor e, inf where it does not fall. `trusted`
+    is the number of steps before rounding errors, eight of the precision's unit roundoff at each step, have grown to a
+    tenth of the state of the first row for which they do; all steps, if for none.
+    """
+
+    place: str
+    norms: Mapping[str, Array]
+    jacobians: Array
+    products: Array
+    horizon: float
+    trusted: int
+
+    @property
+    def steps(self) -> int:
+        """The steps of the longest row."""
+        return int(np.isfinite(self.jacobians).any(1).sum())
+
+    @property
+    def verdict(self) -> str:
+        """Whether gradients vanish, explode or carry."""
+        far = median(self.products)[self.steps]
+        return "vanish" if far < -NOTEWORTHY else "explode" if far > NOTEWORTHY else "carry"
+
+
+@dataclass(frozen=True)
+class GradientFlow:
+    """The flow through all halves, on one backend."""
+
+    backend: str
+    precision: str
+    halves: tuple[HalfFlow, ...]
+
+    @property
+    def unit(self) -> float:
+        """The unit roundoff of the precision."""
+        return UNITS[self.precision]
+
+    @property
+    def sentence(self) -> str:
+        """The worst half in one sentence."""
+        return _sentence(max(self.halves, key=lambda half: abs(median(half.products)[half.steps])), self)
+
+    def plot(self) -> Any:
+        """A matplotlib figure, which nothing shows or keeps. Raises UnsupportedError where matplotlib is missing."""
+        return draw(self)
+
+    def __str__(self) -> str:
+        head = ("layer", "state", "dL/ds last", "dL/ds first", "one step", "all steps", "horizon", "trusted")
+        rows = [head, *(row for half in self.halves for row in _rows(half))]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([*lines, self.sentence])
+
+
+def gradient_flow(
+    backend: Backend, net: Network, params: Tree, inputs: Any, targets: Any, state: Tree = None, lengths: Any = None
+) -> GradientFlow:
+    """How the gradient of the loss flows back through every layer, from the backend's own pullback.
+
+    Takes as many pullbacks as a half has state features, at a batch of time times rows: meant for a few rows. Raises
+    what `Backend.value_and_grad` raises, and ShapeError where there is no step.
+    """
+    call = "gradient_flow"
+    own, x, first, _ = validation.arguments(backend, call, net, params, inputs, state, lengths, gradient=True)
+    validation.targets(backend, call, net, (own, x, first, None), targets, lengths)
+    steps, batch = inputs.shape[:2]
+    ends = np.full(batch, steps) if lengths is None else validation.host_lengths(backend, lengths)
+    if not ends.sum():
+        raise ShapeError(f"{backend.name}.gradient_flow(...)", "there must be a step", f"lengths {ends.tolist()}",
+                         "give a row that has one")  # fmt: skip
+    own, x, first = (backend.to_numpy(tree) for tree in (own, x, first))
+    x = np.where((np.arange(steps)[:, None] < ends)[..., None], x, 0)
+    halves: list[HalfFlow] = []
+    for i, layer in enumerate(net.layers):
+        upper = Network(net.layer_inputs(i), net.layers[i:], net.read, net.output, net.loss)
+        given = {**own, "layers": own["layers"][i:]}
+        gradients = state_gradients(backend, upper, given, x, targets, first[i:], ends)
+        for half in layer.halves:
+            asked = Half(backend, layer, half, own["layers"][i][half], x, first[i][half], ends)
+            halves.append(_half(f"layers.{i}.{half}", asked, gradients[half]))
+        below, its = Network(net.layer_inputs(i), [layer]), {"layers": own["layers"][i : i + 1]}
+        x = backend.to_numpy(backend.run(below, its, x, first[i : i + 1], ends).outputs)
+    return GradientFlow(backend.name, backend.precision, tuple(halves))
+
+
+def median(values: Array) -> Array:
+    """Over the rows that have the step; NaN where none has."""
+    there = np.isfinite(values).any(1) | np.isinf(values).any(1)
+    found = np.full(len(values), np.nan)
+    found[there] = np.nanmedian(values[there], 1)
+    return found
+
+
+@np.errstate(all="ignore")  # what overflows is told as it is
+def _half(place: str, asked: Half, gradients: Mapping[str, Array]) -> HalfFlow:
+    steps = len(asked.inputs)
+    real = np.arange(steps)[:, None] < asked.ends
+    norms = {s: np.where(real, np.linalg.norm(in_order(g, asked.name, asked.ends), axis=-1), np.nan)
+             for s, g in gradients.items()}  # fmt: skip
+    rows = np.argsort(-asked.ends, kind="stable")[:MOST_ROWS]
+    rows = rows[asked.ends[rows] > 0]
+    few = Half(asked.backend, asked.layer, asked.name, asked.params, asked.inputs[:, rows],
+               {s: a[rows] for s, a in asked.state.items()}, asked.ends[rows])  # fmt: skip
+    each, states = jacobians(few)
+    _check_finite(place, asked.backend, each, real, rows)
+    single = np.where(real[:, rows], np.linalg.norm(each, 2, axis=(-2, -1)), np.nan)
+    products = np.full((steps + 1, len(rows)), np.nan)
+    trusted = [int(few.ends.max())]
+    for r, end in enumerate(few.ends):
+        products[: end + 1, r] = _products(each[:end, r])
+        limit = _trusted(each[:end, r], states[:end, r], UNITS[asked.backend.precision])
+        trusted += [limit] if limit < end else []
+    horizons = [_horizon(products[: end + 1, r]) for r, end in enumerate(few.ends)]
+    return HalfFlow(place, norms, single, products, float(np.median(horizons)), min(trusted))
+
+
+def _check_finite(place: str, backend: Backend, each: Array, real: Array, rows: Array) -> None:
+    wrong = np.argwhere(real[:, rows] & ~np.isfinite(each).all((-2, -1)))
+    if len(wrong):
+        step, row = wrong[0]
+        raise ArgumentError(f"{backend.name}.gradient_flow(...)", "the Jacobians of all steps must be finite",
+                            f"one that is not, at step {step} of row {rows[row]} in {place}",
+                            "look at the states before it, and at the parameters")  # fmt: skip
+
+
+def _products(each: Array) -> Array:
+    """log10 of the largest singular value of the product of the last k Jacobians; 1 for none."""
+    product, size, logs = np.eye(each.shape[-1]), 0.0, [0.0]
+    for jacobian in each[::-1]:
+        product = product @ jacobian
+        norm = np.linalg.norm(product, 2)
+        size += np.log10(norm) if norm else -np.inf
+        product = product / norm if norm else product
+        logs.append(size)
+    return np.array(logs)
+
+
+def _horizon(logs: Array) -> float:
+    """Steps for a factor of e, from the farthest product that is not 0."""
+    far = int(np.flatnonzero(np.isfinite(logs))[-1])
+    if far < len(logs) - 1 and far == 0:
+        return 0.0
+    return float(-far / (logs[far] * np.log(10.0))) if logs[far] < 0 else float("inf")
+
+
+def _trusted(each: Array, states: Array, unit: float) -> int:
+    """The steps before independent roundings, grown by the Jacobians, are a tenth of the state: as covariances."""
+    covariance = np.zeros(each.shape[1:])
+    for t, (jacobian, state) in enumerate(zip(each, states, strict=True)):
+        size = np.linalg.norm(state)
+        fresh = (ROUNDINGS * unit * size) ** 2 / len(state)
+        covariance = jacobian @ covariance @ jacobian.T + fresh * np.eye(len(state))
+        if not np.sqrt(np.trace(covariance)) <= LOST * size:
+            return t
+    return len(each)
+
+
+def _sentence(half: HalfFlow, flow: GradientFlow) -> str:
+    line, steps = median(half.products), half.steps
+    gone = np.flatnonzero(np.abs(line[: steps + 1]) >= FAR)
+    k = int(gone[0]) if len(gone) and half.verdict != "carry" else steps
+    carry = "they grow" if np.isinf(half.horizon) else f"a factor of e takes {half.horizon:.3g} steps"
+    whole = f"all {steps}" if half.trusted >= steps else f"{half.trusted} of {steps}"
+    return (f"gradients {half.verdict} in {half.place}: {_power(line[k])} after {k} of {steps} steps; {carry}; "
+            f"{flow.precision} can be trusted for {whole} steps.")  # fmt: skip
+
+
+def _rows(half: HalfFlow) -> Iterator[tuple[str, ...]]:
+    for state, norms in half.norms.items():
+        line = median(norms)[: half.steps]
+        yield (half.place, state, f"{line[-1]:.1e}", f"{line[0]:.1e}", f"{np.nanmedian(half.jacobians):.3g}",
+               _power(median(half.products)[half.steps]), f"{half.horizon:.3g}", str(half.trusted))  # fmt: skip
+
+
+def _power(log: float) -> str:
+    """10 to a power that may be beyond all floating-point numbers."""
+    if not np.isfinite(log) or -4 < log < 4:
+        return f"{10.0**log:.2g}"
+    return f"1e{round(log):+03d}"
+

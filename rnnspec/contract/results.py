@@ -1,0 +1,60 @@
+"""What a backend answers: a layer's result, and those of a run, a pullback, a loss and a training step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rnnspec.contract.arrays import Array
+from rnnspec.tree import Tree
+
+__all__ = ["Gradients", "LayerResult", "Result", "Step", "Trained"]
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """One layer, one direction, in processing order. `path` says what ran; `saved` is the backend's own."""
+
+    outputs: Array
+    state: dict[str, Array]
+    path: str
+    saved: Any = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outputs, the final state, and what ran per layer and direction, as `("layers.0.forward", "...")` pairs."""
+
+    outputs: Array
+    state: Tree
+    path: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """The vector-Jacobian product: cotangents of the parameters, the inputs and the initial state."""
+
+    params: Tree
+    inputs: Array
+    state: Tree
+
+
+@dataclass(frozen=True)
+class Step:
+    """The loss as a sum and a count, the gradients of the sum, and the final state."""
+
+    loss_sum: Array
+    count: int
+    grads: Gradients
+    state: Tree
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Parameters and rule state after one step, the loss before it, and the final state."""
+
+    params: Tree
+    rule_state: Tree
+    loss_sum: Array
+    count: int
+    state: Tree

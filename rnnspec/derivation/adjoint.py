@@ -1,0 +1,256 @@
+"""The backward equations of a graph, derived: one line per primitive, never written by hand.
+
+Reverse mode: from the cotangents of the results to the cotangents of the leaves. Products are re-associated,
+`(carried * a) * b -> carried * (a * b)`, so that what needs no incoming cotangent stands apart and can be computed
+before the backward loop (`rnnspec.schedule`).
+
+What a `where` does not choose contributes exactly 0, whatever the derivatives there are: the selection stands outside
+all products, `where(c, d * f, 0)` and never `where(c, d, 0) * f`, which is NaN where f is not finite. So a cotangent is
+kept apart for each choice that it went through, until it meets a map, a sum over features or a leaf.
+
+>>> from rnnspec import cells
+>>> adjoint = derive(cells.elman.graph)
+>>> [adjoint.nodes[index].op for name, index in adjoint.leaves if name == ("state", "h")]
+['transposed']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+
+from rnnspec.tracing.graph import Graph, GraphBuilder, Node, descendants, is_scalar, iterate
+
+__all__ = ["Adjoint", "MapCotangent", "derive", "pulled"]
+
+
+@dataclass(frozen=True)
+class MapCotangent:
+    """One use of a map: `U_name v`, where the pullback of `U_name` is the outer product of `cotangent` and `v`."""
+
+    name: str
+    cotangent: int
+    operand: int
+
+
+@dataclass(frozen=True)
+class Adjoint:
+    """The forward nodes, followed by those of the backward equations.
+
+    A leaf `cotangent name` is the incoming cotangent of the result `name`. `leaves` maps a forward leaf, by operation
+    and name, to its cotangent; `maps` has one entry per use of a map. A leaf that no result needs is not there.
+    """
+
+    nodes: tuple[Node, ...]
+    forward: int
+    leaves: tuple[tuple[tuple[str, str], int], ...]
+    maps: tuple[MapCotangent, ...]
+
+    def leaf(self, op: str, name: str) -> int | None:
+        """The cotangent of a forward leaf, or None where no result needs it."""
+        return dict(self.leaves).get((op, name))
+
+
+def derive(graph: Graph) -> Adjoint:
+    """The adjoint of a graph: the vector-Jacobian product of all its results together.
+
+    A state that is also the output has one cotangent, under the state's name.
+    """
+    sweep = _Sweep(graph)
+    for index, name in _seeds(graph):
+        sweep.receive(index, sweep.builder.add("cotangent", name=name))
+    maps = []
+    for index in reversed(range(len(graph.nodes))):
+        node = graph.nodes[index]
+        if index not in sweep.cotangents:
+            continue
+        if node.op == "map":
+            maps.append(MapCotangent(node.name, sweep.cotangent(index), node.args[0]))
+        if node.op in _RULES or node.op in _CHOOSING:
+            sweep.pull(index, node)
+    leaves = tuple(
+        ((op, node.name), sweep.cotangent(index))
+        for op in ("input", "vector", "state", "argument", "scalar")
+        for index, node in iterate(graph.nodes, op)
+        if index in sweep.cotangents
+    )
+    return Adjoint(tuple(sweep.builder.nodes), len(graph.nodes), leaves, tuple(maps))
+
+
+@lru_cache(maxsize=256)
+def pulled(graph: Graph, names: tuple[str, ...]) -> Graph:
+    """The cotangents of some arguments of a graph, as a graph; one that no result needs is 0."""
+    adjoint = derive(graph)
+    found = {name: adjoint.leaf("argument", name) for name in names}
+    builder = GraphBuilder(list(adjoint.nodes))
+    return builder.graph({name: builder.constant(0.0) if index is None else index for name, index in found.items()})
+
+
+def _seeds(graph: Graph) -> list[tuple[int, str]]:
+    named = [(index, name) for name, index in graph.results if name]
+    known = {index for index, _ in named}
+    return named + [(index, name) for name, index in graph.results if not name and index not in known]
+
+
+Choice = tuple[int, bool]
+"""A condition, and whether it holds."""
+Choices = tuple[Choice, ...]
+"""What a cotangent went through, the choice made last in the equations first: it counts where all of them hold."""
+
+
+class _Sweep:
+    """Accumulates the cotangents of every node, one for each way of choices, and builds products re-associated."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.builder = GraphBuilder(list(graph.nodes))
+        self.cotangents: dict[int, dict[Choices, int]] = {}
+
+    def receive(self, index: int, contribution: int, choices: Choices = ()) -> None:
+        """Add a contribution to the cotangent of a forward node; what comes through both of two choices is joined."""
+        found = self.cotangents.setdefault(index, {})
+        if all(is_scalar(self.builder.nodes, condition) for condition, _ in choices):
+            contribution = self.as_wide(index, contribution)
+        known = found.pop(choices, None)
+        contribution = contribution if known is None else self.add(known, contribution)
+        if choices:
+            *before, (condition, holds) = choices
+            other = found.pop((*before, (condition, not holds)), None)
+            if other is not None:
+                pair = (contribution, other) if holds else (other, contribution)
+                joined = contribution if contribution == other else self.op("where", condition, *pair)
+                self.receive(index, joined, tuple(before))
+                return
+        found[choices] = contribution
+
+    def cotangent(self, index: int) -> int:
+        """The whole cotangent of a node: exactly 0 where a choice was not made."""
+        parts = (self.chosen(choices, part) for choices, part in self.cotangents[index].items())
+        return reduce(self.add, (self.as_wide(index, part) for part in parts))
+
+    def as_wide(self, index: int, cotangent: int) -> int:
+        """A cotangent as wide as its node: the sum over features where that is one number."""
+        narrow = is_scalar(self.builder.nodes, index) and not is_scalar(self.builder.nodes, cotangent)
+        return self.op("total", cotangent) if narrow else cotangent
+
+    def chosen(self, choices: Choices, part: int) -> int:
+        """A cotangent where its choices hold, and 0 elsewhere."""
+        for condition, holds in reversed(choices):
+            zero = self.number(0.0)
+            part = self.op("where", condition, *((part, zero) if holds else (zero, part)))
+        return part
+
+    def pull(self, index: int, node: Node) -> None:
+        """Hand the cotangents of a node on to its operands, by the rule of its operation."""
+        if node.op in _CHOOSING:
+            condition, (one, other) = _CHOOSING[node.op](self, node.args)
+            for choices, cotangent in self.cotangents[index].items():
+                for arg, holds in ((one, True), (other, False)):
+                    if arg is not None and self.builder.nodes[arg].op != "constant":
+                        self.receive(arg, cotangent, (*choices, (condition, holds)))
+        elif node.op in _SUMMING:
+            self.hand_on(index, node, self.cotangent(index), ())
+        else:
+            for choices, cotangent in self.cotangents[index].items():
+                self.hand_on(index, node, cotangent, choices)
+
+    def hand_on(self, index: int, node: Node, cotangent: int, choices: Choices) -> None:
+        """Hand on the cotangent that went through some choices."""
+        for arg, contribution in zip(node.args, _RULES[node.op](self, index, node, cotangent), strict=True):
+            if self.builder.nodes[arg].op != "constant":
+                self.receive(arg, contribution, choices)
+
+    def op(self, op: str, *args: int) -> int:
+        return self.builder.add(op, args)
+
+    def number(self, value: float) -> int:
+        return self.builder.constant(value)
+
+    def is_carried(self, index: int) -> bool:
+        """Whether a node needs an incoming cotangent."""
+        nodes = self.builder.nodes
+        cotangents = (i for i, _ in iterate(nodes, "cotangent"))
+        return index in descendants(nodes[: index + 1], cotangents)
+
+    def split(self, index: int) -> tuple[int, int | None]:
+        """A product `carried * factor` as its two parts, anything else as itself and None."""
+        node = self.builder.nodes[index]
+        if node.op == "multiply" and self.is_carried(node.args[0]) and not self.is_carried(node.args[1]):
+            carried, factor = node.args
+            return carried, factor
+        return index, None
+
+    def times(self, carried: int, factor: int) -> int:
+        """`carried * factor`, with what needs no cotangent gathered in the factor."""
+        root, known = self.split(carried)
+        return self.op("multiply", root, factor if known is None else self.op("multiply", known, factor))
+
+    def minus(self, carried: int) -> int:
+        """`-carried`, with the sign in the factor where there is one."""
+        root, known = self.split(carried)
+        return self.op("negate", carried) if known is None else self.op("multiply", root, self.op("negate", known))
+
+    def add(self, a: int, b: int) -> int:
+        """`a + b`; two products of one carried value are one product with the sum of their factors."""
+        if self.builder.nodes[b].op == "transposed":
+            return self.add_transposed(a, b)
+        (root, factor), (other, more) = self.split(a), self.split(b)
+        if root == other and factor is not None and more is not None:
+            return self.op("multiply", root, self.op("add", factor, more))
+        return self.op("add", a, b)
+
+    def add_transposed(self, a: int, b: int) -> int:
+        """`a + U_n' d`, as one packed product with the transposed maps that `a` already ends with."""
+        head, tail = self.builder.nodes[a], self.builder.nodes[b]
+        if head.op == "transposed":
+            return self.builder.add("transposed", head.args + tail.args, f"{head.name} {tail.name}")
+        if head.op == "add" and self.builder.nodes[head.args[1]].op == "transposed":
+            return self.op("add", head.args[0], self.add_transposed(head.args[1], b))
+        return self.op("add", a, b)
+
+
+Rule = Callable[[_Sweep, int, Node, int], tuple[int, ...]]
+
+
+def _one_minus(s: _Sweep, value: int) -> int:
+    return s.op("subtract", s.number(1.0), value)
+
+
+def _whole_multiples(s: _Sweep, left: int, a: int, b: int) -> int:
+    """Minus the number of times that `b` goes into `a`."""
+    return s.op("divide", s.op("subtract", left, a), b)
+
+
+Choosing = Callable[[_Sweep, tuple[int, ...]], tuple[int, tuple[int | None, int | None]]]
+
+# The condition of each operation that chooses, and what it chooses where the condition holds, and where not.
+_CHOOSING: dict[str, Choosing] = {
+    "relu": lambda s, args: (s.op("greater", args[0], s.number(0.0)), (args[0], None)),
+    "maximum": lambda s, args: (s.op("greater_equal", *args), (args[0], args[1])),
+    "minimum": lambda s, args: (s.op("greater_equal", args[1], args[0]), (args[0], args[1])),
+    "where": lambda s, args: (args[0], (args[1], args[2])),
+}
+_SUMMING = ("map", "total", "logsumexp")
+"""What reads many features at once: 0 where nothing is chosen is a number like others there."""
+
+# y is the node itself, n.args its operands, d its cotangent: the line gives the cotangent of each operand.
+_RULES: dict[str, Rule] = {
+    "add": lambda s, y, n, d: (d, d),
+    "subtract": lambda s, y, n, d: (d, s.minus(d)),
+    "multiply": lambda s, y, n, d: (s.times(d, n.args[1]), s.times(d, n.args[0])),
+    "divide": lambda s, y, n, d: (
+        s.times(d, s.op("divide", s.number(1.0), n.args[1])),
+        s.times(d, s.op("negate", s.op("divide", y, n.args[1]))),
+    ),
+    "negate": lambda s, y, n, d: (s.minus(d),),
+    "tanh": lambda s, y, n, d: (s.times(d, _one_minus(s, s.op("multiply", y, y))),),
+    "sigmoid": lambda s, y, n, d: (s.times(d, s.op("multiply", y, _one_minus(s, y))),),
+    "softplus": lambda s, y, n, d: (s.times(d, s.op("sigmoid", n.args[0])),),
+    "exp": lambda s, y, n, d: (s.times(d, y),),
+    "log": lambda s, y, n, d: (s.times(d, s.op("divide", s.number(1.0), n.args[0])),),
+    "sqrt": lambda s, y, n, d: (s.times(d, s.op("divide", s.number(0.5), y)),),
+    "remainder": lambda s, y, n, d: (d, s.times(d, _whole_multiples(s, y, *n.args))),
+    "total": lambda s, y, n, d: (s.op("spread", d, n.args[0]),),
+    "logsumexp": lambda s, y, n, d: (s.times(d, s.op("exp", s.op("subtract", n.args[0], y))),),
+    "map": lambda s, y, n, d: (s.builder.add("transposed", (d,), n.name),),
+}

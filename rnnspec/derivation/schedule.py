@@ -1,0 +1,126 @@
+"""When a cell's equations run: before the loop over time, in every step, or after it.
+
+What depends on no state runs once, over the whole segment, before the loop; what no later step needs runs after it.
+On the adjoint the same rule holds for the cotangents that are carried from step to step.
+
+>>> from rnnspec import cells
+>>> plan = schedule(cells.mingru)
+>>> [plan.nodes[index].op for index in plan.forward.before]
+['input', 'sigmoid', 'subtract', 'input', 'multiply']
+>>> [plan.nodes[index].op for index in plan.forward.step]
+['multiply', 'add']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+from rnnspec.derivation.adjoint import Adjoint, derive
+from rnnspec.tracing.cell import OUTPUT, Cell
+from rnnspec.tracing.graph import LEAVES, Node, ancestors, descendants, iterate
+
+__all__ = ["Phases", "Schedule", "arrange", "schedule", "widest"]
+
+Names = tuple[str, ...]
+"""Names of maps that are one product."""
+
+
+@dataclass(frozen=True)
+class Phases:
+    """Indices of nodes, each tuple in an order that can be evaluated."""
+
+    before: tuple[int, ...]
+    step: tuple[int, ...]
+    after: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """A cell, its adjoint, and when each node of either runs. A schedule is equal to itself alone.
+
+    `nodes` are the adjoint's: forward first. `saved` are the forward nodes (states among them) whose values the
+    backward equations read. Where it is `packed`, maps that share an argument are one product; where `columns`
+    holds, a forward step keeps a row's features in a column.
+    """
+
+    cell: Cell
+    adjoint: Adjoint
+    forward: Phases
+    backward: Phases
+    packed: bool = True
+    columns: bool = False
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """All nodes, forward and backward."""
+        return self.adjoint.nodes
+
+    @cached_property
+    def saved(self) -> tuple[int, ...]:
+        """The forward nodes that backward nodes and the gradients of maps read, leaves among them."""
+        backward = (*self.backward.before, *self.backward.step, *self.backward.after)
+        read = {arg for index in backward for arg in self.nodes[index].args}
+        read |= {use.operand for use in self.adjoint.maps}
+        return tuple(sorted(i for i in read if i < self.adjoint.forward and self.nodes[i].op != "constant"))
+
+    @cached_property
+    def input_packs(self) -> tuple[Names, ...]:
+        """The names of the input maps, which share their argument, by the products that they are."""
+        return self._products(self.cell.graph.names("input"))
+
+    @cached_property
+    def recurrent_packs(self) -> dict[int, tuple[Names, ...]]:
+        """The names of the recurrent maps by the node of their argument, and by the products that they are."""
+        packs: dict[int, list[str]] = {}
+        for _, node in iterate(self.cell.graph.nodes, "map"):
+            packs.setdefault(node.args[0], []).append(node.name)
+        return {argument: self._products(sorted(names)) for argument, names in packs.items()}
+
+    def transposed_packs(self, name: str) -> tuple[Names, ...]:
+        """The names of the maps in a transposed product, by the products that they are."""
+        return self._products(name.split())
+
+    def _products(self, names: Sequence[str]) -> tuple[Names, ...]:
+        if not names:
+            return ()
+        return (tuple(names),) if self.packed else tuple((name,) for name in names)
+
+
+def widest(state: Mapping[str, Any]) -> int:
+    """The width of the widest of a layer's states."""
+    return max((int(a.shape[-1]) for a in state.values()), default=0)
+
+
+@lru_cache(maxsize=256)
+def schedule(cell: Cell) -> Schedule:
+    """The schedule of a cell."""
+    return arrange(cell, derive(cell.graph))
+
+
+def arrange(cell: Cell, adjoint: Adjoint) -> Schedule:
+    """When the nodes of a cell and of an adjoint of it run."""
+    forward_needs = [cell.graph.result(state) for state in cell.states]
+    states = [index for index, _ in iterate(cell.graph.nodes, "state")]
+    forward = _phases(adjoint.nodes, range(adjoint.forward), states, forward_needs, [cell.graph.result(OUTPUT)])
+    carried = [index for index, node in iterate(adjoint.nodes, "cotangent") if node.name != OUTPUT]
+    gradients = [index for _, index in adjoint.leaves] + [use.cotangent for use in adjoint.maps]
+    to_states = [index for (op, _), index in adjoint.leaves if op == "state"]
+    backward = _phases(adjoint.nodes, range(adjoint.forward, len(adjoint.nodes)), carried, to_states, gradients)
+    return Schedule(cell, adjoint, forward, backward)
+
+
+def _phases(
+    nodes: tuple[Node, ...], own: range, carried: list[int], carries: list[int], results: list[int]
+) -> Phases:
+    needed = ancestors(nodes, [*carries, *results])
+    moving = descendants(nodes, carried)
+    feeding = ancestors(nodes, carries)
+    own_nodes = [i for i in own if i in needed and (nodes[i].op not in LEAVES or nodes[i].op == "input")]
+    return Phases(
+        before=tuple(i for i in own_nodes if i not in moving),
+        step=tuple(i for i in own_nodes if i in moving and i in feeding),
+        after=tuple(i for i in own_nodes if i in moving and i not in feeding),
+    )

@@ -1,0 +1,341 @@
+"""The contract: what a backend is asked, what it answers, and what the base class does for it.
+
+A new backend overrides one method, `layer`: one layer, one direction, in processing order; and `layer_pullback` if it
+has gradients. The base class validates, stacks, reverses, reads, applies the output layer, the loss and the rule.
+What a backend lacks is declared in its capabilities and refused, never emulated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from rnnspec.contract.arrays import Array, Arrays, NumpyArrays
+from rnnspec.contract.capabilities import DTYPES, Capabilities
+from rnnspec.contract.kernel import Call, Kernel, Path
+from rnnspec.contract.results import Gradients, LayerResult, Result, Step, Trained
+from rnnspec.contract.version import SPEC_VERSION
+from rnnspec.control.rule import Rule, traced
+from rnnspec.derivation.schedule import Schedule, schedule, widest
+from rnnspec.errors import ArgumentError, NetworkError, UnsupportedError
+from rnnspec.interface import validation
+from rnnspec.interface.adoption import adopt, check_array, hosted
+from rnnspec.interface.reopening import reduced
+from rnnspec.network import Network
+from rnnspec.running import execution, lowering, padding
+from rnnspec.running.recomputation import Recomputing
+from rnnspec.showing import shown
+from rnnspec.tracing.cell import Cell
+from rnnspec.tree import Tree, bounded, tree_map
+
+__all__ = ["Backend"]
+
+
+class Backend:
+    """One framework, one device, one precision. The base class runs on NumPy arrays.
+
+    Pickled, or copied, it comes back opened anew with the same settings: by its name, or where `get_backend` does not
+    find its class, by that class called with `(device, precision)`.
+
+    `spec_version` is the version of the contract that the backend was written for; a distribution of its own says it.
+    """
+
+    name: str = ""
+    version: str = ""
+    spec_version: ClassVar[str] = SPEC_VERSION
+    capabilities: Capabilities = Capabilities()
+
+    def __init__(self, device: str | None = None, precision: str = "f32") -> None:
+        self.device = device or self.capabilities.devices[0]
+        self.precision = precision
+        call = f"get_backend({self.name!r}, device={shown(device)}, precision={shown(precision)})"
+        for kind, value, known in (
+            ("precision", precision, self.capabilities.precisions),
+            ("device", self.device.split(":")[0], self.capabilities.devices),
+        ):
+            if value not in known:
+                raise UnsupportedError(call, f"{kind} must be one that the backend declares", shown(value),
+                                       f"choose one of {', '.join(known)}")  # fmt: skip
+        self.path: Path | None = None
+        self.recomputes: bool = False
+        self.every: int | None = None
+        self.held: dict[Any, Self] = {}
+        self.arrays: Arrays = self.make_arrays()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return reduced(self)
+
+    # What a backend overrides.
+
+    def make_arrays(self) -> Arrays:
+        """The arrays in which everything around a layer is computed."""
+        return NumpyArrays(DTYPES[self.precision])
+
+    def plan(self, cell: Cell, rows: int | None, width: int) -> Schedule:
+        """The schedule by which the generic lowering runs a cell on so many rows; None where a graph does not know.
+
+        `width` is that of the widest state.
+        """
+        return schedule(cell)
+
+    def layer(
+        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
+    ) -> LayerResult:
+        """One layer, one direction: `inputs` (time, batch, feature) in processing order, 0 at padded steps.
+
+        Rows end at `lengths` (batch,): states are held there, and outputs after it are 0. There is at least one step
+        and one row.
+        """
+        mask = padding.mask(self.arrays, inputs.shape[0], lengths)
+        plan = self.plan(cell, inputs.shape[1], widest(state))
+        outputs, final, saved = lowering.forward(self.arrays, plan, params, inputs, state, mask)
+        return LayerResult(outputs, final, (self.path or Path.GENERIC).value, saved)
+
+    def layer_pullback(
+        self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
+    ) -> Gradients:
+        """The pullback of `layer` at the result it gave; `output_cotangent` is 0 at padded steps."""
+        plan = self.plan(cell, output_cotangent.shape[1], widest(state_cotangent))
+        return Gradients(*lowering.backward(self.arrays, plan, params, result.saved, output_cotangent, state_cotangent,
+                                            call.policy))  # fmt: skip
+
+    def shown(self, inputs: Array, lengths: Array) -> Array:
+        """What the first layer sees of inputs whose rows end at lengths: zeros behind them, whatever stands there."""
+        return padding.selected(self.arrays, padding.mask(self.arrays, inputs.shape[0], lengths), inputs)
+
+    def native(self, cell: Cell, call: Call) -> Kernel | str:
+        """The framework's own kernel for a layer, or the reason why it is not to run."""
+        return "the backend has no kernels of its framework"
+
+    def recomputed(self, kernel: Kernel) -> Recomputing:
+        """What runs segments of a kernel's layer again in the pullback."""
+        return Recomputing(kernel, self.arrays, self.every)
+
+    def framework_vjp(
+        self, function: Callable[..., Tree], *arguments: Tree
+    ) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
+        """The value of a function of trees of arrays, and its pullback by the framework's own differentiation."""
+        raise NotImplementedError(f"{self.name} declares Path.FRAMEWORK without framework_vjp")
+
+    def program(self, function: Callable[..., tuple[Tree, Tree]], *constants: Any) -> Callable[..., tuple[Tree, Tree]]:
+        """A function of `(self, *constants, *arrays)`, ready to be called with the arrays.
+
+        It returns a tree of arrays and one of anything else. A backend that compiles keeps the program, and whatever
+        the second tree was when it was traced.
+        """
+        return np.errstate(all="ignore")(partial(function, self, *constants))  # what is not finite is the answer
+
+    def is_own(self, array: Any) -> bool:
+        """Whether an array is one of the framework's own."""
+        return isinstance(array, np.ndarray | np.generic)
+
+    def own_dtype(self, array: Any) -> str:
+        """The name of the dtype of one of the framework's own arrays."""
+        return str(array.dtype)
+
+    def own_device(self, array: Any) -> str:
+        """The device of one of the framework's own arrays."""
+        return "cpu"
+
+    def own_layout(self, array: Any) -> str:
+        """How one of the framework's own arrays lies in memory: "dense", or what stands in its place."""
+        return "dense"
+
+    def fits(self, array: Any, shape: tuple[int, ...]) -> bool:
+        """Whether an array of a tree can be taken as it is: one of the framework's own, right in all that is asked."""
+        return (
+            self.is_own(array)
+            and not isinstance(array, np.ndarray | np.generic)
+            and tuple(array.shape) == shape
+            and self.own_dtype(array) == DTYPES[self.precision]
+            and self.own_device(array).split(":")[0] == self.device.split(":")[0]
+        )
+
+    def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
+        """A copy on the backend's device: real numbers in its precision, integers as indices."""
+        kind = DTYPES[self.precision] if array.dtype.kind == "f" else array.dtype
+        return np.array(array, dtype=kind)
+
+    def zeros(self, shape: tuple[int, ...]) -> Array:
+        """Zeros in the backend's precision, in memory of their own."""
+        return self.from_numpy(np.zeros(shape))
+
+    def to_numpy_array(self, array: Array) -> np.ndarray[Any, Any]:
+        """A copy as a NumPy array."""
+        return np.array(array)
+
+    # What everybody calls.
+
+    def through(self, path: Path) -> Self:
+        """This backend, held to one path; what cannot run on it is refused, with the reason."""
+        if path not in self.capabilities.paths:
+            raise UnsupportedError(f"{self.name}.through({shown(path)})", "path must be one that the backend declares",
+                                   shown(path), "choose one of its capabilities.paths")  # fmt: skip
+        return self._held(path, self.recomputes, self.every)
+
+    def recomputing(self, every: int | None = None) -> Self:
+        """This backend, keeping states only every so many steps, about the root of all if None, of what gradients need.
+
+        The steps between are run again in the pullback: less memory for a third more time, and the same numbers but
+        for the order in which parameters' gradients are added up.
+        """
+        if every is not None and (type(every) is not int or every < 1):
+            raise ArgumentError(f"{self.name}.recomputing(every)", "every must be a number of steps, or None",
+                                shown(every), "give at least 1")  # fmt: skip
+        return self._held(self.path, True, every)
+
+    def _held(self, path: Path | None, recomputes: bool, every: int | None) -> Self:
+        if path is Path.FRAMEWORK and recomputes:
+            raise UnsupportedError(f"{self.name}.recomputing(every)", "gradients must be the derived adjoint",
+                                   str(path), "let the backend choose its path")  # fmt: skip
+        key = (path, recomputes, every)
+        if key == (self.path, self.recomputes, self.every):
+            return self
+        if key not in self.held:
+            made = self.held[key] = type(self)(self.device, self.precision)
+            made.path, made.recomputes, made.every = key
+        return self.held[key]
+
+    def runner(self, cell: Cell, call: Call) -> Kernel:
+        """What runs a layer: a kernel of the framework where one is chosen, and else the backend itself.
+
+        Where gradients are to follow, and segments to be run again, it is held to them.
+        """
+        kernel = self._chosen(cell, call)
+        return self.recomputed(kernel) if self.recomputes and call.pullback else kernel
+
+    def _chosen(self, cell: Cell, call: Call) -> Kernel:
+        if self.path is Path.FRAMEWORK and call.policy is not None:
+            raise UnsupportedError(f"{self.name}, {call.place}",
+                                   "a layer that the framework differentiates must have no policy",
+                                   shown(call.policy), "let the backend choose its path")  # fmt: skip
+        if self.path in (Path.GENERIC, Path.FRAMEWORK):
+            return self
+        kernel = self.native(cell, call)
+        if not isinstance(kernel, str):
+            return kernel
+        if self.path is Path.NATIVE:
+            raise UnsupportedError(f"{self.name}, {call.place}", "the framework must have a kernel for the layer",
+                                   kernel, "let the backend choose its path")  # fmt: skip
+        return self
+
+    def asarray(self, tree: Tree) -> Tree:
+        """A tree of the framework's own arrays in the backend's precision, copied from NumPy arrays of real numbers.
+
+        Another framework's arrays are copied through NumPy, never shared.
+        """
+        call = f"{self.name}.asarray(tree)"
+
+        def own(array: Any) -> Array:
+            host = hosted(self, call, "an array", array)
+            check_array(self, call, "an array", host)
+            return adopt(self, call, "an array", host)
+
+        return tree_map(own, bounded(call, tree))
+
+    def to_numpy(self, tree: Tree) -> Tree:
+        """The tree as NumPy arrays, copied."""
+        call = f"{self.name}.to_numpy(tree)"
+
+        def host(array: Any) -> np.ndarray[Any, Any]:
+            if not self.is_own(array):
+                return np.array(array)
+            check_array(self, call, "an array", array)
+            return self.to_numpy_array(array)
+
+        return tree_map(host, bounded(call, tree))
+
+    def run(self, net: Network, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
+        """Outputs and final state. `inputs` (time, batch, feature); `state` as `Result.state`, zeros if None.
+
+        `lengths` (batch,) holds whole numbers of 0..time. What is wrong with an argument raises a member of the
+        RnnSpecError family before anything runs.
+        """
+        given = validation.arguments(self, "run", net, params, inputs, state, lengths)
+        (outputs, final), path = self.program(execution.run, net)(*given)
+        return Result(outputs, final, path)
+
+    def pullback(
+        self, net: Network, params: Tree, inputs: Array, output_cotangent: Array, state_cotangent: Tree = None,
+        state: Tree = None, lengths: Array = None,
+    ) -> Gradients:
+        """The vector-Jacobian product: `output_cotangent` as outputs, `state_cotangent` as the final state or None.
+
+        Cotangents at padded steps are ignored.
+        """
+        given = validation.arguments(self, "pullback", net, params, inputs, state, lengths, gradient=True)
+        cotangents = validation.cotangents(self, "pullback", net, given, output_cotangent, state_cotangent)
+        (own, x, first), _ = self.program(execution.pullback, net)(*given, *cotangents)
+        return Gradients(own, x, first)
+
+    def value_and_grad(
+        self, net: Network, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+    ) -> Step:
+        """The loss as `(sum, count)`, and the gradients of the sum.
+
+        `targets` are class numbers `(time, batch)`, or real numbers `(time, batch, features)`; with `Last()` without
+        the time. Targets at padded steps, and of rows of length 0 with `Last()`, are ignored, even invalid ones.
+        """
+        given = validation.arguments(self, "value_and_grad", net, params, inputs, state, lengths, gradient=True)
+        wanted = validation.targets(self, "value_and_grad", net, given, targets, lengths)
+        (loss_sum, own, x, first, final), _ = self.program(execution.value_and_grad, net)(*given, wanted)
+        return Step(loss_sum, validation.count(self, net, given, lengths), Gradients(own, x, first), final)
+
+    def train_step(
+        self, net: Network, rule: Rule, params: Tree, rule_state: Tree, inputs: Array, targets: Array,
+        state: Tree = None, lengths: Array = None,
+    ) -> Trained:
+        """One step of an update rule, or a chain that ends in one; the rule sees the gradient of the mean.
+
+        `rule_state` is `rule.init(params)` at first, then the last step's. A batch without a real step changes
+        parameters as a gradient of zeros does. Raises NonFiniteError where the rule says so.
+        """
+        validation.rule(self, "train_step", rule)
+        given = validation.arguments(self, "train_step", net, params, inputs, state, lengths, gradient=True)
+        wanted = validation.targets(self, "train_step", net, given, targets, lengths)
+        own, x, first, ends = given
+        kept = validation.rule_state(self, "train_step", rule, own, rule_state)
+        factor = rule.loss_scale(kept)
+        if factor is None:
+            step = self.value_and_grad(net, own, x, targets, first, ends)
+        else:
+            step = self._scaled(net, given, wanted, factor)
+        return self._updated("train_step", rule, own, kept, step)
+
+    def update(self, net: Network, rule: Rule, params: Tree, rule_state: Tree, step: Step) -> Trained:
+        """One step of an update rule by gradients that are there: those of windows, or of shards added up.
+
+        `step` is as `value_and_grad` gives it; the rest as in `train_step`. Raises NetworkError for a rule that scales
+        the loss, which comes before its gradients.
+        """
+        validation.rule(self, "update", rule)
+        own, sums = validation.gradients(self, "update", net, params, step)
+        kept = validation.rule_state(self, "update", rule, own, rule_state)
+        if rule.loss_scale(kept) is not None:
+            raise NetworkError(f"{self.name}.update(...)", "the rule must not scale the loss", shown(rule),
+                               "call train_step, or leave ScaleLoss out")  # fmt: skip
+        return self._updated("update", rule, own, kept, replace(step, grads=replace(step.grads, params=sums)))
+
+    def _updated(self, method: str, rule: Rule, params: Tree, kept: Tree, step: Step) -> Trained:
+        """Parameters and the rule's state after the gradients of a step, all of them the backend's own arrays."""
+        scale = self.from_numpy(np.asarray(1.0 / max(step.count, 1)))
+        graph, *places = traced(rule, params, kept)
+        validation.rule_numbers(self, method, graph)
+        update = self.program(execution.update, graph, *places)
+        (new, new_state), _ = update(params, kept, step.grads.params, scale)
+        rule.verify(new_state, self.to_numpy)
+        return Trained(new, new_state, step.loss_sum, step.count, step.state)
+
+    def _scaled(self, net: Network, given: tuple[Tree, ...], wanted: Array, factor: Array) -> Step:
+        """The loss, and the gradients of its sum times a factor."""
+        (loss_sum, own, x, first, final), _ = self.program(execution.value_and_grad, net)(*given, wanted, factor)
+        return Step(loss_sum, validation.count(self, net, given, given[-1]), Gradients(own, x, first), final)
+
+    def as_layer(self, net: Network) -> Any:
+        """The network as a layer of the framework's own."""
+        raise UnsupportedError(f"{self.name}.as_layer(net)", "the backend must have layers of its framework",
+                               "a backend without", "call run and pullback")  # fmt: skip

@@ -1,0 +1,247 @@
+"""Every argument of a backend's public calls, checked before anything runs, in the same words on every backend."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnspec.contract.arrays import Array
+from rnnspec.contract.capabilities import COUNTED, SMALLEST
+from rnnspec.contract.results import Gradients, Step
+from rnnspec.control.recurrence import counts
+from rnnspec.control.rule import Rule, UpdateRule
+from rnnspec.errors import (
+    ArgumentError,
+    DtypeError,
+    LengthsError,
+    NetworkError,
+    ShapeError,
+    TargetError,
+    UnsupportedError,
+)
+from rnnspec.interface.adoption import adopt, check_array, own_array, own_tree
+from rnnspec.interface.spelling import spelling
+from rnnspec.losses import CTC
+from rnnspec.network import Network
+from rnnspec.output import Last
+from rnnspec.showing import shown
+from rnnspec.tracing.graph import Graph, iterate
+from rnnspec.tree import Shape, Tree, tree_map
+
+if TYPE_CHECKING:
+    from rnnspec.interface.backend import Backend
+
+__all__ = ["arguments", "cotangents", "count", "gradients", "rule", "rule_numbers", "rule_state", "targets"]
+
+SHAPE = "(time, batch, feature)"
+MOST_NUMBERS = 2**62
+"""More numbers than this in one array have no byte count; sizes above it are refused before they are multiplied out."""
+
+Given = tuple[Tree, Array, Tree, Array | None]
+"""Parameters, inputs, state and lengths as the backend's own arrays."""
+
+
+def arguments(
+    backend: Backend, method: str, net: Network, params: Tree, inputs: Any, state: Tree, lengths: Any,
+    gradient: bool = False,
+) -> Given:
+    """The arguments that every call has, as the backend's own arrays; a missing state is zeros."""
+    call = _call(backend, method)
+    _check_network(call, net)
+    _check_capabilities(backend, call, net, gradient)
+    check_array(backend, call, "inputs", inputs)
+    if len(inputs.shape) != 3 or inputs.shape[2] != net.inputs:
+        raise ShapeError(call, f"inputs must be {SHAPE} with {net.inputs} features", f"shape {tuple(inputs.shape)}",
+                         "transpose or reshape them")  # fmt: skip
+    steps, batch = (int(size) if isinstance(size, int | np.integer) else size for size in inputs.shape[:2])
+    known = [size for size in (steps, batch) if isinstance(size, int)]  # a tracer's symbol cannot be compared
+    if math.prod(max(size, 1) for size in known) * net.most_values * 8 > MOST_NUMBERS:
+        raise ShapeError(call, "the layers' values over all time must be fewer than 2^62",
+                         f"time {steps} and batch {batch}", "split the batch")  # fmt: skip
+    if gradient:
+        _check_steps(backend, call, net, steps)
+    x = adopt(backend, call, "inputs", inputs)
+    own = own_tree(backend, call, "params", params, net.parameter_shapes())
+    if state is None:
+        first = net.state_tree(batch, backend.zeros)
+    else:
+        first = own_tree(backend, call, "state", state, net.state_shapes(batch))
+    return own, x, first, _lengths(backend, call, lengths, steps, batch)
+
+
+def cotangents(
+    backend: Backend, method: str, net: Network, given: Given, output_cotangent: Any, state_cotangent: Tree
+) -> tuple[Array, Tree]:
+    """The cotangents of the outputs and of the final state, zeros if None, as the backend's own arrays."""
+    call, x = _call(backend, method), given[1]
+    shape = output_shape(net, int(x.shape[0]), int(x.shape[1]))
+    output = own_array(backend, call, "output_cotangent", output_cotangent, shape)
+    batch = int(x.shape[1])
+    if state_cotangent is None:
+        return output, net.state_tree(batch, backend.zeros)
+    return output, own_tree(backend, call, "state_cotangent", state_cotangent, net.state_shapes(batch))
+
+
+def targets(backend: Backend, method: str, net: Network, given: Given, wanted: Any, lengths: Any) -> Array:
+    """The targets as the backend's own arrays; labels at steps that do not count are 0."""
+    call, x = _call(backend, method), given[1]
+    if net.loss is None:
+        raise NetworkError(call, "the network must have a loss", "loss=None", "write Network(..., loss=losses....)")
+    steps, batch = int(x.shape[0]), int(x.shape[1])
+    shape = output_shape(net, steps, batch)
+    if not net.loss.integer_targets:
+        return own_array(backend, call, "targets", wanted, shape)
+    check_array(backend, call, "targets", wanted)
+    labels = backend.to_numpy_array(wanted) if backend.is_own(wanted) else np.asarray(wanted)
+    if labels.dtype.kind not in "iu":
+        raise DtypeError(call, "targets of this loss must be class numbers, of an integer dtype",
+                         f"dtype {labels.dtype}", "convert them with astype(int)")  # fmt: skip
+    if isinstance(net.loss, CTC):
+        return backend.from_numpy(spelling(call, net, net.loss, backend.precision, labels, batch))
+    if labels.shape != shape[:-1]:
+        raise ShapeError(call, f"targets must have the shape {shape[:-1]} of the outputs without their features",
+                         f"shape {labels.shape}", "reshape them")  # fmt: skip
+    real = _counted(backend, net, steps, batch, lengths)
+    wrong = np.argwhere(real & ((labels < 0) | (labels >= net.features)))
+    if len(wrong):
+        place = tuple(int(i) for i in wrong[0])
+        raise TargetError(call, f"targets at real steps must be class numbers of 0..{net.features - 1}",
+                          f"{labels[place]} at {place}", "mend the labels, or shorten lengths")  # fmt: skip
+    return backend.from_numpy(np.where(real, labels, 0).astype(np.int32))
+
+
+def gradients(backend: Backend, method: str, net: Network, params: Tree, step: Any) -> tuple[Tree, Tree]:
+    """Parameters, and the sums of a step's gradients for them, as the backend's own arrays."""
+    call = _call(backend, method)
+    _check_network(call, net)
+    if not isinstance(step, Step):
+        raise ArgumentError(call, "step must be a Step", type(step).__name__, "give what value_and_grad gives")
+    if not isinstance(step.grads, Gradients):
+        raise ArgumentError(call, "step.grads must be Gradients", type(step.grads).__name__,
+                            "give those of value_and_grad, their params replaced")  # fmt: skip
+    if not isinstance(step.count, int | np.integer) or isinstance(step.count, bool) or step.count < 0:
+        raise ArgumentError(call, "step.count must be a whole number of at least 0", shown(step.count),
+                            "give the count of value_and_grad, or the sum of several")  # fmt: skip
+    shapes = net.parameter_shapes()
+    return (own_tree(backend, call, "params", params, shapes),
+            own_tree(backend, call, "step.grads.params", step.grads.params, shapes))  # fmt: skip
+
+
+def rule(backend: Backend, method: str, given: Any) -> None:
+    """Check that a rule changes parameters."""
+    if not isinstance(given, Rule):
+        raise ArgumentError(_call(backend, method), "rule must be a rule", type(given).__name__,
+                            "write rnnspec.chain(policies..., update)")  # fmt: skip
+    if not isinstance(given, UpdateRule):
+        raise NetworkError(_call(backend, method), "the rule must end in an update rule", shown(given),
+                           "write rnnspec.chain(policy, rnnspec.updates.SGD(rate))")  # fmt: skip
+
+
+def rule_state(backend: Backend, method: str, given: Rule, params: Tree, kept: Tree) -> Tree:
+    """The state of the rule as the backend's own arrays; `params` are the backend's own."""
+    model = tree_map(lambda a: Shape(a.shape), given.init(params))
+    return own_tree(backend, _call(backend, method), "rule_state", kept, model)
+
+
+def rule_numbers(backend: Backend, method: str, update: Graph) -> None:
+    """Check that no number of a traced rule is 0 in the backend's precision; Adam's epsilon is one that would be."""
+    for _, node in iterate(update.nodes, "constant"):
+        if 0.0 < abs(node.value) <= SMALLEST[backend.precision] / 2:
+            raise UnsupportedError(_call(backend, method), "the numbers of a rule must not vanish in the precision",
+                                   f"{node.value} in {backend.precision}",
+                                   "give the rule a larger one, or take another precision")  # fmt: skip
+
+
+def count(backend: Backend, net: Network, given: Given, lengths: Any) -> int:
+    """The number of real steps, or with `Last()` of rows that have one, or with CTC of rows."""
+    if isinstance(net.loss, CTC):
+        return int(given[1].shape[1])
+    return int(_counted(backend, net, int(given[1].shape[0]), int(given[1].shape[1]), lengths).sum())
+
+
+def output_shape(net: Network, steps: int, batch: int) -> tuple[int, ...]:
+    """The shape of the outputs."""
+    return (batch, net.features) if isinstance(net.read, Last) else (steps, batch, net.features)
+
+
+def _check_network(call: str, net: Any) -> None:
+    if not isinstance(net, Network):
+        raise ArgumentError(call, "net must be a Network", type(net).__name__, "write rnnspec.Network(...)")
+
+
+def _lengths(backend: Backend, call: str, lengths: Any, steps: int, batch: int) -> Array | None:
+    if lengths is None:
+        return None
+    check_array(backend, call, "lengths", lengths)
+    host = host_lengths(backend, lengths)
+    if host.dtype.kind not in "iu":
+        raise DtypeError(call, "lengths must be whole numbers", f"dtype {host.dtype}", "convert them with astype(int)")
+    if host.shape != (batch,):
+        raise ShapeError(call, f"lengths must have the shape ({batch},)", f"shape {host.shape}",
+                         "give one number for each row")  # fmt: skip
+    wrong = np.flatnonzero((host < 0) | (host > steps))
+    if len(wrong):
+        raise LengthsError(call, f"lengths must be of 0..time, {steps} here", f"{host[wrong[0]]} in row {wrong[0]}",
+                           "pad or cut the rows")  # fmt: skip
+    able = backend.capabilities
+    if not able.empty_rows and (host == 0).any():
+        raise _lacking(call, "empty_rows")
+    if not able.lengths:
+        if (host < steps).any():
+            raise _lacking(call, "lengths")
+        return None
+    return backend.from_numpy(host.astype(np.int32))
+
+
+def host_lengths(backend: Backend, lengths: Any) -> np.ndarray[Any, Any]:
+    """Lengths as a NumPy array; whole numbers with a sign and room, so that sums and differences of them are right."""
+    found = backend.to_numpy_array(lengths) if backend.is_own(lengths) else np.asarray(lengths)
+    if found.dtype.kind == "u":
+        found = np.minimum(found, np.uint64(np.iinfo(np.int64).max))
+    return found.astype(np.int64) if found.dtype.kind in "iu" else found
+
+
+def _counted(backend: Backend, net: Network, steps: int, batch: int, lengths: Any) -> np.ndarray[Any, Any]:
+    ends = np.full(batch, steps) if lengths is None else host_lengths(backend, lengths)
+    return ends > 0 if isinstance(net.read, Last) else np.arange(steps)[:, None] < ends[None, :]
+
+
+def _check_capabilities(backend: Backend, call: str, net: Network, gradient: bool) -> None:
+    able = backend.capabilities
+    lacks = None
+    if gradient and not able.gradients:
+        lacks = "gradients"
+    for i, layer in enumerate(net.layers):
+        size = (net.layer_inputs(i), layer.half_width)
+        if able.sizes is not None and size not in able.sizes:
+            lacks = f"size {size}"
+        if able.cells is not None and layer.cell not in able.cells:
+            lacks = f"cell {layer.cell.name}"
+        if layer.direction not in able.directions:
+            lacks = f"direction {layer.direction}"
+        if gradient and layer.gradient is not None and not able.policies:
+            lacks = f"policies ({layer.gradient})"
+    if lacks:
+        raise _lacking(call, lacks)
+
+
+def _check_steps(backend: Backend, call: str, net: Network, steps: int) -> None:
+    """A number of 16 bits tells a step from the next one only so far, and a policy may ask which step it is."""
+    most = COUNTED[backend.precision]
+    for i, layer in enumerate(net.layers):
+        if steps > most and layer.gradient is not None and counts(layer.gradient, layer.cell.states):
+            raise UnsupportedError(call, f"numbers in {backend.precision} must count the steps, up to {most}, for the "
+                                   f"policy of layers.{i}", f"{steps} steps and {layer.gradient}",
+                                   "split the sequence, or take another precision")  # fmt: skip
+
+
+def _lacking(call: str, what: str) -> UnsupportedError:
+    return UnsupportedError(call, "the backend must declare what the call needs", f"no {what} among its capabilities",
+                            "choose another backend, or leave it out")  # fmt: skip
+
+
+def _call(backend: Backend, method: str) -> str:
+    return f"{backend.name}.{method}(...)"
+

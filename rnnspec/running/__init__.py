@@ -1,0 +1,1 @@
+"""A declaration runs: generic lowering, layers on top of one another, padding, losses, recomputation."""

@@ -1,0 +1,88 @@
+"""The calls of a backend as pure functions of arrays: a run, a pullback, a loss with its gradients, an update.
+
+Each takes `(backend, constants, arrays)` and returns a tree of arrays and one of anything else, so that a backend may
+compile it whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from rnnspec.contract.arrays import Array
+from rnnspec.contract.kernel import Path
+from rnnspec.network import Network
+from rnnspec.running.lowering import evaluate_graph
+from rnnspec.running.objective import objective
+from rnnspec.running.stack import backward, forward, path
+from rnnspec.tracing.graph import Graph
+from rnnspec.tree import Tree, leaves, tree_map
+
+if TYPE_CHECKING:
+    from rnnspec.interface.backend import Backend
+
+__all__ = ["pullback", "run", "update", "value_and_grad", "vjp"]
+
+Pull = Callable[[Array, Tree], tuple[Tree, Array, Tree]]
+"""From cotangents of the outputs and the final state to those of the parameters, the inputs and the initial state."""
+
+
+def run(
+    backend: Backend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None
+) -> tuple[Tree, Tree]:
+    """`(outputs, final state)`, and what ran."""
+    outputs, final, tape = forward(backend, net, params, inputs, state, lengths, pullback=False)
+    return (outputs, final), path(tape)
+
+
+def pullback(
+    backend: Backend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
+    output_cotangent: Array, state_cotangent: Tree,
+) -> tuple[Tree, Tree]:
+    """The cotangents of `(params, inputs, state)`."""
+    _, _, pull = vjp(backend, net, params, inputs, state, lengths)
+    return pull(output_cotangent, state_cotangent), None
+
+
+def value_and_grad(
+    backend: Backend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None, targets: Array,
+    scale: Array | None = None,
+) -> tuple[Tree, Tree]:
+    """The sum of the loss, the cotangents of `(params, inputs, state)`, and the final state.
+
+    The cotangents are those of the sum times `scale`, by which the cotangent of the outputs is multiplied.
+    """
+    outputs, final, pull = vjp(backend, net, params, inputs, state, lengths)
+    loss_sum, cotangent = objective(backend.arrays, net, outputs, targets, lengths, inputs.shape[0])
+    cotangent = cotangent if scale is None else cotangent * scale
+    zeros = tree_map(lambda a: backend.arrays.zeros(tuple(a.shape)), final)
+    return (loss_sum, *pull(cotangent, zeros), final), None
+
+
+def vjp(
+    backend: Backend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None
+) -> tuple[Array, Tree, Pull]:
+    """Outputs, the final state, and their pullback: the derived adjoint, or the framework's own differentiation."""
+    if backend.path is Path.FRAMEWORK:
+
+        def outputs_and_final(params: Tree, inputs: Array, state: Tree) -> tuple[Array, Tree]:
+            return forward(backend, net, params, inputs, state, lengths, pullback=False)[:2]
+
+        (outputs, final), pull = backend.framework_vjp(outputs_and_final, params, inputs, state)
+        return outputs, final, lambda *cotangents: pull(cotangents)
+    outputs, final, tape = forward(backend, net, params, inputs, state, lengths, pullback=True)
+    return outputs, final, partial(backward, backend, net, params, tape)
+
+
+def update(
+    backend: Backend, graph: Graph, changes: Tree, states: Tree, params: Tree, rule_state: Tree, gradients: Tree,
+    scale: Array,
+) -> tuple[Tree, Tree]:
+    """The parameters and the rule's state after one update by the gradients times `scale`."""
+    given = {f"gradients.{name}": leaf * scale for name, leaf in leaves(gradients)}
+    given |= {f"state.{name}": leaf for name, leaf in leaves(rule_state)}
+    given |= {f"params.{name}": leaf for name, leaf in leaves(params)}
+    found = evaluate_graph(backend.arrays, graph, given, axes=None)
+    new = tree_map(lambda w, name: w + found[name], params, changes)
+    return (new, tree_map(lambda name: found[name], states)), None

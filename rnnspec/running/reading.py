@@ -1,0 +1,64 @@
+"""What is made of the layers' outputs: the steps that are read and the output layer, with their pullbacks."""
+
+from __future__ import annotations
+
+from rnnspec.contract.arrays import Array, Arrays
+from rnnspec.network import Network
+from rnnspec.running.padding import counted, mask, selected
+from rnnspec.tree import Tree
+
+__all__ = ["dense", "read", "undense", "unread"]
+
+
+def read(arrays: Arrays, net: Network, values: Array, lengths: Array | None) -> Array:
+    """Each direction's last processed step, zeros for a row of length 0."""
+    steps, batch, _ = values.shape
+    if steps == 0 or batch == 0:
+        return arrays.zeros((batch, values.shape[-1]))
+    layer, found, low = net.layers[-1], [], 0
+    for half in layer.halves:
+        part = values[..., low : low + layer.half_width]
+        low += layer.half_width
+        if lengths is None:
+            found.append(part[-1] if half == "forward" else part[0])
+        else:
+            last = lengths[None, :] - 1
+            index = arrays.functions["where"]((last >= 0) if half == "forward" else (last < -1), last, 0)
+            found.append(arrays.take(part, index)[0])
+    joined = found[0] if len(found) == 1 else arrays.concatenate(found, -1)
+    return selected(arrays, counted(arrays, net, steps, batch, lengths), joined)
+
+
+def unread(arrays: Arrays, net: Network, shape: tuple[int, int], lengths: Array | None, cotangent: Array) -> Array:
+    """The pullback of `read`, whose values had `shape` (time, batch)."""
+    (steps, batch), layer = shape, net.layers[-1]
+    if steps == 0 or batch == 0:
+        return arrays.zeros((steps, batch, layer.width))
+    t, found, low = arrays.steps(steps)[:, None, None], [], 0
+    for half in layer.halves:
+        part = cotangent[None, :, low : low + layer.half_width]
+        low += layer.half_width
+        ends = steps if lengths is None else lengths[None, :, None]
+        here = t < 1 if half == "reverse" else t >= ends - 1
+        found.append(arrays.functions["where"](here, part, arrays.scalar(0.0)))
+    spread = found[0] if len(found) == 1 else arrays.concatenate(found, -1)
+    return selected(arrays, mask(arrays, steps, lengths), spread)
+
+
+def dense(arrays: Arrays, params: Tree, values: Array) -> Array:
+    """The output layer over the last axis."""
+    features = values.shape[-1]
+    flat = arrays.reshape(values, (-1, features)) if len(values.shape) == 3 else values
+    product = arrays.projection(params["W"], flat.shape[0])(flat) + params["b"]
+    return arrays.reshape(product, (*values.shape[:-1], params["W"].shape[0]))
+
+
+def undense(arrays: Arrays, params: Tree, values: Array, cotangent: Array) -> tuple[Tree, Array]:
+    """The pullback of `dense`: the cotangents of its parameters and of its values."""
+    rows = 1
+    for size in values.shape[:-1]:
+        rows *= size
+    x = arrays.reshape(values, (rows, values.shape[-1]))
+    d = arrays.reshape(cotangent, (rows, cotangent.shape[-1]))
+    own = {"W": arrays.matmul(arrays.transpose(d), x), "b": arrays.sum(d, (0,), False)}
+    return own, arrays.reshape(arrays.matmul(d, params["W"]), tuple(values.shape))

@@ -1,0 +1,193 @@
+"""The equations of a cell, printed from its graph: Unicode for the terminal, LaTeX for the page.
+
+A value that is used more than once gets a letter of its own, the letter of the map it stands on where there is one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rnnspec.tracing.graph import LEAVES, Node
+
+if TYPE_CHECKING:
+    from rnnspec.tracing.cell import Cell
+
+__all__ = ["latex", "unicode"]
+
+SUM, PRODUCT, ATOM = 1, 2, 3
+"""How tightly an expression binds; what binds less tightly than its place asks gets parentheses."""
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How one page writes things: leaves and maps by name, functions, infixes, an equation, the whole."""
+
+    leaf: Callable[[Node], str]
+    matrix: Callable[[str, str], str]
+    function: Callable[[str, list[str]], str]
+    multiply: str
+    divide: Callable[[str, str], str]
+    letter: Callable[[str], str]
+    equation: str
+    prime: str
+    at_least: str
+
+
+def unicode(cell: Cell) -> str:
+    """The equations as plain lines."""
+    lines = _lines(cell, _UNICODE)
+    return "\n".join([f"{cell.name}({', '.join(cell.states)})", *(f"  {line}" for line in lines)])
+
+
+def latex(cell: Cell) -> str:
+    """The equations as a LaTeX `aligned` environment."""
+    return "\\begin{aligned}\n" + " \\\\\n".join(_lines(cell, _LATEX)) + "\n\\end{aligned}"
+
+
+def _lines(cell: Cell, notation: Notation) -> list[str]:
+    writer = _Writer(cell, notation)
+    return [notation.equation.format(left, writer.write(index)) for index, left in writer.order]
+
+
+class _Writer:
+    """Writes each node once: a node with a letter by its letter, any other in place."""
+
+    def __init__(self, cell: Cell, notation: Notation) -> None:
+        self.nodes, self.notation = cell.graph.nodes, notation
+        self.letters = _letters(cell, notation)
+        names: dict[int, list[str]] = {}
+        for name, index in cell.graph.results:
+            names.setdefault(index, []).append(notation.letter(name) + notation.prime if name else "y")
+        lettered = sorted(self.letters.keys() | names.keys())
+        self.order = [(i, " = ".join(_left(names[i]) if i in names else [self.letters[i]])) for i in lettered]
+        written = ((i, left.split(" = ")[0]) for i, left in self.order if i in names)
+        self.letters |= {i: letter for i, letter in written if self.nodes[i].op not in LEAVES}
+
+    def write(self, index: int, at_least: int = SUM) -> str:
+        """The expression of a node; the node itself is written out even where it has a letter."""
+        text, binding = self._expression(self.nodes[index])
+        return text if binding >= at_least else f"({text})"
+
+    def _operand(self, index: int, at_least: int = SUM) -> str:
+        return self.letters[index] if index in self.letters else self.write(index, at_least)
+
+    def _expression(self, node: Node) -> tuple[str, int]:  # noqa: PLR0911  # one line for each way of writing
+        n, args = self.notation, node.args
+        match node.op:
+            case "add":
+                return f"{self._operand(args[0])} + {self._operand(args[1])}", SUM
+            case "subtract":
+                return f"{self._operand(args[0])} - {self._operand(args[1], PRODUCT)}", SUM
+            case "negate":
+                return f"-{self._operand(args[0], PRODUCT)}", SUM
+            case "multiply":
+                return f" {n.multiply} ".join(self._operand(arg, PRODUCT) for arg in args), PRODUCT
+            case "divide":
+                return n.divide(self._operand(args[0], PRODUCT), self._operand(args[1], ATOM)), PRODUCT
+            case "greater" | "greater_equal":
+                sign = ">" if node.op == "greater" else n.at_least
+                return f"{self._operand(args[0])} {sign} {self._operand(args[1])}", SUM
+            case "map":
+                return n.matrix(node.name, self._operand(args[0], ATOM)), PRODUCT
+            case "input":
+                return n.leaf(node), SUM
+            case "constant" | "state" | "vector":
+                return n.leaf(node), ATOM
+            case _:
+                return n.function(node.op, [self._operand(arg) for arg in args]), ATOM
+
+
+def _left(names: list[str]) -> list[str]:
+    """A state that is also the output goes by the state's name."""
+    return [name for name in names if name != "y"] or names
+
+
+def _letters(cell: Cell, notation: Notation) -> dict[int, str]:
+    nodes = cell.graph.nodes
+    uses = Counter(arg for node in nodes for arg in node.args)
+    results = {index for _, index in cell.graph.results}
+    taken = set(cell.states) | {"x", "y"}
+    letters: dict[int, str] = {}
+    for index, node in enumerate(nodes):
+        shared = uses[index] > 1 and node.op not in ("state", "vector", "constant", "input", "scalar")
+        is_gate = node.op in ("sigmoid", "tanh") and _map_under(cell, index)
+        if uses[index] and index not in results and (shared or is_gate):
+            wanted = _map_under(cell, index) or "u"
+            candidates = (wanted, *(f"{wanted}{suffix}" for suffix in range(2, len(nodes) + 2)))
+            letter = next(letter for letter in candidates if letter not in taken)
+            taken.add(letter)
+            letters[index] = notation.letter(letter)
+    return letters
+
+
+def _map_under(cell: Cell, index: int) -> str:
+    """The one map name that a function's argument is made of, if it is one: the gate's own name."""
+    nodes, left, found = cell.graph.nodes, list(cell.graph.nodes[index].args), set()
+    while left:
+        node = nodes[left.pop()]
+        if node.op in ("input", "map"):
+            found.add(node.name)
+        elif node.op in ("add", "subtract"):
+            left.extend(node.args)
+    return found.pop() if len(found) == 1 else ""
+
+
+def _number(value: float) -> str:
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
+_FUNCTIONS = {"sigmoid": "σ", "total": "Σ"}
+_LATEX_FUNCTIONS = {"tanh": r"\tanh", "exp": r"\exp", "log": r"\log", "maximum": r"\max", "minimum": r"\min",
+                    "sigmoid": r"\sigma", "total": r"\textstyle\sum"}  # fmt: skip
+
+
+def _unicode_leaf(node: Node) -> str:
+    return {"input": f"W_{node.name} x + b_{node.name}", "vector": f"p_{node.name}", "state": node.name,
+            "constant": _number(node.value or 0.0)}[node.op]  # fmt: skip
+
+
+def _latex_leaf(node: Node) -> str:
+    name = _latex_name(node.name)
+    return {"input": f"W_{{{name}}} x_t + b_{{{name}}}", "vector": f"p_{{{name}}}", "state": f"{name}_{{t-1}}",
+            "constant": _number(node.value or 0.0)}[node.op]  # fmt: skip
+
+
+def _latex_name(name: str) -> str:
+    return name if len(name) == 1 else r"\mathrm{" + name.replace("_", r"\_") + "}"
+
+
+def _latex_function(op: str, args: list[str]) -> str:
+    if op == "where":
+        return rf"\begin{{cases}} {args[1]} & {args[0]} \\ {args[2]} & \text{{else}} \end{{cases}}"
+    if op == "sqrt":
+        return rf"\sqrt{{{args[0]}}}"
+    head = _LATEX_FUNCTIONS.get(op, rf"\operatorname{{{op.replace('_', '')}}}")
+    return rf"{head}\left({', '.join(args)}\right)"
+
+
+_UNICODE = Notation(
+    leaf=_unicode_leaf,
+    matrix=lambda name, v: f"U_{name} {v}",
+    function=lambda op, args: f"{_FUNCTIONS.get(op, op)}({', '.join(args)})",
+    multiply="⊙",
+    divide=lambda a, b: f"{a} / {b}",
+    letter=lambda name: name,
+    equation="{} = {}",
+    prime="'",
+    at_least="≥",
+)
+_LATEX = Notation(
+    leaf=_latex_leaf,
+    matrix=lambda name, v: f"U_{{{_latex_name(name)}}} {v}",
+    function=_latex_function,
+    multiply=r"\odot",
+    divide=lambda a, b: rf"\frac{{{a}}}{{{b}}}",
+    letter=_latex_name,
+    equation="{} &= {}",
+    prime="_t",
+    at_least=r"\ge",
+)
