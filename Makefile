@@ -41,7 +41,7 @@ lint: $(READY)
 
 self-test: $(READY)
 	$(VENV) -m conformance --self-test --json $(FIGURES)/self-test.json
-	$(VENV) -m conformance.diagnosis $(FIGURES)/self-test.json
+	$(VENV) -m conformance.findings.diagnosis $(FIGURES)/self-test.json
 	$(VENV) docs/includes.py
 
 stress: $(READY)

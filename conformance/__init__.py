@@ -15,15 +15,17 @@ def check_backend(
 ) -> dict[str, Any]:
     """Judge one backend in a process of its own, and return the report, as `--json` writes it.
 
-    `limits` is a `conformance.limits.Limits`. `selected` takes the other fields of `conformance.selection.Selection`:
-    `examples`, `device`, `precisions`, `only`, `cells`, `shapes`, `modes`, `xfails`. What fails is in the report;
+    `limits` is a `conformance.processes.limits.Limits`. `selected` takes the other fields of
+    `conformance.selection.Selection`: `examples`, `device`, `precisions`, `only`, `cells`, `shapes`, `modes`, `xfails`. What fails is in the report;
     nothing is raised for it. A name such as `package:Thing` is that of a module, which is judged as the cell `as_cell`,
     without what it `lacks`.
     """
     import time  # noqa: PLC0415
 
-    from conformance import limits as within  # noqa: PLC0415
-    from conformance import report, runner, selection  # noqa: PLC0415
+    from conformance import selection  # noqa: PLC0415
+    from conformance.findings import report  # noqa: PLC0415
+    from conformance.processes import limits as within  # noqa: PLC0415
+    from conformance.running import runner  # noqa: PLC0415
 
     begun = time.perf_counter()
     chosen = selection.Selection(tier, seed, **selected)
@@ -39,6 +41,6 @@ def reproduce(
 
     A name such as `package:Thing` is that of a module, which is judged as the cell `as_cell`.
     """
-    from conformance import reproducer  # noqa: PLC0415
+    from conformance.running import reproducer  # noqa: PLC0415
 
     reproducer.reproduce(law, case, name, precision, device, as_cell)

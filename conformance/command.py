@@ -16,15 +16,15 @@ import typer
 from rich.console import Console
 
 from conformance.cases import load_cell
-from conformance.entry import Entry
-from conformance.limits import Limits
+from conformance.findings.entry import Entry
+from conformance.findings.report import conforms, report, write
 from conformance.modules.spec import check
+from conformance.processes.limits import Limits
 from conformance.registry import Shape, properties
-from conformance.report import conforms, report, write
 from conformance.reports import FORMS
-from conformance.runner import Plan, run
+from conformance.reports.terminal import Terminal, show, show_self_test
+from conformance.running.runner import Plan, run
 from conformance.selection import Selection
-from conformance.terminal import Terminal, show, show_self_test
 from rnnspec import backend_names
 from rnnspec.interface.plugins import problems
 

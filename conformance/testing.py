@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from conformance.entry import BAD
-from conformance.examination import Examination
-from conformance.finding import NOT_APPLICABLE, Finding
+from conformance.findings.entry import BAD
+from conformance.findings.finding import NOT_APPLICABLE, Finding
 from conformance.registry import Property, properties
+from conformance.running.examination import Examination
 from conformance.selection import Selection
 from rnnspec import Backend
 

@@ -14,14 +14,14 @@ from typer.testing import CliRunner
 
 import rnnspec
 from conformance.command import app
-from conformance.entry import Entry
+from conformance.findings.entry import Entry
+from conformance.findings.report import conforms, report
+from conformance.findings.verdict import beyond, spoken
 from conformance.registry import Shape
-from conformance.report import conforms, report
 from conformance.speed.arena import ROUNDS, TRIES, Arena
 from conformance.speed.outcome import open_question, outcome
 from conformance.speed.peers import PEERS, peers
 from conformance.speed.row import Row
-from conformance.speed.verdict import beyond, spoken
 from rnnspec import cells
 from rnnspec.contract.budget import Budget, Size
 from rnnspec.errors import NetworkError

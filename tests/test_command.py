@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import conformance
 from conformance.command import app
-from conformance.finding import STATUSES
+from conformance.findings.finding import STATUSES
 from conformance.registry import Shape
 
 QUICK = ("--no-speed", "--tier", "smoke", "--examples", "2", "--cell", "elman", "--precision", "f64", "--shape",

@@ -9,15 +9,15 @@ import pytest
 from rich.console import Console
 
 import rnnspec
-from conformance.diagnosis import KNOWN, Known, diagnose, read, remember
-from conformance.entry import Entry
-from conformance.examination import Examination
+from conformance.findings.diagnosis import KNOWN, Known, diagnose, read, remember
+from conformance.findings.entry import Entry
+from conformance.findings.report import report
 from conformance.mutants import mutants
 from conformance.registry import Scope, Shape, properties
-from conformance.report import report
 from conformance.reports import FORMS
+from conformance.reports.terminal import show
+from conformance.running.examination import Examination
 from conformance.selection import Selection
-from conformance.terminal import show
 from rnnspec import cells
 
 FEW = ("P01", "P11", "P12", "P15", "P24", "P25", "P26", "P28", "P30", "P32", "P33", "P35", "P36", "P44", "P69")

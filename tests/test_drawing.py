@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from conformance.cases import CELLS, Case, drawn_cell_cases, drawn_cells, hidden_for, load_cell
 from conformance.cases.equations import are_same, read, written
-from conformance.examination import Examination
 from conformance.own_cell import leaky_gate
 from conformance.registry import properties
+from conformance.running.examination import Examination
 from conformance.selection import Selection
 from rnnspec import Layer, Network
 from rnnspec.derivation.schedule import schedule

@@ -7,10 +7,10 @@ from functools import cache
 
 import pytest
 
-from conformance.examination import Examination
 from conformance.mutants.trial import Reference
 from conformance.own_cell import leaky_gate
 from conformance.registry import properties
+from conformance.running.examination import Examination
 from conformance.selection import Selection
 from rnnspec import cells
 

@@ -11,7 +11,7 @@ from conformance.mutants import mutants
 from conformance.mutants.self_test import Reference
 from conformance.tolerance import PROFILES
 from rnnspec import Dense, Last, Layer, Network, cell, cells, gradient_flow, initialisers, losses
-from rnnspec.analysis.flow import median
+from rnnspec.analysis.half_flow import median
 from rnnspec.errors import ArgumentError, NetworkError, RnnSpecError, ShapeError
 from rnnspec.policies import ClipStateByNorm, Truncated
 from rnnspec.primitives import tanh, total

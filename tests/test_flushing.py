@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from conformance.cases import CELLS
-from conformance.examination import Examination
 from conformance.mutants.self_test import Reference
 from conformance.oracle.arithmetic import Rounding
 from conformance.own_cell import leaky_gate
 from conformance.registry import Scope, properties
+from conformance.running.examination import Examination
 from conformance.tolerance import PROFILES, reference
 from rnnspec.contract.arrays import NumpyArrays
 from rnnspec.contract.capabilities import DTYPES

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 
 from conformance.cases import load_cell
 from conformance.command import app
-from conformance.examination import Examination
 from conformance.modules import ModuleBackend
 from conformance.modules.source import source
 from conformance.registry import Scope, Shape, properties
+from conformance.running.examination import Examination
 from rnnspec.convert import Loss
 from rnnspec.errors import ArgumentError, TreeError, UnsupportedError
 

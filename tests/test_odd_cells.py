@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from conformance.examination import Examination
 from conformance.mutants.self_test import Reference
 from conformance.registry import Scope, properties
+from conformance.running.examination import Examination
 from rnnspec import chain
 from tests.odd_cells import ODD, step_at_zero, without_anything
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from conformance.examination import Examination
 from conformance.mutants.self_test import Reference
 from conformance.properties.drawn import PROGRAMS
 from conformance.registry import properties
+from conformance.running.examination import Examination
 from conformance.selection import Selection
 from rnnspec.running.programs import Programs, is_empty
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import strategies as st
 
 import rnnspec
-from conformance.examination import SHRINKS, Examination
 from conformance.properties.networks import cells
 from conformance.registry import Scope, collect, law, properties
+from conformance.running.examination import SHRINKS, Examination
 from rnnspec.errors import UnsupportedError
 
 BACKEND = rnnspec.Backend(None, "f64")

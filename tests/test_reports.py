@@ -12,13 +12,13 @@ import pytest
 from rich.console import Console
 
 import conformance
-from conformance.entry import Entry
-from conformance.examination import Examination
+from conformance.findings.entry import Entry
+from conformance.findings.report import report
 from conformance.registry import Scope, Shape, properties
-from conformance.report import report
 from conformance.reports import FORMS
 from conformance.reports.asked import left_out, of_each
-from conformance.terminal import show
+from conformance.reports.terminal import show
+from conformance.running.examination import Examination
 from rnnspec import Backend, Capabilities, cells
 
 HERE = Path(conformance.__file__).parent

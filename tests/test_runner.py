@@ -11,17 +11,17 @@ from fake_plugins import install, site
 from typer.testing import CliRunner
 
 from conformance.command import app
-from conformance.limits import Limits
+from conformance.findings.report import conforms, report
+from conformance.processes.limits import Limits
 from conformance.registry import Shape
-from conformance.report import conforms, report
-from conformance.runner import Plan, run
+from conformance.running.runner import Plan, run
 from conformance.selection import Selection
 
 UNAVAILABLE = "rnnspec.errors.BackendUnavailable('get_backend', 'x', 'y', 'pip install z')"
 WRONG = "params = {**params, 'b': {k: v + 1e-3 for k, v in params['b'].items()}}"
 FORGE = """
-        import conformance.channel
-        (channel,) = [o for o in gc.get_objects() if isinstance(o, conformance.channel.Channel)]
+        import conformance.processes.channel
+        (channel,) = [o for o in gc.get_objects() if isinstance(o, conformance.processes.channel.Channel)]
         channel.tell(%s)
 """
 ORPHAN = """

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, replace
 from enum import Enum
 from functools import lru_cache
 from typing import Any
@@ -11,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from conformance.cases import source
+from conformance.cases.profile import PROFILES
 from conformance.oracle import Batch
 from rnnspec.network import Network
 from rnnspec.output import Last
+from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree, tree_map
 
 __all__ = ["Arrays", "Case", "Planted", "Pull", "window"]
@@ -77,11 +80,22 @@ class Case:
     planted: tuple[Planted, ...] = ()
 
     def __repr__(self) -> str:
-        return source.case(self)
+        return self._written({})
 
     def code(self) -> str:
         """Lines of Python that make this case again, imports included; the last assigns it to `case`."""
-        return source.code(self)
+        names = source.declared(self.net)
+        return "\n".join([*source.declarations(names), f"case = {self._written(names)}"])
+
+    def _written(self, names: Mapping[Cell, str]) -> str:
+        """The expression that makes it, where some cells have names."""
+        shown = [source.network(self.net, names), str(self.steps), str(self.batch)]
+        shown += [
+            f"{f.name}={getattr(self, f.name)!r}"
+            for f in fields(self)
+            if f.default is not MISSING and getattr(self, f.name) != f.default
+        ]
+        return f"Case({', '.join(shown)})"
 
     @property
     def ends(self) -> Any:
@@ -102,8 +116,6 @@ class Case:
 
     def draw(self, precision: str) -> Arrays:
         """What `arrays` gives, drawn anew."""
-        from conformance.tolerance.profile import PROFILES  # noqa: PLC0415  # references are made of cases
-
         lengths = None if self.lengths is None else self.ends
         raw = Arrays(self._params(), self._inputs(), self._states("state"), None, self._output_cotangent(),
                      self._state_cotangent(), self._targets())  # fmt: skip

@@ -1,11 +1,10 @@
-"""A case as Python source: what a report prints, so that anybody can paste it and see the same."""
+"""Networks and cells as Python source: what a report prints, so that anybody can paste it and see the same."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from conformance.cases.equations import are_same, read, written
 from rnnspec import cells
@@ -13,10 +12,7 @@ from rnnspec.network import Layer, Network
 from rnnspec.output import Steps
 from rnnspec.tracing.cell import Cell
 
-if TYPE_CHECKING:
-    from conformance.cases.case import Case
-
-__all__ = ["IMPORTS", "case", "code", "network"]
+__all__ = ["IMPORTS", "declarations", "declared", "network"]
 
 IMPORTS = """\
 from math import inf, nan
@@ -33,24 +29,6 @@ OWN: dict[Cell, str] = {}
 """Under which `module:name` a user's cell was loaded."""
 
 
-def code(given: Case) -> str:
-    """Lines that make a case: imports, the cells that nobody ships as they would be declared, and the case."""
-    names = _declared(given.net)
-    declarations = [written(replace(cell, name=name)) for cell, name in names.items()]
-    return "\n".join([IMPORTS, "", *declarations, f"case = {case(given, names)}"])
-
-
-def case(given: Case, names: Mapping[Cell, str] = MappingProxyType({})) -> str:
-    """The expression that makes a case, where some cells have names."""
-    shown = [network(given.net, names), str(given.steps), str(given.batch)]
-    defaults = {name: f.default for name, f in type(given).__dataclass_fields__.items()}
-    for name in ("lengths", "seed", "scale", "pull", "padding", "planted"):
-        value = getattr(given, name)
-        if value != defaults[name]:
-            shown.append(f"{name}={value!r}")
-    return f"Case({', '.join(shown)})"
-
-
 def network(net: Network, names: Mapping[Cell, str] = MappingProxyType({})) -> str:
     """The expression that makes a network."""
     parts = [str(net.inputs), f"[{', '.join(_layer(layer, names) for layer in net.layers)}]"]
@@ -59,10 +37,15 @@ def network(net: Network, names: Mapping[Cell, str] = MappingProxyType({})) -> s
     return f"Network({', '.join(parts)})"
 
 
-def _declared(net: Network) -> dict[Cell, str]:
+def declared(net: Network) -> dict[Cell, str]:
     """The cells of a network that nobody ships and whose equations can be written, each with a name of its own."""
     own = [cell for cell in dict.fromkeys(layer.cell for layer in net.layers) if _shipped(cell) is None]
     return {cell: f"drawn{number or ''}" for number, cell in enumerate(filter(_can_be_written, own))}
+
+
+def declarations(names: Mapping[Cell, str]) -> list[str]:
+    """Lines that import what the source of a case names, and declare its own cells as a person would."""
+    return [IMPORTS, "", *(written(replace(cell, name=name)) for cell, name in names.items())]
 
 
 def _can_be_written(given: Cell) -> bool:

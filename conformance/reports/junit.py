@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from conformance.entry import BAD, missing
+from conformance.findings.entry import BAD, missing
 
 __all__ = ["render"]
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import jinja2
 
-from conformance.entry import BAD, missing
-from conformance.finding import STATUSES
+from conformance.findings.entry import BAD, missing
+from conformance.findings.finding import STATUSES
+from conformance.findings.verdict import spoken
 from conformance.reports.asked import left_out, of_each
 from conformance.reports.ratio import written
-from conformance.speed.verdict import spoken
 
 __all__ = ["environment"]
 

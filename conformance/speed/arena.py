@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from conformance.cases import load_cell
-from conformance.entry import Entry
-from conformance.limits import Limits
-from conformance.process import Child, Died, Ended, environment
+from conformance.findings.entry import Entry
+from conformance.processes.limits import Limits
+from conformance.processes.process import Child, Died, Ended, environment
 from conformance.registry import Shape
 from conformance.selection import Selection
 from conformance.speed.outcome import open_question, outcome

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from conformance.channel import Channel, refusals
+from conformance.processes.channel import Channel, refusals
 from conformance.registry import Shape
 from conformance.speed.floor import Floor, products
 from conformance.speed.row import Row

@@ -7,8 +7,8 @@
 A fixed relative or absolute tolerance is not among them: it would be wrong in both directions.
 """
 
+from conformance.cases.profile import PROFILES, Profile
 from conformance.tolerance.judgement import BUDGET, Verdict, agreement, effective_unit, kappa, verdict
-from conformance.tolerance.profile import PROFILES, Profile
 from conformance.tolerance.yardstick import Reference, pullback, reference, run, train, value_and_grad
 
 __all__ = [

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from conformance.cases.profile import Profile
 from conformance.tolerance.answers import named
-from conformance.tolerance.profile import Profile
 from conformance.tolerance.yardstick import Reference
 
 __all__ = ["BUDGET", "Verdict", "agreement", "effective_unit", "kappa", "verdict"]

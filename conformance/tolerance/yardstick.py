@@ -17,9 +17,9 @@ import numpy as np
 
 from conformance import oracle
 from conformance.cases.case import Case
+from conformance.cases.profile import Profile
 from conformance.oracle import Arithmetic
 from conformance.tolerance.answers import named
-from conformance.tolerance.profile import Profile
 from rnnspec.control.rule import Rule
 from rnnspec.tree import Tree, leaves
 

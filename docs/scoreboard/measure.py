@@ -24,8 +24,8 @@ def judged(spec: str, cell: str) -> dict[str, Any]:
     """Every column of one thing."""
     from things import COLUMNS, RUNS, opened  # noqa: PLC0415  # in the process of its framework alone
 
-    from conformance.examination import Examination  # noqa: PLC0415
     from conformance.registry import properties  # noqa: PLC0415
+    from conformance.running.examination import Examination  # noqa: PLC0415
     from rnnspec.errors import UnsupportedError  # noqa: PLC0415
 
     laws, findings = {law.id: law for law in properties()}, {}

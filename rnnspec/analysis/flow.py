@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnspec.analysis.half_flow import HalfFlow, median
 from rnnspec.analysis.picture import draw
 from rnnspec.analysis.probing import Half, in_order, jacobians, state_gradients
 from rnnspec.errors import ArgumentError, ShapeError
@@ -19,7 +20,7 @@ from rnnspec.interface.backend import Backend
 from rnnspec.network import Network
 from rnnspec.tree import Tree
 
-__all__ = ["GradientFlow", "HalfFlow", "gradient_flow", "median"]
+__all__ = ["GradientFlow", "gradient_flow"]
 
 Array = Any
 MOST_ROWS = 4
@@ -28,41 +29,10 @@ ROUNDINGS = 8.0
 """Units roundoff by which one step is off: four of an elementary function, and as many of the sums that it is of."""
 LOST = 0.1
 """The part of a state that its rounding error may be, before the state means nothing."""
-FAR, NOTEWORTHY = 9.0, 3.0
-"""Powers of ten: how far a product has gone that a sentence tells of, and from where on it vanishes or explodes."""
+FAR = 9.0
+"""Powers of ten: how far a product has gone that a sentence tells of."""
 UNITS = {"f64": 2.0**-53, "f32": 2.0**-24, "tf32": 2.0**-11, "f16": 2.0**-11, "bf16": 2.0**-8}
 """The unit roundoff of each precision."""
-
-
-@dataclass(frozen=True)
-class HalfFlow:
-    """One half of a layer, in processing order; NaN where a row has no such step.
-
-    `norms[state]` (time, batch) is the norm over features of dL/ds_t as the policy of the layer lets it through.
-    `jacobians` (time, rows) is the largest singular value of ds_t/ds_{t-1}, all states side by side, and `products`
-    (time + 1, rows) the base-10 logarithm of that of ds_T/ds_{T-k}, T being the row's end: of the equations alone.
-    `horizon` is the number of steps in which the product falls by the factor e, inf where it does not fall. `trusted`
-    is the number of steps before rounding errors, eight of the precision's unit roundoff at each step, have grown to a
-    tenth of the state of the first row for which they do; all steps, if for none.
-    """
-
-    place: str
-    norms: Mapping[str, Array]
-    jacobians: Array
-    products: Array
-    horizon: float
-    trusted: int
-
-    @property
-    def steps(self) -> int:
-        """The steps of the longest row."""
-        return int(np.isfinite(self.jacobians).any(1).sum())
-
-    @property
-    def verdict(self) -> str:
-        """Whether gradients vanish, explode or carry."""
-        far = median(self.products)[self.steps]
-        return "vanish" if far < -NOTEWORTHY else "explode" if far > NOTEWORTHY else "carry"
 
 
 @dataclass(frozen=True)
@@ -85,7 +55,7 @@ class GradientFlow:
 
     def plot(self) -> Any:
         """A matplotlib figure, which nothing shows or keeps. Raises UnsupportedError where matplotlib is missing."""
-        return draw(self)
+        return draw(self.halves, self.sentence, self.precision, self.unit)
 
     def __str__(self) -> str:
         head = ("layer", "state", "dL/ds last", "dL/ds first", "one step", "all steps", "horizon", "trusted")
@@ -124,14 +94,6 @@ def gradient_flow(
         below, its = Network(net.layer_inputs(i), [layer]), {"layers": own["layers"][i : i + 1]}
         x = backend.to_numpy(backend.run(below, its, x, first[i : i + 1], ends).outputs)
     return GradientFlow(backend.name, backend.precision, tuple(halves))
-
-
-def median(values: Array) -> Array:
-    """Over the rows that have the step; NaN where none has."""
-    there = np.isfinite(values).any(1) | np.isinf(values).any(1)
-    found = np.full(len(values), np.nan)
-    found[there] = np.nanmedian(values[there], 1)
-    return found
 
 
 @np.errstate(all="ignore")  # what overflows is told as it is

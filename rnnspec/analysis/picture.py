@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from rnnspec.analysis.half_flow import HalfFlow
 from rnnspec.errors import UnsupportedError
-
-if TYPE_CHECKING:
-    from rnnspec.analysis.flow import GradientFlow, HalfFlow
 
 __all__ = ["draw"]
 
@@ -19,20 +18,23 @@ FARTHEST = 20.0
 """Powers of ten beyond which a picture tells nothing more: the line leaves it there."""
 
 
-def draw(flow: GradientFlow) -> Any:
-    """The figure of a flow. Raises UnsupportedError where matplotlib is missing."""
+def draw(halves: Sequence[HalfFlow], sentence: str, precision: str, unit: float) -> Any:
+    """The figure of all halves under a sentence; `unit` is the unit roundoff of the precision.
+
+    Raises UnsupportedError where matplotlib is missing.
+    """
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415  # a second of time, and for pictures only
     except ImportError as error:
         raise UnsupportedError("GradientFlow.plot()", "matplotlib must be installed", str(error),
                                "pip install matplotlib") from error  # fmt: skip
-    rows = len(flow.halves)
+    rows = len(halves)
     figure = Figure(figsize=(10.5, 0.9 + 2.9 * rows), layout="constrained", facecolor="white")
     grid = figure.subplots(rows, 2, squeeze=False)
-    for (left, right), half in zip(grid, flow.halves, strict=True):
+    for (left, right), half in zip(grid, halves, strict=True):
         _gradients(left, half)
-        _products(right, half, flow)
-    first, _, rest = flow.sentence.partition("; ")
+        _products(right, half, precision, unit)
+    first, _, rest = sentence.partition("; ")
     figure.suptitle(f"{first[0].upper()}{first[1:]}\n{rest}", x=0.01, ha="left", fontsize=11.5, color=INK)
     return figure
 
@@ -48,11 +50,11 @@ def _gradients(axes: Any, half: HalfFlow) -> None:
         axes.set_ylabel(f"norm of dL/d{next(iter(half.norms))}", color=INK, fontsize=9.5)
 
 
-def _products(axes: Any, half: HalfFlow, flow: GradientFlow) -> None:
+def _products(axes: Any, half: HalfFlow, precision: str, unit: float) -> None:
     back = np.arange(half.steps + 1)
     logs = half.products[: half.steps + 1]
     _band(axes, back, logs, PRODUCT, "product of Jacobians")
-    lost = float(np.log10(flow.unit))
+    lost = float(np.log10(unit))
     axes.axhline(0.0, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)))
     if half.horizon < half.steps:
         axes.axvline(half.horizon, color=FAINT, linewidth=0.8, linestyle=(0, (1, 2)))
@@ -63,7 +65,7 @@ def _products(axes: Any, half: HalfFlow, flow: GradientFlow) -> None:
     axes.set_ylim(max(low, -FARTHEST), min(high, FARTHEST))
     if low < lost:
         axes.axhspan(-FARTHEST, lost, color="#f1e9f6", zorder=0, linewidth=0)
-        axes.annotate(f"below the roundoff of {flow.precision}", (0.015, lost), (0, -4), va="top",
+        axes.annotate(f"below the roundoff of {precision}", (0.015, lost), (0, -4), va="top",
                       xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=8.5,
                       color=PRODUCT)  # fmt: skip
 

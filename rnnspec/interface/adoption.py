@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.capabilities import DTYPES
 from rnnspec.errors import ArgumentError, DeviceError, DtypeError, ShapeError, TreeError
+from rnnspec.interface.owner import Owner
 from rnnspec.showing import shown
 from rnnspec.tree import Shape, Tree
-
-if TYPE_CHECKING:
-    from rnnspec.interface.backend import Backend
 
 __all__ = ["adopt", "check_array", "hosted", "own_array", "own_tree", "readable"]
 
 
-def adopt(backend: Backend, call: str, what: str, array: Any) -> Array:
+def adopt(backend: Owner, call: str, what: str, array: Any) -> Array:
     """A checked array as one of the backend's own: NumPy's real numbers are cast and copied, its own must match."""
     if backend.fits(array, tuple(array.shape)):
         return array
@@ -37,7 +35,7 @@ def adopt(backend: Backend, call: str, what: str, array: Any) -> Array:
     return array
 
 
-def hosted(backend: Backend, call: str, what: str, array: Any) -> Any:
+def hosted(backend: Owner, call: str, what: str, array: Any) -> Any:
     """Another framework's array as a NumPy array, copied; anything else as it is."""
     foreign = hasattr(array, "__array__") and not isinstance(array, np.ndarray | np.generic)
     if not foreign or backend.is_own(array):
@@ -56,7 +54,7 @@ def readable(call: str, what: str, array: Any) -> np.ndarray[Any, Any]:
 
 
 
-def check_array(backend: Backend, call: str, what: str, array: Any) -> None:
+def check_array(backend: Owner, call: str, what: str, array: Any) -> None:
     """Check that something is an array that the backend takes."""
     known = backend.is_own(array) or isinstance(array, np.ndarray | np.generic)
     if not known or isinstance(array, np.ma.MaskedArray):
@@ -67,7 +65,7 @@ def check_array(backend: Backend, call: str, what: str, array: Any) -> None:
                             "convert it, or pad it and give lengths")  # fmt: skip
 
 
-def own_array(backend: Backend, call: str, what: str, array: Any, shape: tuple[int, ...]) -> Array:
+def own_array(backend: Owner, call: str, what: str, array: Any, shape: tuple[int, ...]) -> Array:
     """An array of one shape as the backend's own."""
     check_array(backend, call, what, array)
     if tuple(array.shape) != tuple(shape):
@@ -75,7 +73,7 @@ def own_array(backend: Backend, call: str, what: str, array: Any, shape: tuple[i
     return adopt(backend, call, what, array)
 
 
-def own_tree(backend: Backend, call: str, what: str, tree: Tree, shapes: Tree) -> Tree:
+def own_tree(backend: Owner, call: str, what: str, tree: Tree, shapes: Tree) -> Tree:
     """A tree as one of the backend's own arrays, with the names and shapes of `shapes`, in whose order it comes."""
     try:
         return _as_it_is(backend, tree, shapes)
@@ -87,7 +85,7 @@ class _Otherwise(Exception):
     """Something in a tree is not as it must be, or not the backend's own yet."""
 
 
-def _as_it_is(backend: Backend, tree: Tree, shapes: Tree) -> Tree:
+def _as_it_is(backend: Owner, tree: Tree, shapes: Tree) -> Tree:
     """The tree, its containers copied, if all of it is right already: most are, and no name need be spelt for that."""
     if type(shapes) is Shape:
         if not backend.fits(tree, shapes):
@@ -109,7 +107,7 @@ def _as_it_is(backend: Backend, tree: Tree, shapes: Tree) -> Tree:
     return found
 
 
-def _adopted(backend: Backend, call: str, what: str, tree: Tree, shapes: Tree) -> Tree:
+def _adopted(backend: Owner, call: str, what: str, tree: Tree, shapes: Tree) -> Tree:
     if isinstance(shapes, Shape):
         return own_array(backend, call, what, tree, shapes)
     named = isinstance(shapes, dict)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from rnnspec.contract.arrays import Array, Arrays, NumpyArrays
-from rnnspec.contract.capabilities import DTYPES, Capabilities
+from rnnspec.contract.capabilities import DTYPES
 from rnnspec.contract.kernel import Call, Kernel, Path
 from rnnspec.contract.results import Gradients, LayerResult, Result, Step, Trained
 from rnnspec.contract.version import SPEC_VERSION
@@ -24,7 +24,8 @@ from rnnspec.derivation.schedule import Schedule, schedule, widest
 from rnnspec.errors import ArgumentError, NetworkError, UnsupportedError
 from rnnspec.interface import validation
 from rnnspec.interface.adoption import adopt, check_array, hosted
-from rnnspec.interface.reopening import reduced
+from rnnspec.interface.owner import Owner
+from rnnspec.interface.reopening import opener, reopened
 from rnnspec.network import Network
 from rnnspec.running import execution, lowering, padding
 from rnnspec.running.recomputation import Recomputing
@@ -35,7 +36,7 @@ from rnnspec.tree import Tree, bounded, tree_map
 __all__ = ["Backend"]
 
 
-class Backend:
+class Backend(Owner):
     """One framework, one device, one precision. The base class runs on NumPy arrays.
 
     Pickled, or copied, it comes back opened anew with the same settings: by its name, or where `get_backend` does not
@@ -44,22 +45,10 @@ class Backend:
     `spec_version` is the version of the contract that the backend was written for; a distribution of its own says it.
     """
 
-    name: str = ""
-    version: str = ""
     spec_version: ClassVar[str] = SPEC_VERSION
-    capabilities: Capabilities = Capabilities()
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
-        self.device = device or self.capabilities.devices[0]
-        self.precision = precision
-        call = f"get_backend({self.name!r}, device={shown(device)}, precision={shown(precision)})"
-        for kind, value, known in (
-            ("precision", precision, self.capabilities.precisions),
-            ("device", self.device.split(":")[0], self.capabilities.devices),
-        ):
-            if value not in known:
-                raise UnsupportedError(call, f"{kind} must be one that the backend declares", shown(value),
-                                       f"choose one of {', '.join(known)}")  # fmt: skip
+        super().__init__(device, precision)
         self.path: Path | None = None
         self.recomputes: bool = False
         self.every: int | None = None
@@ -67,7 +56,8 @@ class Backend:
         self.arrays: Arrays = self.make_arrays()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return reduced(self)
+        found = opener(type(self), self.name, self.device, self.precision)
+        return reopened, (found, self.device, self.precision, self.path, self.recomputes, self.every)
 
     # What a backend overrides.
 
@@ -128,45 +118,6 @@ class Backend:
         the second tree was when it was traced.
         """
         return np.errstate(all="ignore")(partial(function, self, *constants))  # what is not finite is the answer
-
-    def is_own(self, array: Any) -> bool:
-        """Whether an array is one of the framework's own."""
-        return isinstance(array, np.ndarray | np.generic)
-
-    def own_dtype(self, array: Any) -> str:
-        """The name of the dtype of one of the framework's own arrays."""
-        return str(array.dtype)
-
-    def own_device(self, array: Any) -> str:
-        """The device of one of the framework's own arrays."""
-        return "cpu"
-
-    def own_layout(self, array: Any) -> str:
-        """How one of the framework's own arrays lies in memory: "dense", or what stands in its place."""
-        return "dense"
-
-    def fits(self, array: Any, shape: tuple[int, ...]) -> bool:
-        """Whether an array of a tree can be taken as it is: one of the framework's own, right in all that is asked."""
-        return (
-            self.is_own(array)
-            and not isinstance(array, np.ndarray | np.generic)
-            and tuple(array.shape) == shape
-            and self.own_dtype(array) == DTYPES[self.precision]
-            and self.own_device(array).split(":")[0] == self.device.split(":")[0]
-        )
-
-    def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
-        """A copy on the backend's device: real numbers in its precision, integers as indices."""
-        kind = DTYPES[self.precision] if array.dtype.kind == "f" else array.dtype
-        return np.array(array, dtype=kind)
-
-    def zeros(self, shape: tuple[int, ...]) -> Array:
-        """Zeros in the backend's precision, in memory of their own."""
-        return self.from_numpy(np.zeros(shape))
-
-    def to_numpy_array(self, array: Array) -> np.ndarray[Any, Any]:
-        """A copy as a NumPy array."""
-        return np.array(array)
 
     # What everybody calls.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from rnnspec.errors import (
     UnsupportedError,
 )
 from rnnspec.interface.adoption import adopt, check_array, own_array, own_tree
+from rnnspec.interface.owner import Owner
 from rnnspec.interface.spelling import spelling
 from rnnspec.losses import CTC
 from rnnspec.network import Network
@@ -29,9 +30,6 @@ from rnnspec.output import Last
 from rnnspec.showing import shown
 from rnnspec.tracing.graph import Graph, iterate
 from rnnspec.tree import Shape, Tree, tree_map
-
-if TYPE_CHECKING:
-    from rnnspec.interface.backend import Backend
 
 __all__ = ["arguments", "cotangents", "count", "gradients", "rule", "rule_numbers", "rule_state", "targets"]
 
@@ -44,7 +42,7 @@ Given = tuple[Tree, Array, Tree, Array | None]
 
 
 def arguments(
-    backend: Backend, method: str, net: Network, params: Tree, inputs: Any, state: Tree, lengths: Any,
+    backend: Owner, method: str, net: Network, params: Tree, inputs: Any, state: Tree, lengths: Any,
     gradient: bool = False,
 ) -> Given:
     """The arguments that every call has, as the backend's own arrays; a missing state is zeros."""
@@ -72,7 +70,7 @@ def arguments(
 
 
 def cotangents(
-    backend: Backend, method: str, net: Network, given: Given, output_cotangent: Any, state_cotangent: Tree
+    backend: Owner, method: str, net: Network, given: Given, output_cotangent: Any, state_cotangent: Tree
 ) -> tuple[Array, Tree]:
     """The cotangents of the outputs and of the final state, zeros if None, as the backend's own arrays."""
     call, x = _call(backend, method), given[1]
@@ -84,7 +82,7 @@ def cotangents(
     return output, own_tree(backend, call, "state_cotangent", state_cotangent, net.state_shapes(batch))
 
 
-def targets(backend: Backend, method: str, net: Network, given: Given, wanted: Any, lengths: Any) -> Array:
+def targets(backend: Owner, method: str, net: Network, given: Given, wanted: Any, lengths: Any) -> Array:
     """The targets as the backend's own arrays; labels at steps that do not count are 0."""
     call, x = _call(backend, method), given[1]
     if net.loss is None:
@@ -112,7 +110,7 @@ def targets(backend: Backend, method: str, net: Network, given: Given, wanted: A
     return backend.from_numpy(np.where(real, labels, 0).astype(np.int32))
 
 
-def gradients(backend: Backend, method: str, net: Network, params: Tree, step: Any) -> tuple[Tree, Tree]:
+def gradients(backend: Owner, method: str, net: Network, params: Tree, step: Any) -> tuple[Tree, Tree]:
     """Parameters, and the sums of a step's gradients for them, as the backend's own arrays."""
     call = _call(backend, method)
     _check_network(call, net)
@@ -129,7 +127,7 @@ def gradients(backend: Backend, method: str, net: Network, params: Tree, step: A
             own_tree(backend, call, "step.grads.params", step.grads.params, shapes))  # fmt: skip
 
 
-def rule(backend: Backend, method: str, given: Any) -> None:
+def rule(backend: Owner, method: str, given: Any) -> None:
     """Check that a rule changes parameters."""
     if not isinstance(given, Rule):
         raise ArgumentError(_call(backend, method), "rule must be a rule", type(given).__name__,
@@ -139,13 +137,13 @@ def rule(backend: Backend, method: str, given: Any) -> None:
                            "write rnnspec.chain(policy, rnnspec.updates.SGD(rate))")  # fmt: skip
 
 
-def rule_state(backend: Backend, method: str, given: Rule, params: Tree, kept: Tree) -> Tree:
+def rule_state(backend: Owner, method: str, given: Rule, params: Tree, kept: Tree) -> Tree:
     """The state of the rule as the backend's own arrays; `params` are the backend's own."""
     model = tree_map(lambda a: Shape(a.shape), given.init(params))
     return own_tree(backend, _call(backend, method), "rule_state", kept, model)
 
 
-def rule_numbers(backend: Backend, method: str, update: Graph) -> None:
+def rule_numbers(backend: Owner, method: str, update: Graph) -> None:
     """Check that no number of a traced rule is 0 in the backend's precision; Adam's epsilon is one that would be."""
     for _, node in iterate(update.nodes, "constant"):
         if 0.0 < abs(node.value) <= SMALLEST[backend.precision] / 2:
@@ -154,7 +152,7 @@ def rule_numbers(backend: Backend, method: str, update: Graph) -> None:
                                    "give the rule a larger one, or take another precision")  # fmt: skip
 
 
-def count(backend: Backend, net: Network, given: Given, lengths: Any) -> int:
+def count(backend: Owner, net: Network, given: Given, lengths: Any) -> int:
     """The number of real steps, or with `Last()` of rows that have one, or with CTC of rows."""
     if isinstance(net.loss, CTC):
         return int(given[1].shape[1])
@@ -171,7 +169,7 @@ def _check_network(call: str, net: Any) -> None:
         raise ArgumentError(call, "net must be a Network", type(net).__name__, "write rnnspec.Network(...)")
 
 
-def _lengths(backend: Backend, call: str, lengths: Any, steps: int, batch: int) -> Array | None:
+def _lengths(backend: Owner, call: str, lengths: Any, steps: int, batch: int) -> Array | None:
     if lengths is None:
         return None
     check_array(backend, call, "lengths", lengths)
@@ -195,7 +193,7 @@ def _lengths(backend: Backend, call: str, lengths: Any, steps: int, batch: int) 
     return backend.from_numpy(host.astype(np.int32))
 
 
-def host_lengths(backend: Backend, lengths: Any) -> np.ndarray[Any, Any]:
+def host_lengths(backend: Owner, lengths: Any) -> np.ndarray[Any, Any]:
     """Lengths as a NumPy array; whole numbers with a sign and room, so that sums and differences of them are right."""
     found = backend.to_numpy_array(lengths) if backend.is_own(lengths) else np.asarray(lengths)
     if found.dtype.kind == "u":
@@ -203,12 +201,12 @@ def host_lengths(backend: Backend, lengths: Any) -> np.ndarray[Any, Any]:
     return found.astype(np.int64) if found.dtype.kind in "iu" else found
 
 
-def _counted(backend: Backend, net: Network, steps: int, batch: int, lengths: Any) -> np.ndarray[Any, Any]:
+def _counted(backend: Owner, net: Network, steps: int, batch: int, lengths: Any) -> np.ndarray[Any, Any]:
     ends = np.full(batch, steps) if lengths is None else host_lengths(backend, lengths)
     return ends > 0 if isinstance(net.read, Last) else np.arange(steps)[:, None] < ends[None, :]
 
 
-def _check_capabilities(backend: Backend, call: str, net: Network, gradient: bool) -> None:
+def _check_capabilities(backend: Owner, call: str, net: Network, gradient: bool) -> None:
     able = backend.capabilities
     lacks = None
     if gradient and not able.gradients:
@@ -227,7 +225,7 @@ def _check_capabilities(backend: Backend, call: str, net: Network, gradient: boo
         raise _lacking(call, lacks)
 
 
-def _check_steps(backend: Backend, call: str, net: Network, steps: int) -> None:
+def _check_steps(backend: Owner, call: str, net: Network, steps: int) -> None:
     """A number of 16 bits tells a step from the next one only so far, and a policy may ask which step it is."""
     most = COUNTED[backend.precision]
     for i, layer in enumerate(net.layers):
@@ -242,6 +240,6 @@ def _lacking(call: str, what: str) -> UnsupportedError:
                             "choose another backend, or leave it out")  # fmt: skip
 
 
-def _call(backend: Backend, method: str) -> str:
+def _call(backend: Owner, method: str) -> str:
     return f"{backend.name}.{method}(...)"
 

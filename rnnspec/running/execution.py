@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.kernel import Path
 from rnnspec.network import Network
+from rnnspec.running.engine import Engine
 from rnnspec.running.lowering import evaluate_graph
 from rnnspec.running.objective import objective
 from rnnspec.running.stack import backward, forward, path
 from rnnspec.tracing.graph import Graph
 from rnnspec.tree import Tree, leaves, tree_map
-
-if TYPE_CHECKING:
-    from rnnspec.interface.backend import Backend
 
 __all__ = ["pullback", "run", "update", "value_and_grad", "vjp"]
 
@@ -29,7 +26,7 @@ Pull = Callable[[Array, Tree], tuple[Tree, Array, Tree]]
 
 
 def run(
-    backend: Backend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None
+    backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None
 ) -> tuple[Tree, Tree]:
     """`(outputs, final state)`, and what ran."""
     outputs, final, tape = forward(backend, net, params, inputs, state, lengths, pullback=False)
@@ -37,7 +34,7 @@ def run(
 
 
 def pullback(
-    backend: Backend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
+    backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
     output_cotangent: Array, state_cotangent: Tree,
 ) -> tuple[Tree, Tree]:
     """The cotangents of `(params, inputs, state)`."""
@@ -46,7 +43,7 @@ def pullback(
 
 
 def value_and_grad(
-    backend: Backend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None, targets: Array,
+    backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None, targets: Array,
     scale: Array | None = None,
 ) -> tuple[Tree, Tree]:
     """The sum of the loss, the cotangents of `(params, inputs, state)`, and the final state.
@@ -61,7 +58,7 @@ def value_and_grad(
 
 
 def vjp(
-    backend: Backend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None
+    backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None
 ) -> tuple[Array, Tree, Pull]:
     """Outputs, the final state, and their pullback: the derived adjoint, or the framework's own differentiation."""
     if backend.path is Path.FRAMEWORK:
@@ -76,7 +73,7 @@ def vjp(
 
 
 def update(
-    backend: Backend, graph: Graph, changes: Tree, states: Tree, params: Tree, rule_state: Tree, gradients: Tree,
+    backend: Engine, graph: Graph, changes: Tree, states: Tree, params: Tree, rule_state: Tree, gradients: Tree,
     scale: Array,
 ) -> tuple[Tree, Tree]:
     """The parameters and the rule's state after one update by the gradients times `scale`."""

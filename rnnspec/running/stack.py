@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.kernel import Call
 from rnnspec.contract.results import LayerResult
 from rnnspec.network import Layer, Network
 from rnnspec.output import Dense, Last
+from rnnspec.running.engine import Engine
 from rnnspec.running.padding import counted, in_time, selected
 from rnnspec.running.reading import dense, read, undense, unread
 from rnnspec.tree import Tree, tree_map
-
-if TYPE_CHECKING:
-    from rnnspec.interface.backend import Backend
 
 __all__ = ["Ran", "Tape", "backward", "forward", "path"]
 
@@ -40,7 +37,7 @@ class Tape:
 
 
 def forward(
-    backend: Backend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None, pullback: bool
+    backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None, pullback: bool
 ) -> tuple[Array, Tree, Tape]:
     """Outputs, the final state, and the tape: one that `backward` can use if there is to be a pullback."""
     arrays = backend.arrays
@@ -66,7 +63,7 @@ def forward(
 
 
 def backward(
-    backend: Backend, net: Network, params: Tree, tape: Tape, output_cotangent: Array, state_cotangent: Tree
+    backend: Engine, net: Network, params: Tree, tape: Tape, output_cotangent: Array, state_cotangent: Tree
 ) -> tuple[Tree, Array, Tree]:
     """The cotangents of the parameters, the inputs and the initial state."""
     arrays, own = backend.arrays, {}
@@ -97,7 +94,7 @@ def path(tape: Tape) -> tuple[tuple[str, str], ...]:
 
 
 def _run_half(
-    backend: Backend, layer: Layer, half: str, call: Call, params: Tree, inputs: Array, state: Tree,
+    backend: Engine, layer: Layer, half: str, call: Call, params: Tree, inputs: Array, state: Tree,
     lengths: Array | None,
 ) -> Ran:
     if call.steps == 0 or call.batch == 0:
@@ -109,7 +106,7 @@ def _run_half(
 
 
 def _pull_half(
-    backend: Backend, layer: Layer, half: str, ran: Ran, params: Tree, cotangent: Array, state_cotangent: Tree,
+    backend: Engine, layer: Layer, half: str, ran: Ran, params: Tree, cotangent: Array, state_cotangent: Tree,
     lengths: Array | None,
 ) -> tuple[Tree, Array, Tree]:
     arrays, call = backend.arrays, ran.call

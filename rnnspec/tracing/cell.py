@@ -129,10 +129,11 @@ class Cell:
 
     def latex(self) -> str:
         """The equations as a LaTeX `aligned` environment."""
-        return printing.latex(self)
+        return printing.latex(self.graph, self.states)
 
     def __str__(self) -> str:
-        return printing.unicode(self)
+        head = f"{self.name}({', '.join(self.states)})"
+        return "\n".join([head, *(f"  {line}" for line in printing.unicode(self.graph, self.states))])
 
 
 class _Maps:

@@ -6,14 +6,10 @@ A value that is used more than once gets a letter of its own, the letter of the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from rnnspec.tracing.graph import LEAVES, Node
-
-if TYPE_CHECKING:
-    from rnnspec.tracing.cell import Cell
+from rnnspec.tracing.graph import LEAVES, Graph, Node
 
 __all__ = ["latex", "unicode"]
 
@@ -36,30 +32,29 @@ class Notation:
     at_least: str
 
 
-def unicode(cell: Cell) -> str:
+def unicode(graph: Graph, states: Sequence[str]) -> list[str]:
     """The equations as plain lines."""
-    lines = _lines(cell, _UNICODE)
-    return "\n".join([f"{cell.name}({', '.join(cell.states)})", *(f"  {line}" for line in lines)])
+    return _lines(graph, states, _UNICODE)
 
 
-def latex(cell: Cell) -> str:
+def latex(graph: Graph, states: Sequence[str]) -> str:
     """The equations as a LaTeX `aligned` environment."""
-    return "\\begin{aligned}\n" + " \\\\\n".join(_lines(cell, _LATEX)) + "\n\\end{aligned}"
+    return "\\begin{aligned}\n" + " \\\\\n".join(_lines(graph, states, _LATEX)) + "\n\\end{aligned}"
 
 
-def _lines(cell: Cell, notation: Notation) -> list[str]:
-    writer = _Writer(cell, notation)
+def _lines(graph: Graph, states: Sequence[str], notation: Notation) -> list[str]:
+    writer = _Writer(graph, states, notation)
     return [notation.equation.format(left, writer.write(index)) for index, left in writer.order]
 
 
 class _Writer:
     """Writes each node once: a node with a letter by its letter, any other in place."""
 
-    def __init__(self, cell: Cell, notation: Notation) -> None:
-        self.nodes, self.notation = cell.graph.nodes, notation
-        self.letters = _letters(cell, notation)
+    def __init__(self, graph: Graph, states: Sequence[str], notation: Notation) -> None:
+        self.nodes, self.notation = graph.nodes, notation
+        self.letters = _letters(graph, states, notation)
         names: dict[int, list[str]] = {}
-        for name, index in cell.graph.results:
+        for name, index in graph.results:
             names.setdefault(index, []).append(notation.letter(name) + notation.prime if name else "y")
         lettered = sorted(self.letters.keys() | names.keys())
         self.order = [(i, " = ".join(_left(names[i]) if i in names else [self.letters[i]])) for i in lettered]
@@ -105,17 +100,17 @@ def _left(names: list[str]) -> list[str]:
     return [name for name in names if name != "y"] or names
 
 
-def _letters(cell: Cell, notation: Notation) -> dict[int, str]:
-    nodes = cell.graph.nodes
+def _letters(graph: Graph, states: Sequence[str], notation: Notation) -> dict[int, str]:
+    nodes = graph.nodes
     uses = Counter(arg for node in nodes for arg in node.args)
-    results = {index for _, index in cell.graph.results}
-    taken = set(cell.states) | {"x", "y"}
+    results = {index for _, index in graph.results}
+    taken = set(states) | {"x", "y"}
     letters: dict[int, str] = {}
     for index, node in enumerate(nodes):
         shared = uses[index] > 1 and node.op not in ("state", "vector", "constant", "input", "scalar")
-        is_gate = node.op in ("sigmoid", "tanh") and _map_under(cell, index)
+        is_gate = node.op in ("sigmoid", "tanh") and _map_under(graph, index)
         if uses[index] and index not in results and (shared or is_gate):
-            wanted = _map_under(cell, index) or "u"
+            wanted = _map_under(graph, index) or "u"
             candidates = (wanted, *(f"{wanted}{suffix}" for suffix in range(2, len(nodes) + 2)))
             letter = next(letter for letter in candidates if letter not in taken)
             taken.add(letter)
@@ -123,9 +118,9 @@ def _letters(cell: Cell, notation: Notation) -> dict[int, str]:
     return letters
 
 
-def _map_under(cell: Cell, index: int) -> str:
+def _map_under(graph: Graph, index: int) -> str:
     """The one map name that a function's argument is made of, if it is one: the gate's own name."""
-    nodes, left, found = cell.graph.nodes, list(cell.graph.nodes[index].args), set()
+    nodes, left, found = graph.nodes, list(graph.nodes[index].args), set()
     while left:
         node = nodes[left.pop()]
         if node.op in ("input", "map"):

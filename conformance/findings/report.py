@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from conformance.diagnosis import diagnosed
-from conformance.entry import Entry, missing
+from conformance.findings.diagnosis import diagnosed
+from conformance.findings.entry import Entry, missing
 
 __all__ = ["SCHEMA", "conforms", "report", "write"]
 

@@ -1,6 +1,6 @@
 """The process of one backend: judges every property in every precision, and tells of each as it goes.
 
-It is started as `python -m conformance.worker` and hears one message: the name of the backend and the selection.
+`python -m conformance.running.worker` starts it. It reads one message: the name of the backend and the selection.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from conformance import modules
-from conformance.channel import Channel, refusals
-from conformance.examination import Examination
-from conformance.reproducer import code, reproducer
+from conformance.processes.channel import Channel, refusals
+from conformance.running.examination import Examination
+from conformance.running.reproducer import code, reproducer
 from conformance.selection import Selection
 from conformance.tolerance import PROFILES, effective_unit
 from rnnspec import Backend, errors, get_backend

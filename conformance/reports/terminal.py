@@ -13,11 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.syntax import Syntax
 from rich.table import Table
 
-from conformance.entry import BAD
-from conformance.finding import STATUSES
+from conformance.findings.entry import BAD
+from conformance.findings.finding import STATUSES
+from conformance.findings.verdict import spoken
 from conformance.reports.asked import left_out, of_each
 from conformance.reports.ratio import written
-from conformance.speed.verdict import spoken
 
 __all__ = ["Terminal", "show", "show_self_test"]
 

@@ -18,11 +18,11 @@ import hypothesis
 from hypothesis import HealthCheck, Phase
 from hypothesis.strategies import SearchStrategy
 
-from conformance.finding import NOT_APPLICABLE, Finding, Verdict, combine
+from conformance.findings.finding import NOT_APPLICABLE, Finding, Verdict, combine
 from conformance.judge import Evidence, Failure, IllPosed, Judge, NotApplicable
 from conformance.properties.asking import is_eager
 from conformance.registry import Property, Scope
-from conformance.reproducer import code, reproducer
+from conformance.running.reproducer import code, reproducer
 from rnnspec import Backend, Capabilities, Layer, Network
 from rnnspec.errors import UnsupportedError
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from conformance.entry import Entry
-from conformance.finding import NOT_APPLICABLE, Finding
-from conformance.process import Ended, Garbled
+from conformance.findings.entry import Entry
+from conformance.findings.finding import NOT_APPLICABLE, Finding
+from conformance.processes.process import Ended, Garbled
 from conformance.selection import Selection
 
 __all__ = ["LAST", "Ledger"]

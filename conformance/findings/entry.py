@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from conformance.finding import STATUSES, Finding
-from conformance.speed.verdict import beyond
+from conformance.findings.finding import STATUSES, Finding
+from conformance.findings.verdict import beyond
 
 __all__ = ["BAD", "Entry", "missing"]
 

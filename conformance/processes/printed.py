@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from conformance.channel import plain
+from conformance.processes.channel import plain
 
 __all__ = ["Printed", "shortened"]
 

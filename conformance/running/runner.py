@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from conformance.entry import Entry
-from conformance.ledger import LAST, Ledger
-from conformance.limits import AT_A_TIME, Limits
+from conformance.findings.entry import Entry
 from conformance.modules.spec import is_module
-from conformance.process import Child, Ended, environment
+from conformance.processes.limits import AT_A_TIME, Limits
+from conformance.processes.process import Child, Ended, environment
+from conformance.running.ledger import LAST, Ledger
 from conformance.selection import Selection
 from conformance.speed.arena import measure
 
@@ -63,7 +63,7 @@ async def _correctness(name: str, plan: Plan, watch: Watch) -> list[Entry]:
     ledger = Ledger(name, plan.selection)
     threads = max(1, (os.cpu_count() or 1) // AT_A_TIME)
     try:
-        async with Child("conformance.worker", environment(threads), plan.limits) as child:
+        async with Child("conformance.running.worker", environment(threads), plan.limits) as child:
             await child.send(name=name, selection=plan.selection.to_json())
             async for message in child.messages(LAST):
                 ledger.hear(message)

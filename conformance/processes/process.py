@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar, Self
 
-from conformance.channel import OPEN, parse
-from conformance.limits import MARK, Family, Limits
-from conformance.printed import Printed, shortened
+from conformance.processes.channel import OPEN, parse
+from conformance.processes.limits import MARK, Family, Limits
+from conformance.processes.printed import Printed, shortened
 
 __all__ = ["Child", "Died", "Ended", "Garbled", "Overran", "Silent", "environment"]
 

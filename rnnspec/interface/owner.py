@@ -1,0 +1,73 @@
+"""Whose arrays these are: one framework, on one device, in one precision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rnnspec.contract.arrays import Array
+from rnnspec.contract.capabilities import DTYPES, Capabilities
+from rnnspec.errors import UnsupportedError
+from rnnspec.showing import shown
+
+__all__ = ["Owner"]
+
+
+class Owner:
+    """What a backend knows of its framework's arrays. The base class owns NumPy arrays."""
+
+    name: str = ""
+    version: str = ""
+    capabilities: Capabilities = Capabilities()
+
+    def __init__(self, device: str | None = None, precision: str = "f32") -> None:
+        self.device = device or self.capabilities.devices[0]
+        self.precision = precision
+        call = f"get_backend({self.name!r}, device={shown(device)}, precision={shown(precision)})"
+        for kind, value, known in (
+            ("precision", precision, self.capabilities.precisions),
+            ("device", self.device.split(":")[0], self.capabilities.devices),
+        ):
+            if value not in known:
+                raise UnsupportedError(call, f"{kind} must be one that the backend declares", shown(value),
+                                       f"choose one of {', '.join(known)}")  # fmt: skip
+
+    def is_own(self, array: Any) -> bool:
+        """Whether an array is one of the framework's own."""
+        return isinstance(array, np.ndarray | np.generic)
+
+    def own_dtype(self, array: Any) -> str:
+        """The name of the dtype of one of the framework's own arrays."""
+        return str(array.dtype)
+
+    def own_device(self, array: Any) -> str:
+        """The device of one of the framework's own arrays."""
+        return "cpu"
+
+    def own_layout(self, array: Any) -> str:
+        """How one of the framework's own arrays lies in memory: "dense", or what stands in its place."""
+        return "dense"
+
+    def fits(self, array: Any, shape: tuple[int, ...]) -> bool:
+        """Whether an array of a tree can be taken as it is: one of the framework's own, right in all that is asked."""
+        return (
+            self.is_own(array)
+            and not isinstance(array, np.ndarray | np.generic)
+            and tuple(array.shape) == shape
+            and self.own_dtype(array) == DTYPES[self.precision]
+            and self.own_device(array).split(":")[0] == self.device.split(":")[0]
+        )
+
+    def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
+        """A copy on the backend's device: real numbers in its precision, integers as indices."""
+        kind = DTYPES[self.precision] if array.dtype.kind == "f" else array.dtype
+        return np.array(array, dtype=kind)
+
+    def zeros(self, shape: tuple[int, ...]) -> Array:
+        """Zeros in the backend's precision, in memory of their own."""
+        return self.from_numpy(np.zeros(shape))
+
+    def to_numpy_array(self, array: Array) -> np.ndarray[Any, Any]:
+        """A copy as a NumPy array."""
+        return np.array(array)

@@ -1,0 +1,31 @@
+"""What running a network asks of a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from rnnspec.contract.arrays import Array, Arrays
+from rnnspec.contract.kernel import Call, Kernel, Path
+from rnnspec.tracing.cell import Cell
+from rnnspec.tree import Tree
+
+__all__ = ["Engine"]
+
+
+class Engine(Protocol):
+    """Runs layers one by one, and computes everything around them with its arrays."""
+
+    arrays: Arrays
+    path: Path | None
+
+    def shown(self, inputs: Array, lengths: Array) -> Array:
+        """What the first layer sees of inputs whose rows end at lengths."""
+
+    def runner(self, cell: Cell, call: Call) -> Kernel:
+        """What runs a layer."""
+
+    def framework_vjp(
+        self, function: Callable[..., Tree], *arguments: Tree
+    ) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
+        """The value of a function of trees of arrays, and its pullback by the framework's own differentiation."""
