@@ -125,6 +125,7 @@ scoreboard: $(READY)
 # Writes what the pages include: sources, equations, figures.
 docs: $(READY)
 	$(VENV) $(FIGURES)/gradients.py
+	$(VENV) $(FIGURES)/rooms.py
 	$(VENV) docs/includes.py
 
 # The build tools come first and from the pins, so that nothing is fetched outside them; pip reads groups from 25.1 on.

@@ -16,9 +16,9 @@ def check_backend(
     """Judge one backend in a process of its own, and return the report, as `--json` writes it.
 
     `limits` is a `conformance.processes.limits.Limits`. `selected` takes the other fields of
-    `conformance.selection.Selection`: `examples`, `device`, `precisions`, `only`, `cells`, `shapes`, `modes`, `xfails`. What fails is in the report;
-    nothing is raised for it. A name such as `package:Thing` is that of a module, which is judged as the cell `as_cell`,
-    without what it `lacks`.
+    `conformance.selection.Selection`: `examples`, `device`, `precisions`, `only`, `cells`, `shapes`, `modes`,
+    `xfails`. A law that fails is in the report; nothing is raised for it. A name such as `package:Thing` is that of a
+    module, which is judged as the cell `as_cell`, without what it `lacks`.
     """
     import time  # noqa: PLC0415
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
-from hypothesis.strategies import SearchStrategy
 
 import rnnspec
 from conformance import tolerance
@@ -23,38 +24,63 @@ FOR_ONE_COMPILED = 10
 BATCH = 100
 """Cells that are drawn at a time: of more, hypothesis draws many that are alike."""
 
-Backends = Mapping[str, Mapping[str, rnnspec.Backend]]
+Row = dict[str, Any]
+"""What became of one backend's cells: how many, how they ended, and the worst kappa."""
 
 
 def measure(names: Sequence[str], count: int, seed: int) -> dict[str, Any]:
     """Per backend: cells that were judged, those that were wrong, refused, or raised what is not of the family."""
-    backends = {name: {p: rnnspec.get_backend(name, precision=p) for p in PRECISIONS} for name in names}
-    eager = {name: opened for name, opened in backends.items() if is_eager(opened["f32"])}
-    compiled = {name: opened for name, opened in backends.items() if name not in eager}
-    rows = {**judged(eager, drawn_cell_cases(), count, seed),
-            **judged(compiled, drawn_cell_programs(), count // FOR_ONE_COMPILED, seed)}  # fmt: skip
+    eager = [name for name in names if is_eager(rnnspec.get_backend(name))]
+    compiled = [name for name in names if name not in eager]
+    rows = {**judged(eager, count, seed), **judged(compiled, count // FOR_ONE_COMPILED, seed)}
     holds = not any(row["wrong"] or row["raised"] for row in rows.values())
     return {"cells": count, "seed": seed, "backends": rows, "holds": holds}
 
 
-def judged(backends: Backends, cases: SearchStrategy[Case], count: int, seed: int) -> dict[str, dict[str, Any]]:
-    """The same cells for some backends, each in the precision that its case's seed chooses."""
-    rows = {name: {"cells": 0, "wrong": 0, "raised": 0, "refused": 0, "ill_posed": 0, "worst_kappa": 0.0}
-            for name in backends}  # fmt: skip
-    for begin in range(0, count if backends else 0, BATCH):
+def judged(names: Sequence[str], count: int, seed: int) -> dict[str, Row]:
+    """The same cells for some backends, each in the precision that its case's seed chooses.
 
-        @settings(
-            max_examples=min(BATCH, count - begin), deadline=None, database=None, phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )  # fmt: skip
-        @seeded(seed * 1_000_003 + begin)
-        @given(cases)
-        def each(case: Case) -> None:
-            precision = PRECISIONS[case.seed % 2]
-            for name, opened in backends.items():
-                judge_one(name, opened[precision], case, rows[name])
+    Every batch has a process of its own, since a framework gives back no program that it has compiled.
+    """
+    rows = {name: empty() for name in names}
+    begins = range(0, count if names else 0, BATCH)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as processes:
+        batches = [processes.submit(batch, names, min(BATCH, count - begin), seed * 1_000_003 + begin)
+                   for begin in begins]  # fmt: skip
+        for done in batches:
+            rows = {name: together(row, done.result()[name]) for name, row in rows.items()}
+    return rows
 
-        each()
+
+def empty() -> Row:
+    """No cell yet."""
+    return {"cells": 0, "wrong": 0, "raised": 0, "refused": 0, "ill_posed": 0, "worst_kappa": 0.0}
+
+
+def together(one: Row, other: Row) -> Row:
+    """The cells of two batches."""
+    counts = {name: one[name] + other[name] for name in one}
+    return counts | {"worst_kappa": max(one["worst_kappa"], other["worst_kappa"])}
+
+
+def batch(names: Sequence[str], count: int, seed: int) -> dict[str, Row]:
+    """So many cells, on each backend."""
+    backends = {name: {p: rnnspec.get_backend(name, precision=p) for p in PRECISIONS} for name in names}
+    rows = {name: empty() for name in names}
+    eager = all(is_eager(opened["f32"]) for opened in backends.values())
+
+    @settings(
+        max_examples=count, deadline=None, database=None, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @seeded(seed)
+    @given(drawn_cell_cases() if eager else drawn_cell_programs())
+    def each(case: Case) -> None:
+        precision = PRECISIONS[case.seed % 2]
+        for name, opened in backends.items():
+            judge_one(name, opened[precision], case, rows[name])
+
+    each()
     return rows
 
 
