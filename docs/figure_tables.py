@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from xml.sax.saxutils import unescape
 
+from figure_plots import PLOTS
 from tables import learning, speed, suite
 
-__all__ = ["figures"]
+__all__ = ["figures", "measured", "plot"]
 
 FOLDER = Path(__file__).parent / "figures"
 
 
 def figures(name: str) -> str:
-    """The figures of one measurement as tables."""
+    """The figures of one measurement as tables, for a page of docs/."""
     path, (tables, command) = FOLDER / f"{name}.json", FIGURES[name]
     if not path.exists():
         return f"Not yet measured: `{command}`."
     found = "\n".join(tables(json.loads(path.read_text())))
     return f"{found}\n\nFrom `{command}`; the figures are in [{path.name}](figures/{path.name})."
+
+
+def measured(name: str) -> str:
+    """One measurement as a page of docs/figures/ shows it: the plot if it has one, and the tables folded away."""
+    path, (tables, command) = FOLDER / f"{name}.json", FIGURES[name]
+    if not path.exists():
+        return f"Not yet measured: `{command}`."
+    found = "\n".join(tables(json.loads(path.read_text()))).replace("](figures/", "](").strip()
+    folded = f"<details><summary>All numbers</summary>\n\n{found}\n\n</details>"
+    closing = f"`{command}` measures this again; the numbers are in [{path.name}]({path.name})."
+    return "\n\n".join([*([plot(name)] if name in PLOTS else []), folded, closing])
+
+
+def plot(name: str) -> str:
+    """A plot that lies in docs/figures/, with its title for those who do not see it."""
+    path = FOLDER / f"{name}.svg"
+    if not path.exists():
+        return "Not yet measured."
+    title = re.search("<title>(.*)</title>", path.read_text())[1]
+    return f"![{unescape(title)}]({name}.svg)"
 
 
 FIGURES = {

@@ -53,9 +53,9 @@ def layers_tables(data: Any) -> Iterator[str]:
 
 
 def missed_tables(data: Any) -> Iterator[str]:
-    """Every call beyond its aim, in microseconds: of the call itself, of its parts, of the peer, of the products."""
-    yield from table(("backend", "cell", "batch, time, inputs, hidden", "mode", "time / peer", "aim", "peer",
-                      "products alone", "the call", "looks at arguments", "the program"),
+    """Every call beyond its target, in microseconds: of the call itself, of its parts, of the peer, of the products."""
+    yield from table(("backend", "cell", "batch, time, inputs, hidden", "mode", "time / peer", "target", "peer",
+                      "products alone", "the call", "argument validation", "the program"),
                      ((row["backend"], row["cell"], ", ".join(map(str, row["shape"].values())), row["mode"],
                        f"{number(row['ratio'])}, {row['peer']}", number(row["aim"]),
                        *(f"{row[part]:,.0f}" for part in PARTS)) for row in data["rows"]))  # fmt: skip
@@ -71,9 +71,9 @@ def memory_tables(data: Any) -> Iterator[str]:
 
     by_steps = (row(each["steps"], each) for each in data["by_steps"])
     by_length = (row(each["length"], each) for each in data["by_length"])
-    yield from table(("steps", "plain", "run again", "windows of 64 steps"), by_steps)
+    yield from table(("steps", "plain", "recomputing", "windows of 64 steps"), by_steps)
     yield ""
-    yield from table(("length, at 4,096 steps", "run again", "windows"), by_length)
+    yield from table(("length, at 4,096 steps", "recomputing", "windows"), by_length)
     yield ""
     yield from table(("windows every 64 steps, back over", "at 1,024 steps", "at 4,096 steps"),
                      ((back, *(f"{row['windows'] / 1e6:.1f}" for row in data["by_back"] if row["back"] == back))
@@ -93,12 +93,12 @@ def cost(found: Any) -> str:
 
 
 def recomputation_tables(data: Any) -> Iterator[str]:
-    yield from table(("backend, f32", "plain, s", "run again, s", "ratio", "its range"),
+    yield from table(("backend, f32", "plain, s", "recomputing, s", "ratio", "lowest to highest"),
                      ((row["backend"], f"{row['plain_seconds']:.2f}", f"{row['recomputing_seconds']:.2f}",
                        f"**{row['ratio']:.2f}**", " to ".join(f"{ratio:.2f}" for ratio in row["ratios"]))
                       for row in data["timed"]))  # fmt: skip
     yield ""
-    yield from table(("backend", "precision", "kappa, plain", "run again", "allowed", "same bits", "sums too"),
+    yield from table(("backend", "precision", "error, plain", "recomputing", "allowed", "same bits", "sums too"),
                      ((row["backend"], row["precision"], f"{row['plain_kappa']:.2f}",
                        f"{row['recomputing_kappa']:.2f}", f"{row['allowed']:.2f}", yes(row["bitwise"]),
                        yes(row["bitwise_sums"])) for row in data["judged"]))  # fmt: skip

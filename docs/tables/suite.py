@@ -52,7 +52,7 @@ def defect(found: Any) -> str:
 
 
 def other_suites_tables(data: Any) -> Iterator[str]:
-    """How many faults of each kind each suite tells."""
+    """How many faults of each kind each suite detects."""
     rows = data["rows"]
     kinds, suites = dict.fromkeys(row["kind"] for row in rows), list(rows[0]["told"])
 
@@ -64,12 +64,50 @@ def other_suites_tables(data: Any) -> Iterator[str]:
 
 
 def stress_tables(data: Any) -> Iterator[str]:
-    pieces = {name: piece for name, piece in data.items() if name != "policies"}
-    if pieces:
-        yield from table(("measured", "figure"), leaves("", pieces))
-        yield ""
+    """What was tried at length and what failed; then the cases of each policy."""
+    yield from table(("what was tried", "how often", "what came of it"),
+                     (says(data[name]) for name, says in STRESS.items() if name in data))  # fmt: skip
+    for name, columns in GROUPED.items():
+        if name in data:
+            yield ""
+            yield from table(("backend", *columns.values()), by_backend(data[name]["backends"], columns))
     if "policies" in data:
+        yield ""
         yield from policy_tables(data["policies"])
+
+
+STRESS = {
+    "false_alarms": lambda found: ("Right answers to drawn cases are checked by the suite", f"{found['cases']:,} cases",
+                                   f"{failures(found['backends'])} false alarms"),
+    "drawn": lambda found: ("Cells are drawn from the primitives and run", f"{found['cells']:,} cells",
+                            f"{sum(row['wrong'] for row in found['backends'].values())} wrong"),
+    "bad_calls": lambda found: ("Calls are made with one wrong argument", f"{found['calls']:,} calls",
+                                f"{found['not_refused']} accepted, {found['classes_that_differ']} raise another class "
+                                "of error on another backend"),
+    "kill_during_save": lambda found: ("A process is killed while it saves", f"{found['kills']} kills, "
+                                       f"{found['inside_a_save']} inside a save", f"{found['torn_files']} torn files, "
+                                       f"{found['lost_saves']} lost saves"),
+    "kill_during_training": lambda found: ("Training is killed and goes on from its checkpoint",
+                                           f"{found['kills']} kills", f"{found['differing']} end with other numbers"),
+}  # fmt: skip
+"""One row for each piece of `make stress` that is a count."""
+GROUPED = {
+    "false_alarms": {"cases": "cases", "failed": "false alarms", "ill_posed": "ill-posed",
+                     "worst_kappa": "worst error"},
+    "drawn": {"cells": "drawn cells", "wrong": "wrong", "raised": "raised", "refused": "refused",
+              "ill_posed": "ill-posed", "worst_kappa": "worst error"},
+}  # fmt: skip
+"""The columns of what is counted for each backend, and precision where there are several."""
+
+
+def by_backend(backends: Any, columns: Any) -> Iterator[tuple[str, ...]]:
+    for backend, found in backends.items():
+        rows = {backend: found} if "ill_posed" in found else {f"{backend}, {p}": row for p, row in found.items()}
+        yield from ((name, *(f"{row[column]:,}" for column in columns)) for name, row in rows.items())
+
+
+def failures(backends: Any) -> int:
+    return sum(row["failed"] for found in backends.values() for row in found.values())
 
 
 def policy_tables(data: Any) -> Iterator[str]:
@@ -82,20 +120,11 @@ def policy_tables(data: Any) -> Iterator[str]:
                      counts)  # fmt: skip
     posed = {name: sum(row["backends"][name]["ill_posed"] for _, row in rows) for name in names}
     yield ""
-    yield "Ill-posed: " + ", ".join(f"{count} on {name}" for name, count in posed.items()) + "."
+    yield "Ill-posed cases: " + ", ".join(f"{count} on {name}" for name, count in posed.items()) + "."
 
 
 def ended(row: Any) -> str:
     return f"{row['failed'] + row['edges_failed']}, {row['worst_kappa']:.2f}"
-
-
-def leaves(name: str, data: Any) -> Iterator[tuple[str, Any]]:
-    pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else None
-    if pairs is None:
-        yield name, data
-    else:
-        for key, value in pairs:
-            yield from leaves(f"{name}.{key}" if name else str(key), value)
 
 
 def kappa_tables(data: Any) -> Iterator[str]:
