@@ -15,7 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from figure_tables import figures
+import figure_plots
+import gallery
+from figure_tables import figures, measured, plot
 from tables.markdown import table
 
 import rnnspec
@@ -25,7 +27,7 @@ from rnnspec.convert.layouts import TABLES
 from rnnspec.primitives import PRIMITIVES
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs").glob("*/*.md")))
 INCLUDE = re.compile(r"(<!-- include: (\S+) (\S+) -->)(\n?).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -98,9 +100,11 @@ def properties(_: str) -> str:
 
 KINDS = {"source": source, "latex": latex, "says": says, "text": text, "primitives": primitives,
          "initialisers": initialisers, "properties": properties, "figures": figures, "conversions": conversions,
-         "losses": losses}  # fmt: skip
+         "losses": losses, "measured": measured, "plot": plot}  # fmt: skip
 
 
 if __name__ == "__main__":
+    gallery.write()
+    figure_plots.write()
     for page in PAGES:
         page.write_text(included(page.read_text()))
