@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs").glob("*/*.md"))]
 BLOCK = re.compile(r"(?<!-->\n)^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 """A block that is no include."""
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
