@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import math
 import pkgutil
 import tomllib
 from collections import Counter
@@ -149,23 +150,37 @@ def shapes(cell: Any) -> dict[str, tuple[str, ...]]:
 
 def parameters(cell: Any) -> str:
     """The number of parameters, as a sum of products of n and m."""
-    counts = Counter("".join(sorted(shape)) for shape in shapes(cell).values())
-    terms = {"mn": "nm", "nn": "n²", "11": "1"}
-    parts = ((terms.get(product, product), counts[product]) for product in sorted(counts, key=lambda p: (-len(p), p)))
-    return " + ".join(term if times == 1 else f"{times} {term}" for term, times in parts)
+    counts: Counter[tuple[int, int]] = Counter()
+    for shape in shapes(cell).values():
+        counts[shape.count("n"), shape.count("m")] += math.prod(int(size) for size in shape if size not in "nm")
+    return " + ".join(term(times, *counted) for counted, times in sorted(counts.items(), key=degree))
+
+
+def degree(counted: tuple[tuple[int, int], int]) -> tuple[int, int]:
+    """The highest powers first, and those of m before those of n alone."""
+    (n, m), _ = counted
+    return -n - m, -m
+
+
+def term(times: int, n: int, m: int) -> str:
+    letters = "".join(f"{letter}{POWERS[power]}" for letter, power in (("n", n), ("m", m)) if power)
+    return letters if times == 1 and letters else f"{times} {letters}".strip()
+
+
+POWERS = ("", "", "²", "³", "⁴")
 
 
 def sizes(cell: Any) -> Iterator[str]:
     """The states, and the parameters of each shape."""
     by_shape: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for label, shape in shapes(cell).items():
-        by_shape.setdefault((label[0], shape), []).append(f"`{label}`")
+        by_shape.setdefault((label.partition(".")[0], shape), []).append(f"`{label}`")
     many = "s" if len(cell.states) > 1 else ""
     yield f"State{many} {listed([f'`{state}`' for state in cell.states])}; " \
           f"{parameters(cell)} parameters for m input features and a width of n."
     yield ""
     yield from table(("parameters", "what they are", "shape"),
-                     ((", ".join(labels), WHAT[kind], f"({', '.join(shape)})")
+                     ((", ".join(labels), WHAT.get(kind, "learned"), f"({', '.join(shape)})")
                       for (kind, shape), labels in by_shape.items()))  # fmt: skip
 
 

@@ -94,7 +94,7 @@ def test_series_differ_in_colour_and_in_shape(plots):
     assert len({re.sub('fill="#.{6}"', "", sign) for sign in four}) == 4
 
 
-@pytest.mark.parametrize("colour", ["#767676", "#0072b2", "#d55e00", "#009e73", "#b45f96"])
+@pytest.mark.parametrize("colour", ["#7a7a7a", "#1a7fc1", "#d55e00", "#009e73", "#b45f96", "#a67c00", "#5b7f95"])
 def test_text_and_marks_can_be_seen_on_white_and_on_black(colour):
     def light(value):
         return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4

@@ -17,7 +17,7 @@ from drawing.svg import GREY, INK, curve, document, element, text, width_of
 __all__ = ["Picture", "picture"]
 
 KINDS = {
-    "input": ("input x.name = W x + b", "#0072b2"),
+    "input": ("input x.name = W x + b", "#1a7fc1"),
     "state": ("state", "#b8560b"),
     "map": ("recurrent map R.name(v) = U v", "#8250b0"),
     "vector": ("learned vector p.name", "#00805f"),
@@ -225,7 +225,7 @@ class _Drawing:
             (x, y), (to_x, to_y) = self._middle(source), self._middle(target)
             start, end = x + self.boxes[source].width / 2, to_x - self.boxes[target].width / 2
             passed = self._passed(source, target)
-            path = curve([(start, y), *passed, (end - (5.0 if arrows else 0.0), to_y)], level=2)
+            path = curve([(start, y), *passed, (end - (5.0 if arrows else 0.0), to_y)])
             tip = {"marker_end": "url(#tip)"} if arrows else {}
             yield element("path", d=path, fill="none", stroke=GREY, stroke_width=thick, **tip)
             if says and arrows:
@@ -245,7 +245,7 @@ class _Drawing:
         if points:
             (first, y), (last, to_y) = points[0], points[-1]
             left, right = (self.widths[passes[i][0]] / 2 for i in (0, -1))
-            points = [(first - left, y), *points, (last + right, to_y)]
+            points = [(first - left, y), *points[1:-1], (last + right, to_y)]
         return points
 
     def _drawn(self, index: int) -> str:

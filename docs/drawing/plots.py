@@ -14,7 +14,7 @@ from drawing.svg import GREY, INK, document, element, text, width_of
 
 __all__ = ["Axis", "Row", "bars", "lines", "marks"]
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b45f96", "#a67c00", "#5b7f95")
+COLOURS = ("#1a7fc1", "#d55e00", "#009e73", "#b45f96", "#a67c00", "#5b7f95")
 WIDE, DEEP, ROW, TITLE, MARGIN, SIZE = 440.0, 230.0, 19.0, 26.0, 10.0, 12.0
 TICKS, CROWDED = 9, 12
 
@@ -88,6 +88,7 @@ def marks(title: str, rows: Sequence[Row], axis: Axis) -> str:
     top, height = TITLE + 22 * (len(series) > 1) + 14 * bool(axis.lines), ROW * len(rows)
     body = [heading(title), *(legend(series, MARGIN, TITLE + 8) if len(series) > 1 else []),
             *across(axis, scale, left, top, height)]  # fmt: skip
+    faint = 0.85 if max(len(found) for row in rows for found in row.values.values()) <= CROWDED else 0.45
     for i, row in enumerate(rows):
         y = top + ROW * (i + 0.5)
         weight = {} if row.values else {"font_weight": "bold"}
@@ -95,10 +96,10 @@ def marks(title: str, rows: Sequence[Row], axis: Axis) -> str:
         if row.values:
             body.append(element("path", d=f"M{left:g} {y:g}h{WIDE:g}", stroke=GREY, stroke_width=0.6, opacity=0.45))
         for name, found in row.values.items():
-            faint = 0.85 if len(found) <= CROWDED else 0.45
             body += [mark(series.index(name), left + scale(value), y, faint) for value in found]
+    ends = [left + scale(value) + width_of(says, SIZE) / 2 for value, says in axis.lines.items()]
     named = sum(36 + width_of(name, SIZE) for name in series) if len(series) > 1 else 0.0
-    return document(max(left + WIDE + 2 * MARGIN, named + MARGIN), top + height + 44, title, body)
+    return document(max(left + WIDE + MARGIN, named, *ends) + MARGIN, top + height + 44, title, body)
 
 
 def bars(title: str, rows: Mapping[str, float], axis: Axis, says: str = "{:g}") -> str:

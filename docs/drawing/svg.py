@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 __all__ = ["FONT", "GREY", "INK", "curve", "document", "element", "text", "width_of"]
 
-INK, GREY = "#767676", "#9a9a9a"
+INK, GREY = "#7a7a7a", "#9a9a9a"
 """Text and axes; lines that stand behind them. Either differs enough from white and from black."""
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 
@@ -33,11 +33,15 @@ def spelt(value: object) -> str:
     return f"{round(value, 1) + 0.0:g}" if isinstance(value, float) else str(value)
 
 
-def curve(points: Sequence[tuple[float, float]], level: int = 1) -> str:
-    """The path through points from left to right: level at so many of them from either end, smooth between."""
-    slopes = [0.0] * len(points)
-    for i in range(level, len(points) - level):
-        slopes[i] = (points[i + 1][1] - points[i - 1][1]) / (points[i + 1][0] - points[i - 1][0])
+def curve(points: Sequence[tuple[float, float]]) -> str:
+    """The path through points from left to right: level at its ends, smooth between.
+
+    The second point and the one before the last take the slope of what lies between them, so that nothing overshoots.
+    """
+    slopes, last = [0.0] * len(points), len(points) - 1
+    for i in range(1, last):
+        (x, y), (to_x, to_y) = points[i if i == 1 else i - 1], points[i if i == last - 1 else i + 1]
+        slopes[i] = (to_y - y) / (to_x - x) if to_x > x else 0.0
     parts = [f"M{spelt(points[0][0])} {spelt(points[0][1])}"]
     for i, ((x, y), (to_x, to_y)) in enumerate(itertools.pairwise(points)):
         reach = (to_x - x) / (3 if slopes[i] or slopes[i + 1] else 2)
