@@ -127,6 +127,15 @@ def imports(_: str) -> str:
     return bars("Time added to `import numpy`", found, Axis("milliseconds"), "{:.0f} ms")
 
 
+def first_calls(_: str) -> str:
+    """Seconds of the first call against the steps; a layer that took too long has no mark there."""
+    series = {row["layer"]: [(float(steps), cost["seconds"]) for steps, cost in row["first"].items() if cost]
+              for row in read("first_calls")["rows"]}  # fmt: skip
+    drawn = {layer: found for layer, found in series.items() if found}
+    return lines("The first call of a new shape, with its gradients", drawn,
+                 Axis("steps", log=True), Axis("seconds", log=True))  # fmt: skip
+
+
 def kappa(_: str) -> str:
     """Every cell, direction and depth, one row for each backend and precision."""
     found: dict[str, list[float]] = {}
@@ -234,6 +243,7 @@ PLOTS: dict[str, tuple[Callable[[str], str], str, tuple[str, ...]]] = {
     "memory": (memory, "", ("memory",)),
     "recomputation": (recomputation, "", ("recomputation",)),
     "import": (imports, "", ("import",)),
+    "first_calls": (first_calls, "", ("first_calls",)),
     "kappa": (kappa, "", ("kappa",)),
     "detectable": (detectable, "", ("detectable",)),
     "other_suites": (other_suites, "", ("other_suites",)),

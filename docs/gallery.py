@@ -190,7 +190,7 @@ WHAT = {"W": "map of the input", "b": "bias", "U": "recurrent map", "p": "learne
 def elsewhere(name: str, cell: Any) -> Iterator[str]:
     """Which layer of each library computes the cell, in which order it stacks the gates, and what to know."""
     rows = [(library, f"`{row.kind}`" + "".join(f", `{key}={value}`" for key, value in row.options.items()),
-             "<br>".join(f"`{tensor}`: {maps}" for tensor, maps in row.tensors.items()))
+             "<br>".join([*(f"`{tensor}`: {maps}" for tensor, maps in row.tensors.items()), *absent(cell, row)]))
             for library, layouts in TABLES.items() for row in layouts if row.cell == cell]  # fmt: skip
     if rows:
         yield from table(("library", "layer", "its tensors, gate by gate"), rows)
@@ -200,6 +200,13 @@ def elsewhere(name: str, cell: Any) -> Iterator[str]:
         yield f"No layer of {listed(missing)} computes this cell, as far as [conversion](../convert.md) knows."
         yield ""
     yield from (f"- {note}" for note in NOTES.get(name, {}).get("notes", ()))
+
+
+def absent(cell: Any, row: Any) -> list[str]:
+    """The parameters that a library's layer does not have: there they are 0."""
+    there = {label for maps in row.tensors.values() for label in maps.split()}
+    missing = [label for label in shapes(cell) if label not in there]
+    return [f"without {', '.join(missing)}"] if missing else []
 
 
 def example(name: str, cell: Any) -> str:

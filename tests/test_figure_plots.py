@@ -32,7 +32,7 @@ def test_the_plots_are_what_the_generator_draws():
 
 def test_every_plot_and_every_measurement_is_on_a_page():
     pages = "\n".join(page.read_text() for page in [*DOCS.glob("*.md"), *(DOCS / "figures").glob("*.md")])
-    missing = [name for name in import_module("figure_plots").PLOTS if f"({name}.svg)" not in pages]
+    missing = [path.name for path in import_module("figure_plots").pictures() if f"({path.name})" not in pages]
     assert not missing
     included = set(re.findall(r"<!-- include: (?:figures|measured) (\S+) -->", pages))
     assert included == set(import_module("figure_tables").FIGURES)
@@ -44,6 +44,16 @@ def test_a_page_asks_its_question_first_and_the_index_names_it(page):
     assert title.startswith("# ")
     assert question.endswith("?")
     assert f"(figures/{page.name}" in (DOCS / "figures.md").read_text()
+
+
+def test_first_calls_have_a_line_for_each_layer_and_no_mark_where_one_took_too_long(monkeypatch):
+    figures = import_module("figure_plots")
+    first = {"10": {"seconds": 0.1, "bytes": 1e6}, "1000": None}
+    rows = [{"layer": f"layer {i}", "first": {**first, "100": {"seconds": i + 1.0, "bytes": 1e6}}} for i in range(8)]
+    monkeypatch.setattr(figures, "read", lambda name: {"first_calls": {"rows": rows}}[name])
+    svg = figures.first_calls("")
+    assert len(places(svg, "circle", "cx")) == 2 * 2  # of the layers 0 and 4
+    assert all(f">layer {i}</text>" in svg for i in range(8))
 
 
 def places(svg, tag, name):

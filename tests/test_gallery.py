@@ -1,9 +1,10 @@
 """The gallery of cells: a page and its pictures for each, as the generator writes them."""
 
+import random
 import re
 import sys
 from importlib import import_module
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -125,3 +126,45 @@ def test_edges_say_which_operand_they_are_where_operands_cannot_be_exchanged(dra
     assert said == ["by", "else", "if", "than", "then", "−", "−"]
     twice = rnnspec.cell(lambda x, h: x.a * h * h)
     assert [says for _, _, says in drawn(twice).edges if says] == ["2 times"]
+
+
+def test_a_sum_that_is_read_twice_keeps_a_box_of_its_own(drawn):
+    @rnnspec.cell
+    def shared(x, R, p, h):
+        a = x.a + R.a(h)
+        return tanh(a + p.b) * a
+
+    picture = drawn(shared)
+    assert [box.label for box in picture.boxes if box.kind == "operation"] == ["+", "+", "×"]
+    first = next(i for i, box in enumerate(picture.boxes) if box.label == "+")
+    assert sum(source == first for source, _, _ in picture.edges) == 2
+
+
+@pytest.mark.parametrize("seed", range(1, 8))
+def test_boxes_are_ordered_so_that_edges_cross_where_they_must_only(seed, gallery):
+    """Drawn without a crossing, then shuffled: three columns of five, with nine edges from each to the next."""
+    rng, columns, edges = random.Random(seed), [0] * 5 + [1] * 5 + [2] * 5, []
+    names = [rng.sample(range(5 * column, 5 * column + 5), 5) for column in range(3)]
+    for left, right in pairwise(names):
+        steps, a, b = rng.sample([0] * 4 + [1] * 4, 8), 0, 0
+        edges.append((left[0], right[0]))
+        for step in steps:
+            a, b = a + step, b + 1 - step
+            edges.append((left[a], right[b]))
+    heights = import_module("drawing.layers").place(columns, [10.0] * 15, edges, 5.0).heights
+    for (one, to_one), (other, to_other) in combinations(edges, 2):
+        if columns[one] == columns[other]:
+            assert (heights[one] - heights[other]) * (heights[to_one] - heights[to_other]) >= 0
+
+
+def test_an_edge_passes_between_the_boxes_of_the_columns_that_it_spans(gallery):
+    edges = [(0, 1), (0, 2), (0, 3), (1, 3), (2, 3)]
+    placed = import_module("drawing.layers").place([0, 1, 1, 2], [10.0] * 4, edges, 5.0)
+    ((column, height),) = placed.passes[0, 3]
+    assert column == 1
+    assert all(abs(height - placed.heights[box]) >= 5.0 + 5.0 - 1e-9 for box in (1, 2))
+
+
+def test_parameters_with_a_fixed_width_are_counted(gallery, monkeypatch):
+    monkeypatch.setattr(gallery, "shapes", lambda cell: {"W.a": ("4", "m"), "U.a": ("n", "n", "m"), "p.a": ("2",)})
+    assert gallery.parameters(cells.gru) == "n²m + 4 m + 2"

@@ -6,13 +6,15 @@ a column follows the mean place of the neighbours, and the heights are the neare
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 __all__ = ["Placed", "place"]
 
 Edge = tuple[int, int]
-SWEEPS = 24
+SWEEPS, STARTS = 24, 12
 PASSING = 3.0
 """How much more a point that an edge passes counts than a box: a bend in a long edge is what the eye sees."""
 
@@ -68,19 +70,28 @@ class _Grid:
         self.left[other].append(one)
 
     def order(self) -> None:
-        """The order in every column with the fewest crossings that the sweeps come by."""
-        self.rows = [[] for _ in range(max(self.columns) + 1)]
-        for point in self._depth_first():
-            self.rows[self.columns[point]].append(point)
-        best, fewest = [list(row) for row in self.rows], self._crossings()
-        for sweep in range(SWEEPS):
-            neighbours, rows = (self.right, reversed(self.rows)) if sweep % 2 else (self.left, iter(self.rows))
-            for row in rows:
-                place = {point: i for other in self.rows for i, point in enumerate(other)}
-                row.sort(key=lambda p: (_mean([place[n] for n in neighbours[p]], place[p]), place[p]))
-            if (crossings := self._crossings()) < fewest:
-                best, fewest = [list(row) for row in self.rows], crossings
+        """The order in every column with the fewest crossings that sweeps from several beginnings come by."""
+        best, fewest, points = list[list[int]](), math.inf, self._depth_first()
+        for start in range(STARTS):
+            self.rows = [[] for _ in range(max(self.columns) + 1)]
+            for point in random.Random(start).sample(points, len(points)) if start else points:
+                self.rows[self.columns[point]].append(point)
+            for sweep in range(SWEEPS):
+                self._sweep(bool(sweep % 2))
+                if (crossings := self._crossings()) < fewest:
+                    best, fewest = [list(row) for row in self.rows], crossings
+            if not fewest:
+                break
         self.rows = best
+
+    def _sweep(self, to_the_left: bool) -> None:
+        """Every column by the mean place of its neighbours in the one before."""
+        neighbours, rows = (self.right, self.rows[::-1]) if to_the_left else (self.left, self.rows)
+        place = {point: i for row in rows for i, point in enumerate(row)}
+        for row in rows:
+            means = {point: _mean([place[n] for n in neighbours[point]], place[point]) for point in row}
+            row.sort(key=lambda point: (means[point], place[point]))
+            place.update({point: i for i, point in enumerate(row)})
 
     def _depth_first(self) -> list[int]:
         """From the rightmost boxes back, so that what meets in one box begins side by side."""

@@ -131,9 +131,10 @@ def lines(title: str, series: Mapping[str, Sequence[tuple[float, float]]], acros
     for number, (name, found) in enumerate(series.items()):
         places = [(left + right(x), top + DEEP - up(y)) for x, y in found]
         path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
-        body.append(element("path", d=path, fill="none", stroke=COLOURS[number], stroke_width=1.8))
+        body.append(element("path", d=path, fill="none", stroke=COLOURS[number % len(COLOURS)], stroke_width=1.8))
         body += [mark(number, x, y) for x, y in places] if len(places) <= 20 else []
-        body.append(text(name, places[-1][0] + 9, places[-1][1] + 4, font_size=SIZE, fill=COLOURS[number]))
+        body.append(text(name, places[-1][0] + 9, places[-1][1] + 4, font_size=SIZE,
+                         fill=COLOURS[number % len(COLOURS)]))  # fmt: skip
     longest = max(width_of(name, SIZE) for name in series)
     return document(left + WIDE + longest + 14, top + DEEP + 44, title, body)
 
