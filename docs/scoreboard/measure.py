@@ -1,4 +1,4 @@
-"""Judges the frameworks' own layers through the door of `--module`, a process for each framework.
+"""Tests the frameworks' own layers as `python -m conformance --module` does, with a process for each framework.
 
     python docs/scoreboard/measure.py --json docs/figures/scoreboard.json
 """
@@ -21,7 +21,7 @@ EXAMPLES = 2
 
 
 def judged(spec: str, cell: str) -> dict[str, Any]:
-    """Every column of one thing."""
+    """Every column of one layer."""
     from things import COLUMNS, RUNS, opened  # noqa: PLC0415  # in the process of its framework alone
 
     from conformance.registry import properties  # noqa: PLC0415
@@ -47,7 +47,7 @@ def named(column: Any, backend: Any) -> tuple[str, ...]:
 
 
 def status(column: Any, laws: tuple[str, ...], findings: dict[tuple[str, str], Any]) -> dict[str, str]:
-    """What became of a column: the worst of its laws on the labels that it takes."""
+    """The status of a column: the worst status of its laws, on the networks that the column takes."""
     found = []
     for law in laws:
         finding = findings.get((column.run, law))
@@ -61,7 +61,7 @@ def status(column: Any, laws: tuple[str, ...], findings: dict[tuple[str, str], A
 
 
 def document(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The scoreboard. Raises SystemExit for a cell that is not green and of which nothing is known."""
+    """The scoreboard. Raises SystemExit for a cell that fails without a note."""
     used, shown = {}, []
     for row in rows:
         cells = []

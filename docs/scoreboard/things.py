@@ -1,4 +1,4 @@
-"""What stands on the scoreboard: the frameworks' own layers with their defaults, and the columns, each some laws."""
+"""What the scoreboard shows: the frameworks' own layers with their defaults, and the laws of each column."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ HERE = "docs/scoreboard"
 
 @dataclass(frozen=True)
 class Group:
-    """Things that share a process: one framework, in one environment."""
+    """Layers that share a process: one framework, in one environment."""
 
     framework: str
-    things: tuple[tuple[str, str, str], ...]  # what it is called, what `--module` names, what `--as` names
+    things: tuple[tuple[str, str, str], ...]  # its name, its `--module`, its `--as`
     environment: tuple[tuple[str, str], ...] = ()
 
 
@@ -47,14 +47,14 @@ RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "empty": ("f32", ("any_padding",)),
     "dirty": ("f32", ("empty_rows",)),
 }
-"""In which precision and without what a thing is judged, so that a column speaks of one matter alone."""
+"""For each run the precision, and the capabilities that are left out so that a column tests one property alone."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """Some laws in one run; `deep` takes the label of the deep network, with a reverse half, and not that of the cell.
+    """Some laws in one run; `deep` takes deep networks with a reverse half instead of a single layer.
 
-    `instead` are laws for a thing without gradients.
+    `instead` are the laws for a layer without gradients.
     """
 
     name: str
@@ -70,18 +70,18 @@ COLUMNS = (
     Column("initial states", "full", ("P48",), instead=("P11",)),
     Column("reverse", "full", ("P01", "P02-loss"), deep=True),
     Column("float64", "double", ("P01", "P02")),
-    Column("NaN comes out", "full", ("P69",)),
+    Column("NaN is kept", "full", ("P69",)),
     Column("lengths: states", "ragged", ("P33",)),
     Column("lengths: gradients", "ragged", ("P02",)),
     Column("lengths: reverse", "ragged", ("P01",), deep=True),
-    Column("0 behind the end", "ragged", ("P32",)),
+    Column("0 after the end", "ragged", ("P32",)),
     Column("length 0", "empty", ("P36",), instead=("P11",)),
     Column("NaN in padding", "dirty", ("P30",)),
 )
 
 
 def opened(spec: str, cell: str, run: str) -> tuple[ModuleBackend, Scope]:
-    """A thing as a backend for one run, and the scope of its cell."""
+    """A layer as a backend for one run, and the scope of its cell."""
     precision, lacks = RUNS[run]
     backend = load(spec, cell, precision, lacks)
     assert isinstance(backend, ModuleBackend)
