@@ -35,12 +35,12 @@ def self_test_tables(data: Any) -> Iterator[str]:
 
 
 def detectable_tables(data: Any) -> Iterator[str]:
-    """By precision: the smallest defect that the suite sees and that `assert_close` sees, forward and in a gradient."""
+    """By precision: the smallest fault that the suite and `assert_close` detect, forward and in a gradient."""
     columns = [f"{what} {who}" for what in ("forward", "gradient") for who in ("suite", "assert_close")]
-    yield f"LSTM, {data['steps']} steps, {data['cases']} cases: the median, and the largest of all cases."
+    yield f"An LSTM of {data['steps']} steps, {data['cases']} cases: the median over the cases, and the largest."
     yield ""
-    yield from table(("precision", "unit roundoff", "one step's state, here", "by `assert_close`",
-                      "one step's gradient, here", "by `assert_close`"),
+    yield from table(("precision", "unit roundoff", "a state: rnnspec", "a state: `assert_close`",
+                      "a gradient: rnnspec", "a gradient: `assert_close`"),
                      ((row["precision"], f"{row['unit']:.1e}", *(defect(found) for column in columns
                        for found in row["found"] if found["what"] == column)) for row in data["rows"]))  # fmt: skip
 
@@ -48,7 +48,7 @@ def detectable_tables(data: Any) -> Iterator[str]:
 def defect(found: Any) -> str:
     most = "none" if found["most"] == float("inf") else f"{found['most']:.1e}" if found["most"] else "-"
     median = "none" if found["median"] == float("inf") else f"{found['median']:.1e}" if found["median"] else "-"
-    return f"{median}, {most}" + (f"; right answers refused in {found['refused']}" if found["refused"] else "")
+    return f"{median}, {most}" + (f"; refuses right answers in {found['refused']} cases" if found["refused"] else "")
 
 
 def other_suites_tables(data: Any) -> Iterator[str]:
