@@ -20,7 +20,7 @@ def blocks(page):
     return [(text[: m.start()].count("\n") + 1, m["code"]) for m in BLOCK.finditer(text)]
 
 
-TRANSLATIONS = {"tutorial.zh.md": "tutorial.md"}
+TRANSLATIONS = {"gradients.zh.md": "gradients.md", "tutorial.zh.md": "tutorial.md"}
 """Pages that have the very blocks of another one, which runs them."""
 SESSIONS = [page for page in PAGES if page.name not in ("publish.md", *TRANSLATIONS)]
 """publish.md runs where what it builds is installed: test_publish.py."""
