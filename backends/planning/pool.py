@@ -37,13 +37,13 @@ class Pool(Generic[P]):
     def __init__(self) -> None:
         self._lock = Lock()
         self._given: deque[tuple[Hashable, P]] = deque()
-        self._idle: OrderedDict[int, tuple[Hashable, P]] = OrderedDict()
+        self._idle: OrderedDict[int, tuple[Hashable, P, int]] = OrderedDict()
 
     def take(self, key: Hashable, steps: int) -> P | None:
         """An idle program of this key with room for the steps; one that is too small is let go."""
         with self._lock:
             self._sort_in()
-            for place, (known, program) in reversed(self._idle.items()):
+            for place, (known, program, _) in reversed(self._idle.items()):
                 if known == key:
                     del self._idle[place]
                     return program if steps <= program.capacity else None
@@ -64,9 +64,9 @@ class Pool(Generic[P]):
     def _sort_in(self) -> None:
         while self._given:
             key, program = self._given.popleft()
-            self._idle[id(program)] = (key, program)
+            self._idle[id(program)] = (key, program, program.bytes)  # an idle program does not grow
         while len(self._idle) > 1:
-            kept = sum(program.bytes for _, program in self._idle.values())
+            kept = sum(size for _, _, size in self._idle.values())
             if kept <= (KEPT_BYTES if len(self._idle) <= FEW else KEPT_BYTES_OF_MANY):
                 break
             self._idle.popitem(last=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -33,6 +33,7 @@ class Program:
         self.steps: list[Bound] = []
         self.pulls: dict[int, Bound] = {}
         self.bound: dict[tuple[str, int, int], Bound] = {}
+        self.count = 0
 
     def forward(self, params: Tree, inputs: Array, state: Tree, rows: Rows) -> tuple[Array, dict[str, Array]]:
         """Outputs, 0 behind the rows' ends, and final state."""
@@ -43,7 +44,7 @@ class Program:
         self._multiply_inputs(params, inputs)
         _replay(self._over_time("before", self.plan.before, 0, steps))
         for t in range(len(self.steps), steps):
-            self.steps.append(space.bind(self.plan.step, t))
+            self.steps.append(self._bind(self.plan.step, t))
         for calls in self.steps[:steps]:
             _replay(calls)
         _replay(self._over_time("after", self.plan.after, 0, steps))
@@ -59,8 +60,7 @@ class Program:
     @property
     def bytes(self) -> int:
         """The memory of the tensors, and of the calls that are bound to them."""
-        bound = sum(map(len, (*self.steps, *self.pulls.values(), *self.bound.values())))
-        return self.workspace.bytes + BOUND_BYTES * bound
+        return self.workspace.bytes + BOUND_BYTES * self.count
 
     def set_aside(self, steps: int) -> list[Array]:
         """What the pullback of the last run reads, in memory of its own."""
@@ -102,14 +102,19 @@ class Program:
     def _pull(self, t: int) -> Bound:
         """The calls of a backward step; each step is always in the same chunk."""
         if t not in self.pulls:
-            self.pulls[t] = self.workspace.bind(self.pull_calls, t, t - t % self.workspace.chunk)
+            self.pulls[t] = self._bind(self.pull_calls, t, t - t % self.workspace.chunk)
         return self.pulls[t]
 
     def _over_time(self, what: str, calls: Iterable[Call], low: int, high: int) -> Bound:
         key = (what, low, high)
         if key not in self.bound:
-            self.bound[key] = self.workspace.bind(tuple(calls), slice(low, high), low)
+            self.bound[key] = self._bind(tuple(calls), slice(low, high), low)
         return self.bound[key]
+
+    def _bind(self, calls: Sequence[Call], when: int | slice, chunk_start: int = 0) -> Bound:
+        """As the workspace does it; all of them are kept, and counted."""
+        self.count += len(calls)
+        return self.workspace.bind(calls, when, chunk_start)
 
     def _take_parameters(self, params: Tree) -> None:
         space = self.workspace
