@@ -71,17 +71,27 @@ def flat(tree: Tree) -> list[Any]:
 
 def flat_as(model: Tree, tree: Tree) -> list[Any]:
     """The leaves of a tree in the order of the model's: a tree's own order means nothing."""
-    if isinstance(model, dict):
-        return [leaf for name, part in model.items() for leaf in flat_as(part, tree[name])]
-    if isinstance(model, SEQUENCES) and not isinstance(model, Shape):
-        return [leaf for part, other in zip(model, tree, strict=True) for leaf in flat_as(part, other)]
-    return [tree]
+    found: list[Any] = []
+    _gather(model, tree, found)
+    return found
 
 
 def filled(model: Tree, found: Iterable[Any]) -> Tree:
     """The tree of a model with other leaves, in the order of `flat`."""
     leaf = iter(found)
     return tree_map(lambda _: next(leaf), model)
+
+
+def _gather(model: Tree, tree: Tree, found: list[Any]) -> None:
+    """Into one list, and not a list for every branch: each training step of a layer asks three times."""
+    if isinstance(model, dict):
+        for name, part in model.items():
+            _gather(part, tree[name], found)
+    elif isinstance(model, SEQUENCES) and not isinstance(model, Shape):
+        for part, other in zip(model, tree, strict=True):
+            _gather(part, other, found)
+    else:
+        found.append(tree)
 
 
 class _Deep(Exception):
