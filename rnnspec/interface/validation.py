@@ -34,6 +34,8 @@ from rnnspec.tree import Shape, Tree, tree_map
 __all__ = ["arguments", "cotangents", "count", "gradients", "rule", "rule_numbers", "rule_state", "targets"]
 
 SHAPE = "(time, batch, feature)"
+KNOWN = (int, np.integer)
+"""What a size is, unless it is a tracer's symbol, which cannot be compared."""
 MOST_NUMBERS = 2**62
 """More numbers than this in one array have no byte count; sizes above it are refused before they are multiplied out."""
 
@@ -53,9 +55,9 @@ def arguments(
     if len(inputs.shape) != 3 or inputs.shape[2] != net.inputs:
         raise ShapeError(call, f"inputs must be {SHAPE} with {net.inputs} features", f"shape {tuple(inputs.shape)}",
                          "transpose or reshape them")  # fmt: skip
-    steps, batch = (int(size) if isinstance(size, int | np.integer) else size for size in inputs.shape[:2])
-    known = [size for size in (steps, batch) if isinstance(size, int)]  # a tracer's symbol cannot be compared
-    if math.prod(max(size, 1) for size in known) * net.most_values * 8 > MOST_NUMBERS:
+    steps, batch = [int(size) if isinstance(size, KNOWN) else size for size in inputs.shape[:2]]
+    known = [max(size, 1) for size in (steps, batch) if isinstance(size, int)]
+    if math.prod(known) * net.most_values * 8 > MOST_NUMBERS:
         raise ShapeError(call, "the layers' values over all time must be fewer than 2^62",
                          f"time {steps} and batch {batch}", "split the batch")  # fmt: skip
     if gradient:
