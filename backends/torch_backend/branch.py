@@ -61,15 +61,21 @@ class Branch(nn.Module):  # type: ignore[misc]  # PyTorch's types are not read
         """One of the parameters, all of which have one dtype and are on one device."""
         for parameter in self._parameters.values():
             return parameter
-        return next((found for branch in self._modules.values() if (found := branch.first()) is not None), None)
+        for branch in self._modules.values():
+            found = branch.first()
+            if found is not None:
+                return found
+        return None
 
     def tree(self, model: Tree) -> Tree:
         """The parameters as the tree that the network declares; its innermost branches are the module's own tables."""
         if isinstance(model, list):
             return [self._modules[str(i)].tree(part) for i, part in enumerate(model)]
+        if self._parameters.keys() == model.keys():  # the quickest question first: every call asks it
+            return self._parameters
         if any(isinstance(part, dict | list) for part in model.values()):
             return {name: self._modules[_inner(name)].tree(part) for name, part in model.items()}
-        return self._parameters if self._parameters.keys() == model.keys() else self._computed(model)
+        return self._computed(model)
 
     def _computed(self, model: Tree) -> Tree:
         """The maps where some are computed from other parameters, as those of `parametrize` and `prune` are."""

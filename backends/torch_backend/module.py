@@ -13,7 +13,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from backends.torch_backend.branch import Branch
-from backends.torch_backend.tracing import check_closed, is_traced, is_transformed, refuse_strict
+from backends.torch_backend.tracing import check_closed, is_traced, is_transformed, is_watched, refuse_strict
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.capabilities import DTYPES
 from rnnspec.contract.kernel import Path
@@ -64,12 +64,12 @@ class NetworkModule(Branch):
 
     def forward(self, inputs: Array, state: Tree = None, lengths: Array | None = None) -> tuple[Array, Tree]:
         """Outputs and the final state. A compiled model calls it as it is, since it runs a program of its own."""
-        if torch.compiler.is_exporting():
+        if torch.compiler.is_compiling():
+            if not torch.compiler.is_exporting():
+                disabled: Any = torch.compiler.disable(self._eager)
+                return disabled(inputs, state, lengths)  # type: ignore[no-any-return]
             if torch.compiler.is_dynamo_compiling():
                 refuse_strict()
-        elif torch.compiler.is_compiling():
-            disabled: Any = torch.compiler.disable(self._eager)
-            return disabled(inputs, state, lengths)  # type: ignore[no-any-return]
         return self._eager(inputs, state, lengths)
 
     def _eager(self, inputs: Any, state: Tree, lengths: Array | None) -> tuple[Any, Tree]:
@@ -95,15 +95,16 @@ class NetworkModule(Branch):
         return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices), final
 
     def _run(self, inputs: Array, state: Tree, lengths: Array | None) -> tuple[Array, Tree]:
-        net, backend = self.net, self.backend()
-        params, traced = self.tree(net.parameter_shapes()), is_traced()
-        if backend.path is not Path.FRAMEWORK:
-            check_closed((params, inputs, state))
+        net, backend, unread = self.net, self.backend(), False
+        params = self.tree(net.parameter_shapes())
         if torch.is_autocast_enabled(backend.device.partition(":")[0]):
             inputs, state = tree_map(partial(_cast, self.first().dtype), (inputs, state))
-        if state is None and traced:  # a trace serves other batches too
-            state = net.state_tree(inputs.shape[1], inputs.new_zeros)
-        unread = isinstance(lengths, torch.Tensor) and (traced or is_transformed())
+        if is_watched():
+            if backend.path is not Path.FRAMEWORK:
+                check_closed((params, inputs, state))
+            if state is None and is_traced():  # a trace serves other batches too
+                state = net.state_tree(inputs.shape[1], inputs.new_zeros)
+            unread = isinstance(lengths, torch.Tensor) and (is_traced() or is_transformed())
         own, x, first, ends = validation.arguments(backend, "as_layer(net)", net, params, inputs, state,
                                                    None if unread else lengths)  # fmt: skip
         with backend.math_mode():

@@ -12,14 +12,22 @@ from torch.autograd import forward_ad
 from rnnspec.errors import UnsupportedError
 from rnnspec.tree import Tree, flat
 
-__all__ = ["check_closed", "is_traced", "is_transformed", "refuse_strict"]
+__all__ = ["check_closed", "is_traced", "is_transformed", "is_watched", "refuse_strict"]
 
 INSTEAD = "use backend.through(rnnspec.Path.FRAMEWORK).as_layer(net)"
 
 
+def is_watched() -> bool:
+    """Whether anybody may look into a call: the one question that every call asks, where nearly all need no other."""
+    return bool(
+        forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active() or torch._C._is_tracing()
+        or torch.compiler.is_exporting()
+    )  # fmt: skip
+
+
 def is_traced() -> bool:
     """Whether `torch.export`, `torch.jit.trace` or the exporter of ONNX records the calls."""
-    return bool(torch.compiler.is_exporting() or torch.jit.is_tracing())
+    return bool(torch.compiler.is_exporting() or torch._C._is_tracing())
 
 
 def refuse_strict() -> None:
