@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from backends.planning.plan import Plan
 from backends.planning.planner import plan, widths
 from backends.planning.pool import Pool
 from backends.planning.rewriting import Logistic
-from backends.planning.stretches import STRETCH
+from backends.planning.stretches import STRETCH, Run, Stretch
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.capabilities import DTYPES
 from rnnspec.contract.kernel import Call, Kernel
@@ -35,78 +34,47 @@ FEW = 1 << 10
 Key = tuple[Plan, int, int]
 
 
-@dataclass(frozen=True)
-class Run:
-    """What the pullback of a layer needs: the program of its forward run, still checked out, and the rows."""
-
-    program: Program
-    key: Key
-    rows: Rows
-
-
-@dataclass(frozen=True)
-class Aside:
-    """What the pullback of a stretch needs: the key of its program, the rows, and what the program left."""
-
-    key: Key
-    rows: Rows
-    kept: list[Array]
-
-
-class _Stretch:
+class _Stretch(Stretch[Key]):
     """The kernel of a layer of no more steps than a program has room for."""
 
+    path = "planned"
+
     def __init__(self, backend: NumpyBackend) -> None:
-        self.backend, self.idle = backend, backend.idle
+        self.backend = backend
 
     def run(
-        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None
-    ) -> tuple[Run, LayerResult]:
-        """A run, and its program, still checked out."""
+        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
+    ) -> tuple[Run[Key], Array, Tree]:
+        """As the base says."""
         steps, batch, features = inputs.shape
         sizes = widths(params, state)
         logistic = Logistic.TANGENT if batch * max(width for _, width in sizes) < FEW else Logistic.EXPONENTIAL
         key = (plan(self.backend.plan(cell, batch, widest(state)), sizes, logistic), features, batch)
-        program, rows = self.program(key, steps), Rows(steps, batch, lengths)
+        program, rows = self.program(key, inputs), Rows(steps, batch, lengths)
         with np.errstate(all="ignore"):
             outputs, final = program.forward(params, inputs, state, rows)
-        return Run(program, key, rows), LayerResult(outputs, final, "planned")
+        return Run(program, key, inputs, rows), outputs, final
 
     def pull(
-        self, cell: Cell, params: Tree, run: Run, output_cotangent: Array, state_cotangent: Tree, call: Call, sums: Tree
+        self, cell: Cell, params: Tree, run: Run[Key], output_cotangent: Array, state_cotangent: Tree, call: Call,
+        sums: Tree,
     ) -> Gradients:
-        """The pullback of a run, whose program is given back."""
+        """As the base says."""
         seams = {
             seam: trace_seam(call.policy, seam, cell.states) if call.policy else None for seam in ("carry", "total")
         }
         with np.errstate(all="ignore"):
-            found = run.program.backward(params, output_cotangent, state_cotangent, run.rows, seams, sums)
-        self.idle.give(run.key, run.program)
-        return Gradients(*found)
+            return Gradients(*run.program.backward(params, output_cotangent, state_cotangent, run.rows, seams, sums))
 
-    def program(self, key: Key, steps: int) -> Program:
-        """An idle program, or a new one."""
-        return self.idle.take(key, steps) or Program(*key[:2], steps, key[2], DTYPES[self.backend.precision])
+    def program(self, key: Key, inputs: Array) -> Program:
+        """As the base says."""
+        plan, features, batch = key
+        steps, dtype = len(inputs), DTYPES[self.backend.precision]
+        return self.backend.idle.take(key, steps) or Program(plan, features, steps, batch, dtype)
 
-    def layer(
-        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
-    ) -> LayerResult:
-        """A run whose program others may take at once: what its pullback reads is set aside."""
-        run, result = self.run(cell, params, inputs, state, lengths)
-        kept = Aside(run.key, run.rows, run.program.set_aside(len(inputs))) if call.pullback else None
-        self.idle.give(run.key, run.program)
-        return replace(result, saved=kept)
-
-    def layer_pullback(
-        self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call,
-        sums: Tree = None,
-    ) -> Gradients:
-        """The pullback of a run that was set aside."""
-        aside: Aside = result.saved
-        program = self.program(aside.key, call.steps)
-        program.put_back(params, aside.kept)
-        run = Run(program, aside.key, aside.rows)
-        return self.pull(cell, params, run, output_cotangent, state_cotangent, call, sums)
+    def give(self, run: Run[Key]) -> None:
+        """As the base says."""
+        self.backend.idle.give(run.key, run.program)
 
 
 class NumpyBackend(Backend):
@@ -128,11 +96,11 @@ class NumpyBackend(Backend):
         kernel = _Stretch(self)
         if call.steps > STRETCH:
             return LongLayer(kernel, self.arrays, STRETCH).layer(cell, params, inputs, state, lengths, call)
-        run, result = kernel.run(cell, params, inputs, state, lengths)
+        run, outputs, final = kernel.run(cell, params, inputs, state, lengths, call)
         if call.pullback:
-            return replace(result, saved=run)
-        self.idle.give(run.key, run.program)
-        return result
+            return LayerResult(outputs, final, kernel.path, run)
+        kernel.give(run)
+        return LayerResult(outputs, final, kernel.path)
 
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call,
@@ -143,7 +111,9 @@ class NumpyBackend(Backend):
         if isinstance(result.saved, Saved):
             long = LongLayer(kernel, self.arrays, STRETCH)
             return long.layer_pullback(cell, params, result, output_cotangent, state_cotangent, call, sums)
-        return kernel.pull(cell, params, result.saved, output_cotangent, state_cotangent, call, sums)
+        found = kernel.pull(cell, params, result.saved, output_cotangent, state_cotangent, call, sums)
+        kernel.give(result.saved)
+        return found
 
     def recomputed(self, kernel: Kernel) -> Recomputing:
         """Segments that change no bit, for this class's own pullback: another's knows no sums to go on from."""

@@ -87,10 +87,10 @@ class Program:
         """What the pullback of the last run reads, in memory of its own."""
         return self.workspace.set_aside(steps)
 
-    def put_back(self, params: Tree, kept: list[Array]) -> None:
+    def put_back(self, params: Tree, steps: int, kept: list[Array]) -> None:
         """Make the run that was set aside the last one; its parameters are given again."""
         self._take_parameters(params)
-        self.workspace.put_back(kept)
+        self.workspace.put_back(steps, kept)
 
     def backward(
         self, params: Tree, cotangent: Array, state_cotangent: Tree, rows: Rows, seams: dict[str, Graph | None],

@@ -108,9 +108,9 @@ class Workspace:
         """Copies of all that the first steps have left over time."""
         return [np.array(a) for a in self._over_time(steps)]
 
-    def put_back(self, kept: list[Array]) -> None:
+    def put_back(self, steps: int, kept: list[Array]) -> None:
         """What was set aside, where it was."""
-        for a, copy in zip(self._over_time(len(kept[0])), kept, strict=True):
+        for a, copy in zip(self._over_time(steps), kept, strict=True):
             np.copyto(a, copy)
 
     def _over_time(self, steps: int) -> list[Array]:

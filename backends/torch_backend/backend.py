@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from backends.planning.memory import keep_freed
 from backends.planning.plan import Plan
 from backends.planning.planner import widths
 from backends.planning.pool import Pool
-from backends.planning.stretches import STRETCH, Stretches
+from backends.planning.stretches import STRETCH, Run, Stretch, Stretches
 from backends.torch_backend.arrays import TorchArrays
 from backends.torch_backend.fusion import forward_only
 from backends.torch_backend.math_mode import pinned
@@ -46,68 +45,51 @@ _HALVES = (torch.bfloat16, torch.float16)
 _NAMES = {getattr(torch, name): name for name in DTYPES.values()}
 
 
-class Run:
-    """What the pullback of a layer needs: the program of its forward run, which nobody else has, inputs and rows."""
-
-    def __init__(self, program: Program, inputs: Array, rows: Rows) -> None:
-        self.program, self.inputs, self.rows = program, inputs, rows
+Key = tuple[Plan, int]
+"""The plan of a program, and its batch."""
 
 
-@dataclass(frozen=True)
-class Aside:
-    """What the pullback of a stretch needs: its inputs and rows, and what the program of its plan left."""
-
-    plan: Plan
-    inputs: Array
-    rows: Rows
-    kept: list[Array]
-
-
-class _Stretch:
+class _Stretch(Stretch[Key]):
     """The kernel of a layer of no more steps than a program has room for."""
+
+    path = "generic"
 
     def __init__(self, backend: TorchBackend) -> None:
         self.backend = backend
 
     def run(
-        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, pullback: bool
-    ) -> tuple[Run, LayerResult]:
-        """A run; others may take its program once nothing holds it."""
+        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
+    ) -> tuple[Run[Key], Array, Tree]:
+        """As the base says."""
         steps, batch, _ = inputs.shape
         schedule = self.backend.plan(cell, batch, widest(state))
-        plan = planned(schedule if pullback else forward_only(schedule), widths(params, state))
-        program, rows = self.program(plan, inputs), Rows(steps, lengths)
+        key = planned(schedule if call.pullback else forward_only(schedule), widths(params, state)), batch
+        program, rows = self.program(key, inputs), Rows(steps, lengths)
         outputs, final = program.forward(params, inputs, state, rows)
-        run = Run(program, inputs, rows)
-        if in_memory(inputs):
-            weakref.finalize(run, self.backend.idle.give, (plan, batch), program)
-        return run, LayerResult(outputs, final, "generic")
+        return Run(program, key, inputs, rows), outputs, final
 
-    def program(self, plan: Plan, inputs: Array) -> Program:
-        """An idle program, or a new one; a new one where the inputs' numbers lie nowhere."""
-        steps, batch, _ = inputs.shape
-        idle = self.backend.idle.take((plan, batch), steps) if in_memory(inputs) else None
-        return idle or Program(plan, steps, batch, inputs.dtype, self.backend.device)
-
-    def layer(
-        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
-    ) -> LayerResult:
-        """A run whose program others may take at once: what its pullback reads is set aside."""
-        run, result = self.run(cell, params, inputs, state, lengths, call.pullback)
-        if not call.pullback:
-            return result
-        return replace(result, saved=Aside(run.program.plan, inputs, run.rows, run.program.set_aside(len(inputs))))
-
-    def layer_pullback(
-        self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
+    def pull(
+        self, cell: Cell, params: Tree, run: Run[Key], output_cotangent: Array, state_cotangent: Tree, call: Call,
+        sums: Tree = None,
     ) -> Gradients:
-        """The pullback of a run that was set aside."""
-        aside: Aside = result.saved
-        program = self.program(aside.plan, aside.inputs)
-        program.put_back(params, len(aside.inputs), aside.kept)
-        found = Gradients(*program.backward(params, aside.inputs, output_cotangent, state_cotangent, aside.rows))
-        self.backend.idle.give((aside.plan, aside.inputs.shape[1]), program)
-        return found
+        """As the base says; `Stretches` adds up what stretches give, so that there are no sums."""
+        return Gradients(*run.program.backward(params, run.inputs, output_cotangent, state_cotangent, run.rows))
+
+    def program(self, key: Key, inputs: Array) -> Program:
+        """An idle program, or a new one; a new one where the inputs' numbers lie nowhere."""
+        plan, batch = key
+        idle = self.backend.idle.take(key, len(inputs)) if in_memory(inputs) else None
+        return idle or Program(plan, len(inputs), batch, inputs.dtype, self.backend.device)
+
+    def give(self, run: Run[Key]) -> None:
+        """As the base says; but a program of fake tensors serves nobody else."""
+        if in_memory(run.inputs):
+            self.backend.idle.give(run.key, run.program)
+
+    def lend(self, run: Run[Key]) -> None:
+        """Give back the program once nothing holds the run, which may be pulled back again, or never."""
+        if in_memory(run.inputs):
+            weakref.finalize(run, self.backend.idle.give, run.key, run.program)
 
 
 class TorchBackend(Backend):
@@ -156,17 +138,22 @@ class TorchBackend(Backend):
         kernel = _Stretch(self)
         if call.steps > STRETCH:
             return Stretches(kernel, self.arrays, STRETCH).layer(cell, params, inputs, state, lengths, call)
-        run, result = kernel.run(cell, params, inputs, state, lengths, call.pullback)
-        return replace(result, saved=run) if call.pullback else result
+        run, outputs, final = kernel.run(cell, params, inputs, state, lengths, call)
+        if call.pullback:
+            kernel.lend(run)
+            return LayerResult(outputs, final, kernel.path, run)
+        kernel.give(run)
+        return LayerResult(outputs, final, kernel.path)
 
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
     ) -> Gradients:
-        given, run = (cell, params, result, output_cotangent, state_cotangent, call), result.saved
-        if isinstance(run, Run):
-            return Gradients(*run.program.backward(params, run.inputs, output_cotangent, state_cotangent, run.rows))
-        if isinstance(run, Saved):
-            return Stretches(_Stretch(self), self.arrays, STRETCH).layer_pullback(*given)
+        kernel, saved = _Stretch(self), result.saved
+        if isinstance(saved, Run):
+            return kernel.pull(cell, params, saved, output_cotangent, state_cotangent, call)
+        given = (cell, params, result, output_cotangent, state_cotangent, call)
+        if isinstance(saved, Saved):
+            return Stretches(kernel, self.arrays, STRETCH).layer_pullback(*given)
         return super().layer_pullback(*given)
 
     def native(self, cell: Cell, call: Call) -> Kernel | str:
