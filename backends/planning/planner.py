@@ -78,8 +78,8 @@ def _alike(widths: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
 
 def widths(params: Tree, state: Tree) -> tuple[tuple[str, int], ...]:
     """The widths of everything in a cell, read off its arrays."""
-    found = [(f"x.{name}", len(a)) for name, a in params["W"].items()]
-    found += [(f"p.{name}", len(a)) for name, a in params["p"].items()]
+    found = [(f"x.{name}", a.shape[0]) for name, a in params["W"].items()]
+    found += [(f"p.{name}", a.shape[0]) for name, a in params["p"].items()]
     for name, a in params["U"].items():
         rows, columns = a.shape
         found += (f"R.{name}", rows), (f"{name}.R", columns)

@@ -19,6 +19,7 @@ from rnnspec.tree import Tree
 
 __all__ = ["Branch"]
 
+BRANCHES = (dict, list)
 OWN = frozenset(dir(nn.Module()))
 
 
@@ -73,7 +74,7 @@ class Branch(nn.Module):  # type: ignore[misc]  # PyTorch's types are not read
             return [self._modules[str(i)].tree(part) for i, part in enumerate(model)]
         if self._parameters.keys() == model.keys():  # the quickest question first: every call asks it
             return self._parameters
-        if any(isinstance(part, dict | list) for part in model.values()):
+        if any(isinstance(part, BRANCHES) for part in model.values()):
             return {name: self._modules[_inner(name)].tree(part) for name, part in model.items()}
         return self._computed(model)
 
