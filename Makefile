@@ -52,6 +52,7 @@ bench: $(READY)
 	$(VENV) $(FIGURES)/import_time.py --json $(FIGURES)/import.json
 	$(VENV) $(FIGURES)/memory.py --json $(FIGURES)/memory.json
 	$(ALONE) $(VENV) $(FIGURES)/first_calls.py --json $(FIGURES)/first_calls.json
+	$(ALONE) $(VENV) $(FIGURES)/verification.py --json $(FIGURES)/verification.json
 	$(ALONE) $(VENV) $(FIGURES)/recomputation.py --json $(FIGURES)/recomputation.json
 	for name in $(BACKENDS); do \
 	  $(VENV) -m conformance --backend $$name --speed-only --tier deep --json $(FIGURES)/speed-$$name.json || exit 1; done

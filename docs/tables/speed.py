@@ -17,6 +17,7 @@ __all__ = [
     "products_tables",
     "recomputation_tables",
     "speed_tables",
+    "verification_tables",
 ]
 
 
@@ -90,6 +91,22 @@ def first_call_tables(data: Any) -> Iterator[str]:
 
 def cost(found: Any) -> str:
     return "none" if found is None else f"{number(found['seconds'])}, {found['bytes'] / 1e6:.0f}"
+
+
+def verification_tables(data: Any) -> Iterator[str]:
+    """A cell's plans on each backend, and the sum of all cells'."""
+    backends = list(dict.fromkeys(row["backend"] for row in data["rows"]))
+    cells = list(dict.fromkeys(row["cell"] for row in data["rows"]))
+    found = {(row["cell"], row["backend"]): (row["seconds"], row["verifying_seconds"]) for row in data["rows"]}
+    for backend in backends:
+        found["all", backend] = tuple(map(sum, zip(*(found[cell, backend] for cell in cells), strict=True)))
+    yield from table(("cell", *(f"{backend}: plans, ms; verifier, ms; its share" for backend in backends)),
+                     ((f"`{cell}`" if cell in cells else cell, *(share(*found[cell, backend]) for backend in backends))
+                      for cell in (*cells, "all")))  # fmt: skip
+
+
+def share(seconds: float, verifying: float) -> str:
+    return f"{1e3 * seconds:.1f}; {1e3 * verifying:.1f}; {verifying / seconds:.1%}"
 
 
 def recomputation_tables(data: Any) -> Iterator[str]:
