@@ -4,151 +4,79 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from rnnspec.control.limits import scale_within
-from rnnspec.policies import ClipByGlobalNorm, ClipByNorm, ClipByUnitNorm, ClipByValue, ScaleLoss, ZeroNonFinite
+from rnnspec.control.rule import Rule
+from rnnspec.policies import ClipByGlobalNorm, ScaleLoss
 from rnnspec.primitives import sqrt, total
 from rnnspec.tree import Tree, leaves, named_map
-from rnnspec.updates import SGD, Adam, HoldSpectralNorm
+from rnnspec.updates import HoldSpectralNorm
+
+__all__ = ["HeldForwardHalves", "UnscaledForwardHalves", "first_layer", "forward_halves", "global_norm_of", "no_bias",
+           "no_vector", "partly", "still"]  # fmt: skip
+
+Governed = Callable[[str], bool]
+"""Whether a rule governs the map of a name; the output layer is of every half and of every layer."""
 
 
-class _Partly:
-    """Gradients, or changes, of other maps are as if there were no rule."""
-
-    def governs(self, name: str) -> bool:
-        raise NotImplementedError
-
-    def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
-        made, new = super().update(gradients, state, params)  # type: ignore[misc]
-        return named_map(lambda name, g, c: c if self.governs(name) else g, gradients, made), new
-
-
-class _Forward(_Partly):
-    """Forward halves and the output layer."""
-
-    def governs(self, name: str) -> bool:
-        return ".reverse." not in name
-
-
-class _First(_Partly):
-    """The first layer and the output layer."""
-
-    def governs(self, name: str) -> bool:
-        return "layers.1." not in name
-
-
-class _WithoutBiases(_Partly):
-    """All but biases inside the layers."""
-
-    def governs(self, name: str) -> bool:
-        return ".b." not in name
-
-
-class _WithoutVectors(_Partly):
-    """All but vectors inside the equations."""
-
-    def governs(self, name: str) -> bool:
-        return ".p." not in name
-
-
-class _Still(_Partly):
-    """What is not governed does not change."""
-
-    def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
-        made, new = super(_Partly, self).update(gradients, state, params)  # type: ignore[misc]
-        return named_map(lambda name, c: c if self.governs(name) else 0.0 * c, made), new
-
-
-@dataclass(frozen=True)
-class ValueOfForwardHalves(_Forward, ClipByValue):
+def forward_halves(name: str) -> bool:
     """Of forward halves."""
+    return ".reverse." not in name
 
 
-@dataclass(frozen=True)
-class ValueOfTheFirstLayer(_First, ClipByValue):
+def first_layer(name: str) -> bool:
     """Of the first layer."""
+    return "layers.1." not in name
 
 
-@dataclass(frozen=True)
-class ValueWithoutBiases(_WithoutBiases, ClipByValue):
-    """Not of biases."""
+def no_bias(name: str) -> bool:
+    """Not of biases inside the layers."""
+    return ".b." not in name
 
 
-@dataclass(frozen=True)
-class ValueWithoutVectors(_WithoutVectors, ClipByValue):
+def no_vector(name: str) -> bool:
     """Not of vectors inside the equations."""
+    return ".p." not in name
 
 
-@dataclass(frozen=True)
-class NormOfForwardHalves(_Forward, ClipByNorm):
-    """Of forward halves."""
+def partly(rule: type[Rule], governed: Governed) -> dict[type[Rule], type[Rule]]:
+    """In a rule's place, one that leaves the gradients of other maps as they are."""
+
+    @dataclass(frozen=True)
+    class Partly(rule):  # type: ignore[valid-type, misc]
+        def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
+            made, new = super().update(gradients, state, params)
+            return named_map(lambda name, g, c: c if governed(name) else g, gradients, made), new
+
+    return {rule: Partly}
 
 
-@dataclass(frozen=True)
-class NormOfTheFirstLayer(_First, ClipByNorm):
-    """Of the first layer."""
+def still(rule: type[Rule], governed: Governed) -> dict[type[Rule], type[Rule]]:
+    """In an update rule's place, one that does not change other maps."""
+
+    @dataclass(frozen=True)
+    class Still(rule):  # type: ignore[valid-type, misc]
+        def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
+            made, new = super().update(gradients, state, params)
+            return named_map(lambda name, c: c if governed(name) else 0.0 * c, made), new
+
+    return {rule: Still}
 
 
-@dataclass(frozen=True)
-class NormWithoutVectors(_WithoutVectors, ClipByNorm):
-    """Not of vectors inside the equations."""
+def global_norm_of(governed: Governed) -> dict[type[Rule], type[Rule]]:
+    """In the place of ClipByGlobalNorm, one that scales all maps by the norm of some."""
 
+    @dataclass(frozen=True)
+    class GlobalOfSome(ClipByGlobalNorm):
+        def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
+            squares = [total(g * g) for name, g in leaves(gradients) if governed(name)]
+            scale: Any = scale_within(sqrt(functools.reduce(operator.add, squares)), self.limit) if squares else 1.0
+            return named_map(lambda _, g: g * scale, gradients), state
 
-@dataclass(frozen=True)
-class UnitsOfForwardHalves(_Forward, ClipByUnitNorm):
-    """Of forward halves."""
-
-
-@dataclass(frozen=True)
-class UnitsWithoutVectors(_WithoutVectors, ClipByUnitNorm):
-    """Not of vectors inside the equations."""
-
-
-@dataclass(frozen=True)
-class ZeroesForwardHalves(_Forward, ZeroNonFinite):
-    """Of forward halves."""
-
-
-@dataclass(frozen=True)
-class _GlobalOfSome(_Partly, ClipByGlobalNorm):
-    """The norm is that of what is governed; all are scaled."""
-
-    def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
-        squares = [total(g * g) for name, g in leaves(gradients) if self.governs(name)]
-        scale: Any = scale_within(sqrt(functools.reduce(operator.add, squares)), self.limit) if squares else 1.0
-        return named_map(lambda _, g: g * scale, gradients), state
-
-
-@dataclass(frozen=True)
-class GlobalOfForwardHalves(_Forward, _GlobalOfSome):
-    """Of forward halves."""
-
-
-@dataclass(frozen=True)
-class GlobalOfTheFirstLayer(_First, _GlobalOfSome):
-    """Of the first layer."""
-
-
-@dataclass(frozen=True)
-class DescentOfForwardHalves(_Still, _Forward, SGD):
-    """Reverse halves stay."""
-
-
-@dataclass(frozen=True)
-class DescentOfTheFirstLayer(_Still, _First, SGD):
-    """Further layers stay."""
-
-
-@dataclass(frozen=True)
-class AdamOfForwardHalves(_Still, _Forward, Adam):
-    """Reverse halves stay."""
-
-
-@dataclass(frozen=True)
-class AdamOfTheFirstLayer(_Still, _First, Adam):
-    """Further layers stay."""
+    return {ClipByGlobalNorm: GlobalOfSome}
 
 
 @dataclass(frozen=True)
@@ -158,7 +86,7 @@ class HeldForwardHalves(HoldSpectralNorm):
     def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
         held, new = super().update(gradients, state, params)
         free, _ = self.rule.update(gradients, state["rule"], params)
-        return named_map(lambda name, c, f: f if ".reverse." in name else c, held, free), new
+        return named_map(lambda name, c, f: c if forward_halves(name) else f, held, free), new
 
 
 @dataclass(frozen=True)
@@ -166,5 +94,5 @@ class UnscaledForwardHalves(ScaleLoss):
     """Reverse halves see the gradients of the scaled loss."""
 
     def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
-        grown = named_map(lambda name, g: g * state["scale"] if ".reverse." in name else g, gradients)
+        grown = named_map(lambda name, g: g if forward_halves(name) else g * state["scale"], gradients)
         return super().update(grown, state, params)

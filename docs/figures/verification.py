@@ -25,7 +25,7 @@ from backends.torch_backend import planned
 from backends.torch_backend.fusion import forward_only
 from conformance.cases import CELLS, hidden_for
 from rnnspec import Cell
-from rnnspec.schedule import Schedule, schedule
+from rnnspec.derivation.schedule import Schedule, schedule
 
 ROUNDS = 5
 
