@@ -17,7 +17,7 @@ from backends.torch_backend import summands
 from backends.torch_backend.fusion import forward_only, fused
 from conformance.cases import CELLS, hidden_for
 from conformance.own_cell import leaky_gate
-from rnnspec import cell, out
+from rnnspec import cell, cells, out
 from rnnspec.derivation.schedule import schedule
 from rnnspec.primitives import maximum, sigmoid, tanh
 
@@ -126,15 +126,19 @@ def test_a_carried_cotangent_that_is_not_kept_is_found(monkeypatch):
         verify(for_numpy(carried_on), schedule(carried_on))
 
 
-def test_a_result_made_before_the_loop_that_is_not_kept_is_found(monkeypatch):
-    forward = lifetimes.forward
+OUTLIVING = {"before": cells.mingru, "step": made_before_the_loop, "after": read_after_the_loop}
 
-    def forgetful(*given):
-        return replace(forward(*given), step={})
+
+@pytest.mark.parametrize("phase", OUTLIVING)
+def test_what_outlives_a_forward_phase_and_is_not_kept_is_found(phase, monkeypatch):
+    forward, given = lifetimes.forward, OUTLIVING[phase]
+
+    def forgetful(*asked):
+        return replace(forward(*asked), **{phase: {}})
 
     monkeypatch.setattr(layout.lifetimes, "forward", forgetful)
     with pytest.raises(WrongPlan):
-        verify(for_torch(made_before_the_loop), schedule(made_before_the_loop))
+        verify(for_torch(given), schedule(given))
 
 
 @pytest.mark.parametrize("given", [read_after_the_loop, added_over_its_operand, handed_on], ids=lambda c: c.name)
