@@ -16,6 +16,7 @@ from backends.numpy_backend.functions import FUNCTIONS
 from backends.numpy_backend.program import RUNS_KEPT, Program
 from backends.planning.planner import plan
 from backends.planning.rewriting import Logistic
+from conformance.own_cell import leaky_gate
 from rnnspec.derivation.schedule import schedule
 from rnnspec.policies import Recurrence
 from rnnspec.primitives import exp, log, logsumexp, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, total, where
@@ -126,12 +127,20 @@ def test_a_path_says_that_a_program_was_planned(open_backend):
 @pytest.mark.parametrize(
     ("cell", "form", "forward", "backward"),
     [("lstm", Logistic.TANGENT, 10, 6), ("lstm", Logistic.EXPONENTIAL, 11, 6), ("gru", Logistic.TANGENT, 13, 4),
-     ("gru", Logistic.EXPONENTIAL, 13, 4), ("elman", Logistic.TANGENT, 3, 2)],
+     ("gru", Logistic.EXPONENTIAL, 13, 4), ("elman", Logistic.TANGENT, 3, 2), ("lstm_peephole", Logistic.TANGENT, 18, 8)],
 )  # fmt: skip
 def test_gates_of_one_kind_are_one_call(cell, form, forward, backward):
     declared = getattr(rnnspec.cells, cell)
     planned = plan(schedule(declared), tuple(sorted(declared.widths(8).items())), form)
     assert (len(planned.step), len(planned.pull_step)) == (forward, backward)
+
+
+def test_products_of_one_carried_value_are_one_call_and_so_is_what_chooses_among_them():
+    widths = leaky_gate.widths({"h": 8, "m": 8, "R.k": 6})
+    planned = plan(schedule(leaky_gate), tuple(sorted((n, width) for n, width in widths.items() if n)))
+    joined = [call.op for call in planned.pull_step if call.count > 1]
+    assert joined == ["multiply", "where", "multiply"]
+    assert len(planned.pull_step) == 23
 
 
 def test_many_threads_share_one_backend():

@@ -159,6 +159,22 @@ class Layout:
             if factors and n in in_step and node.op == "multiply":
                 targets[factors[-1]] = Place(block, low, low + self.e.widths[n])
             low += self.e.widths[n]
+        return targets | self._lay_common(in_step, before - set(targets))
+
+    def _lay_common(self, in_step: list[int], before: set[int]) -> dict[int, Place]:
+        """Side by side, the factors of one carried value: its products with them are one call."""
+        nodes, widths, targets = self.schedule.nodes, self.e.widths, dict[int, Place]()
+        common: dict[int, list[int]] = {}
+        for n in in_step:
+            if nodes[n].op == "multiply" and nodes[n].args[1] in before:
+                carried, factor = nodes[n].args
+                if widths[carried] == widths[factor]:
+                    common.setdefault(carried, []).append(factor)
+        for carried, factors in common.items():
+            new, width = [f for f in dict.fromkeys(factors) if f not in targets], widths[carried]
+            if len(new) > 1:
+                block = self.e.block(Block(Kind.CHUNK, width * len(new), width))
+                targets |= {f: Place(block, i * width, (i + 1) * width) for i, f in enumerate(new)}
         return targets
 
     def _pull_step(
