@@ -127,7 +127,8 @@ def test_a_path_says_that_a_program_was_planned(open_backend):
 @pytest.mark.parametrize(
     ("cell", "form", "forward", "backward"),
     [("lstm", Logistic.TANGENT, 10, 6), ("lstm", Logistic.EXPONENTIAL, 11, 6), ("gru", Logistic.TANGENT, 13, 4),
-     ("gru", Logistic.EXPONENTIAL, 13, 4), ("elman", Logistic.TANGENT, 3, 2), ("lstm_peephole", Logistic.TANGENT, 18, 8)],
+     ("gru", Logistic.EXPONENTIAL, 13, 4), ("elman", Logistic.TANGENT, 3, 2),
+     ("lstm_peephole", Logistic.TANGENT, 18, 8)],
 )  # fmt: skip
 def test_gates_of_one_kind_are_one_call(cell, form, forward, backward):
     declared = getattr(rnnspec.cells, cell)
