@@ -103,6 +103,20 @@ def test_joined_calls_are_fewer():
     assert len(fused(plain).backward.step) < len(plain.backward.step)
 
 
+@rnnspec.cell
+def endless(x, R, h, c):
+    """From the first step on c is infinite, and blended with itself."""
+    n = sigmoid(x.n + R.n(h))
+    return tanh(x.h + R.h(h)), n * c + (1 - n) * c + x.a * x.a / 0
+
+
+def test_a_cell_that_makes_an_infinity_keeps_its_blends_as_they_are_written():
+    assert "lerp" not in {node.op for node in fused(schedule(endless)).nodes}
+    net, inputs = Network(2, [Layer(endless, 3)]), np.random.default_rng(0).normal(size=(4, 2, 2))
+    found = opened().run(net, net.init(0), inputs)
+    assert np.isposinf(found.state[0]["forward"]["c"].numpy()).all()
+
+
 def test_what_is_added_to_parts_of_a_product_is_laid_out_before_the_loop():
     net = Network(2, [Layer(cells.gru, 3)])
     sizes = widths(net.init(0)["layers"][0]["forward"], {"h": np.zeros((2, 3))})

@@ -1,5 +1,8 @@
 """Equations in the words that PyTorch has for them: `a + b * c` is one call, and so is `(1 - w) * a + w * b`.
 
+PyTorch blends by `a + w * (b - a)`, which is NaN where a and b are one infinity. So a cell whose own equations can make
+an infinity of finite numbers keeps its blends as they are written.
+
 A product that the backward equations read as well leaves the loop, and is computed over all time after it.
 """
 
@@ -16,6 +19,8 @@ from rnnspec.tracing.graph import Node, ancestors, is_scalar
 __all__ = ["forward_only", "fused"]
 
 JOINED = {"add": "addcmul", "subtract": "subcmul"}
+POLES = ("divide", "exp", "log")
+"""What can make an infinity of finite numbers that are not large."""
 
 
 @lru_cache(maxsize=256)
@@ -37,8 +42,9 @@ def fused(plan: Schedule) -> Schedule:
     roots += [n for use in plan.adjoint.maps for n in (use.cotangent, use.operand)]
     readers = Counter(arg for n in phase_of for arg in plan.nodes[n].args) + Counter(roots)
     nodes = list(plan.nodes)
+    is_finite = not any(node.op in POLES for node in plan.cell.graph.nodes)
     for n in phase_of:
-        nodes[n] = _blended(nodes, readers, n) or _joined(nodes, readers, phase_of, n) or nodes[n]
+        nodes[n] = (is_finite and _blended(nodes, readers, n)) or _joined(nodes, readers, phase_of, n) or nodes[n]
     live = ancestors(nodes, roots)
     saved = {arg for n in phase_of if phase_of[n][0] == "backward" and n in live for arg in nodes[n].args}
     fed = ancestors(nodes, [plan.cell.graph.result(state) for state in plan.cell.states])
