@@ -1,8 +1,10 @@
-"""The properties: what each says, what it needs, whom it applies to, and the check; found by looking, listed by id.
+"""The properties: what each says, what it needs, which cases it applies to, and the check; found by import, listed by
+id.
 
-A property is a function of the module `conformance.properties.*`, turned into a `Property` by `@law`:
+A property is a function in a module of `conformance.properties`, which `@law` turns into a `Property`. The statement is
+that of `conformance.statements`, or one's own:
 
-    @law("P11", "splitting in time changes nothing", cases=single_layers, needs=("lengths",))
+    @law(SEQUENCE["P11"], cases=single_layers, needs=("lengths",))
     def split_in_time(backend: Backend, case: Case, judge: Judge) -> None:
         whole = ...
         judge.applies(case.steps > 1, "one step cannot be split")
@@ -15,7 +17,8 @@ it does not declare is `unsupported`. Where a property does not need policies or
 networks go without those that are not declared. A case is any value whose `repr` is code that rebuilds it (see
 `conformance.cases.Case`), so that a failure can be pasted. A check that returns passes; the judge raises otherwise.
 
->>> [p.id for p in collect([Property("P2", "b", print, dict), Property("P1", "a", print, dict)])]
+>>> one, two = (Property(Statement(id, "an example", "It holds."), print, dict) for id in ("P1", "P2"))
+>>> [p.id for p in collect([two, one])]
 ['P1', 'P2']
 """
 
@@ -28,6 +31,7 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from conformance.statements import Statement
 from rnnspec import Capabilities, Cell
 
 if TYPE_CHECKING:
@@ -80,19 +84,33 @@ class Scope:
 
 @dataclass(frozen=True)
 class Property:
-    """One law of the specification: its id, its statement, the check, and the cases by label.
+    """One law of the specification: its statement, the check, and the cases by label.
 
     `oracle` says that the expected values are the oracle's, not the backend's own under another call. `also` are
     capabilities that it judges where a backend has them, and does without where not.
     """
 
-    id: str
-    says: str
+    statement: Statement
     check: Check
     cases: Callable[[Scope], Mapping[str, SearchStrategy[Any]]]
     needs: frozenset[str] = frozenset()
     oracle: bool = False
     also: frozenset[str] = frozenset()
+
+    @property
+    def id(self) -> str:
+        """The statement's id."""
+        return self.statement.id
+
+    @property
+    def name(self) -> str:
+        """The statement's name, of a few words."""
+        return self.statement.name
+
+    @property
+    def says(self) -> str:
+        """The law as one sentence."""
+        return self.statement.says
 
     def __call__(self, backend: Any, case: Any, judge: Any) -> None:
         """Check one case."""
@@ -100,14 +118,15 @@ class Property:
 
 
 def law(
-    id: str, says: str, *, cases: Callable[[Scope], Mapping[str, SearchStrategy[Any]]], needs: Iterable[str] = (),
+    statement: Statement, *, cases: Callable[[Scope], Mapping[str, SearchStrategy[Any]]], needs: Iterable[str] = (),
     oracle: bool = False, also: Iterable[str] = (),
 ) -> Callable[[Check], Property]:  # fmt: skip
     """Turn a check into a property. Raises ValueError for a need that no backend can declare."""
     unknown = sorted({*needs, *also} - set(NEEDS))
     if unknown:
-        raise ValueError(f"law({id!r}): needs must be among {', '.join(NEEDS)}, got {', '.join(unknown)}; name those")
-    return lambda check: Property(id, says, check, cases, frozenset(needs), oracle, frozenset(also))
+        raise ValueError(f"law({statement.id}): needs must be among {', '.join(NEEDS)}, got {', '.join(unknown)}; "
+                         "name those")  # fmt: skip
+    return lambda check: Property(statement, check, cases, frozenset(needs), oracle, frozenset(also))
 
 
 def collect(found: Iterable[Any]) -> tuple[Property, ...]:

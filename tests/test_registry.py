@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import strategies as st
@@ -11,9 +11,11 @@ import rnnspec
 from conformance.properties.networks import cells
 from conformance.registry import Scope, collect, law, properties
 from conformance.running.examination import SHRINKS, Examination
+from conformance.statements import Statement
 from rnnspec.errors import UnsupportedError
 
 BACKEND = rnnspec.Backend(None, "f64")
+EXAMPLE = Statement("P99", "an example", "It is a law for a test.", "It fails.", "Look here.")
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Number:
 
 def judged(check, cases=None, examples=20, seed=0, xfail=None, needs=(), backend=BACKEND):
     drawn = cases or (lambda scope: {"here": st.integers(0, 1000).map(Number)})
-    made = law("P99", "a law for a test", cases=drawn, needs=needs)(check)
+    made = law(EXAMPLE, cases=drawn, needs=needs)(check)
     return Examination(backend, Scope(()), seed, examples).judge(made, xfail)
 
 
@@ -49,11 +51,11 @@ def test_every_property_has_an_id_of_its_own_a_statement_and_a_label():
 
 
 def test_an_id_twice_and_an_unknown_need_are_errors():
-    one, two = (law("P1", says, cases=dict)(print) for says in ("one", "two"))
+    one, two = (law(replace(EXAMPLE, id="P1", says=says), cases=dict)(print) for says in ("one", "two"))
     with pytest.raises(ValueError, match="P1 twice"):
         collect([one, two])
     with pytest.raises(ValueError, match="speed"):
-        law("P1", "one", cases=dict, needs=("speed",))
+        law(EXAMPLE, cases=dict, needs=("speed",))
 
 
 def test_examples_follow_from_the_seed():
@@ -68,7 +70,7 @@ def test_examples_follow_from_the_seed():
 ])  # fmt: skip
 def test_precisions_share_the_labels_of_a_law(oracle, brief, labels, one, other):
     numbers = {"a": 1, "b": 2, "c": 3, "d": 4}
-    made = law("P99", "a law for a test", oracle=oracle, cases=lambda scope: {
+    made = law(EXAMPLE, oracle=oracle, cases=lambda scope: {
         label: st.just(Number(value)) for label, value in numbers.items()
     })(lambda backend, case, judge: None)  # fmt: skip
     for part, expected in enumerate((one, other)):
@@ -78,7 +80,7 @@ def test_precisions_share_the_labels_of_a_law(oracle, brief, labels, one, other)
 
 
 def test_a_law_of_one_label_is_judged_in_every_precision():
-    made = law("P99", "a law for a test", cases=lambda scope: {"here": st.just(Number(7))})(lambda *_: None)
+    made = law(EXAMPLE, cases=lambda scope: {"here": st.just(Number(7))})(lambda *_: None)
     for part in range(2):
         assert Examination(BACKEND, Scope((), brief=True, share=(part, 2))).judge(made).labels == {"here": "pass"}
 
@@ -100,6 +102,12 @@ def test_a_failure_is_shrunk_for_a_moment_and_shown():
     assert len(calls) <= first + 1 + SHRINKS + 1
     assert found.evidence["expected"] == "less than 500"
     assert f"case = Number(value={found.evidence['got']})" in found.reproducer
+
+
+def test_a_finding_is_stated_and_explained_where_it_fails():
+    texts = [(f.name, f.says, f.failure, f.first) for f in (judged(below_500), judged(lambda *_: None))]
+    assert texts[0] == ("an example", "It is a law for a test.", "It fails.", "Look here.")
+    assert texts[1] == ("an example", "It is a law for a test.", "", "")
 
 
 def test_what_a_check_raises_is_an_error():

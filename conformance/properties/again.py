@@ -10,14 +10,14 @@ from conformance.judge import Judge
 from conformance.properties import networks
 from conformance.properties.asking import ask, is_eager
 from conformance.registry import law
+from conformance.statements import RECURRENCE
 from rnnspec import Backend
 
 SEGMENT = 40
 """The steps of a long segment: where two meet, a policy of `networks.long` cuts the edge."""
 
 
-@law("P88", "gradients for which segments are run again are those for which everything is kept, policies included",
-     cases=lambda scope: {**networks.bidirectional(scope), **networks.losses(scope)},
+@law(RECURRENCE["P88"], cases=lambda scope: {**networks.bidirectional(scope), **networks.losses(scope)},
      needs=("gradients", "policies", "lengths"))  # fmt: skip
 def again(backend: Backend, case: Case, judge: Judge) -> None:
     """Segments that do not fill the sequence, one alone, one step each, and of the length that the backend chooses;
@@ -35,10 +35,9 @@ def again(backend: Backend, case: Case, judge: Judge) -> None:
         judge.agree(f"the gradients, segments of {every}", found, asked.pull(), asked.pull_reference())
 
 
-@law("P88-long", "so are gradients of more steps than a backend computes in one block", cases=networks.long,
-     needs=("gradients", "policies", "lengths"))  # fmt: skip
+@law(RECURRENCE["P88-long"], cases=networks.long, needs=("gradients", "policies", "lengths"))
 def long_again(backend: Backend, case: Case, judge: Judge) -> None:
-    """Segments of 40 steps, or of whole blocks where these are longer."""
+    """Uses segments of 40 steps, or of complete blocks where these are longer."""
     judge.applies(is_eager(backend), "a program for each length")
     question = ask(backend, case)
     found = replace(question, backend=backend.recomputing(SEGMENT)).pull()

@@ -15,6 +15,7 @@ from conformance.properties import networks
 from conformance.properties.asking import Question, ask
 from conformance.properties.parity import Symmetry, symmetry
 from conformance.registry import law
+from conformance.statements import EQUATIONS
 from conformance.tolerance import PROFILES, Reference
 from rnnspec import Backend, Cell, Gradients
 from rnnspec.tracing.cell import OUTPUT
@@ -24,10 +25,9 @@ SHIFTS = {"f64": (300, -300), "f32": (40, -40), "bf16": (40, -40), "f16": (6, -6
 """Powers of two beyond any threshold on the size of inputs or weights, and within the range of a precision."""
 
 
-@law("P42", "units in another order, in every map, bias and state, give the same outputs in that order",
-     cases=networks.cells, needs=("lengths",), also=("gradients",))  # fmt: skip
+@law(EQUATIONS["P42"], cases=networks.cells, needs=("lengths",), also=("gradients",))
 def units(backend: Backend, case: Case, judge: Judge) -> None:
-    """A drawn order for each width of the cell."""
+    """Draws an order for each width of the cell."""
     question, profile = ask(backend, case), PROFILES[backend.precision]
     orders, cell = _orders(case), _cell(case)
     g = question.given
@@ -51,10 +51,9 @@ def units(backend: Backend, case: Case, judge: Judge) -> None:
     }, moved.pull_reference())  # fmt: skip
 
 
-@law("P43", "input features in another order, with their columns, change nothing", cases=networks.cells,
-     needs=("lengths",), also=("gradients",))  # fmt: skip
+@law(EQUATIONS["P43"], cases=networks.cells, needs=("lengths",), also=("gradients",))
 def features(backend: Backend, case: Case, judge: Judge) -> None:
-    """A drawn order."""
+    """Draws an order."""
     question, profile = ask(backend, case), PROFILES[backend.precision]
     order, g = np.random.default_rng(case.seed).permutation(case.net.inputs), question.given
 
@@ -70,10 +69,9 @@ def features(backend: Backend, case: Case, judge: Judge) -> None:
                 moved.pull_reference())  # fmt: skip
 
 
-@law("P44", "where the equations are odd in a unit, its sign can be turned: outputs and gradients follow",
-     cases=networks.cells, needs=("lengths",), also=("gradients",))  # fmt: skip
+@law(EQUATIONS["P44"], cases=networks.cells, needs=("lengths",), also=("gradients",))
 def signs(backend: Backend, case: Case, judge: Judge) -> None:
-    """Whether they are is decided from the graph."""
+    """Decides from the graph whether the equations are odd in a unit, and which leaves change their sign."""
     found = symmetry(_cell(case))
     judge.applies(found is not None, "no state of this cell is odd in itself")
     assert found is not None
@@ -91,10 +89,9 @@ def signs(backend: Backend, case: Case, judge: Judge) -> None:
                 tolerance.pullback(case, profile))  # fmt: skip
 
 
-@law("P45", "inputs times 2^k and input maps times 2^-k change no bit", cases=networks.cells,
-     needs=("lengths",), also=("gradients",))  # fmt: skip
+@law(EQUATIONS["P45"], cases=networks.cells, needs=("lengths",), also=("gradients",))
 def scaled(backend: Backend, case: Case, judge: Judge) -> None:
-    """Their gradients change by the same powers of two."""
+    """Scales by large and by small powers of two, and compares values and gradients."""
     question, profile = ask(backend, replace(case, padding=0.0)), PROFILES[backend.precision]
     whole, pulled, g = question.run(), question.pull() if judge.gradients else None, question.given
     for k in SHIFTS[backend.precision]:

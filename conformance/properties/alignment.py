@@ -13,6 +13,7 @@ from conformance.judge import Judge
 from conformance.properties import networks
 from conformance.properties.asking import Question, ask, changed
 from conformance.registry import Scope, law
+from conformance.statements import ALIGNMENT
 from conformance.tolerance import PROFILES
 from rnnspec import Backend
 from rnnspec.losses import CTC
@@ -43,15 +44,15 @@ def _posed(backend: Backend, judge: Judge) -> None:
     judge.applies(backend.precision != "f16", "f16 has no range for the logarithms of a row's probabilities")
 
 
-@law("P90", "CTC, its gradients and the final state are the oracle's", cases=_aligned, needs=NEEDS, oracle=True)
+@law(ALIGNMENT["P90"], cases=_aligned, needs=NEEDS, oracle=True)
 def aligned_loss(backend: Backend, case: Case, judge: Judge) -> None:
-    """Rows of several lengths, repeated labels and none among them."""
+    """Compares a loss call with the oracle, on rows of several lengths, some with repeated labels."""
     _posed(backend, judge)
     reference = tolerance.value_and_grad(case, PROFILES[backend.precision])
     judge.close("value_and_grad", ask(backend, case).step(), reference)
 
 
-@law("P91", "the probabilities of all that a row can spell add up to 1", cases=_aligned, needs=NEEDS)
+@law(ALIGNMENT["P91"], cases=_aligned, needs=NEEDS)
 def spelt_for_certain(backend: Backend, case: Case, judge: Judge) -> None:
     """Two steps of one row, every sequence of up to two labels; the other rows have no step and no label."""
     _posed(backend, judge)
@@ -64,10 +65,9 @@ def spelt_for_certain(backend: Backend, case: Case, judge: Judge) -> None:
     judge.holds("their sum", abs(found - 1) < 256 * PROFILES[backend.precision].unit, f"{found:.12g}", "1")
 
 
-@law("P92", "a row that its steps cannot spell has an infinite loss and no gradient, and leaves the others theirs",
-     cases=_aligned, needs=NEEDS)  # fmt: skip
+@law(ALIGNMENT["P92"], cases=_aligned, needs=NEEDS)
 def impossible(backend: Backend, case: Case, judge: Judge) -> None:
-    """One label twice in two steps, which needs a blank between."""
+    """Gives a row one label twice in two steps, which needs a blank between them."""
     _posed(backend, judge)
     question = ask(backend, case)
     row = _longest(question, judge)
@@ -84,7 +84,7 @@ def impossible(backend: Backend, case: Case, judge: Judge) -> None:
     judge.agree("gradients beside the row", found.grads, others.grads, without.step_reference().at("grads"))
 
 
-@law("P93", "CTC gives every step's outputs gradients that add up to 0", cases=_aligned, needs=NEEDS)
+@law(ALIGNMENT["P93"], cases=_aligned, needs=NEEDS)
 def balanced(backend: Backend, case: Case, judge: Judge) -> None:
     """So does the output layer's bias get them: a number added to all classes changes no probability."""
     _posed(backend, judge)
@@ -95,10 +95,9 @@ def balanced(backend: Backend, case: Case, judge: Judge) -> None:
     judge.holds("their sum", abs(found.sum()) < bound, f"{found.sum():.3g}", f"0 within {bound:.3g}")
 
 
-@law("P94", "classes that change places in the output layer and in the labels leave CTC as it is",
-     cases=_aligned, needs=NEEDS)  # fmt: skip
+@law(ALIGNMENT["P94"], cases=_aligned, needs=NEEDS)
 def renamed(backend: Backend, case: Case, judge: Judge) -> None:
-    """Two labels; blank stays."""
+    """Exchanges two labels, and leaves the blank in its place."""
     _posed(backend, judge)
     question = ask(backend, case)
     first, second = [c for c in range(case.net.features) if c != _loss(case).blank][:2]

@@ -13,6 +13,7 @@ from conformance.properties import networks
 from conformance.properties.asking import Question, ask
 from conformance.properties.training import DESCENT, train, train_reference
 from conformance.registry import Scope, law
+from conformance.statements import TRAINING
 from rnnspec import Backend
 from rnnspec.tree import tree_map
 
@@ -22,8 +23,7 @@ def _losses(scope: Scope) -> networks.Labels:
     return networks.losses(scope) if scope.eager or scope.wide else {}
 
 
-@law("P112", "a training step with lengths is the loss, the mean of its gradients, the rule; and remembers neither "
-     "lengths nor states", cases=_losses, needs=("lengths", "gradients"))  # fmt: skip
+@law(TRAINING["P112"], cases=_losses, needs=("lengths", "gradients"))
 def ragged(backend: Backend, case: Case, judge: Judge) -> None:
     """Of every network that has a loss; then without a state, and then without lengths."""
     question = ask(backend, case)

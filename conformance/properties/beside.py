@@ -14,6 +14,7 @@ from conformance.judge import Judge
 from conformance.properties.asking import Question, ask
 from conformance.properties.extents import groups
 from conformance.registry import Scope, law
+from conformance.statements import EQUATIONS
 from conformance.tolerance import Reference
 from rnnspec import Backend, Layer, Network
 from rnnspec.tree import Tree, leaves, named_map, tree_map
@@ -32,8 +33,7 @@ def drawn(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
     return {f"units of {cells[0].name}": cases([network_for(cell) for cell in cells]) for cells in groups(scope)}
 
 
-@law("P101", "units that read nothing of one another are rows of a narrow layer, as many as there may be",
-     cases=drawn, needs=("lengths",), also=("gradients",))  # fmt: skip
+@law(EQUATIONS["P101"], cases=drawn, needs=("lengths",), also=("gradients",))
 def beside(backend: Backend, case: Case, judge: Judge) -> None:
     """A narrow layer of many rows against a wide layer of two, whose recurrent maps are its maps along the diagonal."""
     judge.applies(not any(node.op in MIXING for node in case.net.layers[0].cell.graph.nodes), "units read one another")

@@ -15,6 +15,7 @@ from conformance.properties.asking import Question, ask, in_order, is_eager, ref
 from conformance.properties.spans import WHOLE
 from conformance.properties.training import train, train_reference
 from conformance.registry import law
+from conformance.statements import CALLS
 from conformance.tolerance import PROFILES
 from rnnspec import Backend, chain
 from rnnspec.policies import ClipByGlobalNorm
@@ -27,8 +28,7 @@ TYPES = (np.float64, np.float32, np.float16, np.int32)
 REFUSAL = ("an answer, or an error of another kind", "an RnnSpecError")
 
 
-@law("P08-loss", "a loss and a training step change none of their arguments and remember no call before",
-     cases=lambda scope: {**networks.losses(scope), **networks.plain(scope)}, needs=("gradients",))  # fmt: skip
+@law(CALLS["P08-loss"], cases=lambda scope: {**networks.losses(scope), **networks.plain(scope)}, needs=("gradients",))
 def pure(backend: Backend, case: Case, judge: Judge) -> None:
     """The same arrays are filled with another question in between; answers stay as they were given."""
     question, other = ask(backend, case), ask(backend, replace(case, seed=case.seed + 1))
@@ -45,10 +45,9 @@ def pure(backend: Backend, case: Case, judge: Judge) -> None:
         _judge_training(judge, question)
 
 
-@law("P95", "what is left out is zeros, whatever was given before: the state, and the state's cotangent",
-     cases=lambda scope: {**networks.pulls(scope), **networks.plain(scope)}, also=("gradients",))  # fmt: skip
+@law(CALLS["P95"], cases=lambda scope: {**networks.pulls(scope), **networks.plain(scope)}, also=("gradients",))
 def left_out(backend: Backend, case: Case, judge: Judge) -> None:
-    """After calls with them."""
+    """Leaves arguments out after calls that were given them."""
     question = ask(backend, case)
     zeros = tree_map(np.zeros_like, question.given.state)
     from_zeros, unseen = question.but(state=zeros), question.but(state=None)
@@ -68,10 +67,9 @@ def left_out(backend: Backend, case: Case, judge: Judge) -> None:
                 outputs.pull_reference())  # fmt: skip
 
 
-@law("P39-broadcast", "one number in memory for many is as good as many", cases=networks.pulls, needs=("lengths",),
-     also=("gradients",))  # fmt: skip
+@law(CALLS["P39-broadcast"], cases=networks.pulls, needs=("lengths",), also=("gradients",))
 def broadcast(backend: Backend, case: Case, judge: Judge) -> None:
-    """States and cotangents that are broadcast, as the cotangent of a sum is."""
+    """Broadcasts states and cotangents, as the cotangent of a sum is."""
     question = ask(backend, case)
     g = question.given
     wide = {"output_cotangent": _broadcast(g.output_cotangent), "state": tree_map(_broadcast, g.state),
@@ -83,8 +81,7 @@ def broadcast(backend: Backend, case: Case, judge: Judge) -> None:
         judge.equal("pullback", one.pull(), many.pull(), many.pull_reference())
 
 
-@law("P39-shared", "one array in several places counts in each", cases=networks.pulls, needs=("lengths",),
-     also=("gradients",), oracle=True)  # fmt: skip
+@law(CALLS["P39-shared"], cases=networks.pulls, needs=("lengths",), also=("gradients",), oracle=True)
 def shared(backend: Backend, case: Case, judge: Judge) -> None:
     """One array for all states of a layer, and for their cotangents; one tree of parameters for both halves."""
     g = case.arrays(backend.precision)
@@ -95,8 +92,7 @@ def shared(backend: Backend, case: Case, judge: Judge) -> None:
         judge.close("pullback", tied.pull(), tied.pull_reference())
 
 
-@law("P72", "what cannot be asked is refused with an error of rnnspec's, and leaves the next call alone",
-     cases=lambda scope: {**networks.cells(scope), **networks.bidirectional(scope)}, needs=("lengths",),
+@law(CALLS["P72"], cases=lambda scope: {**networks.cells(scope), **networks.bidirectional(scope)}, needs=("lengths",),
      also=("gradients",))  # fmt: skip
 def refused(backend: Backend, case: Case, judge: Judge) -> None:
     """Lengths beyond the time, below 0, too few or of fractions; inputs, states and cotangents of other shapes."""
@@ -121,8 +117,7 @@ def refused(backend: Backend, case: Case, judge: Judge) -> None:
     judge.equal("run after refusals", question.run(), before, question.run_reference())
 
 
-@law("P96", "numbers of another type are the nearest of the backend's, and whole numbers of any type the same",
-     cases=lambda scope: {**networks.cells(scope), **networks.losses(scope)}, needs=("lengths",),
+@law(CALLS["P96"], cases=lambda scope: {**networks.cells(scope), **networks.losses(scope)}, needs=("lengths",),
      also=("gradients",))  # fmt: skip
 def types(backend: Backend, case: Case, judge: Judge) -> None:
     """All arrays of float64, float32, float16 and int32; lengths and classes of any width and sign, and strided."""

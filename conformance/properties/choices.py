@@ -14,6 +14,7 @@ from conformance.judge import Judge
 from conformance.properties.asking import ask
 from conformance.properties.networks import Labels
 from conformance.registry import Scope, law
+from conformance.statements import VALUES
 from conformance.tolerance import PROFILES
 from rnnspec import Backend, cell
 from rnnspec.primitives import log, maximum, relu, sqrt, tanh, where
@@ -43,8 +44,7 @@ def _with_lengths(case: Case) -> Case:
     return replace(case, lengths=case.lengths or (STEPS,) * BATCH)
 
 
-@law("P122", "what a choice does not take contributes exactly 0, whatever its derivative", cases=choosing,
-     needs=("lengths", "gradients"), oracle=True)  # fmt: skip
+@law(VALUES["P122"], cases=choosing, needs=("lengths", "gradients"), oracle=True)
 def choices(backend: Backend, case: Case, judge: Judge) -> None:
-    """Every gradient is finite, and the oracle's."""
+    """Compares the gradients of a cell that chooses often with the oracle."""
     judge.close("pullback", ask(backend, case).pull(), tolerance.pullback(case, PROFILES[backend.precision]))

@@ -19,6 +19,7 @@ from conformance.properties.asking import Question, ask, flat
 from conformance.properties.parted import Part, Parted
 from conformance.properties.training import Sized, mean_of, scaled, train, train_reference
 from conformance.registry import law
+from conformance.statements import CLIPPING, TRAINING
 from conformance.tolerance import PROFILES
 from rnnspec import Backend, Trained, chain
 from rnnspec.policies import ClipByGlobalNorm, ClipByNorm, ClipByUnitNorm, ClipByValue
@@ -40,10 +41,9 @@ TIGHT = (ClipByGlobalNorm(LIMIT), ClipByNorm(0.01), ClipByValue(0.001), ClipByUn
 ALONE = (GLOBAL, *(chain(policy, SGD(RATE, MOMENTUM)) for policy in TIGHT))
 
 
-@law("P52", "a clipped global norm scales every map by one factor, the limit over the norm, and none below the limit",
-     cases=networks.trained, needs=("gradients",))  # fmt: skip
+@law(CLIPPING["P52"], cases=networks.trained, needs=("gradients",))
 def global_norm(backend: Backend, case: Case, judge: Judge) -> None:
-    """Gradients of a quarter, four and 200 times the limit."""
+    """Uses gradients of a quarter, four and 200 times the limit."""
     for size in (LIMIT / 4, 4 * LIMIT, 200 * LIMIT):
         sized = Sized(ask(backend, case), size)
         norm = float(np.linalg.norm(flat(sized.mean)))
@@ -53,10 +53,9 @@ def global_norm(backend: Backend, case: Case, judge: Judge) -> None:
                     sized.reference(GLOBAL).at("0.rule_state.1.m"))  # fmt: skip
 
 
-@law("P53", "what is clipped has the limit for its norm, or the norm that it had: clipping it again changes nothing",
-     cases=networks.trained, needs=("gradients",))  # fmt: skip
+@law(CLIPPING["P53"], cases=networks.trained, needs=("gradients",))
 def idempotent(backend: Backend, case: Case, judge: Judge) -> None:
-    """Of the global norm, and of every map's."""
+    """Looks at the global norm, and at the norm of every map."""
     slack = 64 * PROFILES[backend.precision].unit
     for size in (LIMIT / 4, 4 * LIMIT):
         sized = Sized(ask(backend, case), size)
@@ -67,10 +66,9 @@ def idempotent(backend: Backend, case: Case, judge: Judge) -> None:
             _judge_norm(judge, f"the norm of {name}", v, mean[name], MAP_LIMIT, slack)
 
 
-@law("P55", "the global norm does not depend on how gradients are parted into maps; each map's own norm does",
-     cases=networks.trained, needs=("gradients",))  # fmt: skip
+@law(CLIPPING["P55"], cases=networks.trained, needs=("gradients",))
 def partition(backend: Backend, case: Case, judge: Judge) -> None:
-    """One factor for all maps here; there the map's own."""
+    """Compares the factors of all maps under both policies."""
     sized = Sized(ask(backend, case), 200 * LIMIT)
     moment, velocity = sized.trained(GLOBAL).rule_state[1]["m"], _velocity(sized.trained(PARTED), MAPS)
     judge.applies(bool(velocity), "the cell has no input map")
@@ -83,10 +81,9 @@ def partition(backend: Backend, case: Case, judge: Judge) -> None:
     judge.holds("the factors of maps under their own", _differ(own, slack), own, "different numbers")
 
 
-@law("P56", "entries beyond the limit become the limit with their sign, others stay; turned gradients turn",
-     cases=networks.trained, needs=("gradients",))  # fmt: skip
+@law(CLIPPING["P56"], cases=networks.trained, needs=("gradients",))
 def entries(backend: Backend, case: Case, judge: Judge) -> None:
-    """Elementwise, odd, and NaN stays NaN."""
+    """Compares entries with NumPy's clip, and turns the sign of the gradient."""
     sized = Sized(ask(backend, case), SIZE)
     velocity, reference = _velocity(sized.trained(PARTED), ENTRIES), sized.reference(PARTED).at(_place(ENTRIES))
     judge.agree("clipped entries", velocity, _clipped(sized.mean)[ENTRIES], reference)
@@ -98,10 +95,9 @@ def entries(backend: Backend, case: Case, judge: Judge) -> None:
     judge.agree("entries of turned gradients", tree_map(np.negative, turned), velocity, reference)
 
 
-@law("P57", "gradients of zeros stay zeros, whatever the limit; the limit 0 makes zeros of all", cases=networks.trained,
-     needs=("gradients",))  # fmt: skip
+@law(CLIPPING["P57"], cases=networks.trained, needs=("gradients",))
 def no_gradient(backend: Backend, case: Case, judge: Judge) -> None:
-    """A batch without a step changes no parameter under any rule."""
+    """Trains on a batch without a step under every rule, and then under the limit 0."""
     question = ask(backend, case)
     g = question.given
     none = question.but(inputs=g.inputs[:0], targets=g.targets[:0])
@@ -113,8 +109,7 @@ def no_gradient(backend: Backend, case: Case, judge: Judge) -> None:
     judge.exactly("parameters under the limit 0", NOTHING.of(done.params), NOTHING.of(g.params))
 
 
-@law("P58", "a norm that is not finite makes the gradients that it governs NaN; nothing is lost in silence",
-     cases=networks.trained, needs=("gradients",))  # fmt: skip
+@law(CLIPPING["P58"], cases=networks.trained, needs=("gradients",))
 def not_finite(backend: Backend, case: Case, judge: Judge) -> None:
     """A target of NaN, or infinite; entries that are clipped one by one stay NaN where they were."""
     question = ask(backend, case)
@@ -131,7 +126,7 @@ def not_finite(backend: Backend, case: Case, judge: Judge) -> None:
                       tree_map(np.isnan, ENTRIES.of(mean_of(broken))))  # fmt: skip
 
 
-@law("P60", "at exactly the limit nothing is clipped, just above it is", cases=networks.trained, needs=("gradients",))
+@law(CLIPPING["P60"], cases=networks.trained, needs=("gradients",))
 def boundary(backend: Backend, case: Case, judge: Judge) -> None:
     """A gradient of (3, 4) on the output layer's bias alone, the limit being 5; and some thousandths more. An update
     is given it; a training step has it where the cell makes zeros of zeros."""
@@ -159,10 +154,9 @@ def boundary(backend: Backend, case: Case, judge: Judge) -> None:
                         train_reference(moved, rule).at("0.rule_state.1.m"))  # fmt: skip
 
 
-@law("P62", "a training step is the loss, its gradients' mean, the rule: its loss, count and state are the loss's",
-     cases=networks.stepped, needs=("gradients",))  # fmt: skip
+@law(TRAINING["P62"], cases=networks.stepped, needs=("gradients",))
 def whole_step(backend: Backend, case: Case, judge: Judge) -> None:
-    """And what the rule's state says is what changed."""
+    """Compares a step with the loss call and with the rule's own state, and takes a second step."""
     question = ask(backend, case)
     step, done = question.step(), train(question, PARTED)
     reference = tolerance.value_and_grad(case, PROFILES[backend.precision])
@@ -182,10 +176,9 @@ def whole_step(backend: Backend, case: Case, judge: Judge) -> None:
         judge.agree("the second velocity", _velocity(again, part), wanted, trained.at(_place(part)))
 
 
-@law("P62-update", "an update by a step that is there is the training step; by the sums and counts of two such, too",
-     cases=networks.stepped, needs=("gradients",))  # fmt: skip
+@law(TRAINING["P62-update"], cases=networks.stepped, needs=("gradients",))
 def update(backend: Backend, case: Case, judge: Judge) -> None:
-    """The mean of a batch and itself is the batch's."""
+    """Updates by the loss of one batch, and by the sums of this batch and itself, which have the same mean."""
     question, rule = ask(backend, case), PARTED
     done, step, reference = train(question, rule), question.step(), train_reference(question, rule)
     twice = replace(step, count=2 * step.count, grads=replace(step.grads, params=scaled(step.grads.params, 2.0)))
@@ -200,10 +193,9 @@ def update(backend: Backend, case: Case, judge: Judge) -> None:
                           getattr(given, part))  # fmt: skip
 
 
-@law("P67", "ten training steps are the oracle's, under every policy and update rule", cases=networks.plain,
-     needs=("gradients",), oracle=True)  # fmt: skip
+@law(TRAINING["P67"], cases=networks.plain, needs=("gradients",), oracle=True)
 def training(backend: Backend, case: Case, judge: Judge) -> None:
-    """Each on a batch of its own; rules in the order in which they are declared."""
+    """Trains on ten batches by each of the suite's rules, which together have every policy."""
     for rule in RULES:
         params, kept = case.arrays(backend.precision).params, rule.init(case.arrays(backend.precision).params)
         done: list[Trained] = []
@@ -214,10 +206,9 @@ def training(backend: Backend, case: Case, judge: Judge) -> None:
         judge.close(f"training by {rule}", answer, tolerance.train(case, rule, STEPS, PROFILES[backend.precision]))
 
 
-@law("P100", "each policy and rule by itself is the oracle's on every map: matrices, biases, vectors, of every half of "
-     "every layer", cases=networks.halves, needs=("gradients",), oracle=True)  # fmt: skip
+@law(CLIPPING["P100"], cases=networks.halves, needs=("gradients",), oracle=True)
 def alone(backend: Backend, case: Case, judge: Judge) -> None:
-    """One step by each, of a gradient that is beyond its limit in every map."""
+    """Takes one step by each rule, with a gradient beyond the rule's limit in every map."""
     sized = Sized(ask(backend, case), SIZE)
     for rule in ALONE:
         done = vars(sized.trained(rule))

@@ -13,6 +13,7 @@ from conformance.judge import Judge
 from conformance.properties import networks
 from conformance.properties.asking import Question, ask
 from conformance.registry import law
+from conformance.statements import LAYERS
 from conformance.tolerance import PROFILES
 from rnnspec import Backend, Layer, Network
 from rnnspec.losses import SquaredError
@@ -21,10 +22,9 @@ from rnnspec.tree import Tree
 HALVES = ("forward", "reverse")
 
 
-@law("P21", "the reverse half is the forward one on each row turned around, its padding left behind",
-     cases=networks.bidirectional, needs=("lengths", "bidirectional"))  # fmt: skip
+@law(LAYERS["P21"], cases=networks.bidirectional, needs=("lengths", "bidirectional"))
 def reverse(backend: Backend, case: Case, judge: Judge) -> None:
-    """The bidirectional network's reverse half against a forward layer."""
+    """Compares the bidirectional network's reverse half with a forward layer."""
     question = ask(backend, case)
     whole, reference = question.run(), tolerance.run(case, PROFILES[backend.precision])
     alone, width = _alone(question, "reverse").run(), _width(question)
@@ -34,11 +34,9 @@ def reverse(backend: Backend, case: Case, judge: Judge) -> None:
                 reference.at("state.0.reverse"))  # fmt: skip
 
 
-@law("P22", "the forward half of two is the forward layer alone, with parameters and states of its own, and before any "
-     "cut so are the gradients of both", cases=networks.bidirectional,
-     needs=("lengths", "gradients", "bidirectional", "policies"))  # fmt: skip
+@law(LAYERS["P22"], cases=networks.bidirectional, needs=("lengths", "gradients", "bidirectional", "policies"))
 def halves(backend: Backend, case: Case, judge: Judge) -> None:
-    """Values of whole rows; gradients of rows that end before the policy cuts."""
+    """Compares values of complete rows, and gradients of rows that end before the policy cuts."""
     question = ask(backend, replace(case, padding=0.0))
     whole, reference = question.run(), tolerance.run(replace(case, padding=0.0), PROFILES[backend.precision])
     alone, width = _alone(question, "forward").run(), _width(question)
@@ -54,8 +52,7 @@ def halves(backend: Backend, case: Case, judge: Judge) -> None:
     judge.agree("gradients of the halves", found, both, short.pull_reference())
 
 
-@law("P23", "exchanging both halves' parameters and states and turning time exchanges the halves",
-     cases=networks.bidirectional, needs=("lengths", "bidirectional"), also=("gradients",))  # fmt: skip
+@law(LAYERS["P23"], cases=networks.bidirectional, needs=("lengths", "bidirectional"), also=("gradients",))
 def mirrored(backend: Backend, case: Case, judge: Judge) -> None:
     """Values and gradients, the policy's included: it counts in processing order."""
     question, profile = ask(backend, case), PROFILES[backend.precision]
@@ -75,8 +72,7 @@ def mirrored(backend: Backend, case: Case, judge: Judge) -> None:
                 question.pull(), tolerance.pullback(case, profile))  # fmt: skip
 
 
-@law("P24", "a stack is its layers one after the other, and the output layer on top", cases=networks.stacked,
-     needs=("lengths",))  # fmt: skip
+@law(LAYERS["P24"], cases=networks.stacked, needs=("lengths",))
 def stack(backend: Backend, case: Case, judge: Judge) -> None:
     """The layers alone, the reverse one as a forward layer on turned rows; the output layer in NumPy."""
     question = ask(backend, case)
@@ -95,8 +91,7 @@ def stack(backend: Backend, case: Case, judge: Judge) -> None:
                 tolerance.run(case, PROFILES[backend.precision]))  # fmt: skip
 
 
-@law("P24-last", "reading the last step reads each row's own: the first in time for the reverse half",
-     cases=networks.read_last, needs=("lengths",))  # fmt: skip
+@law(LAYERS["P24-last"], cases=networks.read_last, needs=("lengths",))
 def last(backend: Backend, case: Case, judge: Judge) -> None:
     """What is read of a half whose output is a state is that final state; rows that end together are alike."""
     question = ask(backend, case)

@@ -12,6 +12,7 @@ from conformance.judge import Judge
 from conformance.properties.asking import ask
 from conformance.properties.networks import Labels
 from conformance.registry import Scope, law
+from conformance.statements import VALUES
 from conformance.tolerance import PROFILES
 from rnnspec import Backend
 
@@ -36,15 +37,14 @@ def all_backends(scope: Scope) -> Labels:
     return {f"drawn cell {i}": drawn_cell_programs() for i in range(PROGRAMS_WIDE if scope.wide else PROGRAMS)}
 
 
-@law("P120", "drawn cells have the oracle's values", cases=eager, needs=("lengths",),
-     also=("bidirectional", "policies"), oracle=True)  # fmt: skip
+@law(VALUES["P120"], cases=eager, needs=("lengths",), also=("bidirectional", "policies"), oracle=True)
 def drawn_values(backend: Backend, case: Case, judge: Judge) -> None:
-    """Outputs and final states, of every step and the last."""
+    """Compares outputs and final states, of every step or of the last, with the oracle."""
     judge.close("run", ask(backend, case).run(), tolerance.run(case, PROFILES[backend.precision]))
 
 
-@law("P121", "drawn cells have the oracle's gradients", cases=all_backends, needs=("lengths", "gradients"),
-     also=("bidirectional", "policies"), oracle=True)  # fmt: skip
+@law(VALUES["P121"], cases=all_backends, needs=("lengths", "gradients"), also=("bidirectional", "policies"),
+     oracle=True)  # fmt: skip
 def drawn_gradients(backend: Backend, case: Case, judge: Judge) -> None:
     """The vector-Jacobian product; a loss, its gradients and the final state where that is one program."""
     profile = PROFILES[backend.precision]

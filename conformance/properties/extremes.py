@@ -12,6 +12,7 @@ from conformance.judge import Judge
 from conformance.properties import networks
 from conformance.properties.asking import Question, ask
 from conformance.registry import law
+from conformance.statements import EXTREMES
 from conformance.tolerance.answers import named
 from rnnspec import Backend, Cell
 from rnnspec.tracing.cell import OUTPUT
@@ -21,8 +22,7 @@ LARGE = {"f16": 4, "bf16": 12, "f32": 12, "f64": 12}
 """2 to this power is large: exp overflows there, and a few times that does not."""
 
 
-@law("P68", "large arguments give finite numbers wherever the equations do, and those of the equations",
-     cases=networks.cells, needs=("lengths",), also=("gradients",), oracle=True)  # fmt: skip
+@law(EXTREMES["P68"], cases=networks.cells, needs=("lengths",), also=("gradients",), oracle=True)
 def finite(backend: Backend, case: Case, judge: Judge) -> None:
     """Inputs and initial states of thousands, at which gates saturate: nothing is infinite, NaN, or held in a range."""
     question = ask(backend, replace(case, padding=0.0))
@@ -41,8 +41,7 @@ def finite(backend: Backend, case: Case, judge: Judge) -> None:
             judge.close(what, answer, reference)
 
 
-@law("P97", "zeros are numbers like others: steps, states and maps of zeros give the oracle's values and gradients",
-     cases=networks.cells, needs=("lengths",), also=("gradients",), oracle=True)  # fmt: skip
+@law(EXTREMES["P97"], cases=networks.cells, needs=("lengths",), also=("gradients",), oracle=True)
 def zeros(backend: Backend, case: Case, judge: Judge) -> None:
     """A row's middle and last steps are zeros; all states are; the recurrent maps are."""
     question = ask(backend, replace(case, padding=0.0))
@@ -58,8 +57,7 @@ def zeros(backend: Backend, case: Case, judge: Judge) -> None:
             judge.close(f"pullback with {what} of zeros", other.pull(), other.pull_reference())
 
 
-@law("P68-loss", "large outputs have the losses and gradients of the equations, where exp overflows",
-     cases=networks.losses, needs=("lengths", "gradients"), oracle=True)  # fmt: skip
+@law(EXTREMES["P68-loss"], cases=networks.losses, needs=("lengths", "gradients"), oracle=True)
 def large_losses(backend: Backend, case: Case, judge: Judge) -> None:
     """Outputs of thousands, at which probabilities are 0 and 1; and outputs with one large number added to all."""
     question, k = ask(backend, replace(case, padding=0.0)), LARGE[backend.precision]
@@ -73,8 +71,7 @@ def large_losses(backend: Backend, case: Case, judge: Judge) -> None:
     judge.close("lifted outputs", lifted.step(), lifted.step_reference())
 
 
-@law("P69", "NaN is not lost: what the equations make of it comes out", cases=networks.cells, needs=("lengths",),
-     also=("gradients",), oracle=True)  # fmt: skip
+@law(EXTREMES["P69"], cases=networks.cells, needs=("lengths",), also=("gradients",), oracle=True)
 def not_laundered(backend: Backend, case: Case, judge: Judge) -> None:
     """One row's inputs are NaN at its last step: so are its output and states, where the graph leads there.
 

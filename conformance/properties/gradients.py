@@ -14,6 +14,7 @@ from conformance.judge import Judge
 from conformance.properties import networks
 from conformance.properties.asking import Question, ask, flat
 from conformance.registry import law
+from conformance.statements import VALUES
 from conformance.tolerance import PROFILES, Reference
 from rnnspec import Backend, Gradients
 from rnnspec.tree import Tree, leaves, named_map, tree_map
@@ -28,8 +29,7 @@ SHIFTS = {"f64": (9, -300, 520), "f32": (9, -40, 68), "bf16": (9, -40, 68), "f16
 held above a threshold is lost."""
 
 
-@law("P02", "the vector-Jacobian product is the oracle's, whatever the cotangent is on", cases=networks.gradients,
-     needs=("lengths", "gradients"), oracle=True)  # fmt: skip
+@law(VALUES["P02"], cases=networks.gradients, needs=("lengths", "gradients"), oracle=True)
 def gradients(backend: Backend, case: Case, judge: Judge) -> None:
     """Of parameters, inputs and initial states; with lengths, under every kind of cotangent for each case."""
     question = ask(backend, case)
@@ -41,26 +41,23 @@ def gradients(backend: Backend, case: Case, judge: Judge) -> None:
                         tolerance.pullback(other, PROFILES[backend.precision]))  # fmt: skip
 
 
-@law("P02-loss", "a loss, its count, its gradients and the final state are the oracle's", cases=networks.every_loss,
-     needs=("lengths", "gradients"), oracle=True)  # fmt: skip
+@law(VALUES["P02-loss"], cases=networks.every_loss, needs=("lengths", "gradients"), oracle=True)
 def loss_gradients(backend: Backend, case: Case, judge: Judge) -> None:
-    """With lengths: padded steps and rows without a step are left out."""
+    """Compares a loss call with lengths with the oracle."""
     judge.close(
         "value_and_grad", ask(backend, case).step(), tolerance.value_and_grad(case, PROFILES[backend.precision])
     )
 
 
-@law("P02-plain", "without lengths, a loss and its gradients are the oracle's", cases=networks.plain,
-     needs=("gradients",), oracle=True)  # fmt: skip
+@law(VALUES["P02-plain"], cases=networks.plain, needs=("gradients",), oracle=True)
 def plain_loss_gradients(backend: Backend, case: Case, judge: Judge) -> None:
-    """The call that most people write."""
+    """Compares a loss call without lengths with the oracle."""
     judge.close(
         "value_and_grad", ask(backend, case).step(), tolerance.value_and_grad(case, PROFILES[backend.precision])
     )
 
 
-@law("P03", "the vector-Jacobian product is linear in its cotangents, exactly so in powers of two, and 0 at 0",
-     cases=networks.cells, needs=("lengths", "gradients"))  # fmt: skip
+@law(VALUES["P03"], cases=networks.cells, needs=("lengths", "gradients"))
 def linear(backend: Backend, case: Case, judge: Judge) -> None:
     """pull(w1 + w2) = pull(w1) + pull(w2); pull(2^k w) = 2^k pull(w) for large and for small k."""
     both = ask(backend, replace(case, pull=Pull.BOTH, padding=0.0))
@@ -80,8 +77,7 @@ def linear(backend: Backend, case: Case, judge: Judge) -> None:
     judge.exactly("pullback of zeros", nothing, 0)
 
 
-@law("P04", "values and gradients belong together: differences of values are the gradients' products",
-     cases=networks.cells, needs=("lengths", "gradients"))  # fmt: skip
+@law(VALUES["P04"], cases=networks.cells, needs=("lengths", "gradients"))
 def differences(backend: Backend, case: Case, judge: Judge) -> None:
     """<w, F(z + ev) - F(z - ev)> / 2e = <pull(w), v> for drawn directions v, in all arguments and in one alone."""
     question = ask(backend, replace(case, padding=0.0))
@@ -94,18 +90,15 @@ def differences(backend: Backend, case: Case, judge: Judge) -> None:
         _judge_difference(judge, question, reference, pulled, what, case.seed)
 
 
-@law(
-    "P20", "a loss leaves the final state that the values leave", cases=networks.losses, needs=("lengths", "gradients")
-)
+@law(VALUES["P20"], cases=networks.losses, needs=("lengths", "gradients"))
 def state_beside_loss(backend: Backend, case: Case, judge: Judge) -> None:
-    """With the same arguments."""
+    """Compares the state of a loss call with the state of a run."""
     question = ask(backend, case)
     judge.agree("the state", question.step().state, question.run().state,
                 tolerance.run(case, PROFILES[backend.precision]).at("state"))  # fmt: skip
 
 
-@law("P10", "what no cotangent reaches has the gradient 0, whole and in shape, not nothing and not NaN",
-     cases=networks.pulls, needs=("lengths", "gradients"))  # fmt: skip
+@law(VALUES["P10"], cases=networks.pulls, needs=("lengths", "gradients"))
 def unreached(backend: Backend, case: Case, judge: Judge) -> None:
     """No row has a step; then one row has, and a cotangent on the others alone reaches no parameter."""
     question = ask(backend, case)

@@ -17,6 +17,7 @@ from conformance.properties.asking import ask, is_eager
 from conformance.properties.parted import Part, Parted
 from conformance.properties.training import Sized, mean_of, train, train_reference
 from conformance.registry import law
+from conformance.statements import CLIPPING
 from rnnspec import Backend, chain
 from rnnspec.policies import ClipByNorm, ClipByUnitNorm, ScaleLoss, SkipNonFinite, ZeroNonFinite
 from rnnspec.tree import Tree, tree_map
@@ -34,8 +35,7 @@ SCALE = 1024.0
 MORE = "a rule more is a program more"
 
 
-@law("P80", "a unit's gradient is held within a ratio of its own weights' norm, of epsilon for small ones",
-     cases=networks.trained, needs=("gradients",))  # fmt: skip
+@law(CLIPPING["P80"], cases=networks.trained, needs=("gradients",))
 def units(backend: Backend, case: Case, judge: Judge) -> None:
     """Rows of maps and elements of biases, on both sides of their limits; the direction stays."""
     judge.applies(is_eager(backend), MORE)
@@ -47,8 +47,7 @@ def units(backend: Backend, case: Case, judge: Judge) -> None:
         judge.agree(f"the velocity at the size {size}", velocity, wanted, sized.reference(GUARDED).at(VELOCITY[UNITS]))
 
 
-@law("P81", "a step whose gradient is not finite is skipped: parameters and the rule's state stay, and it is counted",
-     cases=networks.trained, needs=("gradients",))  # fmt: skip
+@law(CLIPPING["P81"], cases=networks.trained, needs=("gradients",))
 def skipped(backend: Backend, case: Case, judge: Judge) -> None:
     """After a finite step, so that there is a state to be lost; and the finite step after it goes on from there."""
     judge.applies(is_eager(backend), MORE)
@@ -68,8 +67,7 @@ def skipped(backend: Backend, case: Case, judge: Judge) -> None:
     judge.holds("maps that a finite step leaves as they are", not all(changed.values()), changed, "not all")
 
 
-@law("P82", "entries that are not finite become 0 where a rule says so, the others stay", cases=networks.trained,
-     needs=("gradients",))  # fmt: skip
+@law(CLIPPING["P82"], cases=networks.trained, needs=("gradients",))
 def zeroed(backend: Backend, case: Case, judge: Judge) -> None:
     """An infinite target of one feature: the output layer's bias is not finite in that feature alone."""
     judge.applies(is_eager(backend), MORE)
@@ -87,8 +85,7 @@ def zeroed(backend: Backend, case: Case, judge: Judge) -> None:
                     train_reference(question, GUARDED).at(VELOCITY[ZEROED]))  # fmt: skip
 
 
-@law("P83", "a loss that is scaled by a power of 2, and its gradient unscaled before any policy, changes no bit",
-     cases=networks.trained, needs=("gradients",))  # fmt: skip
+@law(CLIPPING["P83"], cases=networks.trained, needs=("gradients",))
 def scaled_loss(backend: Backend, case: Case, judge: Judge) -> None:
     """The scale stays; one that follows the gradient is halved where it overflows, and doubled after a while."""
     judge.applies(is_eager(backend), MORE)

@@ -13,12 +13,12 @@ from conformance.properties.asking import EMPTY, Question, ask, few, is_eager
 from conformance.properties.control import RULES
 from conformance.properties.training import DESCENT, train, train_reference
 from conformance.registry import law
+from conformance.statements import TRAINING
 from rnnspec import Backend
 from rnnspec.control.rule import Rule
 
 
-@law("P116", "a batch in which nothing counts has the loss 0 and the count 0, and trains by a gradient of zeros",
-     cases=lambda scope: {**networks.losses(scope), **networks.plain(scope)}, needs=("gradients",),
+@law(TRAINING["P116"], cases=lambda scope: {**networks.losses(scope), **networks.plain(scope)}, needs=("gradients",),
      oracle=True)  # fmt: skip
 def nothing(backend: Backend, case: Case, judge: Judge) -> None:
     """Rows without a step, no steps, and no rows; after a step that moves momentum and Adam's moments."""

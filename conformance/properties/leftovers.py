@@ -12,6 +12,7 @@ from conformance.properties.asking import EMPTY, Question, ask, few, refuses
 from conformance.properties.control import GLOBAL
 from conformance.properties.training import train, train_reference
 from conformance.registry import law
+from conformance.statements import CALLS
 from conformance.tolerance import Reference
 from rnnspec import Backend
 from rnnspec.tree import tree_map
@@ -19,8 +20,7 @@ from rnnspec.tree import tree_map
 Call = Callable[[Question], Any]
 
 
-@law("P114", "a call after one of no step or no row, or after one that was refused, is what it was before",
-     cases=networks.cells, needs=("lengths",), also=("gradients",))  # fmt: skip
+@law(CALLS["P114"], cases=networks.cells, needs=("lengths",), also=("gradients",))
 def after(backend: Backend, case: Case, judge: Judge) -> None:
     """What the refused call was given is not what the next one leaves out: the state, and its cotangent."""
     question = ask(backend, case)
@@ -34,8 +34,7 @@ def after(backend: Backend, case: Case, judge: Judge) -> None:
         _judge(judge, "pullback of outputs", Question.pull, unseen, unseen.pull_reference(), refused)
 
 
-@law("P114-loss", "so is a loss, and a training step", cases=lambda scope: {**networks.losses(scope),
-     **networks.plain(scope)}, needs=("gradients",))  # fmt: skip
+@law(CALLS["P114-loss"], cases=lambda scope: {**networks.losses(scope), **networks.plain(scope)}, needs=("gradients",))
 def after_loss(backend: Backend, case: Case, judge: Judge) -> None:
     """Targets of another shape are refused, beside lengths, a state and parameters that the next call has not."""
     question = ask(backend, case)

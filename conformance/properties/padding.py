@@ -13,6 +13,7 @@ from conformance.judge import Judge
 from conformance.properties import networks
 from conformance.properties.asking import Question, ask, is_eager
 from conformance.registry import law
+from conformance.statements import PADDING
 from conformance.tolerance import PROFILES
 from rnnspec import Backend
 from rnnspec.tree import tree_map
@@ -20,13 +21,7 @@ from rnnspec.tree import tree_map
 PADDINGS = (np.nan, np.inf, -np.inf, -1e30, 1.0)
 
 
-@law(
-    "P30",
-    "nothing that stands in the padding changes anything",
-    cases=networks.padded(networks.pulls),
-    needs=("lengths",),
-    also=("gradients",),
-)
+@law(PADDING["P30"], cases=networks.padded(networks.pulls), needs=("lengths",), also=("gradients",))
 def contents(backend: Backend, case: Case, judge: Judge) -> None:
     """NaN, infinities and large numbers in inputs and cotangents: neither values nor any gradient move a bit."""
     clean, profile = replace(case, padding=0.0), PROFILES[backend.precision]
@@ -41,10 +36,9 @@ def contents(backend: Backend, case: Case, judge: Judge) -> None:
                         tolerance.pullback(clean, profile))  # fmt: skip
 
 
-@law("P30-loss", "nothing that stands in the padding changes a loss or its gradients, invalid targets included",
-     cases=networks.padded(networks.losses), needs=("lengths", "gradients"))  # fmt: skip
+@law(PADDING["P30-loss"], cases=networks.padded(networks.losses), needs=("lengths", "gradients"))
 def loss_contents(backend: Backend, case: Case, judge: Judge) -> None:
-    """Real targets become NaN, class numbers negative or too large."""
+    """Makes padded real targets NaN, and padded class numbers negative or too large."""
     clean, profile = replace(case, padding=0.0), PROFILES[backend.precision]
     judge.applies(bool((case.ends < case.steps).any()), "no row is padded")
     step = ask(backend, clean).step()
@@ -57,8 +51,7 @@ def loss_contents(backend: Backend, case: Case, judge: Judge) -> None:
                     tolerance.value_and_grad(clean, profile))  # fmt: skip
 
 
-@law("P31", "more padding changes nothing", cases=networks.padded(networks.cells), needs=("lengths",),
-     also=("gradients",))  # fmt: skip
+@law(PADDING["P31"], cases=networks.padded(networks.cells), needs=("lengths",), also=("gradients",))
 def longer(backend: Backend, case: Case, judge: Judge) -> None:
     """Three steps more, of NaN. Where every length of time is another program, in tier deep alone."""
     judge.applies(is_eager(backend), "every length of time costs this backend a program: tier deep draws them")
@@ -80,23 +73,16 @@ def longer(backend: Backend, case: Case, judge: Judge) -> None:
                 question.pull(), tolerance.pullback(case, profile))  # fmt: skip
 
 
-@law(
-    "P32",
-    "outputs behind a row's end are 0, after an output layer too",
-    cases=networks.padded(networks.runs),
-    needs=("lengths",),
-)
+@law(PADDING["P32"], cases=networks.padded(networks.runs), needs=("lengths",))
 def zeros(backend: Backend, case: Case, judge: Judge) -> None:
-    """Exactly."""
+    """Asks for exact zeros."""
     question = ask(backend, case)
     judge.exactly("padded outputs", question.run().outputs[~case.real], 0)
 
 
-@law(
-    "P33", "a final state is that of the row's last real step", cases=networks.padded(networks.runs), needs=("lengths",)
-)
+@law(PADDING["P33"], cases=networks.padded(networks.runs), needs=("lengths",))
 def final_states(backend: Backend, case: Case, judge: Judge) -> None:
-    """Of a batch whose rows all have this row's length."""
+    """Compares each row with a batch whose rows all have this row's length."""
     question = ask(backend, case)
     judge.applies(case.steps <= 64, "so many lengths take too long")
     whole, reference = question.run(), tolerance.run(case, PROFILES[backend.precision]).at("state")
@@ -112,29 +98,23 @@ def final_states(backend: Backend, case: Case, judge: Judge) -> None:
     judge.agree("final states", state, whole.state, reference)
 
 
-@law(
-    "P34",
-    "inputs behind a row's end have the gradient 0",
-    cases=networks.padded(networks.pulls),
-    needs=("lengths", "gradients"),
-)
+@law(PADDING["P34"], cases=networks.padded(networks.pulls), needs=("lengths", "gradients"))
 def no_gradient(backend: Backend, case: Case, judge: Judge) -> None:
-    """Exactly."""
+    """Asks for exact zeros."""
     padded = np.arange(case.steps)[:, None] >= case.ends
     judge.exactly("gradients of padded inputs", ask(backend, case).pull().inputs[padded], 0)
 
 
-@law("P34-loss", "inputs behind a row's end have the gradient 0 under a loss", cases=networks.padded(networks.losses),
-     needs=("lengths", "gradients"))  # fmt: skip
+@law(PADDING["P34-loss"], cases=networks.padded(networks.losses), needs=("lengths", "gradients"))
 def no_loss_gradient(backend: Backend, case: Case, judge: Judge) -> None:
-    """Exactly; and so have the states of rows that the loss leaves out."""
+    """Asks for exact zeros."""
     step, padded = ask(backend, case).step(), np.arange(case.steps)[:, None] >= case.ends
     judge.exactly("gradients of padded inputs", step.grads.inputs[padded], 0)
     judge.exactly("gradients of states that reach no loss",
                   tree_map(lambda s: s[case.ends == 0], step.grads.state), 0)  # fmt: skip
 
 
-@law("P35", "lengths that are all full are no lengths", cases=networks.plain, needs=("lengths",), also=("gradients",))
+@law(PADDING["P35"], cases=networks.plain, needs=("lengths",), also=("gradients",))
 def full_lengths(backend: Backend, case: Case, judge: Judge) -> None:
     """The network called without lengths against its layer called with full ones, the output layer in NumPy."""
     question, reference = ask(backend, case), tolerance.run(case, PROFILES[backend.precision])
@@ -155,10 +135,9 @@ def full_lengths(backend: Backend, case: Case, judge: Judge) -> None:
     judge.holds("the count", step.count == case.steps * case.batch, step.count, case.steps * case.batch)
 
 
-@law("P36", "a row without a step gives back its state, and hands back its state's cotangent",
-     cases=networks.padded(networks.pulls), needs=("lengths",), also=("gradients",))  # fmt: skip
+@law(PADDING["P36"], cases=networks.padded(networks.pulls), needs=("lengths",), also=("gradients",))
 def empty_rows(backend: Backend, case: Case, judge: Judge) -> None:
-    """Exactly, and its inputs have the gradient 0."""
+    """Sets one row's length to 0, and asks for exact equality."""
     question = ask(backend, case)
     judge.applies(case.batch > 0, "there is no row")
     ends = np.where(np.arange(case.batch) == case.seed % case.batch, 0, question.ends)

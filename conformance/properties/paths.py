@@ -10,6 +10,7 @@ from conformance.judge import Judge
 from conformance.properties import networks
 from conformance.properties.asking import ask
 from conformance.registry import law
+from conformance.statements import PATHS
 from conformance.tolerance import PROFILES
 from rnnspec import Backend, Call, Layer, Path, Result
 
@@ -17,16 +18,14 @@ NOTHING = "nothing to run"
 """What ran where there is no step or no row."""
 
 
-@law("P61-generic", "the lowering, where no kernel runs, has the oracle's values and gradients",
-     cases=networks.lowered, needs=("lengths", "gradients"), oracle=True)  # fmt: skip
+@law(PATHS["P61-generic"], cases=networks.lowered, needs=("lengths", "gradients"), oracle=True)
 def lowering(backend: Backend, case: Case, judge: Judge) -> None:
-    """Where the backend has kernels that could run in its place."""
+    """Holds a backend that has kernels to the generic path."""
     judge.applies(Path.NATIVE in backend.capabilities.paths, "the backend has no kernels to be kept from")
     _judge_path(backend, Path.GENERIC, case, judge)
 
 
-@law("P61-native", "the framework's kernels, where nothing else runs, have the oracle's values and gradients",
-     cases=networks.native, needs=("lengths", "gradients"), oracle=True)  # fmt: skip
+@law(PATHS["P61-native"], cases=networks.native, needs=("lengths", "gradients"), oracle=True)
 def kernels(backend: Backend, case: Case, judge: Judge) -> None:
     """On the layers that there is a kernel for; others are refused, with the reason."""
     judge.applies(Path.NATIVE in backend.capabilities.paths, "the backend has no kernels")
@@ -35,8 +34,7 @@ def kernels(backend: Backend, case: Case, judge: Judge) -> None:
     _judge_path(backend, Path.NATIVE, replace(case, net=replace(case.net, layers=able)), judge)
 
 
-@law("P61-framework", "differentiated by the framework itself, the lowering has the oracle's gradients",
-     cases=networks.all_cells, needs=("lengths", "gradients"), oracle=True)  # fmt: skip
+@law(PATHS["P61-framework"], cases=networks.all_cells, needs=("lengths", "gradients"), oracle=True)
 def framework(backend: Backend, case: Case, judge: Judge) -> None:
     """A witness that shares nothing with the derived adjoint but the forward equations."""
     judge.applies(Path.FRAMEWORK in backend.capabilities.paths, "the backend's framework does not differentiate")

@@ -11,6 +11,7 @@ from conformance.judge import Judge
 from conformance.properties import networks
 from conformance.properties.asking import ask
 from conformance.registry import Scope, law
+from conformance.statements import VALUES
 from rnnspec import Backend
 
 
@@ -19,8 +20,7 @@ def _calls(scope: Scope) -> networks.Labels:
     return {**networks.calls(scope), **({} if scope.eager else networks.whole(scope))}
 
 
-@law("P110", "a final state's cotangent counts by itself: where outputs' ends in zeros, and in rows without one",
-     cases=_calls, needs=("lengths", "gradients"), oracle=True)  # fmt: skip
+@law(VALUES["P110"], cases=_calls, needs=("lengths", "gradients"), oracle=True)
 def alone(backend: Backend, case: Case, judge: Judge) -> None:
     """The later half of the outputs' cotangent is zeros, and that of one row is zeros throughout."""
     judge.applies(case.batch > 1 and case.steps > 1, "one row, or fewer than two steps")

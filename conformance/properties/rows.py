@@ -13,6 +13,7 @@ from conformance.judge import Judge
 from conformance.properties import networks
 from conformance.properties.asking import ask, in_order, is_eager, only_rows
 from conformance.registry import law
+from conformance.statements import ROWS
 from conformance.tolerance import PROFILES
 from rnnspec import Backend, Gradients, Result
 from rnnspec.tree import Tree, leaves, tree_map
@@ -21,10 +22,9 @@ SIZES = (1, 2, 7, 31, 32, 130)
 """Of rows: one, whole blocks, and what is left of them."""
 
 
-@law("P25", "rows in another order give the same rows in that order, sorted by length or not", cases=networks.pulls,
-     needs=("lengths",), also=("gradients",))  # fmt: skip
+@law(ROWS["P25"], cases=networks.pulls, needs=("lengths",), also=("gradients",))
 def permuted(backend: Backend, case: Case, judge: Judge) -> None:
-    """Drawn, longest first, and shortest first; parameter gradients stay."""
+    """Orders the rows by chance, longest first, and shortest first."""
     question, profile = ask(backend, case), PROFILES[backend.precision]
     judge.applies(case.batch > 1, "one row has no order")
     whole, ends, pulled = question.run(), question.ends, question.pull() if judge.gradients else None
@@ -37,10 +37,9 @@ def permuted(backend: Backend, case: Case, judge: Judge) -> None:
                         tolerance.pullback(case, profile))  # fmt: skip
 
 
-@law("P26", "two parts of a batch give its rows, and parameter gradients that add up", cases=networks.pulls,
-     needs=("lengths",), also=("gradients",))  # fmt: skip
+@law(ROWS["P26"], cases=networks.pulls, needs=("lengths",), also=("gradients",))
 def parted(backend: Backend, case: Case, judge: Judge) -> None:
-    """Each part has the other's rows at length 0."""
+    """Gives each part the other's rows with length 0."""
     question, profile = ask(backend, case), PROFILES[backend.precision]
     judge.applies(case.batch > 1, "one row has no parts")
     rows = np.arange(case.batch) % 2 == case.seed % 2
@@ -58,10 +57,9 @@ def parted(backend: Backend, case: Case, judge: Judge) -> None:
                 question.pull(), tolerance.pullback(case, profile))  # fmt: skip
 
 
-@law("P26-loss", "losses, counts and their gradients are sums over rows", cases=networks.losses,
-     needs=("lengths", "gradients"))  # fmt: skip
+@law(ROWS["P26-loss"], cases=networks.losses, needs=("lengths", "gradients"))
 def parted_loss(backend: Backend, case: Case, judge: Judge) -> None:
-    """Of two parts, each with the other's rows at length 0."""
+    """Gives each part the other's rows with length 0."""
     question, reference = ask(backend, case), tolerance.value_and_grad(case, PROFILES[backend.precision])
     judge.applies(case.batch > 1, "one row has no parts")
     rows = np.arange(case.batch) % 2 == case.seed % 2
@@ -77,7 +75,7 @@ def parted_loss(backend: Backend, case: Case, judge: Judge) -> None:
     judge.agree("value_and_grad", found, whole, reference)
 
 
-@law("P27", "rows that stand twice in a batch count twice", cases=networks.pulls, needs=("lengths", "gradients"))
+@law(ROWS["P27"], cases=networks.pulls, needs=("lengths", "gradients"))
 def doubled(backend: Backend, case: Case, judge: Judge) -> None:
     """The first half of the rows once, the others of length 0; and in the place of the others too."""
     question = ask(backend, case)
@@ -92,8 +90,7 @@ def doubled(backend: Backend, case: Case, judge: Judge) -> None:
                 once.pull_reference().at("params"))  # fmt: skip
 
 
-@law("P28", "a row of NaN or infinities touches no other row", cases=networks.calls, needs=("lengths",),
-     also=("gradients",))  # fmt: skip
+@law(ROWS["P28"], cases=networks.calls, needs=("lengths",), also=("gradients",))
 def isolated(backend: Backend, case: Case, judge: Judge) -> None:
     """Neither its outputs, nor its states, nor the gradients of its inputs and states."""
     question, profile = ask(backend, case), PROFILES[backend.precision]
@@ -113,8 +110,7 @@ def isolated(backend: Backend, case: Case, judge: Judge) -> None:
                         _kept(tolerance.pullback(case, profile), others))  # fmt: skip
 
 
-@law("P29", "a batch of any size gives the rows that smaller ones give", cases=networks.cells,
-     needs=("lengths",), also=("gradients",))  # fmt: skip
+@law(ROWS["P29"], cases=networks.cells, needs=("lengths",), also=("gradients",))
 def sizes(backend: Backend, case: Case, judge: Judge) -> None:
     """1 to 130 rows, drawn from the case's own. Where every size is another program, in tier deep alone."""
     judge.applies(is_eager(backend), "every size costs this backend a program: tier deep draws sizes")

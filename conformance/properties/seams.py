@@ -14,6 +14,7 @@ from conformance.judge import Judge
 from conformance.properties import networks
 from conformance.properties.asking import Question, ask, is_eager
 from conformance.registry import Scope, law
+from conformance.statements import RECURRENCE
 from conformance.tolerance import PROFILES
 from rnnspec import Backend, Layer, Network, Windows
 from rnnspec.policies import ClipStateByNorm, ClipStateByValue, Cut, Recurrence, Truncated
@@ -41,17 +42,15 @@ def seams(scope: Scope) -> networks.Labels:
     return {"seams": drawn.map(lambda case: case if case.lengths else replace(case, lengths=RAGGED[:BATCH]))}
 
 
-@law("P85", "under each policy inside the recurrence the vector-Jacobian product is the oracle's", cases=seams,
-     needs=("gradients", "policies", "lengths"), oracle=True)  # fmt: skip
+@law(RECURRENCE["P85"], cases=seams, needs=("gradients", "policies", "lengths"), oracle=True)
 def policies(backend: Backend, case: Case, judge: Judge) -> None:
-    """Norms, values and cuts, of all states and of one, in both directions."""
+    """Runs four layers under policies on norms, values and cuts, of all states and of one, in both directions."""
     judge.close("the pullback", ask(backend, case).pull(), tolerance.pullback(case, PROFILES[backend.precision]))
 
 
-@law("P86", "cutting every edge is truncation to one step; limits out of reach change nothing", cases=networks.plain,
-     needs=("gradients", "policies"))  # fmt: skip
+@law(RECURRENCE["P86"], cases=networks.plain, needs=("gradients", "policies"))
 def limits(backend: Backend, case: Case, judge: Judge) -> None:
-    """To the bit, where the backend is deterministic."""
+    """Compares to the bit where the backend is deterministic."""
     judge.applies(is_eager(backend), "a program for each policy")
     question = ask(backend, case)
     reference = question.pull_reference()
@@ -63,8 +62,7 @@ def limits(backend: Backend, case: Case, judge: Judge) -> None:
         judge.equal(f"the gradients under {policy}", _under(question, policy).pull(), whole, reference)
 
 
-@law("P87", "gradients over windows are the sum of the windows, each by itself from the state that it begins with",
-     cases=networks.plain, needs=("gradients", "lengths"))  # fmt: skip
+@law(RECURRENCE["P87"], cases=networks.plain, needs=("gradients", "lengths"))
 def windows(backend: Backend, case: Case, judge: Judge) -> None:
     """The losses of each chunk alone: those of its window, less those before the chunk."""
     judge.applies(is_eager(backend), "a program for each length")

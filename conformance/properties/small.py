@@ -12,6 +12,7 @@ from conformance.judge import Judge
 from conformance.properties import networks
 from conformance.properties.asking import Question, ask
 from conformance.registry import law
+from conformance.statements import EXTREMES
 from rnnspec import Backend
 from rnnspec.tree import Tree, named_map, tree_map
 
@@ -19,8 +20,7 @@ SHIFTS = {"f64": -980, "f32": -104, "bf16": -104}
 """Powers of two that leave some digits above the smallest normal number: 2^-1022, and 2^-126."""
 
 
-@law("P117", "nothing is lost of numbers above the smallest normal one of the precision", cases=networks.cells,
-     needs=("lengths",), also=("gradients",), oracle=True)  # fmt: skip
+@law(EXTREMES["P117"], cases=networks.cells, needs=("lengths",), also=("gradients",), oracle=True)
 def kept(backend: Backend, case: Case, judge: Judge) -> None:
     """Small inputs under large maps and the other way round, small states and biases, small cotangents."""
     judge.applies(backend.precision in SHIFTS, "the precision has no small numbers to spare")

@@ -13,6 +13,7 @@ from conformance.properties import networks
 from conformance.properties.asking import Question, ask, is_eager, refuses
 from conformance.properties.training import DESCENT, train, train_reference
 from conformance.registry import Scope, law
+from conformance.statements import CALLS
 from rnnspec import Backend
 
 __all__ = ["WHOLE"]
@@ -28,8 +29,7 @@ def _calls(scope: Scope) -> networks.Labels:
     return {**networks.cells(scope), **networks.losses(scope)}
 
 
-@law("P113", "lengths of any whole type are the same lengths, in every call", cases=_calls, needs=("lengths",),
-     also=("gradients",))  # fmt: skip
+@law(CALLS["P113"], cases=_calls, needs=("lengths",), also=("gradients",))
 def spelt(backend: Backend, case: Case, judge: Judge) -> None:
     """Runs and pullbacks of a cell; losses of a network that has one, and training steps where they are no program."""
     question = ask(backend, case)
@@ -40,8 +40,7 @@ def spelt(backend: Backend, case: Case, judge: Judge) -> None:
             judge.equal(f"{name}, lengths {lengths.dtype}", call(question.but(lengths=lengths)), right, reference())
 
 
-@law("P113-refused", "what cannot be lengths is refused with an error of rnnspec's, in every call", cases=_calls,
-     needs=("lengths",), also=("gradients",))  # fmt: skip
+@law(CALLS["P113-refused"], cases=_calls, needs=("lengths",), also=("gradients",))
 def refused(backend: Backend, case: Case, judge: Judge) -> None:
     """Beyond the time, negative, of 32 bits and more, no whole numbers, and of another shape; and nothing else is."""
     question = ask(backend, case)

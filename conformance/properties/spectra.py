@@ -10,6 +10,7 @@ from conformance.properties import networks
 from conformance.properties.asking import ask, is_eager
 from conformance.properties.training import train
 from conformance.registry import law
+from conformance.statements import CLIPPING
 from conformance.tolerance import PROFILES
 from rnnspec import Backend
 from rnnspec.tree import leaves
@@ -18,8 +19,7 @@ from rnnspec.updates import SGD, HoldSpectralNorm
 LIMIT, FAR, STEPS = 0.25, 1e3, 8
 
 
-@law("P89", "recurrent maps come to the spectral norm that they are held to, others are what their rule makes of them",
-     cases=networks.trained, needs=("gradients",))  # fmt: skip
+@law(CLIPPING["P89"], cases=networks.trained, needs=("gradients",))
 def spectral_norm(backend: Backend, case: Case, judge: Judge) -> None:
     """By a rule that changes nothing itself; an estimate from below, carried from step to step."""
     judge.applies(is_eager(backend), "a program more")

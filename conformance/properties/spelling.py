@@ -14,6 +14,7 @@ from conformance.judge import Judge
 from conformance.properties import networks
 from conformance.properties.asking import Question, ask, changed, is_eager
 from conformance.registry import law
+from conformance.statements import EQUATIONS
 from conformance.tolerance import PROFILES
 from rnnspec import Backend, Cell, Layer, Network
 from rnnspec.tracing.graph import Graph, GraphBuilder
@@ -26,8 +27,7 @@ REACHED = 20.0
 """How many yardsticks a gradient must be for no rounding to make it 0."""
 
 
-@law("P46", "an input feature that is 1 is a bias; a vector inside the equations is one only where they add it to one",
-     cases=networks.cells, needs=("lengths",))  # fmt: skip
+@law(EQUATIONS["P46"], cases=networks.cells, needs=("lengths",))
 def biases(backend: Backend, case: Case, judge: Judge) -> None:
     """A bias takes over the column of the feature, or the vector of its name; twice a number is exact."""
     constant = _doubled_biases(ask(backend, case))
@@ -46,8 +46,7 @@ def biases(backend: Backend, case: Case, judge: Judge) -> None:
             judge.holds(f"p_{name} is no bias", bool(apart > least), f"outputs moved by {apart:.3g}", f"> {least:.3g}")
 
 
-@law("P47", "a cell written in another way is the same cell", cases=networks.cells, needs=("lengths",),
-     also=("gradients",))  # fmt: skip
+@law(EQUATIONS["P47"], cases=networks.cells, needs=("lengths",), also=("gradients",))
 def respelled(backend: Backend, case: Case, judge: Judge) -> None:
     """Every new state and the output times 1, terms exchanged: what is known by its graph is not known then. Where
     every network costs a program, of one cell in the deep tier alone."""
@@ -60,7 +59,7 @@ def respelled(backend: Backend, case: Case, judge: Judge) -> None:
         judge.agree("pullback", other.pull(), question.pull(), tolerance.pullback(case, profile))
 
 
-@law("P48", "every parameter, state and input is read", cases=networks.cells, needs=("lengths", "gradients"))
+@law(EQUATIONS["P48"], cases=networks.cells, needs=("lengths", "gradients"))
 def read(backend: Backend, case: Case, judge: Judge) -> None:
     """Its gradient is not 0, but where the graph has no way from it to a result that has a cotangent."""
     question = ask(backend, replace(case, padding=0.0))

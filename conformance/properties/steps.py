@@ -12,6 +12,7 @@ from conformance.judge import Judge
 from conformance.properties import networks
 from conformance.properties.asking import Question, ask
 from conformance.registry import law
+from conformance.statements import SEQUENCE
 from conformance.tolerance import PROFILES, Reference
 from rnnspec import Backend, Gradients
 from rnnspec.tree import Tree, leaves, tree_map
@@ -20,10 +21,9 @@ REACHED = 20.0
 """How many yardsticks a gradient must be for no rounding to make it 0."""
 
 
-@law("P11", "a sequence split in two, the state handed on, is the whole sequence", cases=networks.cells,
-     needs=("lengths",))  # fmt: skip
+@law(SEQUENCE["P11"], cases=networks.cells, needs=("lengths",))
 def split(backend: Backend, case: Case, judge: Judge) -> None:
-    """At every step, or at a drawn one where they are many."""
+    """Splits at every second step, or at a drawn one where there are many."""
     question = ask(backend, case)
     judge.applies(case.steps > 1, "fewer than two steps cannot be split")
     whole, reference = question.run(), tolerance.run(case, PROFILES[backend.precision])
@@ -35,10 +35,9 @@ def split(backend: Backend, case: Case, judge: Judge) -> None:
         judge.agree(f"split at {at}", {"outputs": outputs, "state": late.state}, whole, reference)
 
 
-@law("P12", "gradients through a split, the state's cotangent handed back, are those of the whole",
-     cases=networks.cells, needs=("lengths", "gradients"))  # fmt: skip
+@law(SEQUENCE["P12"], cases=networks.cells, needs=("lengths", "gradients"))
 def split_gradients(backend: Backend, case: Case, judge: Judge) -> None:
-    """Parameter gradients add up, input gradients stand one after the other."""
+    """Adds the parameter gradients of both parts, and joins their input gradients."""
     question = ask(backend, case)
     judge.applies(case.steps > 1, "fewer than two steps cannot be split")
     whole, reference = question.pull(), tolerance.pullback(case, PROFILES[backend.precision])
@@ -47,8 +46,7 @@ def split_gradients(backend: Backend, case: Case, judge: Judge) -> None:
         judge.agree(f"split at {at}", _joined(early, late, at, case.steps), whole, reference)
 
 
-@law("P13", "a cut is a detached state: gradients under truncation are those of the chunks by themselves",
-     cases=networks.bidirectional, needs=("lengths", "gradients", "policies"))  # fmt: skip
+@law(SEQUENCE["P13"], cases=networks.bidirectional, needs=("lengths", "gradients", "policies"))
 def detached(backend: Backend, case: Case, judge: Judge) -> None:
     """The forward half of the bidirectional network, whose policy cuts the edge into step 4."""
     question = _forward_half(ask(backend, case))
@@ -58,10 +56,9 @@ def detached(backend: Backend, case: Case, judge: Judge) -> None:
                 question.pull_reference())  # fmt: skip
 
 
-@law("P14", "without a step states come back, outputs are none, and the state's cotangent is its gradient",
-     cases=networks.pulls, also=("gradients",))  # fmt: skip
+@law(SEQUENCE["P14"], cases=networks.pulls, also=("gradients",))
 def no_step(backend: Backend, case: Case, judge: Judge) -> None:
-    """Time 0, and batch 0."""
+    """Asks for time 0, and for batch 0."""
     question = ask(backend, case)
     g = question.given
     for what, cut in (("time 0", (slice(0, 0), slice(None))), ("batch 0", (slice(None), slice(0, 0)))):
@@ -83,10 +80,9 @@ def no_step(backend: Backend, case: Case, judge: Judge) -> None:
         _judge_memory(judge, none, what)
 
 
-@law("P16", "no output depends on a later input, nor a gradient on an earlier cotangent", cases=networks.cells,
-     needs=("lengths",), also=("gradients",))  # fmt: skip
+@law(SEQUENCE["P16"], cases=networks.cells, needs=("lengths",), also=("gradients",))
 def causal(backend: Backend, case: Case, judge: Judge) -> None:
-    """Later inputs become NaN or huge; a cotangent stands at one step alone."""
+    """Makes later inputs NaN or huge; then puts a cotangent on one step alone."""
     question = ask(backend, replace(case, pull=Pull.BOTH, padding=0.0))
     judge.applies(case.steps > 1, "one step has no later one")
     whole, g, at = question.run(), question.given, 1 + case.seed % (case.steps - 1)
@@ -104,8 +100,7 @@ def causal(backend: Backend, case: Case, judge: Judge) -> None:
     judge.exactly(f"input gradients after step {at - 1}, where the cotangent is", pulled.inputs[at:], 0)
 
 
-@law("P18", "a cut lets nothing through, and everything on its own side", cases=networks.bidirectional,
-     needs=("lengths", "gradients", "policies"))  # fmt: skip
+@law(SEQUENCE["P18"], cases=networks.bidirectional, needs=("lengths", "gradients", "policies"))
 def horizon(backend: Backend, case: Case, judge: Judge) -> None:
     """A cotangent at one step of the forward half, before and after the edge into step 4."""
     question = _forward_half(ask(backend, replace(case, pull=Pull.OUTPUTS, padding=0.0)))

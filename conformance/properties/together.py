@@ -21,6 +21,7 @@ from conformance.properties.asking import Question, ask, is_eager
 from conformance.properties.control import RULES
 from conformance.properties.training import train, train_reference
 from conformance.registry import law
+from conformance.statements import CONCURRENCY
 from conformance.tolerance import PROFILES, Reference
 from rnnspec import Backend, Step
 from rnnspec.control.rule import UpdateRule
@@ -33,8 +34,7 @@ SOON = 1e-5
 """Seconds after which Python lets another thread run."""
 
 
-@law("P98", "calls of several threads at the same time are those of one after the other", cases=networks.calls,
-     needs=("lengths", "concurrent"), also=("gradients",))  # fmt: skip
+@law(CONCURRENCY["P98"], cases=networks.calls, needs=("lengths", "concurrent"), also=("gradients",))
 def together(backend: Backend, case: Case, judge: Judge) -> None:
     """Each with numbers of its own: runs and pullbacks side by side, and of another network where that is free."""
     cases = [replace(case, seed=case.seed + i) for i in range(THREADS)]
@@ -49,16 +49,15 @@ def together(backend: Backend, case: Case, judge: Judge) -> None:
     _judge(judge, asked, expected)
 
 
-@law("P98-loss", "so are losses", cases=networks.losses, needs=("lengths", "gradients", "concurrent"))
+@law(CONCURRENCY["P98-loss"], cases=networks.losses, needs=("lengths", "gradients", "concurrent"))
 def losses_together(backend: Backend, case: Case, judge: Judge) -> None:
-    """Of as many threads, each with numbers of its own."""
+    """Runs as many losses as threads, each with numbers of its own."""
     cases = [replace(case, seed=case.seed + i) for i in range(THREADS)]
     profile = PROFILES[backend.precision]
     _judge(judge, [ask(backend, one).step for one in cases], [tolerance.value_and_grad(one, profile) for one in cases])
 
 
-@law("P111", "training steps and updates of several threads, beside losses and runs, are those of one after the other",
-     cases=networks.plain, needs=("gradients", "concurrent"))  # fmt: skip
+@law(CONCURRENCY["P111"], cases=networks.plain, needs=("gradients", "concurrent"))
 def training_together(backend: Backend, case: Case, judge: Judge) -> None:
     """Each with parameters and a rule's state of its own; a run, too, where that is no program more."""
     questions = [ask(backend, replace(case, seed=case.seed + i)) for i in range(THREADS)]

@@ -1,4 +1,4 @@
-"""The policy inside the recurrence that the suite judges with: both seams, each on both sides of its threshold."""
+"""The policy inside the recurrence that the suite tests with: both gradient hooks, below and above their thresholds."""
 
 from __future__ import annotations
 

@@ -13,37 +13,35 @@ from conformance.judge import Judge
 from conformance.properties import networks
 from conformance.properties.asking import Question, ask
 from conformance.registry import law
+from conformance.statements import CALLS, SEQUENCE, VALUES
 from conformance.tolerance import PROFILES
 from rnnspec import Backend
 from rnnspec.contract.capabilities import DTYPES
 from rnnspec.tree import leaves, tree_map
 
 
-@law("P01", "outputs and final states are the oracle's", cases=networks.everything, needs=("lengths",), oracle=True)
+@law(VALUES["P01"], cases=networks.everything, needs=("lengths",), oracle=True)
 def values(backend: Backend, case: Case, judge: Judge) -> None:
-    """For every network, precision and length."""
+    """Compares a run with the oracle, on every network and with every kind of lengths."""
     judge.close("run", ask(backend, case).run(), tolerance.run(case, PROFILES[backend.precision]))
 
 
-@law("P01-plain", "without lengths, outputs and final states are the oracle's", cases=networks.without_lengths,
-     oracle=True)  # fmt: skip
+@law(VALUES["P01-plain"], cases=networks.without_lengths, oracle=True)
 def values_without_lengths(backend: Backend, case: Case, judge: Judge) -> None:
-    """The call that most people write."""
+    """Compares a run without lengths with the oracle."""
     judge.close("run", ask(backend, case).run(), tolerance.run(case, PROFILES[backend.precision]))
 
 
-@law("P07", "the same question has the same answer, to the bit where that is promised", cases=networks.calls,
-     needs=("lengths",), also=("gradients",))  # fmt: skip
+@law(CALLS["P07"], cases=networks.calls, needs=("lengths",), also=("gradients",))
 def repeated(backend: Backend, case: Case, judge: Judge) -> None:
-    """Values and gradients, twice."""
+    """Asks for values and for gradients twice."""
     question, profile = ask(backend, case), PROFILES[backend.precision]
     judge.equal("run", question.run(), question.run(), tolerance.run(case, profile))
     if judge.gradients:
         judge.equal("pullback", question.pull(), question.pull(), tolerance.pullback(case, profile))
 
 
-@law("P08", "a call changes none of its arguments and remembers none of the calls before", cases=networks.calls,
-     needs=("lengths",), also=("gradients",))  # fmt: skip
+@law(CALLS["P08"], cases=networks.calls, needs=("lengths",), also=("gradients",))
 def pure(backend: Backend, case: Case, judge: Judge) -> None:
     """The same arrays are filled with another question in between, with the first again, and one by one."""
     profile, able = PROFILES[backend.precision], judge.gradients
@@ -69,8 +67,7 @@ def pure(backend: Backend, case: Case, judge: Judge) -> None:
     _judge_one_by_one(judge, question, other)
 
 
-@law("P09", "answers have the declared shapes and precision, and memory of their own", cases=networks.calls,
-     needs=("lengths",), also=("gradients",))  # fmt: skip
+@law(CALLS["P09"], cases=networks.calls, needs=("lengths",), also=("gradients",))
 def own_memory(backend: Backend, case: Case, judge: Judge) -> None:
     """The backend's own arrays go in, and are overwritten where they can be; answers must not move."""
     question = ask(backend, case)
@@ -99,10 +96,9 @@ def own_memory(backend: Backend, case: Case, judge: Judge) -> None:
         judge.exactly("answers when another is overwritten", backend.to_numpy(raw[:i] + raw[i + 1 :]), before)
 
 
-@law("P15", "a layer is its cell, step by step: each final state goes into the next call", cases=networks.cells,
-     needs=("lengths",))  # fmt: skip
+@law(SEQUENCE["P15"], cases=networks.cells, needs=("lengths",))
 def step_by_step(backend: Backend, case: Case, judge: Judge) -> None:
-    """A loop of calls of one step each."""
+    """Calls the backend in a loop, one step for each call."""
     question = ask(backend, case)
     judge.applies(case.steps <= 64, "a loop of calls over so many steps takes too long")
     whole, state, found = question.run(), question.given.state, []
@@ -115,8 +111,7 @@ def step_by_step(backend: Backend, case: Case, judge: Judge) -> None:
                 tolerance.run(case, PROFILES[backend.precision]))  # fmt: skip
 
 
-@law("P39", "where and how arguments lie in memory changes nothing", cases=networks.calls,
-     needs=("lengths",), also=("gradients",))  # fmt: skip
+@law(CALLS["P39"], cases=networks.calls, needs=("lengths",), also=("gradients",))
 def layout(backend: Backend, case: Case, judge: Judge) -> None:
     """Read-only, column-major, reversed, strided, unaligned arrays, and parts of larger ones."""
     question, profile = ask(backend, case), PROFILES[backend.precision]

@@ -13,12 +13,12 @@ from conformance.judge import Judge
 from conformance.properties import networks
 from conformance.properties.asking import Question, ask
 from conformance.registry import law
+from conformance.statements import EXTREMES
 from rnnspec import Backend
 from rnnspec.tree import Tree, leaves, named_map, tree_map
 
 
-@law("P115", "biases, maps, vectors and inputs of zeros are numbers like others: the oracle's values and gradients",
-     cases=networks.cells, needs=("lengths",), also=("gradients",), oracle=True)  # fmt: skip
+@law(EXTREMES["P115"], cases=networks.cells, needs=("lengths",), also=("gradients",), oracle=True)
 def parameters(backend: Backend, case: Case, judge: Judge) -> None:
     """All of one kind, one recurrent map of several, one state of several, and every input."""
     question = ask(backend, replace(case, padding=0.0))
@@ -28,10 +28,10 @@ def parameters(backend: Backend, case: Case, judge: Judge) -> None:
             judge.close(f"pullback with {what} of zeros", other.pull(), other.pull_reference())
 
 
-@law("P115-loss", "so are those of an output layer, under a loss", cases=lambda scope: {**networks.losses(scope),
-     **networks.plain(scope)}, needs=("gradients",), oracle=True)  # fmt: skip
+@law(EXTREMES["P115-loss"], cases=lambda scope: {**networks.losses(scope), **networks.plain(scope)},
+     needs=("gradients",), oracle=True)  # fmt: skip
 def output(backend: Backend, case: Case, judge: Judge) -> None:
-    """Its map, and its bias."""
+    """Sets the output layer's map, and then its bias, to zeros."""
     question = ask(backend, replace(case, padding=0.0))
     for name in ("W", "b"):
         given = named_map(_zeros_in(f"output.{name}"), question.given.params)

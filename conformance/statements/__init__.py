@@ -1,0 +1,32 @@
+"""What each law says, and what its failure means: one module for each theme, in the order of the pages.
+
+The checks are in `conformance.properties`; each takes its statement from here by its id.
+
+>>> SEQUENCE["P11"].name
+'split in time'
+"""
+
+from __future__ import annotations
+
+from conformance.statements.alignment import ALIGNMENT
+from conformance.statements.calls import CALLS
+from conformance.statements.clipping import CLIPPING
+from conformance.statements.concurrency import CONCURRENCY
+from conformance.statements.equations import EQUATIONS
+from conformance.statements.extremes import EXTREMES
+from conformance.statements.layers import LAYERS
+from conformance.statements.padding import PADDING
+from conformance.statements.paths import PATHS
+from conformance.statements.recurrence import RECURRENCE
+from conformance.statements.rows import ROWS
+from conformance.statements.sequence import SEQUENCE
+from conformance.statements.statement import Statement, Theme
+from conformance.statements.training import TRAINING
+from conformance.statements.values import VALUES
+
+__all__ = ["ALIGNMENT", "CALLS", "CLIPPING", "CONCURRENCY", "EQUATIONS", "EXTREMES", "LAYERS", "PADDING",
+           "PATHS", "RECURRENCE", "ROWS", "SEQUENCE", "THEMES", "TRAINING", "VALUES", "Statement", "Theme"]  # fmt: skip
+
+THEMES = (VALUES, SEQUENCE, LAYERS, ROWS, PADDING, EQUATIONS, EXTREMES, ALIGNMENT, CALLS, CONCURRENCY, RECURRENCE,
+          CLIPPING, TRAINING, PATHS)  # fmt: skip
+"""In the order in which the pages list them."""
