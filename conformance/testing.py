@@ -16,8 +16,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from conformance.findings.entry import BAD
-from conformance.findings.finding import NOT_APPLICABLE, Finding
+from conformance.findings.finding import BAD, NOT_APPLICABLE, Finding
 from conformance.registry import Property, properties
 from conformance.running.examination import Examination
 from conformance.selection import Selection
@@ -76,4 +75,6 @@ class BackendSuite:
 
 
 def _shown(finding: Finding) -> str:
-    return f"{finding.id} {finding.says}\n{finding.why}\n\n{finding.reproducer}"
+    texts = ("what a failure means", finding.failure), ("look at first", finding.first)
+    explained = "".join(f"{heading}: {text}\n" for heading, text in texts if text)
+    return f"{finding.id} {finding.name}: {finding.says}\n{finding.why}\n{explained}\n{finding.reproducer}"

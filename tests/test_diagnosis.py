@@ -127,7 +127,7 @@ def test_the_terminal_says_what_the_failures_look_like(document):
     console = Console(record=True, width=160, file=io.StringIO())
     show(console, document)
     text = console.export_text()
-    assert "the failing properties are those of" in text
+    assert "known faults that fail the same laws" in text
     assert "lengths: outputs held" in text
 
 

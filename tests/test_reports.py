@@ -1,6 +1,7 @@
 """The forms of the report: each keeps to its own format, shows what fails, and no text of a backend breaks it."""
 
 import copy
+import html
 import json
 import re
 from io import StringIO
@@ -35,11 +36,13 @@ EVIDENCE = {
     "allowed": 8.0,
 }  # fmt: skip
 FAILED = {
-    "id": "P01", "status": "fail", "says": "values are <right>", "examples": 3, "ill_posed": 0, "kappa_max": 44.0,
+    "id": "P01", "status": "fail", "name": "values & more", "says": "Values are <right>.", "failure": "It | means.",
+    "first": "Look <here>.", "examples": 3, "ill_posed": 0, "kappa_max": 44.0,
     "why": "run at outputs[0, 1]: got \x00, expected 2", "evidence": EVIDENCE, "labels": {"lstm": "fail"},
     "reproducer": 'import conformance\nprint("<script>")\n',
 }  # fmt: skip
-PASSED = FAILED | {"id": "P02", "status": "pass", "why": "", "evidence": None, "reproducer": "", "kappa_max": 0.5}
+PASSED = FAILED | {"id": "P02", "status": "pass", "why": "", "evidence": None, "reproducer": "", "kappa_max": 0.5,
+                   "failure": "", "first": ""}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +83,21 @@ def test_every_form_names_every_property_that_fails(form, failing):
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_every_form_names_and_explains_what_fails(form, failing):
+    text = html.unescape(FORMS[form](failing))
+    for words in ("values & more", "Values are <right>.", "It | means.", "Look <here>."):
+        assert words in text
+
+
+def test_the_terminal_names_and_explains_what_fails(failing):
+    printed = StringIO()
+    show(Console(width=200, file=printed), failing)
+    assert "P01 fail, values & more" in printed.getvalue()
+    for words in ("Values are <right>.", "what this means: It | means.", "look at first: Look <here>."):
+        assert words in printed.getvalue()
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_every_form_is_the_same_each_time(form, failing):
     assert FORMS[form](failing) == FORMS[form](failing)
 
@@ -116,7 +134,7 @@ def test_charts_are_drawn_in_the_colour_of_the_page(failing):
 def test_junit_counts_failures_and_what_was_not_judged(failing):
     suite = ET.fromstring(FORMS["junit"](failing)).find("testsuite[@name='theirs f32']")
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "1")
-    assert suite.find("testcase/error").get("message") == "1 properties were not judged"
+    assert suite.find("testcase/error").get("message") == "1 properties did not run"
 
 
 def test_junit_skips_a_backend_that_is_not_installed(failing):

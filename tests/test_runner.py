@@ -204,7 +204,7 @@ def test_the_command_s_limits_hold(tmp_path, monkeypatch):
     assert done.exit_code == 1
     assert "hang f64: it said nothing for 8 seconds" in done.output
     assert "hog f64: it took more than 700 MB of memory" in done.output
-    assert "numpy f64: judged" in done.output
+    assert "numpy f64: tested" in done.output
 
 
 def test_what_ends_while_its_speed_is_measured_is_told_too(tmp_path):

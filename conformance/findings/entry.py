@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from conformance.findings.finding import STATUSES, Finding
+from conformance.findings.finding import BAD, STATUSES, Finding
 from conformance.findings.verdict import beyond
+from conformance.statements import Statement
 
 __all__ = ["BAD", "Entry", "missing"]
-
-BAD = ("fail", "error")
-"""The statuses of a property that no backend conforms with."""
 
 
 def missing(counts: dict[str, int]) -> int:
@@ -48,7 +46,7 @@ class Entry:
     def add(self, finding: dict[str, Any], counted: bool) -> None:
         """One property is judged."""
         if not counted:
-            self.not_applicable.append({"id": finding["id"], "why": finding["why"]})
+            self.not_applicable.append({name: finding[name] for name in ("id", "name", "why")})
             self.counts["expected"] -= 1
             return
         self.properties.append(finding)
@@ -67,10 +65,10 @@ class Entry:
                 self.why = (f"{row['cell']} {row['mode']} took {row['ratio_peer']:.2f} of the time of {row['peer']}, "
                             f"and at most {row['budget']:.2f} is declared")  # fmt: skip
 
-    def end(self, status: str, why: str, law: str = "", code: str = "") -> None:
-        """The process ended before it had judged everything: the property it was at is an error."""
+    def end(self, status: str, why: str, law: Statement | None = None, code: str = "") -> None:
+        """The process ended early: the property that it was testing, if any, is an error."""
         if law:
-            self.add(Finding(law, "error", why=why, examples=1, reproducer=code).as_dict(), counted=True)
+            self.add(Finding.of(law, "error", why=why, examples=1, reproducer=code).as_dict(), counted=True)
         self.status, self.why = status, why
 
     @property

@@ -1,4 +1,4 @@
-"""What became of one property on one backend: a status, the examples behind it, and the evidence where it fails."""
+"""The result of one property on one backend: a status, the examples behind it, and the evidence where it fails."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from conformance.judge import Evidence
+from conformance.statements import Statement
 
-__all__ = ["NOT_APPLICABLE", "STATUSES", "Finding", "Verdict", "combine"]
+__all__ = ["BAD", "NOT_APPLICABLE", "STATUSES", "Finding", "Verdict", "combine"]
 
 STATUSES = ("pass", "fail", "unsupported", "xfail", "ill_posed", "inconclusive", "error")
+BAD = ("fail", "error")
+"""The statuses of a property with which a backend does not conform."""
 NOT_APPLICABLE = "not_applicable"
-"""No case of the property's met its precondition: it says nothing here, and is left out of the counts."""
+"""No case met the property's precondition, so that the counts leave it out."""
 
 WORST_FIRST = ("fail", "error", "inconclusive", "pass", "ill_posed", "unsupported", NOT_APPLICABLE)
 """A property has the first of these that one of its labels has."""
@@ -19,7 +22,7 @@ WORST_FIRST = ("fail", "error", "inconclusive", "pass", "ill_posed", "unsupporte
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a property on one label: a cell or a network."""
+    """The result of a property on one label: a cell or a network."""
 
     status: str
     examples: int = 0
@@ -32,12 +35,18 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of a property: `labels` says what it applied to, `left_out` how many of these the backend does not
-    declare, and `reproducer` is Python that fails when pasted."""
+    """The result of a property: `labels` maps each cell or network to its status, `left_out` counts those that the
+    backend does not declare, and `reproducer` is Python that fails when pasted.
+
+    `name` and `says` are the law's; where it fails, `failure` says what that means and `first` what to look at.
+    """
 
     id: str
     status: str
+    name: str = ""
     says: str = ""
+    failure: str = ""
+    first: str = ""
     examples: int = 0
     ill_posed: int = 0
     left_out: int = 0
@@ -47,18 +56,24 @@ class Finding:
     reproducer: str = ""
     labels: dict[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, statement: Statement, status: str, **more: Any) -> Finding:
+        """A finding with the texts of a statement: those about failure only where the property fails."""
+        failure, first = (statement.failure, statement.first) if status in BAD else ("", "")
+        return cls(statement.id, status, statement.name, statement.says, failure, first, **more)
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
 
 
-def combine(id: str, says: str, verdicts: dict[str, Verdict], reproducer: str = "") -> Finding:
+def combine(statement: Statement, verdicts: dict[str, Verdict], reproducer: str = "") -> Finding:
     """One finding from the verdicts of all labels; the evidence is the first worst label's."""
     statuses = {v.status for v in verdicts.values()}
     status = next((s for s in WORST_FIRST if s in statuses), NOT_APPLICABLE)
     worst = next((v for v in verdicts.values() if v.status == status), Verdict(status, why="nothing is selected"))
-    return Finding(
-        id, status, says,
+    return Finding.of(
+        statement, status,
         examples=sum(v.examples for v in verdicts.values()),
         ill_posed=sum(v.ill_posed for v in verdicts.values()),
         left_out=sum(v.status == "unsupported" for v in verdicts.values()),

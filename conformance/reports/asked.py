@@ -1,4 +1,4 @@
-"""How much was asked: the examples of each property, and the networks that were left out.
+"""How much the suite tested: the examples of each property, and the networks that it left out.
 
 >>> entry = {"properties": [{"examples": 114, "status": "pass"}, {"examples": 2, "status": "fail", "left_out": 3}]}
 >>> of_each(entry), left_out(entry)
@@ -13,7 +13,7 @@ __all__ = ["left_out", "of_each"]
 
 
 def of_each(entry: dict[str, Any]) -> str:
-    """The fewest and the most examples of a property that was judged; nothing where none was."""
+    """The fewest and the most examples of a property that ran; the empty text where none ran."""
     counts = [finding["examples"] for finding in entry["properties"] if finding["status"] != "unsupported"]
     return f"{min(counts)} to {max(counts)}" if counts else ""
 

@@ -34,7 +34,7 @@ STYLE: Any = {
 
 
 def kappas(document: dict[str, Any]) -> Markup:
-    """For each backend and precision, the worst ratio of error to yardstick of every property that compares."""
+    """For each backend and precision, the largest ratio of error to yardstick of every property that compares."""
     named = [
         (f"{e['name']} {e['precision']}", [min(p["kappa_max"], MOST) for p in e["properties"] if p["kappa_max"] > 0])
         for e in document["backends"]
@@ -54,7 +54,7 @@ def kappas(document: dict[str, Any]) -> Markup:
             axes.xaxis.set_minor_formatter(NullFormatter())
         else:
             axes.set_xlim(left=0)
-        axes.set_xlabel("kappa: the error in units of the yardstick, one point for each property")
+        axes.set_xlabel("kappa: the largest error in units of the yardstick, one point for each property")
 
     return _svg(draw, 0.5 * len(rows) + 0.9) if rows else Markup()
 
@@ -83,7 +83,7 @@ def speeds(document: dict[str, Any]) -> Markup:
 
 
 def kills(self_test: dict[str, Any]) -> Markup:
-    """How many mutants of each kind were first told by each law."""
+    """How many mutants of each kind each law was the first to detect."""
     killed = self_test.get("kills", {})
     if not killed:
         return Markup()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from conformance.findings.entry import BAD, missing
+from conformance.findings.entry import missing
+from conformance.findings.finding import BAD
 
 __all__ = ["render"]
 
@@ -14,7 +15,7 @@ SKIPPED = ("unsupported", "xfail", "ill_posed", "inconclusive")
 
 
 def render(document: dict[str, Any]) -> str:
-    """The XML. A backend that crashed, hung or left properties out has an error of its own."""
+    """The XML. A backend that crashed, hung or skipped properties has an error of its own."""
     suites = ET.Element("testsuites", name=f"rnnspec conformance, tier {document['tier']}, seed {document['seed']}",
                         time=f"{document['seconds']:.3f}")  # fmt: skip
     for entry in document["backends"]:
@@ -29,7 +30,8 @@ def _suite(entry: dict[str, Any]) -> ET.Element:
     name = f"{entry['name']} {entry['precision']}".strip()
     suite = ET.Element("testsuite", name=name, time=f"{entry['seconds']:.3f}")
     for finding in entry["properties"]:
-        case = ET.SubElement(suite, "testcase", classname=name, name=f"{finding['id']} {finding['says']}".strip())
+        law = " ".join(filter(None, (finding["id"], finding["name"])))
+        case = ET.SubElement(suite, "testcase", classname=name, name=law)
         if finding["status"] in BAD:
             kind = "failure" if finding["status"] == "fail" else "error"
             ET.SubElement(case, kind, message=_text(finding["why"])).text = _text(_evidence(finding))
@@ -38,7 +40,7 @@ def _suite(entry: dict[str, Any]) -> ET.Element:
     absent = missing(entry["counts"])
     if entry["why"] or absent:
         case = ET.SubElement(suite, "testcase", classname=name, name=f"the process: {entry['status']}")
-        why = entry["why"] or f"{absent} properties were not judged"
+        why = entry["why"] or f"{absent} properties did not run"
         ET.SubElement(case, "skipped" if entry["status"] == "unavailable" else "error", message=_text(why))
     _count(suite)
     return suite
@@ -46,7 +48,7 @@ def _suite(entry: dict[str, Any]) -> ET.Element:
 
 def _self_test(found: dict[str, Any]) -> ET.Element:
     suite = ET.Element("testsuite", name="self-test")
-    ET.SubElement(suite, "testcase", name=f"{found['killed']} of {found['mutants']} mutants killed")
+    ET.SubElement(suite, "testcase", name=f"{found['killed']} of {found['mutants']} mutants detected")
     for survivor in found["survivors"]:
         case = ET.SubElement(suite, "testcase", name=survivor["name"])
         ET.SubElement(case, "failure", message=_text(survivor["why"]))
@@ -62,10 +64,10 @@ def _count(suite: ET.Element) -> None:
 
 def _evidence(finding: dict[str, Any]) -> str:
     found = finding["evidence"]
-    if not found:
-        return str(finding["reproducer"])
-    lines = (f"{found['what']} {found['where']}", f"got {found['got']}", f"expected {found['expected']}", "")
-    return "\n".join((*lines, finding["reproducer"]))
+    lines = [finding[text] for text in ("says", "failure", "first") if finding[text]]
+    if found:
+        lines += [f"{found['what']} {found['where']}", f"got {found['got']}", f"expected {found['expected']}"]
+    return "\n".join((*lines, "", finding["reproducer"]))
 
 
 def _text(text: str) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 
 import jinja2
 
-from conformance.findings.entry import BAD, missing
-from conformance.findings.finding import STATUSES
+from conformance.findings.entry import missing
+from conformance.findings.finding import BAD, STATUSES
 from conformance.findings.verdict import spoken
 from conformance.reports.asked import left_out, of_each
 from conformance.reports.ratio import written

@@ -13,8 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.syntax import Syntax
 from rich.table import Table
 
-from conformance.findings.entry import BAD
-from conformance.findings.finding import STATUSES
+from conformance.findings.finding import BAD, STATUSES
 from conformance.findings.verdict import spoken
 from conformance.reports.asked import left_out, of_each
 from conformance.reports.ratio import written
@@ -22,7 +21,8 @@ from conformance.reports.ratio import written
 __all__ = ["Terminal", "show", "show_self_test"]
 
 COLOURS = {"conforms": "green", "unavailable": "yellow"}
-SPEED = ("at batch, time, inputs, hidden", "/ floor", "95 %", "/ peer", "95 %", "peer", "verdict", "compile", "path")
+SPEED = ("cell, mode, (batch, time, inputs, hidden)", "/ floor", "95 %", "/ peer", "95 %", "peer", "verdict",
+         "compile", "path")  # fmt: skip
 
 
 class Terminal:
@@ -57,7 +57,7 @@ class Terminal:
             case "finding":
                 self._finding(name, message["finding"])
             case "judged":
-                self._say(f"{self._where[name]}: judged in {message['seconds']:.1f} s")
+                self._say(f"{self._where[name]}: tested in {message['seconds']:.1f} s")
                 self._progress.update(self._tasks[name], now="")
             case "unavailable" | "broken" | "ended":
                 self._say(f"{self._where.get(name, name)}: {message['why']}", "yellow")
@@ -70,7 +70,8 @@ class Terminal:
         if name in self._tasks:
             self._progress.advance(self._tasks[name])
         if finding["status"] in BAD:
-            self._say(f"{self._where[name]}: {finding['id']} {finding['status']}: {finding['says']}", "red")
+            law = f"{finding['id']} {finding['status']}, {finding['name']}: {finding['says']}"
+            self._say(f"{self._where[name]}: {law}", "red")
         elif not self._console.is_terminal:
             self._say(f"{self._where[name]}: {finding['id']} {finding['status']} ({finding['examples']} examples, "
                       f"kappa {written(finding['kappa_max'])})")  # fmt: skip
@@ -80,7 +81,7 @@ class Terminal:
 
 
 def show(console: Console, document: dict[str, Any]) -> None:
-    """The whole report: evidence first, the table last, where the eye is."""
+    """The report: evidence first, the table last, where the eye is."""
     for entry in document["backends"]:
         for finding in entry["properties"]:
             if finding["status"] in BAD:
@@ -94,23 +95,24 @@ def show(console: Console, document: dict[str, Any]) -> None:
 
 
 def show_self_test(console: Console, found: dict[str, Any]) -> None:
-    """How many mutants were killed, and the survivors."""
+    """How many mutants the laws detect, and those that none detects."""
     equivalent = len(found["equivalent"])
-    console.print(f"self-test: {found['killed']} of {found['mutants']} mutants killed, {equivalent} proved equivalent, "
-                  f"{found['signatures']} different patterns of failing properties")  # fmt: skip
+    console.print(f"self-test: the laws detect {found['killed']} of {found['mutants']} mutants (backends with one "
+                  f"planted fault), {equivalent} proved equivalent; {found['signatures']} different patterns of laws "
+                  "that fail")  # fmt: skip
     console.print(_kills(found["matrix"]))
     for survivor in found["survivors"]:
-        console.print(f"  survivor {escape(survivor['name'])}: {escape(survivor['why'])}", style="red")
+        console.print(f"  not detected: {escape(survivor['name'])}: {escape(survivor['why'])}", style="red")
 
 
 def _kills(matrix: dict[str, Any]) -> Table:
-    """How many faults of each kind every property tells: the kill matrix, by kinds."""
-    table = Table(title="faults told by each property, of all that each kind has")
+    """How many faults of each kind every law detects: the kill matrix, by kinds."""
+    table = Table(title="faults that each law detects, of all faults of each kind")
     kinds: dict[str, list[int]] = {}
     for fault in matrix["faults"]:
         kinds.setdefault(fault["cell"] or fault["name"].partition(":")[0], []).append(int(fault["told_by"], 16))
-    for column in ("property", *(f"{kind} {len(rows)}" for kind, rows in kinds.items())):
-        table.add_column(column, justify="left" if column == "property" else "right")
+    for column in ("law", *(f"{kind} {len(rows)}" for kind, rows in kinds.items())):
+        table.add_column(column, justify="left" if column == "law" else "right")
     for i, law in enumerate(reversed(matrix["laws"])):
         table.add_row(law, *(str(sum(row >> i & 1 for row in rows) or "") for rows in kinds.values()))
     return table
@@ -118,40 +120,46 @@ def _kills(matrix: dict[str, Any]) -> Table:
 
 def _evidence(console: Console, entry: dict[str, Any], finding: dict[str, Any]) -> None:
     named = escape(f"{entry['name']} {entry['precision']}")
-    console.rule(f"[red]{named}: {finding['id']} {finding['status']}", align="left")
+    console.rule(f"[red]{named}: {finding['id']} {finding['status']}, {escape(finding['name'])}", align="left")
     console.print(escape(finding["says"]), style="bold")
     labels = [label for label, status in finding["labels"].items() if status in BAD]
     if labels:
-        console.print(escape(f"on {', '.join(labels)} (of {len(finding['labels'])} it was tried on)"), highlight=False)
+        tried = len(finding["labels"])
+        console.print(escape(f"fails on {', '.join(labels)} ({len(labels)} of {tried} networks)"), highlight=False)
     evidence = finding["evidence"]
     if evidence:
         place = f" at {evidence['where']}" if evidence["where"] else ""
         console.print(escape(f"{evidence['what']}{place}"), highlight=False)
         console.print(escape(f"  got       {evidence['got']}\n  expected  {evidence['expected']}"), highlight=False)
         if evidence["tau"] is not None:
-            console.print(f"  tau       {evidence['tau']:.3g}\n  kappa     {written(evidence['kappa'])}, "
-                          f"at most {evidence['allowed']:.3g} passes", highlight=False)  # fmt: skip
+            kappa = written(evidence["kappa"])
+            console.print(f"  tau       {evidence['tau']:.3g} (the yardstick)\n  kappa     {kappa} (the error in "
+                          f"yardsticks), at most {evidence['allowed']:.3g} passes", highlight=False)  # fmt: skip
     elif finding["why"]:
         console.print(escape(finding["why"]), highlight=False)
+    for heading, text in (("what this means", finding["failure"]), ("look at first", finding["first"])):
+        if text:
+            console.print(escape(f"{heading}: {text}"), highlight=False)
     if finding["reproducer"]:
         console.print(Syntax(finding["reproducer"].rstrip(), "python", background_color="default", word_wrap=True))
 
 
 def _likenesses(console: Console, entry: dict[str, Any]) -> None:
-    """Which known faults show the pattern of what fails."""
+    """The known faults that fail the same properties."""
     for i, found in enumerate(entry["looks_like"]):
         if i == 0:
-            console.rule(f"[red]{escape(entry['name'])} {entry['precision']}: the failing properties are those of",
-                         align="left")  # fmt: skip
-        others = f", and of {len(found['others'])} like it" if found["others"] else ""
-        console.print(escape(f"{found['alike']:4.0%}  {found['says']} ({found['fault']}{others})"), highlight=False)
+            named = escape(f"{entry['name']} {entry['precision']}")
+            console.rule(f"[red]{named}: known faults that fail the same laws", align="left")
+        others = f", and {len(found['others'])} more" if found["others"] else ""
+        text = f"{found['alike']:4.0%} alike: {found['says']} ({found['fault']}{others})"
+        console.print(escape(text), highlight=False)
 
 
 def _summary(document: dict[str, Any]) -> Table:
     table = Table(title=f"conformance, tier {document['tier']}, seed {document['seed']}, {document['seconds']:.0f} s")
     shown = [s for s in STATUSES if any(e["counts"][s] for e in document["backends"])]
-    asked = ("expected", "examples", "of each", "left out")
-    for column in ("backend", "precision", "status", *shown, *asked, "kappa", "programs", "seconds"):
+    asked = ("in all", "examples", "of each", "left out")
+    for column in ("backend", "precision", "status", *shown, *asked, "largest kappa", "programs", "seconds"):
         table.add_column(column, justify="left" if column in ("backend", "precision", "status") else "right")
     for e in document["backends"]:
         colour = COLOURS.get(e["status"], "red")
@@ -165,7 +173,7 @@ def _summary(document: dict[str, Any]) -> Table:
 
 def _speed(entry: dict[str, Any]) -> Table:
     named = escape(f"{entry['name']} {entry['precision']}")
-    table = Table(title=f"speed of {named}, time relative to the floor and to the peer")
+    table = Table(title=f"speed of {named}: its time divided by the floor's and by the peer's")
     for column in SPEED:
         table.add_column(column)
     for row in entry["speed"]:

@@ -18,7 +18,7 @@ import hypothesis
 from hypothesis import HealthCheck, Phase
 from hypothesis.strategies import SearchStrategy
 
-from conformance.findings.finding import NOT_APPLICABLE, Finding, Verdict, combine
+from conformance.findings.finding import BAD, NOT_APPLICABLE, Finding, Verdict, combine
 from conformance.judge import Evidence, Failure, IllPosed, Judge, NotApplicable
 from conformance.properties.asking import is_eager
 from conformance.registry import Property, Scope
@@ -65,7 +65,7 @@ class Examination:
         able = self.backend.capabilities
         missing = sorted(need for need in law.needs if need != "lengths" and not getattr(able, need))
         if missing:
-            return Finding(law.id, "unsupported", law.says, why=f"the backend declares no {', '.join(missing)}")
+            return Finding.of(law.statement, "unsupported", why=f"the backend declares no {', '.join(missing)}")
         verdicts: dict[str, Verdict] = {}
         scope = replace(self.scope, eager=is_eager(self.backend))
         cases = self._cases(law, scope.within(able))
@@ -75,7 +75,7 @@ class Examination:
             verdicts[label] = self._label(_Search(self, law, label, examples, 0 if failed else SHRINKS), strategy)
         shown = next((v for status in ("fail", "error") for v in verdicts.values() if v.status == status), None)
         pasted = reproducer(law.id, self.backend, shown.case) if shown and shown.case else ""
-        return _expected(combine(law.id, law.says, verdicts, pasted), xfail)
+        return _expected(combine(law.statement, verdicts, pasted), xfail)
 
     def _cases(self, law: Property, scope: Scope) -> dict[str, SearchStrategy[Any]]:
         """The labels that are judged: all for the oracle's properties, and as many as there shall be for the others."""
@@ -228,9 +228,9 @@ def _within(able: Capabilities, net: Network, needs: frozenset[str]) -> Network:
 def _expected(finding: Finding, xfail: str | None) -> Finding:
     if xfail is None or finding.status in ("unsupported", NOT_APPLICABLE):
         return finding
-    if finding.status in ("fail", "error"):
+    if finding.status in BAD:
         return replace(finding, status="xfail", why=xfail)
-    return replace(finding, status="fail", why=f"it was expected to fail ({xfail}), and holds: take it off the list")
+    return replace(finding, status="fail", why=f"it was expected to fail ({xfail}), and passes: take it off the list")
 
 
 def _shown(error: BaseException) -> str:

@@ -1,6 +1,6 @@
-"""What the process of one backend has told: one entry for each precision, and where it stands.
+"""What the process of one backend has reported: one entry for each precision, and where the process is.
 
-Nothing that is told is believed of what is known here: which properties are judged, in which order, and how many.
+The ledger knows which properties run, in which order, and how many; it takes none of this from the process.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from conformance.findings.entry import Entry
 from conformance.findings.finding import NOT_APPLICABLE, Finding
 from conformance.processes.process import Ended, Garbled
 from conformance.selection import Selection
+from conformance.statements import Statement
 
 __all__ = ["LAST", "Ledger"]
 
@@ -26,8 +27,8 @@ class Ledger:
     name: str
     selection: Selection
     entries: list[Entry] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
-    law: str = ""
+    left: list[Statement] = field(default_factory=list)
+    law: Statement | None = None
     code: str = ""
     judged: int = 0
 
@@ -40,7 +41,7 @@ class Ledger:
                           f"{message['event']} ({type(error).__name__}: {error})") from error  # fmt: skip
 
     def end(self, end: Ended) -> None:
-        """The process ended before its work was done: the property that it was at is an error."""
+        """The process ended before its work was done: the property that it was testing is an error."""
         self._open().end(end.status, str(end), self.law, self.code)
 
     def _hear(self, message: dict[str, Any]) -> None:
@@ -66,7 +67,7 @@ class Ledger:
     def _begin(self, message: dict[str, Any]) -> None:
         if self.judged != len(self.entries):
             raise ValueError("the entry before was not judged")
-        self.left = [law.id for law in self.selection.laws()]
+        self.left = [law.statement for law in self.selection.laws()]
         if message["expected"] != len(self.left):
             raise ValueError(f"{message['expected']} properties instead of {len(self.left)}")
         entry = Entry(self.name, str(message["version"]), device=str(message["device"]))
@@ -76,9 +77,9 @@ class Ledger:
 
     def _add(self, message: dict[str, Any]) -> None:
         finding = Finding(**message["finding"])
-        if finding.id != self.left.pop(0):
+        if finding.id != self.left.pop(0).id:
             raise ValueError(f"a finding of {finding.id}")
-        self.law = ""
+        self.law = None
         self.entries[-1].add(finding.as_dict(), finding.status != NOT_APPLICABLE)
 
     def _close(self, message: dict[str, Any]) -> None:
