@@ -1,6 +1,6 @@
-"""The command line: what is judged, where the report goes, and the exit status.
+"""The command line: what the suite tests, where the report goes, and the exit status.
 
-0 all conforms; 1 something fails, crashes, hangs or did not run; 2 the command itself is wrong.
+0: every backend conforms; 1: something fails, crashes, hangs or did not run; 2: the command itself is wrong.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ModeName(StrEnum):
 
 
 class LackName(StrEnum):
-    """The capabilities that a module can be judged without."""
+    """The capabilities that a module may lack."""
 
     lengths = "lengths"
     empty_rows = "empty_rows"
@@ -76,41 +76,50 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_
 
 @app.command()
 def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
-    backend: Annotated[list[str] | None, typer.Option(help="A backend, or all that are installed, the default. "
-                       "Repeatable.")] = None,
-    module: Annotated[list[str] | None, typer.Option(metavar="package:Thing", help="A module of torch, a layer of "
-                      "Keras, a module of Flax nnx, or an ONNX file. Repeatable.")] = None,
-    as_: Annotated[str | None, typer.Option("--as", metavar="CELL", help="The cell that modules are, or module:name.")]
+    backend: Annotated[list[str] | None, typer.Option(help="Test this backend; `all`, the default, tests every "
+                       "installed one. Repeatable.")] = None,
+    module: Annotated[list[str] | None, typer.Option(metavar="package:Thing", help="Test a PyTorch module, a "
+                      "Keras layer, a Flax nnx module or an ONNX file. Repeatable.")] = None,
+    as_: Annotated[str | None, typer.Option("--as", metavar="CELL", help="The cell that --module must compute: a name, "
+                   "or module:name.")] = None,
+    without: Annotated[list[LackName] | None, typer.Option(help="A capability that --module lacks. Repeatable.")]
     = None,
-    without: Annotated[list[LackName] | None, typer.Option(help="What modules do not claim. Repeatable.")] = None,
-    tier: Annotated[TierName, typer.Option(help="smoke: correctness. default: and speed at two sizes. deep: long.")]
-    = TierName.default,
-    seed: Annotated[int, typer.Option(min=0, help="Everything that is drawn follows from it.")] = 0,
-    examples: Annotated[int | None, typer.Option(min=1, help="Examples of each property and network.")] = None,
-    device: Annotated[str | None, typer.Option(help="The device to run on; the backend's first if not given.")] = None,
-    precision: Annotated[list[PrecisionName] | None, typer.Option(help="Repeatable; f32 and f64 if not given.")] = None,
-    only: Annotated[list[str] | None, typer.Option(metavar="ID", help="Only this property. Repeatable.")] = None,
-    cell: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this cell, or module:name. Repeatable.")]
+    tier: Annotated[TierName, typer.Option(help="smoke: correctness within a minute. default: also speed. deep: "
+                   "many, long and large cases.")] = TierName.default,
+    seed: Annotated[int, typer.Option(min=0, help="Random cases follow from this number.")] = 0,
+    examples: Annotated[int | None, typer.Option(min=1, help="Test this many cases of each law on each network.")]
     = None,
-    shape: Annotated[list[str] | None, typer.Option(metavar="B,T,I,H", help="Only this shape. Repeatable.")] = None,
-    mode: Annotated[list[ModeName] | None, typer.Option(help="forward, or train: with gradients. Repeatable.")] = None,
-    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report there.")] = None,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as one page, with charts.")] = None,
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as JUnit's XML.")] = None,
-    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as Markdown.")] = None,
-    no_speed: Annotated[bool, typer.Option("--no-speed", help="Correctness only.")] = False,
-    speed_only: Annotated[bool, typer.Option("--speed-only", help="Speed only.")] = False,
-    require_speed: Annotated[bool, typer.Option("--require-speed", help="Slower than any peer fails.")] = False,
-    self_test: Annotated[bool, typer.Option("--self-test", help="Judge the suite itself, by faulty backends.")] = False,
-    xfails: Annotated[Path | None, typer.Option(metavar="FILE", help="Lines `ID reason`: what must fail.")]
+    device: Annotated[str | None, typer.Option(help="Run on this device. Default: the backend's first.")] = None,
+    precision: Annotated[list[PrecisionName] | None, typer.Option(help="Test this precision. Default: f32 and f64. "
+                         "Repeatable.")] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="ID", help="Test only this law, such as P11. Repeatable.")]
     = None,
-    patience: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="Silence that is taken for a hang.")]
+    cell: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Test only this cell: a name, or module:name. "
+                    "Repeatable.")] = None,
+    shape: Annotated[list[str] | None, typer.Option(metavar="B,T,I,H", help="Test only this batch, time, inputs and "
+                     "hidden size. Repeatable.")] = None,
+    mode: Annotated[list[ModeName] | None, typer.Option(help="forward: laws of values. train: laws of gradients. "
+                    "Repeatable.")] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one HTML page with charts.")]
+    = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JUnit XML.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as Markdown.")] = None,
+    no_speed: Annotated[bool, typer.Option("--no-speed", help="Test correctness only.")] = False,
+    speed_only: Annotated[bool, typer.Option("--speed-only", help="Measure speed only.")] = False,
+    require_speed: Annotated[bool, typer.Option("--require-speed", help="Fail a backend that is slower than "
+                             "any of its peers.")] = False,
+    self_test: Annotated[bool, typer.Option("--self-test", help="Test the suite itself: its laws must "
+                         "detect backends with a planted fault.")] = False,
+    xfails: Annotated[Path | None, typer.Option(metavar="FILE", help="Read laws that are expected to fail, one "
+                      "line `ID reason` for each.")] = None,
+    patience: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="End a backend that is silent for longer.")]
     = Limits.silence,
-    memory: Annotated[float, typer.Option(metavar="GB", min=0.1, help="What a backend may take.")]
+    memory: Annotated[float, typer.Option(metavar="GB", min=0.1, help="End a backend that uses more memory.")]
     = Limits.memory / 1e9,
-    show_list: Annotated[bool, typer.Option("--list", help="List backends and properties, and run nothing.")] = False,
+    show_list: Annotated[bool, typer.Option("--list", help="List backends and laws, and run nothing.")] = False,
 ) -> None:
-    """Prove that backends run the specification: the same numbers, the same gradients, at full speed."""
+    """Test whether backends conform to the specification: the same numbers, the same gradients, and how fast."""
     console = Console()
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
@@ -118,7 +127,7 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
         _list(console)
         return
     if no_speed and speed_only:
-        raise typer.BadParameter("--no-speed and --speed-only leave nothing to do; choose one")
+        raise typer.BadParameter("--no-speed and --speed-only together leave nothing to do; choose one")
     files = {"json": json, "html": html, "junit": junit, "markdown": markdown}
     for form, file in files.items():
         _check_writable(form, file)
@@ -160,7 +169,7 @@ def _self_test(console: Console, seed: int, tier: str, files: dict[str, Path | N
 
 
 def _earlier(file: Path | None) -> dict[str, Any]:
-    """The self-test that stands where this one goes; nothing if there is none that can be read."""
+    """The earlier self-test in the same file; nothing if there is none that can be read."""
     try:
         return dict(loads(file.read_text(encoding="utf-8"))["self_test"]) if file else {}
     except (OSError, ValueError, KeyError, TypeError):
@@ -172,7 +181,7 @@ def _list(console: Console) -> None:
     _say_problems(console)
     for law in properties():
         needs = f" (needs {', '.join(sorted(law.needs))})" if law.needs else ""
-        console.print(f"{law.id}  {law.says}{needs}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{law.id}  {law.name}: {law.says}{needs}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _say_problems(console: Console) -> None:
@@ -208,7 +217,7 @@ def _ids(given: list[str]) -> tuple[str, ...]:
     known = {law.id for law in properties()}
     for id in given:
         if id not in known:
-            raise typer.BadParameter(f"--only must name a property, got {id!r}; see --list")
+            raise typer.BadParameter(f"--only must name a law, got {id!r}; see --list")
     return tuple(given)
 
 
@@ -250,7 +259,7 @@ def _xfails(file: Path | None) -> dict[str, str]:
         if not id.strip():
             continue
         if id not in known or not reason.strip():
-            raise typer.BadParameter(f"--xfails: every line must be a property's id and a reason, got {line!r} "
+            raise typer.BadParameter(f"--xfails: every line must be a law's id and a reason, got {line!r} "
                                      f"in line {number}; see --list for the ids")  # fmt: skip
         found[id] = reason.strip()
     return found
