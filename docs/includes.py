@@ -17,11 +17,12 @@ from typing import Any
 
 import figure_plots
 import gallery
+import law_pages
 from figure_tables import figures, measured, plot
 from tables.markdown import table
 
 import rnnspec
-from conformance.registry import properties as laws
+from conformance.statements import THEMES
 from rnnspec.convert import Loss
 from rnnspec.convert.layouts import TABLES
 from rnnspec.primitives import PRIMITIVES
@@ -93,13 +94,14 @@ def initialisers(_: str) -> str:
     return "\n".join(table(("initialiser", "is"), ((f"`{name}`", says(f"initialisers.{name}")) for name in names)))
 
 
-def properties(_: str) -> str:
-    rows = ((law.id, law.says, "the oracle" if law.oracle else "itself") for law in laws())
-    return "\n".join(table(("id", "says", "compared with"), rows))
+def laws(_: str) -> str:
+    """The themes of the laws; each law has a page of its own."""
+    rows = ((theme.title, theme.says, len(theme.statements)) for theme in THEMES)
+    return "\n".join(table(("theme", "says", "laws"), rows))
 
 
 KINDS = {"source": source, "latex": latex, "says": says, "text": text, "primitives": primitives,
-         "initialisers": initialisers, "properties": properties, "figures": figures, "conversions": conversions,
+         "initialisers": initialisers, "laws": laws, "figures": figures, "conversions": conversions,
          "losses": losses, "measured": measured, "plot": plot}  # fmt: skip
 
 
@@ -108,3 +110,4 @@ if __name__ == "__main__":
     figure_plots.write()
     for page in PAGES:
         page.write_text(included(page.read_text()))
+    law_pages.write()
