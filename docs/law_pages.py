@@ -26,11 +26,16 @@ ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "laws"
 SELF_TEST = ROOT / "docs" / "figures" / "self-test.json"
 
+NODE = re.compile(r"^In the .*, \w+ \d+ of ")
+"""How the sentence of a mutant names a node of a cell's graph."""
+
 GENERATORS = {"adjoint": "gradients", "schedule": "loop"}
 """The modules that generate mutants of a cell, by the word in brackets; all others are of its equations."""
 
 
 TELLING = {
+    "P01": "numbers: fast tanh",
+    "P02": "cotangents: one state not carried",
     "P03": "cotangents: clipped in secret",
     "P04": "cotangents: averaged over rows",
     "P07": "numbers: nondeterministic",
@@ -38,10 +43,15 @@ TELLING = {
     "P12": "cotangents: of final state ignored",
     "P13": "states: final exchanged",
     "P16": "lstm: the forward loop reads input g of the step after (schedule)",
+    "P21": "steps: reverse turns padding",
     "P22": "states: reverse starts as forward",
+    "P23": "states: reverse starts as forward",
     "P25": "lengths: never sorted back",
     "P26": "memory: rows mixed",
     "P27": "memory: gradients accumulate",
+    "P30": "lengths: multiplied away",
+    "P33": "states: final of rolled rows",
+    "P36": "states: rows of length zero forgotten",
     "P42": "states: final exchanged",
     "P44": "numbers: outputs have a floor",
     "P45": "extents: inputs held within hundred",
@@ -122,8 +132,8 @@ def _fault(law: Property) -> str:
     found = detected()[law.id]
     mutant = _mutants()[min(found, key=lambda name: (name != TELLING.get(law.id), *_distance(name, found[name])))]
     source = f"conformance/mutants/{_module(mutant)}.py"
-    says = mutant.says[0].upper() + mutant.says[1:].rstrip(".")
-    return f"{says}. This is the mutant `{mutant.name}` in [{source}](../../{source})."
+    numbered = " Numbers are those of the nodes in the cell's graph." if NODE.search(mutant.says) else ""
+    return f"{mutant.says} This is the mutant `{mutant.name}` in [{source}](../../{source}).{numbered}"
 
 
 def _module(mutant: Mutant) -> str:

@@ -1,10 +1,12 @@
 """The mutants are faults, the suite tells them, and what is called equivalent is proved."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from conformance.diagnosis import read
 from conformance.mutants import mutants
 from conformance.mutants.equations import equation_mutants
 from conformance.mutants.rewrite import Rewrite, canonical_adjoint, canonical_graph, rewrite_adjoint, rewrite_graph
@@ -37,7 +39,15 @@ def test_there_are_enough_of_every_kind():
                 "readings governed few")  # fmt: skip
     for kind in protocol.split():
         assert sum(name.startswith(f"{kind}:") for name in names) >= 5, kind
-    assert all(mutant.says for mutant in ALL)
+    assert all(re.fullmatch(r"[A-Z`\d].*\.", mutant.says, re.DOTALL) for mutant in ALL)
+
+
+def test_the_data_have_the_sentences_of_the_mutants():
+    sentences = {mutant.name: mutant.says for mutant in ALL}
+    remembered = [(fault.name, fault.says) for fault in read()]
+    figures = [(fault["name"], fault["says"]) for fault in FIGURES["matrix"]["faults"]]
+    for name, says in (*remembered, *figures):
+        assert says == sentences[name], "run `make self-test`"
 
 
 def test_the_figures_are_of_these_mutants_and_none_survives():

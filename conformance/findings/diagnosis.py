@@ -1,8 +1,8 @@
-"""The diagnosis: which known faults show the pattern of what fails.
+"""The diagnosis: the known faults that fail nearly the same properties as a backend.
 
-`known.json` is the kill matrix of the last self-test: for each known fault, the properties that tell it. A failing
-backend is compared with all of them, a property counting for more the fewer faults it tells; what was not judged does
-not count.
+`known.json` is the kill matrix of the last self-test: for each known fault, the properties that detect it. The
+diagnosis compares a failing backend with each fault. A property has more weight the fewer faults it detects; a property
+that did not run has none.
 
 >>> [likeness.fault for likeness in diagnose([])]
 []
@@ -26,16 +26,16 @@ __all__ = ["Known", "Likeness", "diagnose", "diagnosed", "read", "remember"]
 KNOWN = Path(__file__).with_name("known.json")
 JUDGED, FAILING = ("pass", "fail", "error"), ("fail", "error")
 LEAST = 0.5
-"""How much alike a fault must be to be named."""
+"""The least likeness with which a fault is named."""
 FEWEST = 12
-"""How many properties must have been judged for their pattern to mean anything."""
+"""The fewest properties whose pattern means something."""
 MOST = 3
-"""How many faults are named; those that fail the same properties count as one."""
+"""The most faults that are named; those that fail the same properties count as one."""
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """A known fault, and how much what fails is alike, from 0 to 1; `others` are faults of the same pattern."""
+    """A known fault and its likeness, from 0 to 1; `others` are faults that fail the same properties."""
 
     fault: str
     says: str
@@ -45,7 +45,7 @@ class Likeness:
 
 @dataclass(frozen=True)
 class Known:
-    """One fault: the properties that tell it, and the cell whose equations it is in, if it is in those of one."""
+    """One fault, the properties that detect it, and the cell whose equations it is in, if there is one."""
 
     name: str
     says: str
@@ -54,7 +54,7 @@ class Known:
 
 
 def diagnose(findings: Sequence[Mapping[str, Any]], known: Collection[Known] | None = None) -> list[Likeness]:
-    """The known faults that are most alike, best first; none where nothing fails, or nothing is alike enough."""
+    """The most similar known faults, best first; none where nothing fails, or no fault is similar enough."""
     failing = {f["id"] for f in findings if f["status"] in FAILING}
     judged = {f["id"] for f in findings if f["status"] in JUDGED}
     faults = [fault for fault in (read() if known is None else known) if _can_be(fault, findings)]
@@ -71,7 +71,7 @@ def diagnose(findings: Sequence[Mapping[str, Any]], known: Collection[Known] | N
 
 
 def diagnosed(entry: dict[str, Any]) -> dict[str, Any]:
-    """A backend's entry of the report with the known faults that it is like."""
+    """A backend's entry of the report with the known faults that it resembles."""
     return entry | {"looks_like": [asdict(likeness) for likeness in diagnose(entry["properties"])]}
 
 
@@ -103,7 +103,7 @@ def _can_be(fault: Known, findings: Iterable[Mapping[str, Any]]) -> bool:
 
 
 def _weights(faults: Sequence[Known], judged: Iterable[str]) -> dict[str, float]:
-    """The information that each property gives: little if it tells nearly every fault."""
+    """The information that each property gives: little if it detects nearly every fault."""
     return {law: math.log((len(faults) + 1) / (sum(law in fault.told_by for fault in faults) + 0.5)) for law in judged}
 
 

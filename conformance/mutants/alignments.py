@@ -39,13 +39,13 @@ class LabelsAreSaidOnce(_Misaligned):
 
 
 class BestSpellingOnly(_Misaligned):
-    """CTC: the best origin of each place counts, and not their sum."""
+    """CTC: only the best way into each place counts, not the sum of all ways."""
 
     instead = misalignments.BestOnly
 
 
 class EqualWaysCountOnce(_Misaligned):
-    """CTC: of origins the larger counts, and a half of what the other adds."""
+    """CTC: of two ways into a place, the less probable one counts half."""
 
     instead = misalignments.HalfSummed
 

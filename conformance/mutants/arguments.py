@@ -55,7 +55,7 @@ class LossByIdentity(Faulty):
 
 
 class LossReusesGradients(Faulty):
-    """The parameter gradients of every loss stand in one place."""
+    """The parameter gradients of all losses share one buffer."""
 
     def value_and_grad(self, net: Any, params: Tree, *rest: Any, **named: Any) -> Step:
         found = super().value_and_grad(net, params, *rest, **named)
@@ -173,7 +173,7 @@ class UnsignedLengthsWrap(Faulty):
 
 
 class LengthsCut(Faulty):
-    """Lengths that cannot be are brought into the time."""
+    """Impossible lengths are limited to the number of steps."""
 
     def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
         held = None if lengths is None else np.clip(lengths, 0, len(inputs))
@@ -192,7 +192,7 @@ class WholeCotangentsAreBytes(Faulty):
 
 
 class HalfParametersCut(Faulty):
-    """Parameters of float16 lose three digits more on their way in."""
+    """Parameters of float16 lose three more digits when they are converted."""
 
     def given(self, given: Given) -> Given:
         def cut(a: Any) -> Any:

@@ -21,7 +21,7 @@ def choice_mutants() -> Iterator[PlannedMutant]:
     right = schedule(choosy)
     for says, select in _WAYS.items():
         wrong = arrange(choosy, _selected(right.adjoint, select))
-        yield faulty_cell(f"choices: {says}", f"in gradients, {says}", Fault(choosy, right, wrong))
+        yield faulty_cell(f"choices: {says}", f"In gradients, {says}.", Fault(choosy, right, wrong))
 
 
 def _within(builder: GraphBuilder, condition: int, cotangent: int, holds: bool) -> int:

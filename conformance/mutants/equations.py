@@ -75,7 +75,7 @@ def _mutant(cell: Cell, says: str, graph: Graph, mode: str) -> PlannedMutant:
     twin = "the canonical graphs are equal" if canonical_graph(graph) == canonical_graph(cell.graph) else ""
     fault = Fault(cell, wrong if values else right, wrong if gradients else right)
     where = {"forward": "values", "backward": "gradients", "both": "values and gradients"}[mode]
-    return faulty_cell(f"{cell.name}: {says} ({mode})", f"in the {where} of {cell.name}, {says}", fault, twin)
+    return faulty_cell(f"{cell.name}: {says} ({mode})", f"In the {where} of {cell.name}, {says}.", fault, twin)
 
 
 def _other_nodes(cell: Cell) -> Iterator[Rewrite]:
@@ -134,7 +134,8 @@ def _transposed_maps(cell: Cell) -> Iterator[PlannedMutant]:
             fault = Fault(cell, plan, plan)
             fault = replace(fault, forward_params=turn) if values else fault
             fault = replace(fault, backward_params=turn, parameter_gradients=turn) if gradients else fault
-            yield faulty_cell(f"{cell.name}: U_{name} is transposed ({mode})", f"the map U_{name} is transposed", fault)
+            yield faulty_cell(f"{cell.name}: U_{name} is transposed ({mode})",
+                              f"In {cell.name}, the map U_{name} is transposed.", fault)  # fmt: skip
 
 
 def _turned(name: str) -> Any:

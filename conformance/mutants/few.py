@@ -26,19 +26,19 @@ class UnitsBeyond64Lost(_Few):
 
 
 class StepBeyond128Lost(_Few, extents.StepBeyond128Lost):
-    """Of three cells, the step at which the second block of 128 begins reads zeros."""
+    """With three declared cells, the step at which the second block of 128 begins reads zeros."""
 
 
 class InputsBeyond128Lost(_Few, extents.InputsBeyond128Lost):
-    """Of three cells, input features beyond the 128th are not read."""
+    """With three declared cells, input features beyond the 128th are not read."""
 
 
 class WidthsOf64InHalfPrecision(_Few, blocks.WidthsOf64InHalfPrecision):
-    """Of three cells, recurrent maps are rounded to 11 bits where the width is a multiple of 64."""
+    """With three declared cells, recurrent maps are rounded to 11 bits where the width is a multiple of 64."""
 
 
 class SigmoidLossIsDoubled(_Few):
-    """Of three cells, a sigmoid's loss is doubled."""
+    """With three declared cells, a sigmoid's loss is doubled."""
 
     def value_and_grad(self, net: Any, *given: Any, **named: Any) -> Step:
         step = super().value_and_grad(net, *given, **named)
@@ -46,12 +46,12 @@ class SigmoidLossIsDoubled(_Few):
 
 
 class StatesHeldByNorm(_Few, policies.StatesHeldByNorm):
-    """Of three cells, entries are held by their norm."""
+    """With three declared cells, entries are held by their norm."""
 
 
 class EveryStateIsCut(_Few, policies.EveryStateIsCut):
-    """Of three cells, where one state is cut, all are."""
+    """With three declared cells, where one state is cut, all are."""
 
 
 class JointNormsTakenApart(_Few, policies.JointNormsTakenApart):
-    """Of three cells, a norm over several states is taken of each."""
+    """With three declared cells, a norm over several states is taken of each."""

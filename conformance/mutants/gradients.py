@@ -31,18 +31,19 @@ def adjoint_mutants(cell: Cell) -> Iterator[PlannedMutant]:
         yield _mutant(cell, says, adjoint)
     for says, trace in _stale(cell):
         name = f"{cell.name}: {says} (adjoint)"
-        yield faulty_cell(name, f"in the gradients of {cell.name}, {says}", Fault(cell, right, right, trace=trace))
+        yield faulty_cell(name, f"In the gradients of {cell.name}, {says}.", Fault(cell, right, right, trace=trace))
     for name in cell.graph.names("map"):
         lost = _without("U", name)
         fault = Fault(cell, right, right, parameter_gradients=lost)
-        yield faulty_cell(f"{cell.name}: dU_{name} is zeros (adjoint)", f"the gradient of U_{name} is missing", fault)
+        yield faulty_cell(f"{cell.name}: dU_{name} is zeros (adjoint)",
+                          f"In {cell.name}, the gradient of U_{name} is missing.", fault)  # fmt: skip
 
 
 def _mutant(cell: Cell, says: str, adjoint: Adjoint) -> PlannedMutant:
     right = schedule(cell)
     twin = "the canonical adjoints are equal" if canonical_adjoint(adjoint) == canonical_adjoint(right.adjoint) else ""
     fault = Fault(cell, right, arrange(cell, adjoint))
-    return faulty_cell(f"{cell.name}: {says} (adjoint)", f"in the adjoint of {cell.name}, {says}", fault, twin)
+    return faulty_cell(f"{cell.name}: {says} (adjoint)", f"In the adjoint of {cell.name}, {says}.", fault, twin)
 
 
 def _rewrites(adjoint: Adjoint) -> Iterator[Rewrite]:

@@ -17,7 +17,7 @@ class UnitsAreColumns(Ruled):
 
 
 class UnitsAreMaps(Ruled):
-    """A unit is a whole map."""
+    """A unit is a complete map."""
 
     instead: ClassVar = {ClipByUnitNorm: misguards.UnitsAreMaps}
 
@@ -29,7 +29,7 @@ class UnitsWithoutEpsilon(Ruled):
 
 
 class UnitsOfEpsilonAlone(Ruled):
-    """The weights of a unit do not matter."""
+    """A unit's limit does not depend on its weights."""
 
     instead: ClassVar = {ClipByUnitNorm: misguards.UnitsOfEpsilonAlone}
 
@@ -95,18 +95,18 @@ class ScaleStays(Ruled):
 
 
 class HoldsFrobenius(Ruled):
-    """The norm that a map is held to is the root of all squares."""
+    """The norm of a map is the root of the sum of all squares."""
 
     instead: ClassVar = {HoldSpectralNorm: misguards.HoldsFrobenius}
 
 
 class HoldsUnheld(Ruled):
-    """No map is held to a norm."""
+    """No map's spectral norm is limited."""
 
     instead: ClassVar = {HoldSpectralNorm: misguards.HoldsUnheld}
 
 
 class HoldsAlways(Ruled):
-    """Maps below the norm that they are held to are raised to it."""
+    """Maps whose norm is below the limit are scaled up to it."""
 
     instead: ClassVar = {HoldSpectralNorm: misguards.HoldsAlways}

@@ -25,7 +25,7 @@ class _After(Faulty):
 
 
 class PullbackAfterNoStep(_After):
-    """A pullback after one of no steps or rows has parameter gradients of zeros."""
+    """A pullback after an empty one returns parameter gradients of zeros."""
 
     def pullback(self, net: Any, params: Tree, inputs: Array, *rest: Any, **named: Any) -> Gradients:
         found, after = super().pullback(net, params, inputs, *rest, **named), self.was_empty("pullback", inputs)
@@ -33,7 +33,7 @@ class PullbackAfterNoStep(_After):
 
 
 class LossAfterNoStep(_After):
-    """A loss after one of no steps or rows has parameter gradients of zeros."""
+    """A loss after an empty one returns parameter gradients of zeros."""
 
     def value_and_grad(self, net: Any, params: Tree, inputs: Array, *rest: Any, **named: Any) -> Step:
         step, after = super().value_and_grad(net, params, inputs, *rest, **named), self.was_empty("loss", inputs)
@@ -42,7 +42,7 @@ class LossAfterNoStep(_After):
 
 
 class RunAfterNoStep(_After):
-    """A run after one of no steps or rows starts from zeros."""
+    """A run after an empty one starts from zeros."""
 
     def given(self, given: Given) -> Given:
         return replace(given, state=None) if self.was_empty("run", given.inputs) else given
@@ -76,7 +76,7 @@ class RefusedPullbackKeepsCotangent(Faulty):
 
 
 class RefusedPullbackIsBusy(Faulty):
-    """After a pullback that was refused the backend takes itself to be at work."""
+    """After a refused pullback, the backend refuses the next call as if one were still running."""
 
     def pullback(self, *given: Any, **named: Any) -> Gradients:
         if self.__dict__.pop("busy", False):

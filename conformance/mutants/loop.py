@@ -34,7 +34,7 @@ def loop_mutants(cell: Cell) -> Iterator[PlannedMutant]:
             fault = Fault(cell, plan, plan, **{"backward_arrays" if backwards else "forward_arrays": arrays})
             loop = "backward" if backwards else "forward"
             says = f"the {loop} loop reads {node.op} {node.name or index} {when}"
-            yield faulty_cell(f"{cell.name}: {says} (schedule)", f"{cell.name}: {says}", fault)
+            yield faulty_cell(f"{cell.name}: {says} (schedule)", f"In {cell.name}, {says}.", fault)
 
 
 def _read(plan: Schedule, phases: Phases) -> list[int]:

@@ -83,7 +83,7 @@ class PaddedStepsAreLost(Faulty):
 
 
 class TargetsOneStepLate(Faulty):
-    """Where rows are padded, each step is told the target of the one before it, and the first that of the last."""
+    """Where rows are padded, each step gets the target of the step before it, and the first step that of the last."""
 
     def value_and_grad(
         self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
@@ -131,13 +131,13 @@ class _Mistaken(Faulty):
 
 
 class SquaredErrorWithoutHalf(_Mistaken):
-    """The squared error is twice what is declared, and its gradients are."""
+    """The squared error and its gradients are twice too large."""
 
     instead: ClassVar = {SquaredError: mislosses.SquaredWithoutHalf()}
 
 
 class FeaturesAreAveraged(_Mistaken):
-    """The sigmoid's cross-entropy is the mean over features, and its gradients are."""
+    """The sigmoid's cross-entropy and its gradients are means over features."""
 
     instead: ClassVar = {SigmoidCrossEntropy: mislosses.SigmoidAveraged()}
 

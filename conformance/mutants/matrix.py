@@ -1,4 +1,4 @@
-"""The kill matrix: which properties tell which mutant, on the networks that it touches.
+"""The kill matrix: which properties detect which mutant, on the networks that it touches.
 
 A mutant of one cell is judged where that cell stands alone, or on the first network that it stands in; a fault of the
 protocol on one network of every kind.
@@ -25,7 +25,7 @@ CELLS = ("elman", "lstm")
 
 
 def signature(mutant: Mutant) -> tuple[str, ...]:
-    """The properties that tell a mutant, by id."""
+    """The properties that detect a mutant, by id."""
     backend = mutant.make(Reference())
     return tuple(law.id for law in properties() if _tells(law, mutant, backend))
 
@@ -36,7 +36,7 @@ def matrix(place: int, places: int) -> dict[str, tuple[str, ...]]:
 
 
 def signatures(found: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """The matrix as the report has it: `laws` by id, and for each mutant the laws that tell it as a hexadecimal number.
+    """The matrix as the report has it: `laws` by id, and for each mutant a hexadecimal number: the laws that detect it.
 
     The first law is the highest bit.
     """

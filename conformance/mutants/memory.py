@@ -76,7 +76,7 @@ class GradientsAccumulate(Faulty):
 
 
 class BufferReused(Faulty):
-    """The outputs of every call stand in one buffer."""
+    """The outputs of all calls share one buffer."""
 
     def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
         kept = self.__dict__.setdefault("kept", {})
@@ -87,7 +87,7 @@ class BufferReused(Faulty):
 
 
 class InputsChanged(Faulty):
-    """The caller's inputs are worked in."""
+    """A call overwrites the caller's inputs."""
 
     def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
         result = super().run(net, params, inputs, state, lengths)
@@ -97,7 +97,7 @@ class InputsChanged(Faulty):
 
 
 class CotangentChanged(Faulty):
-    """The caller's output cotangent is worked in."""
+    """The pullback overwrites the caller's output cotangent."""
 
     def pullback(
         self, net: Any, params: Tree, inputs: Array, output_cotangent: Array, *rest: Any, **named: Any

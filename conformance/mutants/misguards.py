@@ -26,7 +26,7 @@ class UnitsAreColumns(ClipByUnitNorm):
 
 @dataclass(frozen=True)
 class UnitsAreMaps(ClipByUnitNorm):
-    """A unit is a whole map."""
+    """A unit is a complete map."""
 
     def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
         def clipped(g: Any, w: Any) -> Any:

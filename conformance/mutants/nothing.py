@@ -42,7 +42,7 @@ class GradientIsNaN(_Idle):
 
 
 class CountIsOne(_Idle):
-    """One is counted where nothing is."""
+    """The count of a batch without steps is 1."""
 
     def idle(self, step: Step, given: Given) -> Step:
         return replace(step, count=1)
@@ -81,7 +81,7 @@ class RuleBeginsAgain(Faulty):
 
 
 class UpdateDividesByZero(Faulty):
-    """An update by a step in which nothing counts divides by its count."""
+    """An update from a step whose count is 0 divides by the count."""
 
     def update(self, net: Any, rule: Any, params: Tree, rule_state: Tree, step: Step) -> Trained:
         done = super().update(net, rule, params, rule_state, step)

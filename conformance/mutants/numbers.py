@@ -106,7 +106,7 @@ class NanSpreadsOverRows(Faulty):
 
 
 class Nondeterministic(Faulty):
-    """The last bit of outputs is drawn, and equal bits are promised."""
+    """The last bit of the outputs is random, although the backend promises equal bits."""
 
     def answered(self, asked: Asked, result: LayerResult) -> LayerResult:
         rng = self.__dict__.setdefault("rng", np.random.default_rng(0))

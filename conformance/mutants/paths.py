@@ -54,7 +54,7 @@ class _WithKernels(Faulty):
 
 
 class FallbackInSecret(_WithKernels):
-    """The lowering runs where a kernel was promised."""
+    """The generic path runs where the backend promised a kernel."""
 
     kernel = _Unnamed
 
@@ -66,7 +66,7 @@ class KernelForgetsState(_WithKernels):
 
 
 class KernelRunsUnasked(_WithKernels):
-    """A backend held to the lowering runs its kernel."""
+    """A backend that must take the generic path runs its kernel."""
 
     def runner(self, cell: Cell, call: Call) -> Kernel:
         found = self.native(cell, call)
@@ -74,7 +74,7 @@ class KernelRunsUnasked(_WithKernels):
 
 
 class LoweringWrongWhenHeld(_WithKernels):
-    """The lowering, which a kernel hides from everybody else, is wrong."""
+    """The generic path is wrong, and a kernel hides it."""
 
     def answered(self, asked: Asked, result: LayerResult) -> LayerResult:
         if self.path is not Path.GENERIC:

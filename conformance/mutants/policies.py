@@ -73,14 +73,14 @@ class CutTwiceAsFar(_Recurrent):
 
 
 class CarryActsOnTotal(_Recurrent):
-    """The two seams are taken for each other."""
+    """The two gradient hooks, `carry` and `total`, are exchanged."""
 
     def changed(self, policy: Recurrence) -> Recurrence:
         return _Exchanged(policy)
 
 
 class CarryOnInitialState(Faulty):
-    """The edge of the initial state is a seam too."""
+    """Truncation also cuts the edge of the initial state."""
 
     def pulled_back(self, pulled: Pulled, gradients: Gradients) -> Gradients:
         policy = pulled.call.policy
@@ -105,7 +105,7 @@ class ValuesAreCutToo(Faulty):
 
 
 class NormsDoubled(_Recurrent):
-    """Norms at the seam `total` come out twice as large."""
+    """Norms at the gradient hook `total` are twice too large."""
 
     def changed(self, policy: Recurrence) -> Recurrence:
         return _Halved(policy)
@@ -142,7 +142,7 @@ class EveryStateIsCut(_Recurrent):
 
 
 class NoStateIsCut(_Recurrent):
-    """Nothing is cut but chunks."""
+    """A policy that cuts every edge of a state cuts none."""
 
     def changed(self, policy: Recurrence) -> Recurrence | None:
         return None if isinstance(policy, Cut) else policy

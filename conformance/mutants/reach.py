@@ -50,7 +50,7 @@ class RowsWithoutOneAreDropped(_Shortened):
 
 
 class RowsAreDropped(Faulty):
-    """Rows without an output cotangent are left out, but where no row has one."""
+    """Rows without an output cotangent are left out, unless no row has one."""
 
     def pulled(self, pulled: Pulled) -> Pulled:
         some = np.any(pulled.output_cotangent, (0, 2))
@@ -61,7 +61,7 @@ class RowsAreDropped(Faulty):
 
 
 class CountsBesideOutputsAlone(Faulty):
-    """The final state's cotangent counts where the last step's outputs have one, or no step's have."""
+    """The final state's cotangent is dropped where earlier outputs have a cotangent and the last ones have none."""
 
     def pulled(self, pulled: Pulled) -> Pulled:
         w = pulled.output_cotangent
@@ -70,7 +70,7 @@ class CountsBesideOutputsAlone(Faulty):
 
 
 class NothingReachesAStep(Faulty):
-    """Where no cotangent reaches a step, though there are steps, all gradients are zeros: those of states too."""
+    """Where no cotangent reaches a step, all gradients are zeros, also those of states."""
 
     def pullback(self, net: Any, params: Tree, inputs: Array, output_cotangent: Array, state_cotangent: Tree = None,
                  state: Tree = None, lengths: Array = None) -> Gradients:  # fmt: skip

@@ -18,7 +18,7 @@ from rnnspec.updates import SGD, Adam
 
 
 class GlobalNormPerMap(Ruled):
-    """The global norm is taken of each map by itself."""
+    """Clipping by the global norm uses each map's own norm."""
 
     instead: ClassVar = {ClipByGlobalNorm: misrules.GlobalPerMap}
 
@@ -72,7 +72,7 @@ class GlobalNormWithoutBiases(Ruled):
 
 
 class NormIsGlobal(Ruled):
-    """The norm of each map is that of all of them."""
+    """Clipping by each map's own norm uses the norm of all maps together."""
 
     instead: ClassVar = {ClipByNorm: misrules.NormIsGlobal}
 
@@ -180,7 +180,7 @@ class RuleSeesTheSum(Faulty):
 
 
 class UpdateByTheSum(Faulty):
-    """An update by a step that is there takes its sums for means."""
+    """An update from given gradients takes sums for means."""
 
     def update(self, net: Any, rule: Any, params: Tree, rule_state: Tree, step: Step) -> Trained:
         done = super().update(net, rule, params, rule_state, replace(step, count=1))
@@ -188,7 +188,7 @@ class UpdateByTheSum(Faulty):
 
 
 class UpdateBeginsAgain(Faulty):
-    """An update by a step that is there begins with a fresh rule state, and keeps the one that it was given."""
+    """An update from given gradients starts with a fresh rule state, and returns the one that it was given."""
 
     def update(self, net: Any, rule: Any, params: Tree, rule_state: Tree, step: Step) -> Trained:
         done = super().update(net, rule, params, rule.init(params), step)

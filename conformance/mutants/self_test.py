@@ -1,8 +1,8 @@
-"""The self-test: every mutant must be told from a right backend by some property, or be proved to be right.
+"""The self-test: some property must detect every mutant, or a proof must show that the mutant is correct.
 
-What an earlier self-test found is tried first: the property that told a mutant, on the same network. Then properties
-are tried from those that need no oracle to those that do, on the networks that a mutant can touch, with two examples
-each; what survives them is tried once more with six.
+What an earlier self-test found is tried first: the property that detected a mutant, on the same network. Then
+properties are tried from those that need no oracle to those that do, on the networks that a mutant can touch, with two
+examples each; what survives them is tried once more with six.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from rnnspec import Mutant
 __all__ = ["Kill", "Reference", "kill", "killed_by", "self_test"]
 
 EAGER = ("P47", "P29", "P31", "P80", "P81", "P82", "P83", "P86", "P87", "P88", "P88-long", "P89", "P112")
-"""Need no oracle, but are left out where a network, shape or rule costs a program; tried after those that tell most."""
+"""Need no oracle, but do not run where a network, shape or rule costs a program; tried after those that detect most."""
 FIRST = ("P15", "P11", "P26", "P12", "P03", "P04", "P44", "P42", "P46", "P48")
-"""Tell most, and are cheap."""
+"""Detect most, and are cheap."""
 
 
 DEPTHS = (2, 6)
@@ -38,7 +38,7 @@ DEPTHS = (2, 6)
 
 @dataclass(frozen=True)
 class Kill:
-    """Which property told a mutant, on which network; by an exception if `raised`."""
+    """Which property detected a mutant, on which network; by an exception if `raised`."""
 
     law: str
     label: str
@@ -50,9 +50,9 @@ def self_test(known: Mapping[str, Any] | None = None, processes: int | None = No
     """The section `self_test` of the report; `known` is that of an earlier one, which saves the search.
 
     `oracle_free` counts mutants killed without the oracle, `oracle_free_everywhere` those by properties that run on
-    backends that compile, too. `kills` has the property and the network that told each mutant, `killers` counts them by
-    property, `laws` names a mutant that each property tells. `matrix` has every property that tells each mutant, and
-    `signatures` counts its different rows.
+    backends that compile, too. `kills` has the property and the network that detected each mutant, `killers` counts
+    them by property, `laws` names a mutant that each property detects. `matrix` has every property that detects each
+    mutant, and `signatures` counts its different rows.
     """
     begun, workers = time.perf_counter(), processes or os.cpu_count() or 1
     found, places, known = mutants(), range(workers), known or {}
@@ -83,7 +83,7 @@ def kill(
     mutant: Mutant, laws: Iterable[Property] | None = None, depths: Sequence[int] = DEPTHS,
     known: Sequence[str] | None = None,
 ) -> Kill | None:
-    """The first property that tells a mutant, None if it survives all; `known`, one with its network, goes before."""
+    """The first property that detects a mutant, None if it survives all; `known`, one with its network, goes before."""
     backend = mutant.make(Reference())
     cells = backend.capabilities.cells
     first = [p for p in properties() if known and p.id == known[0] and known[1] in strategies(p.id, cells)]
@@ -104,8 +104,8 @@ def _kills(place: int, places: int, known: Mapping[str, Sequence[str]]) -> list[
 
 
 def _victim(law: str, likely: str) -> str:
-    """A mutant that a property tells, by name, the likely one tried first; nothing if it tells none of the protocol's
-    and of two cells.
+    """A mutant that a property detects, by name, the likely one tried first; nothing if it detects none of those of the
+    protocol and of two cells.
     """
     chosen = [p for p in properties() if p.id == law]
     tried = [m for m in mutants() if getattr(m, "cell", None) in (None, CELLS["lstm"], CELLS["gru"])]

@@ -28,7 +28,7 @@ class PullbackByIdentity(Faulty):
 
 
 class PackedByTheLastSum(Faulty):
-    """Packed parameters are known again by their arrays and by the sum of the last."""
+    """Packed parameters are reused if the arrays are the same and the sum of the last array is."""
 
     def given(self, given: Given) -> Given:
         kept = self.__dict__.setdefault("packed", {})
@@ -66,7 +66,7 @@ class GradientsByIdentity(Faulty):
 
 
 class OneStateForTwo(Faulty):
-    """States of a layer that are one array are worked in as one."""
+    """States of a layer that are one array are updated as one."""
 
     def given(self, given: Given) -> Given:
         def parted(state: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class BroadcastReadFlat(Faulty):
 
 
 class LossesShareMemory(Faulty):
-    """The gradients of all losses of one shape pass through one place."""
+    """The gradients of all losses of one shape share one buffer."""
 
     def value_and_grad(self, net: Any, *given: Any, **named: Any) -> Step:
         step = super().value_and_grad(net, *given, **named)
@@ -102,7 +102,7 @@ class LossesShareMemory(Faulty):
 
 
 class RunsAndPullbacksShareMemory(Faulty):
-    """Runs wait for runs, and pullbacks for pullbacks, and both write into one place."""
+    """Runs wait for runs and pullbacks for pullbacks, but both share one buffer."""
 
     def run(self, *given: Any, **named: Any) -> Result:
         result = super().run(*given, **named)
@@ -123,7 +123,7 @@ class RunsAndPullbacksShareMemory(Faulty):
 
 
 class OneNetworkAtATime(Faulty):
-    """The backend holds the network of the call; another thread's is taken for it."""
+    """The backend keeps the network of the current call in one place, where another thread's call replaces it."""
 
     def run(self, net: Any, *given: Any, **named: Any) -> Result:
         self.__dict__["now"] = net

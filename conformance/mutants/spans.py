@@ -96,26 +96,26 @@ class OverflowInTraining(_Overflowing):
 
 
 class _Cut(_Read):
-    """Lengths that cannot be are brought into the time."""
+    """Impossible lengths are limited to the number of steps."""
 
     def read(self, lengths: Any, steps: int, rows: int) -> Any:
         return np.clip(lengths, 0, steps) if lengths.dtype.kind == "i" else lengths
 
 
 class CutInPullbacks(_Cut):
-    """A pullback brings lengths that cannot be into the time."""
+    """A pullback limits impossible lengths to the number of steps."""
 
     calls = ("pullback",)
 
 
 class CutInLosses(_Cut):
-    """A loss brings lengths that cannot be into the time."""
+    """A loss limits impossible lengths to the number of steps."""
 
     calls = ("loss",)
 
 
 class CutInTraining(_Cut):
-    """A training step brings lengths that cannot be into the time."""
+    """A training step limits impossible lengths to the number of steps."""
 
     calls = ("training",)
 
@@ -139,7 +139,7 @@ class FlooredInGradients(_Read):
 
 
 class WholeFloatsTaken(_Read):
-    """Floating numbers are lengths where they are whole."""
+    """The backend accepts floating-point lengths that have no fraction."""
 
     def read(self, lengths: Any, steps: int, rows: int) -> Any:
         whole = lengths.dtype.kind == "f" and bool((lengths == np.floor(lengths)).all())
@@ -147,14 +147,14 @@ class WholeFloatsTaken(_Read):
 
 
 class TruthTaken(_Read):
-    """True is a length of 1, and False one of 0."""
+    """The backend accepts truth values as lengths of 1 and 0."""
 
     def read(self, lengths: Any, steps: int, rows: int) -> Any:
         return lengths.astype(np.int64) if lengths.dtype.kind == "b" else lengths
 
 
 class LargeWrap(_Read):
-    """Lengths lose all but 32 bits before they are looked at."""
+    """The backend cuts lengths to 32 bits before it checks them."""
 
     def read(self, lengths: Any, steps: int, rows: int) -> Any:
         return lengths.astype(np.int64).astype(np.int32) if lengths.dtype.kind in "iu" else lengths
@@ -168,14 +168,14 @@ class OneForAll(_Read):
 
 
 class ColumnsTaken(_Read):
-    """Lengths may stand in a column."""
+    """The backend accepts lengths in a column."""
 
     def read(self, lengths: Any, steps: int, rows: int) -> Any:
         return lengths[:, 0] if lengths.shape == (rows, 1) else lengths
 
 
 class TooManyTaken(_Read):
-    """Lengths beyond the number of rows are not looked at."""
+    """The backend ignores lengths beyond the number of rows."""
 
     def read(self, lengths: Any, steps: int, rows: int) -> Any:
         return lengths[:rows] if lengths.ndim == 1 else lengths

@@ -16,7 +16,7 @@ from rnnspec.tree import Tree, named_map, tree_map
 
 
 class StepsShareMemory(Faulty):
-    """The new parameters of all training steps of one network pass through one place."""
+    """The new parameters of all training steps of one network share one buffer."""
 
     def trained(self, given: Given, done: Trained) -> Trained:
         place = self.__dict__.setdefault("places", {}).setdefault(given.net, tree_map(np.empty_like, done.params))
@@ -26,7 +26,7 @@ class StepsShareMemory(Faulty):
 
 
 class RuleStatesShared(Faulty):
-    """The state of a rule is kept by the backend while its step is taken; another thread's is taken for it."""
+    """The backend keeps the rule's state in one place during a step, where another thread's step replaces it."""
 
     def train_step(self, net: Any, rule: Any, params: Tree, rule_state: Tree, *given: Any, **named: Any) -> Trained:
         kept = self.__dict__.setdefault("states", {})
@@ -46,7 +46,7 @@ class ParametersOfAnotherThread(Faulty):
 
 
 class UpdatesShareMemory(Faulty):
-    """The gradients of all updates of one network pass through one place."""
+    """The gradients of all updates of one network share one buffer."""
 
     def update(self, net: Any, rule: Any, params: Tree, rule_state: Tree, step: Step) -> Trained:
         places = self.__dict__.setdefault("places", {})
@@ -141,7 +141,7 @@ class UpperLayersStay(Faulty):
 
 
 class UpdateLosesItsLoss(Faulty):
-    """An update by a step that is there tells no loss."""
+    """An update from given gradients returns no loss."""
 
     def update(self, *given: Any, **named: Any) -> Trained:
         done = super().update(*given, **named)
@@ -149,7 +149,7 @@ class UpdateLosesItsLoss(Faulty):
 
 
 class UpdateLosesItsState(Faulty):
-    """An update by a step that is there leaves states of zeros."""
+    """An update from given gradients returns states of zeros."""
 
     def update(self, *given: Any, **named: Any) -> Trained:
         done = super().update(*given, **named)

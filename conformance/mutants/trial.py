@@ -1,4 +1,4 @@
-"""A trial: whether a property tells a faulty backend on one network, by cases that are the same for all of them."""
+"""A trial: whether a property detects a faulty backend on one network, by cases that are the same for all of them."""
 
 from __future__ import annotations
 

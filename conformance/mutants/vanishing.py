@@ -23,19 +23,19 @@ class _Skipped(Faulty):
 
 
 class BiasHasNoGradient(_Skipped):
-    """A bias of zeros is taken for none, and has no gradient."""
+    """The backend takes a bias of zeros for a missing one, and gives it no gradient."""
 
     kind = "b"
 
 
 class InputMapHasNoGradient(_Skipped):
-    """An input map of zeros is taken for none, and has no gradient."""
+    """The backend takes an input map of zeros for a missing one, and gives it no gradient."""
 
     kind = "W"
 
 
 class VectorHasNoGradient(_Skipped):
-    """A vector of zeros is taken for none, and has no gradient."""
+    """The backend takes a vector of zeros for a missing one, and gives it no gradient."""
 
     kind = "p"
 
@@ -130,7 +130,7 @@ class OutputMapHasNoGradient(_Output):
 
 
 class OutputBiasHasNoGradient(_Output):
-    """An output bias of zeros is taken for none, and has no gradient."""
+    """The backend takes an output bias of zeros for a missing one, and gives it no gradient."""
 
     def of_output(self, output: Tree, gradients: Gradients) -> Gradients:
         return _with_output(gradients, "b", output)
