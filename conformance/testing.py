@@ -75,6 +75,6 @@ class BackendSuite:
 
 
 def _shown(finding: Finding) -> str:
-    texts = ("what a failure means", finding.failure), ("look at first", finding.first)
+    texts = ("what this means", finding.failure), ("where to start", finding.first)
     explained = "".join(f"{heading}: {text}\n" for heading, text in texts if text)
     return f"{finding.id} {finding.name}: {finding.says}\n{finding.why}\n{explained}\n{finding.reproducer}"

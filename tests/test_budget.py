@@ -100,7 +100,7 @@ def test_noise_is_beyond_no_budget():
     found = held(1.2, 1.0, subject=NOISY)
     assert open_question(found)
     assert not beyond(found)
-    assert spoken(found) == "inconclusive after 1 tries, not told from the declared 1.00"
+    assert spoken(found) == "inconclusive after 1 tries, not clearly within the declared 1.00"
 
 
 def test_a_row_without_a_peer_is_open_to_nobody():
@@ -176,7 +176,7 @@ def test_what_becomes_clear_is_tried_no_more():
 def test_a_budget_against_a_peer_that_nobody_knows_is_told():
     _, told, _ = timed(STEADY, STEADY, [1.0], {"torch.nn.LSTN": 1.0})
     assert [message["why"] for message in told] == [
-        "the budget against torch.nn.LSTN is not judged: no such peer is known"
+        "the budget against torch.nn.LSTN is not tested: no such peer is known"
     ]
 
 

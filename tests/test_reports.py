@@ -93,7 +93,7 @@ def test_the_terminal_names_and_explains_what_fails(failing):
     printed = StringIO()
     show(Console(width=200, file=printed), failing)
     assert "P01 fail, values & more" in printed.getvalue()
-    for words in ("Values are <right>.", "what this means: It | means.", "look at first: Look <here>."):
+    for words in ("Values are <right>.", "what this means: It | means.", "where to start: Look <here>."):
         assert words in printed.getvalue()
 
 

@@ -60,7 +60,7 @@ CRASHED = {
     "hog": ("more than 700 MB of memory", {"fault": HOARD}),
     "brood": ("more than 700 MB of memory", {"fault": f"subprocess.run([sys.executable, '-c', {CHILD!r}])"}),
     "forger": ("done (ValueError", {"fault": FORGE % "'done', entries=1"}),
-    "early judge": ("1 properties were not judged",
+    "early judge": ("1 properties did not run",
                     {"fault": FORGE % "'judged', seconds=0, programs_compiled=0, effective_u=0"}),
     "inventor": ("a finding of P99", {"fault": FORGE % "'finding', finding={'id': 'P99', 'status': 'pass'}"}),
     "stutterer": ("finding (KeyError", {"fault": FORGE % "'finding', nothing=0"}),

@@ -20,5 +20,5 @@ def spoken(row: Mapping[str, Any]) -> str:
     tries = f" after {row['tries']} tries" if row["verdict"] == "inconclusive" and "tries" in row else ""
     if row.get("budget") is None:
         return f"{row['verdict']}{tries}"
-    stands = {"slower": "beyond", "inconclusive": "not told from"}.get(row["budget_verdict"], "within")
+    stands = {"slower": "beyond", "inconclusive": "not clearly within"}.get(row["budget_verdict"], "within")
     return f"{row['verdict']}{tries}, {stands} the declared {row['budget']:.2f}"

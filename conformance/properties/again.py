@@ -22,7 +22,7 @@ SEGMENT = 40
 def again(backend: Backend, case: Case, judge: Judge) -> None:
     """Segments that do not fill the sequence, one alone, one step each, and of the length that the backend chooses;
     of a loss where there is one; and of gradients without lengths too."""
-    judge.applies(is_eager(backend), "a program for each length")
+    judge.applies(is_eager(backend), "each length costs this backend a compiled program")
     question = ask(backend, replace(case, padding=0.0))
     if case.net.output is not None:
         step, expected = question.step(), question.step_reference()
@@ -38,7 +38,7 @@ def again(backend: Backend, case: Case, judge: Judge) -> None:
 @law(RECURRENCE["P88-long"], cases=networks.long, needs=("gradients", "policies", "lengths"))
 def long_again(backend: Backend, case: Case, judge: Judge) -> None:
     """Uses segments of 40 steps, or of complete blocks where these are longer."""
-    judge.applies(is_eager(backend), "a program for each length")
+    judge.applies(is_eager(backend), "each length costs this backend a compiled program")
     question = ask(backend, case)
     found = replace(question, backend=backend.recomputing(SEGMENT)).pull()
     judge.agree(f"the gradients, segments of {SEGMENT}", found, question.pull(), question.pull_reference())

@@ -32,7 +32,7 @@ GUARDED = Parted((UNITS, ZEROED))
 VELOCITY = {UNITS: "0.rule_state.0.rule.1.velocity", ZEROED: "0.rule_state.1.1.velocity"}
 CLIPPED = chain(ClipByNorm(0.5), SGD(RATE, MOMENTUM))
 SCALE = 1024.0
-MORE = "a rule more is a program more"
+MORE = "each further rule costs this backend a compiled program"
 
 
 @law(CLIPPING["P80"], cases=networks.trained, needs=("gradients",))

@@ -30,7 +30,7 @@ def nothing(backend: Backend, case: Case, judge: Judge) -> None:
         rows = question.but(lengths=np.zeros_like(question.ends))
         _judge_loss(judge, "rows without a step", rows)
         batches, rules = {"rows without a step": rows}, (RULES[0], DESCENT)
-        judge.applies(is_eager(backend), "a rule more is a program more")
+        judge.applies(is_eager(backend), "each further rule costs this backend a compiled program")
     for rule in rules:
         first = train(question, rule)
         for what, batch in batches.items():

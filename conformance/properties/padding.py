@@ -54,7 +54,7 @@ def loss_contents(backend: Backend, case: Case, judge: Judge) -> None:
 @law(PADDING["P31"], cases=networks.padded(networks.cells), needs=("lengths",), also=("gradients",))
 def longer(backend: Backend, case: Case, judge: Judge) -> None:
     """Three steps more, of NaN. Where every length of time is another program, in tier deep alone."""
-    judge.applies(is_eager(backend), "every length of time costs this backend a program: tier deep draws them")
+    judge.applies(is_eager(backend), "each number of steps costs this backend a compiled program")
     question, profile, extra = ask(backend, case), PROFILES[backend.precision], 3
 
     def pad(a: Any) -> Any:

@@ -113,7 +113,7 @@ def isolated(backend: Backend, case: Case, judge: Judge) -> None:
 @law(ROWS["P29"], cases=networks.cells, needs=("lengths",), also=("gradients",))
 def sizes(backend: Backend, case: Case, judge: Judge) -> None:
     """1 to 130 rows, drawn from the case's own. Where every size is another program, in tier deep alone."""
-    judge.applies(is_eager(backend), "every size costs this backend a program: tier deep draws sizes")
+    judge.applies(is_eager(backend), "each batch size costs this backend a compiled program")
     question = ask(backend, case)
     judge.applies(case.batch > 0, "there is no row")
     profile, pulled = PROFILES[backend.precision], question.pull() if judge.gradients else None

@@ -51,7 +51,7 @@ def policies(backend: Backend, case: Case, judge: Judge) -> None:
 @law(RECURRENCE["P86"], cases=networks.plain, needs=("gradients", "policies"))
 def limits(backend: Backend, case: Case, judge: Judge) -> None:
     """Compares to the bit where the backend is deterministic."""
-    judge.applies(is_eager(backend), "a program for each policy")
+    judge.applies(is_eager(backend), "each policy costs this backend a compiled program")
     question = ask(backend, case)
     reference = question.pull_reference()
     cut, one = (_under(question, policy).pull() for policy in (Cut(), Truncated(1)))
@@ -65,7 +65,7 @@ def limits(backend: Backend, case: Case, judge: Judge) -> None:
 @law(RECURRENCE["P87"], cases=networks.plain, needs=("gradients", "lengths"))
 def windows(backend: Backend, case: Case, judge: Judge) -> None:
     """The losses of each chunk alone: those of its window, less those before the chunk."""
-    judge.applies(is_eager(backend), "a program for each length")
+    judge.applies(is_eager(backend), "each length costs this backend a compiled program")
     question = ask(backend, case)
     g, drawn = question.given, Windows(2, 3)
     found = drawn.value_and_grad(backend, question.net, g.params, g.inputs, g.targets, g.state, g.lengths)

@@ -22,7 +22,7 @@ LIMIT, FAR, STEPS = 0.25, 1e3, 8
 @law(CLIPPING["P89"], cases=networks.trained, needs=("gradients",))
 def spectral_norm(backend: Backend, case: Case, judge: Judge) -> None:
     """By a rule that changes nothing itself; an estimate from below, carried from step to step."""
-    judge.applies(is_eager(backend), "a program more")
+    judge.applies(is_eager(backend), "each further rule costs this backend a compiled program")
     question, rule = ask(backend, case), HoldSpectralNorm(SGD(0.0), LIMIT, iterations=8)
     before, kept = dict(leaves(question.given.params)), None
     judge.exactly("maps below the norm", train(question, HoldSpectralNorm(SGD(0.0), FAR)).params, question.given.params)

@@ -50,8 +50,8 @@ def biases(backend: Backend, case: Case, judge: Judge) -> None:
 def respelled(backend: Backend, case: Case, judge: Judge) -> None:
     """Every new state and the output times 1, terms exchanged: what is known by its graph is not known then. Where
     every network costs a program, of one cell in the deep tier alone."""
-    judge.applies(is_eager(backend), "every network costs this backend a program")
-    judge.applies(backend.capabilities.cells is None, "the other cell is none of those that are declared")
+    judge.applies(is_eager(backend), "each further network costs this backend a compiled program")
+    judge.applies(backend.capabilities.cells is None, "the backend does not declare the rewritten cell")
     question, profile, layer = ask(backend, case), PROFILES[backend.precision], case.net.layers[0]
     other = replace(question, net=Network(case.net.inputs, [Layer(_respelled(layer.cell), layer.hidden)]))
     judge.agree("run", other.run(), question.run(), tolerance.run(case, profile))

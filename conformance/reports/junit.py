@@ -13,6 +13,9 @@ __all__ = ["render"]
 SKIPPED = ("unsupported", "xfail", "ill_posed", "inconclusive")
 """The statuses that are neither passed nor failed."""
 
+EXPLAINED = {"says": "the law", "failure": "what this means", "first": "where to start"}
+"""The texts of a finding that explain a failure, and what stands before them."""
+
 
 def render(document: dict[str, Any]) -> str:
     """The XML. A backend that crashed, hung or skipped properties has an error of its own."""
@@ -64,7 +67,7 @@ def _count(suite: ET.Element) -> None:
 
 def _evidence(finding: dict[str, Any]) -> str:
     found = finding["evidence"]
-    lines = [finding[text] for text in ("says", "failure", "first") if finding[text]]
+    lines = [f"{heading}: {finding[text]}" for text, heading in EXPLAINED.items() if finding[text]]
     if found:
         lines += [f"{found['what']} {found['where']}", f"got {found['got']}", f"expected {found['expected']}"]
     return "\n".join((*lines, "", finding["reproducer"]))

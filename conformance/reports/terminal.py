@@ -137,7 +137,7 @@ def _evidence(console: Console, entry: dict[str, Any], finding: dict[str, Any]) 
                           f"yardsticks), at most {evidence['allowed']:.3g} passes", highlight=False)  # fmt: skip
     elif finding["why"]:
         console.print(escape(finding["why"]), highlight=False)
-    for heading, text in (("what this means", finding["failure"]), ("look at first", finding["first"])):
+    for heading, text in (("what this means", finding["failure"]), ("where to start", finding["first"])):
         if text:
             console.print(escape(f"{heading}: {text}"), highlight=False)
     if finding["reproducer"]:

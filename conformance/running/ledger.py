@@ -58,7 +58,7 @@ class Ledger:
                 self._close(message)
             case "done":
                 if self.judged != len(self.entries) or not self.entries:
-                    raise ValueError("not everything was judged")
+                    raise ValueError("not every property ran")
             case "broken":
                 self._open().end("fails", message["why"])
             case "unavailable":
@@ -66,7 +66,7 @@ class Ledger:
 
     def _begin(self, message: dict[str, Any]) -> None:
         if self.judged != len(self.entries):
-            raise ValueError("the entry before was not judged")
+            raise ValueError("the entry before is not complete")
         self.left = [law.statement for law in self.selection.laws()]
         if message["expected"] != len(self.left):
             raise ValueError(f"{message['expected']} properties instead of {len(self.left)}")
@@ -84,7 +84,7 @@ class Ledger:
 
     def _close(self, message: dict[str, Any]) -> None:
         if self.left:
-            raise ValueError(f"{len(self.left)} properties were not judged")
+            raise ValueError(f"{len(self.left)} properties did not run")
         entry = self.entries[-1]
         entry.seconds, entry.programs_compiled = float(message["seconds"]), int(message["programs_compiled"])
         entry.effective_u = float(message["effective_u"])

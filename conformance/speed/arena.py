@@ -122,7 +122,7 @@ class Arena:
         cell = load_cell(row.cell)
         invited = peers(self.name, cell, row.mode, budgets)
         for unknown in sorted(budgets.keys() - {peer.layers[cell] for peer in invited}):
-            self.tell({"event": "note", "why": f"the budget against {unknown} is not judged: no such peer is known"})
+            self.tell({"event": "note", "why": f"the budget against {unknown} is not tested: no such peer is known"})
         return [rival for peer in invited if (rival := await self._rival(peer, row))]
 
     async def _rival(self, peer: Peer, row: Row) -> Contestant | None:
