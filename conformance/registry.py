@@ -10,12 +10,12 @@ that of `conformance.statements`, or one's own:
         judge.applies(case.steps > 1, "one step cannot be split")
         judge.agree("run", halves, whole, tolerance.run(case, PROFILES[backend.precision]))
 
-`cases(scope)` gives a strategy of cases for each label, which is the name of a cell or of a network. Every label is
-judged, with as many examples each as the tier says, so that no cell depends on luck. Networks are made of the cells
-that a backend declares, and are asked as often as those of all cells would be; a label whose network needs a size that
-it does not declare is `unsupported`. Where a property does not need policies or directions, its
-networks go without those that are not declared. A case is any value whose `repr` is code that rebuilds it (see
-`conformance.cases.Case`), so that a failure can be pasted. A check that returns passes; the judge raises otherwise.
+`cases(scope)` gives a strategy of cases for each label, which is the name of a cell or of a network. The suite tests
+every label, with as many examples each as the tier says, so that no cell depends on luck. Networks are made of the
+cells that a backend declares; fewer cells get more examples each. A label whose network needs a size that the backend
+does not declare is `unsupported`. Where a property does not need policies or directions, its networks leave out those
+that the backend does not declare. A case is any value whose `repr` is code that rebuilds it (see
+`conformance.cases.Case`), so that a failure can be pasted. A check that returns passes; otherwise the judge raises.
 
 >>> one, two = (Property(Statement(id, "an example", "It holds."), print, dict) for id in ("P1", "P2"))
 >>> [p.id for p in collect([two, one])]
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["NEEDS", "Check", "Property", "Scope", "Shape", "collect", "law", "properties"]
 
 NEEDS = ("lengths", "gradients", "bidirectional", "policies", "deterministic", "concurrent")
-"""The capabilities that a property can need as a whole; cells and sizes follow from each network."""
+"""The capabilities that a property can need; cells and sizes follow from each network."""
 
 Check = Callable[..., None]
 """`check(backend, case, judge)`: returns where the property holds; the judge raises where it does not."""
@@ -58,14 +58,13 @@ class Shape:
 
 @dataclass(frozen=True)
 class Scope:
-    """What is to be judged: the cells, and shapes where the user names some (none: those of the fixed tables).
+    """What the suite tests: the cells, and the shapes that the user names (none: those of the fixed tables).
 
-    `wide` asks for long and large cases too, whatever they cost to compile. `eager` says that the backend compiles
-    nothing: networks and shapes beyond the fixed tables cost it no program. `brief` leaves out what takes a backend
-    that compiles many seconds, and the longest and widest cases. `closed` says that no cells but these are judged, as
-    where a backend declares few or the user names some. `share` is which part of the labels is judged, of how
-    many parts: of all properties where the scope is brief, and else of those without the oracle where not all of their
-    labels are judged.
+    `wide` adds long and large cases, whatever they cost to compile. `eager` says that the backend compiles nothing:
+    networks and shapes beyond the fixed tables cost it no program. `brief` leaves out the longest and widest cases, and
+    those that take many seconds to compile. `closed` says that there are no other cells than these, because the backend
+    declares few or the user names some. `share` is the part of the labels to test, and the number of parts: of all
+    properties if the scope is brief, and otherwise of those without the oracle whose labels are limited.
     """
 
     cells: tuple[Cell, ...]
@@ -77,7 +76,7 @@ class Scope:
     share: tuple[int, int] = (0, 1)
 
     def within(self, able: Capabilities) -> Scope:
-        """The same of those cells that are declared; of all of them where none is, so that this is told."""
+        """The same with the declared cells only; with all cells if none is declared, so that the report shows this."""
         declared = tuple(cell for cell in self.cells if able.cells is None or cell in able.cells)
         return replace(self, cells=declared or self.cells, closed=self.closed or able.cells is not None)
 
@@ -86,8 +85,8 @@ class Scope:
 class Property:
     """One law of the specification: its statement, the check, and the cases by label.
 
-    `oracle` says that the expected values are the oracle's, not the backend's own under another call. `also` are
-    capabilities that it judges where a backend has them, and does without where not.
+    `oracle` says that the expected values are the oracle's, and not the backend's own from another call. `also` are
+    capabilities that the check uses if a backend has them, and does not need.
     """
 
     statement: Statement

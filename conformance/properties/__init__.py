@@ -1,12 +1,12 @@
-"""The laws that every backend is judged by, a module for each concern; `python -m conformance --list` shows them all.
+"""The checks of the laws, a module for each topic; `conformance.statements` has what each law says.
 
-values, gradients    against the oracle, against differences, and against the backend itself
+values, gradients    compared with the oracle, with differences, and with the backend itself
 steps, directions    time: splits, causality, truncation, the reverse half, the stack
-rows, padding        the batch, and what stands behind a row's end
+rows, padding        the batch, and the steps after a row's end
 algebra, spelling    what follows from the equations of any cell: signs, scales, orders, constants
-alignment            the loss of sequences whose alignment is not known
+alignment            the loss of sequences whose alignment is unknown
 extremes             large numbers and NaN
 control              gradient policies and update rules
 
-asking, training, networks, parity, parted, truncation    what they are written with
+asking, training, networks, parity, parted, truncation    what the checks are written with
 """

@@ -26,7 +26,7 @@ SPEED = ("cell, mode, (batch, time, inputs, hidden)", "/ floor", "95 %", "/ peer
 
 
 class Terminal:
-    """Watches a run."""
+    """Shows the messages of a run as they come."""
 
     def __init__(self, console: Console) -> None:
         self._console, self._where = console, {"": ""}
