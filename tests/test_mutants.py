@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.diagnosis import read
+from conformance.findings.diagnosis import read
 from conformance.mutants import mutants
 from conformance.mutants.equations import equation_mutants
 from conformance.mutants.rewrite import Rewrite, canonical_adjoint, canonical_graph, rewrite_adjoint, rewrite_graph
