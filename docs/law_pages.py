@@ -85,7 +85,8 @@ def _index() -> str:
         "# The laws",
         f"The conformance suite has {len(properties())} laws. A law is one sentence that holds for every correct "
         "backend, and a check that fails where it does not hold. The page of a law says what a failure means and what "
-        "to look at first. [Conformance](../conformance.md) describes how the suite runs them.",
+        "to look at first. The oracle is the reference implementation: plain loops over the equations, in a higher "
+        "precision than the backend's. [Conformance](../conformance.md) describes how the suite runs the laws.",
     ]
     for theme in THEMES:
         rows = ((f"[{s.id}]({s.id}.md)", s.name, s.says) for s in theme.statements)
@@ -111,7 +112,7 @@ def _page(law: Property) -> str:
 
 def _needs(law: Property) -> Iterator[str]:
     if law.oracle:
-        yield "The check compares the backend with the oracle, the reference implementation in extended precision."
+        yield "The check compares the backend with the oracle, the reference implementation in a higher precision."
     else:
         yield "The check compares the backend's answers with one another, or with numbers that the law itself fixes."
     required = sorted(law.needs - {"lengths"})

@@ -72,8 +72,8 @@ CALLS = Theme("Calls", "Arguments, types, memory, and calls one after another.",
     ),
     Statement(
         "P96", "any number type",
-        says="The backend rounds arrays of another type to its own, and takes integers of any width for the same "
-             "lengths and classes.",
+        says="The backend rounds arrays of another type to its own, and accepts integers of any width as lengths and "
+             "classes.",
         failure="Users who pass float64 or integer arrays get other numbers than with arrays of the backend's type.",
         first="Look for a conversion that truncates instead of rounding, goes through a narrower type, or rescales "
               "integers.",
