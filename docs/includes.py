@@ -19,6 +19,7 @@ import figure_plots
 import gallery
 import law_pages
 from figure_tables import figures, measured, plot
+from tables import command
 from tables.markdown import table
 
 import rnnspec
@@ -102,7 +103,7 @@ def laws(_: str) -> str:
 
 KINDS = {"source": source, "latex": latex, "says": says, "text": text, "primitives": primitives,
          "initialisers": initialisers, "laws": laws, "figures": figures, "conversions": conversions,
-         "losses": losses, "measured": measured, "plot": plot}  # fmt: skip
+         "losses": losses, "measured": measured, "plot": plot, "command": command.flags, "exits": command.exits}  # fmt: skip
 
 
 if __name__ == "__main__":
