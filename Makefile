@@ -12,7 +12,7 @@ BEYOND_AVX2 := from numpy._core._multiarray_umath import __cpu_dispatch__ as nam
   print(*[name for name in names if name == "X86_V4" or name.startswith("AVX512")])
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance nightly test test-avx2 lint self-test stress bench arrangements products kappa teeth handwriting experiments text speech language scoreboard docs clean
+.PHONY: conformance nightly test test-avx2 lint self-test stress bench arrangements products kappa teeth handwriting experiments text speech language scoreboard docs site serve clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -128,6 +128,13 @@ docs: $(READY)
 	$(VENV) $(FIGURES)/gradients.py
 	$(VENV) $(FIGURES)/rooms.py
 	$(VENV) docs/includes.py
+
+# Pages of HTML in build/site, of which `make serve` shows the last ones. Whatever Sphinx warns of fails.
+site: $(READY)
+	$(VENV) -m sphinx -b html -W --keep-going -q -d build/doctrees docs build/site
+
+serve: site
+	$(VENV) -m http.server --bind localhost --directory build/site 8000
 
 # The build tools come first and from the pins, so that nothing is fetched outside them; pip reads groups from 25.1 on.
 $(READY): pyproject.toml constraints.txt
