@@ -15,7 +15,7 @@ release = version = rnnspec.__version__
 
 extensions = [
     "myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton", "sphinx_design",
-    "contents", "docstrings", "files", "mathml", "sources",
+    "contents", "docstrings", "files", "languages", "mathml", "sources",
 ]  # fmt: skip
 exclude_patterns = ["examples/rnnspec-onnxruntime/.*", "**/.pytest_cache", "**/__pycache__"]
 nitpicky = True
