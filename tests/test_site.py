@@ -223,10 +223,10 @@ def test_text_stands_out_in_light_and_in_dark(tab, dark):
 
 
 SIZES = """() => [
-  document.documentElement.scrollWidth,
+  Math.max(...[...document.querySelectorAll("html, .content, article")].map(box => box.scrollWidth)),
   [...document.querySelectorAll("math")].map(m => m.getBoundingClientRect()).map(r => [r.width, r.height]),
 ]"""
-"""The width of a page, and the sizes of its equations."""
+"""The width of a page, or of its text where the theme lets that scroll by itself; and the sizes of its equations."""
 
 COLOURS = """element => {
   const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
