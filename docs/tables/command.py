@@ -10,7 +10,8 @@ from typing import Any
 
 from tables.markdown import table
 
-from conformance import command, limits
+from conformance import command
+from conformance.processes import limits
 
 __all__ = ["exits", "flags"]
 
