@@ -103,8 +103,6 @@ def laws(_: str) -> str:
 
 KINDS = {"source": source, "latex": latex, "says": says, "text": text, "primitives": primitives,
          "initialisers": initialisers, "laws": laws, "figures": figures, "conversions": conversions,
-         "losses": losses, "measured": measured, "plot": plot, "command": command.flags, "exits": command.exits}  # fmt: skip
-         "initialisers": initialisers, "properties": properties, "figures": figures, "conversions": conversions,
          "losses": losses, "measured": measured, "plot": plot,
          "command": command.flags, "exits": command.exits}  # fmt: skip
 
