@@ -35,6 +35,9 @@ from rnnspec.tree import Tree, bounded, tree_map
 
 __all__ = ["Backend"]
 
+SAID = {**DTYPES, "tf32": "tf32"}
+"""How a `repr` says a precision: tf32 has the arrays of float32, and other products."""
+
 
 class Backend(Owner):
     """One framework, one device, one precision. The base class runs on NumPy arrays.
@@ -54,6 +57,12 @@ class Backend(Owner):
         self.every: int | None = None
         self.held: dict[Any, Self] = {}
         self.arrays: Arrays = self.make_arrays()
+
+    def __repr__(self) -> str:
+        named = f"{self.name or type(self).__name__} {self.version}".rstrip()
+        held = f", held to {self.path.value}" if self.path else ""
+        again = ", recomputing" if self.recomputes else ""
+        return f"<rnnspec backend {named}, {SAID[self.precision]}, {self.device}{held}{again}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         found = opener(type(self), self.name, self.device, self.precision)
