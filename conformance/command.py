@@ -27,6 +27,7 @@ from conformance.running.runner import Plan, run
 from conformance.selection import Selection
 from rnnspec import backend_names
 from rnnspec.interface.plugins import problems
+from rnnspec.showing import choice, guided
 
 __all__ = ["main"]
 
@@ -194,7 +195,7 @@ def _names(given: list[str]) -> tuple[str, ...]:
     for name in given:
         if name not in (*known, ALL):
             raise typer.BadParameter(f"--backend must name an installed backend, got {name!r}; "
-                                     f"choose one of {', '.join((*known, ALL))}")  # fmt: skip
+                                     f"{choice(name, (*known, ALL))}")  # fmt: skip
     return known if ALL in given else tuple(dict.fromkeys(given))
 
 
@@ -214,10 +215,10 @@ def _as_cell(given: str | None, modules: list[str] | None) -> str:
 
 
 def _ids(given: list[str]) -> tuple[str, ...]:
-    known = {law.id for law in properties()}
+    known = [law.id for law in properties()]
     for id in given:
         if id not in known:
-            raise typer.BadParameter(f"--only must name a law, got {id!r}; see --list")
+            raise typer.BadParameter(f"--only must name a law, got {id!r}; {guided(id, known, 'see --list')}")
     return tuple(given)
 
 

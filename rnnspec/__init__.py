@@ -4,10 +4,14 @@ A cell's equations, the output layer and the gradient policies are each declared
 declaration, and `python -m conformance` proves that it does.
 """
 
+import sys
+from functools import partial
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from rnnspec import former
+from rnnspec.showing import missing
 from rnnspec.tracing.cell import Cell, cell, out
 
 if TYPE_CHECKING:
@@ -91,9 +95,39 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != f"{__name__}.{name}":
             raise
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+        raise missing(__name__, name, () if name.startswith("_") else _everything()) from None
     return globals().setdefault(name, getattr(found, name) if home else found)
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _everything() -> list[str]:
+    """The public names of the package, and those of its public modules."""
+    values = [getattr(sys.modules[__name__], name) for name in __all__]
+    modules = [value for value in values if isinstance(value, ModuleType)]
+    return [*(f"{module.__name__}.{name}" for module in modules for name in _offered(module)), *__all__]
+
+
+def _offered(module: ModuleType) -> list[str]:
+    """The names that a module offers."""
+    return [*vars(module).get("__all__", (name for name in vars(module) if not name.startswith("_")))]
+
+
+def _lacks(module: ModuleType, name: str) -> Any:
+    raise missing(module.__name__, name, _offered(module))
+
+
+class _Package(ModuleType):
+    """The package. Python sets a module of it when it imports one; a public one then says which name was meant."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in __all__ and isinstance(value, ModuleType):
+            vars(value).setdefault("__getattr__", partial(_lacks, value))
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+for _name in globals().keys() & set(__all__):  # what was imported before
+    setattr(sys.modules[__name__], _name, globals()[_name])

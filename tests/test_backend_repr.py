@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import rnnspec
-from rnnspec.capabilities import DTYPES
+from rnnspec.contract.capabilities import DTYPES
 
 
 def test_it_says_its_name_version_precision_and_device(either):

@@ -11,6 +11,7 @@ from rnnspec.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredErro
 from rnnspec.network import Layer, Network
 from rnnspec.output import Dense, Last
 from rnnspec.policies import Truncated
+from rnnspec.showing import choice, missing
 from rnnspec.tracing.cell import OUTPUT, Cell
 
 __all__ = ["BATCH", "CELLS", "HIDDEN", "INPUTS", "STEPS", "WIDTHS", "hidden_for", "load_cell", "network_for", "table"]
@@ -33,10 +34,13 @@ def load_cell(name: str) -> Cell:
     module, _, attribute = name.rpartition(":")
     if not module:
         if name not in CELLS:
-            raise LookupError(f"no cell {name!r}: choose one of {', '.join(CELLS)}, or write module:name")
+            raise LookupError(f"no cell {name!r}: {choice(name, CELLS)}, or write module:name")
         return CELLS[name]
     try:
-        found = getattr(import_module(module), attribute)
+        there = vars(import_module(module))
+        if attribute not in there:
+            raise missing(module, attribute, (key for key, value in there.items() if isinstance(value, Cell)))
+        found = there[attribute]
     except Exception as error:  # whatever the module does where it is imported
         raise LookupError(f"no cell {name!r}: {type(error).__name__}: {error}") from error
     if not isinstance(found, Cell):

@@ -15,7 +15,7 @@ from rnnspec.showing import shown
 if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
 
-__all__ = ["GROUP", "offerer", "points", "unreadable"]
+__all__ = ["GROUP", "offerer", "points", "uninstalling", "unreadable"]
 
 GROUP = "rnnspec.backends"
 
@@ -47,6 +47,15 @@ def offerer(point: EntryPoint) -> str:
     return " ".join(found) if found else f"an unnamed distribution ({point.value})"
 
 
+def uninstalling(point: EntryPoint) -> str:
+    """The command that uninstalls the distribution that an entry point is of, as the end of what to do."""
+    return _command("uninstall", _identity(point.dist))
+
+
+def _command(verb: str, identity: tuple[str, str] | None) -> str:
+    return f": pip {verb} {identity[0]}" if identity else ""
+
+
 def _one_by_one() -> tuple[tuple[EntryPoint, ...], tuple[BrokenBackend, ...]]:
     """As `entry_points` does it: of distributions of one name, the first on the path hides the others."""
     from importlib.metadata import distributions  # noqa: PLC0415
@@ -66,7 +75,8 @@ def _one_by_one() -> tuple[tuple[EntryPoint, ...], tuple[BrokenBackend, ...]]:
             place = " ".join(identity or ("an unnamed distribution in", str(distribution.locate_file(""))))
             broken.append(BrokenBackend("backend_names()", f"the entry points of {place} must be readable",
                                         f"{type(error).__name__}: {shown(str(error))}",
-                                        "install that distribution again, or uninstall it"))  # fmt: skip
+                                        "install that distribution again, or uninstall it"
+                                        f"{_command('uninstall', identity)}"))  # fmt: skip
     return tuple(found), tuple(broken)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.capabilities import DTYPES, Capabilities
 from rnnspec.errors import UnsupportedError
-from rnnspec.showing import shown
+from rnnspec.showing import choice, shown
 
 __all__ = ["Owner"]
 
@@ -31,7 +31,7 @@ class Owner:
         ):
             if value not in known:
                 raise UnsupportedError(call, f"{kind} must be one that the backend declares", shown(value),
-                                       f"choose one of {', '.join(known)}")  # fmt: skip
+                                       choice(str(value), known))  # fmt: skip
 
     def is_own(self, array: Any) -> bool:
         """Whether an array is one of the framework's own."""

@@ -26,8 +26,8 @@ from rnnspec.errors import (
     UnknownBackend,
 )
 from rnnspec.interface.backend import Backend
-from rnnspec.interface.discovery import GROUP, offerer, points, unreadable
-from rnnspec.showing import shown
+from rnnspec.interface.discovery import GROUP, offerer, points, uninstalling, unreadable
+from rnnspec.showing import choice, shown
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -128,7 +128,7 @@ def load(name: str) -> pluggy.PluginManager:
         raise
     except BaseException as error:
         raise BrokenBackend(call, f"the plugin of {distribution(name)} must load", f"{type(error).__name__}: {error}",
-                            "report it to its authors, or uninstall it") from error  # fmt: skip
+                            f"report it to its authors, or uninstall it{uninstalling(point)}") from error  # fmt: skip
     return manager
 
 
@@ -151,7 +151,7 @@ def _entry_point(call: str, name: str) -> EntryPoint:
         raise conflict
     closed = "".join(f", or mend what offers it: {problem.must}, got {problem.got}" for problem in unreadable())
     raise UnknownBackend(call, "an installed distribution must offer the name", shown(name),
-                         f"choose one of {', '.join(backend_names())}{closed}")  # fmt: skip
+                         f"{choice(name, backend_names())}{closed}")  # fmt: skip
 
 
 def _offers(name: str) -> tuple[list[EntryPoint], list[EntryPoint]]:
@@ -166,7 +166,8 @@ def _conflicts(call: str, name: str) -> Iterator[BackendConflict]:
     own, strangers = _offers(name)
     for point in strangers:
         yield BackendConflict(call, f"the name is reserved for the backend of {RESERVED[name]}, and nobody else's runs",
-                              offerer(point), "uninstall that distribution, or rename its backend")  # fmt: skip
+                              offerer(point),
+                              f"uninstall that distribution, or rename its backend{uninstalling(point)}")  # fmt: skip
     if len(own) > 1:
         yield BackendConflict(call, "one distribution must offer the name", " and ".join(map(offerer, own)),
-                              "uninstall all but one")  # fmt: skip
+                              f"uninstall all but one{uninstalling(own[-1])}")  # fmt: skip
