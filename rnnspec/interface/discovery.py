@@ -47,13 +47,14 @@ def offerer(point: EntryPoint) -> str:
     return " ".join(found) if found else f"an unnamed distribution ({point.value})"
 
 
-def uninstalling(point: EntryPoint) -> str:
-    """The command that uninstalls the distribution that an entry point is of, as the end of what to do."""
-    return _command("uninstall", _identity(point.dist))
+def uninstalling(*offers: EntryPoint) -> str:
+    """The command that uninstalls the distributions that entry points are of, as the end of what to do."""
+    return _uninstalling(*(_identity(point.dist) for point in offers))
 
 
-def _command(verb: str, identity: tuple[str, str] | None) -> str:
-    return f": pip {verb} {identity[0]}" if identity else ""
+def _uninstalling(*identities: tuple[str, str] | None) -> str:
+    names = " ".join(identity[0] for identity in identities if identity)
+    return f": pip uninstall {names}" if names else ""
 
 
 def _one_by_one() -> tuple[tuple[EntryPoint, ...], tuple[BrokenBackend, ...]]:
@@ -76,7 +77,7 @@ def _one_by_one() -> tuple[tuple[EntryPoint, ...], tuple[BrokenBackend, ...]]:
             broken.append(BrokenBackend("backend_names()", f"the entry points of {place} must be readable",
                                         f"{type(error).__name__}: {shown(str(error))}",
                                         "install that distribution again, or uninstall it"
-                                        f"{_command('uninstall', identity)}"))  # fmt: skip
+                                        f"{_uninstalling(identity)}"))  # fmt: skip
     return tuple(found), tuple(broken)
 
 

@@ -170,4 +170,4 @@ def _conflicts(call: str, name: str) -> Iterator[BackendConflict]:
                               f"uninstall that distribution, or rename its backend{uninstalling(point)}")  # fmt: skip
     if len(own) > 1:
         yield BackendConflict(call, "one distribution must offer the name", " and ".join(map(offerer, own)),
-                              f"uninstall all but one{uninstalling(own[-1])}")  # fmt: skip
+                              f"uninstall all but one{uninstalling(*sorted(own, key=offerer)[1:])}")  # fmt: skip

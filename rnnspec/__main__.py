@@ -1,0 +1,88 @@
+"""The command: `python -m rnnspec info` and `python -m rnnspec doctor`, with what rnnspec itself depends on alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import NoReturn
+
+import rnnspec
+from rnnspec.contract import SPEC_VERSION
+from rnnspec.plugins import backend_names
+from rnnspec.showing import choice, guided
+
+PROGRAM = "python -m rnnspec"
+FLAGS = ("--json", "--version", "--help")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status is 0, 1 where `doctor` finds a fault, 2 where the command itself is wrong."""
+    parser = _parser()
+    given, unknown = parser.parse_known_intermixed_args(arguments)
+    for flag in unknown:
+        parser.error(f"a flag must be one of {', '.join(FLAGS)}, got {flag}; {guided(flag, FLAGS, 'see --help')}")
+    command = COMMANDS.get(given.command)
+    if command is None:
+        parser.error(f"the command must be one that is there, got {given.command!r}; {choice(given.command, COMMANDS)}")
+    for name in given.backends:
+        if name not in backend_names():
+            parser.error(f"a backend must be installed, got {name!r}; {choice(name, backend_names())}")
+    return command(tuple(given.backends) or backend_names(), given.json)
+
+
+def info(names: Sequence[str], as_json: bool) -> int:
+    """Say what each backend is and can do, as it is opened; a fault of one is shown, and is no fault of the command."""
+    from rnnspec.installation import opening, printed  # noqa: PLC0415  # nothing else needs the whole package
+
+    here = {"rnnspec": rnnspec.__version__, "contract": SPEC_VERSION, "python": platform.python_version(),
+            "system": f"{platform.system()} {platform.machine()}"}  # fmt: skip
+    if as_json:
+        _write([json.dumps({**here, "backends": [asdict(opening.opened(name)) for name in names]}, indent=2)])
+        return 0
+    _write(["rnnspec {rnnspec}, contract {contract}, Python {python}, {system}".format(**here)])
+    for name in names:
+        _write(printed.backend(opening.opened(name)))
+    return 0
+
+
+def doctor(names: Sequence[str], as_json: bool) -> int:
+    """Say what is wrong with this installation and the command that mends it; 1 where something is."""
+    from rnnspec.installation import diagnosis, opening, printed  # noqa: PLC0415
+
+    found = diagnosis.diagnosis(map(opening.opened, names))
+    _write([json.dumps(asdict(found), indent=2)] if as_json else printed.diagnosed(found))
+    return 1 if found.faults else 0
+
+
+COMMANDS = {"info": info, "doctor": doctor}
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{PROGRAM}: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog=PROGRAM, description="What is installed here, and what is wrong with it.", allow_abbrev=False,
+                     formatter_class=argparse.RawDescriptionHelpFormatter,
+                     epilog="\n".join(f"{name:8}{command.__doc__}" for name, command in COMMANDS.items()))  # fmt: skip
+    parser.add_argument("command", help=" or ".join(COMMANDS))
+    parser.add_argument("backends", nargs="*", metavar="backend", help="only these, or all that are offered")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--version", action="version", version=f"rnnspec {rnnspec.__version__}")
+    return parser
+
+
+def _write(lines: Iterator[str] | Sequence[str]) -> None:
+    for line in lines:
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
