@@ -1,0 +1,1 @@
+"""A release, made and tried: `make release`. See `__main__`."""
