@@ -12,7 +12,7 @@ BEYOND_AVX2 := from numpy._core._multiarray_umath import __cpu_dispatch__ as nam
   print(*[name for name in names if name == "X86_V4" or name.startswith("AVX512")])
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance nightly test test-avx2 lint self-test stress bench arrangements products kappa teeth handwriting experiments text speech language scoreboard docs site serve clean
+.PHONY: conformance nightly test test-avx2 lint release self-test stress bench arrangements products kappa teeth handwriting experiments text speech language scoreboard report docs site serve clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -36,6 +36,10 @@ test-avx2: $(READY)
 lint: $(READY)
 	$(VENV) -m ruff check .
 	$(VENV) -m mypy
+
+# A wheel and a source distribution in dist/, checked, and tried in fresh environments.
+release: $(READY)
+	$(ALONE) $(VENV) -m tests.release
 
 # What is too long for CI. Each writes the figures that docs/figures.md shows.
 
@@ -122,6 +126,11 @@ language: $(READY)
 scoreboard: $(READY)
 	$(VENV) docs/scoreboard/measure.py --json $(FIGURES)/scoreboard.json
 	$(VENV) docs/includes.py
+
+# The picture of a report that the README shows.
+report: $(READY)
+	$(VENV) -m conformance --tier smoke --json $(SCRATCH)/report.json
+	$(VENV) $(FIGURES)/report.py $(SCRATCH)/report.json $(FIGURES)/report.svg
 
 # Writes what the pages include: sources, equations, figures.
 docs: $(READY)

@@ -11,8 +11,8 @@ from dataclasses import asdict
 from typing import NoReturn
 
 import rnnspec
-from rnnspec.contract import SPEC_VERSION
-from rnnspec.plugins import backend_names
+from rnnspec.contract.version import SPEC_VERSION
+from rnnspec.interface.plugins import backend_names
 from rnnspec.showing import choice, guided
 
 PROGRAM = "python -m rnnspec"

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 import rnnspec
-from rnnspec import contract
 from tests.release import contents
 from tests.release.environments import TRIALS
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from rnnspec.discovery import points
 from rnnspec.installation.fault import Fault
 from rnnspec.installation.opening import Opening
 from rnnspec.installation.requirements import installed, requirements
-from rnnspec.plugins import RESERVED, problems
+from rnnspec.interface.discovery import points
+from rnnspec.interface.plugins import RESERVED, problems
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution

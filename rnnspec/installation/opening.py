@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rnnspec import cells
-from rnnspec.backend import Backend
-from rnnspec.cell import Cell
+from rnnspec.contract.kernel import Call, Path
 from rnnspec.errors import BrokenBackend, RnnSpecError
 from rnnspec.installation.fault import Fault
-from rnnspec.kernel import Call, Path
-from rnnspec.plugins import distribution, get_backend
+from rnnspec.interface.backend import Backend
+from rnnspec.interface.plugins import distribution, get_backend
+from rnnspec.tracing.cell import Cell
 
 __all__ = ["Opening", "opened"]
 
