@@ -22,17 +22,18 @@ from rnnspec.installation.fault import Fault
 from rnnspec.installation.opening import Opening, opened, opening
 from rnnspec.installation.requirements import Requirement, requirements
 
+AWAY = "pip uninstall fake-odd"
 RAISES = "def native(self, cell, call): raise ValueError('inside')"
 DEAD = {
-    "an import that raises": ({"top": "raise ValueError('inside')"}, "ValueError: inside", "pip uninstall fake-odd"),
-    "an import that exits": ({"top": "sys.exit(3)"}, "SystemExit: 3", "pip uninstall fake-odd"),
-    "an import that ends the process": ({"top": "os._exit(7)"}, "ended with status 7", ""),
-    "an import that is killed": ({"top": "os.kill(os.getpid(), signal.SIGKILL)"}, "ended with status -9", ""),
-    "a hook that raises": ({"make": "raise ValueError('inside')"}, "ValueError: inside", ""),
-    "an interrupt": ({"top": "raise KeyboardInterrupt"}, "ended with status", ""),
+    "an import that raises": ({"top": "raise ValueError('inside')"}, "ValueError: inside", AWAY),
+    "an import that exits": ({"top": "sys.exit(3)"}, "SystemExit: 3", AWAY),
+    "an import that ends the process": ({"top": "os._exit(7)"}, "ended with status 7", AWAY),
+    "an import that is killed": ({"top": "os.kill(os.getpid(), signal.SIGKILL)"}, "ended with status -9", AWAY),
+    "a hook that raises": ({"make": "raise ValueError('inside')"}, "ValueError: inside", AWAY),
+    "an interrupt": ({"top": "raise KeyboardInterrupt"}, "ended with status", AWAY),
     "too new": ({"body": "spec_version = '9.0'"}, "one for 9.0", "pip install -U rnnspec"),
     "too old": ({"body": "spec_version = '0.9'"}, "one for 0.9", "pip install -U fake-odd"),
-    "kernels that raise": ({"body": RAISES}, "ValueError: inside", ""),
+    "kernels that raise": ({"body": RAISES}, "ValueError: inside", AWAY),
 }
 
 
@@ -97,6 +98,12 @@ def test_a_backend_that_does_not_open_is_said_with_what_mends_it(fault, says, me
     assert says in found.says
     assert found.do
     assert found.command == mends
+
+
+@pytest.mark.parametrize(("name", "again"), [("torch", "'rnnspec[torch]'"), ("numpy", "'rnnspec'")])
+def test_a_built_in_backend_whose_code_fails_is_to_be_installed_again(name, again, monkeypatch):
+    monkeypatch.setitem(sys.modules, f"backends.{name}_backend.plugin", object())
+    assert opening(name).fault.command == f"pip install --force-reinstall {again}"
 
 
 def test_what_a_plugin_prints_is_no_part_of_the_answer(site):

@@ -18,7 +18,7 @@ from rnnspec.contract.kernel import Call, Path
 from rnnspec.errors import BrokenBackend, RnnSpecError
 from rnnspec.installation.fault import Fault
 from rnnspec.interface.backend import Backend
-from rnnspec.interface.plugins import distribution, get_backend
+from rnnspec.interface.plugins import distribution, get_backend, mending
 from rnnspec.tracing.cell import Cell
 
 __all__ = ["Opening", "opened"]
@@ -76,7 +76,7 @@ def opening(name: str) -> Opening:
         return Opening(name, fault=Fault.of(error))
     except Exception as error:
         told = BrokenBackend(f"get_backend({name!r})", "the backend must say what it can do",
-                             f"{type(error).__name__}: {error}", "report it to its authors")  # fmt: skip
+                             f"{type(error).__name__}: {error}", mending(name))  # fmt: skip
         return Opening(name, fault=Fault.of(told))
 
 
@@ -106,7 +106,7 @@ def _kernels(backend: Backend) -> tuple[list[str], list[str]]:
 
 
 def _ended(name: str, got: str) -> Opening:
-    told = BrokenBackend(f"get_backend({name!r})", "opening the backend must give one", got, "report it to its authors")
+    told = BrokenBackend(f"get_backend({name!r})", "opening the backend must give one", got, mending(name))
     return Opening(name, fault=Fault.of(told))
 
 

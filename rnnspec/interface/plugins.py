@@ -42,6 +42,7 @@ __all__ = [
     "hookimpl",
     "hookspec",
     "load",
+    "mending",
     "problems",
     "unavailable",
 ]
@@ -108,10 +109,10 @@ def get_backend(name: str, *, device: str | None = None, precision: str = "f32")
         raise
     except BaseException as error:
         raise BrokenBackend(call, f"the hook of {distribution(name)} must give a backend",
-                            f"{type(error).__name__}: {error}", "report it to its authors") from error  # fmt: skip
+                            f"{type(error).__name__}: {error}", mending(name)) from error  # fmt: skip
     if not isinstance(backend, Backend) or backend.name != name:
         raise BrokenBackend(call, f"the hook of {distribution(name)} must give a Backend named {name!r}",
-                            shown(backend), "report it to its authors")  # fmt: skip
+                            shown(backend), mending(name))  # fmt: skip
     fitting(call, distribution(name), backend.spec_version)
     return backend
 
@@ -128,13 +129,22 @@ def load(name: str) -> pluggy.PluginManager:
         raise
     except BaseException as error:
         raise BrokenBackend(call, f"the plugin of {distribution(name)} must load", f"{type(error).__name__}: {error}",
-                            f"report it to its authors, or uninstall it{uninstalling(point)}") from error  # fmt: skip
+                            mending(name)) from error  # fmt: skip
     return manager
 
 
 def distribution(name: str) -> str:
     """The distribution that offers a backend, with its version."""
     return offerer(_entry_point(f"distribution({shown(name)})", name))
+
+
+def mending(name: str) -> str:
+    """What to do about a backend whose code fails, with the command."""
+    point = _entry_point(f"mending({shown(name)})", name)
+    if point.dist is None or RESERVED.get(name) != offerer(point).partition(" ")[0]:
+        return f"report it to its authors, or uninstall it{uninstalling(point)}"
+    extra = f"[{name}]" if name in (point.dist.metadata.get_all("Provides-Extra") or ()) else ""
+    return f"install it again: pip install --force-reinstall '{RESERVED[name]}{extra}'"
 
 
 def unavailable(name: str, error: ImportError) -> BackendUnavailable:
