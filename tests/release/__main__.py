@@ -9,6 +9,7 @@ fresh environments, two at a time: without an extra, with the suite alone, and w
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -67,11 +68,13 @@ def built(scratch: Path) -> tuple[Path, list[str]]:
 
 
 def tried(here: Environment) -> str:
-    """What is wrong in an environment; nothing if "" """
+    """What is wrong in an environment, which is removed; nothing if "" """
     try:
         TRIALS[here.name](here)
     except Failed as failure:
         return str(failure)
+    finally:
+        shutil.rmtree(here.folder)
     say(f"{here.name}: holds")
     return ""
 
