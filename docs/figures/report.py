@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
-from conformance.terminal import show
+from conformance.reports.terminal import show
 
 COLUMNS = 124
 TITLE = "python -m conformance"
