@@ -76,7 +76,7 @@ def test_the_version_stands_in_one_place():
 
 
 def test_versions_agree():
-    assert installed("rnnspec") == rnnspec.__version__
+    assert installed("rnnspec") == rnnspec.__version__, "rnnspec was installed as another version: rm .venv/.ready"
     assert re.fullmatch(r"\d+\.\d+\.\d+", rnnspec.__version__)
     assert citation()["version"] == rnnspec.__version__
 

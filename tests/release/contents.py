@@ -32,8 +32,9 @@ def of_wheel(wheel: Path, version: str) -> list[str]:
 
 
 def of_sdist(sdist: Path, version: str) -> list[str]:
-    """What is wrong with the files of a source distribution: it holds what git knows, and nothing else."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    """What is wrong with the files of a source distribution: it holds what git tracks, and nothing else."""
+    command = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z"]  # whoever owns the clone
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     expected = {f"rnnspec-{version}/{name}" for name in (*filter(None, listed.split("\0")), "PKG-INFO")}
     with tarfile.open(sdist) as archive:
         return differences(sdist.name, {member.name for member in archive if not member.isdir()}, expected)
