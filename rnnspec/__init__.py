@@ -7,7 +7,7 @@ declaration, and `python -m conformance` proves that it does.
 import sys
 from functools import partial
 from importlib import import_module
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from rnnspec import former
@@ -111,8 +111,10 @@ def _everything() -> list[str]:
 
 
 def _offered(module: ModuleType) -> list[str]:
-    """The names that a module offers."""
-    return [*vars(module).get("__all__", (name for name in vars(module) if not name.startswith("_")))]
+    """The names that a module offers: without a list of them its own, not the functions that it imports."""
+    there = vars(module)
+    own = (n for n, v in there.items() if not (isinstance(v, FunctionType) and v.__module__ != module.__name__))
+    return [*there.get("__all__", (name for name in own if not name.startswith("_")))]
 
 
 def _lacks(module: ModuleType, name: str) -> Any:

@@ -17,6 +17,7 @@ ATTRIBUTES = {
     "rnnspec.get_bakend": "get_backend",
     "rnnspec.polices": "policies",
     "rnnspec.lstm": "rnnspec.cells.lstm",
+    "rnnspec.tahn": "rnnspec.primitives.tanh",
     "rnnspec.Adam": "rnnspec.updates.Adam",
     "rnnspec.ShapeErorr": "rnnspec.errors.ShapeError",
     "rnnspec.cells.lstn": "lstm",
