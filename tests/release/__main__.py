@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import rnnspec
@@ -40,8 +41,8 @@ def main() -> int:
         if not wrong:
             names = [name for name in TRIALS if name in (given.environments or TRIALS)]
             trials = [Environment(name, Path(scratch) / name, wheel, say) for name in names]
-            with ThreadPoolExecutor(AT_A_TIME) as pool:
-                wrong = list(filter(None, pool.map(tried, trials)))
+            with ThreadPoolExecutor(1) as removing, ThreadPoolExecutor(AT_A_TIME) as trying:
+                wrong = list(filter(None, trying.map(partial(tried, removing), trials)))
     for line in wrong:
         say(f"wrong: {line}")
     say("not to be released" if wrong else f"ready: {', '.join(sorted(path.name for path in DIST.iterdir()))}")
@@ -70,14 +71,14 @@ def built(scratch: Path) -> tuple[Path, list[str]]:
     return wheel, wrong
 
 
-def tried(here: Environment) -> str:
-    """What is wrong in an environment, which is removed; nothing if "" """
+def tried(removing: Executor, here: Environment) -> str:
+    """What is wrong in an environment, which is removed while others are tried; nothing if "" """
     try:
         TRIALS[here.name](here)
     except Failed as failure:
         return str(failure)
     finally:
-        shutil.rmtree(here.folder)
+        removing.submit(shutil.rmtree, here.folder)
     say(f"{here.name}: holds")
     return ""
 
