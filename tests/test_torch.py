@@ -12,7 +12,7 @@ from backends.planning.planner import plan, widths
 from backends.torch_backend import products
 from backends.torch_backend.backend import TorchBackend
 from backends.torch_backend.fusion import forward_only, fused
-from backends.torch_backend.math_mode import pinned
+from backends.torch_backend.math_mode import math_mode
 from backends.torch_backend.native import KERNELS, find
 from backends.torch_backend.packing import joined, side_by_side
 from backends.torch_backend.products import LARGE, ONEDNN, OWN, WIDE, favours_others, quicker
@@ -216,9 +216,9 @@ def test_float32_is_pinned_and_given_back():
     setting = torch.backends.cudnn.rnn
     before = setting.fp32_precision
     assert before == "tf32", "the default that has to be pinned"
-    with pinned("cuda", "f32"):
+    with math_mode("cuda", "f32"):
         assert setting.fp32_precision == "ieee"
-        with pinned("cuda", "f32"):
+        with math_mode("cuda", "f32"):
             assert setting.fp32_precision == "ieee"
         assert setting.fp32_precision == "ieee"
     assert setting.fp32_precision == before

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import torch
 
 from backends.budgets import BUDGETS
-from backends.contexts import both
 from backends.planning.memory import keep_freed
 from backends.planning.plan import Plan
 from backends.planning.planner import widths
@@ -19,7 +17,7 @@ from backends.planning.pool import Pool
 from backends.planning.stretches import STRETCH, Run, Stretch, Stretches
 from backends.torch_backend.arrays import TorchArrays
 from backends.torch_backend.fusion import forward_only
-from backends.torch_backend.math_mode import pinned
+from backends.torch_backend.math_mode import math_mode
 from backends.torch_backend.module import NetworkModule
 from backends.torch_backend.native import chosen
 from backends.torch_backend.packing import alike, in_memory, side_by_side
@@ -110,7 +108,6 @@ class TorchBackend(Backend):
         super().__init__(device, precision)
         self._dtype, self._device = getattr(torch, DTYPES[precision]), torch.device(self.device)
         self._device_type = self._device.type
-        self._pin = pinned(self._device_type, precision)
         self.idle = Pool[Program]()
         keep_freed()
 
@@ -171,15 +168,11 @@ class TorchBackend(Backend):
 
     def program(self, function: Callable[..., tuple[Tree, Tree]], *constants: Any) -> Callable[..., tuple[Tree, Tree]]:
         def eager(*arrays: Tree) -> tuple[Tree, Tree]:
-            with torch.set_grad_enabled(False), self.math_mode():  # quicker to enter and leave than no_grad
+            # set_grad_enabled is quicker to enter and leave than no_grad
+            with torch.set_grad_enabled(False), math_mode(self.device, self.precision):
                 return function(self, *constants, *arrays)
 
         return eager
-
-    def math_mode(self) -> AbstractContextManager[None]:
-        """Within it PyTorch multiplies in the backend's precision, whatever the process or an autocast says."""
-        autocast = torch.is_autocast_enabled(self._device_type)
-        return both(self._pin, torch.autocast(self._device_type, enabled=False)) if autocast else self._pin
 
     def as_layer(self, net: Network, *, params: Tree = None, seed: int = 0, batch_first: bool = False) -> NetworkModule:
         """The network as an `nn.Module` whose parameters have the specification's names.

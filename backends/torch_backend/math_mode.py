@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 
-__all__ = ["pinned"]
+from backends.contexts import both
+
+__all__ = ["math_mode"]
 
 PRECISIONS = {"f32": ("ieee", "none"), "tf32": ("tf32",)}
 """The settings that are right for a precision, the one to pin first. Other precisions are not float32."""
@@ -56,9 +58,11 @@ _PINS = {
 }
 
 
-def pinned(device: str, precision: str) -> AbstractContextManager[None]:
-    """Within it, products of float32 on a device have the precision.
+def math_mode(device: str, precision: str) -> AbstractContextManager[None]:
+    """Within it PyTorch multiplies in the precision on the device, whatever the process or an autocast says.
 
     Calls of "f32" and of "tf32" on CUDA must not run at the same time in two threads: the setting is the process's.
     """
-    return _PINS.get((device, precision)) or nullcontext()
+    kind = device.partition(":")[0]
+    pin = _PINS.get((kind, precision)) or nullcontext()
+    return both(pin, torch.autocast(kind, enabled=False)) if torch.is_autocast_enabled(kind) else pin

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from backends.torch_backend.branch import Branch
+from backends.torch_backend.math_mode import math_mode
 from backends.torch_backend.tracing import check_closed, is_traced, is_transformed, is_watched, refuse_strict
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.capabilities import DTYPES
@@ -20,18 +21,16 @@ from rnnspec.contract.kernel import Path
 from rnnspec.errors import ArgumentError, ShapeError, UnsupportedError
 from rnnspec.interface import validation
 from rnnspec.interface.adoption import check_array
+from rnnspec.interface.backend import Backend
 from rnnspec.network import Network
 from rnnspec.output import Last
 from rnnspec.running import stack
 from rnnspec.showing import shown
 from rnnspec.tree import Tree, filled, flat, flat_as, tree_map
 
-if TYPE_CHECKING:
-    from backends.torch_backend.backend import TorchBackend
-
 __all__ = ["NetworkModule"]
 
-MadeBy = tuple[Callable[[str, str], "TorchBackend"], str, Path | None, bool, int | None]
+MadeBy = tuple[Callable[[str, str], Backend], str, Path | None, bool, int | None]
 """The class of a backend, and its precision, path and segments."""
 
 CALL = "torch.as_layer(net)(...)"
@@ -51,13 +50,13 @@ class NetworkModule(Branch):
     """
 
     def __init__(
-        self, backend: TorchBackend, net: Network, *, params: Tree = None, seed: int = 0, batch_first: bool = False
+        self, backend: Backend, net: Network, *, params: Tree = None, seed: int = 0, batch_first: bool = False
     ) -> None:
         super().__init__(backend.asarray(net.init(seed) if params is None else params))
         self.net, self.batch_first = net, batch_first
         self._made_by: MadeBy = type(backend), backend.precision, backend.path, backend.recomputes, backend.every
 
-    def backend(self) -> TorchBackend:
+    def backend(self) -> Backend:
         """What runs the module, by the dtype and device of its parameters."""
         parameter = self.first()
         return _backend(self._made_by, parameter.device, parameter.dtype)
@@ -107,7 +106,7 @@ class NetworkModule(Branch):
             unread = isinstance(lengths, torch.Tensor) and (is_traced() or is_transformed())
         own, x, first, ends = validation.arguments(backend, "as_layer(net)", net, params, inputs, state,
                                                    None if unread else lengths)  # fmt: skip
-        with backend.math_mode():
+        with math_mode(backend.device, backend.precision):
             return _apply(backend, net, own, x, first, _as_given(lengths, x.shape[1]) if unread else ends)
 
     def extra_repr(self) -> str:
@@ -115,7 +114,7 @@ class NetworkModule(Branch):
 
 
 @lru_cache(maxsize=16)
-def _backend(made_by: MadeBy, device: torch.device, dtype: torch.dtype) -> TorchBackend:
+def _backend(made_by: MadeBy, device: torch.device, dtype: torch.dtype) -> Backend:
     kind, precision, path, recomputes, every = made_by
     known = getattr(torch, DTYPES[precision]) == dtype
     opened = kind(str(device), precision if known else PRECISIONS[dtype])
@@ -124,7 +123,7 @@ def _backend(made_by: MadeBy, device: torch.device, dtype: torch.dtype) -> Torch
 
 
 def _apply(
-    backend: TorchBackend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None
+    backend: Backend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None
 ) -> tuple[Array, Tree]:
     if backend.path is Path.FRAMEWORK:
         return stack.forward(backend, net, params, inputs, state, lengths, pullback=False)[:2]
@@ -152,7 +151,7 @@ class _Run:
     """One run of a network, and its pullback."""
 
     def __init__(
-        self, backend: TorchBackend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None
+        self, backend: Backend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None
     ) -> None:
         self.backend, self.net, self.params, self.state = backend, net, params, state
         self.inputs, self.lengths = inputs, lengths
@@ -167,7 +166,7 @@ class _Run:
     def backward(self, cotangents: Any) -> list[Array]:
         """The cotangents of the parameters, the inputs and the state."""
         final = filled(self.state, cotangents[1:])
-        with self.backend.math_mode():
+        with math_mode(self.backend.device, self.backend.precision):
             found = stack.backward(self.backend, self.net, self.params, self.tape, cotangents[0], final)
         return flat_as((self.params, self.inputs, self.state), found)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("backends", "conformance", "rnnspec")
 DATA = (
-    "conformance/known.json",
+    "conformance/findings/known.json",
     "conformance/reports/report.schema.json",
     "conformance/reports/templates/report.html.jinja",
     "conformance/reports/templates/report.md.jinja",
