@@ -15,10 +15,11 @@ Array = Any
 
 @dataclass
 class Kinks:
-    """What a calculation met on its way: conditions too near to call, and its largest finite number."""
+    """What a calculation met on its way: conditions too near to call, its largest finite number, and divisions by 0."""
 
     near: int = 0
     largest: float = 0.0
+    poles: int = 0
 
 
 @dataclass(frozen=True)

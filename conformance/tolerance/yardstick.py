@@ -116,6 +116,8 @@ def _spread(a: Any) -> Any:
 def _ill_posed(profile: Profile, leaves: dict[str, Any], arithmetic: Arithmetic) -> str:
     if arithmetic.kinks.near:
         return f"{arithmetic.kinks.near} conditions are too near to call in {profile.name}"
+    if arithmetic.kinks.poles:
+        return f"{arithmetic.kinks.poles} divisions are by 0, whose sign nothing declares"
     if arithmetic.kinks.largest > profile.largest / 16:
         return f"numbers up to {arithmetic.kinks.largest:.1e} come too near the largest of {profile.name}"
     for name, a in leaves.items():
