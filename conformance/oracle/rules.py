@@ -2,7 +2,7 @@
 
 `n` is the rounding arithmetic, `y` the result, `a, b, c` the operands and `d` the cotangent of the result. `margin` is
 positive where a condition inside the primitive holds. `unchosen` is true, operand by operand, where the primitive chose
-another. `gathers` says that one result is made of many features. `pole` is true where the sign of a 0 decides the result.
+another. `gathers` says that one result is made of many features. `pole` is true where the sign of a 0 decides.
 """
 
 from __future__ import annotations

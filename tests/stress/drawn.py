@@ -47,8 +47,9 @@ def judged(names: Sequence[str], count: int, seed: int) -> dict[str, Row]:
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as processes:
         batches = [processes.submit(batch, names, min(BATCH, count - begin), seed * 1_000_003 + begin)
                    for begin in begins]  # fmt: skip
-        for done in batches:
+        for number, done in enumerate(batches, 1):
             rows = {name: together(row, done.result()[name]) for name, row in rows.items()}
+            print(f"{', '.join(names)}: {min(number * BATCH, count)} of {count} cells", flush=True)
     return rows
 
 
