@@ -24,7 +24,7 @@ from tables.markdown import table
 
 import rnnspec
 from conformance.statements import THEMES
-from rnnspec.convert import Loss
+from rnnspec.convert import Note
 from rnnspec.convert.layouts import TABLES
 from rnnspec.primitives import PRIMITIVES
 
@@ -67,11 +67,11 @@ def primitives(_: str) -> str:
 
 
 def conversions(side: str) -> str:
-    """One side's table of what converts: each tensor with the maps in it, and what each row loses."""
+    """One framework's table of what converts: each tensor with the maps in it, and each row's notes."""
     rows = TABLES[side.replace("_", " ")]
-    return "\n".join(table(("there", "here", "each tensor, gate by gate", "reading may lose", "writing loses"),
+    return "\n".join(table(("there", "here", "each tensor, gate by gate", "notes of reading", "notes of writing"),
                            ((f"`{row.kind}`{options(row)}", f"`cells.{row.cell.name}`", tensors(row),
-                             names(row.read_losses()), names(row.written_losses())) for row in rows)))  # fmt: skip
+                             names(row.read_notes()), names(row.written_notes())) for row in rows)))  # fmt: skip
 
 
 def tensors(row: Any) -> str:
@@ -82,12 +82,12 @@ def options(row: Any) -> str:
     return "".join(f", `{name}={value}`" for name, value in row.options.items())
 
 
-def names(losses: Iterable[Loss]) -> str:
-    return ", ".join(f"`{loss.name}`" for loss in losses)
+def names(notes: Iterable[Note]) -> str:
+    return ", ".join(f"`{note.name}`" for note in notes)
 
 
-def losses(_: str) -> str:
-    return "\n".join(table(("loss", "says"), ((f"`{loss.name}`", loss.value) for loss in Loss)))
+def notes(_: str) -> str:
+    return "\n".join(table(("note", "says"), ((f"`{note.name}`", note.value) for note in Note)))
 
 
 def initialisers(_: str) -> str:
@@ -103,7 +103,7 @@ def laws(_: str) -> str:
 
 KINDS = {"source": source, "latex": latex, "says": says, "text": text, "primitives": primitives,
          "initialisers": initialisers, "laws": laws, "figures": figures, "conversions": conversions,
-         "losses": losses, "measured": measured, "plot": plot,
+         "notes": notes, "measured": measured, "plot": plot,
          "command": command.flags, "exits": command.exits}  # fmt: skip
 
 

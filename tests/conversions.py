@@ -225,6 +225,6 @@ def refuses(call, kind, evidence):
     assert evidence in caught.value.got + caught.value.must, str(caught.value)
 
 
-def told(losses):
-    """What was lost, without where."""
-    return {lost.what for lost in losses}
+def noted(notes):
+    """The notes of a conversion, without their places."""
+    return {note.what for note in notes}

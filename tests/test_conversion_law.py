@@ -7,7 +7,7 @@ the gradients of inputs, initial states and every weight, are within the roundin
 from __future__ import annotations
 
 import pytest
-from conversions import FEW, Question, cases, held, same_network, same_params, told
+from conversions import FEW, Question, cases, held, noted, same_network, same_params
 from hypothesis import given
 from hypothesis import strategies as st
 from sides import opened
@@ -78,8 +78,8 @@ def test_what_is_read_computes_the_same(name, row, data):
     side = opened(name)
     case = data.draw(cases(side.buildable(row), side.BUILT_SIZES))
     options = data.draw(side.options(row))
-    parts, found, losses = side.built(case, row, options)
+    parts, found, notes = side.built(case, row, options)
     assert found.net == case.net
-    assert told(found.losses) == losses
+    assert noted(found.notes) == notes
     question = Question.of(case, side.PRECISION, found.params)
     question.holds(side.ask_built(parts, question, row, options))

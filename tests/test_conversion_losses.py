@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conversions import FEW, Question, held, same_params, told
+from conversions import FEW, Question, held, noted, same_params
 from hypothesis import given
 from hypothesis import strategies as st
 from sides import Options, opened
@@ -15,7 +15,7 @@ from sides import Options, opened
 import rnnspec
 from conformance.cases import Case
 from rnnspec import Dense, Last, Layer, Network, Steps, cells, convert, losses, policies
-from rnnspec.convert import Loss
+from rnnspec.convert import Note
 from rnnspec.convert.layouts import TABLES
 from rnnspec.errors import UnsupportedError
 from rnnspec.tree import leaves
@@ -43,9 +43,9 @@ def test_what_reading_loses_is_what_writing_does_not_give_back(name, row, seed):
     maps, found = row.unpack("call", "place", tensors, shapes)
     again = row.pack(maps)
     changed = {tensor for tensor in tensors if not np.array_equal(again[tensor], tensors[tensor])}
-    assert bool(changed) == (Loss.SUMMED_BIASES in found) == bool(row.repeated)
+    assert bool(changed) == (Note.SUMMED_BIASES in found) == bool(row.repeated)
     assert all(row.tensors[tensor].split() for tensor in changed)
-    assert set(found) == set(row.read_losses()) - {Loss.NO_BIAS}
+    assert set(found) == set(row.read_notes()) - {Note.NO_BIAS}
 
 
 @EVERY_ROW
@@ -53,7 +53,7 @@ def test_a_bias_that_is_not_there_is_zeros_here_and_written(name, row):
     tensors, shapes = packed(row, 0)
     bare = {tensor: a for tensor, a in tensors.items() if tensor in row.required}
     maps, found = row.unpack("call", "place", bare, shapes)
-    assert (Loss.NO_BIAS in found) == bool(row.optional) == (Loss.NO_BIAS in row.read_losses())
+    assert (Note.NO_BIAS in found) == bool(row.optional) == (Note.NO_BIAS in row.read_notes())
     assert row.pack(maps).keys() - bare.keys() == set(row.optional)
     assert not any(maps[name].any() for name in maps if name.startswith("b.") and row.optional)
 
@@ -63,7 +63,7 @@ def test_a_second_bias_is_zeros_and_no_other_tensor_has_any(name, row):
     _, shapes = packed(row, 0)
     tensors = row.pack({name: np.ones(shape) for name, shape in shapes.items()})
     zeros = any((a == 0).any() for a in tensors.values())
-    assert zeros == (Loss.SECOND_BIAS in row.written_losses())
+    assert zeros == (Note.SECOND_BIAS in row.written_notes())
 
 
 def test_training_moves_a_second_bias_too():
@@ -71,7 +71,7 @@ def test_training_moves_a_second_bias_too():
     net = Network(3, [Layer(cells.elman, 4)])
     case = Case(net, 3, 2)
     a, found = case.arrays(), convert.to_torch(net, case.arrays().params)
-    assert told(found.losses) == {Loss.SECOND_BIAS}
+    assert noted(found.notes) == {Note.SECOND_BIAS}
     outputs, _ = found.model(torch.tensor(a.inputs))
     outputs.sum().backward()
     torch.optim.SGD(found.model.parameters(), 0.1).step()
@@ -88,7 +88,7 @@ def test_an_inner_bias_is_dropped_only_where_it_is_zeros():
     table = TABLES["Flax nnx"]
     params = held(table, case, "f32")
     found = convert.to_flax(case.net, params)
-    assert told(found.losses) == told(convert.from_flax(found.model).losses) == {Loss.NO_INNER_BIAS}
+    assert noted(found.notes) == noted(convert.from_flax(found.model).notes) == {Note.NO_INNER_BIAS}
     be, a = rnnspec.get_backend("numpy"), case.arrays("f32")
     assert be.pullback(case.net, params, a.inputs, a.output_cotangent).params["layers"][0]["forward"]["p"]["n"].all()
     with pytest.raises(UnsupportedError, match=r"p\.n of layers\.0\.forward must be zeros"):
@@ -105,7 +105,7 @@ def test_rounding_is_told_where_numbers_change(name):
         found = to(case.net, params)
         pairs = zip(leaves(params), leaves(back(found.model).params), strict=True)
         kept = [np.array_equal(a, b) for (_, a), (_, b) in pairs]
-        assert (Loss.ROUNDED in told(found.losses)) == (precision == "f64") == (not all(kept))
+        assert (Note.ROUNDED in noted(found.notes)) == (precision == "f64") == (not all(kept))
 
 
 def test_batch_first_is_told_where_arrays_stand_so():
@@ -118,7 +118,7 @@ def test_batch_first_is_told_where_arrays_stand_so():
             as_it_is = module(torch.tensor(x))[0].numpy()
         ours = rnnspec.get_backend("numpy").run(found.net, found.params, x).outputs
         assert np.allclose(as_it_is, ours, atol=1e-5) == (not first)
-        assert (Loss.BATCH_FIRST in told(found.losses)) == first
+        assert (Note.BATCH_FIRST in noted(found.notes)) == first
 
 
 def test_keras_arrays_are_always_batch_first():
@@ -126,9 +126,9 @@ def test_keras_arrays_are_always_batch_first():
     net = Network(3, [Layer(cells.lstm, 4)], Steps())
     found = convert.to_keras(net, net.init(0))
     assert found.model.output_shape == (None, None, 4)
-    assert told(found.losses) == {Loss.BATCH_FIRST, Loss.PADDING}
+    assert noted(found.notes) == {Note.BATCH_FIRST, Note.PADDING}
     assert np.array(found.model(np.ones((2, 5, 3)))).shape == (2, 5, 4)
-    assert told(convert.from_keras(found.model).losses) == {Loss.BATCH_FIRST}
+    assert noted(convert.from_keras(found.model).notes) == {Note.BATCH_FIRST}
 
 
 def test_an_initial_state_of_ones_is_not_here_unless_given():
@@ -138,7 +138,7 @@ def test_an_initial_state_of_ones_is_not_here_unless_given():
     with pytest.warns(UserWarning, match="carry_init"):
         cell = nnx.SimpleCell(3, 4, carry_init=nnx.initializers.ones, rngs=nnx.Rngs(0))
     found = convert.from_flax(cell)
-    assert told(found.losses) == {Loss.INITIAL_STATE}
+    assert noted(found.notes) == {Note.INITIAL_STATE}
     x = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float32)
     theirs, be = np.array(nnx.RNN(cell, time_major=True)(x)), rnnspec.get_backend("numpy")
     ones = [{"forward": {"h": np.ones((2, 4), np.float32)}}]
@@ -151,10 +151,10 @@ def test_directions_have_an_axis_in_a_nodes_own_outputs():
     row = TABLES["ONNX"][0]
     case = Case(Network(3, [Layer(row.cell, 4, "bidirectional")]), 5, 2)
     model, found, _ = side.built(case, row, Options(bias=False))
-    assert Loss.DIRECTION_AXIS not in told(found.losses)
+    assert Note.DIRECTION_AXIS not in noted(found.notes)
     model.graph.output[0].name = next(node for node in model.graph.node if node.op_type == "RNN").output[0]
     again = convert.from_onnx(model)
-    assert Loss.DIRECTION_AXIS in told(again.losses) and again.net == found.net
+    assert Note.DIRECTION_AXIS in noted(again.notes) and again.net == found.net
     state = {"h0": np.zeros((2, 2, 4), np.float32)}
     theirs = side.run(model, {"X": np.ones((5, 2, 3), np.float32)} | state)[model.graph.output[0].name]
     assert theirs.shape == (5, 2, 2, 4)
@@ -171,22 +171,22 @@ def test_padding_is_told_where_what_stands_behind_a_rows_end_is_not_ours(name):
         first = {f"state.0.{s}": a.state[0]["forward"][s][None] for s in "hc"}
         end = side.run(found.model, {"inputs": a.inputs, "lengths": a.lengths.astype(np.int32)} | first)
         theirs, expected = end["final.state.0.c"][0], ours.state[0]["forward"]["c"]
-        assert Loss.PADDING not in told(convert.to_onnx(case.net, a.params).losses)
+        assert Note.PADDING not in noted(convert.to_onnx(case.net, a.params).notes)
     else:
         found = convert.to_keras(case.net, a.params)
         mask = np.arange(4) < a.lengths[:, None]
         theirs = np.array(found.model.layers[0](a.inputs.swapaxes(0, 1), mask=mask)).swapaxes(0, 1)
         expected = ours.outputs
-    assert Loss.PADDING in told(found.losses)
+    assert Note.PADDING in noted(found.notes)
     assert not np.allclose(theirs, expected, atol=1e-3)
 
 
 def test_a_module_that_runs_twice_becomes_two():
     torch = pytest.importorskip("torch")
     gru = torch.nn.GRU(3, 3, bias=False)
-    assert told(convert.from_torch(gru, torch.nn.GRU(3, 3, bias=False)).losses) == {Loss.NO_BIAS}
+    assert noted(convert.from_torch(gru, torch.nn.GRU(3, 3, bias=False)).notes) == {Note.NO_BIAS}
     found = convert.from_torch(gru, gru)
-    assert told(found.losses) == {Loss.NO_BIAS, Loss.SHARED}
+    assert noted(found.notes) == {Note.NO_BIAS, Note.SHARED}
     one, other = found.params["layers"]
     same_params(one, other)
     assert not np.shares_memory(one["forward"]["W"]["n"], other["forward"]["W"]["n"])
@@ -197,7 +197,7 @@ def test_one_weight_in_two_modules_becomes_two():
     one, other = torch.nn.RNN(3, 3, bias=False), torch.nn.RNN(3, 3, bias=False)
     other.weight_hh_l0 = one.weight_hh_l0
     found = convert.from_torch(one, other)
-    assert [lost.place for lost in found.losses if lost.what is Loss.SHARED] == ["layers.1"]
+    assert [note.place for note in found.notes if note.what is Note.SHARED] == ["layers.1"]
 
 
 def test_one_cell_in_both_directions_becomes_two():
@@ -205,7 +205,7 @@ def test_one_cell_in_both_directions_becomes_two():
     from flax import nnx  # noqa: PLC0415
 
     rnn = nnx.RNN(nnx.SimpleCell(3, 4, rngs=nnx.Rngs(0)))
-    assert told(convert.from_flax(nnx.Bidirectional(rnn, rnn, time_major=True)).losses) == {Loss.SHARED}
+    assert noted(convert.from_flax(nnx.Bidirectional(rnn, rnn, time_major=True)).notes) == {Note.SHARED}
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -216,7 +216,7 @@ def test_a_policy_and_an_objective_are_told(name):
     plain = Network(3, [Layer(cells.elman, 4)], Last(), Dense(2))
     params = net.init(0)
     found, without = (side.write(n, params) for n in (net, plain))
-    assert told(found.losses) - told(without.losses) == {Loss.POLICY, Loss.OBJECTIVE}
+    assert noted(found.notes) - noted(without.notes) == {Note.POLICY, Note.OBJECTIVE}
     assert side.read(found.model).net == plain
 
 
@@ -239,6 +239,6 @@ def test_regularisers_and_constraints_are_gone():
               keras.layers.Dense(2, activity_regularizer="l2")]  # fmt: skip
     model = keras.Sequential([keras.Input((None, 3)), *layers])
     found = convert.from_keras(model)
-    assert [lost.place for lost in found.losses if lost.what is Loss.REGULARISERS] == ["layers.0.forward", "output"]
+    assert [note.place for note in found.notes if note.what is Note.REGULARISERS] == ["layers.0.forward", "output"]
     again = convert.to_keras(found.net, found.params).model
-    assert model.losses and not again.losses
+    assert model.notes and not again.notes

@@ -1,4 +1,4 @@
-"""No loss is silent: every option of the other side's parts is seen in the network, told, refused, or of no account.
+"""No loss is silent: every option of the other side's parts is seen in the network, noted, refused, or of no account.
 
 An option that a later version adds fails here until somebody says which it is.
 """
@@ -6,23 +6,23 @@ An option that a later version adds fails here until somebody says which it is.
 from __future__ import annotations
 
 import pytest
-from conversions import told
+from conversions import noted
 from sides import opened
 
-from rnnspec.convert import Loss
+from rnnspec.convert import Note
 from rnnspec.errors import UnsupportedError
 from rnnspec.tree import tree_map
 
 REFUSED, SEEN, FREE = UnsupportedError, "the network shows it", "no network depends on it"
-TORCH = {"input_size": (5, SEEN), "hidden_size": (5, SEEN), "num_layers": (2, SEEN), "bias": (False, Loss.NO_BIAS),
-         "batch_first": (True, Loss.BATCH_FIRST), "dropout": (0.5, REFUSED), "bidirectional": (True, SEEN),
+TORCH = {"input_size": (5, SEEN), "hidden_size": (5, SEEN), "num_layers": (2, SEEN), "bias": (False, Note.NO_BIAS),
+         "batch_first": (True, Note.BATCH_FIRST), "dropout": (0.5, REFUSED), "bidirectional": (True, SEEN),
          "device": ("cpu", FREE), "dtype": ("float64", SEEN)}  # fmt: skip
-KERAS = {"units": (5, SEEN), "activation": ("softsign", REFUSED), "use_bias": (False, Loss.NO_BIAS),
+KERAS = {"units": (5, SEEN), "activation": ("softsign", REFUSED), "use_bias": (False, Note.NO_BIAS),
          "kernel_initializer": ("zeros", FREE), "recurrent_initializer": ("zeros", FREE),
-         "bias_initializer": ("ones", FREE), "kernel_regularizer": ("l2", Loss.REGULARISERS),
-         "recurrent_regularizer": ("l2", Loss.REGULARISERS), "bias_regularizer": ("l2", Loss.REGULARISERS),
-         "activity_regularizer": ("l2", Loss.REGULARISERS), "kernel_constraint": ("non_neg", Loss.REGULARISERS),
-         "recurrent_constraint": ("non_neg", Loss.REGULARISERS), "bias_constraint": ("non_neg", Loss.REGULARISERS),
+         "bias_initializer": ("ones", FREE), "kernel_regularizer": ("l2", Note.REGULARISERS),
+         "recurrent_regularizer": ("l2", Note.REGULARISERS), "bias_regularizer": ("l2", Note.REGULARISERS),
+         "activity_regularizer": ("l2", Note.REGULARISERS), "kernel_constraint": ("non_neg", Note.REGULARISERS),
+         "recurrent_constraint": ("non_neg", Note.REGULARISERS), "bias_constraint": ("non_neg", Note.REGULARISERS),
          "dropout": (0.5, REFUSED), "recurrent_dropout": (0.5, REFUSED), "seed": (7, FREE),
          "return_sequences": (True, SEEN), "return_state": (True, FREE), "go_backwards": (True, SEEN),
          "stateful": (True, REFUSED), "unroll": (True, FREE), "trainable": (False, FREE),
@@ -31,7 +31,7 @@ GATED = KERAS | {"recurrent_activation": ("hard_sigmoid", REFUSED), "use_cudnn":
 FLAX = {"in_features": (5, SEEN), "hidden_features": (5, SEEN), "activation_fn": ("gelu", REFUSED),
         "kernel_init": ("ones_init", FREE), "recurrent_kernel_init": ("ones_init", FREE),
         "bias_init": ("ones_init", FREE), "dtype": ("float16", FREE), "param_dtype": ("float16", FREE),
-        "carry_init": ("ones_init", Loss.INITIAL_STATE), "promote_dtype": ("promotion", REFUSED),
+        "carry_init": ("ones_init", Note.INITIAL_STATE), "promote_dtype": ("promotion", REFUSED),
         "keep_rngs": (True, FREE), "kernel_metadata": ({"a": 1}, FREE), "recurrent_kernel_metadata": ({"a": 1}, FREE),
         "bias_metadata": ({"a": 1}, FREE)}  # fmt: skip
 ONNX = {"clip": (1.0, REFUSED), "activation_alpha": ([0.5], REFUSED), "activation_beta": ([0.5], REFUSED),
@@ -43,7 +43,7 @@ OPTIONS = {
     ("torch.nn", "LSTM"): TORCH | {"proj_size": (2, SEEN)},
     ("Keras", "SimpleRNN"): KERAS | {"activity_regularizer": ("l2", FREE)},  # which Keras itself drops
     ("Keras", "LSTM"): GATED | {"unit_forget_bias": (False, FREE)},
-    ("Keras", "GRU"): GATED | {"reset_after": (False, SEEN), "bias_initializer": ("ones", Loss.SUMMED_BIASES)},
+    ("Keras", "GRU"): GATED | {"reset_after": (False, SEEN), "bias_initializer": ("ones", Note.SUMMED_BIASES)},
     ("Flax nnx", "SimpleCell"): FLAX | {"residual": (True, REFUSED)},
     ("Flax nnx", "LSTMCell"): FLAX | {"gate_fn": ("tanh", REFUSED)},
     ("Flax nnx", "OptimizedLSTMCell"): FLAX | {"gate_fn": ("tanh", REFUSED)},
@@ -72,7 +72,7 @@ def test_an_option_is_seen_told_refused_or_of_no_account(name, kind, option):
     if expected is SEEN:
         assert looks(found) != looks(usual)
     else:
-        assert told(found.losses) - told(usual.losses) == (set() if expected is FREE else {expected})
+        assert noted(found.notes) - noted(usual.notes) == (set() if expected is FREE else {expected})
         assert found.net == usual.net
         assert expected is not FREE or looks(found) == looks(usual)
 

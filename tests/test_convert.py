@@ -9,6 +9,7 @@ import pkgutil
 import random
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,9 +86,9 @@ def test_what_is_packed_is_unpacked_to_the_bit(side, row, inputs, width, seed):
     maps["b." + row.cell.graph.names("input")[0]][0] = -0.0
     tensors = row.pack(maps)
     assert row.widths(tensors) == (inputs, hidden)
-    found, losses = row.unpack("call", "place", tensors, shapes)
+    found, notes = row.unpack("call", "place", tensors, shapes)
     same_params(found, maps)
-    assert set(losses) <= {convert.Loss.NO_INNER_BIAS}
+    assert set(notes) <= {convert.Note.NO_INNER_BIAS}
 
 
 @pytest.mark.parametrize(("side", "row"), ROWS, ids=[f"{side}-{row.kind}-{row.cell.name}" for side, row in ROWS])
@@ -97,3 +98,12 @@ def test_every_map_has_its_place_in_every_table(side, row):
     assert {name[2:] for name in placed if name.startswith("W.")} == set(row.cell.graph.names("input"))
     assert row.absent <= {"p.n"}
     assert all(placed.count(name) == 1 for name in placed if not name.startswith("b."))
+
+
+def test_former_names_mean_the_notes():
+    assert (convert.Loss, convert.Lost) == (convert.Note, convert.PlacedNote)
+    notes = (convert.PlacedNote("output", convert.Note.NO_BIAS),)
+    net = Network(2, [Layer(cells.elman, 3)])
+    for made in (convert.Imported(net, {}, losses=notes), convert.Exported(None, losses=notes)):
+        assert made.losses is made.notes is notes
+        assert made == replace(made, notes=notes) != replace(made, losses=())

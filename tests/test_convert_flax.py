@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conversions import refuses, told
+from conversions import noted, refuses
 
 from rnnspec import Dense, Last, Layer, Network, cells
-from rnnspec.convert import Loss, from_flax, to_flax
+from rnnspec.convert import Note, from_flax, to_flax
 from rnnspec.errors import ArgumentError, ShapeError, UnsupportedError
 
 pytest.importorskip("flax")
@@ -31,7 +31,7 @@ def test_parts_run_one_after_the_other():
     parts = (made(nnx.LSTMCell), made(nnx.GRUCell, inputs=4), nnx.Linear(4, 2, use_bias=False, rngs=nnx.Rngs(0)))
     found = from_flax(*parts, read=Last())
     assert found.net == Network(3, [Layer(cells.lstm, 4), Layer(cells.gru, 4)], Last(), Dense(2))
-    assert told(found.losses) == {Loss.NO_INNER_BIAS, Loss.NO_BIAS}
+    assert noted(found.notes) == {Note.NO_INNER_BIAS, Note.NO_BIAS}
 
 
 def inner_bias():

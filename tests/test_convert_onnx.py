@@ -7,14 +7,14 @@ import warnings
 
 import numpy as np
 import pytest
-from conversions import FEW, Answer, Question, refuses, same_params, told
+from conversions import FEW, Answer, Question, noted, refuses, same_params
 from hypothesis import given
 from hypothesis import strategies as st
 
 import rnnspec
 from conformance.cases import Case
 from rnnspec import Dense, Last, Layer, Network, Steps, cells
-from rnnspec.convert import Loss, from_onnx, to_onnx
+from rnnspec.convert import Note, from_onnx, to_onnx
 from rnnspec.errors import ArgumentError, ShapeError, TreeError, UnsupportedError
 from rnnspec.network import DIRECTIONS
 from rnnspec.tree import leaves, tree_map
@@ -63,7 +63,7 @@ def one_node(name, direction="forward", bias=True, seed=0, **more):
 def test_a_node_is_the_network_read_from_it(name, direction, bias, seed):
     model = one_node(name, direction, bias, seed)
     found = from_onnx(model)
-    assert told(found.losses) == {Loss.SUMMED_BIASES if bias else Loss.NO_BIAS, Loss.DIRECTION_AXIS}
+    assert noted(found.notes) == {Note.SUMMED_BIASES if bias else Note.NO_BIAS, Note.DIRECTION_AXIS}
     question = Question.of(Case(found.net, 5, 2, seed=seed), "f32", found.params).from_zeros()
     question.holds(Answer(np.concatenate(list(run(model, {"X": question.given.inputs})["Y"].swapaxes(0, 1)), -1)))
 
@@ -112,7 +112,7 @@ def test_what_torch_exports_is_the_network_that_was_trained(name, kind):
     found = from_onnx(model)
     assert found.net.read == read and found.net.output == Dense(2)
     first = options.get("batch_first", False)
-    assert told(found.losses) == {Loss.SUMMED_BIASES} | ({Loss.BATCH_FIRST} if first else set())
+    assert noted(found.notes) == {Note.SUMMED_BIASES} | ({Note.BATCH_FIRST} if first else set())
     question = Question.of(Case(found.net, 5, 2, seed=0), "f32", found.params).from_zeros()
     with torch.no_grad():
         x = torch.tensor(question.given.inputs)
@@ -259,7 +259,7 @@ def layer_of(index, x, lengths, outputs):
 
 def test_the_last_time_of_ragged_rows_is_no_last_step():
     nodes = [layer_of(0, "X", "L", ["Y"]), node("Squeeze", "Y", "one", out="S"), node("Gather", "S", "last", out="E")]
-    with pytest.raises(UnsupportedError, match="keeps each half's last step"):
+    with pytest.raises(UnsupportedError, match="select the last step of each direction"):
         from_onnx(with_lengths(nodes, "E", ("n", 4)))
     ends = [layer_of(0, "X", "L", ["Y", "H"]), node("Squeeze", "H", "zero", out="E")]
     assert from_onnx(with_lengths(ends, "E", ("n", 4))).net.read == Last()
@@ -291,12 +291,12 @@ def test_halves_are_written_in_their_order_whatever_the_caller_s():
 
 def test_a_flat_dict_of_parameters_is_refused():
     net = Network(3, [Layer(cells.gru, 4)])
-    with pytest.raises(TreeError, match=r"must be a tree.*rnnspec\.load"):
+    with pytest.raises(TreeError, match=r"must be a nested tree.*rnnspec\.load"):
         to_onnx(net, dict(leaves(net.init(0))))
 
 
 def test_numbers_that_were_left_in_another_file_are_refused(tmp_path):
     path = tmp_path / "one.onnx"
     onnx.save(one_node("GRU"), path, save_as_external_data=True, location="numbers", size_threshold=0)
-    with pytest.raises(ArgumentError, match="model must be a valid one"):
+    with pytest.raises(ArgumentError, match="model must be valid, got"):
         from_onnx(onnx.load(path, load_external_data=False))

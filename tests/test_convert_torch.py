@@ -24,7 +24,7 @@ def test_a_network_keeps_the_precision_of_its_numbers(dtype):
             if name.startswith("bias_hh"):
                 tensor[:8] = 0.0
     found = from_torch(module)
-    assert not found.losses
+    assert not found.notes
     kept = "float64" if dtype == "float64" else "float32"
     assert found.params["layers"][0]["forward"]["p"]["n"].dtype == kept
     again = to_torch(found.net, found.params).model.layers[0].state_dict()

@@ -20,7 +20,7 @@ from conformance.modules import ModuleBackend
 from conformance.modules.source import source
 from conformance.registry import Scope, Shape, properties
 from conformance.running.examination import Examination
-from rnnspec.convert import Loss
+from rnnspec.convert import Note
 from rnnspec.errors import ArgumentError, TreeError, UnsupportedError
 
 HERE = Path(__file__).parent
@@ -99,7 +99,7 @@ class TestTorch:
 
     def test_two_biases_are_told_and_both_are_judged(self):
         backend = ModuleBackend(source("x:y", self.torch.nn.LSTM, load_cell("lstm")), "lstm")
-        assert backend.losses == (Loss.SUMMED_BIASES.value,)
+        assert backend.notes == (Note.SUMMED_BIASES.value,)
         assert not is_right(judged(self.theirs.BiasDropped))  # of the second alone
 
     def test_parameters_that_cannot_be_mapped_say_what_is_needed(self):
@@ -107,7 +107,7 @@ class TestTorch:
             judged(self.theirs.Unmappable)
 
     def test_a_thing_of_nobody_says_what_it_must_be(self):
-        with pytest.raises(ArgumentError, match="a thing of keras, torch, flax, onnx"):
+        with pytest.raises(ArgumentError, match="a module of keras, torch, flax, onnx"):
             judged(lambda inputs, hidden: 3)
 
     def test_a_cell_that_a_side_lacks_needs_a_layout(self):
@@ -149,7 +149,7 @@ class TestFlax:
     def test_a_gru_without_inner_bias_is_judged_as_that_and_told(self):
         given = source("x:y", self.nnx.GRUCell, load_cell("gru"))
         assert given.cell.name == "gru_without_inner_bias"
-        assert ModuleBackend(given, "gru").losses == (Loss.NO_INNER_BIAS.value,)
+        assert ModuleBackend(given, "gru").notes == (Note.NO_INNER_BIAS.value,)
 
     def test_its_padding_fails(self):
         assert not is_right(judged(self.nnx.OptimizedLSTMCell, only=("P32",)))
@@ -193,7 +193,7 @@ def test_a_right_module_exits_with_0_and_a_faulty_one_with_1_and_can_be_pasted(t
     assert wrong.returncode == 1
     (entry,) = json.loads((tmp_path / "report.json").read_text())["backends"]
     assert (entry["name"], entry["status"]) == ("their_torch_modules:ForgetBiasAdded", "fails")
-    assert entry["losses"] == [Loss.SUMMED_BIASES.value]
+    assert entry["losses"] == [Note.SUMMED_BIASES.value]
     (finding,) = entry["properties"]
     pasted = subprocess.run([sys.executable, "-c", finding["reproducer"]], capture_output=True, text=True, check=False,
                             env={**os.environ, "PYTHONPATH": str(HERE)})  # fmt: skip

@@ -1,12 +1,13 @@
-"""Things that people have, judged as backends: modules of torch, layers of Keras, modules of Flax nnx, ONNX models.
+"""Existing modules tested as backends: PyTorch modules, Keras layers, Flax nnx modules and ONNX models.
 
-    spec           `package:Thing` or a file: what it names
-    family         what a side must say of its things, and what one that runs is asked
-    families       the four sides, each imported when one of its things is met
-    source         a thing with the cell that it is judged as: what it can do, and one of any size
+    spec           the object that `package:Thing` or a file names
+    family         the interface of a framework's adapter, and of a running module
+    families       the adapters of the four frameworks, each imported when it is needed
+    source         a module with the cell that it must compute: its capabilities, and modules of any size
     backend        a source as a backend of rnnspec
 
-Parameters are written into the thing by the tables of `rnnspec.convert`; what it lacks is declared, never emulated.
+The tables of `rnnspec.convert` write parameters into the module. The adapter declares the capabilities that the module
+lacks, and never emulates them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A thing of a side as a backend: its parameters are written into it, and it is called as its own users call it."""
+"""A module of a framework as a backend: it gets the parameters, and is called as its users call it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from conformance.modules.spec import named
 from rnnspec import Backend, Gradients, LayerResult
 from rnnspec.contract.kernel import Call
 from rnnspec.convert.assembly import tree_of
-from rnnspec.convert.conversion import Loss
+from rnnspec.convert.conversion import Note
 from rnnspec.errors import RnnSpecError, UnsupportedError
 from rnnspec.running.padding import in_time
 from rnnspec.tracing.cell import Cell
@@ -25,7 +25,7 @@ Array = Any
 
 
 class ModuleBackend(Backend):
-    """A source in one precision. It sees whatever stands behind a row's end, and what it makes of it is its answer."""
+    """A source in one precision. The module sees the padding after a row's end, and its results are not corrected."""
 
     def __init__(self, given: Source, cell_name: str, precision: str = "f32", device: str | None = None) -> None:
         self.source, self.cell_name = given, cell_name
@@ -36,22 +36,22 @@ class ModuleBackend(Backend):
             self.programs_compiled = 0
 
     @property
-    def losses(self) -> tuple[str, ...]:
-        """What the conversion loses, as its table declares it."""
+    def notes(self) -> tuple[str, ...]:
+        """The notes of the conversion, as its table declares them."""
         row = self.source.row
-        found = [Loss.SUMMED_BIASES] * bool(row.repeated) + [Loss.NO_INNER_BIAS] * bool(row.absent)
-        return tuple(loss.value for loss in found)
+        found = [Note.SUMMED_BIASES] * bool(row.repeated) + [Note.NO_INNER_BIAS] * bool(row.absent)
+        return tuple(note.value for note in found)
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment variables that decide what the thing is."""
+        """The environment variables that the module depends on."""
         return self.source.family.environment()
 
     def shown(self, inputs: Array, lengths: Array | None) -> Array:
         padded = False if lengths is None else np.arange(len(inputs))[:, None] >= lengths
         if not self.capabilities.any_padding and not np.isfinite(inputs[padded]).all():
             raise UnsupportedError(self.source.call, "padding must be finite, as declared", "NaN or infinity",
-                                   "judge it with any padding")  # fmt: skip
+                                   "declare any_padding")  # fmt: skip
         return inputs
 
     def layer(
@@ -80,7 +80,7 @@ class ModuleBackend(Backend):
         return Gradients(own, in_time(self.arrays, half, inputs, lengths), state)
 
     def _subject(self, place: str, size: Size) -> Subject:
-        """Layers of one size are things of their own: one is pulled back after the next was given its weights."""
+        """The module of a layer. Layers of one size have separate modules, which keep their weights for pullbacks."""
         key = f"{place} {size!r}"
         if key not in self._subjects:
             given = self.source
@@ -90,27 +90,27 @@ class ModuleBackend(Backend):
         return self._subjects[key]
 
     def _check(self, outputs: Array, final: Tree, inputs: Array, state: Tree) -> None:
-        """The thing gave arrays of the shapes and the precision that were asked for."""
+        """Raise an error where the module returned arrays of other shapes or another precision."""
         found = {"outputs": outputs.shape[:2], **tree_map(lambda a: a.shape, final)}
         wanted = {"outputs": inputs.shape[:2], **tree_map(lambda a: a.shape, state)}
         dtypes = {str(a.dtype) for a in (outputs, *final.values())}
         if found != wanted or dtypes != {str(inputs.dtype)}:
             got = f"{found} of {', '.join(sorted(dtypes))}"
-            raise _Misshapen(self.source.call, f"it must give {wanted} of {inputs.dtype}", got,
-                             "see docs/conformance.md for how things are called")  # fmt: skip
+            raise _Misshapen(self.source.call, f"the module must return {wanted} of {inputs.dtype}", got,
+                             "see how modules are called in docs/conformance.md")  # fmt: skip
 
 
 class _Misshapen(RnnSpecError, AssertionError):
-    """A thing gave something else than outputs and final states."""
+    """A module returned something else than outputs and final states."""
 
 
 def load(spec: str, cell_name: str, precision: str, lacks: tuple[str, ...] = (), device: str | None = None) -> Backend:
-    """The backend of what a spec names, judged as a cell.
+    """The backend of the module that a spec names, which must compute a cell.
 
-    Raises an error of the rnnspec family; UnsupportedError where it has not the precision.
+    Raises an RnnSpecError, which is an UnsupportedError where the module lacks the precision.
     """
     given = source(spec, named(spec), load_cell(cell_name), lacks)
     if precision not in given.capabilities.precisions:
-        raise UnsupportedError(given.call, "precision must be one that the thing has", repr(precision),
+        raise UnsupportedError(given.call, "precision must be one that the module has", repr(precision),
                                f"choose one of {', '.join(given.capabilities.precisions)}")  # fmt: skip
     return ModuleBackend(given, cell_name, precision, device)

@@ -1,4 +1,4 @@
-"""The sides. Each is imported when its framework has been: nobody's things are there before."""
+"""The adapters of the frameworks, each imported once its framework is."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SIDES = {
     "flax": "conformance.modules.flax_module:FlaxModules",
     "onnx": "conformance.modules.onnx_model:OnnxModels",
 }
-"""In this order: on torch, a layer of Keras is a module of torch too."""
+"""The adapters, Keras before torch, since on torch a Keras layer is a torch module too."""
 
 
 def families() -> Iterator[Family]:
-    """The sides whose framework is there."""
+    """The adapters whose framework is imported."""
     for framework, place in SIDES.items():
         if framework in sys.modules:
             module, _, name = place.partition(":")
@@ -29,7 +29,7 @@ def families() -> Iterator[Family]:
 
 
 def family_of(thing: Any) -> tuple[Family | None, bool]:
-    """The side whose a thing is, or None, and whether it is a class of that side's."""
+    """The adapter of a module or a class, or None, and whether it is a class."""
     for family in families():
         if isinstance(thing, family.kind):
             return family, False

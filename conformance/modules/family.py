@@ -1,4 +1,4 @@
-"""What a side must say of its things so that they can be judged, and what one that runs is asked."""
+"""The interface of a framework's adapter, and of a running module."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Pull = Callable[[Array, States], tuple[dict[str, Array], Array, dict[str, Array]
 
 @dataclass(frozen=True)
 class Size:
-    """One layer in one direction: its inputs, `hidden` as of a `Layer`, `forward` or `reverse`, and the precision."""
+    """The size of one layer in one direction: inputs, `hidden` as in `Layer`, `forward` or `reverse`, and precision."""
 
     inputs: int
     hidden: int | Mapping[str, int]
@@ -30,13 +30,13 @@ class Size:
 
     @property
     def width(self) -> int:
-        """The width of what is inside the cell: of `c` where that of `h` is another."""
+        """The inner width of the cell: that of `c` where `h` has another."""
         return self.hidden if isinstance(self.hidden, int) else self.hidden["c"]
 
 
 @dataclass(frozen=True)
 class Ran:
-    """What a thing gave, NumPy's arrays in the order of time; `pull` is None where none was asked for."""
+    """The results of a module as NumPy arrays in time order; `pull` is None without a pullback."""
 
     outputs: Array
     state: dict[str, Array]
@@ -44,24 +44,24 @@ class Ran:
 
 
 class Subject(Protocol):
-    """One thing of one size and precision, in one direction; `programs` is how many were compiled for it."""
+    """A running module of one size and precision, in one direction; `programs` counts compiled programs."""
 
     @property
     def programs(self) -> int:
-        """How many programs were compiled."""
+        """The number of compiled programs."""
         ...
 
     def run(self, tensors: Tensors, inputs: Array, state: States, lengths: Array | None, pullback: bool) -> Ran:
-        """Write the tensors into the thing and call it.
+        """Write the tensors into the module and call it.
 
-        `inputs` (time, batch, feature) in the order of time; states (batch, width) by name; whatever the thing itself
-        makes of padding stays.
+        `inputs` are (time, batch, feature) in time order, states (batch, width) by name. The results at padded steps
+        are not corrected.
         """
         ...
 
 
 class Family(ABC):
-    """A side: which things are its own, how one is made, and what one has."""
+    """The adapter of a framework: it recognises, makes and describes modules."""
 
     framework: ClassVar[str]
     kind: ClassVar[type[Any]]
@@ -69,50 +69,50 @@ class Family(ABC):
     precisions: ClassVar[tuple[str, ...]] = ("f32", "f64")
     has_gradients: bool = True
     is_compiled: bool = False
-    """Whether every new shape costs a program."""
+    """Whether every new shape compiles a program."""
 
     @abstractmethod
     def construct(self, made: Callable[..., Any], size: Size, options: Mapping[str, Any]) -> Any:
-        """A thing of a class of this side; `options` are those that the side's own class takes for the cell."""
+        """A module of a class; `options` are those of the framework's own class for the cell."""
 
     @abstractmethod
     def directions(self, made: type[Any]) -> tuple[str, ...]:
-        """The directions for which `construct` makes things of a class."""
+        """The directions in which `construct` makes modules of a class."""
 
     @abstractmethod
     def halves(self, thing: Any) -> tuple[str, ...]:
-        """The halves that one thing has."""
+        """The halves of a module."""
 
     @abstractmethod
     def tensors(self, call: str, thing: Any, row: Layout, half: str) -> dict[str, Array]:
-        """The thing's own tensors by the row's names. Raises TreeError, saying what is needed, where it has others."""
+        """The module's tensors by the row's names; raises TreeError where it has others."""
 
     @abstractmethod
     def has_lengths(self, thing: Any) -> bool:
-        """Whether the thing takes rows of different lengths."""
+        """Whether the module takes rows of different lengths."""
 
     def has_empty_rows(self, thing: Any) -> bool:
-        """Whether it takes rows of length 0."""
+        """Whether the module takes rows of length 0."""
         return True
 
     @abstractmethod
     def subject(self, call: str, thing: Any, row: Layout, size: Size) -> Subject:
-        """The thing, ready to run."""
+        """The running module."""
 
     def making(self, precision: str) -> AbstractContextManager[Any]:
-        """Where things of a precision are made."""
+        """The context in which modules of a precision are made."""
         return nullcontext()
 
     def ready(self, thing: Any, size: Size) -> Any:
-        """A thing that was made, its parameters there."""
+        """A new module with its parameters created."""
         return thing
 
     def own_precisions(self, thing: Any) -> tuple[str, ...]:
-        """The precisions in which one thing that is there can run."""
+        """The precisions in which a given module can run."""
         return self.precisions
 
     def environment(self) -> dict[str, str]:
-        """The environment variables that decide what a thing is."""
+        """The environment variables that a module depends on."""
         return {}
 
     @abstractmethod

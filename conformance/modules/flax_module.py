@@ -1,4 +1,4 @@
-"""Modules of Flax nnx: cells under nnx.RNN, and whatever is called as nnx.RNN is.
+"""The adapter of Flax nnx: cells under nnx.RNN, and modules with the same call as nnx.RNN.
 
 Rows of different lengths are `seq_lengths`; the carry is (c, h) for an LSTM.
 """
@@ -36,7 +36,7 @@ class FlaxModules(Family):
     is_compiled = True
 
     def construct(self, made: Callable[..., Any], size: Size, options: Mapping[str, Any]) -> Any:
-        taken = inspect.signature(made.__init__).parameters  # that of the class hides them
+        taken = inspect.signature(made.__init__).parameters  # the signature of the class hides them
         given = {name: FUNCTIONS.get(value, value) for name, value in options.items() if name in taken}
         dtypes = {name: DTYPES[size.precision] for name in ("dtype", "param_dtype") if name in taken}
         return made(size.inputs, size.width, rngs=nnx.Rngs(0), **dtypes, **given)
@@ -75,7 +75,7 @@ class _Subject:
         self._is_major, self.programs = bool(getattr(module, "time_major", True)), 0
 
         def run(tensors: Any, inputs: Any, state: Any, lengths: Any) -> Any:
-            self.programs += 1  # once for each that is traced
+            self.programs += 1  # runs once for each trace
             own = nnx.to_pure_dict(weights)
             for name, path in places.items():
                 _put(own, path, tensors[name])
@@ -115,21 +115,21 @@ class _Subject:
 
 
 def _doubles(dtype: Any) -> AbstractContextManager[Any]:
-    """Where JAX has float64, if that is the dtype."""
+    """A context in which JAX has float64, if that is the dtype."""
     enabled: AbstractContextManager[Any] = jax.enable_x64(True)
     return enabled if np.dtype(dtype) == np.float64 else nullcontext()
 
 
 def _places(call: str, module: Any, row: Layout) -> dict[str, tuple[Any, ...]]:
-    """The paths of the parameters by the row's names, whatever stands before them."""
+    """The paths of the parameters by the row's names, below any prefix."""
     given = [path for path, _ in nnx.to_flat_state(nnx.state(module, nnx.Param))]
     found = {tensor: [path for path in given if ".".join(map(str, path)).endswith(f".{tensor}") or ".".join(
         map(str, path)) == tensor] for tensor in row.tensors}  # fmt: skip
     if any(len(paths) != 1 for paths in found.values()) or len(given) != len(row.tensors):
-        raise TreeError(call, f"its parameters must be one {', '.join(sorted(row.tensors))} each, and no others",
+        raise TreeError(call, f"the module must have exactly the parameters {', '.join(sorted(row.tensors))}",
                         ", ".join(".".join(map(str, path)) for path in given) or "none",
-                        'name them so, or give the class a `layout` such as {"kernel": "W.i W.f W.g W.o", ...}, which '
-                        "says which maps stand in each")  # fmt: skip
+                        'rename them, or give the class a `layout` such as {"kernel": "W.i W.f W.g W.o", ...}, which '
+                        "gives the maps in each")  # fmt: skip
     return {tensor: paths[0] for tensor, paths in found.items()}
 
 

@@ -1,7 +1,7 @@
-"""A layer of Keras run and differentiated by the backend that Keras runs on: eagerly on torch, compiled on the others.
+"""Calls and pullbacks of a Keras layer on the backend that Keras uses: eager on torch, compiled on the others.
 
-A call takes inputs, initial states and a mask or None, all NumPy's, and gives the outputs and final states with their
-pullback: from their cotangents to those of the weights, the inputs and the initial states.
+A call takes inputs, initial states and a mask or None as NumPy arrays. It returns outputs and final states with their
+pullback, from their cotangents to those of the weights, the inputs and the initial states.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _Tensorflow(_Call):
         tf = import_module("tensorflow")
 
         def run(given: list[Any], mask: Any) -> Any:
-            self.programs += 1  # once for each that is traced
+            self.programs += 1  # runs once for each trace
             return ran(layer, given[0], given[1:], mask)
 
         def pull(given: list[Any], mask: Any, cotangents: list[Any]) -> Any:
@@ -86,7 +86,7 @@ class _Jax(_Call):
         jax = import_module("jax")
 
         def run(own: Any, x: Any, first: Any, mask: Any) -> Any:
-            self.programs += 1  # once for each that is traced
+            self.programs += 1  # runs once for each trace
             named = {id(v): a for v, a in zip(weights, own, strict=True)}
             every = [named.get(id(v), v.value) for v in layer.trainable_variables]
             rest = [v.value for v in layer.non_trainable_variables]
@@ -110,7 +110,7 @@ class _Jax(_Call):
 
 
 def doubles(dtype: Any) -> AbstractContextManager[Any]:
-    """Where Keras has float64, if that is the dtype: JAX must be told."""
+    """A context in which Keras has float64, if that is the dtype; JAX needs a setting."""
     if keras.backend.backend() != "jax" or np.dtype(dtype) != np.float64:
         return nullcontext()
     enabled: AbstractContextManager[Any] = import_module("jax").enable_x64(True)

@@ -1,4 +1,4 @@
-"""Layers of Keras 3 on whatever backend it runs, called as Keras calls its own recurrent layers.
+"""The adapter of Keras 3, on any of its backends: layers are called as Keras calls its own recurrent layers.
 
 Arrays are (batch, time, feature), rows of different lengths are masks; a layer returns its sequences and its states.
 """
@@ -23,7 +23,7 @@ __all__ = ["KerasLayers"]
 
 DTYPES = {"f32": "float32", "f64": "float64"}
 WHOLE = {"return_sequences": True, "return_state": True, "zero_output_for_mask": True}
-"""With these a layer gives what is asked of it."""
+"""The options with which a layer returns all steps and states."""
 MATRICES = "WU"
 """The kinds of maps that are matrices."""
 
@@ -62,7 +62,8 @@ class KerasLayers(Family):
     def subject(self, call: str, thing: Any, row: Layout, size: Size) -> _Subject:
         for option in ("return_sequences", "return_state"):
             if not getattr(thing, option, True):
-                raise ArgumentError(call, f"{option} must be True", "False", "set it: all steps and states are judged")
+                raise ArgumentError(call, f"{option} must be True", "False",
+                                    "set it: the suite tests all steps and states")
         return _Subject(thing, row, size, _places(call, _half(thing, size.half), row))
 
     def making(self, precision: str) -> AbstractContextManager[Any]:
@@ -105,7 +106,7 @@ class _Subject:
         return Ran(outputs, dict(zip(names, final, strict=True)), self._pull(names, pulled) if pullback else None)
 
     def _ran(self, call: Callable[..., Any], x: Any, first: list[Any], mask: Any) -> list[Any]:
-        """The outputs in the order of time and the final states, by Keras' operations: a backend differentiates it."""
+        """The outputs in time order and the final states, by operations of Keras that its backend differentiates."""
         swapped = keras.ops.swapaxes(x, 0, 1)
         states = [keras.ops.zeros_like(s) for s in first] if self._is_both else []
         given = [*states, *first] if self._index else [*first, *states]
@@ -127,7 +128,7 @@ class _Subject:
 
 @contextmanager
 def _policy(dtype: str) -> Iterator[None]:
-    """What a layer makes inside of itself takes its precision from here."""
+    """A context that sets the precision of inner layers."""
     kept = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype)
     try:
@@ -148,14 +149,15 @@ def _half(layer: Any, half: str) -> Any:
 
 
 def _stored(row: Layout, name: str, a: Array) -> Array:
-    """A bias of two rows, as a GRU's, is one in the tables."""
+    """The array in the shape of the tables, where a bias of two rows, as of a GRU, has one axis."""
     return a if row.tensors[name][0] in MATRICES else a.reshape(-1)
 
 
 def _places(call: str, layer: Any, row: Layout) -> dict[str, Any]:
     given = {v.name: v for v in layer.trainable_weights}
     if given.keys() != row.tensors.keys():
-        raise TreeError(call, f"its weights must be {', '.join(sorted(row.tensors))}", ", ".join(given) or "none",
-                        'name them so, or give the class a `layout` such as {"kernel": "W.i W.f W.g W.o", ...}, which '
-                        "says which maps stand in each")  # fmt: skip
+        raise TreeError(call, f"the layer must have the weights {', '.join(sorted(row.tensors))}",
+                        ", ".join(given) or "none",
+                        'rename them, or give the class a `layout` such as {"kernel": "W.i W.f W.g W.o", ...}, which '
+                        "gives the maps in each")  # fmt: skip
     return {name: given[name] for name in row.tensors}

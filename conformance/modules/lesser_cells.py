@@ -1,4 +1,4 @@
-"""Cells without a map for which a side has no place: judged in its stead, so that the difference is one, and told."""
+"""Cells without a map that a framework does not have; a module is tested as such a cell, and the report notes it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def gru_without_inner_bias(x, R, h):  # type: ignore[no-untyped-def]  # noqa: AN
 
 
 LESSER = {(cells.gru, frozenset({"p.n"})): f"{__name__}:gru_without_inner_bias"}
-"""By the cell and the maps that are absent."""
+"""The lesser cells, by cell and absent maps."""
 
 
 def judged_cell(row: Layout) -> Cell | None:
-    """The cell that a row's tensors can hold whole; None where nobody has declared it."""
+    """The cell whose maps a row's tensors can all hold, or None where there is no such cell."""
     if not row.absent:
         return row.cell
     name = LESSER.get((row.cell, frozenset(row.absent)))

@@ -1,7 +1,7 @@
-"""ONNX models with one recurrent node, run by ONNX Runtime on the CPU.
+"""The adapter of ONNX models with one recurrent node, which ONNX Runtime runs on the CPU.
 
-The graph's inputs are the steps (time, batch, feature), the lengths if it takes any, and the initial states; it gives
-all steps and the final states. Time and batch must be free. It has no gradients.
+The graph's inputs are the steps (time, batch, feature), perhaps the lengths, and the initial states; its outputs are
+all steps and the final states. Time and batch must be free. There are no gradients.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class OnnxModels(Family):
     has_gradients = False
 
     def construct(self, made: Callable[..., Any], size: Size, options: Mapping[str, Any]) -> Any:
-        raise TypeError("an onnx.ModelProto is made by a factory, or read from a file")
+        raise TypeError("an onnx.ModelProto cannot be made from its class: give a factory or a file")
 
     def directions(self, made: type[Any]) -> tuple[str, ...]:
         return ("forward",)
@@ -74,8 +74,9 @@ class _Subject:
     def run(self, tensors: Tensors, inputs: Array, state: States, lengths: Array | None, pullback: bool) -> Ran:
         if len(self._states) != len(state) or len(self._model.graph.output) != len(state) + 1:
             raise ArgumentError(self._call, f"the graph must take the initial states {', '.join(state)} after its "
-                                "steps, and give the final ones after its outputs", f"inputs {self._states} and "
-                                f"{len(self._model.graph.output)} outputs", "export it so")  # fmt: skip
+                                "steps, and return the final states after its outputs", f"inputs {self._states} and "
+                                f"{len(self._model.graph.output)} outputs",
+                                "export the model with these inputs and outputs")  # fmt: skip
         steps, batch = inputs.shape[:2]
         feed = {self._steps: inputs} | dict(zip(self._states, map(self._stacked, state.values()), strict=True))
         if self._lengths:
@@ -85,7 +86,7 @@ class _Subject:
         return Ran(outputs, {name: a[self._index] for name, a in zip(state, final, strict=True)}, None)
 
     def _stacked(self, a: Array) -> Array:
-        """A state of this half, zeros for the other."""
+        """A state of this half, with zeros for the other half."""
         return np.stack([a if i == self._index else np.zeros_like(a) for i in range(self._halves)])
 
     def _session(self, tensors: Tensors) -> Any:
@@ -133,5 +134,6 @@ def _weights(call: str, model: ModelProto, row: Layout) -> dict[str, Array]:
     missing = sorted(name for name, a in found.items() if a is None)
     if missing:
         raise TreeError(call, f"{row.kind} must have its {', '.join(sorted(row.tensors))} as initializers",
-                        f"none for {', '.join(missing)}", "export it with biases, constants folded")  # fmt: skip
+                        f"none for {', '.join(missing)}",
+                        "export the model with biases and folded constants")  # fmt: skip
     return found

@@ -1,4 +1,4 @@
-"""A thing with the cell that it is judged as: what it can do, and one of any size."""
+"""A source of modules, with the cell that they must compute: its capabilities, and modules of any size."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HALVES = ("forward", "reverse")
 
 @dataclass(frozen=True)
 class Source:
-    """What a spec names, as one side's: a class, a factory, or one thing of a fixed size."""
+    """The object that a spec names: a class, a factory, or a module of fixed size."""
 
     spec: str
     thing: Any
@@ -36,21 +36,21 @@ class Source:
 
     @property
     def call(self) -> str:
-        """How errors begin."""
+        """The call that errors name."""
         return f"--module {self.spec}"
 
     @property
     def is_class(self) -> bool:
-        """Whether the thing is a class of its side."""
+        """Whether the object is a class."""
         return isinstance(self.thing, type) and issubclass(self.thing, self.family.kind)
 
     @property
     def is_fixed(self) -> bool:
-        """Whether the thing is one, of its own size."""
+        """Whether the object is a module of fixed size."""
         return isinstance(self.thing, self.family.kind)
 
     def make(self, size: Size) -> Any:
-        """A thing of a size. Raises ArgumentError where it cannot be made so."""
+        """A module of a size; raises ArgumentError where it cannot be made."""
         if self.is_fixed:
             return self.family.ready(self.thing, size)
         try:
@@ -61,11 +61,11 @@ class Source:
         except TypeError as error:
             raise ArgumentError(self.call, "a class or factory must take the numbers of inputs and hidden units, as "
                                 f"{self.family.framework}'s own layers do", str(error),
-                                "give a factory (inputs, hidden) -> thing, or an instance") from error  # fmt: skip
+                                "give a factory (inputs, hidden) -> module, or an instance") from error  # fmt: skip
 
     @cached_property
     def capabilities(self) -> Capabilities:
-        """What the thing has, without what the user says that it lacks."""
+        """The capabilities of the module, without those that the user leaves out."""
         family = self.family
         sample = self.make(_sample(self.cell))
         found = Capabilities(
@@ -95,14 +95,14 @@ class Source:
         return ((inputs, hidden if isinstance(hidden, int) else hidden["h"]),)
 
     def check(self) -> None:
-        """Raises TreeError where one of its size has not the tensors of the row, in every half."""
+        """Raise TreeError where a module lacks the tensors of the row in a half."""
         sample = self.make(_sample(self.cell))
         for half in self.family.halves(sample):
             self.family.tensors(self.call, sample, self.row, half)
 
 
 def source(spec: str, thing: Any, cell: Cell, lacks: tuple[str, ...] = ()) -> Source:
-    """The source of what a spec names. Raises an error of the rnnspec family, saying what is needed."""
+    """The source of the object that a spec names; raises an RnnSpecError, which says what is needed."""
     call = f"--module {spec}"
     family, is_class = family_of(thing)
     sample = thing
@@ -110,16 +110,17 @@ def source(spec: str, thing: Any, cell: Cell, lacks: tuple[str, ...] = ()) -> So
         sample = _from_factory(thing, _sample(cell))
         family, is_class = family_of(sample)
     if family is None or (is_class and sample is not thing):
-        raise ArgumentError(call, f"it must be a thing of {', '.join(SIDES)}, its class, or a factory (inputs, hidden) "
-                            "of it", type(sample).__name__,
-                            "wrap it in one of theirs, or write a backend (docs/adding.md)")  # fmt: skip
+        raise ArgumentError(call,
+                            f"it must be a module of {', '.join(SIDES)}, its class, or a factory (inputs, hidden) "
+                            "-> module", type(sample).__name__,
+                            "wrap it in a module, or write a backend (docs/adding.md)")  # fmt: skip
     refused: list[TreeError] = []
     for row in _rows(call, thing if is_class else sample, family, cell):
         judged = judged_cell(row)
         if judged is None:
-            raise UnsupportedError(call, f"every map of {cell.name} must stand in a tensor",
+            raise UnsupportedError(call, f"every map of {cell.name} must be in a tensor",
                                    f"no place for {', '.join(sorted(row.absent))}",
-                                   "name the tensor that holds it in its layout")  # fmt: skip
+                                   "add the tensor that holds it to the layout")  # fmt: skip
         found = Source(spec, thing, family, row, judged, lacks)
         try:
             found.check()
@@ -131,7 +132,7 @@ def source(spec: str, thing: Any, cell: Cell, lacks: tuple[str, ...] = ()) -> So
 
 
 def _rows(call: str, thing: Any, family: Family, cell: Cell) -> list[Layout]:
-    """The thing's own `layout`, or the side's rows for the cell: whole, then without a second bias."""
+    """The rows of the module's own `layout`, or of the framework's table: with all biases, then without the second."""
     own = getattr(thing, "layout", None)
     if isinstance(own, Layout):
         return [replace(own, cell=cell)]
@@ -140,8 +141,8 @@ def _rows(call: str, thing: Any, family: Family, cell: Cell) -> list[Layout]:
     rows = [row for known in family.table if (row := known.of(cell)) is not None]
     if not rows:
         names = ", ".join(dict.fromkeys(known.cell.name for known in family.table))
-        raise UnsupportedError(call, f"{family.framework} must have the cell, or the thing an attribute `layout` that "
-                               f"says which maps stand one under another in each tensor; it has {names}", cell.name,
+        raise UnsupportedError(call, f"{family.framework} must have the cell, or the class an attribute `layout` that "
+                               f"gives the maps stacked in each tensor; {family.framework} has {names}", cell.name,
                                'write layout = {"weight_ih": "W.i W.f", ...}')  # fmt: skip
     fewer = [replace(row, tensors={t: names for t, names in row.tensors.items() if t != optional})
              for row in rows for optional in row.optional]  # fmt: skip

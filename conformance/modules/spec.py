@@ -1,4 +1,4 @@
-"""What the command line names: `package:Thing`, `package.module:Owner.thing`, or the path of an ONNX file."""
+"""Specs of modules: `package:Thing`, `package.module:Owner.thing`, or the path of an ONNX file."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MUST = "it must be package:Thing or the path of an ONNX file"
 
 
 def is_module(name: str) -> bool:
-    """Whether a name is that of a module, and not of a backend."""
+    """Whether a name is that of a module, not of a backend."""
     return ":" in name or name.endswith(ONNX)
 
 
 def check(spec: str) -> None:
-    """Raise LookupError where a spec cannot name anything; nothing is imported for it."""
+    """Raise LookupError where a spec cannot name a module; imports nothing."""
     package, _, attribute = spec.partition(":")
     if spec.endswith(ONNX):
         if not Path(spec).is_file():
@@ -31,9 +31,9 @@ def check(spec: str) -> None:
 
 
 def named(spec: str) -> Any:
-    """What a spec names: a class, a factory, an instance or a model.
+    """The object that a spec names: a class, a factory, an instance or a model.
 
-    Raises ArgumentError where there is no such thing, and BackendUnavailable where its framework is not installed.
+    Raises ArgumentError where it does not exist, and BackendUnavailable where its framework is not installed.
     """
     call = f"--module {spec}"
     if spec.endswith(ONNX):
@@ -45,7 +45,7 @@ def named(spec: str) -> Any:
         name = str(error.name)
         raise BackendUnavailable(call, f"{name} must be installed", str(error), f"pip install {name}") from error
     except (ImportError, AttributeError, ValueError) as error:
-        raise ArgumentError(call, MUST, str(error), "name something that is there") from error
+        raise ArgumentError(call, MUST, str(error), "give the name of an existing object") from error
 
 
 def _model(call: str, path: str) -> Any:
@@ -56,4 +56,4 @@ def _model(call: str, path: str) -> Any:
     try:
         return onnx.load(path)
     except Exception as error:
-        raise ArgumentError(call, MUST, f"{type(error).__name__}: {error}", "give a model") from error
+        raise ArgumentError(call, MUST, f"{type(error).__name__}: {error}", "give the file of an ONNX model") from error

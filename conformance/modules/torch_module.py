@@ -1,8 +1,8 @@
-"""Modules of torch, called as torch.nn calls its own: `outputs, state = module(inputs, state)`.
+"""The adapter of PyTorch: modules are called as those of torch.nn, `outputs, state = module(inputs, state)`.
 
 Inputs are (time, batch, feature), or batch first where `batch_first` is true; states are (halves, batch, width), a pair
-for an LSTM. Rows of different lengths are packed sequences for torch.nn's modules and what derives from them; others
-take them where `forward` has a parameter `lengths`.
+for an LSTM. Modules of torch.nn, and of classes derived from them, get rows of different lengths as packed sequences;
+other modules get `lengths` where `forward` has that parameter.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class TorchModules(Family):
             return made(size.inputs, size.width)
         projected = {} if isinstance(size.hidden, int) else {"proj_size": size.hidden["h"]}
         if projected and projected["proj_size"] >= size.width:
-            raise UnsupportedError(f"{made.__name__}(...)", "a projection must be smaller than what it is of",
-                                   f"{projected['proj_size']} of {size.width}", "judge smaller ones")  # fmt: skip
+            raise UnsupportedError(f"{made.__name__}(...)", "a projection must be narrower than the cell state",
+                                   f"{projected['proj_size']} of {size.width}", "choose a narrower one")  # fmt: skip
         both = {"bidirectional": True} if size.half == "reverse" else {}
         return made(size.inputs, size.width, **options, **projected, **both)
 
@@ -72,7 +72,7 @@ class TorchModules(Family):
 
 
 class Overwritten(RnnSpecError, AssertionError):
-    """A module wrote into what it was given."""
+    """A module wrote into its arguments."""
 
 
 class _Subject:
@@ -85,22 +85,25 @@ class _Subject:
         self._begins_itself = begun is not None and begun.default is None
 
     def run(self, tensors: Tensors, inputs: Array, state: States, lengths: Array | None, pullback: bool) -> Ran:
-        """As people call it: in `eval` mode where no gradients follow, without a state where that is zeros."""
+        """Call the module as users do: in `eval` mode without gradients, and without a state that is zeros."""
         with torch.no_grad():
             for name, place in self._places.items():
                 place.copy_(torch.from_numpy(tensors[name].copy()))
         self._module.train(pullback)
         if pullback:
             return self._differentiated(inputs, state, lengths)
-        made = {(a.shape, a.tobytes()): torch.tensor(a) for a in state.values()}  # states that are alike are one tensor
+        made = {(a.shape, a.tobytes()): torch.tensor(a) for a in state.values()}  # equal states are one tensor
         first = {name: made[a.shape, a.tobytes()] for name, a in state.items()}
         with torch.no_grad():
             outputs, final = self._called(torch.tensor(inputs), first, lengths)
         return Ran(outputs.numpy(), {name: a.numpy() for name, a in final.items()}, None)
 
     def _differentiated(self, inputs: Array, state: States, lengths: Array | None) -> Ran:
-        """Half of the questions, always the same, are pulled back twice, and asked again as a first layer is, whose
-        inputs need no gradient, with one parameter frozen: what depends on that is wrong."""
+        """The run with a pullback.
+
+        A fixed half of the cases is pulled back twice, and run again as a first layer, whose inputs need no gradient,
+        with one frozen parameter: the results must not depend on that.
+        """
         turn = zlib.crc32(np.ascontiguousarray(inputs).tobytes())
         x = torch.tensor(inputs, requires_grad=True)
         first = {name: torch.tensor(a, requires_grad=True) for name, a in state.items()}
@@ -131,8 +134,8 @@ class _Subject:
         before = [a.detach().clone() for a in (x, *states)]
         outputs, final = self._asked(x.swapaxes(0, 1) if self._batch_first else x, states, lengths)
         if not all(torch.allclose(a, b, 0.0, 0.0, equal_nan=True) for a, b in zip((x, *states), before, strict=True)):
-            raise Overwritten("a module's call", "it must leave its arguments as they are", "other numbers in them",
-                              "write into memory of its own")  # fmt: skip
+            raise Overwritten("a module's call", "the module must not modify its arguments", "other numbers in them",
+                              "write into new memory")  # fmt: skip
         outputs = outputs.swapaxes(0, 1) if self._batch_first else outputs
         width = outputs.shape[-1] // self._halves
         own = outputs[..., self._index * width : (self._index + 1) * width]
@@ -140,7 +143,7 @@ class _Subject:
         return own, {name: a[self._index] for name, a in zip(first, ended, strict=True)}
 
     def _asked(self, x: Any, states: list[Any], lengths: Array | None) -> tuple[Any, Any]:
-        """The call itself; nobody spells zeros out."""
+        """The call itself, without a state that is zeros."""
         spelt = any(a.requires_grad or bool(a.any()) for a in states) or not self._begins_itself
         given = ((tuple(states) if len(states) > 1 else states[0]),) if spelt else ()
         if lengths is None:
@@ -154,7 +157,7 @@ class _Subject:
         return pad_packed_sequence(outputs, self._batch_first, total_length=steps)[0], final
 
     def _stacked(self, a: Any) -> Any:
-        """A state of this half, zeros for the other."""
+        """A state of this half, with zeros for the other half."""
         return torch.stack([a if i == self._index else torch.zeros_like(a) for i in range(self._halves)])
 
     def _pull(self, given: list[Any], names: list[str], outputs: Any, final: dict[str, Any]) -> Pull:
@@ -180,7 +183,7 @@ def _is_own(made: Any) -> bool:
 
 
 def _places(call: str, module: Any, row: Layout, half: str) -> dict[str, Any]:
-    """The parameters of one half by the row's names: those of torch.nn, whatever stands before them."""
+    """The parameters of one half by the row's names, which are those of torch.nn, below any prefix."""
     given = dict(module.named_parameters())
     found = {tensor: [a for name, a in given.items()
                       if name.rpartition(".")[2] in {f"{tensor}{suffix}" for suffix in SUFFIXES[half]}]
@@ -188,7 +191,7 @@ def _places(call: str, module: Any, row: Layout, half: str) -> dict[str, Any]:
     halves = 2 if any(name.endswith("_reverse") for name in given) else 1
     if any(len(places) != 1 for places in found.values()) or len(given) != halves * len(found):
         names = ", ".join(sorted(row.tensors))
-        raise TreeError(call, f"its parameters must be one {names} each, perhaps ending in _l0, and no others",
-                        ", ".join(given) or "none", "name them so, or give the class a `layout` such as "
-                        '{"weight_ih": "W.i W.f W.g W.o", ...}, which says which maps stand in each')  # fmt: skip
+        raise TreeError(call, f"the module must have exactly the parameters {names} each, perhaps ending in _l0",
+                        ", ".join(given) or "none", "rename them, or give the class a `layout` such as "
+                        '{"weight_ih": "W.i W.f W.g W.o", ...}, which gives the maps in each')  # fmt: skip
     return {tensor: places[0] for tensor, places in found.items()}

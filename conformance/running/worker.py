@@ -1,6 +1,6 @@
-"""The process of one backend: judges every property in every precision, and tells of each as it goes.
+"""The process of one backend: it tests every law in every precision, and sends a message for each.
 
-`python -m conformance.running.worker` starts it. It reads one message: the name of the backend and the selection.
+`python -m conformance.running.worker` starts it. It reads one message with the name of the backend and the selection.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DEFAULT_PRECISIONS = ("f32", "f64")
 
 
 def main() -> None:
-    """Judge the backend that the first message names."""
+    """Test the backend that the first message names."""
     channel = Channel()
     job = next(channel.hear())
     selection = Selection.from_json(job["selection"])
@@ -34,9 +34,9 @@ def main() -> None:
 
 
 def subjects(name: str, selection: Selection) -> list[Backend]:
-    """The backend in each precision that is judged: those that were named, or f32 and f64 where it declares them.
+    """The backend in each selected precision, or in f32 and f64 where it declares them.
 
-    Raises RnnSpecError where it declares none of them.
+    Raises an RnnSpecError where it declares none of them.
     """
     found: list[Backend] = []
     refused: list[errors.UnsupportedError] = []
@@ -54,17 +54,17 @@ def subjects(name: str, selection: Selection) -> list[Backend]:
 
 
 def opened(name: str, selection: Selection, precision: str) -> Backend:
-    """The backend of a name, or the one that a module is."""
+    """The backend of a name, or of a module."""
     if modules.is_module(name):
         return modules.load(name, selection.as_cell, precision, selection.lacks, selection.device)
     return get_backend(name, device=selection.device, precision=precision)
 
 
 def judge(channel: Channel, backend: Backend, selection: Selection, share: tuple[int, int]) -> None:
-    """Judge one backend in one precision; `share` is its part of the labels that precisions share, of how many."""
+    """Test one backend in one precision; `share` is its part of the shared labels, and the number of parts."""
     laws, begun = selection.laws(), time.perf_counter()
     channel.tell("entry", precision=backend.precision, device=str(backend.device), version=str(backend.version),
-                 expected=len(laws), losses=getattr(backend, "losses", ()))  # fmt: skip
+                 expected=len(laws), losses=getattr(backend, "notes", ()))  # fmt: skip
 
     def announce(law: str, label: str, case: Any) -> None:
         channel.tell("case", law=law, label=label, code=reproducer(law, backend, code(case)))
@@ -83,12 +83,13 @@ def judge(channel: Channel, backend: Backend, selection: Selection, share: tuple
 
 
 def _programs(backend: Backend) -> int:
-    """How many programs were compiled, those of the backends that were held to one path among them."""
+    """The number of compiled programs, those of backends from `through` included."""
     counts = [getattr(one, "programs_compiled", 0) for one in (backend, *backend.held.values())]
     for count in counts:
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-            raise errors.BrokenBackend(f"{backend.name}.programs_compiled", "it must be a whole number of at least 0",
-                                       repr(count), "count the programs, or leave it out")  # fmt: skip
+            raise errors.BrokenBackend(f"{backend.name}.programs_compiled",
+                                       "programs_compiled must be a whole number of at least 0",
+                                       repr(count), "count the programs, or leave the attribute out")  # fmt: skip
     return sum(counts)
 
 

@@ -113,12 +113,12 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         safetensors.torch.save_file(model.state_dict(), Path(folder) / "classifier.safetensors")
         found = read(Path(folder) / "classifier.safetensors")
-    for lost in found.losses:
-        console.print(f"lost on the way: {lost}")
+    for note in found.notes:
+        console.print(f"note: {note}")
     rows = list(compare(found, images, theirs))
     console.print(shown(rows))
     if json_file:
-        figures = {"test_accuracy": accuracy, "losses": list(map(str, found.losses)), "rows": rows}
+        figures = {"test_accuracy": accuracy, "losses": list(map(str, found.notes)), "rows": rows}
         json_file.write_text(json.dumps(figures, indent=1) + "\n")
     if not all(row["within"] and row["same_answers"] == row["of"] for row in rows):
         raise typer.Exit(1)

@@ -1,10 +1,10 @@
-"""Weights in and out: torch.nn, Keras, Flax nnx and ONNX, each both ways, every loss declared.
+"""Conversion from and to torch.nn, Keras, Flax nnx and ONNX, with notes on every difference.
 
-    from_torch   from_keras   from_flax   from_onnx      parts of the other side -> Imported(net, params, losses)
-    to_torch     to_keras     to_flax     to_onnx        (net, params) -> Exported(model, losses)
+    from_torch   from_keras   from_flax   from_onnx      modules, layers or a file -> Imported(net, params, notes)
+    to_torch     to_keras     to_flax     to_onnx        (net, params) -> Exported(model, notes)
 
-What converts stands in tables, `rnnspec.convert.layouts`; what has no counterpart raises an UnsupportedError that names
-it. A framework is imported by its own two functions, and not before.
+The tables of `rnnspec.convert.layouts` say what converts. Anything else raises an UnsupportedError that names it. Only
+the two functions of a framework import it.
 """
 
 from __future__ import annotations
@@ -12,23 +12,24 @@ from __future__ import annotations
 from typing import Any
 
 from rnnspec.convert.assembly import framework
-from rnnspec.convert.conversion import Exported, Imported, Loss, Lost
+from rnnspec.convert.conversion import Exported, Imported, Loss, Lost, Note, PlacedNote
 from rnnspec.network import Network
 from rnnspec.output import Read, Steps
 from rnnspec.tree import Tree
 
-__all__ = ["Exported", "Imported", "Loss", "Lost", "from_flax", "from_keras", "from_onnx", "from_torch", "to_flax",
-           "to_keras", "to_onnx", "to_torch"]  # fmt: skip
+__all__ = ["Exported", "Imported", "Loss", "Lost", "Note", "PlacedNote", "from_flax", "from_keras", "from_onnx",
+           "from_torch", "to_flax", "to_keras", "to_onnx", "to_torch"]  # fmt: skip
 
 STEPS = Steps()
 
 
 def from_torch(*parts: Any, read: Read = STEPS) -> Imported:
-    """The network of modules of torch.nn that run one after the other: RNN, LSTM or GRU, then perhaps a Linear.
+    """The network of torch.nn modules that run one after the other: RNN, LSTM or GRU, then at most one Linear.
 
-    A part is a module, or a pair `(cell, state_dict)` or `(Dense, state_dict)`. How a model calls its parts cannot be
-    seen in them: `read` says whether the last is given every step or `Last()`. A model of `to_torch` is one part, and
-    says it itself.
+    A part is a module, or a pair `(cell, state_dict)` or `(Dense, state_dict)`. Modules do not show how a model calls
+    them, so `read` says whether it reads every step, `Steps()`, or the last, `Last()`. A model that `to_torch`
+    made is one part, and its own `read` counts. Raises UnsupportedError where a part has no counterpart, ArgumentError
+    where it is no such part, TreeError where a state_dict lacks tensors, and ShapeError where shapes do not fit.
     """
     call = "from_torch(...)"
     framework(call, "torch")
@@ -40,8 +41,9 @@ def from_torch(*parts: Any, read: Read = STEPS) -> Imported:
 def to_torch(net: Network, params: Tree) -> Exported:
     """The network as a `torch.nn.Module` made of RNN, LSTM, GRU and Linear, in the precision of the parameters.
 
-    `model(inputs, state, lengths)` gives outputs and final state as `Backend.run` does; `model.layers` and
-    `model.output` are torch's own modules, to take and to wire elsewhere.
+    `model(inputs, state, lengths)` returns outputs and final state as `Backend.run` does. `model.layers` and
+    `model.output` are torch's own modules, for use in another model. Raises UnsupportedError where torch.nn has no
+    counterpart of a layer.
     """
     call = "to_torch(...)"
     framework(call, "torch")
@@ -51,11 +53,11 @@ def to_torch(net: Network, params: Tree) -> Exported:
 
 
 def from_keras(*parts: Any) -> Imported:
-    """The network of Keras 3 layers, of a Sequential or given one after the other, whatever backend Keras runs on.
+    """The network of Keras 3 layers, of a Sequential or given one after the other, on any backend of Keras.
 
-    SimpleRNN, LSTM, GRU, Bidirectional of these with concatenation, then perhaps a linear Dense. The last recurrent
-    layer's `return_sequences` says whether the network reads every step or `Last()`. Arrays are (batch, time, feature)
-    there.
+    Layers are SimpleRNN, LSTM, GRU or a Bidirectional of these that concatenates, then at most one linear Dense. The
+    last recurrent layer's `return_sequences` says whether the network reads every step or `Last()`. Keras takes arrays
+    (batch, time, feature). Raises UnsupportedError where a layer or an option has no counterpart.
     """
     call = "from_keras(...)"
     framework(call, "keras")
@@ -67,7 +69,8 @@ def from_keras(*parts: Any) -> Imported:
 def to_keras(net: Network, params: Tree) -> Exported:
     """The network as a `keras.Sequential` over inputs (batch, time, feature), in the precision of the parameters.
 
-    Rows of different lengths are Keras' masks: `model.layers[0](inputs, mask=...)`.
+    Give rows of different lengths as a Keras mask: `model.layers[0](inputs, mask=...)`. Raises UnsupportedError where
+    Keras has no counterpart of a layer.
     """
     call = "to_keras(...)"
     framework(call, "keras")
@@ -77,11 +80,12 @@ def to_keras(net: Network, params: Tree) -> Exported:
 
 
 def from_flax(*parts: Any, read: Read = STEPS) -> Imported:
-    """The network of Flax nnx's parts that run one after the other.
+    """The network of Flax nnx modules that run one after the other.
 
-    A part is an LSTMCell, OptimizedLSTMCell, GRUCell or SimpleCell, an nnx.RNN of one, an nnx.Bidirectional of two
-    such, or at the end an nnx.Linear. `read` says whether the last is given every step or `Last()`. A model of
-    `to_flax` is one part, and says it itself.
+    A part is an LSTMCell, OptimizedLSTMCell, GRUCell or SimpleCell, an nnx.RNN of one, or an nnx.Bidirectional of two;
+    the last may be an nnx.Linear. `read` says whether it reads every step, `Steps()`, or the last, `Last()`. A
+    model that `to_flax` made is one part, and its own `read` counts. Raises UnsupportedError where an option has no
+    counterpart, and ArgumentError where a part is none of these.
     """
     call = "from_flax(...)"
     framework(call, "flax")
@@ -93,8 +97,9 @@ def from_flax(*parts: Any, read: Read = STEPS) -> Imported:
 def to_flax(net: Network, params: Tree) -> Exported:
     """The network as an `nnx.Module` made of nnx.RNN and nnx.Linear, in the precision of the parameters.
 
-    `model(inputs, state, lengths)` gives outputs and final state as `Backend.run` does. JAX has no float64 unless
-    `jax.enable_x64` is on where this is called and where the model runs.
+    `model(inputs, state, lengths)` returns outputs and final state as `Backend.run` does. JAX has float64 only where
+    `jax.enable_x64` is on: turn it on for this call and wherever the model runs. Raises UnsupportedError where nnx has
+    no counterpart of a layer.
     """
     call = "to_flax(...)"
     framework(call, "flax")
@@ -104,10 +109,11 @@ def to_flax(net: Network, params: Tree) -> Exported:
 
 
 def from_onnx(model: Any) -> Imported:
-    """The network of an `onnx.ModelProto`: a stack of RNN, LSTM or GRU nodes and perhaps one Gemm or MatMul at the end.
+    """The network of an `onnx.ModelProto`: a stack of RNN, LSTM or GRU nodes, then at most one Gemm or MatMul.
 
-    What `to_onnx` writes and what `torch.onnx.export(..., dynamo=False)` writes is read. Initial states and lengths
-    are inputs of the graph, or absent; initial states may be zeros.
+    It reads the files of `to_onnx` and of `torch.onnx.export(..., dynamo=False)`. Initial states and lengths must be
+    inputs of the graph or absent; initial states may be zeros. Raises UnsupportedError where a node has no counterpart,
+    and ArgumentError where the model is not valid.
     """
     call = "from_onnx(...)"
     framework(call, "onnx")
@@ -119,8 +125,8 @@ def from_onnx(model: Any) -> Imported:
 def to_onnx(net: Network, params: Tree, *, lengths: bool = False, state: bool = False) -> Exported:
     """The network as an `onnx.ModelProto` from `inputs` (time, batch, feature) to `outputs`, in float32.
 
-    With `lengths` it has that input, int32 (batch). With `state` it has inputs `state.0.h` (halves, batch, width) and
-    so on, and gives `final.state.0.h`.
+    `lengths` adds the input `lengths`, int32 (batch). `state` adds inputs such as `state.0.h` (halves, batch, width)
+    and outputs such as `final.state.0.h`. Raises UnsupportedError where ONNX has no counterpart of a layer.
     """
     call = "to_onnx(...)"
     framework(call, "onnx")

@@ -1,4 +1,4 @@
-"""A network put together from the parts of another side, and taken apart for it."""
+"""A network assembled from the parts of another framework or format, and taken apart into them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnspec.convert.conversion import Imported, Loss, Lost
+from rnnspec.convert.conversion import Imported, Note, PlacedNote
 from rnnspec.convert.layout import Layout, layout_for
 from rnnspec.errors import (
     ArgumentError,
@@ -30,10 +30,7 @@ Array = Any
 
 
 def framework(call: str, module: str) -> Any:
-    """The module of a framework, imported.
-
-    Raises BackendUnavailable where it is not installed.
-    """
+    """The imported module of a framework; raises BackendUnavailable where it is not installed."""
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
@@ -41,20 +38,24 @@ def framework(call: str, module: str) -> Any:
 
 
 def numbers(call: str, name: str, array: Array) -> Array:
-    """An array as NumPy's in float32 or float64; half precision becomes float32, exactly."""
+    """A NumPy array in float32 or float64; half precision becomes float32, which is exact.
+
+    Raises DtypeError where the array does not hold floating-point numbers.
+    """
     found = np.asarray(array)
     if found.dtype.name in ("float16", "bfloat16"):
         return found.astype(np.float32)
     if found.dtype not in (np.float32, np.float64):
-        raise DtypeError(call, f"{name} must hold floating-point numbers", f"dtype {found.dtype}", "convert it")
+        raise DtypeError(call, f"{name} must hold floating-point numbers", f"dtype {found.dtype}",
+                         "convert it to float32 or float64")  # fmt: skip
     return found
 
 
 class Assembly:
-    """A network that grows part by part, with its parameters and losses."""
+    """A network that grows part by part, with its parameters and notes."""
 
     def __init__(self, call: str) -> None:
-        self.call, self.lost = call, list[Lost]()
+        self.call, self.notes = call, list[PlacedNote]()
         self._layers, self._params = list[tuple[int, Layer]](), list[Tree]()
         self._output: Tree | None = None
         self._seen: list[Any] = []
@@ -65,22 +66,23 @@ class Assembly:
         return f"layers.{len(self._layers)}"
 
     def see(self, place: str, weights: Iterable[Any]) -> None:
-        """Tell it where a weight of this place was seen in another."""
+        """Note where a weight of this place was seen in another place."""
         found = list(weights)
         if any(weight is known for weight in found for known in self._seen):
-            self.lost.append(Lost(place, Loss.SHARED))
+            self.notes.append(PlacedNote(place, Note.SHARED))
         self._seen += found
 
     def one_kind(self, rows: Iterable[Layout]) -> Layout:
-        """The row of all halves of a layer, which must be one."""
+        """The one row of all halves of a layer; raises UnsupportedError where halves differ."""
         first, *others = rows
         if any(other is not first for other in others):
-            raise UnsupportedError(self.call, "both halves must be of one kind",
-                                   " and ".join(row.kind for row in (first, *others)), "use one for both")  # fmt: skip
+            raise UnsupportedError(self.call, "both directions must be of one kind",
+                                   " and ".join(row.kind for row in (first, *others)),
+                                   "use one kind for both")  # fmt: skip
         return first
 
     def add_layer(self, layout: Layout, halves: Mapping[str, Mapping[str, Array]]) -> None:
-        """A layer of the halves' tensors, `forward` before `reverse`."""
+        """Add a layer with the tensors of its halves, `forward` before `reverse`."""
         if self._output is not None:
             self.refuse("the output layer must come last", f"a {layout.kind} after it")
         given, hidden = layout.widths(next(iter(halves.values())))
@@ -88,44 +90,45 @@ class Assembly:
         shapes = dict(leaves(layout.cell.parameter_shapes(inputs, hidden)))
         params = {}
         for half, tensors in halves.items():
-            maps, losses = layout.unpack(self.call, f"{self.place}.{half}", tensors, shapes)
+            maps, notes = layout.unpack(self.call, f"{self.place}.{half}", tensors, shapes)
             params[half] = tree_of(maps)
-            self.lost += [Lost(f"{self.place}.{half}", what) for what in losses]
+            self.notes += [PlacedNote(f"{self.place}.{half}", what) for what in notes]
         direction = next(name for name, present in DIRECTIONS.items() if present == tuple(halves))
         self._layers.append((inputs, Layer(layout.cell, hidden, direction)))
         self._params.append(params)
 
     def add_output(self, weight: Array, bias: Array | None) -> None:
-        """The output layer: `weight` (features, width), `bias` (features) or None."""
+        """Add the output layer: `weight` (features, width), `bias` (features) or None."""
         if not self._layers or self._output is not None:
-            self.refuse("one output layer must follow recurrent layers", "it elsewhere")
+            self.refuse("the network must end in one output layer after recurrent layers",
+                        "an output layer elsewhere")
         width = self._layers[-1][1].width
         if weight.ndim != 2 or weight.shape[1] != width or (bias is not None and bias.shape != weight.shape[:1]):
-            raise ShapeError(self.call, f"the output layer must have the weight (features, {width}) and a bias",
+            raise ShapeError(self.call, f"the output layer must have W (features, {width}) and b (features)",
                              f"{weight.shape} and {None if bias is None else bias.shape}",
                              "give the parts of one model")  # fmt: skip
         if bias is None:
-            self.lost.append(Lost("output", Loss.NO_BIAS))
+            self.notes.append(PlacedNote("output", Note.NO_BIAS))
             bias = np.zeros(len(weight), weight.dtype)
         self._output = {"W": weight.copy(), "b": bias.copy()}
 
     def refuse(self, must: str, got: str) -> None:
-        """Raise the error of parts that make no network."""
+        """Raise the NetworkError of parts that make no network."""
         raise NetworkError(self.call, must, got, "give a stack of recurrent layers and at most one output layer")
 
     def finish(self, read: Read) -> Imported:
-        """The network, reading the steps given."""
+        """The finished network with this `read`."""
         if not self._layers:
-            self.refuse("there must be a recurrent layer", "none")
+            self.refuse("the parts must hold a recurrent layer", "none")
         head = None if self._output is None else Dense(len(self._output["b"]))
         net = Network(self._layers[0][0], [layer for _, layer in self._layers], read, head)
         output = {} if self._output is None else {"output": self._output}
-        return Imported(net, {"layers": self._params} | output, tuple(self.lost))
+        return Imported(net, {"layers": self._params} | output, tuple(self.notes))
 
 
 @dataclass(frozen=True)
 class Part:
-    """One layer for another side: its row of the table, and its tensors by half."""
+    """One layer to export: its row of the table, and its tensors by half."""
 
     layer: Layer
     inputs: int
@@ -135,57 +138,57 @@ class Part:
 
 @dataclass(frozen=True)
 class Apart:
-    """A network taken apart: its layers, the output layer's `W` and `b` or None, the precision, and what was lost."""
+    """A network taken apart: its layers, the output layer's `W` and `b` or None, the precision, and the notes."""
 
     parts: list[Part]
     output: Tree | None
     dtype: str
-    losses: tuple[Lost, ...]
+    notes: tuple[PlacedNote, ...]
 
 
 def taken_apart(
-    call: str, side: str, layouts: Sequence[Layout], net: Network, params: Tree, dtype: str | None = None
+    call: str, target: str, layouts: Sequence[Layout], net: Network, params: Tree, dtype: str | None = None
 ) -> Apart:
-    """The layers as the tensors of another side, in the precision of the parameters, or in the one given.
+    """The layers as tensors of the target framework, in the precision of the parameters or in `dtype`.
 
-    Raises UnsupportedError for a cell that the side does not have, and where it has no place for a map that is not 0.
+    Raises UnsupportedError where the target lacks the cell, or has no place for a map that is not 0.
     """
     _check_params(call, net, params)
     given = np.result_type(*(a.dtype for _, a in leaves(params)))
     kept = dtype or ("float64" if given == np.float64 else "float32")
-    lost = [Lost("", Loss.ROUNDED)] if given.itemsize > np.dtype(kept).itemsize else []
+    notes = [PlacedNote("", Note.ROUNDED)] if given.itemsize > np.dtype(kept).itemsize else []
     parts = []
     for i, layer in enumerate(net.layers):
-        row, tensors = _row(call, side, layouts, f"layers.{i}", layer), {}
+        row, tensors = _row(call, target, layouts, f"layers.{i}", layer), {}
         for half in layer.halves:
             place = f"layers.{i}.{half}"
             maps = {name: np.asarray(a, kept) for name, a in leaves(params["layers"][i][half])}
-            _check_absent(call, side, place, row, maps)
+            _check_absent(call, target, place, row, maps)
             tensors[half] = row.pack(maps)
-            lost += [Lost(place, what) for what in row.written_losses()]
-        lost += [Lost(f"layers.{i}", Loss.POLICY)] if layer.gradient is not None else []
+            notes += [PlacedNote(place, what) for what in row.written_notes()]
+        notes += [PlacedNote(f"layers.{i}", Note.POLICY)] if layer.gradient is not None else []
         parts.append(Part(layer, net.layer_inputs(i), row, tensors))
-    lost += [Lost("", Loss.OBJECTIVE)] if net.loss is not None else []
+    notes += [PlacedNote("", Note.OBJECTIVE)] if net.loss is not None else []
     output = {name: np.asarray(a, kept) for name, a in params["output"].items()} if net.output else None
-    return Apart(parts, output, kept, tuple(lost))
+    return Apart(parts, output, kept, tuple(notes))
 
 
-def _row(call: str, side: str, layouts: Sequence[Layout], place: str, layer: Layer) -> Layout:
+def _row(call: str, target: str, layouts: Sequence[Layout], place: str, layer: Layer) -> Layout:
     row = layout_for(layouts, layer.cell)
     if row is None:
         names = ", ".join(dict.fromkeys(known.cell.name for known in layouts))
-        raise UnsupportedError(call, f"{side} must have the cell: it has the equations of {names}",
+        raise UnsupportedError(call, f"the cell must be one that {target} has: {names}",
                                f"{layer.cell.name} in {place}",
                                "run it with a backend of rnnspec, or choose one of these cells")  # fmt: skip
     return row
 
 
-def _check_absent(call: str, side: str, place: str, row: Layout, maps: Mapping[str, Array]) -> None:
+def _check_absent(call: str, target: str, place: str, row: Layout, maps: Mapping[str, Array]) -> None:
     for name in sorted(row.absent):
         if maps[name].any():
-            raise UnsupportedError(call, f"{name} of {place} must be zeros: {side}'s {row.kind} has no place for it",
-                                   f"{np.abs(maps[name]).max():.3g} among them",
-                                   "train without it, or choose another side")  # fmt: skip
+            raise UnsupportedError(call, f"{name} of {place} must be zeros: {target}'s {row.kind} has no place for it",
+                                   f"numbers up to {np.abs(maps[name]).max():.3g}",
+                                   "train without it, or convert to another framework")  # fmt: skip
 
 
 def _check_params(call: str, net: Network, params: Tree) -> None:
@@ -194,11 +197,11 @@ def _check_params(call: str, net: Network, params: Tree) -> None:
     expected, found = dict(leaves(net.parameter_shapes())), dict(leaves(params))
     odd = sorted(expected.keys() ^ found.keys())
     if odd:
-        got = f"no {odd[0]}" if odd[0] in expected else odd[0]
+        got = f"no {odd[0]}" if odd[0] in expected else f"the name {odd[0]}"
         raise TreeError(call, "params must have the names that the network declares", got,
                         "give the parameters of this network")  # fmt: skip
     if "layers" not in params:
-        raise TreeError(call, "params must be a tree, as net.init gives it", "one dict of dotted names",
+        raise TreeError(call, "params must be a nested tree, as net.init gives it", "one dict of dotted names",
                         "read the file with rnnspec.load")  # fmt: skip
     for name, shape in expected.items():
         if not isinstance(found[name], np.ndarray) or found[name].dtype.kind != "f":
@@ -210,7 +213,7 @@ def _check_params(call: str, net: Network, params: Tree) -> None:
 
 
 def tree_of(maps: Mapping[str, Array]) -> Tree:
-    """Maps by dotted name as one half's tree of parameters."""
+    """One half's tree of parameters, from maps by dotted name."""
     tree: Tree = {kind: {} for kind in ("W", "b", "U", "p")}
     for name in sorted(maps):
         kind, _, gate = name.partition(".")

@@ -1,58 +1,94 @@
-"""What a conversion gives: a network or a model, and everything that was lost on the way, as data."""
+"""The result of a conversion: a network or a model, and notes on what the conversion dropped, added or changed.
+
+Former names stay: `Loss` is `Note`, `Lost` is `PlacedNote`, and `Imported` and `Exported` also take and have `losses`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 from rnnspec.network import Network
 from rnnspec.tree import Tree
 
-__all__ = ["Exported", "Imported", "Loss", "Lost"]
+__all__ = ["Exported", "Imported", "Loss", "Lost", "Note", "PlacedNote"]
 
 
-class Loss(Enum):
-    """What a conversion can lose or add without changing the function; what would change it is refused."""
+class Note(Enum):
+    """A difference that a conversion makes without changing the function; it refuses what would change the function."""
 
     SUMMED_BIASES = "two biases of a gate become their sum"
-    SECOND_BIAS = "a gate has two biases there: the second is zeros, and training moves both"
-    NO_BIAS = "there is no bias: zeros are written, and training moves them"
-    NO_INNER_BIAS = "there is no inner bias p.n: it is zeros here, and not trained there"
+    SECOND_BIAS = "a gate gets a second bias of zeros, and training moves both biases"
+    NO_BIAS = "a missing bias is written as zeros, and training moves it"
+    NO_INNER_BIAS = "the model has no inner bias p.n: rnnspec has zeros in its place, and the model does not train it"
     ROUNDED = "numbers are rounded to float32"
-    BATCH_FIRST = "arrays are (batch, time, feature) there, and (time, batch, feature) here"
-    INITIAL_STATE = "the initial state is not carried over: it is zeros unless given"
-    DIRECTION_AXIS = "directions stand on an axis of their own there, and side by side here"
-    PADDING = "what is read behind a row's end, of a row of length 0 too, is not promised there: here it is zeros"
-    SHARED = "weights that are shared there become weights of each"
-    POLICY = "the gradient policy is not carried over: gradients there are the full ones"
-    OBJECTIVE = "the loss is not carried over"
+    BATCH_FIRST = "the model takes arrays (batch, time, feature); rnnspec takes (time, batch, feature)"
+    INITIAL_STATE = "the initial state is not carried over; a run starts from zeros unless it is given a state"
+    DIRECTION_AXIS = "the model has an axis for directions; rnnspec concatenates them over features"
+    PADDING = "outputs after a row's end, also of a row of length 0, are undefined in the model and zeros in rnnspec"
+    SHARED = "each part gets its own copy of shared weights"
+    POLICY = "the gradient policy is not carried over: the model has full gradients"
+    OBJECTIVE = "the training loss is not carried over"
     REGULARISERS = "regularizers and constraints are not carried over"
 
 
 @dataclass(frozen=True)
-class Lost:
-    """One loss and where it happened: `layers.0.forward`, `output`, or the empty name for the whole network."""
+class PlacedNote:
+    """A note and its place: `layers.0.forward`, `output`, or the empty name for the network."""
 
     place: str
-    what: Loss
+    what: Note
 
     def __str__(self) -> str:
         return f"{self.place}: {self.what.value}" if self.place else self.what.value
 
 
+Made = TypeVar("Made")
+
+
+def _takes_losses(made: type[Made]) -> type[Made]:
+    """Let callers give `losses=` for `notes=`."""
+    init: Callable[..., None] = made.__init__
+
+    @wraps(init)
+    def initialise(self: Made, *args: Any, **kwargs: Any) -> None:
+        former = {"notes": kwargs.pop("losses")} if "losses" in kwargs else {}
+        init(self, *args, **kwargs | former)
+
+    made.__init__ = initialise  # type: ignore[assignment]
+    return made
+
+
+@_takes_losses
 @dataclass(frozen=True)
 class Imported:
-    """A network and its parameters, NumPy arrays in the precision that they had, and what was lost."""
+    """A network, its parameters as NumPy arrays in the precision that they had, and the notes of the conversion."""
 
     net: Network
     params: Tree
-    losses: tuple[Lost, ...]
+    notes: tuple[PlacedNote, ...]
+
+    @property
+    def losses(self) -> tuple[PlacedNote, ...]:
+        """The former name of `notes`."""
+        return self.notes
 
 
+@_takes_losses
 @dataclass(frozen=True)
 class Exported:
-    """A model of the other side, and what was lost."""
+    """A model of the framework or format, and the notes of the conversion."""
 
     model: Any
-    losses: tuple[Lost, ...]
+    notes: tuple[PlacedNote, ...]
+
+    @property
+    def losses(self) -> tuple[PlacedNote, ...]:
+        """The former name of `notes`."""
+        return self.notes
+
+
+Loss, Lost = Note, PlacedNote

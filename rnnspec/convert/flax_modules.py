@@ -1,4 +1,4 @@
-"""Flax nnx's modules: their weights are attributes of a cell's Linear layers."""
+"""Conversion of Flax nnx modules: weights are attributes of a cell's Linear layers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from rnnspec.convert.assembly import Assembly, Part, numbers, taken_apart
-from rnnspec.convert.conversion import Exported, Imported, Loss, Lost
+from rnnspec.convert.conversion import Exported, Imported, Note, PlacedNote
 from rnnspec.convert.flax_network import FlaxNetwork
 from rnnspec.convert.layout import Layout, matching_layout
 from rnnspec.convert.layouts import FLAX
@@ -25,11 +25,11 @@ __all__ = ["read_modules", "write_modules"]
 KINDS = {row.kind: getattr(nnx, row.kind) for row in FLAX}
 FUNCTIONS = {name: getattr(nnx, name) for name in ("sigmoid", "tanh", "relu")}
 ZEROS = nnx.initializers.zeros_init()
-"""Drawing what is then overwritten would compile a program for every shape."""
+"""The initialiser of weights that are overwritten: random ones would compile a program for every shape."""
 
 
 def read_modules(call: str, parts: tuple[Any, ...], read: Read) -> Imported:
-    """The network that the parts make, one after the other."""
+    """The network of the parts, which run one after the other."""
     assembly = Assembly(call)
     if len(parts) == 1 and type(parts[0]) is FlaxNetwork:
         net, model = parts[0].network, parts[0]
@@ -46,15 +46,15 @@ def _add(assembly: Assembly, part: Any) -> None:
         _add_output(assembly, part)
     elif type(part) is nnx.Bidirectional:
         if part.merge_fn is not nnx.Bidirectional.merge_fn:
-            raise UnsupportedError(assembly.call, "merge_fn must be the concatenation that is its default",
-                                   repr(part.merge_fn), "leave it out")  # fmt: skip
+            raise UnsupportedError(assembly.call, "merge_fn must be the default, which concatenates",
+                                   repr(part.merge_fn), "leave merge_fn out")  # fmt: skip
         _tell_time_major(assembly, part)
         both = {"forward": part.forward_rnn, "reverse": part.backward_rnn}
         _add_cells(assembly, {half: rnn.cell if type(rnn) is nnx.RNN else rnn for half, rnn in both.items()})
     elif type(part) is nnx.RNN:
         if part.reverse and not part.keep_order:
-            raise UnsupportedError(assembly.call, "a reverse RNN must keep the order of the steps", "keep_order=False",
-                                   "set keep_order=True, and read step 0 as its last")  # fmt: skip
+            raise UnsupportedError(assembly.call, "a reverse RNN must return steps in the order of the inputs",
+                                   "keep_order=False", "set keep_order=True, and read step 0 as its last")  # fmt: skip
         _tell_time_major(assembly, part)
         _add_cells(assembly, {"reverse" if part.reverse else "forward": part.cell})
     else:
@@ -63,7 +63,7 @@ def _add(assembly: Assembly, part: Any) -> None:
 
 def _tell_time_major(assembly: Assembly, part: Any) -> None:
     if not part.time_major:
-        assembly.lost.append(Lost(assembly.place, Loss.BATCH_FIRST))
+        assembly.notes.append(PlacedNote(assembly.place, Note.BATCH_FIRST))
 
 
 def _add_cells(assembly: Assembly, halves: dict[str, Any]) -> None:
@@ -71,7 +71,7 @@ def _add_cells(assembly: Assembly, halves: dict[str, Any]) -> None:
     for half, cell in halves.items():
         assembly.see(f"{assembly.place}.{half}", [_at(cell, name) for name in row.tensors])
         if cell.carry_init is not None:
-            assembly.lost.append(Lost(f"{assembly.place}.{half}", Loss.INITIAL_STATE))
+            assembly.notes.append(PlacedNote(f"{assembly.place}.{half}", Note.INITIAL_STATE))
     assembly.add_layer(row, {half: _tensors(assembly.call, cell, row) for half, cell in halves.items()})
 
 
@@ -79,7 +79,8 @@ def _refuse_functions(call: str, part: Any) -> None:
     for name in ("dot_general", "promote_dtype"):
         default = signature(type(part).__init__).parameters.get(name)
         if default and getattr(part, name) is not default.default:
-            raise UnsupportedError(call, f"{name} must be nnx's own", f"{getattr(part, name)} of {type(part).__name__}",
+            raise UnsupportedError(call, f"{name} must be the default",
+                                   f"{getattr(part, name)} of {type(part).__name__}",
                                    "rebuild the part without it")  # fmt: skip
 
 
@@ -96,8 +97,8 @@ def _row(call: str, cell: Any) -> Layout:
     row = matching_layout(FLAX, type(cell).__name__, options)
     if row is None:
         got = ", ".join(f"{name}={value}" for name, value in options.items() if value is not None)
-        raise UnsupportedError(call, f"options of {type(cell).__name__} must be those of a cell in the tables", got,
-                               "declare a cell of your own with them")  # fmt: skip
+        raise UnsupportedError(call, f"options of {type(cell).__name__} must be those of a row in docs/convert.md", got,
+                               "declare a cell with these options")  # fmt: skip
     return row
 
 
@@ -112,7 +113,7 @@ def _add_output(assembly: Assembly, linear: Any) -> None:
 
 
 def write_modules(call: str, net: Network, params: Tree) -> Exported:
-    """The network as modules of nnx."""
+    """The network as nnx modules."""
     has_double = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
     apart = taken_apart(call, "Flax nnx", FLAX, net, params, None if has_double else "float32")
     layers = [{half: nnx.RNN(_cell(part, tensors, apart.dtype), time_major=True, reverse=half == "reverse",
@@ -123,7 +124,7 @@ def write_modules(call: str, net: Network, params: Tree) -> Exported:
         output = nnx.Linear(net.layers[-1].width, net.features, param_dtype=apart.dtype, kernel_init=ZEROS,
                             rngs=nnx.Rngs(0))  # fmt: skip
         _load(output, {"kernel": apart.output["W"].T, "bias": apart.output["b"]})
-    return Exported(FlaxNetwork(net, [part.layout.states for part in apart.parts], layers, output), apart.losses)
+    return Exported(FlaxNetwork(net, [part.layout.states for part in apart.parts], layers, output), apart.notes)
 
 
 def _cell(part: Part, tensors: dict[str, Any], dtype: str) -> Any:

@@ -1,4 +1,4 @@
-"""A network of Flax nnx modules, called as a backend runs it."""
+"""A network of Flax nnx modules that is called with the arguments of `Backend.run`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Array = Any
 
 
 class FlaxNetwork(nnx.Module):  # type: ignore[misc]  # Flax is not read by the type checker
-    """Modules of nnx and nothing else: `layers`, of each half an RNN, and `output`, a Linear or None.
+    """A module made of nnx modules only: `layers`, an nnx.RNN for each half, and `output`, a Linear or None.
 
-    `network` is what it was made of; `states` are the names of each layer's states, `h` before `c`.
+    `network` is the network that was converted; `states` are the names of each layer's states, `h` before `c`.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class FlaxNetwork(nnx.Module):  # type: ignore[misc]  # Flax is not read by the 
         self.output = nnx.data(output)
 
     def __call__(self, inputs: Array, state: Tree = None, lengths: Array = None) -> tuple[Array, Tree]:
-        """The outputs and the final state for inputs (time, batch, feature), state and lengths as of `Backend.run`."""
+        """Outputs and final state for inputs (time, batch, feature); `state` and `lengths` as in `Backend.run`."""
         steps, batch, _ = inputs.shape
         ends = jnp.full(batch, steps) if lengths is None else jnp.asarray(lengths)
         real = (jnp.arange(steps)[:, None] < ends)[..., None]
@@ -57,7 +57,7 @@ class FlaxNetwork(nnx.Module):  # type: ignore[misc]  # Flax is not read by the 
 
 def _half(rnn: Any, names: Sequence[str], values: Array, first: Tree, ends: Array) -> tuple[Array, Tree]:
     """One direction; a carry is (c, h)."""
-    if not values.shape[0] * values.shape[1]:  # a scan has steps
+    if not values.shape[0] * values.shape[1]:  # a scan needs a step
         return jnp.zeros((*values.shape[:2], first[names[0]].shape[1]), values.dtype), first
     given = tuple(first[name] for name in reversed(names))
     carry, out = rnn(values, initial_carry=given if len(names) > 1 else given[0], seq_lengths=ends, return_carry=True)

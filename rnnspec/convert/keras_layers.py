@@ -1,4 +1,4 @@
-"""Keras 3's layers: their weights are attributes of a layer's cell, their wiring is that of a Sequential."""
+"""Conversion of Keras 3 layers: weights are attributes of a layer's cell, and layers run as in a Sequential."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from rnnspec.convert.assembly import Apart, Assembly, Part, numbers, taken_apart
-from rnnspec.convert.conversion import Exported, Imported, Loss, Lost
+from rnnspec.convert.conversion import Exported, Imported, Note, PlacedNote
 from rnnspec.convert.layout import Layout, matching_layout
 from rnnspec.convert.layouts import KERAS
 from rnnspec.errors import ArgumentError, UnsupportedError
@@ -23,15 +23,15 @@ __all__ = ["read_layers", "write_layers"]
 KINDS = {row.kind: getattr(keras.layers, row.kind) for row in KERAS}
 PLAIN = {"dropout": 0.0, "recurrent_dropout": 0.0, "stateful": False, "zero_output_for_mask": False,
          "go_backwards": False}  # fmt: skip
-"""Options of a recurrent layer that must be as they are here."""
+"""Options of a recurrent layer, and the only values that convert."""
 ENFORCED = ("zero_output_for_mask",)
-"""What a Bidirectional sets in its layers itself."""
+"""Options that a Bidirectional sets in its layers."""
 STEPS: Read = Steps()
 ANNOTATIONS = ("_regularizer", "_constraint")
 
 
 def read_layers(call: str, parts: tuple[Any, ...]) -> Imported:
-    """The network that layers make, one after the other."""
+    """The network of the layers, which run one after the other."""
     assembly, read = Assembly(call), STEPS
     for layer in _flat(parts):
         if type(layer) is keras.layers.Dense:
@@ -43,7 +43,7 @@ def read_layers(call: str, parts: tuple[Any, ...]) -> Imported:
             read = _add_recurrent(assembly, layer)
         else:
             raise _unsupported(call, layer)
-    assembly.lost.append(Lost("", Loss.BATCH_FIRST))
+    assembly.notes.append(PlacedNote("", Note.BATCH_FIRST))
     return assembly.finish(read)
 
 
@@ -60,13 +60,14 @@ def _unsupported(call: str, layer: Any) -> Exception:
     if not isinstance(layer, keras.layers.Layer):
         return ArgumentError(call, must, type(layer).__name__, "give a Sequential or its layers")
     return UnsupportedError(call, must, f"{type(layer).__name__} {layer.name!r}",
-                            "leave out what does nothing in evaluation; give masks as lengths")  # fmt: skip
+                            "leave out layers that do nothing in evaluation, and give masks as lengths")  # fmt: skip
 
 
 def _add_recurrent(assembly: Assembly, layer: Any) -> Read:
     call = assembly.call
     if not layer.built:
-        raise ArgumentError(call, "a layer must be built", f"{layer.name} without weights", "build or call it")
+        raise ArgumentError(call, "a layer must be built", f"{layer.name} without weights",
+                            "call layer.build(shape), or call the layer once")  # fmt: skip
     halves = _halves(call, layer)
     row = assembly.one_kind(_row(call, own, half, layer is own) for half, own in halves.items())
     tensors = {}
@@ -81,17 +82,17 @@ def _add_recurrent(assembly: Assembly, layer: Any) -> Read:
 
 def _halves(call: str, layer: Any) -> dict[str, Any]:
     if type(layer) is not keras.layers.Bidirectional:
-        # With go_backwards, steps stand in the order of processing: only the last is what a reverse layer gives.
+        # go_backwards returns steps in processing order: only the last one equals that of a reverse layer.
         return {"reverse" if layer.go_backwards and not layer.return_sequences else "forward": layer}
     if layer.merge_mode != "concat":
         raise UnsupportedError(call, "merge_mode must be 'concat'", f"{layer.merge_mode!r} of {layer.name}",
-                               "rebuild it with concat")  # fmt: skip
+                               "rebuild the layer with merge_mode='concat'")  # fmt: skip
     return {"forward": layer.forward_layer, "reverse": layer.backward_layer}
 
 
 def _tell_annotations(assembly: Assembly, place: str, layer: Any) -> None:
     if any(value is not None for name, value in layer.get_config().items() if name.endswith(ANNOTATIONS)):
-        assembly.lost.append(Lost(place, Loss.REGULARISERS))
+        assembly.notes.append(PlacedNote(place, Note.REGULARISERS))
 
 
 def _row(call: str, layer: Any, half: str, alone: bool) -> Layout:
@@ -100,14 +101,14 @@ def _row(call: str, layer: Any, half: str, alone: bool) -> Layout:
     config = layer.get_config()
     for name, value in (PLAIN | {"go_backwards": half == "reverse"}).items():
         if config[name] != value and (alone or name not in ENFORCED):
-            raise UnsupportedError(call, f"{name} must be {value} here", f"{name}={config[name]} of {layer.name}",
-                                   "rebuild the layer without it")  # fmt: skip
+            raise UnsupportedError(call, f"{name} must be {value}", f"{name}={config[name]} of {layer.name}",
+                                   "rebuild the layer with that value")  # fmt: skip
     row = matching_layout(KERAS, type(layer).__name__, config)
     if row is None:
         names = ("activation", "recurrent_activation")
         got = ", ".join(f"{name}={config[name]!r}" for name in names if name in config)
-        raise UnsupportedError(call, f"activations of {type(layer).__name__} must be those of a cell in the tables",
-                               f"{got} of {layer.name}", "declare a cell of your own with them")  # fmt: skip
+        raise UnsupportedError(call, f"activations of {type(layer).__name__} must be those of a row in docs/convert.md",
+                               f"{got} of {layer.name}", "declare a cell with these activations")  # fmt: skip
     return row
 
 
@@ -122,17 +123,18 @@ def _add_dense(assembly: Assembly, layer: Any) -> None:
     if config["activation"] != "linear":
         raise UnsupportedError(assembly.call, "activation of Dense must be linear: outputs are logits",
                                f"{config['activation']!r} of {layer.name}",
-                               "set layer.activation = keras.activations.linear, and apply it after")  # fmt: skip
+                               "set layer.activation = keras.activations.linear, and apply it to outputs")  # fmt: skip
     if not layer.built or layer.quantization_mode is not None:
-        raise UnsupportedError(assembly.call, "a Dense must be built, and not quantized",
-                               f"{layer.name}, quantized: {layer.quantization_mode}", "build it")  # fmt: skip
+        raise UnsupportedError(assembly.call, "a Dense must be built and not quantized",
+                               f"{layer.name}, built={layer.built}, quantization {layer.quantization_mode}",
+                               "build it without quantization")  # fmt: skip
     _tell_annotations(assembly, "output", layer)
     tensors = _tensors(assembly.call, layer, ("kernel", "bias"))
     assembly.add_output(tensors["kernel"].T, tensors.get("bias"))
 
 
 def write_layers(call: str, net: Network, params: Tree) -> Exported:
-    """The network as a Sequential."""
+    """The network as a `keras.Sequential`."""
     apart = taken_apart(call, "Keras", KERAS, net, params)
     with _same_random_state():
         layers = _layers(call, net, apart)
@@ -142,12 +144,12 @@ def write_layers(call: str, net: Network, params: Tree) -> Exported:
             _load(_half(layer, half).cell, tensors)
     if apart.output is not None:
         _load(layers[-1], {"kernel": apart.output["W"].T, "bias": apart.output["b"]})
-    return Exported(model, (*apart.losses, Lost("", Loss.BATCH_FIRST), Lost("", Loss.PADDING)))
+    return Exported(model, (*apart.notes, PlacedNote("", Note.BATCH_FIRST), PlacedNote("", Note.PADDING)))
 
 
 @contextmanager
 def _same_random_state() -> Iterator[None]:
-    """Keras draws its seeds from Python's generator, which is the caller's."""
+    """Keep Python's random state, from which Keras draws seeds, as the caller left it."""
     state = random.getstate()
     try:
         yield
@@ -160,8 +162,8 @@ def _layers(call: str, net: Network, apart: Apart) -> list[Any]:
     for i, part in enumerate(apart.parts):
         last = read and i == len(apart.parts) - 1
         if part.layer.direction == "reverse" and not last:
-            raise UnsupportedError(call, "a reverse layer must be the last, and read with Last(), since Keras gives "
-                                   "its steps in the order of processing", f"reverse in layers.{i}",
+            raise UnsupportedError(call, "a reverse layer must be the last, read with Last(): Keras returns its steps "
+                                   "in processing order", f"reverse in layers.{i}",
                                    "make it bidirectional, or run it with rnnspec")  # fmt: skip
         layers.append(_layer(part, apart.dtype, sequences=not last))
     return layers + ([keras.layers.Dense(net.features, dtype=apart.dtype)] if apart.output is not None else [])

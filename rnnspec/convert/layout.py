@@ -1,7 +1,7 @@
-"""Where a cell's named maps stand in the tensors of another side, and the one machine that packs and unpacks them.
+"""A layout says where a cell's named maps lie in the tensors of another framework, and packs and unpacks them.
 
-A tensor is described by the maps that stand one under another in it: `"b.r b.z p.n"`. A map that stands in several
-places is their sum; written, its first place holds it and the others hold zeros.
+A tensor is described by the maps that it stacks: `"b.r b.z p.n"`. A map that lies in several places is read as their
+sum; when it is written, its first place holds it and the others hold zeros.
 
 >>> import numpy as np
 >>> from rnnspec import cells
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnspec.convert.conversion import Loss
+from rnnspec.convert.conversion import Note
 from rnnspec.derivation.correspondence import correspondence
 from rnnspec.errors import ShapeError
 from rnnspec.tracing.cell import Cell
@@ -29,15 +29,15 @@ Array = Any
 Maps = dict[str, Array]
 """Maps of one half by dotted name: `W.i`, `b.i`, `U.i`, `p.n`."""
 KINDS = {"W": "input", "b": "input", "U": "map", "p": "vector"}
-"""The operation of which each kind of map is the parameter."""
+"""The operation that each kind of parameter belongs to."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One cell as another side stores it: what it is called there, with which options, and its tensors.
+    """One cell as another framework stores it: its name and options in the framework, and its tensors.
 
-    `transposed` says that matrices are stored (in, out). `optional` tensors, of biases, may be missing. `states` are in
-    the order of the other side; unless given, in the cell's own.
+    `transposed` says that matrices are stored (in, out). `optional` tensors (biases) may be missing. `states` are in
+    the framework's order; the default is the cell's order.
     """
 
     kind: str
@@ -52,7 +52,7 @@ class Layout:
         object.__setattr__(self, "states", self.states or self.cell.states)
 
     def of(self, cell: Cell) -> Layout | None:
-        """This row for a cell that has its equations under other names, or None for any other cell."""
+        """This row in the names of a cell with the same equations; None for any other cell."""
         names = correspondence(self.cell, cell)
         if names is None:
             return None
@@ -66,7 +66,7 @@ class Layout:
 
     @property
     def required(self) -> set[str]:
-        """The tensors that are always there."""
+        """The tensors that are not optional."""
         return self.tensors.keys() - set(self.optional)
 
     def places(self) -> Iterator[tuple[str, list[str]]]:
@@ -75,26 +75,26 @@ class Layout:
 
     @property
     def repeated(self) -> set[str]:
-        """The maps that stand in more than one place."""
+        """The maps that lie in more than one place."""
         return {name for name, times in self._times().items() if times > 1}
 
     @property
     def absent(self) -> set[str]:
-        """The maps of the cell that stand in no place."""
+        """The maps of the cell that no tensor holds."""
         every = {f"{kind}.{name}" for kind, op in KINDS.items() for name in self.cell.graph.names(op)}
         return every - {name for _, names in self.places() for name in names}
 
-    def read_losses(self) -> list[Loss]:
-        """What reading can lose."""
-        biases = [Loss.SUMMED_BIASES] * bool(self.repeated) + [Loss.NO_BIAS] * bool(self.optional)
-        return biases + [Loss.NO_INNER_BIAS] * bool(self.absent)
+    def read_notes(self) -> list[Note]:
+        """The notes that reading can make."""
+        biases = [Note.SUMMED_BIASES] * bool(self.repeated) + [Note.NO_BIAS] * bool(self.optional)
+        return biases + [Note.NO_INNER_BIAS] * bool(self.absent)
 
-    def written_losses(self) -> list[Loss]:
-        """What writing loses, whatever the numbers."""
-        return [Loss.SECOND_BIAS] * bool(self.repeated) + [Loss.NO_INNER_BIAS] * bool(self.absent)
+    def written_notes(self) -> list[Note]:
+        """The notes that writing makes for any numbers."""
+        return [Note.SECOND_BIAS] * bool(self.repeated) + [Note.NO_INNER_BIAS] * bool(self.absent)
 
     def pack(self, maps: Mapping[str, Array]) -> dict[str, Array]:
-        """The tensors that hold the maps; biases are one row."""
+        """The tensors that hold the maps; a bias tensor has one axis."""
         left = dict(maps)
         return {
             tensor: self._stored(np.concatenate([left.pop(n) if n in left else np.zeros_like(maps[n]) for n in names]))
@@ -102,12 +102,12 @@ class Layout:
         }
 
     def spread(self, maps: Mapping[str, Array]) -> dict[str, Array]:
-        """The tensors that hold the maps, one that stands in several places in equal parts: none of them is zeros."""
+        """The tensors that hold the maps; a map of several places is split into equal parts, so that none is zeros."""
         parts = {name: maps[name] / times for name, times in self._times().items()}
         return {t: self._stored(np.concatenate([parts[name] for name in names])) for t, names in self.places()}
 
     def gathered(self, tensors: Mapping[str, Array], shapes: Maps) -> Maps:
-        """The gradients of maps of the given shapes from those of tensors: of a map in several places, their mean."""
+        """The gradients of the maps from those of the tensors; a map of several places gets their mean."""
         sums: Maps = {}
         for tensor, names in self.places():
             rows = np.cumsum([shapes[name][0] for name in names])
@@ -116,12 +116,12 @@ class Layout:
         return {name: sums[name] / times for name, times in self._times().items()}
 
     def _times(self) -> dict[str, int]:
-        """How often each map stands."""
+        """The number of places of each map."""
         every = [name for _, names in self.places() for name in names]
         return {name: every.count(name) for name in every}
 
-    def unpack(self, call: str, place: str, tensors: Mapping[str, Array], shapes: Maps) -> tuple[Maps, list[Loss]]:
-        """The maps, of the given shapes, that the tensors hold, and what was lost.
+    def unpack(self, call: str, place: str, tensors: Mapping[str, Array], shapes: Maps) -> tuple[Maps, list[Note]]:
+        """The maps, of the given shapes, that the tensors hold, and the notes of reading them.
 
         Raises ShapeError where a tensor has another shape.
         """
@@ -135,14 +135,14 @@ class Layout:
             if stored.shape != (sum(rows), *shapes[names[0]][1:]):
                 right = self._stored(np.empty((sum(rows), *shapes[names[0]][1:]))).shape
                 raise ShapeError(call, f"{tensor} of {place} must have the shape {right}",
-                                 f"shape {tensors[tensor].shape}", "give the tensors of one module")  # fmt: skip
+                                 f"shape {tensors[tensor].shape}", "give all tensors from one module")  # fmt: skip
             for name, block in zip(names, np.split(stored, np.cumsum(rows)[:-1]), strict=True):
                 summed |= name in found and bool(block.any())
                 found[name] = _sum(found[name], block) if name in found else block.copy()
         missing, dtype = shapes.keys() - found.keys(), next(iter(found.values())).dtype
-        losses = [Loss.SUMMED_BIASES] * summed + [Loss.NO_BIAS] * bool(missing - self.absent)
-        losses += [Loss.NO_INNER_BIAS] * bool(self.absent)
-        return found | {name: np.zeros(shapes[name], dtype) for name in missing}, losses
+        notes = [Note.SUMMED_BIASES] * summed + [Note.NO_BIAS] * bool(missing - self.absent)
+        notes += [Note.NO_INNER_BIAS] * bool(self.absent)
+        return found | {name: np.zeros(shapes[name], dtype) for name in missing}, notes
 
     def widths(self, tensors: Mapping[str, Array]) -> tuple[int, int | dict[str, int]]:
         """The number of inputs and `hidden`, as the tensors' shapes show them."""
@@ -162,14 +162,14 @@ class Layout:
 
 
 def layout_for(layouts: Sequence[Layout], cell: Cell) -> Layout | None:
-    """The first row of a table whose cell has the same equations, for the names of this one."""
+    """The first row of a table whose cell has the same equations, in the names of this cell; else None."""
     return next((found for row in layouts if (found := row.of(cell))), None)
 
 
 def matching_layout(
     layouts: Sequence[Layout], kind: str, options: Mapping[str, Any], tensors: Iterable[str] = ()
 ) -> Layout | None:
-    """The first row of a table of this kind and these options that has a place for all the tensors."""
+    """The first row of a table with this kind and these options that holds all the tensors; else None."""
     return next(
         (row for row in layouts if row.kind == kind and row.tensors.keys() >= set(tensors)
          and all(options.get(name) == value for name, value in row.options.items())), None,
@@ -177,5 +177,5 @@ def matching_layout(
 
 
 def _sum(one: Array, other: Array) -> Array:
-    """Rounded once; a zero adds nothing, so that -0 stays."""
+    """The sum, rounded once; adding a zero changes nothing, so that -0 stays."""
     return np.where(other == 0, one, (one.astype(np.float64) + other).astype(one.dtype))

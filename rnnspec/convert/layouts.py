@@ -1,7 +1,7 @@
-"""The tables: for each side and cell, its name there and the maps in each tensor, gate by gate.
+"""The tables of conversion: for each framework and cell, its name there and the maps in each tensor, gate by gate.
 
 Sources: torch.nn.LSTM, GRU and RNN; keras.layers.LSTM, GRU and SimpleRNN; flax.nnx.LSTMCell, OptimizedLSTMCell, GRUCell
-and SimpleCell; the operators LSTM, GRU and RNN of ONNX. The tests hold each row against what runs.
+and SimpleCell; the operators LSTM, GRU and RNN of ONNX. The tests compare each row with the running framework.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ APART = {
     for gate in "ifgo"
     for side, tensor, kind in (("i", "kernel", "W"), ("h", "kernel", "U"), ("h", "bias", "b"))
 }
-"""One Linear for each map; that of W.f is named if_, since `if` is Python's."""
+"""One Linear for each map; that of W.f is named `if_`, since `if` is a keyword of Python."""
 FUNCTIONS = {"gate_fn": "sigmoid", "activation_fn": "tanh"}
 FLAX = (
     _flax("SimpleCell", cells.elman, _dense("h", "dense_i"), activation_fn="tanh", residual=False),
@@ -92,4 +92,4 @@ ONNX = (
 )
 
 TABLES = {"torch.nn": TORCH, "Keras": KERAS, "Flax nnx": FLAX, "ONNX": ONNX}
-"""The tables by side."""
+"""The tables by framework or format."""

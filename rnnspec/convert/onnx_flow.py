@@ -1,6 +1,7 @@
-"""What the values of an ONNX graph are, as far as a network can be read from them: axes by name, and what stands there.
+"""The values of an ONNX graph that a network is read from: inputs, steps of layers, logits, each with named axes.
 
-Plumbing (Transpose, Reshape, Squeeze, Gather, Concat) moves axes; whatever computes is no plumbing, and is not read.
+Operators such as Transpose, Reshape, Squeeze, Gather and Concat only move axes. Operators that compute are not read
+here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ __all__ = ["PLUMBING", "Flow", "Given", "Logits", "Unread", "Zeros", "is_zero", 
 
 @dataclass(frozen=True)
 class Given:
-    """An input of the graph, with its axes in their present order, or none once it is only a part of the input."""
+    """An input of the graph and the order of its axes; `axes` is empty where the value is only part of the input."""
 
     name: str
     axes: tuple[int, ...] = (0, 1, 2)
@@ -24,9 +25,12 @@ class Given:
 
 @dataclass(frozen=True)
 class Flow:
-    """Steps or last steps of layers: the axes, and the (layer, half) of each part of the axis `half`, or of the
-    features where there is no such axis. Final states that are no outputs are flows with `state` set; where rows end
-    at lengths of their own, steps are `ragged`."""
+    """The steps of layers, or their last steps.
+
+    `axes` names the axes. `halves` is the (layer, half) of each entry of the axis `half`, or of each part of the
+    features where that axis is missing. `state` marks a final state that is no output. `ragged` says that the graph
+    has lengths.
+    """
 
     axes: tuple[str, ...]
     halves: tuple[tuple[int, str], ...]
@@ -41,7 +45,7 @@ class Flow:
 
 @dataclass(frozen=True)
 class Logits:
-    """What the output layer gives, with or without its bias."""
+    """The outputs of the output layer; its bias may not have been added yet."""
 
     flow: Flow
     weight: Any
@@ -55,7 +59,7 @@ class Zeros:
 
 @dataclass(frozen=True)
 class Unread:
-    """What is computed from sizes or numbers: nothing that a network is read from."""
+    """A value computed from sizes or numbers, which no network is read from."""
 
     operator: str
 
@@ -64,7 +68,7 @@ PLUMBING = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Gather", "Slice", "
 
 
 def plumbed(operator: str, options: Mapping[str, Any], operands: Sequence[Any]) -> Any:
-    """The value that an operator gives, or None where it is none that can be read."""
+    """The value that an operator returns, or None where it cannot be read."""
     data = operands[0]
     if operator == "Identity":
         return data
@@ -94,7 +98,7 @@ def _order(options: Mapping[str, Any], axes: Sequence[Any]) -> list[int]:
 
 
 def is_zero(value: Any) -> bool:
-    """Whether a value is zeros, be they numbers or known to be so."""
+    """Whether a value is zeros: numbers, or `Zeros()`."""
     return isinstance(value, Zeros) or (isinstance(value, np.ndarray) and value.dtype.kind == "f" and not value.any())
 
 
@@ -103,7 +107,7 @@ def _transpose(flow: Flow, options: Mapping[str, Any], operands: Sequence[Any]) 
 
 
 def _reshape(flow: Flow, options: Mapping[str, Any], operands: Sequence[Any]) -> Flow | None:
-    """Halves side by side: the last two axes become one, all others stay."""
+    """Concatenate halves: the last two axes become one, all others stay."""
     kept = isinstance(operands[1], np.ndarray) and operands[1].tolist() == [0] * (len(flow.axes) - 2) + [-1]
     kept = kept and not options.get("allowzero", 0)
     return replace(flow, axes=(*flow.axes[:-2], "feature")) if kept and flow.axes[-2:] == ("half", "feature") else None
@@ -117,13 +121,13 @@ def _squeeze(flow: Flow, options: Mapping[str, Any], operands: Sequence[Any]) ->
 
 
 def _gather(flow: Flow, options: Mapping[str, Any], operands: Sequence[Any]) -> Flow | None:
-    """One half, or the last step that every half has processed."""
+    """Take one half, or the last processed step of every half."""
     axis, index = options.get("axis", 0), operands[1]
     if not isinstance(index, np.ndarray) or index.ndim:
         return None
     if flow.axes[axis] == "half" and -len(flow.halves) <= int(index) < len(flow.halves):
         return replace(_without(flow, axis), halves=(flow.halves[int(index)],))
-    ends = {"forward": None if flow.ragged else -1, "reverse": 0}  # at time -1 a shorter row has nothing but zeros
+    ends = {"forward": None if flow.ragged else -1, "reverse": 0}  # at time -1 a shorter row holds zeros
     if flow.axes[axis] == "time" and all(ends[half] == int(index) for _, half in flow.halves):
         return _without(flow, axis)
     return None
@@ -136,7 +140,7 @@ def _without(flow: Flow, axis: int) -> Flow:
 
 
 def _concat(flow: Flow, options: Mapping[str, Any], operands: Sequence[Any]) -> Flow | None:
-    """Halves one after the other, or side by side."""
+    """Join halves along their axis, or along the features."""
     alike = all(isinstance(o, Flow) and (o.axes, o.state) == (flow.axes, flow.state) for o in operands)
     along = "half" if "half" in flow.axes else "feature"
     if not alike or flow.axes[options["axis"]] != along:

@@ -1,4 +1,4 @@
-"""An ONNX graph as a network: walked from its inputs, node by node, each value known for what it is or not read."""
+"""Reads a network from an ONNX graph, node by node from its inputs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 from onnx.checker import ValidationError
 
 from rnnspec.convert.assembly import Assembly, numbers
-from rnnspec.convert.conversion import Imported, Loss, Lost
+from rnnspec.convert.conversion import Imported, Note, PlacedNote
 from rnnspec.convert.onnx_flow import Flow, Given, Logits, Unread, Zeros, plumbed
 from rnnspec.convert.onnx_node import KINDS, OPERANDS, RecurrentNode, shown
 from rnnspec.errors import ArgumentError, RnnSpecError, UnsupportedError
@@ -19,14 +19,14 @@ from rnnspec.output import Last, Steps
 
 __all__ = ["read_model"]
 
-ENDS = {("time", "batch", "feature"): (), ("batch", "feature"): (), ("batch", "time", "feature"): (Loss.BATCH_FIRST,),
-        ("time", "half", "batch", "feature"): (Loss.DIRECTION_AXIS,),
-        ("half", "batch", "feature"): (Loss.DIRECTION_AXIS,)}  # fmt: skip
-"""The axes that an output can have, and what reading it so loses."""
+ENDS = {("time", "batch", "feature"): (), ("batch", "feature"): (), ("batch", "time", "feature"): (Note.BATCH_FIRST,),
+        ("time", "half", "batch", "feature"): (Note.DIRECTION_AXIS,),
+        ("half", "batch", "feature"): (Note.DIRECTION_AXIS,)}  # fmt: skip
+"""The axes that an output can have, and the notes that they make."""
 
 
 def read_model(call: str, model: Any) -> Imported:
-    """The network that a model's graph is."""
+    """The network of a model's graph."""
     if not isinstance(model, ModelProto):
         raise ArgumentError(call, "model must be an onnx.ModelProto", type(model).__name__, "write onnx.load(path)")
     try:
@@ -34,8 +34,8 @@ def read_model(call: str, model: Any) -> Imported:
     except RnnSpecError:
         raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, ValidationError) as error:
-        raise ArgumentError(call, "model must be a valid one", f"{type(error).__name__}: {error}",
-                            "see what onnx.checker.check_model says of it") from error  # fmt: skip
+        raise ArgumentError(call, "model must be valid", f"{type(error).__name__}: {error}",
+                            "run onnx.checker.check_model(model), which names the fault") from error  # fmt: skip
 
 
 class _Reading:
@@ -61,7 +61,7 @@ class _Reading:
         operands = [self.values[name] for name in node.input]
         if node.domain not in ("", "ai.onnx"):
             self._refuse("operators must be ONNX's own", f"{node.domain}.{shown(node)}",
-                         "cut the graph before it")  # fmt: skip
+                         "export the graph up to this operator")  # fmt: skip
         if node.op_type == "Constant":
             found: list[Any] = [_constant(options)]
         elif node.op_type == "ConstantOfShape":
@@ -75,8 +75,8 @@ class _Reading:
             found = [self._moved(node, options, operands)]
         else:
             found = [plumbed(node.op_type, options, operands)]
-        told = dict.fromkeys(node.output, Unread(node.op_type)) | dict(zip(node.output, found, strict=False))
-        self.values |= told | {"": None}  # an output without a name is left out, as an operand without one is
+        results = dict.fromkeys(node.output, Unread(node.op_type)) | dict(zip(node.output, found, strict=False))
+        self.values |= results | {"": None}  # an empty name means no output, as it means no operand
 
     def _moved(self, node: NodeProto, options: Mapping[str, Any], operands: list[Any]) -> Any:
         data, *others = operands
@@ -95,10 +95,10 @@ class _Reading:
             found = plumbed(node.op_type, options, operands)
         if found is None:
             stand = "after the output layer" if isinstance(data, Logits) else f"over {data}"
-            self._refuse("an operator on the steps must be recurrent, the one output layer, or such that it moves "
-                         "whole axes, keeps a half, or keeps each half's last step",
+            self._refuse("an operator on the steps must be recurrent, be the one output layer, move axes, "
+                         "select a direction, or select the last step of each direction",
                          f"{shown(node)} {stand}",
-                         "cut the graph before it, or declare it here")  # fmt: skip
+                         "export the graph up to this operator, or declare it in rnnspec")  # fmt: skip
         return found
 
     def _recurrent(self, node: NodeProto, options: Mapping[str, Any], operands: list[Any]) -> list[Any]:
@@ -116,15 +116,15 @@ class _Reading:
         if len(self.halves) == 1:
             self.lengths = lengths
         elif lengths != self.lengths:
-            said = {lengths: "none" if lengths is None else lengths.name for lengths in (self.lengths, lengths)}
+            names = {lengths: "none" if lengths is None else lengths.name for lengths in (self.lengths, lengths)}
             self._refuse("every recurrent node must be given the same sequence_lens",
-                         f"{said[lengths]} in {shown(node)} after {said[self.lengths]}",
+                         f"{names[lengths]} in {shown(node)} after {names[self.lengths]}",
                          "give all of them the same input")  # fmt: skip
 
     def _check_steps(self, node: NodeProto, steps: Any) -> None:
         if isinstance(steps, Given) and not self.halves and steps.axes in ((0, 1, 2), (1, 0, 2)):
             if steps.axes == (1, 0, 2):
-                self.assembly.lost.append(Lost("", Loss.BATCH_FIRST))
+                self.assembly.notes.append(PlacedNote("", Note.BATCH_FIRST))
         elif not self.halves or steps != Flow(("time", "batch", "feature"), self.halves[-1],
                                               ragged=self.lengths is not None):  # fmt: skip
             self._refuse("a recurrent node must be given the graph's input or all steps of the one before it",
@@ -133,15 +133,15 @@ class _Reading:
     def _finish(self, result: Any) -> Steps | Last:
         flow = result.flow if isinstance(result, Logits) else result
         if not isinstance(flow, Flow) or flow.state or flow.halves != self.halves[-1] or flow.axes not in ENDS:
-            self._refuse("the first output must be made of the last layer's steps, all its halves in their order",
+            self._refuse("the first output must be the steps of the last layer, all directions in order",
                          f"{flow}", "give a stack of recurrent nodes and at most one output layer")  # fmt: skip
         if isinstance(result, Logits):
             if "half" in flow.axes:
-                self._refuse("the output layer must be given features", f"{flow}", "join the halves before it")
+                self._refuse("the output layer must read features", f"{flow}", "concatenate the directions before it")
             bias = None if result.bias is None else numbers(self.call, "bias", result.bias)
             self.assembly.add_output(numbers(self.call, "weight", result.weight), bias)
-        told = [Lost("", what) for what in ENDS[flow.axes]]
-        self.assembly.lost += [lost for lost in told if lost not in self.assembly.lost]
+        notes = [PlacedNote("", what) for what in ENDS[flow.axes]]
+        self.assembly.notes += [note for note in notes if note not in self.assembly.notes]
         return Last() if flow.last else Steps()
 
     def _refuse(self, must: str, got: str, do: str) -> NoReturn:

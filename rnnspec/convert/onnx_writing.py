@@ -1,4 +1,4 @@
-"""A network as an ONNX model: one recurrent node for each layer, and the plumbing between them."""
+"""A network as an ONNX model: one recurrent node for each layer, and operators that move axes between them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 
 from rnnspec.convert.assembly import Part, taken_apart
-from rnnspec.convert.conversion import Exported, Loss, Lost
+from rnnspec.convert.conversion import Exported, Note, PlacedNote
 from rnnspec.convert.layouts import ONNX
 from rnnspec.network import Network
 from rnnspec.output import Last
@@ -17,12 +17,12 @@ from rnnspec.tree import Tree
 __all__ = ["write_model"]
 
 OPSET, IR_VERSION = 14, 8
-"""The oldest operators of today's form, so that old runtimes read the model too."""
+"""The oldest operator set with these operators, so that old runtimes read the model too."""
 STEPS = "inputs"
 
 
 class _Graph:
-    """Nodes, initializers, inputs and outputs of a graph that grows."""
+    """The nodes, initializers, inputs and outputs of a growing graph."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -68,7 +68,7 @@ def write_model(call: str, net: Network, params: Tree, lengths: bool, state: boo
     graph.node("Identity", [values], ["outputs"])
     graph.outputs.insert(0, helper.make_tensor_value_info(
         "outputs", TensorProto.FLOAT, (*(() if last else ("time",)), "batch", net.features)))  # fmt: skip
-    return Exported(_model(graph), apart.losses + ((Lost("", Loss.PADDING),) if lengths else ()))
+    return Exported(_model(graph), apart.notes + ((PlacedNote("", Note.PADDING),) if lengths else ()))
 
 
 def _recurrent(graph: _Graph, place: str, part: Part, values: str, ends: str, state: str) -> None:

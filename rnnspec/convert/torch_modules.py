@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from rnnspec.convert.assembly import Assembly, Part, numbers, taken_apart
-from rnnspec.convert.conversion import Exported, Imported, Loss, Lost
+from rnnspec.convert.conversion import Exported, Imported, Note, PlacedNote
 from rnnspec.convert.layout import Layout, layout_for, matching_layout
 from rnnspec.convert.layouts import TORCH
 from rnnspec.convert.torch_network import TorchNetwork
@@ -26,11 +26,11 @@ SUFFIXES = {"forward": "", "reverse": "_reverse"}
 KINDS = {row.kind: getattr(nn, row.kind) for row in TORCH}
 PROJECTION = "weight_hr"
 META = "meta"
-"""Where modules are made: numbers that are then overwritten would be drawn from the caller's random state."""
+"""The device that modules are made on: elsewhere, torch would draw initial weights from the caller's random state."""
 
 
 def read_modules(call: str, parts: tuple[Any, ...], read: Read) -> Imported:
-    """The network that the parts make, one after the other."""
+    """The network of the parts, which run one after the other."""
     if len(parts) == 1 and type(parts[0]) is TorchNetwork:
         read = parts[0].network.read
         parts = tuple(module for module in (*parts[0].layers, parts[0].output) if module is not None)
@@ -46,7 +46,7 @@ def _add(assembly: Assembly, part: Any) -> None:
         _refuse_options(assembly.call, part)
     if type(part) in KINDS.values():
         if part.batch_first:
-            assembly.lost.append(Lost(assembly.place, Loss.BATCH_FIRST))
+            assembly.notes.append(PlacedNote(assembly.place, Note.BATCH_FIRST))
         _add_layers(assembly, _row(assembly.call, part), _tensors(assembly.call, part.state_dict()))
     elif type(part) is nn.Linear:
         _add_output(assembly, _tensors(assembly.call, part.state_dict()))
@@ -58,8 +58,8 @@ def _add(assembly: Assembly, part: Any) -> None:
         else:
             _add_layers(assembly, _row_of(assembly.call, what), tensors)
     else:
-        raise ArgumentError(assembly.call, f"a part must be a torch.nn module of {', '.join(KINDS)}, Linear, or a pair "
-                            "of a cell or Dense and a state_dict", type(part).__name__,
+        raise ArgumentError(assembly.call, f"a part must be a torch.nn.{', torch.nn.'.join(KINDS)} or Linear, or a "
+                            "pair (cell, state_dict) or (Dense, state_dict)", type(part).__name__,
                             "give the parts of the model in the order in which they run")  # fmt: skip
 
 
@@ -67,7 +67,8 @@ def _row(call: str, module: Any) -> Layout:
     tensors = dict.fromkeys(name.removesuffix("_l0") for name in module.state_dict() if name.endswith("_l0"))
     row = matching_layout(TORCH, type(module).__name__, vars(module), tensors)
     if row is None:
-        raise UnsupportedError(call, "the module must be one that the tables name", str(module), "see docs/convert.md")
+        raise UnsupportedError(call, "the module must be one that rnnspec.convert.layouts lists", str(module),
+                               "see the tables of docs/convert.md")
     return row
 
 
@@ -76,17 +77,18 @@ def _row_of(call: str, cell: Any) -> Layout:
     if row is None:
         names = ", ".join(known.cell.name for known in TORCH)
         raise UnsupportedError(call, f"a state_dict must come with Dense or a cell that torch.nn has: {names}",
-                               repr(cell), "say which module it is of")  # fmt: skip
+                               repr(cell), "give the cell of the module that the state_dict belongs to")  # fmt: skip
     return row
 
 
 def _refuse_options(call: str, module: Any) -> None:
     if getattr(module, "dropout", 0.0):
         raise UnsupportedError(call, "dropout between layers must be 0", f"dropout={module.dropout}",
-                               "set module.dropout = 0.0 for the function that it has in evaluation")  # fmt: skip
+                               "set module.dropout = 0.0, which is what evaluation mode computes")  # fmt: skip
     if module._forward_hooks or module._forward_pre_hooks:
         raise UnsupportedError(call, "a module must have no hooks, which can change what it computes",
-                               f"hooks of {module}", "remove them, with torch.nn.utils where it set them")  # fmt: skip
+                               f"hooks of {module}",
+                               "remove the hooks; torch.nn.utils removes those that it set")  # fmt: skip
 
 
 def _tensors(call: str, state: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,20 +112,21 @@ def _add_layers(assembly: Assembly, row: Layout, tensors: dict[str, Any]) -> Non
             if missing and (present or half == "forward"):
                 raise TreeError(assembly.call, f"{row.kind} must have its weights",
                                 f"no {min(missing)}_l{level}{suffix}",
-                                "give the whole state_dict of the module")  # fmt: skip
+                                "give the complete state_dict of the module")  # fmt: skip
             halves |= {half: present} if present else {}
         assembly.add_layer(row, halves)
         level += 1
     if left or not level:
-        raise TreeError(assembly.call, f"a state_dict for {row.cell.name} must hold what {row.kind} has, "
-                        "weight_ih_l0 and so on", f"{min(left, default='nothing')!r}",
-                        "give that of the one module, without a prefix")  # fmt: skip
+        raise TreeError(assembly.call, f"a state_dict for {row.cell.name} must hold the tensors of {row.kind}, such as "
+                        "weight_ih_l0, and no others", f"{min(left, default='nothing')!r}",
+                        "give the state_dict of that one module, without a prefix")  # fmt: skip
 
 
 def _add_output(assembly: Assembly, tensors: dict[str, Any]) -> None:
     if not {"weight"} <= tensors.keys() <= {"weight", "bias"}:
         raise TreeError(assembly.call, "a state_dict of Linear must hold weight and bias",
-                        ", ".join(tensors) or "nothing", "give that of the one module, without a prefix")  # fmt: skip
+                        ", ".join(tensors) or "nothing",
+                        "give the state_dict of that one module, without a prefix")  # fmt: skip
     assembly.add_output(tensors["weight"], tensors.get("bias"))
 
 
@@ -138,28 +141,28 @@ def write_modules(call: str, net: Network, params: Tree) -> Exported:
     if apart.output is not None:
         output = nn.Linear(net.layers[-1].width, net.features, dtype=dtype, device=META)
         _load(output, {"weight": apart.output["W"], "bias": apart.output["b"]})
-    return Exported(TorchNetwork(net, [part.layout.states for part in apart.parts], layers, output), apart.losses)
+    return Exported(TorchNetwork(net, [part.layout.states for part in apart.parts], layers, output), apart.notes)
 
 
 def _refuse_layer(call: str, place: str, part: Part) -> None:
     if part.layer.direction == "reverse":
-        raise UnsupportedError(call, "a direction must be forward or bidirectional, as torch.nn has them",
+        raise UnsupportedError(call, "a layer must be forward or bidirectional: torch.nn has no other direction",
                                f"reverse in {place}", "reverse the sequence, or run it with rnnspec")  # fmt: skip
     output, hidden = _widths(part)
     if PROJECTION in part.layout.tensors and output >= hidden:
-        raise UnsupportedError(call, "a projection must be onto fewer features, as torch.nn has it",
+        raise UnsupportedError(call, "a projection must be onto fewer features: torch.nn has no other",
                                f"{hidden} onto {output} in {place}",
                                "make it narrower, or run it with rnnspec")  # fmt: skip
 
 
 def _widths(part: Part) -> tuple[int, int]:
-    """Those of the output and of the cell's own state."""
+    """The widths of the output and of the cell state."""
     states, widths = part.layout.states, part.layer.state_widths
     return widths[states[0]], widths[states[-1]]
 
 
 def _stacked(part: Part) -> tuple[Any, ...]:
-    """Layers side by side for which this is the same are one module."""
+    """Adjacent layers with an equal key become one module."""
     return part.layer.cell, part.layer.state_widths, part.layer.direction
 
 

@@ -1,4 +1,4 @@
-"""A network of torch.nn modules, called as a backend runs it."""
+"""A network of torch.nn modules that is called with the arguments of `Backend.run`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["TorchNetwork"]
 
 
 class TorchNetwork(nn.Module):  # type: ignore[misc]  # torch is not read by the type checker
-    """Modules of torch.nn and nothing else: `layers`, each an RNN, LSTM or GRU, and `output`, a Linear or None.
+    """A module made of torch.nn modules only: `layers`, each an RNN, LSTM or GRU, and `output`, a Linear or None.
 
-    Layers of one cell, width and direction are one module. `network` is what it was made of; `states` are the names of
-    each of its layers' states in torch's order.
+    Adjacent layers of one cell, width and direction are one module. `network` is the network that was converted;
+    `states` are the names of each layer's states in torch's order.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class TorchNetwork(nn.Module):  # type: ignore[misc]  # torch is not read by the
         self.network, self.states, self.layers, self.output = network, tuple(states), nn.ModuleList(layers), output
 
     def forward(self, inputs: Tensor, state: Tree = None, lengths: Tensor | None = None) -> tuple[Tensor, Tree]:
-        """The outputs and the final state for inputs (time, batch, feature), state and lengths as of `Backend.run`."""
+        """Outputs and final state for inputs (time, batch, feature); `state` and `lengths` as in `Backend.run`."""
         steps, batch, _ = inputs.shape
         ends = torch.full((batch,), steps) if lengths is None else lengths.long()
         real = (torch.arange(steps, device=inputs.device)[:, None] < ends.to(inputs.device))[..., None]
@@ -53,11 +53,11 @@ class TorchNetwork(nn.Module):  # type: ignore[misc]  # torch is not read by the
         self, module: Any, own: slice, first: Sequence[Tree], values: Tensor, ends: Tensor
     ) -> tuple[Tensor, list[Tree]]:
         halves = [(i, half) for i, layer in enumerate(self.network.layers[own]) for half in layer.halves]
-        if not values.shape[0] * values.shape[1]:  # no packed sequence is empty
+        if not values.shape[0] * values.shape[1]:  # torch cannot pack an empty sequence
             return values.new_zeros((*values.shape[:2], self.network.layers[own.start].width)), list(first)
         names = self.states[own.start]
         given = [torch.stack([first[i][half][name] for i, half in halves]) for name in names]
-        # A packed sequence has no rows of length 0: such a row runs one step, which is then selected away.
+        # torch cannot pack rows of length 0: such a row runs one step, and its results are discarded.
         packed = pack_padded_sequence(values, ends.cpu().clamp(min=1), enforce_sorted=False)
         out, end = module(packed, tuple(given) if len(given) > 1 else given[0])
         ended = end if len(given) > 1 else (end,)

@@ -13,7 +13,7 @@ from flax import nnx
 from hypothesis import strategies as st
 
 from rnnspec import Dense, Last, Layer, Network, Steps
-from rnnspec.convert import Loss, from_flax, to_flax
+from rnnspec.convert import Note, from_flax, to_flax
 from rnnspec.convert.layout import layout_for
 from rnnspec.convert.layouts import FLAX
 from rnnspec.tree import tree_map
@@ -78,10 +78,10 @@ def built(case, row, options):
         if net.output:
             parts.append(nnx.Linear(net.layers[-1].width, 2, use_bias=options.bias, kernel_init=DRAWN, bias_init=DRAWN,
                                     rngs=rngs, **DOUBLE))  # fmt: skip
-    losses = {Loss.NO_INNER_BIAS} if row.absent else set()
-    losses |= {Loss.NO_BIAS} if net.output and not options.bias else set()
-    losses |= {Loss.BATCH_FIRST} if options.batch_first else set()
-    return parts, read(*parts, read=net.read), losses
+    notes = {Note.NO_INNER_BIAS} if row.absent else set()
+    notes |= {Note.NO_BIAS} if net.output and not options.bias else set()
+    notes |= {Note.BATCH_FIRST} if options.batch_first else set()
+    return parts, read(*parts, read=net.read), notes
 
 
 def ask(model, question):

@@ -12,7 +12,7 @@ from conversions import Answer, Sizes, network_gradients, networks, stacks
 from hypothesis import strategies as st
 
 from rnnspec import Last
-from rnnspec.convert import Loss, from_keras, to_keras
+from rnnspec.convert import Note, from_keras, to_keras
 from rnnspec.convert.layout import layout_for
 from rnnspec.convert.layouts import KERAS
 from rnnspec.tree import tree_map
@@ -62,9 +62,9 @@ def built(case, row, options):
     model = keras.Sequential([keras.Input((None, net.inputs), dtype="float64"), *layers, *head])
     rng = np.random.default_rng(case.seed)
     model.set_weights([rng.uniform(-0.7, 0.7, w.shape) for w in model.get_weights()])
-    losses = set() if options.bias else {Loss.NO_BIAS}
-    losses |= {Loss.SUMMED_BIASES} if options.bias and row.repeated else set()
-    return model, from_keras(model), losses | {Loss.BATCH_FIRST}
+    notes = set() if options.bias else {Note.NO_BIAS}
+    notes |= {Note.SUMMED_BIASES} if options.bias and row.repeated else set()
+    return model, from_keras(model), notes | {Note.BATCH_FIRST}
 
 
 def ask(model, question):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, defs, helper, numpy_helper
 
 from rnnspec import Last
-from rnnspec.convert import Loss, from_onnx, to_onnx
+from rnnspec.convert import Note, from_onnx, to_onnx
 from rnnspec.convert.layout import layout_for
 from rnnspec.convert.layouts import ONNX
 from sides import Options
@@ -110,7 +110,7 @@ def built(case, row, options):
     if net.output:
         values = head(graph, net, values, options)
     model = graph.model(inputs, [values, *finals])
-    return model, from_onnx(model), {Loss.SUMMED_BIASES if options.bias else Loss.NO_BIAS}
+    return model, from_onnx(model), {Note.SUMMED_BIASES if options.bias else Note.NO_BIAS}
 
 
 def recurrent(graph, row, layer, inputs, options, given):

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnnspec import Last
-from rnnspec.convert import Loss, from_torch, to_torch
+from rnnspec.convert import Note, from_torch, to_torch
 from rnnspec.convert.layout import layout_for
 from rnnspec.convert.layouts import TORCH
 from rnnspec.tree import tree_map
@@ -87,9 +87,9 @@ def built(case, row, options):
                                    bidirectional=layer.direction == "bidirectional", **row.options, **more)  # fmt: skip
     head = nn.Linear(layer.width, net.features, options.bias, dtype=torch.float64) if net.output else None
     parts = [module] if head is None else [module, head]
-    losses = {Loss.SUMMED_BIASES} if options.bias else {Loss.NO_BIAS}
-    losses |= {Loss.BATCH_FIRST} if options.batch_first else set()
-    return parts, from_torch(*parts, read=net.read), losses
+    notes = {Note.SUMMED_BIASES} if options.bias else {Note.NO_BIAS}
+    notes |= {Note.BATCH_FIRST} if options.batch_first else set()
+    return parts, from_torch(*parts, read=net.read), notes
 
 
 def ask_built(parts, question, row, options):
