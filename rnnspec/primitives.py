@@ -1,7 +1,7 @@
-"""The closed list of what equations are written with, and the operators that read like the book.
+"""The primitives: the closed list of functions and operators that equations are written with.
 
-A primitive does not compute: it asks its operand what it means. A symbolic vector answers with a node of a graph, the
-oracle of the conformance suite with numbers.
+A primitive does not compute. It calls `apply` of its operand: a symbolic vector returns a node of a graph, and the
+oracle of the conformance suite returns numbers.
 
 >>> from rnnspec.primitives import PRIMITIVES
 >>> PRIMITIVES["sigmoid"]
@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from numbers import Real
 from typing import Any, NoReturn, Protocol
 
 from rnnspec.errors import EquationError, RnnSpecError
+from rnnspec.showing import shown
 
 __all__ = [
     "PRIMITIVES",
@@ -43,7 +45,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Primitive:
-    """One function of the closed list: how many operands it takes, and what it says."""
+    """One function of the closed list: the number of its operands, and its meaning in words."""
 
     operands: int
     says: str
@@ -64,15 +66,16 @@ PRIMITIVES = {
     "sqrt": Primitive(1, "the square root"),
     "maximum": Primitive(2, "the larger; where equal, the derivative is that of a"),
     "minimum": Primitive(2, "the smaller; where equal, the derivative is that of a"),
-    "remainder": Primitive(2, "what is left of a after whole multiples of b > 0; differentiable between the jumps"),
+    "remainder": Primitive(2, "a minus the largest multiple of b up to a, for b > 0; differentiable between the jumps"),
     "greater": Primitive(2, "a > b, a condition for where"),
     "greater_equal": Primitive(2, "a >= b, a condition for where"),
     "where": Primitive(3, "b where the condition a holds, else c"),
-    "total": Primitive(1, "the sum over features (of a whole map, in a policy)"),
+    "total": Primitive(1, "the sum over features; in a policy, over all entries of a map"),
     "logsumexp": Primitive(1, "log of the sum over features of exp(a), without overflow"),
-    "spread": Primitive(2, "a, as wide as b: what the derivative of a total needs"),
+    "spread": Primitive(2, "a repeated to the width of b, for the derivative of a total"),
 }
 
+_MUST = "equations must use the primitives only"
 _WHAT_CAN_BE_WRITTEN = (
     "write it with + - * /, > < >= <=, tanh, sigmoid, relu, softplus, exp, log, sqrt, maximum, minimum, remainder, "
     "where, total, logsumexp and numbers, all from rnnspec.primitives; maps are x.name, R.name(v) and p.name"
@@ -89,41 +92,51 @@ _OPERATORS = {
     "less": ("greater", True),
     "less_equal": ("greater_equal", True),
 }
-"""What NumPy calls an operator between two operands, and whether they are turned around."""
+"""The primitive of each NumPy function of two operands, and whether the operands change places."""
 
 
 class Operand(Protocol):
-    """What a primitive asks of its operands."""
+    """The protocol of a primitive's operands."""
 
     def apply(self, op: str, *operands: Any) -> Any:
-        """The result of the primitive `op` on the operands, numbers among them."""
+        """The result of the primitive `op` on the operands, some of which may be numbers."""
 
 
-def refuse(call: str, got: str) -> NoReturn:
-    """Raise the error that says what equations can be written with."""
-    raise EquationError(call, "equations must use the primitives only", got, _WHAT_CAN_BE_WRITTEN)
+def refuse(call: str, got: str, must: str = _MUST, do: str = _WHAT_CAN_BE_WRITTEN) -> NoReturn:
+    """Raise the EquationError of a call; by default it lists what equations can be written with."""
+    raise EquationError(call, must, got, do)
 
 
 @contextmanager
 def reading(call: str) -> Iterator[None]:
-    """Turn whatever a function of equations raises while it is read into the error that says what can be written."""
+    """Raise an EquationError for any other error of a function of equations, which says what can be written."""
     try:
         yield
     except RnnSpecError:
         raise
     except Exception as error:
-        got = f"{type(error).__name__}: {error}"
-        raise EquationError(call, "equations must use the primitives only", got, _WHAT_CAN_BE_WRITTEN) from error
+        raise EquationError(call, _MUST, *_explained(error)) from error
+
+
+def _explained(error: Exception) -> tuple[str, str]:
+    """The evidence of a Python error in equations, and what to write."""
+    if isinstance(error, NameError) and error.name:
+        near = get_close_matches(error.name.lower(), [name for name in __all__ if name.islower()], n=1)
+        do = f"write {near[0]}, and import it from rnnspec.primitives" if near else _WHAT_CAN_BE_WRITTEN
+        return f"the name {error.name}, which is not defined", do
+    if isinstance(error, AttributeError) and isinstance(error.obj, Expression):
+        return f"the attribute {error.name} of a vector", "write x.name, R.name(v) or p.name, with x, R, p as arguments"
+    return f"{type(error).__name__}: {error}", _WHAT_CAN_BE_WRITTEN
 
 
 class Expression:
-    """A value that equations are written with; `apply` says what a primitive means to it."""
+    """A value in equations; its `apply` gives the primitives their meaning."""
 
     __slots__ = ()
     __hash__ = None  # type: ignore[assignment]  # an expression has no truth value, so it cannot be a key
 
     def apply(self, op: str, *operands: Any) -> Any:
-        """What the primitive `op` is on the operands, this value among them, for values of this kind."""
+        """The result of the primitive `op` on the operands, of which this value is one."""
         raise NotImplementedError
 
     def __add__(self, other: Any) -> Any:
@@ -166,7 +179,7 @@ class Expression:
         return self.apply("greater_equal", other, self)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """NumPy asks here what `number + a` is, where the number is one of its own."""
+        """NumPy calls this for `number + a` where the number is NumPy's."""
         operands = [a.item() if getattr(a, "ndim", None) == 0 else a for a in inputs]
         if ufunc.__name__ in _OPERATORS and all(isinstance(a, Expression | Real) for a in operands):
             op, turned = _OPERATORS[ufunc.__name__]
@@ -177,45 +190,50 @@ class Expression:
         refuse("numpy.asarray", "a vector that has no numbers yet")
 
     def __matmul__(self, other: Any) -> NoReturn:
-        refuse("a @ b", "a product of two vectors")
+        refuse("a @ b", "a product of two vectors", do="write R.name(a) for a recurrent map of a, or a * b")
 
     __rmatmul__ = __matmul__
 
     def __pow__(self, other: Any) -> NoReturn:
-        refuse("a ** b", "a power")
+        refuse("a ** b", "a power", do="write a * a, or exp(b * log(a)) where a is above 0")
 
     __rpow__ = __pow__
 
     def __eq__(self, other: object) -> NoReturn:
-        refuse("a == b", "a comparison of rounded numbers for equality")
+        refuse("a == b", "a comparison of rounded numbers for equality", do="write a > b or a >= b")
 
     def __ne__(self, other: object) -> NoReturn:
-        refuse("a != b", "a comparison of rounded numbers for equality")
+        refuse("a != b", "a comparison of rounded numbers for equality", do="write a > b or a >= b")
 
     def __bool__(self) -> NoReturn:  # noqa: PLE0304  # there is none
-        refuse("if a", "a Python branch on a value that has no number yet")
+        refuse("bool(a)", "the truth value of a vector, which if, and, or, not, max and min ask for",
+               "equations must not branch in Python: a vector has no numbers yet",
+               "write where(a > b, u, v), maximum(a, b) or minimum(a, b)")  # fmt: skip
 
     def __getitem__(self, index: Any) -> NoReturn:
-        refuse("a[...]", "a part of a vector")
+        refuse("a[...]", "a part of a vector", do="give each part a map or a state of its own")
 
     def __iter__(self) -> NoReturn:
-        refuse("iter(a)", "a loop over the features of a vector")
+        refuse("iter(a)", "a loop over the features of a vector", do="write total(a) for their sum")
 
     def __len__(self) -> NoReturn:  # noqa: PLE0303  # there is none
-        refuse("len(a)", "the width of a vector")
+        refuse("len(a)", "the width of a vector", do="write the number: a cell's equations hold for every width")
 
     def __float__(self) -> NoReturn:
         refuse("float(a)", "a vector that has no number yet")
 
     def __abs__(self) -> NoReturn:
-        refuse("abs(a)", "an absolute value (write maximum(a, -a))")
+        refuse("abs(a)", "an absolute value", do="write maximum(a, -a)")
 
 
 def _apply(op: str, *operands: Any) -> Any:
     for operand in operands:
         if isinstance(operand, Expression):
             return operand.apply(op, *operands)
-    refuse(f"{op}(...)", " and ".join(type(operand).__name__ for operand in operands))
+    got, must = " and ".join(map(shown, operands)), "a primitive must be given a vector"
+    if all(isinstance(operand, Real) for operand in operands):
+        refuse(f"{op}(...)", f"{got} alone", must, "compute the number in Python, as with math.exp, and write it")
+    refuse(f"{op}(...)", got, must)
 
 
 def tanh(a: Any) -> Any:
@@ -264,27 +282,27 @@ def minimum(a: Any, b: Any) -> Any:
 
 
 def remainder(a: Any, b: Any) -> Any:
-    """What is left of `a` after whole multiples of `b` > 0; the derivative is that between the jumps."""
+    """`a` minus the largest multiple of `b` up to `a`, for `b` > 0; the derivative is that between the jumps."""
     return _apply("remainder", a, b)
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:
-    """`a` where the condition (`u > v`) holds, else `b`: a selection, so that what is not chosen touches nothing."""
+    """`a` where the condition, such as `u > v`, holds, else `b`; NaN in what is not chosen has no effect."""
     return _apply("where", condition, a, b)
 
 
 def total(a: Any) -> Any:
-    """The sum over features; in a policy, over the whole map."""
+    """The sum over features; in a policy, over all entries of a map."""
     return _apply("total", a)
 
 
 def total_in(a: Any) -> Any:
-    """In a policy: for each unit, the sum over what it reads; of a bias or vector, each element itself."""
+    """In a policy: the sum over each row of a map, one for each unit; a bias or vector stays as it is."""
     return _apply("total_in", a)
 
 
 def total_out(a: Any) -> Any:
-    """In a policy: for each thing that is read, the sum over units; of a bias or vector, its sum."""
+    """In a policy: the sum over each column of a map, one for each input; for a bias or vector, the sum."""
     return _apply("total_out", a)
 
 

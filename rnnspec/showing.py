@@ -25,10 +25,10 @@ LIKE = 0.6
 
 
 def shown(value: object) -> str:
-    """The `repr` of a value, cut; its type alone where it has none, as what is nested too deeply to be written."""
+    """The `repr` of a value, cut to `LONGEST`; only its type where `repr` fails."""
     try:
         text = repr(value)
-    except Exception:  # whatever a stranger's __repr__ raises, the error to tell is another
+    except Exception:  # an error of __repr__ must not hide the error that is being raised
         return f"a {type(value).__name__} that cannot be shown"
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 

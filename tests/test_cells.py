@@ -1,4 +1,4 @@
-"""The door for equations: what can be written, what is refused, and what a cell knows of itself."""
+"""Equations: what can be written, what is refused, and what a cell knows of itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import rnnspec
 from rnnspec import Layer, Network, cell, cells, out
 from rnnspec.errors import EquationError
-from rnnspec.primitives import maximum, sigmoid, tanh, total, where
+from rnnspec.primitives import exp, maximum, remainder, sigmoid, tanh, total, where
 
 # What no primitive is: each must be refused while the cell is read, with what can be written instead.
 REFUSED = {
@@ -84,6 +84,34 @@ def test_a_refused_argument_is_named_with_what_to_write():
         cell(lambda x, R, h, k=3.0: k * h)
     with pytest.raises(EquationError, match=r"got \*hs; write each state out"):
         cell(lambda x, R, *hs: hs[0])
+
+
+# What a reader of a message needs: the fault by name, and what to write in its place.
+SAID = {
+    "a map of two vectors": (lambda R, h: R.a(h, h), "R.a(...)", "2 arguments", "R.a(u) + R.b(v)"),
+    "a map of nothing": (lambda R, h: R.a() + h, "R.a(...)", "0 arguments", "R.a(u) + R.b(v)"),
+    "a map that is not called": (lambda R, h: R.a + h, "equations", "the operand R.a", "R.name(v)"),
+    "a private name": (lambda x, h: x._a + h, "x._a", "'_a'", "write x.a"),
+    "an output that is a number": (lambda h: (out(1.0), h), "@cell <lambda>", "out(1.0)", "out(R.y(h))"),
+    "max of Python": (lambda h: max(h, 0), "bool(a)", "the truth value of a vector", "maximum(a, b)"),
+    "a primitive of a number": (lambda h: h * exp(2), "exp(...)", "2 alone", "math.exp"),
+    "a primitive of x": (lambda x, h: tanh(x) + h, "tanh(...)", "got x", "x.name"),
+    "a misspelt primitive": (lambda h: 2 * sigmod(h),  # noqa: F821
+                             "@cell <lambda>", "sigmod, which is not defined", "write sigmoid"),
+    "a misspelt argument": (lambda X, h: (X.a + h, h), "@cell <lambda>", "the attribute a of a vector", "x.name"),
+    "a remainder by 0": (lambda h: remainder(h, 0), "remainder(a, b)", "b = 0", "a positive b"),
+    "a remainder by less": (lambda h: remainder(h, -0.5), "remainder(a, b)", "b = -0.5", "a positive b"),
+    "a number that is none": (lambda x, h: x.h + float("nan") * h, "@cell <lambda>", "got NaN", "another number"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_a_refusal_names_the_fault_and_what_to_write(name):
+    equations, call, got, do = SAID[name]
+    with pytest.raises(EquationError) as caught:
+        cell(equations)
+    error = caught.value
+    assert error.call == call and got in f"got {error.got}" and do in error.do, str(error)
 
 
 @pytest.mark.parametrize("number", [np.float64(0.5), np.float32(0.5), np.float16(0.5)])

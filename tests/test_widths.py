@@ -29,7 +29,7 @@ def test_one_map_on_two_arguments_makes_them_one_width():
 
 def test_a_map_between_needs_a_width_of_its_own():
     between = cell(lambda x, R, h: tanh(x.h + R.h(relu(R.k(h)))))
-    with pytest.raises(NetworkError, match=r"fix the width of R\.k, h\.R"):
+    with pytest.raises(NetworkError, match=r"give the width of R\.k, h\.R"):
         between.widths(3)
     assert between.parameter_shapes(1, {"h": 3, "R.k": 5})["U"] == {"h": (3, 5), "k": (5, 3)}
 

@@ -1,1 +1,1 @@
-"""A function becomes a graph: cells, their expressions, and how both are printed."""
+"""Tracing: a function of equations becomes a graph, which can be printed."""

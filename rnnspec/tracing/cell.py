@@ -1,8 +1,8 @@
-"""A cell: one function that reads like the book, traced once into a graph.
+"""A cell: one function of equations, traced once into a graph.
 
 The arguments named `x`, `R` and `p` are parameters: `x.i` is `W_i x + b_i`, `R.i(v)` is `U_i v` and never has a bias,
 `p.i` is a learned vector. Every other argument is a state. The function returns the new states in the order of its
-arguments, the first of which is the output, or `out(y), state, ...` where the output is no state.
+arguments. The first one is the output too. A cell whose output is no state returns `out(y), state, ...`.
 
 >>> from rnnspec.primitives import tanh
 >>> @cell
@@ -21,10 +21,11 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import isnan
 from typing import Any
 
 from rnnspec.errors import EquationError, NetworkError
-from rnnspec.primitives import PRIMITIVES, Expression, reading
+from rnnspec.primitives import PRIMITIVES, Expression, reading, refuse
 from rnnspec.showing import shown
 from rnnspec.tracing import printing
 from rnnspec.tracing.graph import Graph, GraphBuilder, Node, Vector, is_scalar, iterate
@@ -34,7 +35,7 @@ __all__ = ["Cell", "Out", "cell", "out"]
 
 PARAMETERS = ("x", "R", "p")
 OUTPUT = ""
-"""The name under which the output stands among a graph's results; no state can have it."""
+"""The name of the output among a graph's results; no state can have it."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,9 @@ def out(value: Any) -> Out:
 
 @dataclass(frozen=True)
 class Cell:
-    """A traced cell. Two cells are equal when their graphs are: the name is a label.
+    """A traced cell. Two cells are equal when their states and graphs are; the name is a label.
 
-    `graph.results` holds one entry per state, under its name, and one under `""`, the output.
+    `graph.results` has an entry for each state, under its name, and an entry `""` for the output.
     """
 
     name: str = field(compare=False)
@@ -64,9 +65,9 @@ class Cell:
         return f"<cell {self.name}({', '.join(self.states)})>"
 
     def equations(self, x: Any, R: Any, p: Any, states: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """The output and the new states for any values that the primitives apply to: numbers as well as symbols.
+        """The output and the new states, computed with any values that have `apply`, such as numbers or symbols.
 
-        `x.name`, `R.name(v)` and `p.name` are called as in the declaration.
+        `x.name`, `R.name(v)` and `p.name` are read and called as in the declaration.
         """
         leaves = {"input": lambda name: getattr(x, name), "vector": lambda name: getattr(p, name), "state": states.get}
 
@@ -84,33 +85,33 @@ class Cell:
 
     @cached_property
     def output_state(self) -> str | None:
-        """The state that is also the output, or None where the output is no state."""
+        """The state that is the output too, or None where the output is no state."""
         output = self.graph.result(OUTPUT)
         return next((name for name in self.states if self.graph.result(name) == output), None)
 
     @cached_property
     def width_classes(self) -> tuple[frozenset[str], ...]:
-        """Which widths are one width: sets of state names, `x.name`, `p.name`, `R.name` (out of a map) and
-        `name.R` (into it)."""
+        """The sets of names that share one width: states, `x.name`, `p.name`, `R.name` (what a map gives) and `name.R`
+        (what a map reads)."""
         return _unify(self)
 
     @property
     def numbers(self) -> frozenset[str]:
-        """What is one number, whatever the widths, by the names of `width_classes`: new states, the output, and what
-        maps are applied to."""
+        """The new states, the output and the arguments of maps that are one number for any widths, by the names of
+        `width_classes`."""
         return frozenset(_ones(self))
 
     def widths(self, hidden: int | Mapping[str, int]) -> dict[str, int]:
-        """The width of everything that has one, from one number or from `{name: width}` where they differ.
+        """The width of each name of `width_classes`, from one number or from `{name: width}` where they differ.
 
-        Raises NetworkError where a width is fixed twice, by nothing, or below 1.
+        Raises NetworkError where a width is given twice, is not given, or is below 1.
         """
         return _widths(self, hidden)
 
     def parameter_shapes(self, inputs: int, hidden: int | Mapping[str, int]) -> dict[str, dict[str, Shape]]:
         """The shapes of the named maps: `W` (out, inputs), `b` (out), `U` (out, in), `p` (width).
 
-        They stand in the order of the equations, for whoever reads them; nothing depends on it.
+        They are in the order of the equations, for readers only. Raises NetworkError as `widths` does.
         """
         widths = self.widths(hidden)
         return {
@@ -121,7 +122,7 @@ class Cell:
         }
 
     def output_width(self, hidden: int | Mapping[str, int]) -> int:
-        """The width of the output."""
+        """The width of the output; raises NetworkError as `widths` does."""
         return self.widths(hidden)[OUTPUT]
 
     def _written(self, op: str) -> dict[str, None]:
@@ -137,22 +138,46 @@ class Cell:
 
 
 class _Maps:
-    """`x`, `R` or `p` while a cell is traced: every name read is a map or a vector."""
+    """`x`, `R` or `p` while a cell is traced: each attribute is a map or a vector."""
 
-    def __init__(self, make: Callable[[str], Any]) -> None:
-        self._make = make
+    def __init__(self, label: str, make: Callable[[str], Any]) -> None:
+        self._label, self._make = label, make
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
+        if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)
+        if name.startswith("_"):
+            refuse(f"{self._label}.{name}", repr(name), "the name of a map must not begin with an underscore",
+                   f"write {self._label}.{name.lstrip('_') or 'name'}")  # fmt: skip
         return self._make(name)
+
+    def __repr__(self) -> str:
+        return self._label
+
+
+@dataclass(frozen=True)
+class _Recurrent:
+    """`R.name` while a cell is traced."""
+
+    name: str
+    builder: GraphBuilder = field(repr=False)
+
+    def __call__(self, *vectors: Any) -> Vector:
+        if len(vectors) != 1:
+            refuse(f"R.{self.name}(...)", f"{len(vectors)} arguments", "a recurrent map must be given one vector",
+                   "write a map for each vector, as in R.a(u) + R.b(v)")  # fmt: skip
+        return self.builder.vector("map", self.name, *vectors)
+
+    def __repr__(self) -> str:
+        return f"R.{self.name}"
 
 
 def cell(equations: Callable[..., Any]) -> Cell:
     """The cell that a function of equations declares.
 
-    Raises EquationError, saying what can be written, where the function uses anything but the primitives, has an
-    argument that is no state (a default, `*states`, a keyword), forgets a state, or returns what is no vector.
+    Raises EquationError, which says what can be written, where the function uses anything but the primitives, has an
+    argument that is no state (one with a default, `*states`, or keyword-only), returns no vector for a state, or uses
+    the number NaN.
     """
     name = getattr(equations, "__name__", type(equations).__name__)
     with reading(f"@cell {name}"):
@@ -161,21 +186,24 @@ def cell(equations: Callable[..., Any]) -> Cell:
     states = tuple(argument for argument in arguments if argument not in PARAMETERS)
     builder = GraphBuilder()
     makers = {
-        "x": _Maps(lambda label: builder.vector("input", label)),
-        "R": _Maps(lambda label: lambda v: builder.vector("map", label, v)),
-        "p": _Maps(lambda label: builder.vector("vector", label)),
+        "x": _Maps("x", lambda name: builder.vector("input", name)),
+        "R": _Maps("R", lambda name: _Recurrent(name, builder)),
+        "p": _Maps("p", lambda name: builder.vector("vector", name)),
     }
     values = [makers[a] if a in makers else builder.vector("state", a) for a in arguments]
     with reading(f"@cell {name}"):
         returned = equations(*values)
-    return Cell(name, states, builder.graph(_results(name, states, builder, returned)))
+    graph = builder.graph(_results(name, states, builder, returned))
+    if any(isnan(node.value) for _, node in iterate(graph.nodes, "constant")):
+        raise EquationError(f"@cell {name}", "a number in the equations must not be NaN", "NaN", "write another number")
+    return Cell(name, states, graph)
 
 
 def _arguments(name: str, signature: inspect.Signature) -> tuple[str, ...]:
     """The names of the arguments, each a state or one of x, R and p."""
     for argument in signature.parameters.values():
         if argument.kind not in (argument.POSITIONAL_ONLY, argument.POSITIONAL_OR_KEYWORD):
-            raise EquationError(f"@cell {name}", "every state must be an argument with a name and a place of its own",
+            raise EquationError(f"@cell {name}", "every state must be a positional argument with a name",
                                 f"{argument}", "write each state out: def cell(x, R, h, c)")  # fmt: skip
         if argument.default is not argument.empty:
             raise EquationError(
@@ -196,11 +224,14 @@ def _results(name: str, states: tuple[str, ...], builder: GraphBuilder, returned
     marked = bool(parts) and isinstance(parts[0], Out)
     new_states = parts[1:] if marked else parts
     output = parts[0].value if marked else (parts[0] if parts else None)
-    evidence = ", ".join(type(part).__name__ for part in parts)
+    if marked and not isinstance(output, Vector):
+        raise EquationError(f"@cell {name}", "the output must be a vector", f"out({shown(output)})",
+                            "give out(...) a vector, as in out(R.y(h))")  # fmt: skip
+    evidence = ", ".join("a vector" if isinstance(part, Vector) else shown(part) for part in parts)
     if len(new_states) != len(states) or not all(isinstance(v, Vector) for v in (*new_states, output)):
         raise EquationError(
             f"@cell {name}",
-            f"it must return one vector for each of its states {states}, after out(y) if the output is no state",
+            f"it must return one vector for each of its states {states}, after out(y) where the output is no state",
             f"({evidence})",
             "return the new states in the order of the arguments",
         )
@@ -225,7 +256,7 @@ def _unify(cell: Cell) -> tuple[frozenset[str], ...]:
 
 
 def _equal_widths(cell: Cell) -> Iterator[tuple[str, str]]:
-    """Pairs of names that have one width; what stands alone is paired with itself."""
+    """Pairs of names that share a width; a name without a partner is paired with itself."""
     nodes = cell.graph.nodes
     labels = [_width_label(index, node) for index, node in enumerate(nodes)]
     wide = [not is_scalar(nodes, index) for index in range(len(nodes))]
@@ -254,8 +285,8 @@ def _widths(cell: Cell, hidden: int | Mapping[str, int]) -> dict[str, int]:
     for name, width in given.items():
         if name not in known or isinstance(width, bool) or not isinstance(width, int) or width < 1:
             fixable = ", ".join(sorted(known - {OUTPUT}))
-            raise NetworkError(call, "a width must be a whole number of at least 1 for a name of the cell",
-                               f"{shown(name)}: {shown(width)}", f"name one of {fixable}")  # fmt: skip
+            raise NetworkError(call, "hidden must give names of the cell whole numbers of at least 1",
+                               f"{shown(name)}: {shown(width)}", f"give the width of one of {fixable}")  # fmt: skip
     widths = {OUTPUT: 1} if OUTPUT in ones else {}
     for members in classes:
         fixed = [(name, given[name]) for name in sorted(members) if name in given]
@@ -264,9 +295,9 @@ def _widths(cell: Cell, hidden: int | Mapping[str, int]) -> dict[str, int]:
         if len({width for _, width in fixed}) > 1:
             got = ", ".join(f"{name}={width}" for name, width in fixed)
             raise NetworkError(call, f"{whose} must have one width", got,
-                               "give them the same number; what is made of totals alone is one number")  # fmt: skip
+                               "give them the same number; what is made of total(...) only is one number")  # fmt: skip
         if not fixed:
-            raise NetworkError(call, f"something must fix the width of {whose}", f"hidden={shown(hidden)}",
+            raise NetworkError(call, f"hidden must give the width of {whose}", f"hidden={shown(hidden)}",
                                f"give hidden={{..., {min(members - {OUTPUT} or members)!r}: width}}")  # fmt: skip
         widths |= dict.fromkeys(members, fixed[0][1])
     return widths

@@ -1,12 +1,12 @@
-"""A graph: named maps, vectors and elementwise functions, each node standing after those it needs.
+"""A graph: named maps, vectors and elementwise functions. Each node comes after the nodes that it needs.
 
 A node is one of
 
     leaves      input x.name, vector p.name, state name, argument name, scalar name, cotangent name, constant value
     maps        map R.name(v); in an adjoint, transposed: the sum of U_name' v over names (space between) and operands
     primitives  the closed list of `rnnspec.primitives`
-    axes        total_in, total_out: sums over one axis of a whole map, in a rule on finished gradients only
-    reduce      a caller's function of a scalar: a sum over the shards of a distributed gradient
+    axes        total_in, total_out: sums over one axis of a map, in a rule on finished gradients only
+    reduce      a caller's function of a scalar, such as the sum over the shards of a distributed gradient
 
 >>> builder = GraphBuilder()
 >>> a, h = builder.vector("input", "h"), builder.vector("state", "h")
@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 
 from rnnspec.errors import EquationError
 from rnnspec.primitives import PRIMITIVES, Expression, refuse
+from rnnspec.showing import shown
 
 __all__ = [
     "AXES",
@@ -45,16 +46,16 @@ __all__ = [
 LEAVES = ("input", "vector", "state", "argument", "scalar", "cotangent", "constant")
 CONDITIONS = ("greater", "greater_equal")
 AXES = {"total_in": -1, "total_out": 0}
-"""Which axis of a map `(out, in)` a sum is over; a bias or vector `(out)` has no other than the first."""
+"""The axis of a map `(out, in)` that a sum is over; a bias or vector `(out)` has the first axis only."""
 NAMED = ("input", "vector", "state", "map")
-"""What a cell names; names are Python's identifiers, and none is `R`, since widths are named `x.name` and `name.R`."""
+"""The operations with names. No name is `R`, since widths are named `x.name` and `name.R`."""
 NUMBERS = ("constant", "scalar", "total", "logsumexp", "reduce")
-"""What has one feature, whatever the widths."""
+"""The operations with one feature, for any widths."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """One value: an operation, the nodes it needs by index, and what names or fixes a leaf or a map."""
+    """One value: an operation, the indices of its operands, and the name or number of a leaf or map."""
 
     op: str
     args: tuple[int, ...] = ()
@@ -64,7 +65,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in an order that can be evaluated, and which of them are the named results."""
+    """Nodes in an order of evaluation, and the index of each named result."""
 
     nodes: tuple[Node, ...]
     results: tuple[tuple[str, int], ...]
@@ -74,7 +75,7 @@ class Graph:
 
     @cached_property
     def _hash(self) -> int:
-        """Kept, since every call of a backend looks programs up by their graphs."""
+        """Cached: every call of a backend looks programs up by their graphs."""
         return hash((self.nodes, self.results))
 
     def result(self, name: str) -> int:
@@ -82,11 +83,11 @@ class Graph:
         return dict(self.results)[name]
 
     def names(self, op: str) -> tuple[str, ...]:
-        """The names that occur under one operation, each once, sorted: order carries no meaning."""
+        """The names under one operation, each once, sorted."""
         return tuple(sorted({node.name for node in self.nodes if node.op == op}))
 
     def evaluate(self, apply: Callable[[Node, list[Any]], Any]) -> dict[str, Any]:
-        """The results, where `apply(node, operands)` says what a node is."""
+        """The results by name, where `apply(node, operands)` returns the value of a node."""
         values: list[Any] = []
         for node in self.nodes:
             values.append(apply(node, [values[arg] for arg in node.args]))
@@ -94,7 +95,7 @@ class Graph:
 
 
 class Vector(Expression):
-    """A symbolic vector: a node of the graph that a `GraphBuilder` is growing."""
+    """A symbolic vector: a node of the graph of a `GraphBuilder`."""
 
     __slots__ = ("builder", "index")
 
@@ -102,7 +103,7 @@ class Vector(Expression):
         self.builder, self.index = builder, index
 
     def apply(self, op: str, *operands: Any) -> Vector:
-        """The node of the primitive, of a sum over an axis, or of a `reduce`, in the graph that is growing."""
+        """The new node of a primitive, of a sum over an axis, or of a `reduce`."""
         if op == "reduce":
             return Vector(self.builder, self.builder.add(op, (self.index,), value=operands[1]))
         if op in AXES:
@@ -110,12 +111,12 @@ class Vector(Expression):
         return Vector(self.builder, self.builder.primitive(op, *(self.builder.index(v) for v in operands)))
 
     def __repr__(self) -> str:
-        return f"<vector {self.builder.nodes[self.index].op} of equations being read>"
+        return f"<vector {self.builder.nodes[self.index].op} of equations>"
 
 
 @dataclass
 class GraphBuilder:
-    """A graph that grows; equal nodes are one node. `has_axes` says that its vectors are whole maps."""
+    """A growing graph, in which equal nodes are one node. `has_axes` says that its vectors are maps with two axes."""
 
     nodes: list[Node] = field(default_factory=list)
     has_axes: bool = False
@@ -125,7 +126,7 @@ class GraphBuilder:
         self._known.update({node: index for index, node in enumerate(self.nodes)})
 
     def add(self, op: str, args: Iterable[int] = (), name: str = "", value: Any = None) -> int:
-        """The index of a node, which is added unless it is there."""
+        """The index of a node, which is added unless the graph has it."""
         node = Node(op, tuple(args), name, value)
         if node not in self._known:
             self._known[node] = len(self.nodes)
@@ -138,39 +139,45 @@ class GraphBuilder:
         if op == "where":
             choices = args[1:]
             if self.nodes[args[0]].op not in CONDITIONS:
-                refuse("where(...)", "no condition before its choices")
+                refuse("where(...)", "a vector or a number", "the first argument of where must be a condition",
+                       "write a comparison, as in where(u > v, a, b)")  # fmt: skip
+        if op == "remainder" and self.nodes[args[1]].op == "constant" and not self.nodes[args[1]].value > 0:
+            refuse("remainder(a, b)", f"b = {self.nodes[args[1]].value:g}", "b must be above 0", "write a positive b")
         return self.add(op, (*args[: len(args) - len(choices)], *self._values(f"{op}(...)", choices)))
 
     def along(self, op: str, index: int) -> int:
         """The index of a sum over one axis of a map."""
         if not self.has_axes:
-            refuse(f"{op}(...)", "an axis of a map, which only a rule on finished gradients has")
+            refuse(f"{op}(...)", "a vector, which has one axis", "only a rule on finished gradients sums over an axis",
+                   "write total(a)")  # fmt: skip
         return self.add(op, self._values(f"{op}(...)", (index,)))
 
     def constant(self, value: float) -> int:
-        """The index of a number; -0 is 0, since equal nodes are one."""
+        """The index of a number; -0 becomes 0, since equal nodes are one node."""
         return self.add("constant", value=float(value) + 0.0)
 
     def vector(self, op: str, name: str = "", *args: Any) -> Vector:
-        """A leaf or a map as a vector to write equations with."""
+        """The vector of a leaf or a map."""
         if op in NAMED and (name == "R" or not name.isidentifier()):
-            refuse(f"{op} {name!r}", "a name that is no identifier, or R")
+            refuse(f"{op} {name!r}", repr(name), "a name must be an identifier other than R", "choose another name")
         if op == "map" and any(self.nodes[self.index(arg)].op == "constant" for arg in args):
-            refuse(f"R.{name}(...)", "a number, which has no width: a map of it is a learned vector, p.name")
+            refuse(f"R.{name}(...)", "a number, which has no width", "a recurrent map must be given a vector",
+                   f"write p.{name}, a learned vector")  # fmt: skip
         return Vector(self, self.add(op, self._values(f"{op} {name}", [self.index(arg) for arg in args]), name))
 
     def index(self, operand: Any) -> int:
-        """The node of an operand: a vector of these equations, or a number, NumPy's among them."""
+        """The node of an operand, which is a vector of these equations or a number, also one of NumPy."""
         if isinstance(operand, Vector):
             if operand.builder is not self:
-                refuse("equations", "a vector kept from other equations")
+                refuse("equations", "a vector kept from other equations", "equations must use their own vectors only",
+                       "use the arguments of this function")  # fmt: skip
             return operand.index
         if isinstance(operand, bool) or not isinstance(operand, Real):
-            refuse("equations", f"an operand of type {type(operand).__name__}")
+            refuse("equations", f"the operand {shown(operand)}")
         return self.constant(float(operand))
 
     def graph(self, results: dict[str, int]) -> Graph:
-        """The graph of the results: what they do not need is dropped."""
+        """The graph of the results, without the nodes that they do not need."""
         self._values("equations", results.values())
         keep = sorted(ancestors(self.nodes, results.values()))
         place = {old: new for new, old in enumerate(keep)}
@@ -182,12 +189,13 @@ class GraphBuilder:
     def _values(self, call: str, indices: Iterable[int]) -> tuple[int, ...]:
         found = tuple(indices)
         if any(self.nodes[index].op in CONDITIONS for index in found):
-            refuse(call, "a condition where a vector must stand")
+            refuse(call, "a condition in place of a vector", "a condition must be the first argument of where",
+                   "write where(condition, a, b)")  # fmt: skip
         return found
 
 
 def ancestors(nodes: Sequence[Node], roots: Iterable[int]) -> set[int]:
-    """The roots and all that they need."""
+    """The roots and all nodes that they need."""
     found: set[int] = set()
     left = list(roots)
     while left:
@@ -199,7 +207,7 @@ def ancestors(nodes: Sequence[Node], roots: Iterable[int]) -> set[int]:
 
 
 def descendants(nodes: Sequence[Node], roots: Iterable[int]) -> set[int]:
-    """The roots and all that needs them."""
+    """The roots and all nodes that need them."""
     found = set(roots)
     for index, node in enumerate(nodes):
         if found.intersection(node.args):
@@ -208,7 +216,7 @@ def descendants(nodes: Sequence[Node], roots: Iterable[int]) -> set[int]:
 
 
 def is_scalar(nodes: Sequence[Node], index: int) -> bool:
-    """Whether a node has one feature only, whatever the widths: a number, a total, or made of such alone."""
+    """Whether a node has one feature for any widths: a number, a total, or a primitive of such nodes."""
     left, seen = [index], {index}
     while left:
         node = nodes[left.pop()]
@@ -222,9 +230,9 @@ def is_scalar(nodes: Sequence[Node], index: int) -> bool:
 
 
 def from_json(data: Any) -> Graph:
-    """The graph of a cell that `to_json` wrote, built anew; nothing is executed.
+    """The graph of a cell from the data of `to_json`; nothing in the data is executed.
 
-    Raises EquationError where the data are no such graph: an unknown operation, a node before what it needs.
+    Raises EquationError where the data are no such graph: an unknown operation, or a node before one that it needs.
     """
     builder, place = GraphBuilder(), list[int]()
     for index, row in enumerate(data["nodes"]):
@@ -264,9 +272,10 @@ def _stands_before(index: Any, end: int) -> bool:
 
 
 def _refuse_json(got: str) -> NoReturn:
-    raise EquationError("load", "a graph must hold known operations, each after what it needs", got, "save it again")
+    raise EquationError("load", "a graph must hold known operations, each after the nodes that it needs", got,
+                        "save the network again")
 
 
 def iterate(nodes: Sequence[Node], op: str) -> Iterator[tuple[int, Node]]:
-    """The nodes of one operation, with their indices."""
+    """The nodes of one operation with their indices."""
     return ((index, node) for index, node in enumerate(nodes) if node.op == op)

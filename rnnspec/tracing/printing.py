@@ -1,6 +1,6 @@
 """The equations of a cell, printed from its graph: Unicode for the terminal, LaTeX for the page.
 
-A value that is used more than once gets a letter of its own, the letter of the map it stands on where there is one.
+A value that is used more than once gets a letter, that of its gate where it has one.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from rnnspec.tracing.graph import LEAVES, Graph, Node
 __all__ = ["latex", "unicode"]
 
 SUM, PRODUCT, ATOM = 1, 2, 3
-"""How tightly an expression binds; what binds less tightly than its place asks gets parentheses."""
+"""The precedence of an expression; one below that of its place gets parentheses."""
 
 
 @dataclass(frozen=True)
 class Notation:
-    """How one page writes things: leaves and maps by name, functions, infixes, an equation, the whole."""
+    """The notation of a medium: leaves, maps, functions, operators and equations."""
 
     leaf: Callable[[Node], str]
     matrix: Callable[[str, str], str]
@@ -48,7 +48,7 @@ def _lines(graph: Graph, states: Sequence[str], notation: Notation) -> list[str]
 
 
 class _Writer:
-    """Writes each node once: a node with a letter by its letter, any other in place."""
+    """Writes each node: one with a letter as that letter, any other in place."""
 
     def __init__(self, graph: Graph, states: Sequence[str], notation: Notation) -> None:
         self.nodes, self.notation = graph.nodes, notation
@@ -62,7 +62,7 @@ class _Writer:
         self.letters |= {i: letter for i, letter in written if self.nodes[i].op not in LEAVES}
 
     def write(self, index: int, at_least: int = SUM) -> str:
-        """The expression of a node; the node itself is written out even where it has a letter."""
+        """The expression of a node, written out even where the node has a letter."""
         text, binding = self._expression(self.nodes[index])
         return text if binding >= at_least else f"({text})"
 
@@ -96,7 +96,7 @@ class _Writer:
 
 
 def _left(names: list[str]) -> list[str]:
-    """A state that is also the output goes by the state's name."""
+    """The names on the left of an equation: a state that is the output too has the state's name."""
     return [name for name in names if name != "y"] or names
 
 
@@ -119,7 +119,7 @@ def _letters(graph: Graph, states: Sequence[str], notation: Notation) -> dict[in
 
 
 def _map_under(graph: Graph, index: int) -> str:
-    """The one map name that a function's argument is made of, if it is one: the gate's own name."""
+    """The gate's name: that of the maps in a function's argument, where they share one name."""
     nodes, left, found = graph.nodes, list(graph.nodes[index].args), set()
     while left:
         node = nodes[left.pop()]
