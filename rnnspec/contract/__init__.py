@@ -1,1 +1,1 @@
-"""What rnnspec and a backend agree on: arrays, kernels, results, capabilities, budgets, and the version of it all."""
+"""The contract between rnnspec and a backend: arrays, kernels, results, capabilities, budgets, and its version."""

@@ -1,7 +1,8 @@
-"""The arrays of one framework, as far as the specification needs them.
+"""The operations on arrays that the specification needs of a framework.
 
-A backend gives an `Arrays`; the generic lowering of `rnnspec.lowering` and everything around a layer (reversal, masks,
-output layer, losses, rules) is written against it, once. `NumpyArrays` serves every backend whose arrays are NumPy's.
+A backend supplies an `Arrays`. The generic lowering of `rnnspec.running.lowering` and everything around a layer
+(reversal, masks, output layer, losses, rules) is written once against this protocol. `NumpyArrays` is for every backend
+whose arrays are NumPy arrays.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ __all__ = ["Arrays", "NumpyArrays", "Scan"]
 Array = Any
 Values = dict[Any, Array]
 Scan = Callable[[Values, Values, Any], tuple[Values, Values]]
-"""One step: carried values, this step's values and its index give the new carried values and what is recorded."""
+"""One step: from carried values, the step's values and its index to new carried values and values to record."""
 
 
 class Arrays(Protocol):
-    """What a framework's arrays can do. Nothing here modifies its operands, and it is called in programs only.
+    """The operations of a framework's arrays. None modifies its operands, and all are called inside programs only.
 
-    `functions` holds the elementwise primitives by name, `where` and the comparisons among them.
+    `functions` holds the elementwise primitives by name, `where` and comparisons included.
     """
 
     functions: Mapping[str, Callable[..., Array]]
@@ -37,7 +38,7 @@ class Arrays(Protocol):
         """Zeros in the backend's precision."""
 
     def copy(self, a: Array) -> Array:
-        """The same numbers in memory of their own."""
+        """A copy in new memory."""
 
     def steps(self, count: int) -> Array:
         """The integers 0..count-1."""
@@ -46,25 +47,25 @@ class Arrays(Protocol):
         """The matrix product of two matrices."""
 
     def projection(self, maps: Array, rows: int) -> Callable[[Array], Array]:
-        """What takes so many rows (row, in) through a map (out, in), time and again: the product with it transposed."""
+        """The function from `rows` rows (row, in) to their product with a transposed map (out, in), for many calls."""
 
     def transpose(self, a: Array) -> Array:
-        """A matrix, transposed."""
+        """The transposed matrix."""
 
     def reshape(self, a: Array, shape: Sequence[int]) -> Array:
         """The same numbers in row-major order, in another shape."""
 
     def concatenate(self, arrays: Sequence[Array], axis: int) -> Array:
-        """Arrays one after the other along an axis."""
+        """The arrays joined along an axis."""
 
     def sum(self, a: Array, axes: tuple[int, ...] | None, keep: bool) -> Array:
-        """The sum over axes, or over all of them."""
+        """The sum over axes, or over all where `axes` is None."""
 
     def largest(self, a: Array) -> Array:
-        """The largest feature, the axis kept."""
+        """The largest feature, with the axis kept."""
 
     def flip(self, a: Array) -> Array:
-        """Time reversed."""
+        """The array in reverse order of time."""
 
     def take(self, a: Array, index: Array) -> Array:
         """`a[index[s, n], n]` for a (time, batch, feature) and an index (steps, batch)."""
@@ -73,7 +74,7 @@ class Arrays(Protocol):
         """Ones at the labels, zeros elsewhere, in the backend's precision; the features are the last axis."""
 
     def scan(self, body: Scan, carried: Values, values: Values, count: int, backwards: bool) -> tuple[Values, Values]:
-        """`count` steps in order of time, or backwards: the last carried values, and what was recorded, over time."""
+        """The last carried values, and the recorded ones over time, of `count` steps forwards or backwards."""
 
 
 class NumpyArrays:

@@ -1,4 +1,4 @@
-"""How much time a backend says that it takes, as data: at most so much of what somebody else's layer takes.
+"""Time budgets: a backend declares the most time that it takes, relative to a layer of another library.
 
 >>> from rnnspec import cells
 >>> budget = Budget(cells.lstm, "train", "torch.nn.LSTM", 1.2, Size.SMALL)
@@ -18,13 +18,13 @@ from rnnspec.tracing.cell import Cell
 __all__ = ["MODES", "Budget", "Size"]
 
 MODES = ("forward", "train")
-"""What a call computes: outputs and states, or gradients too."""
+"""The modes of a call: outputs and states only, or gradients too."""
 
 LARGE_FROM = 128
 
 
 class Size(Enum):
-    """Where the time goes: into calls, or into the products of matrices."""
+    """Sizes of a call, by what takes the time: calls, or matrix products."""
 
     ROW = "one row"
     """Batches of one row."""
@@ -43,9 +43,10 @@ class Size(Enum):
 
 @dataclass(frozen=True)
 class Budget:
-    """At most `ratio` times the time of the layer named `peer`, for one cell in one mode, at one size or at all.
+    """A promise to take at most `ratio` times the time of the layer `peer`, for one cell and mode, at one size or all.
 
-    `peer` is the name that the speed table has, as "torch.nn.LSTM". Raises NetworkError for what is no budget.
+    `peer` is the layer's name in the speed table, such as "torch.nn.LSTM". Raises NetworkError where an argument is not
+    valid.
     """
 
     cell: Cell
@@ -64,8 +65,8 @@ class Budget:
             (self.size is None or isinstance(self.size, Size), "size must be a Size, or None for all", self.size),
         ):
             if not holds:
-                raise NetworkError("Budget(...)", must, shown(got), "declare what was measured")
+                raise NetworkError("Budget(...)", must, shown(got), "declare a measured ratio to a layer")
 
     def covers(self, cell: Cell, mode: str, batch: int, hidden: int) -> bool:
-        """Whether it is about this call."""
+        """Whether the budget applies to this call."""
         return (cell, mode) == (self.cell, self.mode) and self.size in (None, Size.of(batch, hidden))

@@ -1,4 +1,4 @@
-"""What a backend declares of itself."""
+"""The capabilities that a backend declares."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ DTYPES = {"f64": "float64", "f32": "float32", "tf32": "float32", "bf16": "bfloat
 """The precisions of the specification, by their names in every framework."""
 
 SMALLEST = {"f64": 2.0**-1074, "f32": 2.0**-149, "tf32": 2.0**-149, "bf16": 2.0**-133, "f16": 2.0**-24}
-"""The smallest number above 0 of each: half of it and less is 0."""
+"""The smallest number above 0 in each precision; half of it is rounded to 0."""
 
 COUNTED = {"f64": 2**53, "f32": 2**24, "tf32": 2**24, "bf16": 2**8, "f16": 2**11}
-"""How far each counts: every whole number up to it is one of its own."""
+"""The number up to which each precision holds all whole numbers exactly."""
 
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a backend declares that it can do; what is not declared is refused.
+    """The capabilities of a backend; a call that needs an undeclared one raises UnsupportedError.
 
-    `cells` is None for every cell that can be written, `sizes` for every pair of a layer's inputs and outputs. Without
-    `lengths` those of full rows alone are taken, without `empty_rows` none of 0, without `any_padding` no NaN or
-    infinity behind a row's end. `deterministic` promises equal bits for equal calls, `concurrent` that several threads
-    may call at the same time. `paths` are those that the backend can be held to by `through`. `budgets` say how fast it
-    is, and are held.
+    `cells` lists the cells that run, None for all; `sizes` lists pairs of a layer's inputs and outputs, None for all.
+    Without `lengths` every row must be full; without `empty_rows` no length may be 0; without `any_padding` padded
+    steps must be finite. `deterministic` promises equal bits for equal calls; `concurrent` promises that several
+    threads may call at once. `paths` are the paths that `through` accepts. `budgets` are promises of speed that the
+    conformance suite checks.
     """
 
     cells: tuple[Cell, ...] | None = None
@@ -49,5 +49,5 @@ class Capabilities:
 
     @property
     def bidirectional(self) -> bool:
-        """Whether layers run in either direction, and in both."""
+        """Whether layers run forward, in reverse, and bidirectionally."""
         return set(DIRECTIONS) <= set(self.directions)

@@ -1,4 +1,4 @@
-"""What may run a layer: the declaration, lowered, or a kernel of the framework, chosen openly."""
+"""The ways to run a layer: the lowered declaration, or a kernel of the framework."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ __all__ = ["Call", "Kernel", "Path"]
 
 
 class Path(Enum):
-    """How a backend may be held to run; left to itself it takes a kernel where there is one that pays."""
+    """A way to run layers. By default a backend takes a kernel where one is faster."""
 
     GENERIC = "generic"
     """The lowered declaration, with gradients by the derived adjoint."""
 
     NATIVE = "native"
-    """A kernel of the framework; a layer for which there is none is refused, with the reason."""
+    """A kernel of the framework; a layer without one raises UnsupportedError with the reason."""
 
     FRAMEWORK = "framework"
-    """The lowered declaration, with gradients by the framework's own differentiation. It knows no policies."""
+    """The lowered declaration, with gradients by the framework's own differentiation; policies are refused."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """What a layer is asked to do, beyond its arrays: where it stands, the policy inside its recurrence, its sizes.
+    """A call of a layer without its arrays: its place, such as `layers.0.forward`, its policy, and its sizes.
 
-    `pullback` says that one will follow, `ragged` that there are lengths.
+    `pullback` says that a pullback will follow, `ragged` that the call has lengths.
     """
 
     place: str
@@ -47,18 +47,18 @@ class Call:
 class Kernel(Protocol):
     """A framework's own implementation of one layer in one direction, with its gradients.
 
-    Both methods keep to the contract of `Backend.layer` and `Backend.layer_pullback`; the result's path begins with
-    `native` and names the kernel. One that fails raises: nothing slower takes its place.
+    Both methods keep the contracts of `Backend.layer` and `Backend.layer_pullback`. The result's path begins with
+    `native` and names the kernel. A kernel that fails must raise: rnnspec runs nothing else in its place.
     """
 
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
     ) -> LayerResult:
-        """One layer, one direction, in processing order."""
+        """Run one layer in one direction, in processing order."""
         ...
 
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
     ) -> Gradients:
-        """The pullback of `layer` at the result it gave."""
+        """The pullback of `layer` at its result."""
         ...

@@ -1,4 +1,4 @@
-"""What a backend answers: a layer's result, and those of a run, a pullback, a loss and a training step."""
+"""The results of a backend's calls: of a layer, a run, a pullback, a loss and a training step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ __all__ = ["Gradients", "LayerResult", "Result", "Step", "Trained"]
 
 @dataclass(frozen=True)
 class LayerResult:
-    """One layer, one direction, in processing order. `path` says what ran; `saved` is the backend's own."""
+    """The result of one layer in one direction, in processing order.
+
+    `path` names what ran. `saved` holds what the backend needs for the pullback.
+    """
 
     outputs: Array
     state: dict[str, Array]
@@ -23,7 +26,10 @@ class LayerResult:
 
 @dataclass(frozen=True)
 class Result:
-    """Outputs, the final state, and what ran per layer and direction, as `("layers.0.forward", "...")` pairs."""
+    """Outputs, the final state, and what ran: a pair `("layers.0.forward", "...")` for each layer and direction.
+
+    `outputs` is (time, batch, feature), with `Last()` (batch, feature); `state[0]["forward"]["h"]` is (batch, width).
+    """
 
     outputs: Array
     state: Tree

@@ -1,7 +1,7 @@
-"""The version of the contract between rnnspec and its backends, and whether the two sides fit.
+"""The version of the contract between rnnspec and its backends, and the check that a backend fits it.
 
-The first number changes when what was promised changes, the second when something is added. A backend runs where the
-first is the same and the second no higher than here.
+The first number changes when a promise changes, the second when one is added. A backend fits where its first number is
+the same and its second is no higher than rnnspec's.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from rnnspec.errors import BrokenBackend, IncompatibleBackend
 __all__ = ["SPEC_VERSION", "fitting"]
 
 SPEC_VERSION = "1.0"
-"""This side's version."""
+"""The version of the contract in this rnnspec."""
 
 
 def fitting(call: str, owner: str, version: object) -> None:
     """Check the `spec_version` of a backend of the distribution `owner`.
 
-    Raises IncompatibleBackend, which says which side to upgrade, or BrokenBackend for what is no version.
+    Raises IncompatibleBackend, which says which distribution to upgrade, or BrokenBackend where it is no version.
     """
     theirs, ours = _numbers(version), _numbers(SPEC_VERSION)
     if theirs is None or ours is None:
-        raise BrokenBackend(call, f"the backend of {owner} must give the spec_version that it was written for",
-                            repr(version)[:40], f"write one like {SPEC_VERSION!r}")  # fmt: skip
+        raise BrokenBackend(call, f"the backend of {owner} must have the spec_version that it was written for",
+                            repr(version)[:40], f"write a version such as {SPEC_VERSION!r}")  # fmt: skip
     if theirs[0] != ours[0] or theirs[1] > ours[1]:
         behind = owner.partition(" ")[0] if theirs < ours else "rnnspec"
         raise IncompatibleBackend(call, f"the backend of {owner} must fit version {SPEC_VERSION} of the contract",

@@ -1,1 +1,1 @@
-"""A graph becomes equations in time: the adjoint, the order of calls over steps, and which cells are the same."""
+"""What is derived from a graph: the adjoint, the schedule over time, and which cells have the same equations."""

@@ -1,12 +1,12 @@
-"""The backward equations of a graph, derived: one line per primitive, never written by hand.
+"""The adjoint: the backward equations of a graph, derived with one rule for each primitive.
 
 Reverse mode: from the cotangents of the results to the cotangents of the leaves. Products are re-associated,
-`(carried * a) * b -> carried * (a * b)`, so that what needs no incoming cotangent stands apart and can be computed
-before the backward loop (`rnnspec.schedule`).
+`(carried * a) * b -> carried * (a * b)`, so that factors that need no incoming cotangent can be computed before
+the backward loop (`rnnspec.derivation.schedule`).
 
-What a `where` does not choose contributes exactly 0, whatever the derivatives there are: the selection stands outside
-all products, `where(c, d * f, 0)` and never `where(c, d, 0) * f`, which is NaN where f is not finite. So a cotangent is
-kept apart for each choice that it went through, until it meets a map, a sum over features or a leaf.
+The branch that a `where` does not choose contributes exactly 0, even where its derivative is not finite: the adjoint
+selects last, `where(c, d * f, 0)` and never `where(c, d, 0) * f`, which is NaN where f is not finite. So a node has one
+cotangent for each sequence of choices, until a map, a sum over features or a leaf adds them up.
 
 >>> from rnnspec import cells
 >>> adjoint = derive(cells.elman.graph)
@@ -27,7 +27,7 @@ __all__ = ["Adjoint", "MapCotangent", "derive", "pulled"]
 
 @dataclass(frozen=True)
 class MapCotangent:
-    """One use of a map: `U_name v`, where the pullback of `U_name` is the outer product of `cotangent` and `v`."""
+    """One use of a map, `U_name v`: it adds the outer product of `cotangent` and `v` to the gradient of `U_name`."""
 
     name: str
     cotangent: int
@@ -39,7 +39,7 @@ class Adjoint:
     """The forward nodes, followed by those of the backward equations.
 
     A leaf `cotangent name` is the incoming cotangent of the result `name`. `leaves` maps a forward leaf, by operation
-    and name, to its cotangent; `maps` has one entry per use of a map. A leaf that no result needs is not there.
+    and name, to its cotangent; a leaf that no result needs is missing. `maps` has an entry for each use of a map.
     """
 
     nodes: tuple[Node, ...]
@@ -55,7 +55,7 @@ class Adjoint:
 def derive(graph: Graph) -> Adjoint:
     """The adjoint of a graph: the vector-Jacobian product of all its results together.
 
-    A state that is also the output has one cotangent, under the state's name.
+    A state that is the output too has one cotangent, under the state's name.
     """
     sweep = _Sweep(graph)
     for index, name in _seeds(graph):
@@ -80,7 +80,7 @@ def derive(graph: Graph) -> Adjoint:
 
 @lru_cache(maxsize=256)
 def pulled(graph: Graph, names: tuple[str, ...]) -> Graph:
-    """The cotangents of some arguments of a graph, as a graph; one that no result needs is 0."""
+    """The graph of the cotangents of some arguments of a graph; that of an argument that no result needs is 0."""
     adjoint = derive(graph)
     found = {name: adjoint.leaf("argument", name) for name in names}
     builder = GraphBuilder(list(adjoint.nodes))
@@ -96,18 +96,18 @@ def _seeds(graph: Graph) -> list[tuple[int, str]]:
 Choice = tuple[int, bool]
 """A condition, and whether it holds."""
 Choices = tuple[Choice, ...]
-"""What a cotangent went through, the choice made last in the equations first: it counts where all of them hold."""
+"""The choices on the way of a cotangent, the last one in the equations first; it counts where all of them hold."""
 
 
 class _Sweep:
-    """Accumulates the cotangents of every node, one for each way of choices, and builds products re-associated."""
+    """Adds up the cotangents of every node, one for each sequence of choices, and re-associates products."""
 
     def __init__(self, graph: Graph) -> None:
         self.builder = GraphBuilder(list(graph.nodes))
         self.cotangents: dict[int, dict[Choices, int]] = {}
 
     def receive(self, index: int, contribution: int, choices: Choices = ()) -> None:
-        """Add a contribution to the cotangent of a forward node; what comes through both of two choices is joined."""
+        """Add a contribution to the cotangent of a forward node, and join the two branches of a choice."""
         found = self.cotangents.setdefault(index, {})
         if all(is_scalar(self.builder.nodes, condition) for condition, _ in choices):
             contribution = self.as_wide(index, contribution)
@@ -124,12 +124,12 @@ class _Sweep:
         found[choices] = contribution
 
     def cotangent(self, index: int) -> int:
-        """The whole cotangent of a node: exactly 0 where a choice was not made."""
+        """The sum of a node's cotangents over all choices, exactly 0 where none holds."""
         parts = (self.chosen(choices, part) for choices, part in self.cotangents[index].items())
         return reduce(self.add, (self.as_wide(index, part) for part in parts))
 
     def as_wide(self, index: int, cotangent: int) -> int:
-        """A cotangent as wide as its node: the sum over features where that is one number."""
+        """A cotangent of the width of its node: summed over features where the node is one number."""
         narrow = is_scalar(self.builder.nodes, index) and not is_scalar(self.builder.nodes, cotangent)
         return self.op("total", cotangent) if narrow else cotangent
 
@@ -155,7 +155,7 @@ class _Sweep:
                 self.hand_on(index, node, cotangent, choices)
 
     def hand_on(self, index: int, node: Node, cotangent: int, choices: Choices) -> None:
-        """Hand on the cotangent that went through some choices."""
+        """Hand on the cotangent of one sequence of choices."""
         for arg, contribution in zip(node.args, _RULES[node.op](self, index, node, cotangent), strict=True):
             if self.builder.nodes[arg].op != "constant":
                 self.receive(arg, contribution, choices)
@@ -181,12 +181,12 @@ class _Sweep:
         return index, None
 
     def times(self, carried: int, factor: int) -> int:
-        """`carried * factor`, with what needs no cotangent gathered in the factor."""
+        """`carried * factor`, with all factors that need no cotangent in one factor."""
         root, known = self.split(carried)
         return self.op("multiply", root, factor if known is None else self.op("multiply", known, factor))
 
     def minus(self, carried: int) -> int:
-        """`-carried`, with the sign in the factor where there is one."""
+        """`-carried`, with the sign in the factor of a product."""
         root, known = self.split(carried)
         return self.op("negate", carried) if known is None else self.op("multiply", root, self.op("negate", known))
 
@@ -200,7 +200,7 @@ class _Sweep:
         return self.op("add", a, b)
 
     def add_transposed(self, a: int, b: int) -> int:
-        """`a + U_n' d`, as one packed product with the transposed maps that `a` already ends with."""
+        """`a + U_n' d`, as one packed product with the transposed maps at the end of `a`."""
         head, tail = self.builder.nodes[a], self.builder.nodes[b]
         if head.op == "transposed":
             return self.builder.add("transposed", head.args + tail.args, f"{head.name} {tail.name}")
@@ -217,13 +217,13 @@ def _one_minus(s: _Sweep, value: int) -> int:
 
 
 def _whole_multiples(s: _Sweep, left: int, a: int, b: int) -> int:
-    """Minus the number of times that `b` goes into `a`."""
+    """Minus the number of whole multiples of `b` in `a`."""
     return s.op("divide", s.op("subtract", left, a), b)
 
 
 Choosing = Callable[[_Sweep, tuple[int, ...]], tuple[int, tuple[int | None, int | None]]]
 
-# The condition of each operation that chooses, and what it chooses where the condition holds, and where not.
+# For each operation that chooses: its condition, and its operands where the condition holds and where it does not.
 _CHOOSING: dict[str, Choosing] = {
     "relu": lambda s, args: (s.op("greater", args[0], s.number(0.0)), (args[0], None)),
     "maximum": lambda s, args: (s.op("greater_equal", *args), (args[0], args[1])),
@@ -231,9 +231,9 @@ _CHOOSING: dict[str, Choosing] = {
     "where": lambda s, args: (args[0], (args[1], args[2])),
 }
 _SUMMING = ("map", "total", "logsumexp")
-"""What reads many features at once: 0 where nothing is chosen is a number like others there."""
+"""The operations that read many features at once, so that cotangents of all choices are added up before them."""
 
-# y is the node itself, n.args its operands, d its cotangent: the line gives the cotangent of each operand.
+# y is the node, n.args its operands, d its cotangent; each rule returns the cotangents of the operands.
 _RULES: dict[str, Rule] = {
     "add": lambda s, y, n, d: (d, d),
     "subtract": lambda s, y, n, d: (d, s.minus(d)),

@@ -1,6 +1,6 @@
-"""Which maps and states of one cell are which of another's, where the equations are equal but for names and order.
+"""The correspondence of two cells whose equations differ in names and order only: which names are the same.
 
-Sums and products are compared as such, whatever the order of their operands, and lines in any order.
+Sums and products are equal for any order of their operands, and the order of lines does not count.
 
 >>> from rnnspec import cell, cells
 >>> from rnnspec.primitives import relu, tanh
@@ -29,10 +29,10 @@ __all__ = ["Names", "correspondence"]
 Names = dict[tuple[str, str], str]
 """From an operation (`input`, `map`, `vector`, `state`) and a name in the one cell to the name in the other."""
 Bag = Counter[int]
-"""Operands in no order: nodes by index, each with how often it stands there."""
+"""Operands without an order: the indices of nodes, each with its number of occurrences."""
 
 ORDERLESS = ("add", "multiply", "maximum", "minimum")
-"""Primitives of any number of operands in any order, but for rounding."""
+"""Primitives whose operands may be grouped and ordered in any way, up to rounding."""
 
 
 @lru_cache(maxsize=256)
@@ -41,7 +41,7 @@ def correspondence(one: Cell, other: Cell) -> Names | None:
     if len(one.states) != len(other.states):
         return None
     forms: dict[Any, int] = {}
-    mine, theirs = _Side.of(one, forms), _Side.of(other, forms)
+    mine, theirs = _Forms.of(one, forms), _Forms.of(other, forms)
     left = [_Pairing(mine, theirs, {}, frozenset(), ((mine.result(OUTPUT), theirs.result(OUTPUT)),))]
     while left:
         pairing = left.pop()
@@ -52,15 +52,15 @@ def correspondence(one: Cell, other: Cell) -> Names | None:
 
 
 @dataclass(frozen=True)
-class _Side:
-    """A cell's nodes, each with its operands in bags and its form: what it computes, names aside."""
+class _Forms:
+    """A cell's nodes, each with bags of operands and a form, which is equal for equal equations up to names."""
 
     cell: Cell
     operands: tuple[tuple[Bag, ...], ...]
     forms: tuple[int, ...]
 
     @classmethod
-    def of(cls, cell: Cell, known: dict[Any, int]) -> _Side:
+    def of(cls, cell: Cell, known: dict[Any, int]) -> _Forms:
         operands, forms, nodes = list[tuple[Bag, ...]](), list[int](), cell.graph.nodes
         for node in nodes:
             bags = tuple(Counter((arg,)) for arg in node.args)
@@ -78,10 +78,10 @@ class _Side:
 
 @dataclass(frozen=True)
 class _Pairing:
-    """Names paired one to one so far, the nodes that are paired under them, and the bags that are still to be."""
+    """The names and nodes that are paired so far, and the pairs of bags that remain."""
 
-    one: _Side
-    other: _Side
+    one: _Forms
+    other: _Forms
     names: Names
     nodes: frozenset[tuple[int, int]]
     bags: tuple[tuple[Bag, Bag], ...]
@@ -91,7 +91,7 @@ class _Pairing:
         return not self.bags and all(("state", name) in self.names for name in self.one.cell.states)
 
     def extended(self) -> Iterator[_Pairing]:
-        """Every way to pair one node more, or where none is left, one state that no equation reads."""
+        """Every way to pair one more node, or, where no node remains, a state that no equation reads."""
         if not self.bags:
             state = next(name for name in self.one.cell.states if ("state", name) not in self.names)
             yield from (made for name in self.other.cell.states if (made := self._named("state", state, name)))
@@ -114,7 +114,7 @@ class _Pairing:
         return made._named(node.op, node.name, self.other.cell.graph.nodes[b].name) if node.op in NAMED else made
 
     def _named(self, op: str, mine: str, theirs: str) -> _Pairing | None:
-        """With two names paired, or None where either is paired with another already; of a state, its results too."""
+        """The pairing with two more names, and a state's results; None where either name is paired with another."""
         if (op, mine) in self.names:
             return self if self.names[op, mine] == theirs else None
         if theirs in (name for (known, _), name in self.names.items() if known == op):

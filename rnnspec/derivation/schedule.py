@@ -1,7 +1,7 @@
-"""When a cell's equations run: before the loop over time, in every step, or after it.
+"""The schedule of a cell: which equations run before the loop over time, which in every step, and which after it.
 
-What depends on no state runs once, over the whole segment, before the loop; what no later step needs runs after it.
-On the adjoint the same rule holds for the cotangents that are carried from step to step.
+Nodes that depend on no state run before the loop, once over all steps. Nodes that no later step needs run after it.
+The same rule holds in the adjoint for the cotangents that are carried from step to step.
 
 >>> from rnnspec import cells
 >>> plan = schedule(cells.mingru)
@@ -25,12 +25,12 @@ from rnnspec.tracing.graph import LEAVES, Node, ancestors, descendants, iterate
 __all__ = ["Phases", "Schedule", "arrange", "schedule", "widest"]
 
 Names = tuple[str, ...]
-"""Names of maps that are one product."""
+"""The names of maps that are computed as one product."""
 
 
 @dataclass(frozen=True)
 class Phases:
-    """Indices of nodes, each tuple in an order that can be evaluated."""
+    """Indices of nodes, each tuple in an order of evaluation."""
 
     before: tuple[int, ...]
     step: tuple[int, ...]
@@ -39,11 +39,11 @@ class Phases:
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """A cell, its adjoint, and when each node of either runs. A schedule is equal to itself alone.
+    """A cell, its adjoint, and the phase of each node. A schedule equals no other schedule.
 
-    `nodes` are the adjoint's: forward first. `saved` are the forward nodes (states among them) whose values the
-    backward equations read. Where it is `packed`, maps that share an argument are one product; where `columns`
-    holds, a forward step keeps a row's features in a column.
+    `nodes` are the adjoint's nodes, forward ones first. `saved` are the forward nodes, states included, whose values
+    the backward equations read. With `packed`, maps of one argument are one product. With `columns`, a forward step
+    keeps the features of a row in a column.
     """
 
     cell: Cell
@@ -60,7 +60,7 @@ class Schedule:
 
     @cached_property
     def saved(self) -> tuple[int, ...]:
-        """The forward nodes that backward nodes and the gradients of maps read, leaves among them."""
+        """The forward nodes, leaves included, that backward nodes and the gradients of maps read."""
         backward = (*self.backward.before, *self.backward.step, *self.backward.after)
         read = {arg for index in backward for arg in self.nodes[index].args}
         read |= {use.operand for use in self.adjoint.maps}
@@ -68,19 +68,19 @@ class Schedule:
 
     @cached_property
     def input_packs(self) -> tuple[Names, ...]:
-        """The names of the input maps, which share their argument, by the products that they are."""
+        """The products of the input maps, which share their argument, each as the names in it."""
         return self._products(self.cell.graph.names("input"))
 
     @cached_property
     def recurrent_packs(self) -> dict[int, tuple[Names, ...]]:
-        """The names of the recurrent maps by the node of their argument, and by the products that they are."""
+        """The products of the recurrent maps, by the node of their argument, each as the names in it."""
         packs: dict[int, list[str]] = {}
         for _, node in iterate(self.cell.graph.nodes, "map"):
             packs.setdefault(node.args[0], []).append(node.name)
         return {argument: self._products(sorted(names)) for argument, names in packs.items()}
 
     def transposed_packs(self, name: str) -> tuple[Names, ...]:
-        """The names of the maps in a transposed product, by the products that they are."""
+        """The products that a transposed node is computed in, each as the names in it."""
         return self._products(name.split())
 
     def _products(self, names: Sequence[str]) -> tuple[Names, ...]:
@@ -101,7 +101,7 @@ def schedule(cell: Cell) -> Schedule:
 
 
 def arrange(cell: Cell, adjoint: Adjoint) -> Schedule:
-    """When the nodes of a cell and of an adjoint of it run."""
+    """The schedule of a cell with an adjoint of it."""
     forward_needs = [cell.graph.result(state) for state in cell.states]
     states = [index for index, _ in iterate(cell.graph.nodes, "state")]
     forward = _phases(adjoint.nodes, range(adjoint.forward), states, forward_needs, [cell.graph.result(OUTPUT)])
