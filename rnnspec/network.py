@@ -1,4 +1,4 @@
-"""A network: layers of cells, what is read of them, an output layer and a loss. It validates, and knows every shape.
+"""A network: layers of cells, the steps that are read, an output layer and a loss.
 
 >>> from rnnspec import cells
 >>> net = Network(inputs=3, layers=[Layer(cells.lstm, hidden=4, direction="bidirectional"), Layer(cells.gru, hidden=2)])
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnspec.control.recurrence import SEAMS, Recurrence, trace_seam
+from rnnspec.control.recurrence import HOOKS, Recurrence, trace_hook
 from rnnspec.errors import NetworkError
 from rnnspec.initialisers import Initialiser, Uniform
 from rnnspec.losses import CTC, Loss
@@ -30,15 +30,17 @@ from rnnspec.tree import Shape, Tree
 __all__ = ["DIRECTIONS", "Layer", "Network"]
 
 DIRECTIONS = {"forward": ("forward",), "reverse": ("reverse",), "bidirectional": ("forward", "reverse")}
-"""The halves that a layer of each direction has, in the order of their features."""
+"""The halves of a layer by its direction, in the order of their features."""
 
 
 @dataclass(frozen=True)
 class Layer:
     """One layer: a cell, its widths, its direction, its gradient policy and its initial values.
 
-    `hidden` is the width of every state, or `{name: width}` where they differ. `initial` maps a kind of parameter
-    ("W", "b", "U", "p") or one map ("b.f") to an initialiser; the more exact name wins, `Uniform()` is the default.
+    `hidden` is the width of every state, or `{name: width}` where widths differ. `direction` is "forward", "reverse" or
+    "bidirectional". `gradient` is a policy inside the recurrence, or None. `initial` maps a kind of parameter ("W",
+    "b", "U", "p") or one map ("b.f") to an initialiser; a map's entry takes precedence, and `Uniform()` is the default.
+    Raises NetworkError where an argument is not valid.
     """
 
     cell: Cell
@@ -49,20 +51,22 @@ class Layer:
 
     def __post_init__(self) -> None:
         call = "Layer(...)"
-        _check(call, isinstance(self.cell, Cell), "cell must be a cell", self.cell, "decorate its equations with @cell")
+        _check(call, isinstance(self.cell, Cell), "cell must be a cell", self.cell,
+               "decorate a function of equations with @rnnspec.cell")
         _check(call, self.direction in tuple(DIRECTIONS), f"direction must be one of {', '.join(DIRECTIONS)}",
                self.direction, "choose one")  # fmt: skip
         _check(call, self.gradient is None or isinstance(self.gradient, Recurrence),
                "gradient must be a policy inside the recurrence, or None", self.gradient,
-               "pass policies on finished gradients to train_step, with chain")  # fmt: skip
+               "give policies on finished gradients to train_step, in rnnspec.chain")  # fmt: skip
         _check_hashable(call, "gradient", self.gradient)
         if self.gradient is not None:
-            for seam in SEAMS:
-                trace_seam(self.gradient, seam, self.cell.states)
+            for hook in HOOKS:
+                trace_hook(self.gradient, hook, self.cell.states)
         widths: Any = dict(self.hidden) if isinstance(self.hidden, tuple) and _is_pairs(self.hidden) else self.hidden
         named = isinstance(widths, Mapping) and all(isinstance(name, str) for name in widths)
         _check(call, isinstance(widths, int) or named,
-               "hidden must be a whole number, or map names to such", self.hidden, "write hidden=64")  # fmt: skip
+               "hidden must be a whole number, or map names to whole numbers", self.hidden,
+               "write hidden=64")  # fmt: skip
         if isinstance(widths, Mapping):
             object.__setattr__(self, "hidden", tuple(sorted(widths.items())))
         shapes = self.cell.parameter_shapes(1, self.widths_given)
@@ -70,12 +74,12 @@ class Layer:
 
     @property
     def widths_given(self) -> int | dict[str, int]:
-        """`hidden` as it was given."""
+        """`hidden` as given; a mapping is a dict."""
         return self.hidden if isinstance(self.hidden, int) else dict(self.hidden)
 
     @cached_property
     def halves(self) -> tuple[str, ...]:
-        """The directions in which this layer runs, in the order of their features."""
+        """The halves of this layer, `forward` and `reverse`, in the order of their features."""
         return DIRECTIONS[self.direction]
 
     @cached_property
@@ -91,16 +95,17 @@ class Layer:
 
     @property
     def width(self) -> int:
-        """The width of the output: the halves side by side."""
+        """The width of the output, which concatenates the halves."""
         return self.half_width * len(self.halves)
 
 
 @dataclass(frozen=True)
 class Network:
-    """A recurrent network. Arrays are `(time, batch, feature)` everywhere.
+    """A recurrent network over arrays `(time, batch, feature)`.
 
-    `output=None` gives the layers' own outputs; `loss=None` a network that is run and pulled back, not trained.
-    Raises NetworkError where the parts do not fit.
+    `inputs` is the number of input features; `layers` run one after the other. `read` selects `Steps()` or `Last()`.
+    `output` is a `Dense` layer, or None for the outputs of the last layer. `loss` is one of `rnnspec.losses`, or None
+    for a network that is not trained. Raises NetworkError where an argument is not valid or the parts do not fit.
     """
 
     inputs: int
@@ -118,29 +123,31 @@ class Network:
         object.__setattr__(self, "layers", tuple(self.layers))
         _check(call, bool(self.layers) and all(isinstance(layer, Layer) for layer in self.layers),
                "layers must be at least one Layer", self.layers, "write layers=[Layer(cell, hidden=...)]")  # fmt: skip
-        _check(call, isinstance(self.read, Steps | Last), "read must be Steps() or Last()", self.read, "choose one")
+        _check(call, isinstance(self.read, Steps | Last), "read must be Steps() or Last()", self.read,
+               "choose one of them")
         _check(call, self.output is None or isinstance(self.output, Dense), "output must be a Dense or None",
                self.output, "write output=Dense(features)")  # fmt: skip
         if self.output is not None:
             _check(call, _is_size(self.output.features), "features of Dense must be a whole number of at least 1",
-                   self.output.features, "give one")  # fmt: skip
+                   self.output.features, "give the number of outputs")  # fmt: skip
             _check_initial(call, self.output.initial, {"W": {"W"}, "b": {"b"}})
         _check(call, self.loss is None or isinstance(self.loss, Loss), "loss must be a loss or None", self.loss,
                "choose one of rnnspec.losses")  # fmt: skip
         _check_hashable(call, "loss", self.loss)
         if isinstance(self.loss, CTC):
             _check(call, isinstance(self.read, Steps), "read must be Steps() where the loss is CTC", self.read,
-                   "leave read out")  # fmt: skip
+                   "leave read out: Steps() is the default")  # fmt: skip
             blank = self.loss.blank
             _check(call, type(blank) is int and 0 <= blank < self.features,
-                   f"blank must be a class number of 0..{self.features - 1}", blank, "choose one")  # fmt: skip
+                   f"blank must be a class number of 0..{self.features - 1}", blank,
+                   "choose a class number")  # fmt: skip
 
     def __hash__(self) -> int:
         return self._hash
 
     @cached_property
     def _hash(self) -> int:
-        """Kept, since every call looks for its program by the network."""
+        """Cached: every call looks up its program by the network."""
         return hash((self.inputs, self.layers, self.read, self.output, self.loss))
 
     def layer_inputs(self, index: int) -> int:
@@ -154,11 +161,11 @@ class Network:
 
     @cached_property
     def most_values(self) -> int:
-        """The number of values that the widest layer's states have in one row at one step."""
+        """The most values that the states of a layer have, in one row at one step."""
         return max(sum(layer.state_widths.values()) for layer in self.layers)
 
     def parameter_shapes(self) -> Tree:
-        """The tree of parameter shapes: `layers.0.forward.W.i` and so on, `output.W`, `output.b`; not to be changed."""
+        """The tree of parameter shapes: `layers.0.forward.W.i` and so on, `output.W`, `output.b`; do not modify it."""
         return self._parameter_shapes
 
     @cached_property
@@ -178,7 +185,7 @@ class Network:
         return self.state_tree(batch, Shape)
 
     def state_tree(self, batch: int, leaf: Callable[[tuple[int, int]], Any]) -> Tree:
-        """The tree of the state with each leaf made from its shape, (batch, width)."""
+        """The tree of the state, where `leaf` makes each leaf from its shape (batch, width)."""
         def of(layer: Layer) -> Tree:
             return {state: leaf((batch, width)) for state, width in layer.state_widths.items()}
 
@@ -187,10 +194,11 @@ class Network:
     def init(self, seed: int) -> Tree:
         """The initial parameters: float64 NumPy arrays, the same for every backend.
 
-        Every map is drawn by itself from the seed and its name, so that order does not exist.
+        Each map is drawn from the seed and its own name, so that the order of maps does not matter. Raises NetworkError
+        where `seed` is no whole number of at least 0, or an initialiser gives another shape.
         """
         _check("Network.init(seed)", isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0,
-               "seed must be a whole number of at least 0", seed, "give one")  # fmt: skip
+               "seed must be a whole number of at least 0", seed, "give one, such as 0")  # fmt: skip
         shapes = self.parameter_shapes()
         layers = [
             {
@@ -213,7 +221,8 @@ def _draw(shapes: Tree, initial: Mapping[str, Initialiser], hidden: int, seed: i
         rng = np.random.default_rng([seed, zlib.crc32(f"{place}.{source}".encode())])
         drawn = np.asarray(initialiser.draw(rng, shape, hidden), np.float64)
         _check("Network.init(seed)", drawn.shape == shape,
-               f"the initialiser of {place}.{kind}.{name} must give {shape}", drawn.shape, "mend its draw")  # fmt: skip
+               f"the initialiser of {place}.{kind}.{name} must give {shape}", drawn.shape,
+               "correct its draw")  # fmt: skip
         return drawn
 
     return {kind: {name: one(kind, name, shape) for name, shape in named.items()} for kind, named in shapes.items()}
@@ -236,7 +245,7 @@ def _check_hashable(call: str, what: str, value: object) -> None:
     try:
         hash(value)
     except TypeError:
-        _check(call, False, f"{what} must be a hashable value", value, "make its dataclass frozen")
+        _check(call, False, f"{what} must be a hashable value", value, "declare its class with @dataclass(frozen=True)")
 
 
 def _check_initial(call: str, initial: Mapping[str, Initialiser], names: Mapping[str, set[str]]) -> None:
@@ -245,4 +254,4 @@ def _check_initial(call: str, initial: Mapping[str, Initialiser], names: Mapping
     for name, initialiser in initial.items():
         _check(call, name in known and isinstance(initialiser, Initialiser),
                f"initial must map one of {', '.join(sorted(known))} to an initialiser", {name: initialiser},
-               "name a kind of parameter or one map")  # fmt: skip
+               "give a kind of parameter or the name of a map")  # fmt: skip

@@ -1,14 +1,15 @@
-"""Gradient control, in two kinds: on finished gradients, and inside the recurrence.
+"""Gradient policies of two kinds: on finished gradients, and inside the recurrence.
 
-On finished gradients, every map and bias of the canonical partition is one vector. A norm is over one map
-(`ClipByNorm`), over all of them (`ClipByGlobalNorm`), or over one unit (`ClipByUnitNorm`): a row of a map `(out, in)`,
-an element of a bias or vector `(out)`. It clips when it is strictly greater than the limit; there is no epsilon but
-the one that a policy names; a norm of 0 changes nothing, whatever the limit; a norm that is not finite makes the
-gradients it governs NaN, so that nothing is silently lost.
+A policy on finished gradients treats each named map, bias and vector as one vector. A norm is over one map
+(`ClipByNorm`), over all maps (`ClipByGlobalNorm`), or over one unit (`ClipByUnitNorm`): a row of a map `(out, in)`, an
+element of a bias or vector `(out)`. A policy clips where a norm is strictly greater than the limit, and adds no epsilon
+but one that it names. A norm of 0 changes nothing for any limit. A norm that is not finite makes the gradients under it
+NaN, so that the fault shows.
 
-Inside the recurrence a policy belongs to a layer. Its seam `carry` acts on the edge into step t, for t = 1..T-1 counted
-per row in processing order, before that step's output cotangent is added, and never on the edges of the initial and
-final state. Its seam `total` acts after it is added. Norms are per row, over features.
+A policy inside the recurrence belongs to a layer and has two gradient hooks. `carry` changes the cotangents on the edge
+into step t, for t = 1..T-1 counted per row in processing order, before the output cotangent of step t-1 is added; it
+never acts on the edges of the initial and final state. `total` changes the cotangents after that sum. Norms are per
+row, over features.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ __all__ = ["ClipByGlobalNorm", "ClipByNorm", "ClipByUnitNorm", "ClipByValue", "C
 
 @dataclass(frozen=True)
 class ClipByValue(Rule):
-    """Every entry is held within +-limit; NaN stays NaN. Mikolov (2012), section 3.2.2."""
+    """Clips every entry to +-limit; NaN stays NaN. Mikolov (2012), section 3.2.2.
+
+    Raises NetworkError where `limit` is below 0.
+    """
 
     limit: float
 
@@ -49,7 +53,7 @@ class ClipByValue(Rule):
 
 @dataclass(frozen=True)
 class ClipByNorm(Rule):
-    """Each map by itself is scaled to the norm `limit` where its norm is greater."""
+    """Scales each map to the norm `limit` where its norm is greater. Raises NetworkError where `limit` is below 0."""
 
     limit: float
 
@@ -65,9 +69,10 @@ class ClipByNorm(Rule):
 
 @dataclass(frozen=True)
 class ClipByGlobalNorm(Rule):
-    """All maps together are scaled to the norm `limit` where theirs is greater: Pascanu et al. (2013), algorithm 1.
+    """Scales all maps together to the norm `limit` where their norm is greater: Pascanu et al. (2013), algorithm 1.
 
-    `reduce` sums a scalar over the shards of a distributed gradient; without it the gradients here are all there are.
+    `reduce` sums a scalar over the shards of a distributed gradient; None is for a gradient without shards. Raises
+    NetworkError where `limit` is below 0.
     """
 
     limit: float
@@ -88,10 +93,11 @@ class ClipByGlobalNorm(Rule):
 
 @dataclass(frozen=True)
 class ClipByUnitNorm(Rule):
-    """Each unit's gradient is scaled to `ratio` times max(its weights' norm, epsilon): Brock et al. (2021), equation 3.
+    """Scales each unit's gradient to the norm `ratio` * max(norm of its weights, epsilon) where its norm is greater.
 
-    A unit is a row of a map, with its weights `(in)`, or an element of a bias or vector. `epsilon` lets weights of 0
-    move. A norm of weights that is NaN makes the unit's gradient NaN, an infinite one leaves it.
+    Brock et al. (2021), equation 3. A unit is a row of a map `(out, in)`, or an element of a bias or vector. `epsilon`
+    lets weights of 0 change. Weights with a norm of NaN make the unit's gradient NaN; an infinite norm changes nothing.
+    Raises NetworkError where an argument is below 0.
     """
 
     ratio: float

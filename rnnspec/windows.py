@@ -1,4 +1,4 @@
-"""Truncated backpropagation through time with two lengths: losses every k1 steps, gradients back over k2.
+"""Truncated backpropagation through time with two lengths: losses every k1 steps, gradients back over k2 steps.
 
 >>> from rnnspec.windows import Windows
 >>> Windows(every=2, back=3).of(5)
@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.results import Gradients, Step
-from rnnspec.control.recurrence import trace_seam
+from rnnspec.control.recurrence import trace_hook
 from rnnspec.errors import NetworkError
 from rnnspec.interface import validation
 from rnnspec.interface.backend import Backend
@@ -30,10 +30,10 @@ __all__ = ["Windows"]
 class Windows:
     """BPTT(k2; k1) of Williams and Peng (1990), section 4: `every` is k1, `back` is k2, at least k1.
 
-    Chunks end at e = k1, 2 k1, ..., the last one where the sequence does. The losses of a chunk, those of the steps in
-    (e - k1, e], go back to e - k2 and no further; values go on. A window is counted from e also where the last chunk is
-    cut short, so that padding changes nothing. It is whole backpropagation if k2 reaches the last e, and with k2 = k1
-    that of `Truncated(k1)`.
+    Chunks end at the steps e = k1, 2 k1, ...; the sequence ends the last one. The gradient of the losses in a chunk,
+    those of the steps in (e - k1, e], goes back to step e - k2 and no further; values flow on. The last window begins
+    at e - k2 also where the sequence ends before e, so that padding changes nothing. With k2 as long as the sequence
+    this is full backpropagation, with k2 = k1 that of `Truncated(k1)`. Raises NetworkError unless back >= every >= 1.
     """
 
     every: int
@@ -46,7 +46,7 @@ class Windows:
                                    shown(number), "give back >= every >= 1")  # fmt: skip
 
     def of(self, steps: int) -> tuple[tuple[int, int, int], ...]:
-        """For each chunk: where its window begins, where it begins itself, and where it ends."""
+        """For each chunk: the first step of its window, its own first step, and its end."""
         return tuple((max(0, begin + self.every - self.back), begin, min(begin + self.every, steps))
                      for begin in range(0, steps, self.every))  # fmt: skip
 
@@ -54,10 +54,10 @@ class Windows:
         self, backend: Backend, net: Network, params: Tree, inputs: Any, targets: Any, state: Tree = None,
         lengths: Any = None,
     ) -> Step:
-        """The loss, its count and the sums of the windows' gradients, as `Backend.value_and_grad` gives them.
+        """The loss, its count and the sums of the windows' gradients, in the form of `Backend.value_and_grad`.
 
-        Memory grows with k2; only inputs and their gradient are as long as the sequence. Raises NetworkError where a
-        layer does not run forward in time, or has a policy on the edges between steps: windows cut them instead.
+        Memory grows with k2; only the inputs and their gradient are as long as the sequence. Raises NetworkError where
+        a layer does not run forward in time, or has a policy with the hook `carry`, since windows cut those edges.
         """
         _check(net)
         given = validation.arguments(backend, "value_and_grad", net, params, inputs, state, lengths, gradient=True)
@@ -71,7 +71,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class _Sequence:
-    """A sequence on the host, of which a backend is given parts."""
+    """A sequence on the host, which a backend gets part by part."""
 
     backend: Backend
     net: Network
@@ -96,7 +96,7 @@ class _Sequence:
         return replace(found, state=self.run(begin, end, state))
 
     def pull(self, begin: int, end: int, state: Tree, cotangent: Tree) -> Gradients:
-        """The gradients of a part without losses, of which the last state's cotangent is known."""
+        """The gradients of a part without losses, from the cotangent of its last state."""
         shape = validation.output_shape(self.net, end - begin, self.inputs.shape[1])
         return self.backend.pullback(self.net, self.params, self.inputs[begin:end], self.backend.zeros(shape),
                                      cotangent, state, self._lengths(begin, end))  # fmt: skip
@@ -130,7 +130,7 @@ def _summed(sequence: _Sequence, windows: tuple[tuple[int, int, int], ...], stat
 
 
 def _add(backend: Backend, sums: list[Tree], tree: Tree) -> None:
-    """Add a tree to the sum, in the backend's own program: outside it a framework may round otherwise."""
+    """Add a tree to the sum in a program of the backend, since a framework may round differently outside."""
     sums[:] = [backend.program(_added)(sums[0], tree)[0] if sums else tree]
 
 
@@ -149,8 +149,10 @@ def _check(net: Network) -> None:
     for i, layer in enumerate(net.layers if isinstance(net, Network) else ()):
         if layer.direction != "forward":
             raise NetworkError("Windows.value_and_grad(...)", "every layer must run forward in time",
-                               f"layer {i} {layer.direction}", "make it one that the past alone decides")  # fmt: skip
-        if layer.gradient is not None and trace_seam(layer.gradient, "carry", layer.cell.states) is not None:
-            raise NetworkError("Windows.value_and_grad(...)", "no policy may act on the edges between steps",
+                               f"layer {i} {layer.direction}",
+                               "make it forward: a window reads no later steps")  # fmt: skip
+        if layer.gradient is not None and trace_hook(layer.gradient, "carry", layer.cell.states) is not None:
+            raise NetworkError("Windows.value_and_grad(...)",
+                               "no policy may have the hook carry, on the edges between steps",
                                f"layer {i} {layer.gradient}", "leave it out: windows cut the edges")  # fmt: skip
 

@@ -54,7 +54,7 @@ def silent(x, R, h):
 
 @dataclass(frozen=True)
 class Bounded(policies.Recurrence):
-    """A policy of a user's own on the other seam, which also tells one step from the next."""
+    """A policy of a user's own on the other hook, which also tells one step from the next."""
 
     limit: float
 

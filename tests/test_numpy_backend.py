@@ -69,7 +69,7 @@ CELLS += [every_primitive, memoryless, twins, delay, shared_map, map_of_a_map]
 
 
 class Halved(Recurrence):
-    """Acts at both seams."""
+    """Acts at both hooks."""
 
     def carry(self, step, cotangents):
         return {state: 0.5 * cotangent for state, cotangent in cotangents.items()}

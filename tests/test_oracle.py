@@ -202,7 +202,7 @@ def test_seams_act_where_the_specification_says(policy, expected, direction):
     found = dx[:3, 0] if direction == "forward" else dx[:3, 0][::-1]
     np.testing.assert_array_equal(found, expected)
     assert not dx[3:, 0].any() and not dx[4:, 1].any() and not dx[:, 2].any()
-    # no seam acts on the edge of the initial state
+    # no hook acts on the edge of the initial state
     assert grads.state[0][direction]["h"][0, 0, 0] == expected[0] * 0.5
     assert grads.state[0][direction]["h"][0, 2, 0] == 0
 

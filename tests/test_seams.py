@@ -1,4 +1,4 @@
-"""Gradient control inside the recurrence: the seams, and truncation against chunks that torch detaches."""
+"""Gradient control inside the recurrence: the gradient hooks, and truncation against chunks that torch detaches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 import rnnspec
 from rnnspec import Layer, Network, cell, cells
-from rnnspec.control.recurrence import STEP, trace_seam
+from rnnspec.control.recurrence import STEP, trace_hook
 from rnnspec.errors import EquationError, NetworkError, UnsupportedError
 from rnnspec.policies import ClipStateByNorm, ClipStateByValue, Cut, Recurrence, Truncated
 from rnnspec.primitives import maximum, minimum, tanh, total
@@ -155,10 +155,10 @@ class TestSeams:
             np.testing.assert_array_equal(first, other)
 
 
-def seen(policy, seam, step=1.0, **cotangents):
-    """What a seam makes of the cotangents of states, each a list over rows of features."""
+def seen(policy, hook, step=1.0, **cotangents):
+    """What a hook makes of the cotangents of states, each a list over rows of features."""
     given = {name: np.array(d, float) for name, d in cotangents.items()}
-    graph = trace_seam(policy, seam, tuple(given))
+    graph = trace_hook(policy, hook, tuple(given))
     arrays = rnnspec.Backend(None, "f64").arrays
     with np.errstate(all="ignore"):
         found = given if graph is None else evaluate_graph(arrays, graph, {**given, STEP: arrays.as_scalar(step)})
@@ -173,14 +173,14 @@ class TestOwnPolicies:
         given = {"h": [[1.0, NAN]], "c": [[INF, 3.0]]}
         assert seen(Cut(), "carry", **given) == {"h": [[0, 0]], "c": [[0, 0]]}
         assert seen(Cut(("c",)), "carry", h=[[1.0, 2.0]], c=[[INF, 3.0]]) == {"h": [[1, 2]], "c": [[0, 0]]}
-        assert trace_seam(Cut(), "total", ("h", "c")) is None
+        assert trace_hook(Cut(), "total", ("h", "c")) is None
 
     def test_values_are_held_entry_by_entry(self):
         found = seen(ClipStateByValue(2.0), "total", h=[[3, -3, 2], [1, INF, -INF]])
         assert found == {"h": [[2, -2, 2], [1, 2, -2]]}
         assert np.isnan(seen(ClipStateByValue(2.0), "total", h=[[NAN, 5]])["h"][0][0])
         assert seen(ClipStateByValue(1.0, ("c",)), "total", h=[[3]], c=[[3]]) == {"h": [[3]], "c": [[1]]}
-        assert trace_seam(ClipStateByValue(1.0), "carry", ("h",)) is None
+        assert trace_hook(ClipStateByValue(1.0), "carry", ("h",)) is None
 
     def test_norms_are_held_row_by_row_and_state_by_state(self):
         found = seen(ClipStateByNorm(2.5), "total", h=[[3, 4], [1, 0], [0, 0]], c=[[0, 2.5], [5, 0], [0, 0]])
@@ -220,8 +220,8 @@ class TestOwnPolicies:
 
 
 def test_a_seam_that_is_not_written_needs_no_work():
-    assert trace_seam(Truncated(2), "total", ("h",)) is None
-    assert trace_seam(Recurrence(), "carry", ("h", "c")) is None
+    assert trace_hook(Truncated(2), "total", ("h",)) is None
+    assert trace_hook(Recurrence(), "carry", ("h", "c")) is None
 
 
 class Forgetful(Recurrence):
@@ -248,7 +248,7 @@ class Branching(Recurrence):
 @pytest.mark.parametrize("policy", [Forgetful(), Foreign(), Branching()], ids=lambda p: type(p).__name__)
 def test_a_seam_that_is_not_written_in_the_primitives_is_refused(policy):
     with pytest.raises(EquationError):
-        trace_seam(policy, "carry", ("h",))
+        trace_hook(policy, "carry", ("h",))
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,7 @@ def test_a_policy_that_asks_which_step_it_is_needs_a_precision_that_counts(open_
         given = net, net.init(0), np.zeros((steps, 1, 2)), np.zeros((steps, 1, 2))
         backend.run(*given[:3])
         if refused:
-            with pytest.raises(UnsupportedError, match=r"bf16 must count the steps, up to 256.*got 257 steps"):
+            with pytest.raises(UnsupportedError, match=r"bf16 must count the steps exactly, up to 256.*got 257 steps"):
                 backend.pullback(*given)
         else:
             assert np.isfinite(np.asarray(backend.pullback(*given).inputs, float)).all()

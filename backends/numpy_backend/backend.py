@@ -29,7 +29,7 @@ from rnnspec.tree import Tree, tree_map
 __all__ = ["NumpyBackend"]
 
 FEW = 1 << 10
-"""Below so many values of a gate the calls take longer than what they compute, and fewer of them are better."""
+"""Below this number of values of a gate, calls take longer than their arithmetic, and fewer calls are better."""
 
 Key = tuple[Plan, int, int]
 
@@ -92,7 +92,7 @@ class NumpyBackend(Backend):
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
     ) -> LayerResult:
-        """The planned program; a long layer goes through it a stretch of steps at a time."""
+        """Run the planned program; a long layer runs stretch by stretch."""
         kernel = _Stretch(self)
         if call.steps > STRETCH:
             return LongLayer(kernel, self.arrays, STRETCH).layer(cell, params, inputs, state, lengths, call)
@@ -106,7 +106,7 @@ class NumpyBackend(Backend):
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call,
         sums: Tree = None,
     ) -> Gradients:
-        """The pullback of `layer`; the gradients of the parameters are added to `sums`, if there are any."""
+        """The pullback of `layer`; the gradients of the parameters are added to `sums`, if given."""
         kernel = _Stretch(self)
         if isinstance(result.saved, Saved):
             long = LongLayer(kernel, self.arrays, STRETCH)
@@ -116,7 +116,7 @@ class NumpyBackend(Backend):
         return found
 
     def recomputed(self, kernel: Kernel) -> Recomputing:
-        """Segments that change no bit, for this class's own pullback: another's knows no sums to go on from."""
+        """Segments that change no bit, for this class's own pullback only, which can continue given sums."""
         own = getattr(kernel.layer_pullback, "__func__", None) is NumpyBackend.layer_pullback
         return Segments(kernel, self.arrays, self.every) if own else super().recomputed(kernel)
 
@@ -124,7 +124,7 @@ class NumpyBackend(Backend):
         return type(array) is np.ndarray and array.shape == shape and array.dtype == self._dtype
 
     def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
-        """The array itself where its dtype is the backend's: nothing here writes to an argument."""
+        """The array itself where its dtype is the backend's, since the backend never writes to an argument."""
         return np.asarray(array, dtype=DTYPES[self.precision] if array.dtype.kind == "f" else array.dtype)
 
     def asarray(self, tree: Tree) -> Tree:

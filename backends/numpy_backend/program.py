@@ -1,4 +1,4 @@
-"""One layer, run: lists of NumPy calls, bound once to preallocated arrays and replayed at every call."""
+"""The program of a layer: lists of NumPy calls, bound once to preallocated arrays and replayed at every call."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ __all__ = ["Program"]
 Array = NDArray[Any]
 
 RUNS_KEPT = 4
-"""How many times the steps that there is room for the bound runs of backward steps may hold."""
+"""The most steps in bound runs of backward steps, as a multiple of the program's capacity."""
 
 BOUND_BYTES = 1 << 10
-"""What a call takes that is bound to the arrays of one step: views of its operands, three or four."""
+"""The bytes of a call that is bound to the arrays of one step, with three or four views."""
 
 TRANSPOSED_BYTES = 1 << 15
-"""How much of a map is transposed at a time, so that what is read stays in the first cache until it is written."""
+"""The part of a map that is transposed at a time, small enough for the first cache."""
 
 
 class Program:
@@ -74,7 +74,7 @@ class Program:
 
     @property
     def capacity(self) -> int:
-        """For how many steps there is room."""
+        """The most steps of a run."""
         return self.workspace.capacity
 
     @property
@@ -84,7 +84,7 @@ class Program:
         return self.workspace.bytes + BOUND_BYTES * (sum(map(len, self.runs)) + pulled)
 
     def set_aside(self, steps: int) -> list[Array]:
-        """What the pullback of the last run reads, in memory of its own."""
+        """Copies of the arrays that the pullback of the last run reads."""
         return self.workspace.set_aside(steps)
 
     def put_back(self, params: Tree, steps: int, kept: list[Array]) -> None:
@@ -93,13 +93,13 @@ class Program:
         self.workspace.put_back(steps, kept)
 
     def backward(
-        self, params: Tree, cotangent: Array, state_cotangent: Tree, rows: Rows, seams: dict[str, Graph | None],
+        self, params: Tree, cotangent: Array, state_cotangent: Tree, rows: Rows, hooks: dict[str, Graph | None],
         sums: Tree = None,
     ) -> tuple[Tree, Array, dict[str, Array]]:
         """The cotangents of the parameters, the inputs and the initial state, in the caller's order of rows.
 
-        A row's carried cotangent waits at that of its final state until its last step comes. The cotangents of the
-        parameters are added to `sums`, if there are any.
+        The carried cotangent of a row stays that of its final state until the row's last step. The cotangents of the
+        parameters are added to `sums`, if given.
         """
         steps, chunk = cotangent.shape[0], self.workspace.chunk
         self._over(self.plan.output_cotangent, steps)[...] = rows.sort(cotangent, 1)
@@ -107,12 +107,12 @@ class Program:
             self._carried(name)[...] = rows.sort(array, 0)
         for low in reversed(range(0, steps, chunk)):
             high = min(steps, low + chunk)
-            if rows.lengths is None and not any(seams.values()):
+            if rows.lengths is None and not any(hooks.values()):
                 _replay(self._pull_run(low, high))
                 continue
             _replay(self.workspace.bind(self.plan.pull_before, slice(low, high), low))
             for t in reversed(range(low, high)):
-                self._pull_step(t, rows.counts[t], seams)
+                self._pull_step(t, rows.counts[t], hooks)
         _replay(self.workspace.bind(self.plan.pull_after, slice(0, steps)))
         own, inputs = self._gradients(params, steps, rows, sums)
         return own, inputs, {name: rows.unsort(self._carried(name), 0) for name in state_cotangent}
@@ -124,7 +124,7 @@ class Program:
         return rows.unsort(history[rows.sorted_lengths, np.arange(self.batch)], 0)
 
     def _take_parameters(self, params: Tree) -> None:
-        """Pack the recurrent maps and copy the vectors, each times its number."""
+        """Pack the recurrent maps and copy the vectors, each times its factor."""
         space = self.workspace
         for (op, maps), pack in space.packs.items():
             low = 0
@@ -140,7 +140,7 @@ class Program:
                 self._over(self.plan.places[n], 0)[...] = params["p"][node.name] * space.dtype.type(node.value or 1.0)
 
     def _multiply_inputs(self, params: Tree, steps: int) -> None:
-        """All input maps over all time; a column of ones brings the biases."""
+        """Multiply all input maps over all steps; a column of ones adds the biases."""
         if not self.plan.inputs:
             return
         space, block = self.workspace, self.plan.inputs[0][2].block
@@ -170,27 +170,27 @@ class Program:
         return self.pull_runs[low, high]
 
     def _forget_runs(self) -> None:
-        """Sequences of every length end in runs of their own: the oldest go."""
+        """Drop the oldest bound runs: each length of sequence has its own last run."""
         while sum(high - low for low, high in self.pull_runs) > RUNS_KEPT * self.workspace.capacity:
             del self.pull_runs[next(iter(self.pull_runs))]
 
-    def _pull_step(self, t: int, count: int, seams: dict[str, Graph | None]) -> None:
+    def _pull_step(self, t: int, count: int, hooks: dict[str, Graph | None]) -> None:
         calls = self.workspace.bind(self.pull_calls, t, t - t % self.workspace.chunk)
         calls = calls if count == self.batch else first_rows(calls, self.pull_rowed, count)
-        if seams["total"] is None:
+        if hooks["total"] is None:
             _replay(calls)
         else:
             _replay(calls[: len(self.receive)])
-            self._control(seams["total"], t, count)
+            self._control(hooks["total"], t, count)
             _replay(calls[len(self.receive) :])
-        if seams["carry"] is not None and t > 0:
-            self._control(seams["carry"], t, count)
+        if hooks["carry"] is not None and t > 0:
+            self._control(hooks["carry"], t, count)
 
-    def _control(self, seam: Graph, t: int, count: int) -> None:
-        """Let a policy act on the carried cotangents of the rows that have this step."""
+    def _control(self, hook: Graph, t: int, count: int) -> None:
+        """Apply a hook of the policy to the carried cotangents of the rows that have this step."""
         carried = {name: self._carried(name)[:count] for name in self.plan.carried}
         arrays = NumpyArrays(self.workspace.dtype)
-        found = evaluate_graph(arrays, seam, {**carried, STEP: arrays.as_scalar(t)})
+        found = evaluate_graph(arrays, hook, {**carried, STEP: arrays.as_scalar(t)})
         for name, array in carried.items():
             array[...] = found[name]
 
@@ -206,7 +206,7 @@ class Program:
         return own, inputs if rows.lengths is None else rows.unsort(inputs, 1)
 
     def _add_block(self, own: Tree, params: Tree, inputs: Array, when: slice, rows: Rows) -> None:
-        """Add what a block of steps brings to the gradients of the parameters and of its inputs."""
+        """Add the part of a block of steps to the gradients of the parameters, and compute that of its inputs."""
         x, found = _flat(self.workspace.x[when]), _flat(inputs)
         for n, product in enumerate(self.plan.input_gradients):
             delta = _flat(self._cleared(product.cotangents, when, rows))
@@ -258,7 +258,7 @@ def _replay(calls: Iterable[tuple[Callable[..., Any], tuple[Any, ...]]]) -> None
 
 
 def _transpose(maps: Array, scale: Any, out: Array) -> None:
-    """`scale * maps.T`: scaled as it lies, then turned around a few rows at a time, 16 at least to fill a line."""
+    """`scale * maps.T`, scaled first and then transposed a few rows at a time, at least 16 to fill a cache line."""
     scaled = maps if scale == 1 else maps * scale
     rows = max(16, TRANSPOSED_BYTES // (maps.shape[1] * maps.itemsize))
     for low in range(0, len(maps), rows):

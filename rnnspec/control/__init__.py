@@ -1,1 +1,1 @@
-"""What gradient policies and update rules are made of: rules on the recurrence, on gradients, and their limits."""
+"""Gradient control: policies inside the recurrence, rules on finished gradients, and their limits."""

@@ -1,7 +1,7 @@
-"""What is done about gradients that are not finite, and the scale of the loss that keeps small ones from being lost.
+"""Rules for gradients that are not finite, and the scale of the loss that keeps small gradients above underflow.
 
-A number is finite that is neither NaN nor +-infinity. `SkipNonFinite` and `ScaleLoss` hold the rule that follows them;
-`ZeroNonFinite` and `RaiseNonFinite` stand in a chain.
+A finite number is neither NaN nor +-infinity. `SkipNonFinite` and `ScaleLoss` wrap an update rule; `ZeroNonFinite` and
+`RaiseNonFinite` are policies of a chain.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ __all__ = ["RaiseNonFinite", "ScaleLoss", "SkipNonFinite", "ZeroNonFinite"]
 LARGEST_SCALE = 2.0**15
 """The largest power of 2 that f16 holds."""
 LONGEST_INTERVAL = 256
-"""The largest number up to which every precision counts by ones."""
+"""The largest count that is exact in every precision."""
 
 
 @dataclass(frozen=True)
 class ZeroNonFinite(Rule):
-    """Every entry that is not finite becomes 0; the others stay."""
+    """Sets every entry that is not finite to 0."""
 
     def init(self, params: Tree) -> Tree:
         return ()
@@ -41,10 +41,10 @@ class ZeroNonFinite(Rule):
 
 @dataclass(frozen=True)
 class RaiseNonFinite(Rule):
-    """`train_step` raises NonFiniteError where an entry is not finite, once the step has run; nothing is returned.
+    """Makes `train_step` raise NonFiniteError, after the step has run, where an entry is not finite.
 
-    Its state counts, for each map, the entries of the last step that were not finite: a compiled program cannot raise,
-    so that the counts are what is read after it. The step then waits for its device.
+    Its state counts, for each map, the entries of the last step that were not finite. A compiled program cannot raise,
+    so `train_step` reads the counts after it, and waits for the device.
     """
 
     def init(self, params: Tree) -> Tree:
@@ -63,10 +63,10 @@ class RaiseNonFinite(Rule):
 
 @dataclass(frozen=True)
 class SkipNonFinite(UpdateRule):
-    """Holds the rule that follows: where an entry of the gradient is not finite, parameters and its state stay.
+    """Wraps an update rule: where an entry of the gradient is not finite, parameters and the rule's state stay.
 
-    The state's `skipped` counts such steps, as far as the precision counts by ones: to 256 in bf16, 2,048 in f16.
-    `reduce` sums the number of such entries over the shards of a distributed gradient.
+    `skipped` in its state counts such steps, exactly up to 256 in bf16 and 2,048 in f16. `reduce` sums the number of
+    such entries over the shards of a distributed gradient. Raises NetworkError where `rule` is no update rule.
     """
 
     rule: UpdateRule
@@ -89,12 +89,13 @@ class SkipNonFinite(UpdateRule):
 
 @dataclass(frozen=True)
 class ScaleLoss(UpdateRule):
-    """Multiplies the loss by `scale` before its gradient is taken, divides the gradient by it, then holds the rule.
+    """Wraps an update rule: multiplies the loss by `scale` before its gradient is taken, and the gradient by 1/scale.
 
-    It stands outermost, so that the order is fixed: scale first, unscale before any policy. `loss_sum` is not scaled.
-    With an `interval` the scale follows the gradient: a step whose gradient is not finite is skipped, as by
-    `SkipNonFinite`, and halves the scale; that many finite steps in a row double it, within 1 and 2^15. Micikevicius
-    et al. (2018), section 3.2. Powers of 2 change no digit of what neither overflows nor underflows.
+    It must be outermost, so that gradients are unscaled before any policy. `loss_sum` is not scaled. With an `interval`
+    the scale changes: a step whose gradient is not finite is skipped, as by `SkipNonFinite`, and halves the scale;
+    `interval` finite steps in a row double it, within 1 and 2^15 (Micikevicius et al., 2018, section 3.2). A scale that
+    is a power of 2 changes no digit of a number that neither overflows nor underflows. Raises NetworkError where
+    `scale`, `interval` or `rule` is none.
     """
 
     rule: UpdateRule
@@ -110,7 +111,8 @@ class ScaleLoss(UpdateRule):
                                "give a power of 2")  # fmt: skip
         if self.interval is not None and (type(self.interval) is not int or not 1 <= self.interval <= LONGEST_INTERVAL):
             raise NetworkError("ScaleLoss(interval=...)", f"interval must be a whole number of 1..{LONGEST_INTERVAL}",
-                               shown(self.interval), "give one, or None for a scale that stays")  # fmt: skip
+                               shown(self.interval),
+                               "give the number of steps, or None for a constant scale")  # fmt: skip
 
     def init(self, params: Tree) -> Tree:
         following = {} if self.interval is None else {"finite_steps": np.zeros(())}
@@ -128,7 +130,7 @@ class ScaleLoss(UpdateRule):
         finite = _all_finite(gradients, None)
         changes, kept = _where_finite(finite, self.rule, unscaled, state["rule"], params)
         steps = where(finite, state["finite_steps"] + 1.0, 0.0)
-        enough = steps - self.interval > -0.5  # whole numbers, half of one away from where rounding could decide
+        enough = steps - self.interval > -0.5  # both are whole numbers: 0.5 keeps rounding from deciding
         held = where(finite, scale, maximum(scale / 2.0, 1.0))
         grown = where(enough, minimum(2.0 * scale, LARGEST_SCALE), held)
         return changes, {"rule": kept, "scale": grown, "finite_steps": where(enough, 0.0, steps)}
@@ -142,7 +144,7 @@ def _is_finite(g: Any) -> Any:
 
 
 def _spoilt(g: Any) -> Any:
-    """How many entries are not finite."""
+    """The number of entries that are not finite."""
     return total(where(_is_finite(g), 0.0, 1.0))
 
 
@@ -152,7 +154,7 @@ def _all_finite(gradients: Tree, reduce: Callable[[Any], Any] | None) -> Any:
 
 
 def _where_finite(finite: Any, rule: UpdateRule, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
-    """What a rule gives where the condition holds, else no change and the state as it was."""
+    """The result of a rule where the condition holds; else no change and the old state."""
     changes, new = rule.update(gradients, state, params)
     return (tree_map(lambda change: where(finite, change, 0.0), changes),
             tree_map(lambda after, before: where(finite, after, before), new, state))  # fmt: skip
@@ -160,5 +162,5 @@ def _where_finite(finite: Any, rule: UpdateRule, gradients: Tree, state: Tree, p
 
 def _check_inner(call: str, rule: Any) -> None:
     if not isinstance(rule, UpdateRule) or rule.outermost:
-        raise NetworkError(f"{call}(rule)", "it must hold an update rule, or a chain that ends in one", shown(rule),
-                           "write ScaleLoss outermost, and rnnspec.chain(policies..., update) within")  # fmt: skip
+        raise NetworkError(f"{call}(rule)", "rule must be an update rule, or a chain that ends in one", shown(rule),
+                           "write ScaleLoss outermost, around rnnspec.chain(policies..., update)")  # fmt: skip

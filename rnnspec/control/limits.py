@@ -1,4 +1,4 @@
-"""Limits of norms: what is a limit, and by what a vector is multiplied to be within one."""
+"""Limits of norms: their validation, and the factor that scales a vector to within one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["check_limit", "scale_within"]
 def scale_within(norm: Any, limit: Any) -> Any:
     """`limit / norm` where the norm is greater than the limit, NaN where the norm is not finite, else 1.
 
-    A limit that is NaN makes NaN too.
+    A limit of NaN gives NaN.
     """
     finite = float("inf") > norm
     return where(finite, where(norm <= limit, 1.0, limit / norm), float("nan"))
@@ -25,4 +25,4 @@ def check_limit(policy: str, **numbers: float) -> None:
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int | float) or not number >= 0:
             raise NetworkError(f"{policy}({name})", f"the {name} must be a number of at least 0", shown(number),
-                               "give one")  # fmt: skip
+                               "give a limit of 0 or more")  # fmt: skip

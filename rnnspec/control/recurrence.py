@@ -1,8 +1,8 @@
-"""Policies inside the recurrence: what becomes of the cotangents of the states between one step and the next.
+"""Policies inside the recurrence: they change the cotangents of the states between one step and the step before.
 
-A policy belongs to a layer. Its seam `carry` acts on the edge into step t, for t = 1..T-1 counted per row in
-processing order, before that step's output cotangent is added, and never on the edges of the initial and final state.
-Its seam `total` acts after it is added. Norms are per row, over features.
+A policy belongs to a layer and has two gradient hooks. `carry` changes the cotangents on the edge into step t, for
+t = 1..T-1 counted per row in processing order, before the output cotangent of step t-1 is added; it never acts on the
+edges of the initial and final state. `total` changes the cotangents after that sum. Norms are per row, over features.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from rnnspec.primitives import maximum, minimum, reading, remainder, sqrt, total
 from rnnspec.showing import shown
 from rnnspec.tracing.graph import Graph, GraphBuilder, descendants, iterate
 
-__all__ = ["SEAMS", "STEP", "ClipStateByNorm", "ClipStateByValue", "Cut", "Recurrence", "Truncated", "counts",
-           "trace_seam"]  # fmt: skip
+__all__ = ["HOOKS", "STEP", "ClipStateByNorm", "ClipStateByValue", "Cut", "Recurrence", "Truncated", "counts",
+           "trace_hook", "trace_seam"]  # fmt: skip
 
 STEP = ""
-"""The name of the step's index among the arguments of a seam; no state can have it."""
+"""The name of the step index among the arguments of a hook; no state can have it."""
 
-SEAMS = ("carry", "total")
-"""Where a policy acts, by the names of its methods."""
+HOOKS = ("carry", "total")
+"""The gradient hooks, by the names of a policy's methods."""
 
 Cotangents = Mapping[str, Any]
 """The cotangent of each state, by name."""
 
 
 class Recurrence:
-    """A policy inside the recurrence; the seams that it does not write let cotangents through.
+    """A policy inside the recurrence; a hook that it does not override changes nothing.
 
-    `step` is the index of the step in processing order, a number of one feature.
+    `step` is the index of the step in processing order, a number. Hooks are written in the primitives.
     """
 
     def carry(self, step: Any, cotangents: Cotangents) -> Cotangents:
-        """What passes the edge into `step`, before the output cotangent of the step before is added."""
+        """The cotangents on the edge into `step`, before the output cotangent of the step before is added."""
         return cotangents
 
     def total(self, step: Any, cotangents: Cotangents) -> Cotangents:
-        """What reaches the state after `step`, its output cotangent included."""
+        """The cotangents of the states after `step`, output cotangent included."""
         return cotangents
 
 
@@ -52,8 +52,9 @@ class Recurrence:
 class Truncated(Recurrence):
     """Cuts the edges into the steps k, 2k, 3k, ...: gradients flow within chunks of k steps, values flow on.
 
-    Williams and Peng (1990), section 4, with both of their lengths equal. More steps than a precision counts by ones,
-    256 in bf16 and 2,048 in f16, are refused, as by every policy that asks which step it is.
+    Williams and Peng (1990), section 4, with both of their lengths equal. As for every policy that uses the step index,
+    a run of more steps than the precision counts exactly, 256 in bf16 and 2,048 in f16, is refused. Raises NetworkError
+    where `steps` is no whole number of at least 1.
     """
 
     steps: int
@@ -64,16 +65,16 @@ class Truncated(Recurrence):
                                "give the number of steps over which gradients flow")  # fmt: skip
 
     def carry(self, step: Any, cotangents: Cotangents) -> Cotangents:
-        """Zeros into every k-th step."""
+        """Zeros on the edge into every k-th step."""
         inside = remainder(step, self.steps) > 0
         return {state: where(inside, cotangent, 0.0) for state, cotangent in cotangents.items()}
 
 
 @dataclass(frozen=True)
 class Cut(Recurrence):
-    """Cuts every edge of the given states, of all if None: no gradient passes to the step before through them.
+    """Cuts every edge of the given states, of all if None: no gradient passes through them to the step before.
 
-    Values flow on, and the other states' gradients.
+    Values flow on, and so do the gradients of other states. Raises NetworkError where `states` are no names.
     """
 
     states: tuple[str, ...] | None = None
@@ -82,15 +83,16 @@ class Cut(Recurrence):
         _check_states(self)
 
     def carry(self, step: Any, cotangents: Cotangents) -> Cotangents:
-        """Zeros for the states."""
+        """Zeros for the given states."""
         return {**cotangents, **{state: 0.0 * step for state in _chosen(self, cotangents)}}
 
 
 @dataclass(frozen=True)
 class ClipStateByValue(Recurrence):
-    """Every entry of dL/dh_t, and of each other state's, is held within +-limit at every step; NaN stays NaN.
+    """Clips every entry of the states' gradients dL/dh_t to +-limit at every step; NaN stays NaN.
 
-    Of the given states, of all if None. After Graves (2013), section 2.1, who clips inside the gates.
+    It clips the given states, all if None. After Graves (2013), section 2.1, who clips inside the gates. Raises
+    NetworkError where `limit` is below 0, or `states` are no names.
     """
 
     limit: float
@@ -108,10 +110,11 @@ class ClipStateByValue(Recurrence):
 
 @dataclass(frozen=True)
 class ClipStateByNorm(Recurrence):
-    """Each row's dL/dh_t, and each other state's, is scaled to the norm `limit` at every step where it is greater.
+    """Scales each row's gradient dL/dh_t of a state to the norm `limit` at every step where its norm is greater.
 
-    Of the given states, of all if None; `joint` takes one norm over them all. It clips when the norm is strictly
-    greater, without an epsilon; a norm of 0 changes nothing, and one that is not finite makes its row's gradient NaN.
+    It clips the given states, all if None; `joint` takes one norm over them all. A norm must be strictly greater, and
+    no epsilon is added. A norm of 0 changes nothing; one that is not finite makes the row's gradient NaN. Raises
+    NetworkError where `limit` is below 0, or `states` are no names.
     """
 
     limit: float
@@ -134,36 +137,41 @@ class ClipStateByNorm(Recurrence):
 def _check_states(policy: Any) -> None:
     names, call = policy.states, f"{type(policy).__name__}(states)"
     if names is not None and not (isinstance(names, tuple) and names and all(isinstance(name, str) for name in names)):
-        raise NetworkError(call, "states must be names of states, or None for all", shown(names), "write ('h',)")
+        raise NetworkError(call, "states must be a tuple of names of states, or None for all", shown(names),
+                           "write ('h',)")
 
 
 def _chosen(policy: Any, cotangents: Cotangents) -> tuple[str, ...]:
-    """The states that a policy is about."""
+    """The states that a policy changes."""
     unknown = sorted(set(policy.states or ()) - set(cotangents))
     if unknown:
         raise NetworkError(f"{type(policy).__name__}(states)", f"states must be among {', '.join(cotangents)}",
-                           ", ".join(unknown), "name states of the layer's cell")  # fmt: skip
+                           ", ".join(unknown), "give names of states of the layer's cell")  # fmt: skip
     return tuple(cotangents) if policy.states is None else policy.states
 
 
 @lru_cache(maxsize=64)
-def trace_seam(policy: Recurrence, seam: str, states: tuple[str, ...]) -> Graph | None:
-    """The graph of one seam, or None where it lets cotangents through.
+def trace_hook(policy: Recurrence, hook: str, states: tuple[str, ...]) -> Graph | None:
+    """The graph of one hook, or None where it changes nothing.
 
-    Scalar `STEP`, arguments and results under the names of the states.
+    It has the scalar `STEP`, and an argument and a result for each state, under its name.
     """
     builder = GraphBuilder()
     given = {state: builder.vector("argument", state) for state in states}
-    with reading(f"{type(policy).__name__}.{seam}"):
-        result = getattr(policy, seam)(builder.vector("scalar", STEP), given)
+    with reading(f"{type(policy).__name__}.{hook}"):
+        result = getattr(policy, hook)(builder.vector("scalar", STEP), given)
         if all(result[state] is given[state] for state in states):
             return None
         return builder.graph({state: builder.index(result[state]) for state in states})
 
 
+trace_seam = trace_hook
+"""The former name of `trace_hook`."""
+
+
 def counts(policy: Recurrence, states: tuple[str, ...]) -> bool:
-    """Whether what a policy does depends on which step it is: whether it compares the step's index, or divides it."""
-    return any(graph is not None and _compares(graph) for graph in (trace_seam(policy, s, states) for s in SEAMS))
+    """Whether a policy depends on the step index: whether it compares the index or takes a remainder of it."""
+    return any(graph is not None and _compares(graph) for graph in (trace_hook(policy, s, states) for s in HOOKS))
 
 
 def _compares(graph: Graph) -> bool:

@@ -1,4 +1,4 @@
-"""What happens to finished gradients: policies and update rules, one interface, chained in the declared order.
+"""Rules on finished gradients: policies and update rules with one interface, chained in the declared order.
 
 >>> from rnnspec import policies, updates
 >>> chain(policies.ClipByGlobalNorm(1.0), updates.Adam(1e-3))
@@ -23,41 +23,41 @@ from rnnspec.tree import Tree, leaves, named_map
 __all__ = ["Chain", "Rule", "ToNumpy", "UpdateRule", "chain", "trace", "traced"]
 
 ToNumpy = Callable[[Tree], Tree]
-"""A tree of a backend's arrays as NumPy's: `Backend.to_numpy`."""
+"""The type of `Backend.to_numpy`, from a tree of a backend's arrays to NumPy arrays."""
 
 Traced = tuple[Graph, Tree, Tree]
-"""The graph of an update, and under which names its results stand: the changes and the new state."""
+"""The graph of an update, and the trees of names of its results: the changes and the new state."""
 
 MOST_KEPT = 64
-"""Updates kept; those longest unused are dropped beyond."""
+"""The most traced updates that are kept; the least recently used is dropped first."""
 
 Outline = Any
-"""A tree's containers and names as nested tuples; a leaf is whether it has axes."""
+"""A tree's containers and names as nested tuples; a leaf is True where it has axes."""
 
 
 class Rule(ABC):
-    """A value that says what becomes of gradients; written in the primitives, with a whole map as one vector.
+    """A rule on finished gradients, written in the primitives; each map or bias is one vector.
 
-    Training calls `update` once for a frozen dataclass of numbers, names and such rules; at every step for any other.
-    `outermost` says that no other rule may hold it.
+    Training calls `update` once for a frozen dataclass of numbers, names and such rules, and at every step for any
+    other rule. `outermost` says that no other rule may wrap it.
     """
 
     outermost: ClassVar[bool] = False
 
     @abstractmethod
     def init(self, params: Tree) -> Tree:
-        """The state before the first step: float64 NumPy arrays, shaped after the parameters; `()` if there is none."""
+        """The state before the first step: a tree of float64 NumPy arrays, or `()` where the rule has no state."""
 
     @abstractmethod
     def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
-        """The controlled gradients and the new state; an update rule gives the change to add to the parameters."""
+        """The changed gradients and the new state; an update rule returns the change to add to the parameters."""
 
     def loss_scale(self, state: Tree) -> Any:
-        """What the loss is multiplied by before its gradient is taken: a scalar of the state, or None."""
+        """The factor of the loss before its gradient is taken: a scalar of the state, or None."""
         return None
 
     def verify(self, state: Tree, to_numpy: ToNumpy) -> None:
-        """Raise what the state after a step tells of it; nothing, unless the rule says otherwise."""
+        """Raise the error that the state after a step shows; by default, raise nothing."""
         return
 
 
@@ -76,7 +76,7 @@ class Chain(UpdateRule):
         return tuple(rule.init(params) for rule in self.rules)
 
     def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
-        """Every rule on what the one before it gives."""
+        """Each rule applied to the result of the rule before it."""
         states = []
         for rule, own in zip(self.rules, state, strict=True):
             gradients, new = rule.update(gradients, own, params)
@@ -89,23 +89,23 @@ class Chain(UpdateRule):
 
 
 def chain(*rules: Rule) -> Chain:
-    """The rules in the order in which they act: gradient policies, then one update rule.
+    """The chain of gradient policies and one update rule, which act in this order.
 
-    Raises NetworkError where the last is no update rule, or another one is, or where one has to stand outermost.
+    Raises NetworkError where the last rule is no update rule, where another one is, or where a rule must be outermost.
     """
     wrong = [r for r in rules if not isinstance(r, Rule)]
     if wrong or not rules or [r for r in rules if isinstance(r, UpdateRule)] != [rules[-1]]:
-        raise NetworkError("chain(...)", "its last rule, and no other, must be an update rule",
+        raise NetworkError("chain(...)", "the last rule, and no other, must be an update rule",
                            ", ".join(type(rule).__name__ for rule in rules) or "nothing",
                            "write policies first, then one of rnnspec.updates")  # fmt: skip
     if rules[-1].outermost:
-        raise NetworkError("chain(...)", "no rule in it may be one that holds all others", type(rules[-1]).__name__,
+        raise NetworkError("chain(...)", "the chain must be inside a rule that is outermost", type(rules[-1]).__name__,
                            f"write {type(rules[-1]).__name__}(chain(...))")  # fmt: skip
     return Chain(rules)
 
 
 def traced(rule: Rule, params: Tree, state: Tree) -> Traced:
-    """`trace`, kept for a rule that cannot change, by the names and ranks of the trees; safe from several threads."""
+    """`trace`, cached for a rule that cannot change, by the names and ranks of the trees; safe from several threads."""
     try:
         value = _Value(_key(rule), rule)
     except _Changeable:
@@ -125,11 +125,11 @@ def _kept(value: _Value, params: Outline, state: Outline) -> Traced:
 
 
 class _Changeable(Exception):
-    """Something may be another tomorrow and look the same."""
+    """A value can change without becoming unequal, so that nothing may be cached for it."""
 
 
 def _key(value: Any) -> Hashable:
-    """Equal where the traces are: numbers by kind and bits, since 0.0 equals -0.0, and NaN nothing."""
+    """A key that is equal where the traces are: numbers by type and bits, since 0.0 == -0.0 and NaN != NaN."""
     if isinstance(value, float):
         return (float, value.hex())
     if value is None or isinstance(value, int | str):
@@ -151,7 +151,7 @@ def _outline(tree: Tree) -> Outline:
 
 
 def _filled(outline: Outline) -> Tree:
-    """A tree with that outline, of arrays that nobody holds but it."""
+    """A tree with that outline, of new arrays."""
     if isinstance(outline, bool):
         return np.zeros((1,) * outline)
     kind, *branches = outline
@@ -159,9 +159,10 @@ def _filled(outline: Outline) -> Tree:
 
 
 def trace(rule: Rule, params: Tree, state: Tree) -> Traced:
-    """The graph of one update, and the trees of names under which its results stand: the changes and the new state.
+    """The graph of one update, and the trees of names of its results: the changes and the new state.
 
-    Arguments are `gradients.NAME`, `state.NAME` and `params.NAME`. `params` and `state` give names and ranks only.
+    Arguments are `gradients.NAME`, `state.NAME` and `params.NAME`. Only the names and ranks of `params`
+    and `state` are used. Raises EquationError where the rule returns a tree with other names.
     """
     call, builder = f"{type(rule).__name__}.update", GraphBuilder(has_axes=True)
 
@@ -179,7 +180,7 @@ def trace(rule: Rule, params: Tree, state: Tree) -> Traced:
     for what, found, expected in (("gradients", changes, params), ("state", new, state)):
         odd = sorted(dict(leaves(found)).keys() ^ dict(leaves(expected)).keys())
         if odd:
-            raise EquationError(call, f"it must give a {what} tree with the names that it was given", odd[0],
+            raise EquationError(call, f"it must return a {what} tree with the names that it was given", odd[0],
                                 "map the tree with rnnspec.tree.tree_map")  # fmt: skip
     return builder.graph(results), _names("changes", changes), _names("state", new)
 

@@ -1,7 +1,7 @@
-"""A map held to a spectral norm, by an update rule.
+"""An update rule that keeps maps within a spectral norm.
 
-Rules know no products of matrices. A product with a vector is one entry by entry and a sum over one axis, which is what
-power iteration needs: `total_in(W * v)` is W v, `total_out(W * u)` is u' W.
+Rules have no matrix products. Power iteration needs products with vectors only, which are elementwise products and sums
+over one axis: `total_in(W * v)` is W v, `total_out(W * u)` is u' W.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ __all__ = ["HoldSpectralNorm"]
 
 @dataclass(frozen=True)
 class HoldSpectralNorm(UpdateRule):
-    """Holds the rule that follows: maps of a kind, recurrent ones if it is "U", are then scaled to a spectral norm.
+    """Wraps an update rule, and then scales maps of one kind ("U" is recurrent, "W" is input) to a spectral norm.
 
-    Where the estimate of the largest singular value is greater than the limit, the map is multiplied by the limit over
-    it. The estimate is that of power iteration on the map after its update, a number of `iterations` each step from
-    the right singular vector that the state carries (Miyato et al., 2018, algorithm 1): never above the true value,
-    and near it once the map moves little between steps. So the true norm may exceed the limit, most in the first
-    steps. A norm of 0 changes nothing; one that is not finite leaves the map as the rule made it.
+    Where the estimate of a map's largest singular value is above the limit, the map is multiplied by limit / estimate.
+    The estimate is that of `iterations` of power iteration on the updated map, from the right singular vector in the
+    state (Miyato et al., 2018, algorithm 1). It is never above the true value, and near it once the map changes little
+    between steps; so the true norm may exceed the limit, most in the first steps. A norm of 0 changes nothing; one that
+    is not finite leaves the map as the wrapped rule made it. Raises NetworkError where an argument is none of these.
     """
 
     rule: UpdateRule
@@ -41,16 +41,16 @@ class HoldSpectralNorm(UpdateRule):
     def __post_init__(self) -> None:
         check_limit("HoldSpectralNorm", limit=self.limit)
         if not isinstance(self.rule, UpdateRule) or self.rule.outermost:
-            raise NetworkError("HoldSpectralNorm(rule)", "it must hold an update rule, or a chain that ends in one",
-                               shown(self.rule), "write ScaleLoss outermost")  # fmt: skip
+            raise NetworkError("HoldSpectralNorm(rule)", "rule must be an update rule, or a chain that ends in one",
+                               shown(self.rule), "give one; write ScaleLoss outermost")  # fmt: skip
         if self.kind not in ("U", "W"):
-            raise NetworkError("HoldSpectralNorm(kind)", "kind must be U or W", shown(self.kind), "choose one")
+            raise NetworkError("HoldSpectralNorm(kind)", "kind must be U or W", shown(self.kind), "choose one of them")
         if type(self.iterations) is not int or self.iterations < 1:
             raise NetworkError("HoldSpectralNorm(iterations)", "iterations must be a whole number of at least 1",
-                               shown(self.iterations), "give one")  # fmt: skip
+                               shown(self.iterations), "give 1 or more")  # fmt: skip
 
     def init(self, params: Tree) -> Tree:
-        """The rule's state, and for every map that is held a row vector of norm 1, drawn by the map's name."""
+        """The wrapped rule's state, and for every map of the kind a row vector of norm 1, drawn by the map's name."""
         held = ((name, w) for name, w in leaves(params) if f".{self.kind}." in name)
         return {"rule": self.rule.init(params), "right": {name: _drawn(name, int(w.shape[1])) for name, w in held}}
 
@@ -73,7 +73,7 @@ class HoldSpectralNorm(UpdateRule):
         self.rule.verify(state["rule"], to_numpy)
 
     def _iterated(self, w: Any, v: Any) -> tuple[Any, Any]:
-        """The right singular vector after some iterations, and the norm of the map at it."""
+        """The right singular vector after the iterations, and the estimate of the norm."""
         for _ in range(self.iterations):
             u = _unit(total_in(w * v), total_in(w * v))
             v = _unit(total_out(w * u), v)
@@ -81,7 +81,7 @@ class HoldSpectralNorm(UpdateRule):
 
 
 def _unit(a: Any, instead: Any) -> Any:
-    """A vector of norm 1, and something else where it has none."""
+    """The vector scaled to norm 1, or `instead` where that is not possible."""
     norm = sqrt(total(a * a))
     return where(norm > 0.0, where(float("inf") > norm, a / norm, instead), instead)
 

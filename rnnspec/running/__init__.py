@@ -1,1 +1,1 @@
-"""A declaration runs: generic lowering, layers on top of one another, padding, losses, recomputation."""
+"""Running a declaration: generic lowering, stacked layers, padding, losses and recomputation."""

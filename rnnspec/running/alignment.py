@@ -1,8 +1,8 @@
-"""The loss of sequences whose alignment is not known, and its cotangent, with the arrays of any framework.
+"""The loss of sequences without alignment, and its cotangent, with the arrays of any framework.
 
-The places of a row are its labels with a blank before, between and behind them. One step of the forward recursion is
-declared by the loss (`CTC.extend`), and its pullback is derived from that; here both are run over time. What cannot be
-has a probability of exp(LOW) instead of 0, since differences of infinities are no numbers.
+The places of a row are its labels with a blank before, between and after them. The loss declares one step of the
+forward recursion (`CTC.extend`), and its pullback is derived; this module runs both over time. Impossible paths have
+the probability exp(LOW) instead of 0, since a difference of infinities is NaN.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ __all__ = ["aligned"]
 
 LOW = -1e30
 BEFORE = ("stay", "follow", "skip")
-"""The values of `CTC.extend` that are those of a step before, 0, 1 and 2 places back."""
+"""The arguments of `CTC.extend` from the step before, 0, 1 and 2 places back."""
 
 
 def aligned(arrays: Arrays, loss: CTC, outputs: Array, spelt: Array, mask: Array | None) -> tuple[Array, Array]:
     """The sum of the loss over rows, and its cotangent at the outputs (time, batch, feature).
 
-    `spelt` (batch, places) holds a row's labels with blanks around them, and -1 behind its last place. `mask` is true
-    at real steps, (time, batch, 1), None where all are; outputs are numbers everywhere.
+    `spelt` (batch, places) holds a row's labels with blanks around them, and -1 after its last place. `mask`
+    (time, batch, 1) is true at real steps, None where all are real; outputs must be finite everywhere.
     """
     f, places = arrays.functions, _Places.of(arrays, loss, spelt, outputs.shape[2])
     last, seen = _spell(arrays, loss, outputs, places, mask)
@@ -44,9 +44,9 @@ def aligned(arrays: Arrays, loss: CTC, outputs: Array, spelt: Array, mask: Array
 
 @dataclass(frozen=True)
 class _Places:
-    """What stands at each place: its class, whether two places back may be skipped from, whether a spelling ends there.
+    """For each place: its class, whether a path may skip to it from two places back, and whether a path may end there.
 
-    `classes` is (batch, places, feature), ones at the class; the others are conditions (batch, places, 1).
+    `classes` is (batch, places, feature), 1 at the class; the others are conditions (batch, places, 1).
     """
 
     classes: Array
@@ -67,7 +67,7 @@ class _Places:
 
 
 def _spell(arrays: Arrays, loss: CTC, outputs: Array, places: _Places, mask: Array | None) -> tuple[Array, Values]:
-    """log alpha at every place after each row's last step, and what was there before each step."""
+    """log alpha at every place after each row's last step, and log alpha before each step."""
     f, graph = arrays.functions, _extension(loss)
     (batch, count, _), low = places.classes.shape, arrays.scalar(LOW)
     first = arrays.concatenate([arrays.zeros((batch, 1, 1)), f["add"](arrays.zeros((batch, count - 1, 1)), low)], 1)
@@ -86,7 +86,7 @@ def _spell(arrays: Arrays, loss: CTC, outputs: Array, places: _Places, mask: Arr
 
 
 def _pull(arrays: Arrays, loss: CTC, seen: Values, places: _Places, cotangent: Array) -> Array:
-    """From the cotangent of log alpha after the last steps to that of the outputs."""
+    """The cotangent of the outputs, from that of log alpha after the last steps."""
     f, graph = arrays.functions, pulled(_extension(loss), (*BEFORE, "z"))
     zero = arrays.scalar(0.0)
 
@@ -112,7 +112,7 @@ def _operands(arrays: Arrays, places: _Places, a: Array, z: Array) -> Values:
 
 
 def _moved(arrays: Arrays, a: Array, by: int, filling: float) -> Array:
-    """Everything `by` places on, or back where it is negative, with a number in the places that are left."""
+    """The array moved `by` places forwards, or backwards where `by` is negative, with `filling` in the free places."""
     batch, places, width = a.shape
     away = min(abs(by), places)
     filled = arrays.functions["add"](arrays.zeros((batch, away, width)), arrays.scalar(filling))

@@ -1,8 +1,7 @@
-"""A step on columns: arrays that keep a row's features one below the other, so that products read maps as they are.
+"""Steps on columns: a row's features lie one below the other, so that products read maps without transposing them.
 
-To the lowering values are (row, feature) as ever. Each function is applied to its operands transposed, and so is its
-result; a compiler removes pairs of transpositions that cancel. What remains of them in a step are those of the values
-that it reads from, or records for, the time outside the loop.
+The lowering still sees values (row, feature). Each function transposes its operands and its result, and the compiler
+removes pairs of transpositions that cancel. Only the transpositions of values that a step reads or records remain.
 
 >>> import numpy as np
 >>> from rnnspec.contract.arrays import NumpyArrays
@@ -23,12 +22,12 @@ __all__ = ["columns"]
 
 
 def columns(arrays: Arrays) -> Arrays:
-    """The same arrays, whose steps are on columns."""
+    """The same array operations, with steps on columns."""
     return cast(Arrays, _Columns(arrays))
 
 
 class _Columns:
-    """Arrays that are others', but for what a step computes."""
+    """Array operations that delegate to others, except within a step."""
 
     def __init__(self, arrays: Arrays) -> None:
         self._arrays = arrays
@@ -53,7 +52,7 @@ class _Columns:
         return {key: self._arrays.transpose(a) for key, a in values.items()}
 
     def _on_columns(self, function: Callable[..., Array]) -> Callable[..., Array]:
-        """The function, on columns where an operand is of one step; a vector is a column as it is."""
+        """The function on columns where an operand belongs to one step; a vector is a column already."""
 
         def apply(*operands: Array) -> Array:
             if max(len(a.shape) for a in operands) != 2:

@@ -1,4 +1,4 @@
-"""What running a network asks of a backend."""
+"""The part of a backend that running a network needs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Engine(Protocol):
     path: Path | None
 
     def shown(self, inputs: Array, lengths: Array) -> Array:
-        """What the first layer sees of inputs whose rows end at lengths."""
+        """The inputs that the first layer sees, where rows end at `lengths`."""
 
     def runner(self, cell: Cell, call: Call) -> Kernel:
-        """What runs a layer."""
+        """The kernel of a layer."""
 
     def framework_vjp(
         self, function: Callable[..., Tree], *arguments: Tree
     ) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
-        """The value of a function of trees of arrays, and its pullback by the framework's own differentiation."""
+        """The value of a function of trees of arrays, and its pullback by the framework's automatic differentiation."""

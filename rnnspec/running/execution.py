@@ -1,7 +1,7 @@
 """The calls of a backend as pure functions of arrays: a run, a pullback, a loss with its gradients, an update.
 
-Each takes `(backend, constants, arrays)` and returns a tree of arrays and one of anything else, so that a backend may
-compile it whole.
+Each takes `(backend, constants, arrays)` and returns a tree of arrays and a tree of other values, so that a backend may
+compile the complete call.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from rnnspec.tree import Tree, leaves, tree_map
 __all__ = ["pullback", "run", "update", "value_and_grad", "vjp"]
 
 Pull = Callable[[Array, Tree], tuple[Tree, Array, Tree]]
-"""From cotangents of the outputs and the final state to those of the parameters, the inputs and the initial state."""
+"""From cotangents of outputs and final state to cotangents of parameters, inputs and initial state."""
 
 
 def run(
     backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None
 ) -> tuple[Tree, Tree]:
-    """`(outputs, final state)`, and what ran."""
+    """`(outputs, final state)`, and the path of each half."""
     outputs, final, tape = forward(backend, net, params, inputs, state, lengths, pullback=False)
     return (outputs, final), path(tape)
 
@@ -48,7 +48,7 @@ def value_and_grad(
 ) -> tuple[Tree, Tree]:
     """The sum of the loss, the cotangents of `(params, inputs, state)`, and the final state.
 
-    The cotangents are those of the sum times `scale`, by which the cotangent of the outputs is multiplied.
+    `scale` multiplies the cotangent of the outputs, and so all cotangents.
     """
     outputs, final, pull = vjp(backend, net, params, inputs, state, lengths)
     loss_sum, cotangent = objective(backend.arrays, net, outputs, targets, lengths, inputs.shape[0])
@@ -60,7 +60,7 @@ def value_and_grad(
 def vjp(
     backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None
 ) -> tuple[Array, Tree, Pull]:
-    """Outputs, the final state, and their pullback: the derived adjoint, or the framework's own differentiation."""
+    """Outputs, final state, and their pullback by the derived adjoint or the framework's differentiation."""
     if backend.path is Path.FRAMEWORK:
 
         def outputs_and_final(params: Tree, inputs: Array, state: Tree) -> tuple[Array, Tree]:
@@ -76,7 +76,7 @@ def update(
     backend: Engine, graph: Graph, changes: Tree, states: Tree, params: Tree, rule_state: Tree, gradients: Tree,
     scale: Array,
 ) -> tuple[Tree, Tree]:
-    """The parameters and the rule's state after one update by the gradients times `scale`."""
+    """The parameters and the rule's state after one update with the gradients times `scale`."""
     given = {f"gradients.{name}": leaf * scale for name, leaf in leaves(gradients)}
     given |= {f"state.{name}": leaf for name, leaf in leaves(rule_state)}
     given |= {f"params.{name}": leaf for name, leaf in leaves(params)}

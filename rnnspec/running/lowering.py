@@ -1,7 +1,7 @@
-"""A scheduled cell, run with the arrays of any framework: one layer, one direction, in processing order.
+"""The generic lowering: a scheduled cell run with the arrays of any framework, for one layer in one direction.
 
-The order of the file is that of the data: the packed input product before the loop, the loop, what runs after it; then
-the same for the adjoint, and last the gradients of the maps, each one product over all time.
+The file follows the data: the packed input product before the loop, the loop, the nodes after it; then the same for the
+adjoint; last the gradients of the maps, each one product over all steps.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import reduce
 from typing import Any
 
 from rnnspec.contract.arrays import Array, Arrays, Values
-from rnnspec.control.recurrence import SEAMS, STEP, Recurrence, trace_seam
+from rnnspec.control.recurrence import HOOKS, STEP, Recurrence, trace_hook
 from rnnspec.derivation.schedule import Schedule
 from rnnspec.running.columns import columns
 from rnnspec.tracing.cell import OUTPUT
@@ -27,7 +27,7 @@ INPUTS = "inputs"
 
 @dataclass(frozen=True)
 class Trace:
-    """What the adjoint needs of a forward run: values over time by node, the rows' validity, and the inputs."""
+    """The values of a forward run that the adjoint reads: by node over time, with the mask and the inputs."""
 
     values: Values
     inputs: Array
@@ -35,7 +35,7 @@ class Trace:
 
 
 def primitive(arrays: Arrays, op: str, operands: list[Any], axes: tuple[int, ...] | None = (-1,)) -> Array:
-    """One primitive on numbers; a total is over `axes`, of all of them if None."""
+    """The value of one primitive; a total sums over `axes`, over all if None."""
     if op == "total":
         return arrays.sum(operands[0], axes, axes is not None)
     if op == "logsumexp":
@@ -74,12 +74,12 @@ def evaluate_graph(
 
 
 def _along(arrays: Arrays, axis: int, a: Array) -> Array:
-    """The sum over one axis of a map, kept; a vector `(out)` is a map that reads nothing."""
+    """The sum over one axis of a map, with the axis kept; a vector `(out)` has one axis only."""
     return a if axis == -1 and len(a.shape) < 2 else arrays.sum(a, (axis,), True)
 
 
 class _Maps:
-    """The parameters of one layer, packed for the products that the schedule asks for."""
+    """The parameters of one layer, packed for the products of the schedule."""
 
     def __init__(self, arrays: Arrays, plan: Schedule, params: Tree, rows: int) -> None:
         self.arrays, self.plan, self.params = arrays, plan, params
@@ -93,16 +93,16 @@ class _Maps:
         self.transposed = {pack: self.through(pack) for name in transposed for pack in plan.transposed_packs(name)}
 
     def pack(self, kind: str, names: Iterable[str]) -> Array:
-        """The maps below one another."""
+        """The maps stacked below each other."""
         return self.arrays.concatenate([self.params[kind][name] for name in names], 0)
 
     def through(self, names: Iterable[str]) -> Callable[[Array], Array]:
-        """From cotangents of what recurrent maps give, side by side, to that of their argument."""
+        """The function from the concatenated cotangents of recurrent maps to the cotangent of their argument."""
         maps = self.pack("U", names)
         return lambda a: self.arrays.matmul(a, maps)
 
     def split(self, packed: Array, kind: str, names: Iterable[str]) -> dict[str, Array]:
-        """A packed array, map by map."""
+        """The parts of a packed array by map."""
         found, low = {}, 0
         for name in names:
             high = low + self.params[kind][name].shape[0]
@@ -112,20 +112,20 @@ class _Maps:
 
 
 class _Evaluator:
-    """Evaluates nodes into an environment of values, the products of maps that share an argument all at once."""
+    """Evaluates nodes into a dict of values; maps that share an argument are one product."""
 
     def __init__(self, arrays: Arrays, plan: Schedule, maps: _Maps) -> None:
         self.arrays, self.plan, self.nodes, self.maps = arrays, plan, plan.nodes, maps
 
     def run(self, indices: Iterable[int], values: Values) -> Values:
-        """The values, with those of the nodes added."""
+        """Add the values of the nodes to `values`, and return it."""
         for index in indices:
             if index not in values:
                 values[index] = self.value(index, values)
         return values
 
     def value(self, index: int, values: Values) -> Array:
-        """The value of one node, its operands being there."""
+        """The value of one node, whose operands have values."""
         node = self.nodes[index]
         if index in values:
             return values[index]
@@ -174,7 +174,7 @@ def forward(
 ) -> tuple[Array, Values, Trace]:
     """Outputs (time, batch, feature), the final state, and the trace that `backward` needs.
 
-    `mask` (time, batch, 1) holds at the real steps, which come first; after them outputs are 0 and states are held.
+    `mask` (time, batch, 1) is true at the real steps, which come first; after them outputs are 0 and states stay.
     There is at least one step.
     """
     cell = plan.cell
@@ -220,7 +220,7 @@ def backward(
     if OUTPUT in leaf:
         values[leaf[OUTPUT]] = output_cotangent
     evaluator.run(plan.backward.before, values)
-    seams = {seam: trace_seam(policy, seam, cell.states) if policy else None for seam in SEAMS}
+    hooks = {hook: trace_hook(policy, hook, cell.states) if policy else None for hook in HOOKS}
     gradients = {i for _, i in plan.adjoint.leaves} | {use.cotangent for use in plan.adjoint.maps}
     wanted = gradients | {arg for i in plan.backward.after for arg in plan.nodes[i].args}
     in_loop = set(plan.backward.step) | {leaf[s] for s in cell.states if s in leaf}
@@ -231,14 +231,14 @@ def backward(
         reached = dict(carried)
         if cell.output_state is not None:
             reached[cell.output_state] = arrays.functions["add"](reached[cell.output_state], now["output"])
-        reached = _seam(arrays, seams["total"], reached, t)
+        reached = _hooked(arrays, hooks["total"], reached, t)
         env = still | {i: a for i, a in now.items() if not isinstance(i, str)}
         env |= {leaf[s]: a for s, a in reached.items() if s in leaf}
         evaluator.run(plan.backward.step, env)
         passed = {s: _state_cotangent(evaluator, plan, s, env, carried[s]) for s in carried}
-        if seams["carry"] is not None:
+        if hooks["carry"] is not None:
             inner = arrays.functions["greater"](arrays.as_scalar(t), arrays.scalar(0.5))
-            cut = _seam(arrays, seams["carry"], passed, t)
+            cut = _hooked(arrays, hooks["carry"], passed, t)
             passed = {s: arrays.functions["where"](inner, cut[s], passed[s]) for s in passed}
         new = {s: _select(arrays, now.get("mask"), passed[s], carried[s]) for s in carried}
         return new, {i: env[i] for i in wanted & in_loop}
@@ -286,7 +286,7 @@ def _kept(plan: Schedule) -> set[int]:
 
 
 def _moving(values: Values) -> tuple[Values, Values]:
-    """What has a time axis, and what is the same in every step: made of the cell's vectors and numbers alone."""
+    """The values with a time axis, and those equal in every step, which are made of the cell's vectors and numbers."""
     moving = {i: a for i, a in values.items() if len(a.shape) == 3}
     return moving, {i: a for i, a in values.items() if i not in moving}
 
@@ -296,14 +296,14 @@ def _state_cotangent(evaluator: _Evaluator, plan: Schedule, state: str, env: Val
     return evaluator.arrays.zeros(tuple(like.shape)) if index is None else evaluator.value(index, env)
 
 
-def _seam(arrays: Arrays, graph: Graph | None, cotangents: Values, t: Any) -> Values:
+def _hooked(arrays: Arrays, graph: Graph | None, cotangents: Values, t: Any) -> Values:
     if graph is None:
         return cotangents
     return evaluate_graph(arrays, graph, {**cotangents, STEP: arrays.as_scalar(t)})
 
 
 def _like(arrays: Arrays, a: Array, state: Array) -> Array:
-    """A new state, also where it depends on no row: a vector of the cell."""
+    """A new state with the shape of the state, also where it is a vector of the cell, the same for all rows."""
     return a if len(a.shape) == len(state.shape) else arrays.functions["add"](arrays.zeros(tuple(state.shape)), a)
 
 
@@ -316,7 +316,7 @@ def _real(arrays: Arrays, mask: Array | None, a: Array) -> Array:
 
 
 def _wide(arrays: Arrays, a: Array, inputs: Array) -> Array:
-    """A value over time and batch, also where it depends on neither: a vector or a number of the cell."""
+    """A value with axes for time and batch, also where it is a vector or a number of the cell."""
     if len(a.shape) == 3:
         return a
     shape = (inputs.shape[0], inputs.shape[1], a.shape[-1] if len(a.shape) else 1)

@@ -1,4 +1,4 @@
-"""The loss of a network's outputs, summed over what counts, with its cotangent: derived from the loss's own graph."""
+"""The loss of a network's outputs, summed over what counts, and its cotangent, derived from the graph of the loss."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Padding and time: which steps are real, what is selected there, and a reversed direction's order of steps.
+"""Padding and time: the real steps, the selection of values there, and the order of steps of the reverse half.
 
-All of it is by selection, never by multiplying, so that NaN in the padding touches nothing.
+Padding is selected away, never multiplied by 0, so that NaN in it has no effect.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ __all__ = ["counted", "in_time", "mask", "selected"]
 
 
 def mask(arrays: Arrays, steps: int, lengths: Array | None) -> Array | None:
-    """(time, batch, 1), true at the real steps; None where all are."""
+    """The mask (time, batch, 1), true at real steps; None where all steps are real."""
     if lengths is None:
         return None
     return arrays.steps(steps)[:, None, None] < lengths[None, :, None]
 
 
 def counted(arrays: Arrays, net: Network, steps: int, batch: int, lengths: Array | None) -> Array | None:
-    """True at what counts: real steps, or with `Last()` rows (batch, 1) that have one. None where all do."""
+    """The mask of what counts in a loss: real steps, or with `Last()` rows (batch, 1) with a step. None: all count."""
     if not isinstance(net.read, Last):
         return mask(arrays, steps, lengths)
     if steps == 0:
@@ -29,12 +29,12 @@ def counted(arrays: Arrays, net: Network, steps: int, batch: int, lengths: Array
 
 
 def selected(arrays: Arrays, real: Array | None, a: Array) -> Array:
-    """The values where something is real, zeros elsewhere."""
+    """The values where `real` is true, zeros elsewhere."""
     return a if real is None else arrays.functions["where"](real, a, arrays.scalar(0.0))
 
 
 def in_time(arrays: Arrays, half: str, values: Array, lengths: Array | None) -> Array:
-    """From time to processing order or back: the reverse half turns each row's real steps around."""
+    """The values in processing order, or back in time order: for the reverse half, each row's real steps reversed."""
     if half == "forward":
         return values
     steps = values.shape[0]

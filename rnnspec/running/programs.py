@@ -1,6 +1,6 @@
-"""Compiled programs, kept by what they were compiled for: a function, its constants, and its arguments' shapes.
+"""A cache of compiled programs, by function, constants and the arguments' shapes.
 
-A backend that compiles gives `Programs` a compiler, and hands out the programs by `Programs.of`.
+A backend that compiles creates `Programs` with its compiler, and gets each program from `Programs.of`.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from rnnspec.tree import Tree, flat
 __all__ = ["Function", "Program", "Programs", "is_empty"]
 
 Program = Callable[..., tuple[Tree, Tree]]
-"""Called with trees of arrays; gives a tree of arrays, and one of anything else."""
+"""A function of trees of arrays; it returns a tree of arrays and a tree of other values."""
 
 Function = Callable[..., tuple[Tree, Tree]]
-"""A pure function `(backend, *constants, *arrays)`, as those of `rnnspec.execution`."""
+"""A pure function `(backend, *constants, *arrays)`, such as those of `rnnspec.running.execution`."""
 
 MOST_KEPT = 512
-"""Programs kept; those longest unused are dropped beyond, so that ever new shapes do not fill the memory."""
+"""The most programs that are kept; the least recently used is dropped first, so that new shapes do not fill memory."""
 
 
 def kind(array: Any) -> Hashable:
-    """What a program is compiled for: an array's shape and dtype."""
+    """The shape and dtype of an array, which a program is compiled for."""
     return tuple(array.shape), str(array.dtype)
 
 
 class Programs:
     """Programs by function, constants and the arguments' names, shapes and dtypes; safe to use from several threads.
 
-    `compiled` counts the compilations. Constants are hashable values, or trees of them. `kind` tells an array's shape
-    and dtype, where a framework has a faster way: every call asks it of every array.
+    `compiled` counts compilations. Constants are hashable values, or trees of them. `kind` returns an array's shape and
+    dtype; every call uses it for every array, so a framework may give a faster one.
     """
 
     def __init__(
@@ -54,19 +54,19 @@ class Programs:
             if program is None:
                 program = self.compile(function, constants, arguments)
                 self.compiled += 1
-            self.kept[key] = program  # the last to be dropped
+            self.kept[key] = program  # most recently used
             if len(self.kept) > MOST_KEPT:
                 del self.kept[next(iter(self.kept))]
             return program
 
 
 def is_empty(arguments: tuple[Tree, ...]) -> bool:
-    """Whether an argument holds no number at all: no time or no row, so that there is nothing worth compiling."""
+    """Whether an argument is empty, without steps or rows, so that compiling is not worth it."""
     return any(0 in a.shape for a in flat(arguments) if a is not None)
 
 
 def _signature(kind: Callable[[Any], Hashable], tree: Tree) -> Hashable:
-    """What arrays a tree has, by name, in the tree's own order: that is the order in which a program takes them."""
+    """The names and kinds of a tree's arrays in the tree's order, in which a program takes them."""
     if tree is None:
         return ()
     if isinstance(tree, dict):
@@ -75,7 +75,7 @@ def _signature(kind: Callable[[Any], Hashable], tree: Tree) -> Hashable:
 
 
 def _frozen(constant: Any) -> Hashable:
-    """A constant as a key. A graph's numbers are told apart by their bits, since NaN equals nothing."""
+    """A constant as a key. Numbers of a graph are compared by their bits, since NaN != NaN."""
     if isinstance(constant, dict):
         return (dict, *((key, _frozen(value)) for key, value in constant.items()))
     if isinstance(constant, list | tuple):

@@ -1,4 +1,4 @@
-"""What is made of the layers' outputs: the steps that are read and the output layer, with their pullbacks."""
+"""The steps that a network reads and the output layer, with their pullbacks."""
 
 from __future__ import annotations
 

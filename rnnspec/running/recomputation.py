@@ -1,7 +1,7 @@
-"""Segments of a sequence that are run again in the pullback, so that memory is that of one segment.
+"""Recomputation: the pullback runs segments of a sequence again, so that it needs the memory of one segment only.
 
-A forward run keeps the states at the segments' ends; the pullback goes from the last segment to the first, runs each
-again, and pulls it back. It takes about a third more time than to keep everything (Chen et al., 2016, section 4.1).
+The forward run keeps the states at the ends of segments. The pullback goes from the last segment to the first, runs
+each again, and pulls it back. This takes about a third more time (Chen et al., 2016, section 4.1).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from rnnspec.contract.arrays import Array, Arrays, Scan, Values
 from rnnspec.contract.kernel import Call, Kernel
 from rnnspec.contract.results import Gradients, LayerResult
-from rnnspec.control.recurrence import SEAMS, STEP, Recurrence, trace_seam
+from rnnspec.control.recurrence import HOOKS, STEP, Recurrence, trace_hook
 from rnnspec.running.lowering import evaluate_graph
 from rnnspec.tracing.cell import Cell
 from rnnspec.tracing.graph import Graph
@@ -23,13 +23,15 @@ from rnnspec.tree import Tree, leaves, named_map, tree_map
 __all__ = ["Recomputing", "Saved"]
 
 INPUTS, OUTPUTS = ".inputs", ".outputs"
-"""What a segment is given beside states, under names that no state can have."""
+"""The arguments of a segment beside states, under names that no state can have."""
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What is kept of a run: its inputs, where its rows end, the states that segments begin with; and the segments' own
-    results, by their first step, where they are not run again."""
+    """The values that a run keeps: inputs, lengths, and the states at the beginning of segments.
+
+    Where segments are not run again, also their results by first step.
+    """
 
     inputs: Array
     lengths: Array | None
@@ -40,7 +42,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class _From(Recurrence):
-    """A policy whose steps are counted from a segment's first."""
+    """A policy that gets the step index of the sequence, where a segment counts from its own first step."""
 
     policy: Recurrence
     first: int
@@ -53,9 +55,9 @@ class _From(Recurrence):
 
 
 class Recomputing:
-    """A kernel that keeps segments of `every` steps' length, or of about the root of all, and runs them twice.
+    """A kernel that runs segments of `every` steps, or of about the square root of all, and runs them again.
 
-    A class that `keeps` has each segment's own result kept, and pulls that back.
+    A subclass with `keeps` keeps each segment's result and pulls that back instead.
     """
 
     keeps = False
@@ -95,10 +97,10 @@ class Recomputing:
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call,
         sums: Tree = None,
     ) -> Gradients:
-        """The kernel's pullback, segment by segment from the last; parameters' gradients are added to `sums`."""
+        """The kernel's pullback, segment by segment from the last; the gradients of parameters are added up."""
         saved: Saved = result.saved
         n, whole = self.sizes(call)
-        edge = trace_seam(call.policy, "carry", cell.states) if call.policy else None
+        edge = trace_hook(call.policy, "carry", cell.states) if call.policy else None
 
         def pull(now: Values, begin: Values, carried: Values, first: Any, steps: int) -> Gradients:
             part = replace(call, steps=steps, policy=_counted_from(call.policy, cell, first))
@@ -126,15 +128,15 @@ class Recomputing:
         own = named_map(lambda name, _: done[name], params, name="params")
         return Gradients(own, self._joined([self._flat(kept[""]), *inputs]), {s: done[s] for s in cell.states})
 
-    # What a backend may do otherwise.
+    # Methods that a backend may override.
 
     def sizes(self, call: Call) -> tuple[int, int]:
-        """The steps of a segment, and how many segments are whole."""
+        """The steps of a segment, and the number of full segments."""
         n = min(self.every or math.ceil(math.sqrt(call.steps)), call.steps)
         return n, call.steps // n
 
     def left(self, lengths: Array | None, first: Any, steps: int) -> Array | None:
-        """The lengths of the rows within a segment of so many steps from `first` on."""
+        """The lengths of the rows within the segment of `steps` steps from `first`."""
         if lengths is None:
             return None
         left, where = lengths - first, self.arrays.functions["where"]
@@ -144,7 +146,7 @@ class Recomputing:
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree,
         call: Call, sums: Tree,
     ) -> Gradients:
-        """The pullback of a segment, its gradients of the parameters added to those of the segments behind it."""
+        """The pullback of a segment, with the gradients of parameters added to those of later segments."""
         found = self.kernel.layer_pullback(cell, params, result, output_cotangent, state_cotangent, call)
         return replace(found, params=tree_map(self.arrays.functions["add"], sums, found.params))
 
@@ -159,7 +161,7 @@ class Recomputing:
         return parts[0] if len(parts) == 1 else self.arrays.concatenate(parts, 0)
 
     def _scan(self, counting: Recurrence | None) -> Callable[..., tuple[Values, Values]]:
-        """The framework's loop; one that is written out where a policy must know which segment it is in."""
+        """The framework's loop, or a Python loop where a policy reads the step index."""
         return self.arrays.scan if counting is None else self._written_out
 
     def _written_out(
@@ -173,7 +175,7 @@ class Recomputing:
         return carried, {key: self._joined([record[key] for record in ordered]) for key in records[0]}
 
     def _passed(self, edge: Graph | None, cotangents: Values, first: Any, lengths: Array | None) -> Values:
-        """What passes the edge into a segment's first step, unless that is the first of all, in rows that run there."""
+        """The cotangents on the edge into a segment's first step, unless it is step 0, in rows with that step."""
         if edge is None:
             return cotangents
         where, step = self.arrays.functions["where"], self.arrays.as_scalar(first)
@@ -185,8 +187,8 @@ class Recomputing:
 
 
 def _counting(policy: Recurrence | None, cell: Cell) -> Recurrence | None:
-    """A policy that asks for the number of the step, else None."""
-    graphs = (trace_seam(policy, seam, cell.states) for seam in SEAMS) if policy else ()
+    """The policy where it reads the step index, else None."""
+    graphs = (trace_hook(policy, hook, cell.states) for hook in HOOKS) if policy else ()
     return policy if any(graph is not None and graph.names("scalar") for graph in graphs) else None
 
 

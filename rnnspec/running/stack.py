@@ -1,4 +1,4 @@
-"""A network's layers one above the other, read and given their output layer; and the pullback of the whole."""
+"""A network's layers one after the other, the steps that are read, the output layer, and the pullback of all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Ran", "Tape", "backward", "forward", "path"]
 
 @dataclass(frozen=True)
 class Ran:
-    """What one half was asked, and its result."""
+    """The call of one half, and its result."""
 
     call: Call
     result: LayerResult
@@ -27,7 +27,7 @@ class Ran:
 
 @dataclass(frozen=True)
 class Tape:
-    """What the pullback of a network needs: what ran, layer by layer and half by half, what was read, the lengths."""
+    """The values that the pullback of a network reads: the result of each half, the values read, and the lengths."""
 
     halves: list[dict[str, Ran]]
     read: Array
@@ -39,7 +39,7 @@ class Tape:
 def forward(
     backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None, pullback: bool
 ) -> tuple[Array, Tree, Tape]:
-    """Outputs, the final state, and the tape: one that `backward` can use if there is to be a pullback."""
+    """Outputs, final state, and the tape, which `backward` can use where `pullback` was set."""
     arrays = backend.arrays
     steps, batch = inputs.shape[0], inputs.shape[1]
     values = inputs if lengths is None else backend.shown(inputs, lengths)
@@ -89,7 +89,7 @@ def backward(
 
 
 def path(tape: Tape) -> tuple[tuple[str, str], ...]:
-    """What ran, per layer and direction."""
+    """The path of each layer and direction."""
     return tuple([(ran.call.place, ran.result.path) for halves in tape.halves for ran in halves.values()])
 
 
