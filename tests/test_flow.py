@@ -220,7 +220,7 @@ def test_numbers_behind_a_row_s_end_do_not_flow(reference):
 def test_what_is_not_finite_is_refused_with_its_place(reference):
     net, params, x, y, state = (NETS["stacked"], *case(NETS["stacked"]))
     x[2, 2] = np.nan
-    with pytest.raises(ArgumentError, match=r"must be finite, got one that is not, at step 2 of row 2 in layers\.0"):
+    with pytest.raises(ArgumentError, match=r"finite, got one that is not finite at step 2 of row 2 in layers\.0"):
         gradient_flow(reference, net, params, x, y, state, LENGTHS)
 
 

@@ -1,1 +1,1 @@
-"""What a network does to its gradients: norms by step, and their picture."""
+"""Analysis of a network's gradients over time: norms by step, Jacobians, and a plot."""

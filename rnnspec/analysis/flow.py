@@ -1,6 +1,6 @@
-"""How gradients flow through a network: what reaches each state, and what one step and many make of it.
+"""The gradient flow of a network: the gradient of each state by step, and the Jacobians of one step and of many.
 
-Numbers of rows are kept; a line over steps is the median over the rows that have the step.
+Numbers are kept for each row; a line over steps is the median over the rows that have the step.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ __all__ = ["GradientFlow", "gradient_flow"]
 
 Array = Any
 MOST_ROWS = 4
-"""Jacobians are taken of the longest rows, no more than these."""
+"""The most rows, the longest first, whose Jacobians are computed."""
 ROUNDINGS = 8.0
-"""Units roundoff by which one step is off: four of an elementary function, and as many of the sums that it is of."""
+"""The rounding error of a step in units of roundoff: four for an elementary function, four for its sums."""
 LOST = 0.1
-"""The part of a state that its rounding error may be, before the state means nothing."""
+"""The relative rounding error from which on a state means nothing."""
 FAR = 9.0
-"""Powers of ten: how far a product has gone that a sentence tells of."""
+"""The powers of ten of a product from which on the sentence names its step."""
 UNITS = {"f64": 2.0**-53, "f32": 2.0**-24, "tf32": 2.0**-11, "f16": 2.0**-11, "bf16": 2.0**-8}
 """The unit roundoff of each precision."""
 
 
 @dataclass(frozen=True)
 class GradientFlow:
-    """The flow through all halves, on one backend."""
+    """The gradient flow through all halves of a network, on one backend."""
 
     backend: str
     precision: str
@@ -50,11 +50,11 @@ class GradientFlow:
 
     @property
     def sentence(self) -> str:
-        """The worst half in one sentence."""
+        """One sentence about the half whose gradients vanish or explode most."""
         return _sentence(max(self.halves, key=lambda half: abs(median(half.products)[half.steps])), self)
 
     def plot(self) -> Any:
-        """A matplotlib figure, which nothing shows or keeps. Raises UnsupportedError where matplotlib is missing."""
+        """A matplotlib figure, for you to show or save. Raises UnsupportedError where matplotlib is missing."""
         return draw(self.halves, self.sentence, self.precision, self.unit)
 
     def __str__(self) -> str:
@@ -68,10 +68,11 @@ class GradientFlow:
 def gradient_flow(
     backend: Backend, net: Network, params: Tree, inputs: Any, targets: Any, state: Tree = None, lengths: Any = None
 ) -> GradientFlow:
-    """How the gradient of the loss flows back through every layer, from the backend's own pullback.
+    """The flow of the loss's gradient back through every layer, computed with the backend's own pullback.
 
-    Takes as many pullbacks as a half has state features, at a batch of time times rows: meant for a few rows. Raises
-    what `Backend.value_and_grad` raises, and ShapeError where there is no step.
+    Arguments are those of `Backend.value_and_grad`. For each half it takes a pullback for each state feature, at a
+    batch of time times rows: use few rows. Raises as `Backend.value_and_grad`, ShapeError where no row has a step, and
+    ArgumentError where a Jacobian is not finite.
     """
     call = "gradient_flow"
     own, x, first, _ = validation.arguments(backend, call, net, params, inputs, state, lengths, gradient=True)
@@ -79,8 +80,8 @@ def gradient_flow(
     steps, batch = inputs.shape[:2]
     ends = np.full(batch, steps) if lengths is None else validation.host_lengths(backend, lengths)
     if not ends.sum():
-        raise ShapeError(f"{backend.name}.gradient_flow(...)", "there must be a step", f"lengths {ends.tolist()}",
-                         "give a row that has one")  # fmt: skip
+        raise ShapeError(f"{backend.name}.gradient_flow(...)", "a row must have a step", f"lengths {ends.tolist()}",
+                         "give a row with steps")  # fmt: skip
     own, x, first = (backend.to_numpy(tree) for tree in (own, x, first))
     x = np.where((np.arange(steps)[:, None] < ends)[..., None], x, 0)
     halves: list[HalfFlow] = []
@@ -96,7 +97,7 @@ def gradient_flow(
     return GradientFlow(backend.name, backend.precision, tuple(halves))
 
 
-@np.errstate(all="ignore")  # what overflows is told as it is
+@np.errstate(all="ignore")  # overflow is a result here
 def _half(place: str, asked: Half, gradients: Mapping[str, Array]) -> HalfFlow:
     steps = len(asked.inputs)
     real = np.arange(steps)[:, None] < asked.ends
@@ -124,12 +125,12 @@ def _check_finite(place: str, backend: Backend, each: Array, real: Array, rows: 
     if len(wrong):
         step, row = wrong[0]
         raise ArgumentError(f"{backend.name}.gradient_flow(...)", "the Jacobians of all steps must be finite",
-                            f"one that is not, at step {step} of row {rows[row]} in {place}",
-                            "look at the states before it, and at the parameters")  # fmt: skip
+                            f"one that is not finite at step {step} of row {rows[row]} in {place}",
+                            "check the parameters, and the states before that step")  # fmt: skip
 
 
 def _products(each: Array) -> Array:
-    """log10 of the largest singular value of the product of the last k Jacobians; 1 for none."""
+    """log10 of the largest singular value of the product of the last k Jacobians, for k = 0, 1, ..."""
     product, size, logs = np.eye(each.shape[-1]), 0.0, [0.0]
     for jacobian in each[::-1]:
         product = product @ jacobian
@@ -141,7 +142,7 @@ def _products(each: Array) -> Array:
 
 
 def _horizon(logs: Array) -> float:
-    """Steps for a factor of e, from the farthest product that is not 0."""
+    """The steps in which the product falls by the factor e, from the farthest product that is not 0."""
     far = int(np.flatnonzero(np.isfinite(logs))[-1])
     if far < len(logs) - 1 and far == 0:
         return 0.0
@@ -149,7 +150,7 @@ def _horizon(logs: Array) -> float:
 
 
 def _trusted(each: Array, states: Array, unit: float) -> int:
-    """The steps before independent roundings, grown by the Jacobians, are a tenth of the state: as covariances."""
+    """The steps before independent rounding errors, propagated as covariances, reach a tenth of the state."""
     covariance = np.zeros(each.shape[1:])
     for t, (jacobian, state) in enumerate(zip(each, states, strict=True)):
         size = np.linalg.norm(state)
@@ -178,7 +179,7 @@ def _rows(half: HalfFlow) -> Iterator[tuple[str, ...]]:
 
 
 def _power(log: float) -> str:
-    """10 to a power that may be beyond all floating-point numbers."""
+    """The text of 10 to a power, also where it overflows."""
     if not np.isfinite(log) or -4 < log < 4:
         return f"{10.0**log:.2g}"
     return f"1e{round(log):+03d}"

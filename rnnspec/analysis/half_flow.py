@@ -1,4 +1,4 @@
-"""How gradients flow through one half of a layer: numbers for each step and row, and what they come to."""
+"""The gradient flow through one half of a layer: numbers for each step and row, and a verdict."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ __all__ = ["HalfFlow", "median"]
 
 Array = Any
 NOTEWORTHY = 3.0
-"""Powers of ten from which on a product of Jacobians vanishes or explodes."""
+"""The powers of ten beyond which a product of Jacobians vanishes or explodes."""
 
 
 @dataclass(frozen=True)
 class HalfFlow:
-    """One half of a layer, in processing order; NaN where a row has no such step.
+    """The gradient flow of one half of a layer, in processing order; NaN where a row has no such step.
 
-    `norms[state]` (time, batch) is the norm over features of dL/ds_t as the policy of the layer lets it through.
-    `jacobians` (time, rows) is the largest singular value of ds_t/ds_{t-1}, all states side by side, and `products`
-    (time + 1, rows) the base-10 logarithm of that of ds_T/ds_{T-k}, T being the row's end: of the equations alone.
+    `norms[state]` (time, batch) is the norm over features of dL/ds_t under the layer's policy. `jacobians` (time, rows)
+    is the largest singular value of ds_t/ds_{t-1} with all states concatenated. `products` (time + 1, rows) is log10 of
+    the largest singular value of ds_T/ds_{T-k}, where T is the row's end. Jacobians and products ignore the policy.
     `horizon` is the number of steps in which the product falls by the factor e, inf where it does not fall. `trusted`
-    is the number of steps before rounding errors, eight of the precision's unit roundoff at each step, have grown to a
-    tenth of the state of the first row for which they do; all steps, if for none.
+    is the number of steps until rounding errors, eight units of roundoff at each step, reach a tenth of the state in
+    any row; all steps where they never do.
     """
 
     place: str
@@ -47,7 +47,7 @@ class HalfFlow:
 
 
 def median(values: Array) -> Array:
-    """Over the rows that have the step; NaN where none has."""
+    """The median over the rows that have the step; NaN where none has."""
     there = np.isfinite(values).any(1) | np.isinf(values).any(1)
     found = np.full(len(values), np.nan)
     found[there] = np.nanmedian(values[there], 1)

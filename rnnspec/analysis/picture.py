@@ -1,4 +1,4 @@
-"""The picture of a gradient's flow: what reaches each state on the left, what many steps make of it on the right."""
+"""The plot of a gradient flow: the gradient of each state on the left, products of Jacobians on the right."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["draw"]
 COLOURS = ("#2f6db3", "#d9822b", "#3f9d62", "#b5548f", "#8a6fc9", "#4aa3a3")
 INK, FAINT, PRODUCT = "#2b2b2b", "#9a9a9a", "#7a3fa0"
 FARTHEST = 20.0
-"""Powers of ten beyond which a picture tells nothing more: the line leaves it there."""
+"""The powers of ten at which a line leaves the plot."""
 
 
 def draw(halves: Sequence[HalfFlow], sentence: str, precision: str, unit: float) -> Any:
-    """The figure of all halves under a sentence; `unit` is the unit roundoff of the precision.
+    """The figure of all halves with a sentence as its title; `unit` is the unit roundoff of the precision.
 
     Raises UnsupportedError where matplotlib is missing.
     """
     try:
-        from matplotlib.figure import Figure  # noqa: PLC0415  # a second of time, and for pictures only
+        from matplotlib.figure import Figure  # noqa: PLC0415  # importing it takes a second
     except ImportError as error:
         raise UnsupportedError("GradientFlow.plot()", "matplotlib must be installed", str(error),
                                "pip install matplotlib") from error  # fmt: skip
@@ -43,7 +43,7 @@ def _gradients(axes: Any, half: HalfFlow) -> None:
     steps = np.arange(half.steps)
     for colour, (state, norms) in zip(COLOURS * 9, half.norms.items(), strict=False):
         _band(axes, steps, np.log10(np.where(norms > 0, norms, np.nan))[: half.steps], colour, f"dL/d{state}")
-    _dress(axes, f"{half.place}: what reaches each state", "step, in processing order", "norm of the gradient")
+    _dress(axes, f"{half.place}: gradient of each state", "step, in processing order", "norm of the gradient")
     if len(half.norms) > 1:
         axes.legend(frameon=False, fontsize=9, labelcolor="linecolor", handlelength=1.2)
     else:
@@ -60,7 +60,7 @@ def _products(axes: Any, half: HalfFlow, precision: str, unit: float) -> None:
         axes.axvline(half.horizon, color=FAINT, linewidth=0.8, linestyle=(0, (1, 2)))
         axes.annotate("horizon", (half.horizon, 0.03), (4, 0), xycoords=("data", "axes fraction"),
                       textcoords="offset points", fontsize=8.5, color=INK)  # fmt: skip
-    _dress(axes, f"{half.place}: what many steps make of it", "steps back from the last", "largest singular value")
+    _dress(axes, f"{half.place}: product of Jacobians", "steps back from the last", "largest singular value")
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, -FARTHEST), min(high, FARTHEST))
     if low < lost:
@@ -71,7 +71,7 @@ def _products(axes: Any, half: HalfFlow, precision: str, unit: float) -> None:
 
 
 def _band(axes: Any, steps: Any, logs: Any, colour: str, label: str) -> None:
-    """The median over rows as a line, and their range behind it."""
+    """Draw the median over rows as a line, and their range behind it."""
     there = np.isfinite(logs).any(1)
     steps, logs = steps[there], logs[there]
     if len(steps):

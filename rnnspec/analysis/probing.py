@@ -1,7 +1,7 @@
-"""What a backend's own pullback tells of a layer's states: their gradients, and the Jacobians from step to step.
+"""Gradients of a layer's states, and Jacobians from step to step, computed with a backend's own pullback.
 
-A probed cell adds an input of its own to every state that leaves a step. Held at 0 it changes no value, and its
-gradient is the state's, whatever direction, lengths and policies there are.
+A probed cell adds an extra input to every new state. The input is 0, so that it changes no value, and its gradient is
+the gradient of the state, for any direction, lengths and policies.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Array = Any
 
 @dataclass(frozen=True)
 class Half:
-    """One half of a layer that was given inputs: everything as NumPy arrays, `ends` (batch,) where its rows end."""
+    """One half of a layer with its inputs, all as NumPy arrays; `ends` (batch,) are the ends of rows."""
 
     backend: Backend
     layer: Layer
@@ -40,7 +40,7 @@ class Half:
 def state_gradients(
     backend: Backend, net: Network, params: Tree, inputs: Array, targets: Array, state: Tree, ends: Array
 ) -> dict[str, dict[str, Array]]:
-    """dL/ds_t of the first layer's states, `[half][state]` (time, batch, width), in time and 0 behind a row's end."""
+    """dL/ds_t of the first layer's states, `[half][state]` (time, batch, width), in time order, 0 after a row's end."""
     layer, places, wide = net.layers[0], {}, net.inputs
     for half in layer.halves:
         for name, width in layer.state_widths.items():
@@ -57,9 +57,9 @@ def state_gradients(
 
 
 def jacobians(half: Half) -> tuple[Array, Array]:
-    """ds_t/ds_{t-1} (time, batch, n, n) in processing order, all states side by side, and the states (time, batch, n).
+    """ds_t/ds_{t-1} (time, batch, n, n) in processing order, all states concatenated, and the states (time, batch, n).
 
-    Of the equations alone: policies have no part in them. What is behind a row's end means nothing.
+    Policies are ignored. Values after a row's end have no meaning.
     """
     states, (steps, batch) = _states(half), half.inputs.shape[:2]
     before = {s: np.concatenate([half.state[s][None], a[:-1]]) for s, a in states.items()}
@@ -79,7 +79,7 @@ def jacobians(half: Half) -> tuple[Array, Array]:
 
 
 def in_order(a: Array, half: str, ends: Array) -> Array:
-    """A (time, batch, ...) array in processing order: each row of the reverse half turned around, its padding left."""
+    """An array (time, batch, ...) in processing order: the reverse half has each row's real steps reversed."""
     if half == "forward":
         return a
     turned = np.array(a)
@@ -93,7 +93,7 @@ def _beside(states: Mapping[str, Array], layer: Layer) -> Array:
 
 
 def _states(half: Half) -> dict[str, Array]:
-    """Every state after each step, in processing order, from one run for each."""
+    """Every state after each step, in processing order, from one run for each state."""
     found = {}
     for state in half.layer.state_widths:
         layer = replace(half.layer, cell=_showing(half.layer.cell, state), direction=half.name, gradient=None)
@@ -105,13 +105,13 @@ def _states(half: Half) -> dict[str, Array]:
 
 
 def _showing(cell: Cell, state: str) -> Cell:
-    """The cell with a state for its output."""
+    """The cell with a state as its output."""
     results = tuple((name, cell.graph.result(state) if name == OUTPUT else i) for name, i in cell.graph.results)
     return Cell(cell.name, cell.states, Graph(cell.graph.nodes, results))
 
 
 def _probe(cell: Cell, state: str) -> str:
-    """The name of a state's probe, which the cell does not have."""
+    """The name of a state's probe, which the cell does not use."""
     name = f"probe_{state}"
     while name in cell.graph.names("input"):
         name += "_"
@@ -130,7 +130,7 @@ def _probed(cell: Cell) -> Cell:
 def _with_probes(
     layer: Layer, half: str, params: Tree, places: Mapping[tuple[str, str], slice], wide: int
 ) -> dict[str, Tree]:
-    """The parameters of a half whose cell is probed, each probe reading the input features of its own."""
+    """The parameters of a half with a probed cell; each probe reads its own input features."""
     W = tree_map(lambda w: np.concatenate([w, np.zeros((len(w), wide - w.shape[1]), w.dtype)], 1), params["W"])
     b = dict(params["b"])
     for state, width in layer.state_widths.items():

@@ -1,1 +1,1 @@
-"""What a user calls and an author implements: `Backend`, the validation of its arguments, and how one is found."""
+"""The interface of backends, which users call and authors implement, its argument validation, and its plugins."""

@@ -1,8 +1,8 @@
-"""The contract: what a backend is asked, what it answers, and what the base class does for it.
+"""The base class of backends: the calls of users, the methods that a backend overrides, and argument validation.
 
-A new backend overrides one method, `layer`: one layer, one direction, in processing order; and `layer_pullback` if it
-has gradients. The base class validates, stacks, reverses, reads, applies the output layer, the loss and the rule.
-What a backend lacks is declared in its capabilities and refused, never emulated.
+A new backend overrides `layer`, which runs one layer in one direction, and `layer_pullback` if it has gradients. The
+base class validates arguments, stacks layers, reverses sequences, and applies the output layer, the loss and the rule.
+A backend declares its capabilities; the base class refuses a call that needs another one and never emulates it.
 """
 
 from __future__ import annotations
@@ -40,12 +40,13 @@ SAID = {**DTYPES, "tf32": "tf32"}
 
 
 class Backend(Owner):
-    """One framework, one device, one precision. The base class runs on NumPy arrays.
+    """A backend: one framework on one device in one precision. The base class runs on NumPy arrays.
 
-    Pickled, or copied, it comes back opened anew with the same settings: by its name, or where `get_backend` does not
-    find its class, by that class called with `(device, precision)`.
+    A pickle or a copy is a new backend with the same settings. `get_backend` makes it by name; where it does not find
+    the class, the class is called with `(device, precision)`.
 
-    `spec_version` is the version of the contract that the backend was written for; a distribution of its own says it.
+    `spec_version` is the version of the contract that the backend was written for; a backend in a distribution of its
+    own must set it.
     """
 
     spec_version: ClassVar[str] = SPEC_VERSION
@@ -68,26 +69,26 @@ class Backend(Owner):
         found = opener(type(self), self.name, self.device, self.precision)
         return reopened, (found, self.device, self.precision, self.path, self.recomputes, self.every)
 
-    # What a backend overrides.
+    # Methods that a backend overrides.
 
     def make_arrays(self) -> Arrays:
-        """The arrays in which everything around a layer is computed."""
+        """The array operations for everything around a layer."""
         return NumpyArrays(DTYPES[self.precision])
 
     def plan(self, cell: Cell, rows: int | None, width: int) -> Schedule:
-        """The schedule by which the generic lowering runs a cell on so many rows; None where a graph does not know.
+        """The schedule of a cell for the generic lowering.
 
-        `width` is that of the widest state.
+        `rows` is the batch size, None where a traced graph does not know it; `width` is the width of the widest state.
         """
         return schedule(cell)
 
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
     ) -> LayerResult:
-        """One layer, one direction: `inputs` (time, batch, feature) in processing order, 0 at padded steps.
+        """Run one layer in one direction on `inputs` (time, batch, feature) in processing order, 0 at padded steps.
 
-        Rows end at `lengths` (batch,): states are held there, and outputs after it are 0. There is at least one step
-        and one row.
+        `lengths` (batch,) are the rows' ends: after them the states must stay, and outputs must be 0. There is at least
+        one step and one row.
         """
         mask = padding.mask(self.arrays, inputs.shape[0], lengths)
         plan = self.plan(cell, inputs.shape[1], widest(state))
@@ -97,61 +98,66 @@ class Backend(Owner):
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
     ) -> Gradients:
-        """The pullback of `layer` at the result it gave; `output_cotangent` is 0 at padded steps."""
+        """The pullback of `layer` at its result; `output_cotangent` is 0 at padded steps."""
         plan = self.plan(cell, output_cotangent.shape[1], widest(state_cotangent))
         return Gradients(*lowering.backward(self.arrays, plan, params, result.saved, output_cotangent, state_cotangent,
                                             call.policy))  # fmt: skip
 
     def shown(self, inputs: Array, lengths: Array) -> Array:
-        """What the first layer sees of inputs whose rows end at lengths: zeros behind them, whatever stands there."""
+        """The inputs that the first layer sees: zeros at padded steps."""
         return padding.selected(self.arrays, padding.mask(self.arrays, inputs.shape[0], lengths), inputs)
 
     def native(self, cell: Cell, call: Call) -> Kernel | str:
-        """The framework's own kernel for a layer, or the reason why it is not to run."""
+        """The framework's own kernel for a layer, or the reason why none runs, as a clause without a full stop."""
         return "the backend has no kernels of its framework"
 
     def recomputed(self, kernel: Kernel) -> Recomputing:
-        """What runs segments of a kernel's layer again in the pullback."""
+        """A wrapper of a kernel that runs segments again in the pullback."""
         return Recomputing(kernel, self.arrays, self.every)
 
     def framework_vjp(
         self, function: Callable[..., Tree], *arguments: Tree
     ) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
-        """The value of a function of trees of arrays, and its pullback by the framework's own differentiation."""
-        raise NotImplementedError(f"{self.name} declares Path.FRAMEWORK without framework_vjp")
+        """The value of a function of trees of arrays, and its pullback by the framework's automatic differentiation."""
+        raise NotImplementedError(f"{self.name} declares Path.FRAMEWORK and must override framework_vjp")
 
     def program(self, function: Callable[..., tuple[Tree, Tree]], *constants: Any) -> Callable[..., tuple[Tree, Tree]]:
-        """A function of `(self, *constants, *arrays)`, ready to be called with the arrays.
+        """The function `function(self, *constants, *arrays)` as a function of the arrays alone.
 
-        It returns a tree of arrays and one of anything else. A backend that compiles keeps the program, and whatever
-        the second tree was when it was traced.
+        `function` returns a tree of arrays and a tree of other values. A backend that compiles caches the program,
+        together with the second tree of the time of tracing.
         """
-        return np.errstate(all="ignore")(partial(function, self, *constants))  # what is not finite is the answer
+        return np.errstate(all="ignore")(partial(function, self, *constants))  # NaN and infinity are valid results
 
-    # What everybody calls.
+    # Methods that users call.
 
     def through(self, path: Path) -> Self:
-        """This backend, held to one path; what cannot run on it is refused, with the reason."""
+        """This backend, restricted to one path.
+
+        Raises UnsupportedError where the backend does not declare the path; so does a call of a layer that cannot run
+        on it, with the reason.
+        """
         if path not in self.capabilities.paths:
             raise UnsupportedError(f"{self.name}.through({shown(path)})", "path must be one that the backend declares",
                                    shown(path), "choose one of its capabilities.paths")  # fmt: skip
         return self._held(path, self.recomputes, self.every)
 
     def recomputing(self, every: int | None = None) -> Self:
-        """This backend, keeping states only every so many steps, about the root of all if None, of what gradients need.
+        """This backend, with recomputation: it keeps the states of every `every`-th step, and runs the others again.
 
-        The steps between are run again in the pullback: less memory for a third more time, and the same numbers but
-        for the order in which parameters' gradients are added up.
+        None keeps about the square root of all steps. It takes less memory and about a third more time. Numbers differ
+        only by the order in which the parameters' gradients are added up. Raises ArgumentError where `every` is no
+        number of steps, and UnsupportedError with `Path.FRAMEWORK`.
         """
         if every is not None and (type(every) is not int or every < 1):
             raise ArgumentError(f"{self.name}.recomputing(every)", "every must be a number of steps, or None",
-                                shown(every), "give at least 1")  # fmt: skip
+                                shown(every), "give 1 or more")  # fmt: skip
         return self._held(self.path, True, every)
 
     def _held(self, path: Path | None, recomputes: bool, every: int | None) -> Self:
         if path is Path.FRAMEWORK and recomputes:
-            raise UnsupportedError(f"{self.name}.recomputing(every)", "gradients must be the derived adjoint",
-                                   str(path), "let the backend choose its path")  # fmt: skip
+            raise UnsupportedError(f"{self.name}.recomputing(every)", "recomputation needs the derived adjoint",
+                                   str(path), "leave out through(Path.FRAMEWORK)")  # fmt: skip
         key = (path, recomputes, every)
         if key == (self.path, self.recomputes, self.every):
             return self
@@ -161,9 +167,9 @@ class Backend(Owner):
         return self.held[key]
 
     def runner(self, cell: Cell, call: Call) -> Kernel:
-        """What runs a layer: a kernel of the framework where one is chosen, and else the backend itself.
+        """The kernel of a layer: the framework's where one is chosen, else the backend itself.
 
-        Where gradients are to follow, and segments to be run again, it is held to them.
+        With recomputation, it is wrapped where a pullback will follow.
         """
         kernel = self._chosen(cell, call)
         return self.recomputed(kernel) if self.recomputes and call.pullback else kernel
@@ -171,8 +177,8 @@ class Backend(Owner):
     def _chosen(self, cell: Cell, call: Call) -> Kernel:
         if self.path is Path.FRAMEWORK and call.policy is not None:
             raise UnsupportedError(f"{self.name}, {call.place}",
-                                   "a layer that the framework differentiates must have no policy",
-                                   shown(call.policy), "let the backend choose its path")  # fmt: skip
+                                   "a layer must have no policy on Path.FRAMEWORK",
+                                   shown(call.policy), "use another path")  # fmt: skip
         if self.path in (Path.GENERIC, Path.FRAMEWORK):
             return self
         kernel = self.native(cell, call)
@@ -184,9 +190,10 @@ class Backend(Owner):
         return self
 
     def asarray(self, tree: Tree) -> Tree:
-        """A tree of the framework's own arrays in the backend's precision, copied from NumPy arrays of real numbers.
+        """The tree as the framework's own arrays in the backend's precision and on its device, copied.
 
-        Another framework's arrays are copied through NumPy, never shared.
+        Leaves are NumPy arrays of real numbers, or another framework's arrays, which are copied through NumPy. Raises
+        ArgumentError, DtypeError, DeviceError or TreeError.
         """
         call = f"{self.name}.asarray(tree)"
 
@@ -198,7 +205,7 @@ class Backend(Owner):
         return tree_map(own, bounded(call, tree))
 
     def to_numpy(self, tree: Tree) -> Tree:
-        """The tree as NumPy arrays, copied."""
+        """The tree as copied NumPy arrays; raises ArgumentError or TreeError."""
         call = f"{self.name}.to_numpy(tree)"
 
         def host(array: Any) -> np.ndarray[Any, Any]:
@@ -210,10 +217,10 @@ class Backend(Owner):
         return tree_map(host, bounded(call, tree))
 
     def run(self, net: Network, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
-        """Outputs and final state. `inputs` (time, batch, feature); `state` as `Result.state`, zeros if None.
+        """The outputs and the final state of a network.
 
-        `lengths` (batch,) holds whole numbers of 0..time. What is wrong with an argument raises a member of the
-        RnnSpecError family before anything runs.
+        `inputs` is (time, batch, feature), `state` a tree as `Result.state`, zeros if None, and `lengths` (batch,)
+        whole numbers of 0..time. Raises an RnnSpecError, before anything runs, where an argument is not valid.
         """
         given = validation.arguments(self, "run", net, params, inputs, state, lengths)
         (outputs, final), path = self.program(execution.run, net)(*given)
@@ -223,9 +230,11 @@ class Backend(Owner):
         self, net: Network, params: Tree, inputs: Array, output_cotangent: Array, state_cotangent: Tree = None,
         state: Tree = None, lengths: Array = None,
     ) -> Gradients:
-        """The vector-Jacobian product: `output_cotangent` as outputs, `state_cotangent` as the final state or None.
+        """The vector-Jacobian product of `run`.
 
-        Cotangents at padded steps are ignored.
+        `output_cotangent` has the shape of the outputs, `state_cotangent` the shapes of the final state; None is zeros.
+        Cotangents at padded steps have no effect. Raises an RnnSpecError, before anything runs, where an argument is
+        not valid.
         """
         given = validation.arguments(self, "pullback", net, params, inputs, state, lengths, gradient=True)
         cotangents = validation.cotangents(self, "pullback", net, given, output_cotangent, state_cotangent)
@@ -237,8 +246,9 @@ class Backend(Owner):
     ) -> Step:
         """The loss as `(sum, count)`, and the gradients of the sum.
 
-        `targets` are class numbers `(time, batch)`, or real numbers `(time, batch, features)`; with `Last()` without
-        the time. Targets at padded steps, and of rows of length 0 with `Last()`, are ignored, even invalid ones.
+        `targets` are class numbers `(time, batch)` or real numbers `(time, batch, features)`; with `Last()` they have
+        no time axis. Targets at padded steps, and those of rows of length 0 with `Last()`, are not read and may be
+        invalid. Raises an RnnSpecError, before anything runs, where an argument is not valid.
         """
         given = validation.arguments(self, "value_and_grad", net, params, inputs, state, lengths, gradient=True)
         wanted = validation.targets(self, "value_and_grad", net, given, targets, lengths)
@@ -249,10 +259,11 @@ class Backend(Owner):
         self, net: Network, rule: Rule, params: Tree, rule_state: Tree, inputs: Array, targets: Array,
         state: Tree = None, lengths: Array = None,
     ) -> Trained:
-        """One step of an update rule, or a chain that ends in one; the rule sees the gradient of the mean.
+        """One step of an update rule, or of a chain that ends in one; the rule reads the gradient of the mean loss.
 
-        `rule_state` is `rule.init(params)` at first, then the last step's. A batch without a real step changes
-        parameters as a gradient of zeros does. Raises NonFiniteError where the rule says so.
+        `rule_state` is `rule.init(params)` at first, then that of the step before. A batch without a real step has a
+        gradient of zeros. Raises NonFiniteError where the rule is `RaiseNonFinite` and a gradient is not finite, and
+        otherwise as `value_and_grad`.
         """
         validation.rule(self, "train_step", rule)
         given = validation.arguments(self, "train_step", net, params, inputs, state, lengths, gradient=True)
@@ -267,10 +278,10 @@ class Backend(Owner):
         return self._updated("train_step", rule, own, kept, step)
 
     def update(self, net: Network, rule: Rule, params: Tree, rule_state: Tree, step: Step) -> Trained:
-        """One step of an update rule by gradients that are there: those of windows, or of shards added up.
+        """One step of an update rule with given gradients, such as those of windows, or sums over shards.
 
-        `step` is as `value_and_grad` gives it; the rest as in `train_step`. Raises NetworkError for a rule that scales
-        the loss, which comes before its gradients.
+        `step` is a result of `value_and_grad`; the rest is as in `train_step`. Raises NetworkError where the rule
+        scales the loss, since that must happen before gradients are taken.
         """
         validation.rule(self, "update", rule)
         own, sums = validation.gradients(self, "update", net, params, step)
@@ -281,7 +292,7 @@ class Backend(Owner):
         return self._updated("update", rule, own, kept, replace(step, grads=replace(step.grads, params=sums)))
 
     def _updated(self, method: str, rule: Rule, params: Tree, kept: Tree, step: Step) -> Trained:
-        """Parameters and the rule's state after the gradients of a step, all of them the backend's own arrays."""
+        """Parameters and the rule's state after the gradients of a step, all as the backend's own arrays."""
         scale = self.from_numpy(np.asarray(1.0 / max(step.count, 1)))
         graph, *places = traced(rule, params, kept)
         validation.rule_numbers(self, method, graph)
@@ -296,6 +307,6 @@ class Backend(Owner):
         return Step(loss_sum, validation.count(self, net, given, given[-1]), Gradients(own, x, first), final)
 
     def as_layer(self, net: Network) -> Any:
-        """The network as a layer of the framework's own."""
+        """The network as a layer of the framework; raises UnsupportedError where the backend has no layers."""
         raise UnsupportedError(f"{self.name}.as_layer(net)", "the backend must have layers of its framework",
-                               "a backend without", "call run and pullback")  # fmt: skip
+                               "none", "call run and pullback")  # fmt: skip

@@ -1,7 +1,7 @@
-"""The entry points of backends, of all distributions that can be read; nothing is imported.
+"""The entry points of backends, read without importing anything.
 
-One distribution whose entry points cannot be read takes those of all others with it where all are read at once: then
-they are read one by one, and the unreadable ones named.
+The standard library reads the entry points of all distributions at once, and one bad file makes it fail. They are then
+read one by one, and the unreadable distributions are named.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def points() -> tuple[EntryPoint, ...]:
 
     try:
         return tuple(entry_points(group=GROUP))
-    except Exception:  # of any kind: the file is anybody's
+    except Exception:  # a bad file may raise anything
         return _one_by_one()[0]
 
 
 def unreadable() -> tuple[BrokenBackend, ...]:
-    """The distributions whose entry points cannot be read, as the errors that name them."""
+    """An error for each distribution whose entry points cannot be read."""
     from importlib.metadata import entry_points  # noqa: PLC0415
 
     try:
@@ -42,7 +42,7 @@ def unreadable() -> tuple[BrokenBackend, ...]:
 
 
 def offerer(point: EntryPoint) -> str:
-    """The distribution that an entry point is of, with its version."""
+    """The distribution of an entry point, with its version."""
     found = _identity(point.dist)
     return " ".join(found) if found else f"an unnamed distribution ({point.value})"
 
@@ -58,7 +58,7 @@ def _uninstalling(*identities: tuple[str, str] | None) -> str:
 
 
 def _one_by_one() -> tuple[tuple[EntryPoint, ...], tuple[BrokenBackend, ...]]:
-    """As `entry_points` does it: of distributions of one name, the first on the path hides the others."""
+    """The entry points and errors; as in `entry_points`, the first distribution of a name hides the others."""
     from importlib.metadata import distributions  # noqa: PLC0415
 
     found: list[EntryPoint] = []
@@ -82,7 +82,7 @@ def _one_by_one() -> tuple[tuple[EntryPoint, ...], tuple[BrokenBackend, ...]]:
 
 
 def _identity(distribution: Distribution | None) -> tuple[str, str] | None:
-    """A distribution's name and version; None where its metadata hold none, or cannot be read."""
+    """A distribution's name and version; None where its metadata do not have them or cannot be read."""
     try:
         name, version = (distribution.metadata[key] for key in ("Name", "Version")) if distribution else ("", "")
     except Exception:

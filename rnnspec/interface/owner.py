@@ -1,4 +1,4 @@
-"""Whose arrays these are: one framework, on one device, in one precision."""
+"""The owner of arrays: one framework on one device in one precision."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Owner"]
 
 
 class Owner:
-    """What a backend knows of its framework's arrays. The base class owns NumPy arrays."""
+    """A backend's knowledge of its framework's arrays. The base class owns NumPy arrays."""
 
     name: str = ""
     version: str = ""
@@ -34,23 +34,23 @@ class Owner:
                                        choice(str(value), known))  # fmt: skip
 
     def is_own(self, array: Any) -> bool:
-        """Whether an array is one of the framework's own."""
+        """Whether an array is the framework's own."""
         return isinstance(array, np.ndarray | np.generic)
 
     def own_dtype(self, array: Any) -> str:
-        """The name of the dtype of one of the framework's own arrays."""
+        """The name of the dtype of an array of the framework."""
         return str(array.dtype)
 
     def own_device(self, array: Any) -> str:
-        """The device of one of the framework's own arrays."""
+        """The device of an array of the framework."""
         return "cpu"
 
     def own_layout(self, array: Any) -> str:
-        """How one of the framework's own arrays lies in memory: "dense", or what stands in its place."""
+        """The memory layout of an array of the framework: "dense", or the name of another layout."""
         return "dense"
 
     def fits(self, array: Any, shape: tuple[int, ...]) -> bool:
-        """Whether an array of a tree can be taken as it is: one of the framework's own, right in all that is asked."""
+        """Whether an array needs no conversion: the framework's own, of the right shape, dtype, device and layout."""
         return (
             self.is_own(array)
             and not isinstance(array, np.ndarray | np.generic)
@@ -65,7 +65,7 @@ class Owner:
         return np.array(array, dtype=kind)
 
     def zeros(self, shape: tuple[int, ...]) -> Array:
-        """Zeros in the backend's precision, in memory of their own."""
+        """Zeros in the backend's precision, in new memory."""
         return self.from_numpy(np.zeros(shape))
 
     def to_numpy_array(self, array: Array) -> np.ndarray[Any, Any]:

@@ -1,7 +1,7 @@
 """Backends by name: listed without importing anything, loaded one at a time.
 
-A distribution offers a backend by an entry point of the group `rnnspec.backends`, whose name is the backend's; it names
-a light module (or object) that implements the hook `rnnspec_backend` and imports its framework there, not before.
+A distribution offers a backend with an entry point in the group `rnnspec.backends`, under the backend's name. The entry
+point names a module or object with the hook `rnnspec_backend`, which imports the framework only when it is called.
 
 >>> "numpy" in backend_names()
 True
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 RESERVED = {"numpy": "rnnspec", "torch": "rnnspec", "tensorflow": "rnnspec", "jax": "rnnspec"}
-"""The names that only rnnspec's own distribution may offer; what others offer under them never runs."""
+"""The names that only rnnspec's own distribution may offer; other distributions' backends of these names never run."""
 
 hookspec = pluggy.HookspecMarker("rnnspec")
 hookimpl = pluggy.HookimplMarker("rnnspec")
@@ -56,7 +56,7 @@ hookimpl = pluggy.HookimplMarker("rnnspec")
 
 @dataclass(frozen=True)
 class Mutant:
-    """A backend with one known fault: its name, what it says of itself, and `make(backend) -> faulty backend`."""
+    """A backend with one planted fault: its name, a description, and `make(backend) -> faulty backend`."""
 
     name: str
     says: str
@@ -64,42 +64,44 @@ class Mutant:
 
 
 class BackendHooks:
-    """What a plugin implements."""
+    """The hooks that a plugin implements."""
 
     @hookspec(firstresult=True)
     def rnnspec_backend(self, name: str, device: str | None, precision: str) -> Backend | None:
-        """The backend. Raises BackendUnavailable where its framework is not installed."""
+        """Return the backend; raise BackendUnavailable where its framework is not installed."""
 
     @hookspec
     def rnnspec_mutants(self) -> Iterable[Mutant]:  # type: ignore[empty-body]
-        """Faulty versions of a backend, for the self-test of the conformance suite."""
+        """Return faulty versions of a backend, for the self-test of the conformance suite."""
 
 
 def backend_names() -> tuple[str, ...]:
-    """The names of all backends that installed distributions offer, sorted; nothing is imported."""
+    """The sorted names of all backends that installed distributions offer; imports nothing."""
     return tuple(sorted({point.name for point in points()}))
 
 
 def problems() -> tuple[BackendError, ...]:
-    """What is wrong with what is offered, as the errors that name the distributions; nothing is imported.
+    """The errors of installed distributions that offer backends, each with the distribution's name; imports nothing.
 
-    A name that is reserved gives the built-in backend nevertheless; one that two distributions offer gives none, and
-    what a distribution offers that cannot be read is not known.
+    A reserved name still gives the built-in backend. A name that two distributions offer gives none. The backends of a
+    distribution that cannot be read are not known.
     """
     conflicts = (found for name in backend_names() for found in _conflicts(f"get_backend({shown(name)})", name))
     return (*unreadable(), *conflicts)
 
 
 def get_backend(name: str, *, device: str | None = None, precision: str = "f32") -> Backend:
-    """The backend of that name, with its own arrays on `device`, in `precision` ("f64", "f32", "bf16", "f16").
+    """The backend of that name on `device`, such as "cpu", in `precision`, such as "f64", "f32", "bf16" or "f16".
 
-    Raises ArgumentError, UnknownBackend, BackendUnavailable (with the pip command), BackendConflict, BrokenBackend,
-    IncompatibleBackend (naming the distribution) or UnsupportedError; no other plugin is touched.
+    Raises UnknownBackend where no distribution offers it, BackendUnavailable (with the pip command) where its framework
+    is not installed, BackendConflict where two distributions offer it, IncompatibleBackend or BrokenBackend where its
+    plugin does not fit or fails, UnsupportedError where it lacks the device or precision, and ArgumentError where an
+    argument is no string. It loads no other plugin.
     """
     call = f"get_backend({shown(name)})"
     for what, given in (("name", name), ("device", "" if device is None else device), ("precision", precision)):
         if not isinstance(given, str):
-            raise ArgumentError(call, f"{what} must be a string", type(given).__name__, "give its name")
+            raise ArgumentError(call, f"{what} must be a string", type(given).__name__, "give a name")
     manager = load(name)
     try:
         backend = manager.hook.rnnspec_backend(name=name, device=device, precision=precision)
@@ -118,7 +120,7 @@ def get_backend(name: str, *, device: str | None = None, precision: str = "f32")
 
 
 def load(name: str) -> pluggy.PluginManager:
-    """A plugin manager that holds the one plugin of that name."""
+    """A plugin manager with the one plugin of that name."""
     call = f"get_backend({shown(name)})"
     point = _entry_point(call, name)
     manager = pluggy.PluginManager("rnnspec")
@@ -148,7 +150,7 @@ def mending(name: str) -> str:
 
 
 def unavailable(name: str, error: ImportError) -> BackendUnavailable:
-    """The error that a plugin raises where its framework cannot be imported."""
+    """The error for a plugin to raise where its framework cannot be imported."""
     return BackendUnavailable(f"get_backend({shown(name)})", "its framework must be installed", str(error),
                               f"pip install 'rnnspec[{name}]'")  # fmt: skip
 
@@ -159,13 +161,13 @@ def _entry_point(call: str, name: str) -> EntryPoint:
         return own[0]
     for conflict in _conflicts(call, name):
         raise conflict
-    closed = "".join(f", or mend what offers it: {problem.must}, got {problem.got}" for problem in unreadable())
+    closed = "".join(f", or repair its distribution: {problem.must}, got {problem.got}" for problem in unreadable())
     raise UnknownBackend(call, "an installed distribution must offer the name", shown(name),
                          f"{choice(name, backend_names())}{closed}")  # fmt: skip
 
 
 def _offers(name: str) -> tuple[list[EntryPoint], list[EntryPoint]]:
-    """Who offers a name, and who offers it though it is reserved for another."""
+    """The entry points of a name, and those that another distribution has reserved."""
     offers = {(point.value, offerer(point)): point for point in points() if point.name == name}
     owner = RESERVED.get(name)
     strangers = [point for (_, whose), point in offers.items() if owner and whose.partition(" ")[0] != owner]

@@ -1,6 +1,6 @@
-"""How a backend is pickled and copied: as its settings, from which it is opened anew.
+"""Pickling and copying of backends: a pickle holds the settings, from which a new backend is opened.
 
-Its arrays, programs, pools and locks belong to a process; another one makes its own.
+Arrays, programs, pools and locks belong to a process, so that another process must make its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["opener", "reopened"]
 
 
 def opener(kind: type[Any], name: str, device: str, precision: str) -> str | type[Any]:
-    """The name by which `get_backend` opens a class, or the class itself where it does not."""
+    """The name by which `get_backend` opens a class; the class itself where `get_backend` does not find it."""
     try:
         found = rnnspec.get_backend(name, device=device, precision=precision)
     except RnnSpecError:
@@ -26,7 +26,7 @@ def opener(kind: type[Any], name: str, device: str, precision: str) -> str | typ
 def reopened(
     opener: str | type[Any], device: str, precision: str, path: Path | None, recomputes: bool, every: int | None
 ) -> Any:
-    """The backend of these settings. Raises what `get_backend` raises, where a name is given."""
+    """The backend of these settings; raises as `get_backend` where it is opened by name."""
     if isinstance(opener, str):
         opened = rnnspec.get_backend(opener, device=device, precision=precision)
     else:

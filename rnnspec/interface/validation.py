@@ -1,4 +1,4 @@
-"""Every argument of a backend's public calls, checked before anything runs, in the same words on every backend."""
+"""Argument validation of a backend's public calls, before anything runs, with the same errors on every backend."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SHAPE = "(time, batch, feature)"
 KNOWN = (int, np.integer)
 """What a size is, unless it is a tracer's symbol, which cannot be compared."""
 MOST_NUMBERS = 2**62
-"""More numbers than this in one array have no byte count; sizes above it are refused before they are multiplied out."""
+"""The most numbers in one array, whose byte count still fits 64 bits; sizes above it are refused."""
 
 Given = tuple[Tree, Array, Tree, Array | None]
 """Parameters, inputs, state and lengths as the backend's own arrays."""
@@ -47,7 +47,7 @@ def arguments(
     backend: Owner, method: str, net: Network, params: Tree, inputs: Any, state: Tree, lengths: Any,
     gradient: bool = False,
 ) -> Given:
-    """The arguments that every call has, as the backend's own arrays; a missing state is zeros."""
+    """The common arguments of all calls, as the backend's own arrays; a missing state is zeros."""
     call = _call(backend, method)
     _check_network(call, net)
     _check_capabilities(backend, call, net, gradient)
@@ -85,10 +85,10 @@ def cotangents(
 
 
 def targets(backend: Owner, method: str, net: Network, given: Given, wanted: Any, lengths: Any) -> Array:
-    """The targets as the backend's own arrays; labels at steps that do not count are 0."""
+    """The targets as the backend's own array; labels at padded steps are 0."""
     call, x = _call(backend, method), given[1]
     if net.loss is None:
-        raise NetworkError(call, "the network must have a loss", "loss=None", "write Network(..., loss=losses....)")
+        raise NetworkError(call, "the network must have a loss", "loss=None", "write Network(..., loss=...)")
     steps, batch = int(x.shape[0]), int(x.shape[1])
     shape = output_shape(net, steps, batch)
     if not net.loss.integer_targets:
@@ -108,31 +108,31 @@ def targets(backend: Owner, method: str, net: Network, given: Given, wanted: Any
     if len(wrong):
         place = tuple(int(i) for i in wrong[0])
         raise TargetError(call, f"targets at real steps must be class numbers of 0..{net.features - 1}",
-                          f"{labels[place]} at {place}", "mend the labels, or shorten lengths")  # fmt: skip
+                          f"{labels[place]} at {place}", "correct the labels, or shorten lengths")  # fmt: skip
     return backend.from_numpy(np.where(real, labels, 0).astype(np.int32))
 
 
 def gradients(backend: Owner, method: str, net: Network, params: Tree, step: Any) -> tuple[Tree, Tree]:
-    """Parameters, and the sums of a step's gradients for them, as the backend's own arrays."""
+    """The parameters and a step's gradients of them, as the backend's own arrays."""
     call = _call(backend, method)
     _check_network(call, net)
     if not isinstance(step, Step):
-        raise ArgumentError(call, "step must be a Step", type(step).__name__, "give what value_and_grad gives")
+        raise ArgumentError(call, "step must be a Step", type(step).__name__, "give the result of value_and_grad")
     if not isinstance(step.grads, Gradients):
         raise ArgumentError(call, "step.grads must be Gradients", type(step.grads).__name__,
-                            "give those of value_and_grad, their params replaced")  # fmt: skip
+                            "give the Gradients of value_and_grad, with other params if need be")  # fmt: skip
     if not isinstance(step.count, int | np.integer) or isinstance(step.count, bool) or step.count < 0:
         raise ArgumentError(call, "step.count must be a whole number of at least 0", shown(step.count),
-                            "give the count of value_and_grad, or the sum of several")  # fmt: skip
+                            "give the count of value_and_grad, or a sum of counts")  # fmt: skip
     shapes = net.parameter_shapes()
     return (own_tree(backend, call, "params", params, shapes),
             own_tree(backend, call, "step.grads.params", step.grads.params, shapes))  # fmt: skip
 
 
 def rule(backend: Owner, method: str, given: Any) -> None:
-    """Check that a rule changes parameters."""
+    """Raise an RnnSpecError where a rule is no update rule and no chain that ends in one."""
     if not isinstance(given, Rule):
-        raise ArgumentError(_call(backend, method), "rule must be a rule", type(given).__name__,
+        raise ArgumentError(_call(backend, method), "rule must be an update rule or a chain", type(given).__name__,
                             "write rnnspec.chain(policies..., update)")  # fmt: skip
     if not isinstance(given, UpdateRule):
         raise NetworkError(_call(backend, method), "the rule must end in an update rule", shown(given),
@@ -146,16 +146,16 @@ def rule_state(backend: Owner, method: str, given: Rule, params: Tree, kept: Tre
 
 
 def rule_numbers(backend: Owner, method: str, update: Graph) -> None:
-    """Check that no number of a traced rule is 0 in the backend's precision; Adam's epsilon is one that would be."""
+    """Raise UnsupportedError where a number of a traced rule, such as Adam's epsilon, is 0 in the precision."""
     for _, node in iterate(update.nodes, "constant"):
         if 0.0 < abs(node.value) <= SMALLEST[backend.precision] / 2:
-            raise UnsupportedError(_call(backend, method), "the numbers of a rule must not vanish in the precision",
+            raise UnsupportedError(_call(backend, method), "the numbers of a rule must not round to 0 in the precision",
                                    f"{node.value} in {backend.precision}",
-                                   "give the rule a larger one, or take another precision")  # fmt: skip
+                                   "give the rule a larger number, or choose another precision")  # fmt: skip
 
 
 def count(backend: Owner, net: Network, given: Given, lengths: Any) -> int:
-    """The number of real steps, or with `Last()` of rows that have one, or with CTC of rows."""
+    """The count of a loss: real steps, with `Last()` rows that have one, with CTC rows."""
     if isinstance(net.loss, CTC):
         return int(given[1].shape[1])
     return int(_counted(backend, net, int(given[1].shape[0]), int(given[1].shape[1]), lengths).sum())
@@ -183,8 +183,8 @@ def _lengths(backend: Owner, call: str, lengths: Any, steps: int, batch: int) ->
                          "give one number for each row")  # fmt: skip
     wrong = np.flatnonzero((host < 0) | (host > steps))
     if len(wrong):
-        raise LengthsError(call, f"lengths must be of 0..time, {steps} here", f"{host[wrong[0]]} in row {wrong[0]}",
-                           "pad or cut the rows")  # fmt: skip
+        raise LengthsError(call, f"lengths must be of 0..time, which is {steps}", f"{host[wrong[0]]} in row {wrong[0]}",
+                           "correct the lengths, or pad the inputs")  # fmt: skip
     able = backend.capabilities
     if not able.empty_rows and (host == 0).any():
         raise _lacking(call, "empty_rows")
@@ -196,7 +196,7 @@ def _lengths(backend: Owner, call: str, lengths: Any, steps: int, batch: int) ->
 
 
 def host_lengths(backend: Owner, lengths: Any) -> np.ndarray[Any, Any]:
-    """Lengths as a NumPy array; whole numbers with a sign and room, so that sums and differences of them are right."""
+    """Lengths as a NumPy array of int64, whose sums and differences do not overflow."""
     found = backend.to_numpy_array(lengths) if backend.is_own(lengths) else np.asarray(lengths)
     if found.dtype.kind == "u":
         found = np.minimum(found, np.uint64(np.iinfo(np.int64).max))
@@ -228,13 +228,13 @@ def _check_capabilities(backend: Owner, call: str, net: Network, gradient: bool)
 
 
 def _check_steps(backend: Owner, call: str, net: Network, steps: int) -> None:
-    """A number of 16 bits tells a step from the next one only so far, and a policy may ask which step it is."""
+    """Raise UnsupportedError where a policy reads the step index and the precision cannot count the steps exactly."""
     most = COUNTED[backend.precision]
     for i, layer in enumerate(net.layers):
         if steps > most and layer.gradient is not None and counts(layer.gradient, layer.cell.states):
-            raise UnsupportedError(call, f"numbers in {backend.precision} must count the steps, up to {most}, for the "
+            raise UnsupportedError(call, f"{backend.precision} must count the steps exactly, up to {most}, for the "
                                    f"policy of layers.{i}", f"{steps} steps and {layer.gradient}",
-                                   "split the sequence, or take another precision")  # fmt: skip
+                                   "split the sequence, or choose another precision")  # fmt: skip
 
 
 def _lacking(call: str, what: str) -> UnsupportedError:
