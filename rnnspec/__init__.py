@@ -1,7 +1,7 @@
 """rnnspec: the executable specification of recurrent networks.
 
-A cell's equations, the output layer and the gradient policies are each declared once; any backend runs the
-declaration, and `python -m conformance` proves that it does.
+You declare a cell's equations, the output layer and the gradient policies once. Every backend runs the declaration, and
+`python -m conformance` tests that it does.
 """
 
 import sys
@@ -82,7 +82,7 @@ _HOMES = {
     "storage": ("load", "save"),
     "windows": ("Windows",),
 }
-"""The public names of each module, which is imported when one of them is asked for."""
+"""The public names of each module; a module is imported when one of its names is used."""
 
 former.keep()
 

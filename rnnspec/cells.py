@@ -1,4 +1,4 @@
-"""The cells, as they stand in the textbook: equations and nothing else."""
+"""The built-in cells: equations as in the papers, and nothing else."""
 
 from rnnspec.primitives import relu, sigmoid, tanh
 from rnnspec.tracing.cell import cell

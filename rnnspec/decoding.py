@@ -1,6 +1,6 @@
-"""What a row says whose loss was CTC: its labels, read greedily or by a beam.
+"""Decoding of a network that was trained with CTC: the labels of each row, read greedily or by a beam search.
 
-Outputs are NumPy arrays (time, batch, feature) before the softmax, as `be.to_numpy(be.run(...).outputs)` gives them.
+Outputs are NumPy arrays (time, batch, feature) before the softmax, such as `be.to_numpy(be.run(...).outputs)`.
 
 >>> import numpy as np
 >>> outputs = np.log([[[0.6, 0.4]], [[0.6, 0.4]]])
@@ -29,33 +29,36 @@ Logs = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Spelling:
-    """Labels, and the logarithm (in nats) of the probability of the ways to spell them that the beam kept."""
+    """Labels, and the log-probability, in nats, of the paths that the beam kept for them."""
 
     labels: Labels
     log_probability: float
 
     @property
     def probability(self) -> float:
-        """At most 1; all spellings of a row add up to 1 if the beam keeps every one."""
+        """The probability; the spellings of a row sum to 1 where the beam keeps all of them."""
         return float(np.exp(self.log_probability))
 
 
 def greedy(outputs: Any, lengths: Any = None, *, blank: int = 0) -> list[Labels]:
-    """Each row's most probable class in every step, repeats made one and blanks dropped: Graves et al. (2006), 3.2.
+    """Each row's labels: the most probable class of every step, with repeats merged and blanks removed.
 
-    `lengths` (batch,) are the rows' steps, all if None. Raises ShapeError, LengthsError or ArgumentError.
+    Graves et al. (2006), section 3.2. `lengths` (batch,) are the rows' numbers of steps, all steps if None. Raises
+    ShapeError, LengthsError or ArgumentError where an argument is not valid.
     """
     rows = _rows("greedy", outputs, lengths, blank)
     return [tuple(int(c) for c in _without_repeats(row.argmax(-1)) if c != blank) for row in rows]
 
 
 def beam(outputs: Any, lengths: Any = None, *, blank: int = 0, width: int = 16) -> list[list[Spelling]]:
-    """Each row's `width` most probable labels, the best first, by a search over prefixes: Graves et al. (2006), 3.2.
+    """Each row's `width` most probable sequences of labels, the best first, by a search over prefixes.
 
-    What leads to the same labels is added up. `lengths` as in `greedy`, and the same errors.
+    Graves et al. (2006), section 3.2. The probabilities of paths with the same labels are added up. `lengths` and
+    errors are as in `greedy`.
     """
     if type(width) is not int or width < 1:
-        raise ArgumentError("beam(...)", "width must be a number of spellings", shown(width), "give at least 1")
+        raise ArgumentError("beam(...)", "width must be a whole number of at least 1", shown(width),
+                            "give the number of spellings to keep")
     return [_search(row, blank, width) for row in _rows("beam", outputs, lengths, blank)]
 
 
@@ -64,10 +67,10 @@ def _rows(name: str, outputs: Any, lengths: Any, blank: int) -> Iterator[np.ndar
     call, a = f"{name}(...)", np.asarray(outputs)
     if a.ndim != 3 or a.dtype.kind != "f" or not a.shape[2]:
         raise ShapeError(call, "outputs must be real numbers (time, batch, feature)", f"{a.dtype} of shape {a.shape}",
-                         "give what be.to_numpy gives")  # fmt: skip
+                         "give be.to_numpy(result.outputs)")  # fmt: skip
     steps, batch, features = a.shape
     if type(blank) is not int or not 0 <= blank < features:
-        raise ArgumentError(call, f"blank must be a class number of 0..{features - 1}", shown(blank), "choose one")
+        raise ArgumentError(call, f"blank must be a class number of 0..{features - 1}", shown(blank), "choose a class")
     ends = np.full(batch, steps) if lengths is None else np.asarray(lengths)
     if ends.shape != (batch,) or ends.dtype.kind not in "iu" or (ends < 0).any() or (ends > steps).any():
         raise LengthsError(call, f"lengths must be {batch} whole numbers of 0..{steps}", shown(lengths),
@@ -81,7 +84,7 @@ def _without_repeats(classes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _search(row: np.ndarray[Any, Any], blank: int, width: int) -> list[Spelling]:
-    """Prefixes with the logarithms of two probabilities: that the last step says blank, and that it does not."""
+    """Each prefix has two log-probabilities: that its paths end in blank, and that they do not."""
     prefixes: list[Labels] = [()]
     blanked, spelt = np.zeros(1), np.full(1, -np.inf)
     for step in _log_softmax(row.astype(np.float64)):
@@ -93,7 +96,7 @@ def _search(row: np.ndarray[Any, Any], blank: int, width: int) -> list[Spelling]
 def _extended(
     prefixes: list[Labels], blanked: Logs, spelt: Logs, step: Logs, blank: int, width: int
 ) -> tuple[list[Labels], Logs, Logs]:
-    """The best prefixes after one step more: those that stay, and those that grow by a class."""
+    """The best prefixes after one more step: those that stay, and those that grow by a class."""
     either, place = np.logaddexp(blanked, spelt), {labels: i for i, labels in enumerate(prefixes)}
     grown = either[:, None] + step
     grown[:, blank] = -np.inf

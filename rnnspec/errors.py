@@ -1,4 +1,4 @@
-"""Every error a caller can cause, in one tree.
+"""rnnspec's own errors: every error that a caller can cause, in one tree.
 
     RnnSpecError
     |- EquationError        (TypeError)     a cell, loss or policy is not written in the primitives
@@ -9,16 +9,16 @@
     |- ShapeError           (ValueError)    an array has the wrong rank or size
     |- TreeError            (ValueError)    a tree of parameters or states has other names than declared
     |- LengthsError         (ValueError)    lengths are outside 0..time
-    |- TargetError          (ValueError)    a target at a real step is no target
-    |- NonFiniteError       (ArithmeticError)  a gradient is not finite, and a rule was told to raise then
-    |- FileFormatError      (ValueError)    a file holds no network of rnnspec, or holds numbers that are not finite
-    |- UnsupportedError     (NotImplementedError)  a backend declares that it lacks what was asked
-    `- BackendError         (RuntimeError)  a backend is not there, not alone, or not whole
-       |- UnknownBackend    (LookupError)   no distribution here offers the name
+    |- TargetError          (ValueError)    a target at a real step is not valid
+    |- NonFiniteError       (ArithmeticError)  a gradient is not finite, and the rule is to raise
+    |- FileFormatError      (ValueError)    a file holds no network of rnnspec, or numbers that are not finite
+    |- UnsupportedError     (NotImplementedError)  a backend, or a conversion, lacks what the call needs
+    `- BackendError         (RuntimeError)  a backend is missing, in conflict, or broken
+       |- UnknownBackend    (LookupError)   no installed distribution offers the name
        |- BackendUnavailable                its framework is not installed
        |- BackendConflict                   two distributions offer one name
        |- IncompatibleBackend               it was written for another version of the contract
-       `- BrokenBackend                     its code raised, or answered what no backend answers
+       `- BrokenBackend                     its code raised, or returned what no backend returns
 
 Every message reads `<call>: <what must hold>, got <evidence>; <what to do>`.
 """
@@ -49,7 +49,7 @@ __all__ = [
 
 
 class RnnSpecError(Exception):
-    """The root of every error a caller can cause: what must hold, the evidence, and what to do."""
+    """The base class of rnnspec's own errors: what must hold, the evidence, and what to do."""
 
     def __init__(self, call: str, must: str, got: str, do: str) -> None:
         super().__init__(f"{call}: {must}, got {got}; {do}")
@@ -92,11 +92,11 @@ class LengthsError(RnnSpecError, ValueError):
 
 
 class TargetError(RnnSpecError, ValueError):
-    """A target at a real step is no target."""
+    """A target at a real step is not valid."""
 
 
 class NonFiniteError(RnnSpecError, ArithmeticError):
-    """A gradient is not finite, and `RaiseNonFinite` was told to say so."""
+    """A gradient is not finite, and the rule is `RaiseNonFinite`."""
 
 
 class FileFormatError(RnnSpecError, ValueError):
@@ -104,11 +104,11 @@ class FileFormatError(RnnSpecError, ValueError):
 
 
 class UnsupportedError(RnnSpecError, NotImplementedError):
-    """A backend declares that it lacks what was asked."""
+    """A backend, or a conversion, lacks what the call needs."""
 
 
 class BackendError(RnnSpecError, RuntimeError):
-    """A backend is not there, not alone, or not whole."""
+    """A backend is missing, in conflict, or broken."""
 
 
 class UnknownBackend(BackendError, LookupError):
@@ -120,12 +120,12 @@ class BackendUnavailable(BackendError):
 
 
 class BackendConflict(BackendError):
-    """Two distributions offer a backend of one name."""
+    """Two distributions offer a backend of the same name."""
 
 
 class IncompatibleBackend(BackendError):
-    """A backend was written for another version of the contract; the message says which side to upgrade."""
+    """A backend was written for another version of the contract; the message says which distribution to upgrade."""
 
 
 class BrokenBackend(BackendError):
-    """The code of a backend raised, or answered what no backend answers."""
+    """The code of a backend raised an error, or returned what no backend returns."""

@@ -1,6 +1,6 @@
-"""Names that modules had before they were grouped: `rnnspec.arrays` is `rnnspec.contract.arrays`.
+"""Former names of modules: `rnnspec.arrays` is `rnnspec.contract.arrays`.
 
-Plugins, pickles and files of others may say them. Each is the very module, not a copy.
+Plugins, pickles and users' files may import them. Each former name gives the module itself, not a copy.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ ROOMS = {
 }  # fmt: skip
 
 FORMER = {f"rnnspec.{name}": f"rnnspec.{room}.{name}" for room, names in ROOMS.items() for name in names}
-"""Each former name, with the name of today."""
+"""The present name of each former name."""
 
 
 class _Former(MetaPathFinder, Loader):
-    """Finds the module of today by its former name."""
+    """Finds a module by its former name."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -45,7 +45,7 @@ class _Former(MetaPathFinder, Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Python has set the spec to that of the former name: put back the module's own."""
+        """Put back the module's own spec, which Python has replaced by that of the former name."""
         assert module.__spec__ is not None
         module.__spec__ = module.__spec__.loader_state
 
@@ -53,7 +53,8 @@ class _Former(MetaPathFinder, Loader):
 def keep() -> None:
     """Let `import` find modules by their former names.
 
-    `rnnspec.cell` is the decorator. Importing a module of that name later would hide it, so this one is registered now.
+    `rnnspec.cell` is the decorator. Importing a module of that name later would hide the
+    decorator, so the module is registered now.
     """
     sys.meta_path.append(_Former())
     sys.modules["rnnspec.cell"] = sys.modules[FORMER["rnnspec.cell"]]

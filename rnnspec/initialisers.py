@@ -1,7 +1,7 @@
-"""Initial values, drawn once in NumPy and the same for every backend.
+"""Initial values, drawn in NumPy and so the same for every backend.
 
-Every map is drawn from a generator of its own, seeded by the seed and the map's dotted name: order does not exist, and
-adding a layer changes no other layer's numbers.
+Each map has its own random generator, seeded by the seed and the map's dotted name. So the order of maps does not
+matter, and another layer changes no numbers of this one.
 
 >>> import numpy as np
 >>> Glorot().draw(np.random.default_rng(0), (2, 3), hidden=2).shape
@@ -25,20 +25,20 @@ Array = NDArray[np.float64]
 
 
 class Initialiser(ABC):
-    """Draws one map or vector."""
+    """Draws the initial values of one map or vector."""
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...], hidden: int) -> Array:
-        """Float64 numbers of `shape`; `hidden` is the width of the layer's output."""
+        """An array of `shape` in float64; `hidden` is the width of the layer's output."""
 
     def drawn_as(self, name: str) -> str:
-        """The map, as `b.f`, whose name seeds the generator: its own, unless the initialiser follows another map."""
+        """The name, such as `b.f`, that seeds the generator: by default the map's own name."""
         return name
 
 
 @dataclass(frozen=True)
 class Uniform(Initialiser):
-    """Uniform on +-1/sqrt(hidden), for maps and biases alike: what torch.nn, Equinox and MLX do. The default."""
+    """Uniform on +-1/sqrt(hidden) for maps and biases, as in torch.nn, Equinox and MLX. The default."""
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...], hidden: int) -> Array:
         bound = 1.0 / np.sqrt(hidden)
@@ -47,7 +47,7 @@ class Uniform(Initialiser):
 
 @dataclass(frozen=True)
 class Glorot(Initialiser):
-    """Uniform on +-sqrt(6 / (in + out)): Glorot and Bengio (2010), equation 16, each map by itself."""
+    """Uniform on +-sqrt(6 / (in + out)): Glorot and Bengio (2010), equation 16, for each map."""
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...], hidden: int) -> Array:
         bound = np.sqrt(6.0 / (shape[0] + shape[-1]))
@@ -56,7 +56,7 @@ class Glorot(Initialiser):
 
 @dataclass(frozen=True)
 class Orthogonal(Initialiser):
-    """Orthonormal rows or columns, each map by itself: Saxe, McClelland and Ganguli (2014), section 3.
+    """Orthonormal rows or columns of each map: Saxe, McClelland and Ganguli (2014), section 3.
 
     `gain` multiplies every entry.
     """
@@ -82,7 +82,7 @@ class Identity(Initialiser):
 
 @dataclass(frozen=True)
 class Normal(Initialiser):
-    """Normal with mean 0 and a small standard deviation."""
+    """Normal with mean 0 and standard deviation `deviation`."""
 
     deviation: float = 0.01
 
@@ -92,7 +92,7 @@ class Normal(Initialiser):
 
 @dataclass(frozen=True)
 class Zeros(Initialiser):
-    """Zeros."""
+    """All entries 0."""
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...], hidden: int) -> Array:
         return np.zeros(shape)
@@ -100,7 +100,7 @@ class Zeros(Initialiser):
 
 @dataclass(frozen=True)
 class Constant(Initialiser):
-    """One number everywhere: `Constant(1.0)` for `"b.f"` is the forget-gate bias of Gers et al. (2000)."""
+    """All entries `value`: `Constant(1.0)` for `"b.f"` is the forget-gate bias of Gers et al. (2000)."""
 
     value: float
 
@@ -110,10 +110,10 @@ class Constant(Initialiser):
 
 @dataclass(frozen=True)
 class Chrono(Initialiser):
-    """log of a uniform number of 1..longest - 1, the bias of a gate that keeps: Tallec and Ollivier (2018), section 3.
+    """The log of uniform numbers of 1..longest - 1, for the bias of a gate that keeps: Tallec and Ollivier (2018), 3.
 
-    `{"b.f": Chrono(100), "b.i": Opposite("b.f", Chrono(100))}` for an LSTM, `{"b.z": Chrono(100)}` for a GRU: memories
-    of 1 to `longest` steps.
+    It starts a layer with memories of 1 to `longest` steps. For an LSTM write `{"b.f": Chrono(100), "b.i":
+    Opposite("b.f", Chrono(100))}`, for a GRU `{"b.z": Chrono(100)}`. Raises NetworkError where `longest` is below 2.
     """
 
     longest: float
@@ -130,7 +130,7 @@ class Chrono(Initialiser):
 
 @dataclass(frozen=True)
 class Opposite(Initialiser):
-    """Minus what an initialiser draws for the map `of`, as `b.f`, of the same shape and half."""
+    """The negative of what an initialiser draws for the map `of`, such as `b.f`, of the same half and shape."""
 
     of: str
     initialiser: Initialiser

@@ -1,7 +1,7 @@
-"""Losses: for each row, or each real step of a row, one number; a loss is their `(sum, count)`.
+"""Losses: one number for each real step of a row, or for each row; the result is their `(sum, count)`.
 
-Gradients are those of the sum; the mean is taken explicitly. A loss is declared in the primitives, and its gradient is
-derived.
+Gradients are gradients of the sum; divide by the count for the mean. A loss is declared in the primitives, and rnnspec
+derives its gradient.
 
 >>> from rnnspec.losses import SquaredError
 >>> SquaredError()
@@ -22,19 +22,19 @@ __all__ = ["CTC", "Loss", "SigmoidCrossEntropy", "SoftmaxCrossEntropy", "Squared
 
 
 class Loss(ABC):
-    """A number for the outputs `z` of one row at one step, and its target `y`.
+    """A loss of the outputs `z` of one row at one step with the target `y`.
 
-    `integer_targets` says whether a target is a class number in `0..features-1`, given to `at` as a condition that
-    holds at that class alone, or as many real numbers as there are features.
+    With `integer_targets` a target is a class number in `0..features-1`, and `at` gets 1 at that feature and 0 at the
+    others. Otherwise a target is a real number for each feature.
     """
 
     integer_targets: ClassVar[bool]
     aligned: ClassVar[bool] = False
-    """Whether a row has one number, and a target that does not say which step belongs to which of its classes."""
+    """Whether a row has one loss, and targets without alignment: they do not say which step has which class."""
 
     @abstractmethod
     def at(self, z: Any, y: Any) -> Any:
-        """The loss of one row at one step, a total over features."""
+        """The loss of one row at one step, summed over features."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class SigmoidCrossEntropy(Loss):
 
 @dataclass(frozen=True)
 class SquaredError(Loss):
-    """1/2 (z - y)^2, summed over features: the half is part of it, so that its gradient is z - y."""
+    """1/2 (z - y)^2, summed over features; the gradient is z - y."""
 
     integer_targets: ClassVar[bool] = False
 
@@ -71,10 +71,11 @@ class SquaredError(Loss):
 class CTC(Loss):
     """-log p(labels) in nats, summed over all ways to spell them in a row's steps: Graves et al. (2006), 3 to 8.
 
-    In each step the row says a class or `blank`, with the probability softmax(z); a spelling stands for what is left
-    when repeats are one and blanks are gone. Targets are `(batch, most labels)` class numbers, never `blank`, with -1
-    behind a row's last. A row without labels says blanks only; one without steps spells no labels with probability 1.
-    Where no spelling is long enough the loss is infinite and the cotangents are 0. The count is that of the rows.
+    Each step emits a class or `blank` with the probability softmax(z). A path of steps spells the labels that remain
+    when repeats are merged and blanks removed. Targets are class numbers `(batch, most labels)`, never `blank`, with -1
+    after a row's last label. A row without labels must emit blanks only; a row with neither steps nor labels has
+    loss 0. Where a row has too few steps for its labels, the loss is infinite and the cotangents are 0. The count is
+    the number of rows.
     """
 
     blank: int = 0
@@ -82,16 +83,16 @@ class CTC(Loss):
     aligned: ClassVar[bool] = True
 
     def at(self, z: Any, y: Any) -> Any:
-        """What it costs to say one class, or blank, at one step."""
+        """The negative log-probability of a class, or of blank, at one step."""
         return SoftmaxCrossEntropy().at(z, y)
 
     def extend(self, stay: Any, follow: Any, skip: Any, z: Any, y: Any) -> Any:
-        """log alpha at a place of the spelling, from those a step before: here, one place back, two places back."""
+        """log alpha at a place, from log alpha a step before at this place, one place back and two places back."""
         return log_sum(log_sum(stay, follow), skip) - self.at(z, y)
 
 
 def log_sum(a: Any, b: Any) -> Any:
-    """log(exp(a) + exp(b)), where equals share the gradient."""
+    """log(exp(a) + exp(b)); where a equals b, they share the gradient."""
     larger, smaller = where(a >= b, a, b), where(a >= b, b, a)
     return larger + softplus(smaller - larger)
 

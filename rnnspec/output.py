@@ -1,4 +1,4 @@
-"""What is made of the layers' outputs: which steps are read, and the output layer.
+"""The outputs of a network: the steps that are read, and the output layer.
 
 >>> Dense(10)
 Dense(features=10)
@@ -15,7 +15,7 @@ __all__ = ["Dense", "Last", "Read", "Steps"]
 
 
 class Read:
-    """Which steps of the layers' outputs are read."""
+    """The steps of the layers' outputs that a network reads."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,15 @@ class Steps(Read):
 class Last(Read):
     """Each direction's last processed step, `(batch, features)`: for the reverse half that is time 0.
 
-    A row of length 0 reads zeros, and is left out of the loss and its count.
+    The outputs of a row of length 0 are zeros, and the loss and its count leave the row out.
     """
 
 
 @dataclass(frozen=True)
 class Dense:
-    """The output layer, o_t = W h_t + b: logits, never probabilities. Elman (1990), section 2.
+    """The output layer o_t = W h_t + b: logits, not probabilities. Elman (1990), section 2.
 
-    Parameters are `output.W` (features, width) and `output.b` (features).
+    `features` is the number of outputs. Parameters are `output.W` (features, width) and `output.b` (features).
     """
 
     features: int

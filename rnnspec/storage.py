@@ -1,6 +1,7 @@
-"""A network and its parameters in one safetensors file: no pickle, nothing executed, old file or new file.
+"""A network and its parameters in one safetensors file, without pickle; loading executes nothing.
 
-The network is JSON in the file's metadata, its cells as graphs, so that a user's own cell needs no code to load.
+The network is JSON in the file's metadata. Its cells are graphs, so that a file with a user's own cell loads without
+the cell's code.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ KNOWN = {
                  output.Steps, output.Last, losses.SoftmaxCrossEntropy, losses.SigmoidCrossEntropy,
                  losses.SquaredError, losses.CTC)
 }  # fmt: skip
-"""The declarations that a file can name."""
+"""The policies, reads and losses that a file can hold, by name."""
 
 
 def save(path: str | os.PathLike[str], net: Network, params: Tree) -> None:
-    """Write the network and its parameters (NumPy arrays; `be.to_numpy` gives them) to one file, whole or not at all.
+    """Write the network and its parameters, NumPy arrays as from `be.to_numpy`, to one file, completely or not at all.
 
-    Raises NetworkError for a declaration of the caller's own that is no cell, and FileFormatError for parameters that
-    do not fit the network or are not finite.
+    Raises NetworkError where the network holds a user's own loss or policy, which a file cannot hold, and
+    FileFormatError where parameters do not fit the network or are not finite.
     """
     call = f"save({os.fspath(path)!r})"
     if not isinstance(net, Network):
@@ -53,7 +54,7 @@ def save(path: str | os.PathLike[str], net: Network, params: Tree) -> None:
 
 
 def _write_whole(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file beside the target and put it in its place; a link keeps pointing, and permissions stay."""
+    """Write a file beside the target and move it to the target; links and permissions stay."""
     target = Path(path).resolve()
     temporary = target.with_name(f".{target.name[:200]}.{os.urandom(8).hex()}")
     try:
@@ -71,10 +72,10 @@ def _write_whole(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Network, Tree]:
-    """The network and its parameters, as NumPy arrays, that `save` wrote.
+    """The network and its parameters, as NumPy arrays, from a file of `save`.
 
-    Raises FileFormatError where the file is no such file, or its names, shapes, dtypes or numbers are not those of the
-    network that it declares.
+    Raises FileFormatError where `save` did not write the file, or its names, shapes, dtypes or numbers do not fit its
+    network.
     """
     call = f"load({os.fspath(path)!r})"
     try:
@@ -96,20 +97,21 @@ def load(path: str | os.PathLike[str]) -> tuple[Network, Tree]:
 
 
 def to_json(net: Network) -> dict[str, Any]:
-    """The network as JSON values, its cells as graphs; initialisers are not among them.
+    """The network as JSON values, with cells as graphs and without initialisers.
 
-    Raises NetworkError for a declaration of the caller's own that is no cell.
+    Raises NetworkError where the network holds a user's own loss or policy.
     """
     return _network_to_json("to_json(net)", net)
 
 
 def from_json(data: Any) -> Network:
-    """The network that `to_json` told of. Raises FileFormatError where there is none; nothing is executed."""
+    """The network from the values of `to_json`; executes nothing. Raises FileFormatError where they hold no network."""
     try:
         return _network_from_json(data)
     except (RnnSpecError, KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
         raise FileFormatError("from_json(data)", "the values must declare a network",
-                              f"{type(error).__name__}: {error}", "give what to_json(net) gave") from error  # fmt: skip
+                              f"{type(error).__name__}: {error}",
+                              "give the result of to_json(net)") from error  # fmt: skip
 
 
 def _check_arrays(call: str, net: Network, arrays: dict[str, Any]) -> None:
@@ -164,7 +166,8 @@ def _cell(data: Any) -> Cell:
     named = [name for name, _ in declared.results if name != OUTPUT]
     leaves_without = set(declared.names("state")) - set(states)
     if not states or sorted(states) != sorted(named) or declared.results[0][0] != OUTPUT or leaves_without:
-        raise EquationError("load", "a cell must give its output and each of its states once", f"{named} for {states}",
+        raise EquationError("load", "a cell must have one output and one result for each state",
+                            f"{named} for {states}",
                             "save it again")  # fmt: skip
     return Cell(str(data["name"]), states, declared)
 
@@ -173,7 +176,7 @@ def _declared(call: str, value: Any) -> Any:
     if value is None:
         return None
     if KNOWN.get(type(value).__name__) is not type(value):
-        raise NetworkError(call, f"a file can name {', '.join(KNOWN)} only", type(value).__name__,
+        raise NetworkError(call, f"a file can hold {', '.join(KNOWN)} only", type(value).__name__,
                            "save the network without it, and add it after loading")  # fmt: skip
     return {"name": type(value).__name__, **dataclasses.asdict(value)}
 

@@ -1,4 +1,4 @@
-"""Trees: nested dicts, lists and tuples with arrays at their leaves, walked by name and never by order.
+"""Trees: nested dicts, lists and tuples with arrays as leaves, which are matched by name, not by order.
 
 >>> tree_map(lambda a, b: a + b, {"W": {"i": 1}}, {"W": {"i": 2}})
 {'W': {'i': 3}}
@@ -25,7 +25,7 @@ Tree = Any
 
 
 class Shape(tuple[int, ...]):
-    """The shape of an array, as a leaf of a tree of shapes."""
+    """The shape of an array; it is a leaf of a tree of shapes."""
 
     __slots__ = ()
 
@@ -33,10 +33,10 @@ class Shape(tuple[int, ...]):
 SEQUENCES = (list, tuple)
 
 MOST_LEVELS = 64
-"""A tree that is deeper has no meaning here, and most likely holds itself."""
+"""The most levels of a tree; a deeper one most likely contains itself."""
 
 SHOWN = 40
-"""Characters of a name that is too long to be shown whole."""
+"""The characters of a long name that are shown."""
 
 
 def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
@@ -58,7 +58,7 @@ def leaves(tree: Tree, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def bounded(call: str, tree: Tree) -> Tree:
-    """The tree itself. Raises TreeError for the call where it has more levels than any tree, or holds itself."""
+    """The tree itself; raises TreeError for the call where it has too many levels, or contains itself."""
     for _ in _leaves(call, tree, "", 0):
         pass
     return tree
@@ -77,7 +77,7 @@ def flat_as(model: Tree, tree: Tree) -> list[Any]:
 
 
 def filled(model: Tree, found: Iterable[Any]) -> Tree:
-    """The tree of a model with other leaves, in the order of `flat`."""
+    """A tree of the model's structure with other leaves, given in the order of `flat`."""
     leaf = iter(found)
     return tree_map(lambda _: next(leaf), model)
 
@@ -95,11 +95,11 @@ def _gather(model: Tree, tree: Tree, found: list[Any]) -> None:
 
 
 class _Deep(Exception):
-    """A tree is too deep; where, is found by spelling the names."""
+    """A tree is too deep; the caller walks it again with names to say where."""
 
 
 def _single_map(function: Callable[[Any], Any], tree: Tree, level: int) -> Tree:
-    """As `_plain_map`, of one tree: no others are gathered at every branch."""
+    """`_plain_map` of one tree, which is faster without other trees."""
     if level > MOST_LEVELS:
         raise _Deep
     if isinstance(tree, dict):
@@ -111,7 +111,7 @@ def _single_map(function: Callable[[Any], Any], tree: Tree, level: int) -> Tree:
 
 
 def _plain_map(function: Callable[..., Any], tree: Tree, others: tuple[Tree, ...], level: int) -> Tree:
-    """Without names, which take longer to spell than small arrays to add."""
+    """`tree_map` without names: spelling them takes longer than adding small arrays."""
     if level > MOST_LEVELS:
         raise _Deep
     if isinstance(tree, dict):
@@ -152,7 +152,7 @@ def _leaves(call: str, tree: Tree, name: str, level: int) -> Iterator[tuple[str,
 
 def _too_deep(call: str, name: str) -> TreeError:
     return TreeError(call, f"a tree must have at most {MOST_LEVELS} levels", f"more at {name[:SHOWN]}...",
-                     "look for a branch that holds itself")  # fmt: skip
+                     "look for a branch that contains itself")  # fmt: skip
 
 
 def _join(name: str, key: Any) -> str:

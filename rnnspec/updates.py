@@ -1,4 +1,4 @@
-"""Update rules: from the gradient of the mean to the change of the parameters."""
+"""Update rules: from the gradient of the mean loss to the change of the parameters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ __all__ = ["SGD", "Adam", "HoldSpectralNorm"]
 
 @dataclass(frozen=True)
 class SGD(UpdateRule):
-    """v = momentum v + g; w = w - rate v, from v = 0: Sutskever et al. (2013), 1-2, as torch.optim writes them."""
+    """Gradient descent with momentum: v = momentum v + g; w = w - rate v, from v = 0.
+
+    Sutskever et al. (2013), equations 1 and 2, in the form of torch.optim. Raises NetworkError where a number is not
+    valid.
+    """
 
     rate: float
     momentum: float = 0.0
@@ -39,10 +43,10 @@ class SGD(UpdateRule):
 
 @dataclass(frozen=True)
 class Adam(UpdateRule):
-    """Kingma and Ba (2015), algorithm 1: epsilon outside the root, added after the correction.
+    """Adam: Kingma and Ba (2015), algorithm 1, with epsilon added outside the root, after the correction.
 
-    The corrections 1 - beta^t are carried as `m_mass` and `v_mass`, the same moving averages of ones, so that no
-    precision is lost to the subtraction.
+    The state holds the corrections 1 - beta^t as `m_mass` and `v_mass`, the same moving averages of ones, so that
+    subtraction loses no precision. Raises NetworkError where a number is not valid.
     """
 
     rate: float = 1e-3
@@ -75,11 +79,11 @@ def _check(rule: str, **numbers: float) -> None:
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < float("inf"):
             raise NetworkError(f"{rule}({name}=...)", f"{name} must be a finite number of at least 0", shown(number),
-                               "give one")  # fmt: skip
+                               "give a number such as 0.001")  # fmt: skip
 
 
 def _check_decay(rule: str, **numbers: float) -> None:
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < 1:
             raise NetworkError(f"{rule}({name}=...)", f"{name} must be at least 0 and below 1", shown(number),
-                               "give such a number")  # fmt: skip
+                               "give a number such as 0.9")  # fmt: skip

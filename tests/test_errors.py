@@ -1,4 +1,4 @@
-"""The family of errors: one root, one grammar, and the built-in kinds that callers already catch."""
+"""rnnspec's own errors: one base class, one grammar, and the built-in kinds that callers already catch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.__name__)
 class TestEvery:
-    def test_it_is_of_the_family_and_of_a_built_in_kind(self, kind):
+    def test_it_is_an_rnnspec_error_and_of_a_built_in_kind(self, kind):
         assert issubclass(kind, errors.RnnSpecError)
         assert issubclass(kind, KINDS[kind.__name__])
 
