@@ -1,1 +1,1 @@
-"""The four backends that come with rnnspec. Nothing imports this package but its entry points."""
+"""The four backends that come with rnnspec. Only their entry points import this package."""

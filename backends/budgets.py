@@ -1,6 +1,6 @@
-"""How fast the backends say that they are, against the layers of their own frameworks: training steps on the CPU.
+"""The budgets of the backends: training steps on the CPU, relative to the layers of their own frameworks.
 
-Beyond what `make bench` measures by what a noisy machine adds; a run that is slower than this fails.
+They are the ratios that `make bench` measures, plus a margin for a noisy machine. A slower run fails.
 """
 
 from __future__ import annotations
@@ -29,4 +29,4 @@ BUDGETS: Mapping[str, tuple[Budget, ...]] = {
     name: tuple(Budget(cell, "train", peer, ratio) for cell, peer, ratio in rows)
     for name, rows in MEASURED.items()
 }
-"""By the name of the backend."""
+"""Budgets by the name of the backend."""

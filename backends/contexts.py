@@ -1,4 +1,4 @@
-"""Contexts, one within the other."""
+"""Nested contexts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ __all__ = ["both"]
 
 @contextmanager
 def both(one: AbstractContextManager[None], other: AbstractContextManager[None]) -> Iterator[None]:
-    """One context, and the other within it."""
+    """The context `one` with the context `other` inside it."""
     with one, other:
         yield

@@ -1,1 +1,1 @@
-"""JAX: every call one compiled program."""
+"""The JAX backend: every call is one compiled program."""

@@ -16,7 +16,7 @@ __all__ = ["JaxArrays"]
 
 
 class JaxArrays:
-    """JAX arrays of one dtype; loops are `lax.scan`. It is used within the backend's settings only."""
+    """JAX arrays of one dtype; loops are `lax.scan`. Use them within the settings of the backend only."""
 
     functions: Mapping[str, Callable[..., Array]]
 
@@ -100,7 +100,7 @@ class JaxArrays:
         return (labels[..., None] == self.steps(classes)).astype(self.dtype)
 
     def scan(self, body: Scan, carried: Values, values: Values, count: int, backwards: bool) -> tuple[Values, Values]:
-        # Lists go through the loop, since JAX sorts the keys of dicts and these are numbers and names.
+        # The loop carries lists: JAX sorts the keys of dicts, and these are numbers and names.
         recorded: list[object] = []
         over = axes([*carried.values(), *values.values()])
 
@@ -117,9 +117,9 @@ class JaxArrays:
 
 @jax.custom_jvp  # type: ignore[untyped-decorator]
 def _laid_out(maps: Array) -> Array:
-    """The maps transposed once; XLA would else do it in every step.
+    """The maps transposed once, behind a barrier; without it XLA would transpose them in every step.
 
-    Its derivative has no barrier: under `vmap` of the maps it would leave XLA a product that it aborts on, as of 0.10.
+    The derivative has no barrier: under `vmap` of the maps, XLA as of JAX 0.10 aborts on the product that it leaves.
     """
     return lax.optimization_barrier(maps.T)
 
@@ -130,5 +130,5 @@ def _laid_out_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
 
 
 def _sqrt(a: Array) -> Array:
-    """XLA would make |x| of the root of x times x, which is finite where that square is not."""
+    """The square root, kept from XLA, which turns sqrt(x * x) into |x|, finite where x * x overflows."""
     return jnp.sqrt(lax.optimization_barrier(a))

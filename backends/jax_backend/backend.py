@@ -30,17 +30,17 @@ from rnnspec.tree import Tree
 __all__ = ["JaxBackend"]
 
 NAMES = {jnp.dtype(name): name for name in DTYPES.values()}
-"""The names of dtypes, which NumPy spells anew, and slowly, each time."""
+"""The names of dtypes, cached since NumPy is slow to spell them."""
 
 
 class Empty(Exception):
-    """There is no number in an argument, and so nothing worth compiling."""
+    """An argument is empty, so that compiling is not worth it."""
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Said:
-    """What a traced function says beside its arrays: part of what a program is, not of what it computes."""
+    """The values beside arrays that a traced function returns: they are part of the program, not of its results."""
 
     second: Any
 
@@ -48,9 +48,8 @@ class Said:
 class JaxBackend(Backend):
     """JAX on the CPU: one program per function, network and shapes; `lengths` are data, so they compile nothing.
 
-    All precisions live side by side: 64 bits are asked for around each call, in its thread only, whatever the
-    process's configuration. In bf16 and f16 each operation's result is rounded, and products and sums are accumulated
-    in float32.
+    All precisions work in one process: each call sets 64 bits for its own thread, for any configuration of the process.
+    In bf16 and f16 each operation rounds its result, and products and sums are accumulated in float32.
     """
 
     name = "jax"
@@ -61,7 +60,7 @@ class JaxBackend(Backend):
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         self.programs = Programs(self._compile)
         self.programs_compiled = 0
-        """How many programs were compiled: one for each function, network and shapes."""
+        """The number of compiled programs: one for each function, network and shapes."""
         super().__init__(device, precision)
         self._dtype = jnp.dtype(DTYPES[precision])
 
@@ -75,12 +74,12 @@ class JaxBackend(Backend):
 
     @cached_property
     def _concrete(self) -> Any:
-        """The type of arrays that are no tracers."""
+        """The type of arrays, as opposed to tracers."""
         with jax.ensure_compile_time_eval():
             return type(jax.device_put(np.zeros((), np.float32), self._cpu))
 
     def settings(self) -> AbstractContextManager[None]:
-        """The thread's settings of JAX while the backend computes; most are right already, and take long to set."""
+        """The thread's settings of JAX while the backend computes; right ones are not set again, which is slow."""
         wide = self._dtype.itemsize == 8
         widths = nullcontext() if jax.config.jax_enable_x64 == wide else jax.enable_x64(wide)
         first = jax.config.jax_default_device or jax.local_devices()[0]
@@ -112,7 +111,7 @@ class JaxBackend(Backend):
         return value, pull
 
     def _compile(self, function: Function, constants: tuple[Any, ...], _: tuple[Tree, ...]) -> Program:
-        """One program for all shapes: JAX looks them up itself, faster than Python could."""
+        """One program for all shapes: JAX finds the compiled code for a shape faster than Python could."""
         kept = 0
 
         def trace(*arguments: Tree) -> tuple[Tree, Said]:
@@ -140,7 +139,7 @@ class JaxBackend(Backend):
         return isinstance(array, jax.Array) and not isinstance(array, jax.core.Tracer)
 
     def fits(self, array: Any, shape: tuple[int, ...]) -> bool:
-        """As the contract says, without names: every call asks it of every parameter."""
+        """As in `Owner`, but fast, without names: every call checks every parameter."""
         return (
             type(array) is self._concrete
             and array.shape == shape
@@ -166,12 +165,12 @@ class JaxBackend(Backend):
         return np.array(array, np.float32 if array.dtype == jnp.bfloat16 else array.dtype)
 
     def as_layer(self, net: Network) -> Functions:
-        """The network as `(init, apply)` over pytrees, for programs that are JAX's own."""
+        """The network as two pure functions `(init, apply)` over pytrees, for `jax.jit`, `jax.grad` and others."""
         return functions(self, Traced(self), net)
 
 
 class Traced(JaxBackend):
-    """The backend within a host's program: it takes what is traced, and leaves settings and devices to the host."""
+    """The backend within a user's JAX program: it takes tracers, and leaves settings and devices to the program."""
 
     def __init__(self, backend: JaxBackend) -> None:
         super().__init__(backend.device, backend.precision)
@@ -195,6 +194,6 @@ class Traced(JaxBackend):
 
 @lru_cache(maxsize=1024)
 def _zeros(shape: tuple[int, ...], dtype: str, device: Any) -> Array:
-    """Zeros, which nobody can change: a call for new ones takes 40 us."""
+    """Cached zeros, which are immutable; making new ones takes 40 us."""
     with jax.ensure_compile_time_eval(), jax.enable_x64(dtype == "float64"), jax.default_device(device):
-        return jnp.zeros(shape, dtype)  # no tracer, even where something is traced: it is kept
+        return jnp.zeros(shape, dtype)  # outside of any trace, since it is cached

@@ -1,4 +1,4 @@
-"""A network as two pure functions over pytrees, for programs that are JAX's own: `jit`, `grad`, `vmap`, optax."""
+"""A network as two pure functions over pytrees, for use with `jax.jit`, `jax.grad`, `jax.vmap` and optax."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ for _kind, _data, _static in (
 class Functions(NamedTuple):
     """`init(seed or key) -> params`, and `apply(params, inputs, state=None, lengths=None) -> outputs, final state`.
 
-    Both may be traced. The parameters are the specification's tree; `net.init(seed)` goes in as it is. Gradients are by
-    the derived adjoint, policies among them, and may be differentiated again in reverse; from a backend that is held to
-    `Path.FRAMEWORK` they are JAX's own, which knows forward mode too. Raises the RnnSpecError family when it is traced;
-    traced lengths cannot be looked at, and are held within 0..time.
+    Both may be traced. Parameters are the network's tree, such as `net.init(seed)`. Gradients are those of the derived
+    adjoint, with policies, and may be differentiated again in reverse mode. With `backend.through(Path.FRAMEWORK)` they
+    are JAX's own, which also have forward mode. Raises an RnnSpecError, at the time of tracing, where an argument is
+    not valid; traced lengths cannot be validated and are clipped to 0..time.
     """
 
     init: Callable[[Any], Tree]
@@ -51,7 +51,7 @@ class Functions(NamedTuple):
 
 
 def functions(backend: Backend, traced: Backend, net: Network) -> Functions:
-    """The functions of a network; `traced` is the backend as it takes part in a host's program."""
+    """The functions of a network; `traced` is the backend for use within a user's program."""
 
     def init(seed: Any) -> Tree:
         _check_precision(backend, "as_layer.init")
@@ -97,7 +97,7 @@ def _derived(traced: Backend, net: Network, plain: Callable[..., Any]) -> Callab
 
 
 def _has_known_time(inputs: Any) -> bool:
-    """Whether the time is a number, not a symbol with which a program is exported."""
+    """Whether the number of steps is known, and no symbol of an export."""
     return all(isinstance(size, int) for size in np.shape(inputs)[:1])
 
 
@@ -105,7 +105,7 @@ def _held(given: Any, inputs: Array) -> Array:
     lengths = jnp.asarray(given)
     call = f"jax.{METHOD}(...)"
     if not np.issubdtype(lengths.dtype, np.integer):
-        raise DtypeError(call, "lengths must be whole numbers", f"dtype {lengths.dtype}", "convert them")
+        raise DtypeError(call, "lengths must be whole numbers", f"dtype {lengths.dtype}", "convert them to int32")
     steps, batch, _ = inputs.shape
     if lengths.shape != (batch,):
         raise ShapeError(call, f"lengths must have the shape ({batch},)", f"shape {lengths.shape}",
@@ -115,12 +115,13 @@ def _held(given: Any, inputs: Array) -> Array:
 
 def _check_segments(backend: Backend, inputs: Array) -> None:
     if backend.recomputes and not _has_known_time(inputs):
-        raise UnsupportedError(f"jax.{METHOD}(...)", "the time must be known where segments are run again",
-                               f"shape {inputs.shape}", "export with a time, or take a backend without recomputing",
+        raise UnsupportedError(f"jax.{METHOD}(...)", "the time must be known for a backend with recomputing",
+                               f"shape {inputs.shape}",
+                               "export with a fixed time, or use a backend without recomputing",
                                )  # fmt: skip
 
 
 def _check_precision(backend: Backend, method: str) -> None:
     if backend.precision == "f64" and not jax.config.jax_enable_x64:
-        raise UnsupportedError(f"jax.{method}(...)", "a host's own program must allow 64 bits for f64",
-                               "jax_enable_x64=False", "enable it, or take precision='f32'")  # fmt: skip
+        raise UnsupportedError(f"jax.{method}(...)", "a JAX program must allow 64 bits for f64",
+                               "jax_enable_x64=False", "enable it, or use precision='f32'")  # fmt: skip

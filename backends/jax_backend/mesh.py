@@ -1,7 +1,7 @@
 """Arrays under `jax.shard_map`, whose types say over which axes of a mesh they vary.
 
-A loop and a pullback must give the types that they take. So what takes part in one varies over all axes over which any
-of it does; the gradient of what did not is then summed over them, as it must be. Where nothing varies nothing is done.
+A loop and a pullback must return the types that they take. So all arrays in one are cast to vary over every axis that
+any of them varies over; JAX then sums the gradient of an array that was cast over these axes, as it must.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ __all__ = ["axes", "varying"]
 
 
 def axes(tree: Tree) -> frozenset[str]:
-    """The axes of the mesh over which any array of a pytree varies; none outside of `shard_map`."""
+    """The axes of the mesh that any array of a pytree varies over; none outside of `shard_map`."""
     return frozenset().union(*(_axes(a) for a in jax.tree.leaves(tree)))
 
 
 def varying(tree: Tree, over: frozenset[str]) -> Tree:
-    """The same arrays, all of them varying over these axes."""
+    """The arrays cast to vary over these axes."""
     return jax.tree.map(lambda a: _cast(a, over - _axes(a)), tree) if over else tree
 
 

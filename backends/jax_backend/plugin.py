@@ -10,7 +10,7 @@ from rnnspec.interface.plugins import hookimpl, unavailable
 def rnnspec_backend(name: str, device: str | None, precision: str) -> Backend:
     """The JAX backend."""
     try:
-        from backends.jax_backend.backend import JaxBackend  # noqa: PLC0415  # loaded when it is asked for
+        from backends.jax_backend.backend import JaxBackend  # noqa: PLC0415  # imported only when it is used
     except ImportError as error:
         raise unavailable(name, error) from error
     return JaxBackend(device, precision)

@@ -1,1 +1,1 @@
-"""NumPy: the backend that needs nothing else."""
+"""The NumPy backend, which needs no other framework."""

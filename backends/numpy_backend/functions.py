@@ -14,7 +14,7 @@ Array = NDArray[Any]
 
 
 def _negate(a: Array, out: Array) -> None:
-    """By a product: in NumPy 2.4.6 `np.negative(v, v)` reads the wrong elements of some strided views.
+    """Negate by a product: in NumPy 2.4.6 `np.negative(v, v)` reads wrong elements of some strided views.
 
     With a = np.arange(1.0, 17).reshape(2, 8) and v = a[:, 6] it makes [-7, -8] of [7, 15].
     """

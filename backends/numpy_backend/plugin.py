@@ -9,6 +9,6 @@ from rnnspec.interface.plugins import hookimpl
 @hookimpl
 def rnnspec_backend(name: str, device: str | None, precision: str) -> Backend:
     """The NumPy backend."""
-    from backends.numpy_backend.backend import NumpyBackend  # noqa: PLC0415  # loaded when it is asked for
+    from backends.numpy_backend.backend import NumpyBackend  # noqa: PLC0415  # imported only when it is used
 
     return NumpyBackend(device, precision)

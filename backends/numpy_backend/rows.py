@@ -1,4 +1,4 @@
-"""The rows of a batch in the order of a program: longest first, so that those which have a step are the first ones."""
+"""The rows of a batch in the order of a program: longest first, so that the rows with a given step come first."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Array = NDArray[Any]
 
 
 class Rows:
-    """The order of the rows, longest first, and how many of them have each step.
+    """The order of the rows, longest first, and the number of rows that have each step.
 
-    In a segment of a longer run lengths may be below 0, or above its steps: the order is that of the whole run.
+    In a segment of a longer run lengths may be below 0, or above its steps: the order is that of the complete run.
     """
 
     def __init__(self, steps: int, batch: int, lengths: Array | None) -> None:
@@ -34,7 +34,7 @@ class Rows:
         return a if self.lengths is None else a.take(self.order, axis)
 
     def unsort(self, a: Array, axis: int) -> Array:
-        """Rows in the caller's order, in memory of their own."""
+        """Copies of the rows in the caller's order."""
         return a.copy() if self.lengths is None else a.take(self.inverse, axis)
 
     def clear(self, a: Array, when: slice) -> None:

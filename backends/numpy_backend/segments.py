@@ -1,8 +1,8 @@
-"""Segments that are run again to the very bits of a run that keeps everything.
+"""Recomputation on NumPy that gives the same bits as a run without it.
 
-A product's last bits depend on how many rows it has, and a sum's on its order. So every product over time is taken in
-blocks of steps, counted from the first, in any run; segments are whole blocks, their rows in the order of the whole
-run, and each goes on adding to the sums of those behind it.
+The last bits of a product depend on its number of rows, and those of a sum on its order. So every run takes products
+over time in blocks of steps, counted from step 0. Segments consist of full blocks, keep the order of rows of the
+complete run, and continue the sums of later segments.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rnnspec.tree import Tree
 __all__ = ["LongLayer", "Segments", "blocks"]
 
 BLOCK_STEPS, BLOCK_ROWS = 64, 128
-"""A block has at least so many steps, and so many rows of them all: smaller products take longer for each row."""
+"""The least steps of a block, and the least rows over its steps: smaller products take longer for each row."""
 
 
 def block(batch: int) -> int:
@@ -36,7 +36,7 @@ def blocks(steps: int, batch: int) -> list[slice]:
 
 
 class Segments(Recomputing):
-    """Recomputing in whole blocks: `every` is rounded up to one."""
+    """Recomputing in full blocks; `every` is rounded up to a block."""
 
     def sizes(self, call: Call) -> tuple[int, int]:
         n, size = super().sizes(call)[0], block(call.batch)
@@ -55,4 +55,4 @@ class Segments(Recomputing):
 
 
 class LongLayer(Stretches, Segments):
-    """Stretches in whole blocks, to the bits of one that is run whole."""
+    """Stretches in full blocks, with the same bits as a run in one stretch."""

@@ -1,7 +1,7 @@
 """The arrays of a plan for one batch size and up to a number of steps, and the views that calls are bound to.
 
-In a batch of several rows the places of a block lie apart, each an array of its own: a call for one gate or for three
-then runs over long stretches of memory. Blocks that enter products keep their places side by side in every row.
+In a batch of several rows each place of a block is a separate array, so that a call for one gate or for three reads
+contiguous memory. Blocks that enter products keep their places side by side in every row.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Bound = list[tuple[Callable[..., Any], tuple[Any, ...]]]
 """NumPy calls with their operands."""
 
 CHUNK_BYTES = 1 << 18
-"""What the factors of one chunk of steps may take in the backward loop: they should stay in the cache of one core."""
+"""The most bytes of the factors of one chunk of backward steps, which should stay in the cache of one core."""
 
 STRIP_BYTES = 1 << 18
-"""How much of its widest array a call touches at most: large batches are taken a strip of rows at a time, so that what
-one call writes is still in the cache when the next one reads it."""
+"""The most bytes of its widest array that a call touches. Large batches run a strip of rows at a time, so that the
+cache still holds the results of one call when the next one reads them."""
 
 LINE = 64
 """The bytes of a line of the cache."""
@@ -105,7 +105,7 @@ class Workspace:
         return array[which, *self._index(block, when, chunk_start)]
 
     def set_aside(self, steps: int) -> list[Array]:
-        """Copies of all that the first steps have left over time."""
+        """Copies of the arrays over time, for the first steps."""
         return [np.array(a) for a in self._over_time(steps)]
 
     def put_back(self, steps: int, kept: list[Array]) -> None:
@@ -119,7 +119,7 @@ class Workspace:
         return [self.x[:steps], *own, *(a[: steps + 1] for a in self.history.values())]
 
     def is_apart(self, block: Block) -> bool:
-        """Whether each place is an array of its own; a batch of one row needs no such care."""
+        """Whether each place is a separate array, which a batch of one row does not need."""
         return self.batch > 1 and 0 < block.width < block.columns and not block.joined and block.kind is not Kind.FIXED
 
     def _allocate(self, block: Block) -> Array:
@@ -146,7 +146,7 @@ class Workspace:
         if call.op in PRODUCTS:
             views.insert(-1, self.packs[call.op, call.maps])
             if views[-1].ndim == 2 and all(view.flags.c_contiguous for view in views):
-                return np.ndarray.dot, tuple(views)  # quicker to call than matmul, but it copies what has gaps
+                return np.ndarray.dot, tuple(views)  # quicker to call than matmul, but it copies strided operands
         elif call.count > 1:
             axes = 2 if isinstance(when, slice) else 1
             views = [self._beside(v, p, call, axes) for v, p in zip(views, places, strict=True)]

@@ -1,1 +1,1 @@
-"""Plans for backends that call a library function by function: which calls serve a cell, and where each result lies."""
+"""Plans for backends that call a library function by function: the calls of a cell, and the place of each result."""

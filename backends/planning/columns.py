@@ -1,4 +1,4 @@
-"""What lies in the columns of a plan's blocks while its calls are run on numbers."""
+"""The contents of a plan's blocks, column by column, while its calls are run on numbers for verification."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from rnnspec.tracing.graph import iterate
 __all__ = ["Columns", "WrongPlan", "refuse"]
 
 NEVER_IN_PLACE = ("map", "transposed", "where", "total", "logsumexp", "spread")
-"""What may not write over its operands; other calls may, where an operand lies exactly where the result goes."""
+"""Calls that must not write over their operands. Others may, where an operand has exactly the place of the result."""
 
 Values = list[float]
 
 
 class WrongPlan(BackendError):
-    """A plan does not compute what its equations ask for."""
+    """A plan does not compute the cell's equations."""
 
 
 class Columns:
-    """What lies in the columns of every block: vectors, each from one column to another, as one number."""
+    """The contents of every block: vectors, each a range of columns with one number."""
 
     def __init__(self, plan: Plan, drawn: Draw) -> None:
         self.plan, self.drawn = plan, drawn
@@ -41,11 +41,11 @@ class Columns:
 
     @cached_property
     def map_widths(self) -> dict[str, int]:
-        """The widths of what recurrent maps give."""
+        """The widths of the results of recurrent maps."""
         return {node.name: self.plan.widths[n] for n, node in iterate(self.plan.nodes, "map")}
 
     def put(self, place: Place, t: int, number: float) -> None:
-        """One vector at a place; what lies in any of its columns is lost."""
+        """Put one vector at a place, and remove every vector that overlaps it."""
         vectors = self._row(place, t)
         for low, high in [span for span in vectors if span[0] < place.high and place.low < span[1]]:
             del vectors[low, high]
@@ -70,7 +70,7 @@ class Columns:
         return number
 
     def run(self, phase: str, calls: Iterable[Call], steps: Sequence[int]) -> None:
-        """The calls, each at all of the steps before the next one."""
+        """Run the calls, each at all steps before the next call."""
         if phase == "pull_before":
             self.chunk_start = steps[0]
         for call in calls:
@@ -79,7 +79,7 @@ class Columns:
                 self._run(call, t)
 
     def gradients(self, products: Iterable[Product], t: int) -> list[tuple[str, float]]:
-        """What each product comes to at a step: an input's cotangent, or a map's cotangent times its operand."""
+        """The result of each product at a step: an input's cotangent, or a map's cotangent times its operand."""
         found = []
         for product in products:
             kind = "x" if product.operand is None else "R"
@@ -119,19 +119,19 @@ class Columns:
             self.put(out, t, number)
 
     def _operands(self, place: Place, outs: Sequence[Place], t: int) -> Values:
-        """An operand of every node of a call: a part of the place for each, or the whole for all."""
+        """The operand of each node of a call: a part of the place for each, or the full place for all."""
         width, own = place.high - place.low, outs[0].high - outs[0].low
         if len(outs) == 1 or width in (1, own):
             return [self.get(place, t)] * len(outs)
         return [self.get(part, t) for part in _parted(place, [own] * len(outs))]
 
     def _beside(self, place: Place, out: Place, t: int) -> list[Place]:
-        """Where the vectors at a place come to lie when the whole of it is copied."""
+        """The places of the vectors of a place after a copy of all of it."""
         spans = sorted(s for s in self._row(place, t) if place.low <= s[0] and s[1] <= place.high)
         return _parted(out, [high - low for low, high in spans]) if len(spans) > 1 else [out]
 
     def _look_in_place(self, phase: str, call: Call) -> None:
-        """Refuse a call that reads what it has written over."""
+        """Raise WrongPlan where a call reads what it has written over."""
         for i, place in enumerate(call.operands):
             overlaps = place.block == call.out.block and place.low < call.out.high and call.out.low < place.high
             is_summand = call.op in PRODUCTS and i < len(call.operands) - 1
@@ -159,9 +159,9 @@ class Columns:
 
 
 def refuse(plan: Plan, why: str) -> NoReturn:
-    """Raise WrongPlan, with the cell."""
+    """Raise WrongPlan with the cell, for a report."""
     raise WrongPlan(f"the plan of {plan.schedule.cell.name}", "it must compute the cell's equations", why,
-                    f"report it with the cell:\n{plan.schedule.cell}")  # fmt: skip
+                    f"report this to rnnspec, with the cell:\n{plan.schedule.cell}")  # fmt: skip
 
 
 def _parted(place: Place, widths: Sequence[int]) -> list[Place]:

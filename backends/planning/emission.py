@@ -1,7 +1,7 @@
-"""From nodes to calls: which nodes one call serves together, and where each result is kept.
+"""From nodes to calls: the nodes of each call, and the place of each result.
 
-Nodes that are ready at the same time, have one operation, and whose operands lie side by side (or are one and the same)
-are one call. A result takes the place of an operand that nothing needs any more, where there is one.
+Nodes become one call where they are ready at the same time, have the same operation, and have operands that lie side by
+side or are equal. A result takes the place of an operand that nothing reads any more, where there is one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Block", "Call", "Emitter", "Kind", "Place"]
 
 
 class Kind(Enum):
-    """What the first axes of a block are; its last axis holds the columns of its places."""
+    """The first axes of a block; its last axis holds the columns of its places."""
 
     TIME = auto()  # (time, batch)
     OLD = auto()  # (time, batch), a state before each step
@@ -64,10 +64,9 @@ class Call:
 
 @dataclass
 class Emitter:
-    """Grows blocks and calls, and knows where every node lies.
+    """Builds blocks and calls, and knows the place of every node.
 
-    `keep` says in what kind of block the values lie that outlive the phase being emitted; `targets` are the places that
-    some must take.
+    `keep` gives the kind of block of each value that outlives the phase; `targets` gives required places.
     """
 
     nodes: Sequence[Node]
@@ -97,12 +96,12 @@ class Emitter:
     def emit(
         self, indices: Iterable[int], scratch: Kind, keep: Mapping[int, Kind], targets: Mapping[int, Place]
     ) -> list[Call]:
-        """The calls that evaluate the nodes, every operand of which lies somewhere or is among them."""
+        """The calls that evaluate the nodes; every operand has a place or is one of them."""
         return _Phase(self, list(indices), scratch, keep, targets).calls()
 
 
 class _Phase:
-    """The emission of one phase: what is left to do, and who still needs what."""
+    """The emission of one phase: the remaining nodes, and the remaining readers of each value."""
 
     def __init__(
         self,
@@ -130,7 +129,7 @@ class _Phase:
         return self.emitted + self.moves
 
     def _is_carried(self, n: int) -> bool:
-        """Whether a node's place is that of a carried value, which others may still read."""
+        """Whether a node has the place of a carried value, which others may still read."""
         return n in self.targets and self.e.blocks[self.targets[n].block].kind is Kind.STEP
 
     def _runs(self, ready: list[int]) -> list[list[int]]:
@@ -208,7 +207,7 @@ class _Phase:
                 self.emitted.append(Call("add", (out, to), out))
 
     def _place(self, run: list[int]) -> Place:
-        """Where the run's results go: a target, the place of an operand that dies here, or scratch."""
+        """The place of the run's results: a target, the place of an operand that is read last here, or scratch."""
         if run[0] in self.targets:
             return self._target(run)
         spot = self._dying(run)
@@ -244,7 +243,7 @@ class _Phase:
                 self.lent.setdefault(spot.block, set()).add(n)
 
     def _dying(self, run: list[int]) -> Place | None:
-        """The places of operands that only this run still reads, if its results fit there."""
+        """The places of operands that only this run still reads, where its results fit there; else None."""
         nodes, e = self.e.nodes, self.e
         if nodes[run[0]].op in (*_ALONE, "map", *CONDITIONS, "where"):
             return None
@@ -262,7 +261,7 @@ class _Phase:
         return None
 
     def _is_read_across(self, run: list[int], spot: Place) -> bool:
-        """Whether one call of the run would read, for one node, columns of a place that it has written for another."""
+        """Whether one call of the run would read columns for one node after it has written them for another."""
         for args in zip(*(self.e.nodes[n].args for n in run), strict=True):
             read = _span([self.e.places[a] for a in args])
             if read != spot and read.block == spot.block and read.low < spot.high and spot.low < read.high:
@@ -296,7 +295,7 @@ class _Phase:
 
 
 _ALONE = ("transposed", "total", "logsumexp", "spread")
-"""Operations that change a width, and so are never several in one call, nor in the place of their operand."""
+"""Operations that change the width: each is a call by itself, with a place other than its operand's."""
 
 
 def _span(places: list[Place]) -> Place:

@@ -1,4 +1,4 @@
-"""Numbers for vectors: drawn for the leaves of a schedule, and what its equations make of them, step by step."""
+"""The equations of a schedule on numbers: one for each vector, drawn for leaves and computed for the rest."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from rnnspec.tracing.cell import OUTPUT
 __all__ = ["STEPS", "Draw", "Equations", "value"]
 
 STEPS = 3
-"""A first step, one between and a last one."""
+"""A first step, one in between, and a last step."""
 SMALL = 0.25
-"""By smaller numbers nothing is divided, lest quotients grow; those that plans are rewritten by are larger."""
+"""The smallest divisor, so that quotients stay small; those of rewritten plans are larger."""
 
 Values = list[float]
 Leaves = dict[tuple[str, str], float]
@@ -25,7 +25,7 @@ Leaves = dict[tuple[str, str], float]
 
 @dataclass(frozen=True)
 class Draw:
-    """Numbers of either sign for leaves and maps, by name: the same in each draw, others in another."""
+    """Random numbers of either sign for leaves and maps by name, equal within one draw."""
 
     number: int
 
@@ -40,7 +40,7 @@ def _number(draw: int, name: str) -> float:
 
 
 class Equations:
-    """What the equations of a schedule say: the numbers of all nodes, step by step."""
+    """The numbers of all nodes of a schedule, step by step."""
 
     def __init__(self, schedule: Schedule, drawn: Draw) -> None:
         self.schedule, self.drawn, self.values = schedule, drawn, list[Values]()
@@ -53,7 +53,7 @@ class Equations:
             states = {state: self.values[t][cell.graph.result(state)] for state in cell.states}
 
     def pulled_back(self) -> dict[str, float]:
-        """Add the numbers of the backward equations; the cotangents of the first states."""
+        """Add the numbers of the backward equations, and return the cotangents of the initial states."""
         cell, adjoint = self.schedule.cell, self.schedule.adjoint
         carried = {state: self.drawn(f"cotangent {state}") for state in cell.states}
         for t in reversed(range(STEPS)):
@@ -86,7 +86,7 @@ class Equations:
 
 
 def value(op: str, operands: Sequence[float]) -> float:
-    """What a primitive comes to: by its own laws where plans are rewritten by them, else by any function."""
+    """The number of a primitive: with its algebraic laws where plans are rewritten by them, else any function."""
     return _LAWS[op](*operands) if op in _LAWS else _any(op, *operands)
 
 
@@ -95,7 +95,7 @@ def _any(op: str, *operands: float) -> float:
 
 
 def _exp(a: float) -> float:
-    """A bounded stand-in, so that no number is too large; the logistic function has the laws of the real one by it."""
+    """A bounded replacement of exp, with which the logistic function keeps the laws of the real one."""
     return math.exp(math.sin(a))
 
 

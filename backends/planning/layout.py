@@ -1,4 +1,4 @@
-"""The layout: which blocks and which calls serve every phase of a cell, for one order of its maps."""
+"""The layout: the blocks and calls of every phase of a cell, for one order of its maps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Layout"]
 class Layout:
     """Every phase of a cell, laid out for one order in which its maps stand side by side.
 
-    The forward phases are there at once; `pull` adds the backward ones for one order of the maps' cotangents.
+    It begins with the forward phases; `pull` adds the backward phases for one order of the maps' cotangents.
     """
 
     def __init__(
@@ -70,12 +70,12 @@ class Layout:
 
     @property
     def cost(self) -> int:
-        """How many calls run one step forward."""
+        """The number of calls of one forward step."""
         return len(self.step) + len(self.before)
 
     @property
     def pull_cost(self) -> tuple[int, int]:
-        """How many calls pull back one step and all maps, and those of the step alone."""
+        """The number of calls that pull back one step and all maps, and that of the step only."""
         maps = len(self.input_gradients) + len(self.map_gradients)
         return len(self.pull_step) + len(self.pull_before) + 4 * maps, len(self.pull_step)
 
@@ -97,7 +97,7 @@ class Layout:
                 self.e.side_by_side(Kind.FIXED, [n])
 
     def _phases(self) -> tuple[list[int], list[int]]:
-        """What runs in the step, and after it: cotangents of maps join the step where their operands are there."""
+        """The nodes of the backward step, and those after it; a map's cotangent joins the step with its operands."""
         s = self.schedule
         there = {*s.backward.before, *s.backward.step, *range(s.adjoint.forward)}
         there |= {n for n, node in enumerate(s.nodes) if node.op in ("cotangent", "constant")}
@@ -105,7 +105,7 @@ class Layout:
         return [*s.backward.step, *joining], [n for n in s.backward.after if n not in joining]
 
     def _lay_states(self, widths: dict[str, int]) -> dict[int, Place]:
-        """Every state before and after a step; the places that its new values must take."""
+        """Lay out every state before and after a step; return the places of its new values."""
         cell = self.schedule.cell
         targets: dict[int, Place] = {}
         leaf = {node.name: n for n, node in iterate(cell.graph.nodes, "state")}
@@ -144,7 +144,7 @@ class Layout:
         return targets
 
     def _lay_factors(self, order: tuple[int, ...], in_step: list[int]) -> dict[int, Place]:
-        """Side by side, in the order of the cotangents, what they are the carried value times."""
+        """Lay out the factors of the carried value side by side, in the order of the cotangents."""
         s, targets = self.schedule, {}
         columns = sum(self.e.widths[n] for n in order)
         widths = {self.e.widths[n] for n in order}
@@ -224,7 +224,7 @@ class Layout:
 
 
 def _stretches(terms: Iterable[tuple[Place, str, int]]) -> list[tuple[tuple[str, ...], Place, int]]:
-    """Cotangents with one operand that lie side by side, as one stretch."""
+    """Stretches of cotangents that have one operand and lie side by side."""
     found: list[tuple[tuple[str, ...], Place, int]] = []
     for place, name, operand in sorted(terms, key=lambda t: (t[2], t[0].block, t[0].low)):
         if found:

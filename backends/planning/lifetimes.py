@@ -1,7 +1,7 @@
-"""What outlives the phase that computes it, and where it waits for whoever reads it: read off the schedule, once.
+"""Lifetimes: the values that outlive the phase that computes them, and the kind of block that keeps them.
 
-The forward results outlive the loop, the one that no step computes among them; what the after-loop reads outlives the
-steps; a carried cotangent outlives its step on the way to the next; gradients, and all that pullbacks read, stay.
+Forward results outlive the loop, also one that no step computes. Values that are read after the loop outlive the steps.
+A carried cotangent outlives its step. Gradients, and all values that pullbacks read, stay.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from rnnspec.tracing.graph import Node
 __all__ = ["Lifetimes", "Outliving", "backward", "forward"]
 
 Outliving = Mapping[int, Kind]
-"""The nodes whose values outlive a phase, each with the kind of block that it must lie in by then."""
+"""The nodes whose values outlive a phase, each with the kind of block that must hold it."""
 
 
 @dataclass(frozen=True)
 class Lifetimes:
-    """What outlives the phase before the loop, each step, and the phase after it."""
+    """The values that outlive the phase before the loop, each step, and the phase after the loop."""
 
     before: Outliving
     step: Outliving
@@ -29,7 +29,7 @@ class Lifetimes:
 
 
 def forward(schedule: Schedule, nodes: Sequence[Node], phases: Phases) -> Lifetimes:
-    """Of the forward phases: everything that outlives one stays over all time."""
+    """The lifetimes of the forward phases; a value that outlives one is kept over all steps."""
     results = {n for _, n in schedule.cell.graph.results} | set(schedule.saved)
     read_after = _read(nodes, phases.after)
     read_in_step = _read(nodes, phases.step)
@@ -41,8 +41,10 @@ def forward(schedule: Schedule, nodes: Sequence[Node], phases: Phases) -> Lifeti
 
 
 def backward(schedule: Schedule, laid: Iterable[int], step: Sequence[int], after: Sequence[int]) -> Lifetimes:
-    """Of the backward phases, where `laid` are the nodes that the forward phases have left, and `step` and `after` say
-    what runs in each."""
+    """The lifetimes of the backward phases.
+
+    `laid` are the nodes that the forward phases have placed; `step` and `after` are the nodes of each phase.
+    """
     leaves = schedule.adjoint.leaves
     carried = {n for (op, _), n in leaves if op == "state"}
     gradients = {n for (op, _), n in leaves if op != "state"} | {use.cotangent for use in schedule.adjoint.maps}

@@ -1,9 +1,9 @@
-"""What the C library does with memory that is freed: keeps it for the next call, or gives it back to the system.
+"""Freed memory: make the C library keep it for the next call, rather than return it to the system.
 
-glibc gives back whatever is free at the end of its heap, down to a threshold of 128 KiB at first, and every page of
-it costs a fault when it is asked for again: a third of the time of a training step of a small layer. The threshold
-is twice the largest block that was ever mapped by itself and freed, up to 32 MiB. So one such block, of which no page
-is touched, is asked for and freed: what any program does that once handles a large array. Other C libraries do nothing.
+glibc returns the free memory at the end of its heap above a threshold of 128 KiB, and each page costs a fault when it
+is allocated again: a third of the time of a training step of a small layer. The threshold is twice the largest block
+that was ever mapped by itself and freed, up to 32 MiB. So this module allocates and frees one such block, without
+touching its pages, as does any program that once handles a large array. In other C libraries this has no effect.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy as np
 __all__ = ["keep_freed"]
 
 LARGEST = (32 << 20) - (64 << 10)
-"""Bytes: blocks of 32 MiB and more are always mapped by themselves, and raise nothing."""
+"""The bytes of the block; glibc ignores blocks of 32 MiB and more for the threshold."""
 
 
 def keep_freed() -> None:
-    """Have the C library keep what is freed, up to 64 MiB, for the next call."""
+    """Make the C library keep up to 64 MiB of freed memory."""
     np.empty(LARGEST, np.uint8)

@@ -1,4 +1,4 @@
-"""When a cell's equations run under XLA, which of its maps are one product, and how values lie in a step."""
+"""Schedules for XLA: the phase of each equation, the products of maps, and the layout of values in a step."""
 
 from __future__ import annotations
 
@@ -11,25 +11,24 @@ from rnnspec.tracing.graph import descendants, iterate
 __all__ = ["apart", "under_xla"]
 
 FEW, WIDE = 32, 256
-"""Up to so many rows, and from such a width on, maps come apart: most calls are quicker so, by `make arrangements`."""
+"""Up to this number of rows, and from this width on, each map is its own product, by `make arrangements`."""
 
 LARGE = 1_500_000
-"""From so many numbers on, were all recurrent maps as wide as the widest state, more rows run on columns: by `make
-arrangements` four maps of 512 are too few, and three of 768 are not."""
+"""From this size of all recurrent maps on, counted with the widest state, more rows run on columns. By `make
+arrangements` four maps of 512 are too small, and three of 768 are large enough."""
 
 
 def under_xla(plan: Schedule, rows: int, width: int) -> Schedule:
-    """The schedule for XLA: for several rows all that depends on time is in the step, the input maps among it.
+    """The schedule for XLA: for several rows, everything that depends on time runs in the step, input maps included.
 
-    XLA fuses a step's elementwise functions into its products, where they cost next to nothing; kept over all time
-    they cost fresh memory, which is dearer than the larger product. A single row gains more from that: in its steps
-    every number of a map is read for one multiplication. A cell without recurrent maps has nothing to fuse them into,
-    and stays as it is.
+    XLA fuses the elementwise functions of a step into its products, where they cost almost nothing. Before the loop
+    they would need fresh memory, which costs more than the larger product. A single row is faster with its products
+    before the loop, since a step reads every number of a map for one multiplication. A cell without recurrent maps has
+    no products to fuse into, and keeps its schedule.
 
-    A few rows through wide maps, though, are the faster the less is read in a step: the input maps run before the
-    loop, and every map is a product of its own, whose result is read in one piece, not in slices of rows. With more
-    rows, and large recurrent maps, a product of the maps as they are and of columns, one for a row, is quicker than
-    one of rows and the maps transposed.
+    A few rows through wide maps are faster the less a step reads: the input maps run before the loop, and each map is
+    its own product, whose result is read in one piece. More rows through large recurrent maps are faster on columns,
+    where the product reads the maps without transposing them.
     """
     maps = len(list(iterate(plan.nodes, "map")))
     if rows == 1 or not maps:
@@ -41,13 +40,13 @@ def under_xla(plan: Schedule, rows: int, width: int) -> Schedule:
 
 @lru_cache(maxsize=256)
 def _columns(plan: Schedule) -> Schedule:
-    """The schedule with all in the step, every map a product of its own, and the forward steps on columns."""
+    """The schedule with everything in the step, a product for each map, and forward steps on columns."""
     return replace(_in_the_step(plan), packed=False, columns=True)
 
 
 @lru_cache(maxsize=256)
 def apart(plan: Schedule) -> Schedule:
-    """The schedule with every map a product of its own, and those of the inputs before the loop."""
+    """The schedule with a product for each map, and input maps before the loop."""
     forward = Phases(plan.forward.before, tuple(sorted((*plan.forward.step, *plan.forward.after))), ())
     return replace(plan, forward=forward, backward=_in_the_step(plan).backward, packed=False)
 

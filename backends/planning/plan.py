@@ -12,7 +12,7 @@ from rnnspec.tracing.graph import Node
 __all__ = ["PRODUCTS", "Plan", "Product"]
 
 PRODUCTS = ("map", "transposed")
-"""Calls that multiply by maps. One with two operands adds the product to the first of them."""
+"""Calls that multiply by maps; a call with two operands adds the product to the first operand."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Product:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything about a cell that does not depend on time, batch or precision. A plan is equal to itself alone."""
+    """Everything about a cell that does not depend on time, batch or precision. A plan equals no other plan."""
 
     schedule: Schedule
     nodes: tuple[Node, ...]
@@ -49,13 +49,13 @@ class Plan:
 
     @cached_property
     def read_again(self) -> frozenset[int]:
-        """Blocks of states before a step that maps read, where maps read the states after it too: one memory, in which
-        what clears the one behind a row's end would clear the other's last step."""
+        """The blocks of states before a step that maps read, where maps also read the states after it. Both share one
+        memory, so that clearing the one after a row's end would clear the last step of the other."""
         operands = {p.operand.block for p in self.map_gradients if p.operand is not None}
         after = {self.blocks[block].state for block in operands if self.blocks[block].kind is Kind.NEW}
         return frozenset(b for b in operands if self.blocks[b].kind is Kind.OLD and self.blocks[b].state in after)
 
     @property
     def calls_per_step(self) -> int:
-        """How many calls one step makes, forward and backward."""
+        """The number of calls of one step, forward and backward."""
         return len(self.step) + len(self.pull_step)

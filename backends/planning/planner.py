@@ -1,7 +1,7 @@
 """The planner: lays a cell out for every order in which its maps can stand side by side, and keeps the best.
 
-The order decides how few calls serve the maps, so all orders are tried where they are few. What differs in width is
-never one call, so that only the order among maps of one width counts.
+The order of the maps decides the number of calls, so the planner tries all orders where they are few. Maps of different
+widths are never one call, so that only the order among maps of one width counts.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from rnnspec.tree import Tree
 __all__ = ["laid_out", "plan", "widths"]
 
 MOST_ORDERS = 120
-"""So many orders are all tried; of what has more, maps keep the order of their names."""
+"""The most orders that are tried; with more, maps keep the order of their names."""
 
 T = TypeVar("T")
 
 
 @lru_cache(maxsize=64)
 def plan(schedule: Schedule, widths: tuple[tuple[str, int], ...], logistic: Logistic | None = None) -> Plan:
-    """The plan of `laid_out`, verified: a fault of the planner's raises WrongPlan, and never gives wrong numbers."""
+    """The verified plan of `laid_out`; raises WrongPlan where the planner made a wrong one."""
     found = laid_out(schedule, widths, logistic)
     verify(found, schedule)
     return found
@@ -38,7 +38,7 @@ def plan(schedule: Schedule, widths: tuple[tuple[str, int], ...], logistic: Logi
 def laid_out(schedule: Schedule, widths: tuple[tuple[str, int], ...], logistic: Logistic | None = None) -> Plan:
     """The plan with the fewest calls over the orders of the maps and of their cotangents.
 
-    Sigmoids run forward by `logistic`; as they are, where the library that is called has them at less cost.
+    `logistic` says how sigmoids run forward; None calls the library's own sigmoid.
     """
     maps, deltas = _orders(schedule, _alike(widths), logistic)
     return Layout(schedule, dict(widths), maps, logistic).pull(deltas).finished()
@@ -71,7 +71,7 @@ def _tried(items: list[T], width: Callable[[T], Hashable]) -> list[tuple[T, ...]
 
 
 def _alike(widths: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
-    """The same with small numbers for the widths: how many calls there are depends on which of them are equal, or 1."""
+    """The widths as small numbers: the number of calls depends only on which widths are equal, or 1."""
     numbers = {width: 2 + place for place, width in enumerate(dict.fromkeys(w for _, w in widths if w != 1))}
     return tuple((name, numbers.get(width, 1)) for name, width in widths)
 

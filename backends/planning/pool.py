@@ -1,4 +1,4 @@
-"""Programs that no call is using, kept for later calls; safe to use from many threads."""
+"""A pool of idle programs for later calls; safe to use from many threads."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Generic, Protocol, TypeVar
 __all__ = ["Pool"]
 
 KEPT_BYTES, KEPT_BYTES_OF_MANY, FEW = 1 << 30, 1 << 28, 8
-"""What idle programs may take in memory; and how much where there are more than a few, as where every batch has another
-size. The ones that were idle longest are let go first."""
+"""The most bytes of idle programs, and the most where there are more than a few, as with batches of many sizes. The
+longest idle ones are dropped first."""
 
 
 class Kept(Protocol):
-    """A program that can wait for another call: for how many steps it has room, and the memory that it takes."""
+    """A program that can wait for another call, with its capacity in steps and its memory."""
 
     @property
     def capacity(self) -> int:
@@ -32,7 +32,7 @@ P = TypeVar("P", bound=Kept)
 
 
 class Pool(Generic[P]):
-    """Idle programs, by any key that says what they can serve."""
+    """Idle programs by a key, which says for which calls they fit."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -40,7 +40,7 @@ class Pool(Generic[P]):
         self._idle: OrderedDict[int, tuple[Hashable, P, int]] = OrderedDict()
 
     def take(self, key: Hashable, steps: int) -> P | None:
-        """An idle program of this key with room for the steps; one that is too small is let go."""
+        """An idle program of this key with room for the steps, or None; one that is too small is dropped."""
         with self._lock:
             self._sort_in()
             for place, (known, program, _) in reversed(self._idle.items()):
@@ -52,7 +52,7 @@ class Pool(Generic[P]):
     def give(self, key: Hashable, program: P) -> None:
         """Keep a program for later calls.
 
-        It waits for nobody: the garbage collector may call it at any time, within `take` of the same thread too.
+        It takes no lock: the garbage collector may call it at any time, also within `take` of the same thread.
         """
         self._given.append((key, program))
         if self._lock.acquire(blocking=False):

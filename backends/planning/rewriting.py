@@ -1,7 +1,7 @@
-"""The logistic function by functions that a library has, with the factor of its argument folded into the maps.
+"""Rewriting of sigmoids into tanh or exp, with the factor of the argument folded into the maps.
 
-sigmoid(a) = tanh(a / 2) / 2 + 1 / 2 = 1 / (1 + exp(-a)), exactly; factors are powers of two, so that scaled maps lose
-nothing. By the tangent gates of either activation become one call; by the exponential each element takes less.
+sigmoid(a) = tanh(a / 2) / 2 + 1 / 2 = 1 / (1 + exp(-a)). Factors are powers of two, so that scaled maps are exact. With
+tanh, gates of both activations are one call; exp takes less time for each element.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Logistic", "Rewritten", "rewrite"]
 
 
 class Logistic(Enum):
-    """How a sigmoid runs forward; the value is the factor of its argument."""
+    """The form of a forward sigmoid; the value is the factor of its argument."""
 
     TANGENT = 0.5
     EXPONENTIAL = -1.0
@@ -26,7 +26,7 @@ class Logistic(Enum):
 class Rewritten:
     """The nodes of a schedule, and its forward phases, without a sigmoid that runs forward.
 
-    An `input`, `map` or `vector` node with a value stands for itself times that.
+    An `input`, `map` or `vector` node with a value stands for itself times that value.
     """
 
     nodes: tuple[Node, ...]
@@ -70,7 +70,7 @@ class _Rewriting:
         return Node("divide", (one, self.add(Node("add", (grown, one)), phase)))
 
     def scaled(self, n: int, phase: str) -> int:
-        """A node times the factor: folded into its maps where nobody else reads them."""
+        """A node times the factor, which is folded into its maps where no other node reads them."""
         node, factor = self.nodes[n], self.form.value
         if self.readers.get(n, 0) == 1 and n in self.phases:
             where = self.phases[n]

@@ -1,7 +1,7 @@
-"""Long layers, a stretch of steps at a time, by a program that has room for one stretch.
+"""Long layers, run a stretch of steps at a time by a program with room for one stretch.
 
-A call of a program is bound to its memory, step by step, which takes longer than to run it once. So a program serves a
-stretch; what the pullback of a stretch reads is set aside, and put back when it is pulled back.
+Binding the calls of a step to memory takes longer than running them. So one program runs all stretches; the arrays that
+the pullback of a stretch reads are copied aside, and copied back for the pullback.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rnnspec.tree import Tree
 __all__ = ["STRETCH", "Aside", "Run", "Stretch", "Stretches"]
 
 STRETCH = 2048
-"""Steps of a stretch: whole blocks of whatever products over time are taken in."""
+"""The steps of a stretch, a multiple of the blocks of products over time."""
 
 K = TypeVar("K", bound=Hashable)
 
@@ -95,6 +95,6 @@ class Stretch(Generic[K]):
 
 
 class Stretches(Recomputing):
-    """Segments of a kernel whose results are kept, and not run again."""
+    """Segments of a kernel whose results are kept instead of run again."""
 
     keeps = True

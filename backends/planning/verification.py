@@ -1,9 +1,9 @@
-"""Whether a plan computes what its equations ask for: its calls are run, with one number for each vector.
+"""Verification of plans: the calls are run with one number for each vector, and compared with the equations.
 
-The numbers of leaves are drawn; those of all other nodes follow from the equations, and what lies at every place from
-the calls. Whatever reorders, joins or rewrites calls, and uses memory again, must leave the same numbers as results.
-Nothing here knows who reads what, or for how long: a place that was overwritten holds another number, one that was
-never written holds none, and columns that are a part of a vector, or parts of two, are no vector.
+The numbers of leaves are drawn. The equations give the numbers of all other nodes; the calls give the numbers at all
+places. However a plan reorders, joins or rewrites calls and reuses memory, its results must be the same numbers. The
+verifier does not know who reads what, or for how long: an overwritten place holds another number, a place that was
+never written holds none, and columns that are part of a vector, or of two, are no vector.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from rnnspec.tracing.cell import OUTPUT
 __all__ = ["WrongPlan", "verify"]
 
 CHUNK = 2
-"""Of three steps: a whole chunk, and a part of one."""
+"""A full chunk of the three steps, and a part of one."""
 CLOSE = 1e-6
-"""How far two ways to one number may come out apart, relative to its size."""
+"""The largest relative difference of two ways to compute one number."""
 DRAWS = 3
-"""A plan is wrong if it is for each of so many draws: numbers may by chance be such that rounding grows."""
+"""A plan is wrong if it fails for this number of draws, since rounding may grow for one draw by chance."""
 
 
 def verify(plan: Plan, schedule: Schedule) -> None:
     """Run a plan, forward and back, and compare what it leaves with the equations of a schedule.
 
-    Raises WrongPlan where a call reads what is not there or writes over what it reads, and where an output, a final
-    state or a gradient is another number than the equations'.
+    Raises WrongPlan where a call reads a missing value or writes over what it reads, and where an output, a final state
+    or a gradient is not the number of the equations.
     """
     for number in range(DRAWS):
         try:
@@ -97,7 +97,7 @@ def _verify_pullback(plan: Plan, schedule: Schedule, equations: Equations, memor
 
 def _expect(plan: Plan, what: str, got: float, expected: float) -> None:
     if not math.isclose(got, expected, rel_tol=CLOSE, abs_tol=CLOSE):
-        refuse(plan, f"{what} comes to {got}, and the equations to {expected}")
+        refuse(plan, f"{what} is {got}, and {expected} in the equations")
 
 
 def _addition(to: Place, what: Place) -> Call:

@@ -1,1 +1,1 @@
-"""TensorFlow: every call one graph."""
+"""The TensorFlow backend: every call is one graph."""

@@ -15,7 +15,7 @@ __all__ = ["TensorflowArrays"]
 class TensorflowArrays:
     """Tensors of one dtype; loops are `tf.while_loop` over `tf.TensorArray`s.
 
-    In 16 bits each operation's result is rounded, and products and sums are accumulated in 32 bits.
+    In 16 bits each operation rounds its result, and products and sums are accumulated in 32 bits.
     """
 
     functions: Mapping[str, Callable[..., Array]]
@@ -35,7 +35,7 @@ class TensorflowArrays:
             "exp": tf.exp,
             "log": tf.math.log,
             "sqrt": tf.sqrt,
-            # XLA's own maximum and minimum lose a second operand's NaN; and where both are equal, a is what counts.
+            # XLA's maximum and minimum drop NaN in the second operand, and equal operands must give a.
             "maximum": lambda a, b: tf.where((a >= b) | tf.math.is_nan(a), a, b),
             "minimum": lambda a, b: tf.where((a <= b) | tf.math.is_nan(a), a, b),
             "remainder": tf.math.floormod,
@@ -61,7 +61,7 @@ class TensorflowArrays:
 
     def matmul(self, a: Array, b: Array) -> Array:
         if self.dtype == tf.float64:
-            # A MatMul of 64 bits that a sum follows makes the graph's optimiser warn on standard error; this does not.
+            # A 64-bit MatMul followed by a sum makes the graph optimiser warn on standard error; this form does not.
             return tf.raw_ops.Einsum(inputs=[a, b], equation="ij,jk->ik")
         return self._rounded(tf.matmul(self._widened(a), self._widened(b)))
 
@@ -111,7 +111,7 @@ class TensorflowArrays:
                 new[key].set_shape(a.shape)
             return [new[key] for key in carried], list(record.values())
 
-        # Traced by itself, a step tells what is recorded, and in which shapes, before there is a loop.
+        # A step is traced by itself first, to learn the names and shapes of the recorded values.
         now = [tf.TensorSpec(a.shape[1:], a.dtype) for a in values.values()]
         kept = [tf.TensorSpec(a.shape, a.dtype) for a in carried.values()]
         traced = tf.function(one, autograph=False).get_concrete_function(tf.TensorSpec((), tf.int32), kept, now)

@@ -28,18 +28,18 @@ __all__ = ["TensorflowBackend"]
 
 CPU = "/CPU:0"
 EAGER = type(tf.constant(0))
-"""The class of tensors that hold numbers; those of a graph are of another."""
+"""The class of tensors with numbers, as opposed to tensors of a graph."""
 
 
 LONG = 32
-"""Steps from which on XLA compiles a layer: it saves the time that a graph loses in every step, and takes a second."""
+"""The least steps of a layer that XLA compiles, which saves time in every step and takes a second itself."""
 
 
 class TensorflowBackend(Backend):
     """TensorFlow on the CPU: one graph per function, network and shapes; `lengths` are data, so they trace nothing.
 
-    XLA compiles the layers of calls with at least 32 steps. What runs depends on nothing but the shapes.
-    In bf16 and f16 each operation's result is rounded, and products and sums are accumulated in float32.
+    XLA compiles the layers of calls with at least 32 steps. Only the shapes decide what runs.
+    In bf16 and f16 each operation rounds its result, and products and sums are accumulated in float32.
     """
 
     name = "tensorflow"
@@ -50,7 +50,7 @@ class TensorflowBackend(Backend):
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         self.programs = Programs(self._compile, _kind)
         self.programs_compiled = 0
-        """How many graphs were traced."""
+        """The number of traced graphs."""
         super().__init__(device, precision)
         self._dtype = tf.as_dtype(DTYPES[precision])
         self._enum = self._dtype.as_datatype_enum
@@ -103,7 +103,7 @@ class TensorflowBackend(Backend):
         signature = [tf.TensorSpec(a.shape, a.dtype) for a in _tensors(arguments)]
         graph = tf.function(traced, input_signature=signature, autograph=False).get_concrete_function()
         self.programs_compiled += 1
-        # Tensors in the graph's own order, where TensorFlow takes them so: to bind them by name takes 300 us a call.
+        # Tensors are given in the graph's order where TensorFlow accepts it: binding them by name takes 300 us a call.
         inner = getattr(graph, "inference_fn", None)
 
         def run(*arguments: Tree) -> tuple[Tree, Tree]:
@@ -115,10 +115,10 @@ class TensorflowBackend(Backend):
         return run
 
     def as_layer(self, net: Network, seed: int = 0, **options: Any) -> Any:
-        """The network as a layer of Keras, batch first, with `net.init(seed)` for its weights.
+        """The network as a Keras layer over (batch, time, feature), with the weights `net.init(seed)`.
 
-        `options` are the layer's, `return_state` and `name` among them.
-        Raises UnsupportedError where Keras runs on another backend than TensorFlow, BackendUnavailable without Keras.
+        `options` are those of the layer, such as `return_state` and `name`. Raises UnsupportedError where Keras runs on
+        another backend than TensorFlow, and BackendUnavailable where Keras is not installed.
         """
         try:
             keras = importlib.import_module("keras")
@@ -134,7 +134,7 @@ class TensorflowBackend(Backend):
         return isinstance(array, tf.Tensor) and not tf.is_symbolic_tensor(array)
 
     def fits(self, array: Any, shape: tuple[int, ...]) -> bool:
-        """As the contract says, without names: every call asks it of every parameter."""
+        """As in `Owner`, but fast, without names: every call checks every parameter."""
         return (
             type(array) is EAGER
             and array._datatype_enum() == self._enum
@@ -163,7 +163,7 @@ class TensorflowBackend(Backend):
 
 @lru_cache(maxsize=1024)
 def _zeros(shape: tuple[int, ...], dtype: tf.DType) -> Array:
-    """Zeros, which nobody can change: a call for new ones takes 100 us."""
+    """Cached zeros, which are immutable; making new ones takes 100 us."""
     with tf.device(CPU):
         return tf.zeros(shape, dtype)
 

@@ -1,4 +1,4 @@
-"""A network run on tensors of a host's program, which may differentiate it."""
+"""A network on tensors of a user's TensorFlow program, which may differentiate it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run(
     backend: TensorflowBackend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
     keep: bool,
 ) -> tuple[Array, Tree]:
-    """Outputs and final state, differentiable in parameters, inputs and state; what a pullback needs is kept or not."""
+    """Outputs and final state, differentiable in parameters, inputs and state."""
     if None in inputs.shape:
         backend = copy.copy(backend)
         backend.arrays = sized_arrays(backend.arrays)

@@ -1,4 +1,4 @@
-"""A network as a layer of Keras; importing this file lets Keras load models that hold one."""
+"""A network as a Keras layer; import this module before Keras loads a model that contains one."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ __all__ = ["NetworkLayer"]
 class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """A network over `(batch, time, feature)`: `(batch, time, features)`, or `(batch, features)` with `Last()`.
 
-    Weights are named as the specification names them, and start as `net.init(seed)`. Its dtype is the backend's
-    precision, whatever the policy of the process. A row is the steps at which its mask holds, wherever they stand; the
-    outputs of the others are 0. With `return_state` a call gives the final state too, as Keras' layers do: its tensors
-    follow the outputs, layer by layer, direction by direction, in the order of the cell's states.
-    Gradients are the derived adjoint; a backend held to `Path.FRAMEWORK` leaves them to TensorFlow, and has all orders.
-    With `training=False` nothing is kept for them: who asks for some nevertheless has the network run again.
+    Weights have the network's names, and start as `net.init(seed)`. The dtype is the backend's precision, for any dtype
+    policy of Keras. The real steps of a row are those where its mask is true, at any place; outputs at other steps are
+    0. With `return_state` a call also returns the final state, as Keras' layers do: its tensors follow the outputs, by
+    layer, direction and state in the order of the cell.
+
+    Gradients are those of the derived adjoint. With `backend.through(Path.FRAMEWORK)` TensorFlow computes them, to any
+    order. With `training=False` a call keeps nothing for gradients; asking for them runs the network again.
     """
 
     def __init__(
@@ -44,23 +45,23 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         asked = keras.dtype_policies.get(options.pop("dtype", kind)).name
         if asked != kind:
             raise DtypeError("NetworkLayer(...)", f"dtype must be that of the backend's precision, {kind}", asked,
-                             "choose it by get_backend('tensorflow', precision=...)")  # fmt: skip
+                             "choose it with get_backend('tensorflow', precision=...)")  # fmt: skip
         super().__init__(dtype=kind, **options)
         self.net, self.backend, self.seed, self.supports_masking = net, backend, seed, True
         self.return_state = return_state
         self._inline = tf.autograph.experimental.do_not_convert(self._traced)
-        # A SavedModel would hold every graph of an attribute that is a function of TensorFlow's; a partial is none.
+        # A partial, since a SavedModel would store every graph of an attribute that is a TensorFlow function.
         self._graph = partial(tf.function(self._traced, autograph=False))
 
     def build(self, input_shape: Any) -> None:
-        """Make the weights. Raises ShapeError where the features are not those of the network."""
+        """Create the weights; raises ShapeError where the inputs have another number of features than the network."""
         if len(input_shape) != 3 or input_shape[-1] != self.net.inputs:
             raise ShapeError("NetworkLayer.build(input_shape)",
                              f"inputs must be (batch, time, feature) with {self.net.inputs} features",
                              f"shape {tuple(input_shape)}", "reshape them")  # fmt: skip
         initial = self.net.init(self.seed)
         for name, w in leaves(initial):
-            # An attribute each: TensorFlow's checkpoints and SavedModels find no variable in a container of Keras.
+            # One attribute each, since TensorFlow's checkpoints and SavedModels find no variable in a Keras container.
             setattr(self, name, self.add_weight(w.shape, keras.initializers.Constant(w), name=name))
         self.built = True
 
@@ -68,41 +69,41 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         self, inputs: Array, mask: Array | None = None, initial_state: Tree = None, training: bool | None = None,
         return_state: bool | None = None,
     ) -> Any:
-        """The outputs, and where `return_state` holds, by default the layer's own, the tensors of the final state.
+        """The outputs, and with `return_state` the tensors of the final state.
 
-        `initial_state` is a state as `with_state` gives it, or such tensors; zeros if None. Raises DtypeError,
-        ShapeError or TreeError where inputs, mask or state do not fit.
+        `return_state` is the layer's own if None. `initial_state` is a state as `with_state` returns it, or its
+        tensors; zeros if None. Raises DtypeError, ShapeError or TreeError where inputs, mask or state do not fit.
         """
         x = tf.convert_to_tensor(inputs, dtype_hint=self.compute_dtype)
         if x.dtype != self.compute_dtype:
             must = f"inputs must have the layer's dtype {self.compute_dtype}"
             raise _plain(DtypeError("NetworkLayer(...)", must, x.dtype.name,
-                                    "convert them, or put an Embedding before class numbers"))  # fmt: skip
-        mask = getattr(inputs, "_keras_mask", None) if mask is None else mask  # Keras gives none beside a state
+                                    "convert them, or put an Embedding layer before class numbers"))  # fmt: skip
+        mask = getattr(inputs, "_keras_mask", None) if mask is None else mask  # Keras passes no mask beside a state
         mask = None if mask is None else _of_shape("mask", tf.cast(mask, tf.bool), x.shape[:2])
         params = tree_map(tf.convert_to_tensor, self._weights())
-        # A call of a graph inside one that XLA compiles would have it compile for each value of the weights; and
-        # TensorFlow's forward mode does not go through a loop of a graph.
+        # XLA would compile a graph called inside its own graph anew for each value of the weights, and TensorFlow's
+        # forward mode does not go through the loop of a graph.
         alone = tf.executing_eagerly() and self.backend.path is not Path.FRAMEWORK
         first = None if initial_state is None else self._state(initial_state, x.shape[0])
         traced = self._graph if alone else self._inline
         try:
             outputs, final = traced(params, x, first, mask, training is not False)
         except RnnSpecError as error:
-            raise _plain(error)  # noqa: B904  # it is the same one
+            raise _plain(error)  # noqa: B904  # the same error, marked
         return (outputs, *flat(final)) if self._gives_state(return_state) else outputs
 
     def with_state(
         self, inputs: Array, initial_state: Tree = None, mask: Array | None = None, training: bool | None = None
     ) -> tuple[Array, Tree]:
-        """The outputs and the final state as the network's tree; `initial_state` is such a state, zeros if None."""
+        """The outputs and the final state as the network's tree; `initial_state` is such a tree, zeros if None."""
         outputs, *final = self(inputs, mask=mask, initial_state=initial_state, training=training, return_state=True)
         return outputs, filled(self.net.state_shapes(0), final)
 
     def compute_output_spec(
         self, inputs: Any, mask: Any = None, initial_state: Any = None, training: Any = None, return_state: Any = None
     ) -> Any:
-        """What a call gives of symbolic tensors."""
+        """The symbolic outputs of a call."""
         if initial_state is not None:
             self._state(initial_state, inputs.shape[0])
         outputs, *final = (keras.KerasTensor(shape, self.compute_dtype) for shape in self._shapes(inputs.shape))
@@ -114,11 +115,11 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         return shapes if self.return_state else shapes[0]
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """The mask of the outputs: the inputs', where they are over time."""
+        """The mask of the outputs: that of the inputs where outputs have time, else None."""
         return None if isinstance(self.net.read, Last) else mask
 
     def get_config(self) -> dict[str, Any]:
-        """The network as JSON values, from which nothing is executed; initialisers are not among them."""
+        """The network as JSON values, without initialisers; loading them executes nothing."""
         own = {name: value for name, value in super().get_config().items() if name != "dtype"}
         path = self.backend.path.value if self.backend.path else None
         held = {"precision": self.backend.precision, "path": path, "recomputes": self.backend.recomputes,
@@ -128,7 +129,7 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> NetworkLayer:
-        """The layer that `get_config` told of."""
+        """The layer of the values of `get_config`."""
         ours = ("network", "precision", "path", "recomputes", "every")
         rest = {name: value for name, value in config.items() if name not in ours}
         backend = TensorflowBackend(precision=config["precision"])
@@ -148,7 +149,7 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
 
     @property
     def go_backwards(self) -> bool:
-        """Always raises UnsupportedError: keras.layers.Bidirectional asks, and a network's direction is its own."""
+        """Raises UnsupportedError, since keras.layers.Bidirectional reads it, and a network has its own directions."""
         raise _directed()
 
     def _weights(self) -> Tree:
@@ -164,30 +165,31 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         return (batch, *between, self.net.features), *map(tuple, flat(self.net.state_shapes(batch)))
 
     def _state(self, given: Any, batch: int | None) -> Tree:
-        """A state as the network's tree: one already, or its tensors one after the other, as Keras has them."""
+        """A state as the network's tree, from such a tree or from Keras' list of tensors."""
         shapes = self.net.state_shapes(batch)  # type: ignore[arg-type]  # None where a graph does not know
         parts = list(given) if isinstance(given, list | tuple) else [given]
         if not any(isinstance(part, Mapping) for part in parts):
             if len(parts) != len(flat(shapes)):
                 raise _plain(TreeError("NetworkLayer(...)", f"initial_state must have {len(flat(shapes))} tensors",
-                                       f"{len(parts)}", "give what with_state or return_state gives"))  # fmt: skip
+                                       f"{len(parts)}",
+                                       "give the state of with_state, or the tensors of return_state"))  # fmt: skip
             return tree_map(partial(_of_shape, "initial_state"), filled(shapes, parts), shapes)
         wanted, found = dict(leaves(shapes)), dict(leaves(parts))
         if found.keys() != wanted.keys():
             raise _plain(TreeError("NetworkLayer(...)", f"initial_state must have the names {', '.join(wanted)}",
-                                   ", ".join(found), "give what with_state gives"))  # fmt: skip
+                                   ", ".join(found), "give the state of with_state"))  # fmt: skip
         return named_map(lambda name, shape: _of_shape(f"initial_state.{name}", found[name], shape), shapes)
 
     def _traced(
         self, params: Tree, inputs: Array, initial_state: Tree, mask: Array | None, keep: bool
     ) -> tuple[Array, Tree]:
         order = None if mask is None else tf.argsort(tf.cast(~mask, tf.int32), 1, stable=True)
-        # Time is turned to the front after the real steps are, since a row's order is its own.
+        # Each row's real steps are moved to its front first, and the axis of time then.
         x = tf.transpose(inputs if order is None else tf.gather(inputs, order, axis=1, batch_dims=1), (1, 0, 2))
         if self.backend.recomputes and x.shape[0] is None:
-            raise UnsupportedError(f"{self.name}.call(inputs)", "the time must be known where segments are run again",
+            raise UnsupportedError(f"{self.name}.call(inputs)", "the time must be known for a backend with recomputing",
                                    f"shape {tuple(inputs.shape)}",
-                                   "give an Input with a time, or a backend without recomputing")  # fmt: skip
+                                   "give keras.Input a fixed time, or use a backend without recomputing")  # fmt: skip
         batch = x.shape[1] or tf.shape(x)[1]
         state = initial_state
         if state is None:
@@ -203,13 +205,13 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
 
 
 def _directed() -> UnsupportedError:
-    return UnsupportedError("NetworkLayer(...)", "a network's direction must be its own layers'", "go_backwards",
+    return UnsupportedError("NetworkLayer(...)", "the layers of a network must give its direction", "go_backwards",
                             "instead of keras.layers.Bidirectional write Layer(..., direction='bidirectional')",
                             )  # fmt: skip
 
 
 def _of_shape(what: str, array: Array, shape: Any) -> Array:
-    """The array itself, where its shape is one that a graph may know in part."""
+    """The array itself; raises ShapeError where its shape, as far as a graph knows it, differs."""
     found = tuple(array.shape)
     if not tf.TensorShape(found).is_compatible_with(shape):
         raise _plain(ShapeError("NetworkLayer(...)", f"{what} must have the shape {tuple(shape)}", f"shape {found}",
@@ -218,6 +220,6 @@ def _of_shape(what: str, array: Array, shape: Any) -> Array:
 
 
 def _plain(error: RnnSpecError) -> RnnSpecError:
-    """The error as it is: Keras would put its report of the arguments into another of its own making."""
+    """The error, marked so that Keras does not wrap it into its own with a report of the arguments."""
     error._keras_call_info_injected = True  # type: ignore[attr-defined]
     return error

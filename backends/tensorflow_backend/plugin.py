@@ -15,9 +15,9 @@ def rnnspec_backend(name: str, device: str | None, precision: str) -> Backend:
     """The TensorFlow backend."""
     try:
         with nullcontext() if "tensorflow" in sys.modules else quiet():
-            import tensorflow  # noqa: PLC0415  # loaded when it is asked for
+            import tensorflow  # noqa: PLC0415  # imported only when it is used
 
-            tensorflow.config.list_physical_devices()  # looks for devices, which it reports too; nothing is initialised
+            tensorflow.config.list_physical_devices()  # reports on standard error, initialises nothing
             from backends.tensorflow_backend.backend import TensorflowBackend  # noqa: PLC0415
     except ImportError as error:
         raise unavailable(name, error) from error

@@ -1,7 +1,7 @@
-"""TensorFlow's native code reports on standard error how it starts, and XLA; this keeps such lines off the terminal.
+"""Keeps the start-up lines of TensorFlow's native code and of XLA off standard error.
 
-Its own switch for them is an environment variable that is read once, for good: setting it would silence a host's later
-warnings too, and children of the process would inherit it.
+TensorFlow's own switch is an environment variable, which it reads once: setting it would also silence later warnings of
+the user's program, and child processes would inherit it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ __all__ = ["quiet"]
 
 STDERR = 2
 REPORT = re.compile(rb"(WARNING: All log messages before absl|[IWE]\d{4} [\d:. ]+|To enable the following)")
-"""How lines of the native log begin that come from a start that succeeds."""
+"""The beginnings of the log lines of a start that succeeds."""
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Standard error without the native log; all of it where an error leaves the block."""
+    """A block without the native log on standard error; the complete log where the block raises an error."""
     if not _is_open(STDERR):
         yield
         return

@@ -1,6 +1,6 @@
-"""Tensors whose sizes are not known while a graph is traced: a shape then holds scalars, and every size is a value.
+"""Tensors of unknown sizes in a traced graph: their shapes hold scalar tensors for the unknown sizes.
 
-Keras traces a model with an unknown batch, and an unknown time where batches are padded each to its own length.
+Keras traces a model with an unknown batch, and with an unknown time where each batch is padded to its own length.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ __all__ = ["Sized", "sized", "sized_arrays", "tensors"]
 
 
 class Sized:
-    """A tensor whose shape names each unknown size by a scalar, itself one of these, that equals no number."""
+    """A tensor whose shape has a scalar `Sized`, which equals no number, for each unknown size."""
 
     def __init__(self, tensor: Array) -> None:
         self.tensor = tensor
 
     @property
     def shape(self) -> tuple[Any, ...]:
-        """Numbers where they are known, and scalars elsewhere."""
+        """The shape: numbers for known sizes, scalars for others."""
         sizes = tf.shape(self.tensor)
         return tuple(Sized(sizes[axis]) if size is None else size for axis, size in enumerate(self.tensor.shape))
 
@@ -54,17 +54,17 @@ class Sized:
 
 
 def sized(tree: Tree) -> Tree:
-    """A tree of tensors with their sizes as values."""
+    """The tree with `Sized` tensors."""
     return tree_map(lambda a: Sized(a) if tf.is_tensor(a) else a, tree)
 
 
 def tensors(tree: Tree) -> Tree:
-    """The tensors themselves."""
+    """The tree with plain tensors."""
     return tree_map(lambda a: a.tensor if isinstance(a, Sized) else a, tree)
 
 
 def sized_arrays(arrays: Arrays) -> Arrays:
-    """The same arrays, for tensors with their sizes as values."""
+    """The same array operations on `Sized` tensors."""
     return cast("Arrays", _SizedArrays(arrays))
 
 

@@ -1,4 +1,4 @@
-"""TensorFlow's compiler as a kernel: a layer's loop is one XLA program, and its pullback another."""
+"""XLA as a kernel of TensorFlow: a layer's loop is one XLA program, and its pullback another."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ __all__ = ["XlaKernel", "start"]
 
 
 SEVERAL = 2
-"""Arguments of recurrent maps from which on no pack is added to another as a whole, and packs do not pay."""
+"""The number of arguments of recurrent maps from which on packs are slower, since XLA cannot add them as one."""
 
 
 class XlaArrays(TensorflowArrays):
-    """Tensors within a program of XLA's."""
+    """Tensors within an XLA program."""
 
     def projection(self, maps: Array, rows: int) -> Callable[[Array], Array]:
-        """Several rows are through a map sooner where it is laid out transposed, once, not anew in every step."""
+        """The product, with maps transposed once before the loop, which is faster for several rows."""
         if rows == 1:
             return super().projection(maps, rows)
         (laid_out,) = xla_optimization_barrier(input=[tf.transpose(maps)])
@@ -42,7 +42,7 @@ class XlaArrays(TensorflowArrays):
 
 
 class XlaKernel:
-    """The lowering of a layer, compiled by XLA; called where a graph is traced, with sizes that are known."""
+    """The lowering of a layer, compiled by XLA; call it while a graph is traced, with known sizes."""
 
     def __init__(self, backend: Backend) -> None:
         self.arrays = XlaArrays(DTYPES[backend.precision])
@@ -50,7 +50,7 @@ class XlaKernel:
         self.backend = backend
 
     def plan(self, cell: Cell, rows: int, width: int) -> Schedule:
-        """As elsewhere under XLA, but the maps of several rows always come apart where they have several arguments."""
+        """As `under_xla`, but for several rows maps of several arguments are always separate products."""
         plan = self.backend.plan(cell, rows, width)
         several = rows > 1 and len(plan.recurrent_packs) >= SEVERAL
         return apart(plan) if several else under_xla(plan, rows, width)
@@ -58,7 +58,7 @@ class XlaKernel:
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
     ) -> LayerResult:
-        """One layer, one direction, in processing order."""
+        """Run one layer in one direction, in processing order."""
         arrays, plan = self.arrays, self.plan(cell, call.batch, widest(state))
         mask = padding.mask(arrays, inputs.shape[0], lengths)
 
@@ -72,7 +72,7 @@ class XlaKernel:
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
     ) -> Gradients:
-        """The pullback of `layer` at the result it gave."""
+        """The pullback of `layer` at its result."""
         arrays, plan, saved = self.arrays, self.plan(cell, call.batch, widest(state_cotangent)), result.saved
 
         def pull(
@@ -86,9 +86,9 @@ class XlaKernel:
 
 @cache
 def start(dtype: tf.DType) -> None:
-    """Compile something, once in a process: XLA, and oneDNN in 16 bits, report their start on standard error.
+    """Compile something once in a process, since XLA, and oneDNN in 16 bits, report their start on standard error.
 
-    On some processors oneDNN does so at the first operation, even one outside all functions.
+    On some processors oneDNN does so at its first operation, even outside of a function.
     """
     with quiet(), tf.init_scope():
         tf.function(lambda a: _compiled(tf.tanh)(tf.tanh(a)), autograph=False)(tf.zeros(1, dtype))

@@ -1,1 +1,1 @@
-"""PyTorch: eager, on the CPU or a CUDA device."""
+"""The PyTorch backend: eager calls, on the CPU or a CUDA device."""

@@ -13,7 +13,7 @@ __all__ = ["TorchArrays"]
 
 
 class TorchArrays:
-    """Tensors of one dtype on one device; the process's default dtype and device play no part."""
+    """Tensors of one dtype on one device; the process's default dtype and device have no effect."""
 
     functions: Mapping[str, Callable[..., Array]]
 
@@ -72,7 +72,7 @@ class TorchArrays:
     def scan(self, body: Scan, carried: Values, values: Values, count: int, backwards: bool) -> tuple[Values, Values]:
         steps = range(count)
         records = []
-        rows = {key: a.unbind() for key, a in values.items()}  # a trace of it refuses another number of steps
+        rows = {key: a.unbind() for key, a in values.items()}  # so that a trace refuses another number of steps
         for t in reversed(steps) if backwards else steps:
             carried, record = body(carried, {key: a[t] for key, a in rows.items()}, t)
             records.append(record)

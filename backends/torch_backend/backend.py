@@ -91,7 +91,7 @@ class _Stretch(Stretch[Key]):
 
 
 class TorchBackend(Backend):
-    """PyTorch, eager: no gradient tape is read or written, gradients are the derived adjoint.
+    """PyTorch with eager calls and without its autograd: gradients are those of the derived adjoint.
 
     Products of bf16 and f16 are summed in float32 and rounded. CUDA: not yet run on a GPU.
 
@@ -113,7 +113,7 @@ class TorchBackend(Backend):
 
     def make_arrays(self) -> Arrays:
         if self.device.split(":")[0] == "cuda" and not torch.cuda.is_available():
-            raise UnsupportedError(f"get_backend('torch', device={self.device!r})", "the device must be there",
+            raise UnsupportedError(f"get_backend('torch', device={self.device!r})", "the device must exist",
                                    "no CUDA device that this build of PyTorch can use",
                                    "choose 'cpu', or install a CUDA build of PyTorch")  # fmt: skip
         if self.precision == "tf32" and self.device == "cpu":
@@ -125,9 +125,9 @@ class TorchBackend(Backend):
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
     ) -> LayerResult:
-        """The planned program, and the lowering where a policy acts in the recurrence, or PyTorch differentiates.
+        """Run the planned program, or the lowering where a policy acts in the recurrence or PyTorch differentiates.
 
-        On CUDA the lowering runs rows of several lengths too: the program would wait for the device to know the ends.
+        On CUDA the lowering also runs rows of several lengths, since the program would wait for the device.
         """
         waits = lengths is not None and self._device_type != "cpu"
         if self.path is Path.FRAMEWORK or call.policy is not None or waits:
@@ -155,9 +155,9 @@ class TorchBackend(Backend):
 
     def native(self, cell: Cell, call: Call) -> Kernel | str:
         if call.policy is not None:
-            return "a policy inside the recurrence, which no kernel of PyTorch knows"
+            return "a policy inside the recurrence, which no kernel of PyTorch has"
         if call.ragged:
-            return "rows of several lengths: a packed sequence of PyTorch holds no row of length 0"
+            return "rows of several lengths: a packed sequence of PyTorch has no row of length 0"
         return chosen(cell, self._device_type, self._dtype, self.path is Path.NATIVE)
 
     def framework_vjp(
@@ -177,8 +177,8 @@ class TorchBackend(Backend):
     def as_layer(self, net: Network, *, params: Tree = None, seed: int = 0, batch_first: bool = False) -> NetworkModule:
         """The network as an `nn.Module` whose parameters have the specification's names.
 
-        Its first numbers are `params`, or those of `net.init(seed)`; with `batch_first` its inputs and outputs are
-        (batch, time, feature).
+        They start as `params`, or as `net.init(seed)` if None. With `batch_first` inputs and outputs are (batch, time,
+        feature). Raises ShapeError or TreeError where `params` do not fit.
         """
         return NetworkModule(self, net, params=params, seed=seed, batch_first=batch_first)
 
@@ -186,7 +186,7 @@ class TorchBackend(Backend):
         return isinstance(array, torch.Tensor)
 
     def fits(self, array: Any, shape: tuple[int, ...]) -> bool:
-        """As the contract says, without names: every call asks it of every parameter."""
+        """As in `Owner`, but fast, without names: every call checks every parameter."""
         return (
             isinstance(array, torch.Tensor)
             and array.layout is torch.strided
@@ -210,7 +210,7 @@ class TorchBackend(Backend):
         return "dense" if array.layout is torch.strided else str(array.layout).removeprefix("torch.").lstrip("_")
 
     def asarray(self, tree: Tree) -> Tree:
-        """As the contract says; maps that came from NumPy lie side by side, as the kernels read them."""
+        """As in `Backend`; maps from NumPy are laid out side by side, as the kernels read them."""
         return _laid_out(super().asarray(tree), tree)
 
     def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
@@ -222,7 +222,7 @@ class TorchBackend(Backend):
         return torch.zeros(shape, dtype=self._dtype, device=self._device)
 
     def to_numpy_array(self, array: Array) -> np.ndarray[Any, Any]:
-        """A copy as a NumPy array; bfloat16, which NumPy lacks, becomes float32 and loses nothing."""
+        """A NumPy copy; bfloat16, which NumPy lacks, becomes float32, which is exact."""
         host = array.detach().cpu()
         return np.array((host.float() if host.dtype == torch.bfloat16 else host).numpy())
 

@@ -1,4 +1,4 @@
-"""The primitives, and what `fusion` makes of them, as functions of PyTorch that write into `out`."""
+"""The primitives, and the calls of `fusion`, as functions of PyTorch that write into `out`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ELEMENTWISE: Mapping[str, Callable[..., Any]] = {
     "greater_equal": torch.ge,
     "where": torch.where,
 }
-"""The primitives that PyTorch has as they are."""
+"""The primitives that are functions of PyTorch."""
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     **ELEMENTWISE,

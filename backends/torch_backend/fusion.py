@@ -25,13 +25,13 @@ POLES = ("divide", "exp", "log")
 
 @lru_cache(maxsize=256)
 def forward_only(plan: Schedule) -> Schedule:
-    """The schedule of a run that no pullback follows: nothing is kept for one."""
+    """The schedule of a run without a pullback, which keeps nothing for one."""
     count = plan.adjoint.forward
     return Schedule(plan.cell, Adjoint(plan.nodes[:count], count, (), ()), plan.forward, Phases((), (), ()))
 
 
 def fused(plan: Schedule) -> Schedule:
-    """The same schedule in fewer nodes; every node that is left keeps its index and its value."""
+    """The same schedule with fewer nodes; the remaining nodes keep their index and value."""
     phase_of = {
         n: (side, name)
         for side, phases in (("forward", plan.forward), ("backward", plan.backward))
@@ -73,7 +73,7 @@ def _blended(nodes: list[Node], readers: Counter[int], n: int) -> Node | None:
 
 
 def _joined(nodes: list[Node], readers: Counter[int], phase_of: dict[int, tuple[str, str]], n: int) -> Node | None:
-    """`a + b * c` or `a - b * c`, where the product is computed at the same time and for nothing else."""
+    """`a + b * c` or `a - b * c`, where the product is computed in the same phase and read by nothing else."""
     if nodes[n].op not in JOINED:
         return None
     pairs = [nodes[n].args, nodes[n].args[::-1]] if nodes[n].op == "add" else [nodes[n].args]

@@ -1,7 +1,7 @@
-"""How PyTorch multiplies float32 while a call runs: a process-wide setting, pinned for the call and given back.
+"""The precision of PyTorch's float32 products: a setting of the process, set for the time of a call and then restored.
 
-"f32" is IEEE float32 everywhere, also where cuDNN's recurrent kernels would take TF32, which is their default and
-which `torch.set_float32_matmul_precision` does not reach; on the CPU a setting of "medium" would mean bfloat16.
+"f32" is IEEE float32 everywhere. Without the setting, cuDNN's recurrent kernels would use TF32, their default, which
+`torch.set_float32_matmul_precision` does not change, and on the CPU "medium" would mean bfloat16.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from backends.contexts import both
 __all__ = ["math_mode"]
 
 PRECISIONS = {"f32": ("ieee", "none"), "tf32": ("tf32",)}
-"""The settings that are right for a precision, the one to pin first. Other precisions are not float32."""
+"""The settings that fit a precision, the preferred one first. Other precisions are not float32."""
 
 SETTINGS = {
     "cpu": (torch.backends.mkldnn.matmul, torch.backends.mkldnn.rnn),
@@ -26,7 +26,7 @@ SETTINGS = {
 
 
 class _Pin:
-    """Calls that run at the same time share one pin: the first sets it, the last gives the setting back."""
+    """A setting that concurrent calls share: the first sets it, the last restores the old one."""
 
     def __init__(self, settings: tuple[Any, ...], wanted: tuple[str, ...]) -> None:
         self.settings, self.wanted = settings, wanted

@@ -1,6 +1,6 @@
-"""A network as an `nn.Module`: its parameters under the specification's names, its gradients by the derived adjoint.
+"""A network as an `nn.Module`: parameters have the network's names, gradients are those of the derived adjoint.
 
-Held to `Path.FRAMEWORK`, PyTorch differentiates the lowering itself, as often and in whichever mode it is asked to.
+With `backend.through(Path.FRAMEWORK)` PyTorch differentiates the lowering itself, to any order and in any mode.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ PRECISIONS = {getattr(torch, dtype): name for name, dtype in reversed(DTYPES.ite
 class NetworkModule(Branch):
     """A network as a layer of PyTorch, made by `backend.as_layer(net)`.
 
-    `named_parameters` and `state_dict` have the specification's names, `layers.0.forward.W.i` and so on; a file that
-    rnnspec saved holds the same. The first numbers are `params`, or `net.init(seed)`. Called with inputs (time, batch,
-    feature), or (batch, time, feature) with `batch_first`, a state or None and lengths or None, it returns outputs, in
-    the layout of the inputs, and the final state. `to(dtype)` and `to(device)` choose the backend that runs it.
+    `state_dict` has the network's names, `layers.0.forward.W.i` and so on, as in a file of `rnnspec.save`. Parameters
+    start as `params`, or as `net.init(seed)`. Call it with inputs (time, batch, feature), with `batch_first` (batch,
+    time, feature), and optionally a state and lengths. It returns outputs in the layout of the inputs, and the final
+    state. `to(dtype)` and `to(device)` choose the backend that runs it.
     """
 
     def __init__(
@@ -81,10 +81,10 @@ class NetworkModule(Branch):
         return outputs if isinstance(self.net.read, Last) else outputs.transpose(0, 1), final
 
     def _packed(self, packed: PackedSequence, state: Tree, lengths: Array | None) -> tuple[Any, Tree]:
-        """Rows run in the caller's order, in which the states are, and are packed as they were."""
+        """Run a packed sequence in the caller's order of rows, as the states are, and pack the outputs alike."""
         if lengths is not None:
             raise ArgumentError(CALL, "lengths must be None where inputs are packed", type(lengths).__name__,
-                                "leave them out: a packed sequence has its own")  # fmt: skip
+                                "leave lengths out: a packed sequence has its own")  # fmt: skip
         padded, ends = pad_packed_sequence(packed)
         outputs, final = self._run(padded, state, None if (ends == len(padded)).all() else ends)
         if isinstance(self.net.read, Last):
@@ -135,12 +135,12 @@ def _apply(
 
 
 def _cast(dtype: torch.dtype, a: Any) -> Any:
-    """As an autocast does it: numbers of at most 32 bits in the dtype of the parameters."""
+    """The tensor cast to the dtype of the parameters, as an autocast does with numbers of at most 32 bits."""
     return a.to(dtype) if isinstance(a, torch.Tensor) and a.dtype in AUTOCAST else a
 
 
 def _as_given(lengths: Any, batch: int) -> Array:
-    """Lengths whose numbers cannot be read, and hence not be checked."""
+    """Lengths whose numbers cannot be read, and so are not validated."""
     if lengths.is_floating_point() or lengths.shape != (batch,):
         raise ShapeError(CALL, f"lengths must be a tensor of whole numbers, of the shape ({batch},)", shown(lengths),
                          "give one number for each row")  # fmt: skip
@@ -174,7 +174,7 @@ class _Run:
 class _Derived(torch.autograd.Function):  # type: ignore[misc]
     """A network whose pullback is the derived adjoint.
 
-    The arrays are those of the run; they are saved so that PyTorch finds out where one was changed in between.
+    The arrays of the run are saved, so that PyTorch detects where one is changed before the pullback.
     """
 
     @staticmethod
@@ -192,7 +192,7 @@ class _Derived(torch.autograd.Function):  # type: ignore[misc]
 
 
 class _Pulled(torch.autograd.Function):  # type: ignore[misc]
-    """The pullback, which has no derivative: it depends on all it is given, so that asking for one is an error."""
+    """The pullback, which depends on all its arguments and has no derivative, so that asking for one is an error."""
 
     @staticmethod
     def forward(ctx: Any, run: _Run, count: int, *arrays: Array) -> tuple[Array, ...]:
@@ -200,6 +200,6 @@ class _Pulled(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Array) -> Any:
-        raise UnsupportedError("as_layer(net)", "the derived adjoint must be differentiated once",
-                               "a derivative of a derivative",
+        raise UnsupportedError("as_layer(net)", "a network must be differentiated once only on this path",
+                               "a second derivative",
                                "use backend.through(rnnspec.Path.FRAMEWORK).as_layer(net)")  # fmt: skip

@@ -1,7 +1,7 @@
-"""The kernels of PyTorch for whole layers: oneDNN's and ATen's on the CPU, cuDNN's on CUDA.
+"""The kernels of PyTorch for layers: oneDNN's and ATen's on the CPU, cuDNN's on CUDA.
 
-A row of `KERNELS` says which cell a kernel computes and how it stores the cell's maps. A user's cell with the same
-equations finds the same row, whatever its names and the order of its lines.
+A row of `KERNELS` gives the cell of a kernel and the packing of the cell's maps. A user's cell with the same equations
+has the same row, for any names and order of lines.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ __all__ = ["KERNELS", "Named", "Row", "chosen", "find"]
 class Row:
     """A function of `torch` for one layer in one direction, and the names of the cell that it computes.
 
-    `gates` stand below one another in its weights; `inner` are the vectors in the bias of the recurrent side, None
-    where there is none. `states` are in the function's order. `projection` is the map after the output gate, which
-    must be narrower than it. On the CPU the kernel is quicker than the lowered declaration for the dtypes `on_cpu`: for
-    those in which PyTorch hands the layer to oneDNN. `onednn` is the cell's number there, None where it has none.
+    `gates` are stacked in its weights; `inner` are the vectors in the recurrent bias, None where it has none. `states`
+    are in the function's order. `projection` is the map after the output gate, which must be narrower than the gate. On
+    the CPU the kernel is quicker than the lowered declaration for the dtypes `on_cpu`, in which PyTorch uses oneDNN.
+    `onednn` is the cell's number in oneDNN, None where it has none.
     """
 
     function: Callable[..., Any]
@@ -47,7 +47,7 @@ class Row:
     onednn: int | None = None
 
     def pays(self, device: str, dtype: torch.dtype) -> bool:
-        """Whether to take the kernel unasked; on CUDA a loop of small calls cannot keep up with one."""
+        """Whether to take the kernel by default; on CUDA a loop of small calls is always slower."""
         return dtype in self.on_cpu if device == "cpu" else self.projection is None
 
 
@@ -64,7 +64,7 @@ KERNELS = (
 
 @dataclass(frozen=True)
 class Saved:
-    """What was differentiated: the function's leaves (inputs, states, weights) and its results."""
+    """The leaves of the differentiated function (inputs, states, weights), and its results."""
 
     leaves: list[Array]
     results: tuple[Array, ...]
@@ -72,18 +72,18 @@ class Saved:
 
 @dataclass(frozen=True)
 class Named:
-    """A row for a cell whose maps and states are packed so. Gradients are PyTorch's own, of the one function."""
+    """A row for a cell with its packing. Gradients are PyTorch's own gradients of the one function."""
 
     row: Row
     packing: Packing
 
     @property
     def path(self) -> str:
-        """What ran, as `Result.path` says it."""
+        """The path for `Result.path`."""
         return f"native: torch.{self.row.function.__name__}"
 
     def on(self, device: str, dtype: torch.dtype) -> Kernel:
-        """What to call on a device in a dtype: oneDNN's own layer where it has one."""
+        """The kernel for a device and a dtype: oneDNN's own layer where there is one."""
         kind = self.row.onednn
         if kind is None or device != "cpu" or dtype is not torch.float32 or not torch.backends.mkldnn.is_available():
             return self
@@ -96,8 +96,9 @@ class Named:
         names = self.packing.states
         states = [state[name] for name in names]
         if self.row.projection is not None and states[0].shape == states[1].shape:
-            raise UnsupportedError(f"torch, {call.place}", "the kernel must project onto fewer features",
-                                   f"as many, {states[0].shape[1]}", "let the backend choose its path")  # fmt: skip
+            raise UnsupportedError(f"torch, {call.place}", "the kernel needs a projection onto fewer features",
+                                   f"a projection onto as many, {states[0].shape[1]}",
+                                   "let the backend choose its path")  # fmt: skip
         leaves = [inputs, *(a[None] for a in states), *self.packing.packed(params)]  # a state's first axis is the layer
         if call.pullback:
             leaves = [leaf.detach().requires_grad_() for leaf in leaves]
@@ -109,7 +110,7 @@ class Named:
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
     ) -> Gradients:
-        """The pullback of the one function, unpacked."""
+        """The unpacked pullback of the one function."""
         saved: Saved = result.saved
         names = self.packing.states
         cotangents = [output_cotangent, *(state_cotangent[name][None] for name in names)]
@@ -137,7 +138,7 @@ def find(cell: Cell) -> Named | None:
 
 @lru_cache(maxsize=256)
 def chosen(cell: Cell, device: str, dtype: torch.dtype, asked: bool) -> Kernel | str:
-    """The kernel for a cell on a device in a dtype, or why none is to run; one that is asked for need not pay."""
+    """The kernel for a cell, or the reason why none runs; with `asked` it may be slower than the lowering."""
     found = find(cell)
     if found is None:
         return "no kernel of PyTorch computes the equations"

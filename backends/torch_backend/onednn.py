@@ -1,6 +1,6 @@
-"""oneDNN's recurrent layer, called directly, forward and backward: no graph is recorded and none is walked.
+"""oneDNN's recurrent layer, called directly, forward and backward, without PyTorch's autograd.
 
-It is what PyTorch's own function calls for float32 on the CPU; the numbers are the same to the bit.
+PyTorch's own function calls it for float32 on the CPU; the numbers are equal to the bit.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class Saved:
 
 @dataclass(frozen=True)
 class OneDnnLayer:
-    """The layer for a cell of two states whose maps are packed so; `kind` is its number among oneDNN's."""
+    """The layer for a cell of two states with its packing; `kind` is the number of the layer in oneDNN."""
 
     packing: Packing
     kind: int
 
     @property
     def path(self) -> str:
-        """What ran, as `Result.path` says it."""
+        """The path for `Result.path`."""
         return PATH
 
     def layer(
@@ -50,7 +50,7 @@ class OneDnnLayer:
     ) -> LayerResult:
         """One layer; oneDNN keeps its workspace only where PyTorch's gradients are enabled."""
         h, c = self.packing.states
-        inner = inputs.new_zeros(())  # is added to the bias, since the recurrent side has none of its own
+        inner = inputs.new_zeros(())  # the recurrent bias, which the cell does not have
         operands = [inputs.contiguous(), *self.packing.below(params), inner, state[h][None].contiguous(),
                     state[c][None].contiguous()]  # fmt: skip
         if call.pullback:
@@ -66,7 +66,7 @@ class OneDnnLayer:
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
     ) -> Gradients:
-        """The pullback, unpacked."""
+        """The unpacked pullback."""
         h, c = self.packing.states
         saved: Saved = result.saved
         width = saved.operands[-1].shape[-1]

@@ -1,4 +1,4 @@
-"""How a cell's maps and states are stored for a kernel of PyTorch: gates below one another, states in a fixed order."""
+"""The packing of a cell's maps and states for a kernel of PyTorch: stacked gates, and states in a fixed order."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Packing", "alike", "in_memory", "joined", "side_by_side"]
 
 
 def side_by_side(maps: list[Array]) -> tuple[Array, ...]:
-    """Copies of maps that are alike, below one another in memory, so that joining them again copies nothing.
+    """Copies of maps of one shape and dtype, stacked in memory, so that joining them copies nothing.
 
-    Each has a storage of its own, since whoever saves tensors takes those of one storage for one tensor; and the
-    storage of the first knows the whole, which is memory that nobody else can be given while it lives.
+    Each has its own storage, since formats for saving treat tensors of one storage as one tensor. The storage of the
+    first keeps the memory of all of them alive.
     """
-    with torch.inference_mode(False):  # what is kept, serves outside too
+    with torch.inference_mode(False):  # the copies must serve outside of that mode too
         whole = torch.cat(maps)
         beside = tuple(torch.from_dlpack(part) for part in whole.split([len(a) for a in maps]))
     beside[0].untyped_storage().whole = whole
@@ -29,7 +29,7 @@ def side_by_side(maps: list[Array]) -> tuple[Array, ...]:
 
 
 def alike(maps: Collection[Any]) -> bool:
-    """Whether there are several, and they can stand below one another in memory."""
+    """Whether there are several maps that can be stacked in memory."""
     return (
         len(maps) > 1 and all(a.ndim and in_memory(a) for a in maps)
         and len({(a.shape[1:], a.dtype, a.device) for a in maps}) == 1
@@ -37,12 +37,12 @@ def alike(maps: Collection[Any]) -> bool:
 
 
 def in_memory(a: Array) -> bool:
-    """Whether a tensor's numbers lie somewhere; a fake tensor's do not."""
+    """Whether a tensor has memory; a fake tensor has none."""
     return type(a) in (torch.Tensor, torch.nn.Parameter) and a.device.type != "meta"
 
 
 def joined(maps: list[Array]) -> Array:
-    """Maps of one shape below one another: the whole where they lie so in memory already, else a copy."""
+    """The stacked maps: a view where they lie so in memory already, else a copy."""
     whole = getattr(maps[0].untyped_storage(), "whole", None)
     if whole is None or whole.dtype is not maps[0].dtype:
         return torch.cat(maps)
@@ -58,8 +58,8 @@ def joined(maps: list[Array]) -> Array:
 class Packing:
     """The names of a cell's maps, in a kernel's order.
 
-    `gates` have an input map, a bias and a recurrent map each, and stand below one another in the weights; `inner` are
-    the vectors in the bias of the recurrent side, None where there is none. `projection` is a recurrent map by itself.
+    `gates` have an input map, a bias and a recurrent map each, and are stacked in the weights. `inner` are the vectors
+    in the recurrent bias, None where it has none. `projection` is a single recurrent map, or None.
     """
 
     gates: tuple[str, ...]
@@ -73,7 +73,7 @@ class Packing:
         cls, names: Names, gates: tuple[str, ...], inner: tuple[str | None, ...], states: tuple[str, ...],
         projection: str | None,
     ) -> Packing:
-        """The packing of a cell whose maps and states are named `names`, of a row's own names."""
+        """The packing of a cell, where `names` gives its name for each name of the row."""
         return cls(
             tuple(names["input", name] for name in gates),
             tuple(names["map", name] for name in gates),
@@ -83,12 +83,12 @@ class Packing:
         )
 
     def below(self, params: Tree) -> tuple[Array, Array, Array]:
-        """The input maps, the recurrent maps and the biases of the gates, each below one another."""
+        """The stacked input maps, recurrent maps and biases of the gates."""
         W, U, b = params["W"], params["U"], params["b"]
         return joined([W[n] for n in self.gates]), joined([U[n] for n in self.maps]), joined([b[n] for n in self.gates])
 
     def apart(self, W: Array, U: Array, b: Array) -> Tree:
-        """The gradients of a cell's maps out of those of what `below` gives."""
+        """The gradients of a cell's maps, from those of the results of `below`."""
         count = len(self.gates)
         return {
             "W": dict(zip(self.gates, W.chunk(count), strict=True)),
@@ -108,7 +108,7 @@ class Packing:
         return weights
 
     def unpacked(self, gradients: list[Array]) -> Tree:
-        """The gradients of a cell's maps out of those of the weights."""
+        """The gradients of a cell's maps, from those of the weights."""
         W, U, b, inner, *projection = gradients
         found = self.apart(W, U, b)
         found["p"] = {name: g for name, g in zip(self.inner, inner.chunk(len(self.inner)), strict=True) if name}

@@ -1,4 +1,4 @@
-"""The plan of a cell in the words that PyTorch has, verified."""
+"""The verified plan of a cell in calls of PyTorch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["planned"]
 def planned(schedule: Schedule, widths: tuple[tuple[str, int], ...]) -> Plan:
     """The plan of a schedule, with equations and products in as few calls as PyTorch has for them.
 
-    Raises WrongPlan where it does not compute what the schedule says, by a fault of whatever joined them.
+    Raises WrongPlan where a fault in joining calls makes it compute something else than the schedule.
     """
     found = summed(laid_out(fused(schedule), widths))
     verify(found, schedule)

@@ -1,8 +1,8 @@
-"""Products of PyTorch: its own, or oneDNN's where that is the quicker library.
+"""Products of PyTorch: its own, or oneDNN's where oneDNN is quicker.
 
-PyTorch multiplies float32 on the CPU by MKL, Intel's own library. On an AMD EPYC oneDNN, which comes with PyTorch too,
-takes about half the time of large products (`make products`). It has more to look at before it begins, so small
-products stay where they are; and so do the gradients of maps, whose factors it would often have to lay out anew.
+PyTorch multiplies float32 on the CPU with MKL, Intel's library. On an AMD EPYC, oneDNN, which PyTorch also contains,
+takes about half the time for large products (`make products`). It takes longer to start, so small products stay with
+MKL, and so do the gradients of maps, whose factors oneDNN would often have to copy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rnnspec.contract.arrays import Array
 __all__ = ["LARGE", "ONEDNN", "OWN", "WIDE", "Products", "favours_others", "quicker"]
 
 LARGE, WIDE = 4 << 20, 1 << 15
-"""So many multiplications, by a matrix of so many numbers, beside which oneDNN's look at a product is little."""
+"""The least multiplications, and the least numbers of the matrix, from which on oneDNN is quicker."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Products:
 
 
 def _linear(a: Array, maps: Array) -> Array:
-    """The operator takes maps as a layer's weights, (out, in), in whichever order they lie in memory."""
+    """A product with maps as a layer's weights (out, in), in any memory layout."""
     return torch.ops.mkldnn._linear_pointwise.default(a, maps.T, None, "none", [], "")
 
 
@@ -49,13 +49,13 @@ OWN, ONEDNN = Products(torch.matmul, torch.addmm), Products(_product, _added)
 
 @cache
 def favours_others() -> bool:
-    """Whether PyTorch multiplies by MKL, on a processor that is known not to be Intel's, and has oneDNN beside it."""
-    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every PyTorch
+    """Whether PyTorch uses MKL on a processor that is known not to be Intel's, and also has oneDNN."""
+    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every PyTorch
     both = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
-    return both and "Intel" not in (told.get("cpu_name") or "Intel")
+    return both and "Intel" not in (known.get("cpu_name") or "Intel")
 
 
 def quicker(a: Array, maps: Array) -> Products:
-    """Whose products of such rows and such a matrix are quicker here."""
+    """The quicker products for rows and a matrix of these sizes."""
     large = maps.numel() >= WIDE and a.numel() * maps.shape[-1] >= LARGE
     return ONEDNN if large and a.dtype is torch.float32 and a.device.type == "cpu" and favours_others() else OWN

@@ -1,4 +1,4 @@
-"""One layer, run: lists of PyTorch calls, bound once to tensors that stay, and replayed at every call."""
+"""The program of a layer: lists of PyTorch calls, bound once to preallocated tensors and replayed at every call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rnnspec.tree import Tree
 __all__ = ["Program"]
 
 BOUND_BYTES = 3 << 10
-"""What a call takes that is bound to the tensors of one step: views of its operands, three or four."""
+"""The bytes of a call that is bound to the tensors of one step, with three or four views."""
 
 
 class Program:
@@ -36,7 +36,7 @@ class Program:
         self.count = 0
 
     def forward(self, params: Tree, inputs: Array, state: Tree, rows: Rows) -> tuple[Array, dict[str, Array]]:
-        """Outputs, 0 behind the rows' ends, and final state."""
+        """Outputs, 0 after the rows' ends, and final state."""
         steps, space = inputs.shape[0], self.workspace
         self._take_parameters(params)
         for name, tensor in state.items():
@@ -54,7 +54,7 @@ class Program:
 
     @property
     def capacity(self) -> int:
-        """For how many steps there is room."""
+        """The most steps of a run."""
         return self.workspace.capacity
 
     @property
@@ -63,11 +63,11 @@ class Program:
         return self.workspace.bytes + BOUND_BYTES * self.count
 
     def set_aside(self, steps: int) -> list[Array]:
-        """What the pullback of the last run reads, in memory of its own."""
+        """Copies of the tensors that the pullback of the last run reads."""
         return self.workspace.set_aside(steps)
 
     def put_back(self, params: Tree, steps: int, kept: list[Array]) -> None:
-        """Make the run that was set aside the last one; its parameters are given again."""
+        """Put back the tensors of a run that was set aside, with its parameters."""
         self._take_parameters(params)
         self.workspace.put_back(steps, kept)
 
@@ -76,7 +76,7 @@ class Program:
     ) -> tuple[Tree, Array, dict[str, Array]]:
         """The cotangents of the parameters, the inputs and the initial state, at the values of the last run.
 
-        A row's carried cotangents are 0 until its last step comes, and then those of its final states.
+        A row's carried cotangents are 0 until its last step, where they become those of its final states.
         """
         steps, chunk = cotangent.shape[0], self.workspace.chunk
         self._over(self.plan.output_cotangent, steps).copy_(cotangent)
@@ -125,7 +125,7 @@ class Program:
                 self._over(self.plan.places[n], 0).copy_(params["p"][node.name])
 
     def _multiply_inputs(self, params: Tree, inputs: Array) -> None:
-        """All input maps over all time: they are one block, in the order of their places."""
+        """Multiply all input maps over all steps; they are one block, in the order of their places."""
         if not self.plan.inputs:
             return
         names = [name for name, _, _ in sorted(self.plan.inputs, key=lambda entry: entry[2].low)]
@@ -135,7 +135,7 @@ class Program:
         quicker(x, maps.T).added(biases, x, maps.T, out=_flat(block))
 
     def _gradients(self, params: Tree, inputs: Array, rows: Rows) -> tuple[Tree, Array]:
-        """One product over all time for each stretch of cotangents."""
+        """The gradients: one product over all steps for each stretch of cotangents."""
         steps, x = inputs.shape[0], _flat(inputs)
         own: dict[str, dict[str, Array]] = {kind: {} for kind in params}
         found: Array = None
@@ -161,7 +161,7 @@ class Program:
         return own, torch.zeros_like(inputs) if found is None else found.reshape(inputs.shape)
 
     def _operand(self, operand: Array, rows: Rows) -> Array:
-        """What a map is multiplied with, at every step and in every row; a number is the same in all."""
+        """The operand of a map's gradient at every step and in every row; a number is equal in all."""
         if operand.ndim < 3:
             return operand.expand(rows.steps, self.batch, operand.shape[-1] if operand.ndim else 1)
         return rows.clear(operand)
@@ -187,6 +187,6 @@ def _flat(a: Array) -> Array:
 
 
 def _split(found: Array, product: Product, params: dict[str, Array]) -> dict[str, Array]:
-    """The gradients of each map, out of those of a stretch."""
+    """The gradient of each map, from that of a stretch."""
     parts = found.split([params[name].shape[0] for name in product.names])
     return dict(zip(product.names, parts, strict=True))

@@ -1,6 +1,6 @@
-"""The rows of a batch: which of their steps are real, in the program's time, where every row runs to the last step.
+"""The rows of a batch and their real steps, in a program that runs every row to the last step.
 
-What a row computes behind its end touches no other, and is cleared before anything is added up over rows.
+The values of a row after its end affect no other row, and are cleared before sums over rows.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class Rows:
 
     @cached_property
     def padded(self) -> Array:
-        """(time, batch, 1), true behind the rows' ends."""
+        """The mask (time, batch, 1), true after the rows' ends."""
         assert self.lengths is not None
         return torch.arange(self.steps, device=self.lengths.device)[:, None, None] >= self.lengths[None, :, None]
 
     @cached_property
     def ends(self) -> frozenset[int]:
-        """The steps before which some row ends."""
+        """The steps before which a row ends."""
         return frozenset({self.steps} if self.lengths is None else self.lengths.tolist())
 
     def stretches(self, low: int, high: int) -> Iterator[tuple[int, int]]:
@@ -39,7 +39,7 @@ class Rows:
         return ((t, t + 1) for t in reversed(range(low, high)))
 
     def clear(self, a: Array) -> Array:
-        """The values over time, zeros behind the rows' ends, in the same memory where it holds every row's."""
+        """The values over time with zeros after the rows' ends, in place where the array has all rows."""
         if self.lengths is None:
             return a
         return torch.where(self.padded, 0.0, a) if a.ndim < 3 else a.masked_fill_(self.padded, 0.0)
@@ -51,7 +51,7 @@ class Rows:
         return history.gather(0, self.lengths.long()[None, :, None].expand(1, *history.shape[1:]))[0]
 
     def receive(self, end: int, given: Array, carried: Array) -> None:
-        """Put the cotangents of the final states into the rows that end before step `end`, the first that they lack."""
+        """Put the cotangents of the final states into the rows whose first missing step is `end`."""
         if self.lengths is None:
             carried.copy_(given)
         else:

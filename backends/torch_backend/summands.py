@@ -1,8 +1,8 @@
-"""A product of a step, and what is added to it, as one call.
+"""A product of a step and the terms that are added to it, as one call.
 
-Maps that stand side by side are one product; an input product is added to one part of it, a bias to another. Each
-addition is a call in every step, which in small networks takes nearly as long as the product. So what is added to the
-parts is laid out before the loop; and a product that only the next call reads, to add it as a whole, joins that call.
+Maps that lie side by side are one product; an input product is added to one part of it, a bias to another. Each
+addition is a call in every step, which in small networks takes nearly as long as the product. So the terms are laid out
+before the loop, and a product that only the next call reads, to add all of it, joins that call.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["summed"]
 
 @dataclass(frozen=True)
 class Addition:
-    """The place in a step's calls of an addition to a part of a product, that part, and what is added."""
+    """An addition to a part of a product: its index among a step's calls, the part, and the term."""
 
     index: int
     part: Place
@@ -27,13 +27,13 @@ class Addition:
 
 
 def summed(plan: Plan) -> Plan:
-    """The same plan in fewer calls a step: each product takes along what is added to it."""
+    """The same plan with fewer calls for each step: each product includes the terms that are added to it."""
     laid = _laid_out(plan)
     return replace(laid, step=_joined(laid, laid.step), pull_step=_joined(laid, laid.pull_step))
 
 
 def _joined(plan: Plan, calls: tuple[Call, ...]) -> tuple[Call, ...]:
-    """The calls, each product that only the next one adds being a part of that one."""
+    """The calls, where a product that only the next call adds is part of that call."""
     found: list[Call] = []
     for call in calls:
         before = found[-1] if found else None
@@ -46,9 +46,9 @@ def _joined(plan: Plan, calls: tuple[Call, ...]) -> tuple[Call, ...]:
 
 
 def _adds(plan: Plan, product: Call, addition: Call, calls: Sequence[Call]) -> bool:
-    """Whether a call adds a product, which nothing else reads, to something as wide, and not over what is multiplied.
+    """Whether a call adds a product, which nothing else reads, to a term of its width, in place of no factor.
 
-    What lies in a block of one step can be read in that step alone; a carried value is read in the next one too.
+    Only the same step can read a block of one step; the next step also reads a carried value.
     """
     block = plan.blocks[product.out.block]
     if product.op not in PRODUCTS or len(product.operands) > 1 or block.kind is not Kind.STEP or block.state:
@@ -63,7 +63,7 @@ def _adds(plan: Plan, product: Call, addition: Call, calls: Sequence[Call]) -> b
 
 
 def _laid_out(plan: Plan) -> Plan:
-    """The same plan, where all that is added to a product is known before the loop."""
+    """The same plan with the terms of a product laid out, where all are known before the loop."""
     for index, product in enumerate(plan.step):
         if product.op == "map" and plan.blocks[product.out.block].kind is Kind.STEP:
             additions = list(_additions(plan, index))
@@ -73,7 +73,7 @@ def _laid_out(plan: Plan) -> Plan:
 
 
 def _additions(plan: Plan, index: int) -> Iterator[Addition]:
-    """Of each part of a product the first call that reads it, if it adds what is known before the loop."""
+    """For each part of a product, the first call that reads it, where that call adds a term known before the loop."""
     out = plan.step[index].out
     for n, call in enumerate(plan.step[index + 1 :], index + 1):
         parts = [place for place in call.operands if _within(place, out)]
@@ -85,7 +85,7 @@ def _additions(plan: Plan, index: int) -> Iterator[Addition]:
 
 
 def _known(plan: Plan, summand: Place, index: int) -> bool:
-    """Whether no other call of the step writes what is added: a vector, or what was multiplied over all time."""
+    """Whether no other call of the step writes the term: it is a vector, or a product over all steps."""
     known = plan.blocks[summand.block].kind in (Kind.FIXED, Kind.TIME)
     return known and not any(_overlap(call.out, summand) for call in plan.step[:index])
 
@@ -114,7 +114,7 @@ def _until_written(calls: Iterable[Call], place: Place) -> Iterator[Call]:
 
 
 def _with_summand(plan: Plan, index: int, additions: Sequence[Addition]) -> Plan:
-    """The additions left out, the product's readers reading the sum where it is now."""
+    """The plan without the additions; readers of the sums read the product."""
     product, block = plan.step[index], len(plan.blocks)
     low, width = product.out.low, _width(product.out)
     copies = tuple(Call("copy", (each.summand,), Place(block, each.part.low - low, each.part.high - low))
@@ -151,7 +151,7 @@ def _overlap(one: Place, other: Place) -> bool:
 
 
 def _cover(whole: Place, parts: Sequence[Place]) -> bool:
-    """Whether the parts are the whole, each column once."""
+    """Whether the parts cover the place, each column once."""
     edges = sorted((part.low, part.high) for part in parts)
     joined = all(before[1] == after[0] for before, after in pairwise(edges))
     return joined and (edges[0][0], edges[-1][1]) == (whole.low, whole.high)

@@ -1,7 +1,7 @@
-"""Who looks into a call: a tracer, a transform of `torch.func`, a tangent of forward mode.
+"""Detects tracers, transforms of `torch.func` and forward mode, which need calls that are made of PyTorch's own.
 
-They see calls of PyTorch and nothing else, so that a program of rnnspec's own, and its derived adjoint, are closed to
-them. The plain lowering, `Path.FRAMEWORK`, is open.
+They see calls of PyTorch only, and so cannot follow a program of rnnspec or its derived adjoint. They can follow the
+plain lowering, `Path.FRAMEWORK`.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ def is_traced() -> bool:
 
 def refuse_strict() -> None:
     """Raise UnsupportedError where Dynamo reads the code of a call that is exported."""
-    raise UnsupportedError("as_layer(net)", "torch.export must trace calls, and not read code", "strict=True",
+    raise UnsupportedError("as_layer(net)", "torch.export must trace calls, not read code", "strict=True",
                            "export it with strict=False")  # fmt: skip
 
 
-# Dynamo calls it as it is, and raises. What `torch.compiler.assume_constant_result` does, without the import of Dynamo,
-# which takes seconds and changes the host's warnings and loggers.
+# Dynamo calls the function as it is, so that it raises: the effect of `torch.compiler.assume_constant_result`, without
+# the import of Dynamo, which takes seconds and changes the user's warnings and loggers.
 refuse_strict._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def is_transformed() -> bool:
-    """Whether a transform of `torch.func` is active, within which no tensor's numbers can be read."""
+    """Whether a transform of `torch.func` is active, which hides the numbers of tensors."""
     return bool(torch._C._are_functorch_transforms_active())
 
 
 def check_closed(given: Tree) -> None:
-    """Raise UnsupportedError if anybody looks into a call of parameters, inputs and a state, where they are tensors."""
+    """Raise UnsupportedError where a tracer, a transform or forward mode must follow a call with these tensors."""
     if is_traced():
         raise UnsupportedError("as_layer(net)", "a tracer must see calls of PyTorch and nothing else",
-                               "a program of rnnspec's own", INSTEAD)  # fmt: skip
-    if is_transformed():  # whatever is given: a program writes into tensors of its own, which a transform forbids
-        raise UnsupportedError("as_layer(net)", "torch.func must be able to look into what it transforms",
-                               "the derived adjoint, which is a function of its own", INSTEAD)  # fmt: skip
+                               "a program of rnnspec", INSTEAD)  # fmt: skip
+    if is_transformed():  # for any tensors: a transform forbids a program to write into its own
+        raise UnsupportedError("as_layer(net)", "torch.func must be able to follow the calls that it transforms",
+                               "the derived adjoint, which it cannot follow", INSTEAD)  # fmt: skip
     if forward_ad._current_level >= 0:
         tensors = [a for a in flat(given) if isinstance(a, torch.Tensor)]
         if any(forward_ad.unpack_dual(a).tangent is not None for a in tensors):
-            raise UnsupportedError("as_layer(net)", "forward mode must be able to differentiate what it goes through",
-                                   "the derived adjoint, which goes backward", INSTEAD)  # fmt: skip
+            raise UnsupportedError("as_layer(net)", "forward mode must be able to differentiate all calls",
+                                   "the derived adjoint, which has reverse mode only", INSTEAD)  # fmt: skip

@@ -1,7 +1,7 @@
 """The tensors of a plan for one batch size and up to a number of steps, and its calls, bound to them once.
 
 The places of a block lie side by side in every row. A bound call takes no arguments, so that a loop over steps is a
-list of calls on memory that stays where it is.
+list of calls on fixed memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Bound", "Workspace"]
 Bound = list[Callable[[], Any]]
 
 CHUNK_BYTES = 1 << 18
-"""What the factors of one chunk of steps may take in the backward loop: they should stay in the cache of one core."""
+"""The most bytes of the factors of one chunk of backward steps, which should stay in the cache of one core."""
 
 
 class Workspace:
@@ -34,7 +34,7 @@ class Workspace:
         columns = sum(block.columns for block in plan.blocks if block.kind is Kind.CHUNK) or 1
         self.chunk = max(1, min(capacity, CHUNK_BYTES // (batch * columns * dtype.itemsize)))
         self.history: dict[str, Array] = {}
-        with torch.inference_mode(False):  # what is allocated in that mode, nobody outside may write into
+        with torch.inference_mode(False):  # a tensor of that mode cannot be written outside of it
             self.tensors = [self._allocate(block) for block in plan.blocks]
             self.numbers = {
                 plan.places[n]: torch.full((), node.value, dtype=dtype, device=device)
@@ -63,11 +63,11 @@ class Workspace:
         return tensor if place.high - place.low == block.columns else tensor[..., place.low : place.high]
 
     def set_aside(self, steps: int) -> list[Array]:
-        """Copies of all that the first steps have left over time; nothing where nothing is."""
+        """Copies of the tensors over time for the first steps; empty where there are none."""
         return [a.clone() for a in self._over_time(steps)]
 
     def put_back(self, steps: int, kept: list[Array]) -> None:
-        """What was set aside, where it was."""
+        """Copy the tensors back that were set aside."""
         for a, copy in zip(self._over_time(steps), kept, strict=True):
             a.copy_(copy)
 
@@ -95,7 +95,7 @@ class Workspace:
         return partial(FUNCTIONS[call.op], *operands, out=out)
 
     def _matrix(self, call: Call) -> Array:
-        """The matrix that a product is by: maps lie in it below one another."""
+        """The matrix of a product, in which maps are stacked."""
         pack = self.packs[call.op, call.maps]
         return pack.T if call.op == "map" else pack
 
@@ -123,7 +123,7 @@ class Workspace:
 
 
 def _as_wide(operand: Array, out: Array) -> Array:
-    """An operand with the rows of the result, also where it has none: PyTorch would resize the result to fit it."""
+    """An operand with the rows of the result, since PyTorch would resize the result to an operand without rows."""
     if operand.ndim >= out.ndim:
         return operand
     return operand.expand(*out.shape[:-1], operand.shape[-1] if operand.ndim else out.shape[-1])
