@@ -1,6 +1,6 @@
-"""The conformance suite of rnnspec: `python -m conformance` judges every backend that is installed.
+"""The conformance suite of rnnspec: `python -m conformance` tests every installed backend.
 
-`check_backend` is the same from Python, `reproduce` judges one case again. Both import what they need when called.
+`check_backend` does the same from Python; `reproduce` runs one case again.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ __all__ = ["check_backend", "reproduce"]
 def check_backend(
     name: str, *, tier: str = "smoke", seed: int = 0, speed: bool = False, limits: Any = None, **selected: Any
 ) -> dict[str, Any]:
-    """Judge one backend in a process of its own, and return the report, as `--json` writes it.
+    """Test one backend in a separate process, and return the report in the form of `--json`.
 
     `limits` is a `conformance.processes.limits.Limits`. `selected` takes the other fields of
     `conformance.selection.Selection`: `examples`, `device`, `precisions`, `only`, `cells`, `shapes`, `modes`,
-    `xfails`. A law that fails is in the report; nothing is raised for it. A name such as `package:Thing` is that of a
-    module, which is judged as the cell `as_cell`, without what it `lacks`.
+    `xfails`. A law that does not hold is in the report and raises nothing. A name such as `package:Thing` names a
+    module, which must compute the cell `as_cell`, without the capabilities that it `lacks`.
     """
     import time  # noqa: PLC0415
 
@@ -37,9 +37,9 @@ def check_backend(
 def reproduce(
     law: str, case: Any, name: str, precision: str = "f32", device: str | None = None, as_cell: str = ""
 ) -> None:
-    """Judge one case of one property again. Raises an AssertionError, with the evidence, where it does not hold.
+    """Test one case of one law again; raises an AssertionError with the evidence where the law does not hold.
 
-    A name such as `package:Thing` is that of a module, which is judged as the cell `as_cell`.
+    A name such as `package:Thing` names a module, which must compute the cell `as_cell`.
     """
     from conformance.running import reproducer  # noqa: PLC0415
 

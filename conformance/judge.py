@@ -1,8 +1,8 @@
-"""The judge: compares what a backend gave, and raises what a report can show.
+"""The judge: compares results of a backend, and raises errors with evidence for the report.
 
-`close` is for the oracle's values, `agree` for two answers of one backend, `equal` for two that must be the same
-numbers where the backend is deterministic, `exactly` for what the specification fixes (zeros, held states). All take
-the backend's answers, trees of its own arrays or of NumPy's.
+`close` compares with the oracle, `agree` compares two results of one backend, `equal` two that must be equal where the
+backend is deterministic, and `exactly` compares with numbers that the specification fixes (zeros, held states). All
+take results of the backend, as trees of its own arrays or of NumPy's.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from rnnspec.tree import leaves
 __all__ = ["Evidence", "Failure", "IllPosed", "Judge", "NotApplicable"]
 
 NO_ARRAYS = ("path", "count")
-"""The fields of an answer that hold no arrays of the backend's."""
+"""The fields of a result that hold no arrays of the backend."""
 
 SHORT_RANGE = ("f16",)
-"""Precisions whose smallest normal number is no smaller than what gradients are made of."""
+"""Precisions in which the numbers of gradients may underflow."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The worst element: what it is, where it stands, the two values, the yardstick and the ratio to it."""
+    """The worst element: the array, the index, the two values, the yardstick and the ratio to it."""
 
     what: str
     where: str
@@ -41,7 +41,7 @@ class Evidence:
 
 
 class Failure(AssertionError):
-    """A property does not hold for a case."""
+    """A law does not hold for a case."""
 
     def __init__(self, evidence: Evidence) -> None:
         place = f" at {evidence.where}" if evidence.where else ""
@@ -50,49 +50,49 @@ class Failure(AssertionError):
 
 
 class NotApplicable(Exception):
-    """A property says nothing of this case, and why."""
+    """A law does not apply to this case; the text says why."""
 
 
 class IllPosed(Exception):
-    """No answer in this precision means anything for this case, and why."""
+    """A case is ill-posed: no result in this precision can be tested; the text says why."""
 
 
 @dataclass
 class Judge:
-    """Judges one case on one backend; keeps the worst ratio that passed or failed."""
+    """Tests one case on one backend, and keeps the worst ratio of its comparisons."""
 
     backend: Backend
     kappa: float = 0.0
 
     @property
     def gradients(self) -> bool:
-        """Whether there are gradients to judge."""
+        """Whether the backend has gradients."""
         return self.backend.capabilities.gradients
 
     def close(self, what: str, got: Any, reference: Reference) -> None:
-        """What the backend gave is the reference, within kappa of its yardstick."""
+        """A result is the reference, within kappa times the yardstick."""
         self._pronounce(what, tolerance.verdict(self.numpy(got), reference))
 
     def agree(self, what: str, first: Any, second: Any, reference: Reference) -> None:
-        """Two answers to one question agree, both allowed the reference's rounding; its values do not matter."""
+        """Two results of one case agree within the rounding of the reference, whose values do not count."""
         self._pronounce(what, tolerance.agreement(self.numpy(first), self.numpy(second), reference))
 
     def equal(self, what: str, first: Any, second: Any, reference: Reference) -> None:
-        """Two answers are the same numbers if the backend is deterministic, and agree otherwise."""
+        """Two results are equal if the backend is deterministic, and agree otherwise."""
         if self.backend.capabilities.deterministic:
             self.exactly(what, first, second)
         else:
             self.agree(what, first, second, reference)
 
     def scaled(self, what: str, first: Any, second: Any, reference: Reference) -> None:
-        """As `equal`, of numbers that a power of two parts: exact, but where a precision soon underflows."""
+        """As `equal`, for results that a power of two scales; they agree where the precision may underflow."""
         if self.backend.precision in SHORT_RANGE:
             self.agree(what, first, second, reference)
         else:
             self.equal(what, first, second, reference)
 
     def exactly(self, what: str, got: Any, expected: Any) -> None:
-        """Every element is the expected one, NaN for NaN; a Python number stands for an array of it."""
+        """Every element is equal to the expected one, NaN to NaN; a Python number is broadcast."""
         fixed = isinstance(expected, int | float)
         wanted = {} if fixed else dict(_arrays(self.numpy(expected)))
         found = dict(_arrays(self.numpy(got)))
@@ -108,21 +108,21 @@ class Judge:
                 raise Failure(Evidence(what, f"{name}{list(index)}", repr(a[index].item()), repr(b[index].item())))
 
     def holds(self, what: str, condition: bool, got: Any, expected: Any) -> None:
-        """A condition that is no comparison of arrays; `got` and `expected` are shown."""
+        """A condition holds that is no comparison of arrays; the report shows `got` and `expected`."""
         if not condition:
             self.fail(what, got, expected)
 
     def applies(self, condition: bool, why: str) -> None:
-        """The property's precondition: where it does not hold, the case is counted apart, with the reason."""
+        """A precondition of the law; where it does not hold, the case is counted separately, with the reason."""
         if not condition:
             raise NotApplicable(why)
 
     def fail(self, what: str, got: Any, expected: Any) -> NoReturn:
-        """The property does not hold."""
+        """Raise the Failure of a law that does not hold."""
         raise Failure(Evidence(what, "", str(got), str(expected)))
 
     def numpy(self, answer: Any) -> Any:
-        """An answer or a tree with NumPy's arrays at its leaves."""
+        """A result or a tree with NumPy arrays as leaves."""
         if is_dataclass(answer) and not isinstance(answer, type):
             return replace(answer, **{f.name: self.numpy(getattr(answer, f.name)) for f in _array_fields(answer)})
         return self.backend.to_numpy(answer)

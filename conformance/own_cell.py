@@ -1,4 +1,4 @@
-"""A cell that nobody ships, so that the suite judges a user's own: `--cell conformance.own_cell:leaky_gate`."""
+"""A cell that no library ships, to test a user's own cell: `--cell conformance.own_cell:leaky_gate`."""
 
 from rnnspec.primitives import maximum, sigmoid, tanh, where
 from rnnspec.tracing.cell import cell, out
@@ -6,7 +6,7 @@ from rnnspec.tracing.cell import cell, out
 
 @cell
 def leaky_gate(x, R, p, h, m):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Invented: two states, a narrow map between them (width `R.k`), a learned floor, a choice; the output no state."""
+    """Invented: two states, a narrow map (width `R.k`), a learned floor, a choice, an output that is no state."""
     a = sigmoid(x.a + R.a(h) + p.a * m)
     k = tanh(R.k(h))
     n = tanh(x.n + R.n(k))

@@ -1,10 +1,10 @@
-"""Cases: what a backend is asked, drawn so that no fault can hide behind a zero, a default or a symmetry.
+"""Cases: the calls that test a backend, drawn so that no zero, default or symmetry hides a fault.
 
-    case        one question, whole: a network, sizes, a seed; every number follows from it
-    drawing     cells that nobody thought of
-    equations   a cell as the source that a person would write
-    networks    the short fixed tables that need few compiled programs
-    strategies  what hypothesis draws: structure, seeds and scales, never single numbers of an array
+    case        a case: a network, sizes and a seed, from which all numbers follow
+    drawing     random cells
+    equations   the source of a cell, as a person would write it
+    networks    short fixed tables of networks, which need few compiled programs
+    strategies  hypothesis strategies: of structure, seeds and scales, not of single numbers
 """
 
 from conformance.cases.case import Arrays, Case, Planted, Pull, window

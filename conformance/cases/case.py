@@ -1,4 +1,4 @@
-"""A case: one question to a backend, from which every number follows; `code()` gives the lines that make it again."""
+"""A case: one call of a backend, from which all numbers follow; `code()` returns Python lines that rebuild it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = ["Arrays", "Case", "Planted", "Pull", "window"]
 
 
 LABELS = 5
-"""How many labels a row has at most, where its loss aligns them."""
+"""The most labels of a row, for a loss that aligns them."""
 
 
 class Pull(Enum):
-    """What the cotangents are on."""
+    """The arrays whose cotangents are not zero."""
 
     BOTH = "outputs and final states"
     OUTPUTS = "outputs alone"
@@ -40,7 +40,7 @@ class Pull(Enum):
 
 @dataclass(frozen=True)
 class Planted:
-    """A value that is put into all input features of one row at one step."""
+    """A value in all input features of one row at one step."""
 
     step: int
     row: int
@@ -62,11 +62,12 @@ class Arrays:
 
 @dataclass(frozen=True, repr=False)
 class Case:
-    """One question. `scale` is that of the weights, over the square root of what they sum; `padding` is what stands
-    in inputs, cotangents and real targets behind a row's end, where class numbers are -1.
+    """One case: a network, sizes, a seed, and options.
 
-    Nothing is zero, constant or symmetric: maps of one kind have scales of their own, biases and states are drawn too.
-    `lengths=None` calls without lengths. `targets` are None where the network has no loss.
+    `scale` is the scale of the weights, over the square root of the number of their inputs. `padding` is the value of
+    inputs, cotangents and real targets after a row's end, where class numbers are -1. No array is zero, constant or
+    symmetric: each map has its own scale, and biases and states are drawn too. `lengths=None` calls without lengths.
+    `targets` are None where the network has no loss.
     """
 
     net: Network
@@ -83,12 +84,12 @@ class Case:
         return self._written({})
 
     def code(self) -> str:
-        """Lines of Python that make this case again, imports included; the last assigns it to `case`."""
+        """Lines of Python that rebuild this case, imports included; the last line assigns it to `case`."""
         names = source.declared(self.net)
         return "\n".join([*source.declarations(names), f"case = {self._written(names)}"])
 
     def _written(self, names: Mapping[Cell, str]) -> str:
-        """The expression that makes it, where some cells have names."""
+        """The expression of the case, where some cells have names."""
         shown = [source.network(self.net, names), str(self.steps), str(self.batch)]
         shown += [
             f"{f.name}={getattr(self, f.name)!r}"
@@ -99,7 +100,7 @@ class Case:
 
     @property
     def ends(self) -> Any:
-        """Where each row ends: `lengths`, or the number of steps."""
+        """The end of each row: `lengths`, or the number of steps."""
         return np.full(self.batch, self.steps) if self.lengths is None else np.array(self.lengths, np.int64)
 
     @property
@@ -110,12 +111,12 @@ class Case:
         return np.arange(self.steps)[:, None] < self.ends
 
     def arrays(self, precision: str = "f64") -> Arrays:
-        """The numbers, rounded to a precision, in memory of their own: a backend may write into what it is given."""
+        """Copies of the arrays, rounded to a precision; a backend may write into them."""
         drawn = vars(_arrays(self, precision)).items()
         return Arrays(**{name: None if tree is None else tree_map(np.array, tree) for name, tree in drawn})
 
     def draw(self, precision: str) -> Arrays:
-        """What `arrays` gives, drawn anew."""
+        """The result of `arrays`, drawn again."""
         lengths = None if self.lengths is None else self.ends
         raw = Arrays(self._params(), self._inputs(), self._states("state"), None, self._output_cotangent(),
                      self._state_cotangent(), self._targets())  # fmt: skip
@@ -124,7 +125,7 @@ class Case:
         return replace(raw, **rounded, lengths=lengths)
 
     def batches(self, count: int, precision: str = "f64") -> list[Batch]:
-        """As many batches for training: the first is the case's own, the others are of the same shape and lengths."""
+        """`count` batches for training: the first is the case's own, the others have the same shape and lengths."""
         drawn = [replace(self, seed=self.seed + 7919 * i).arrays(precision) for i in range(count)]
         return [(a.inputs, a.targets, a.state, a.lengths) for a in drawn]
 
@@ -144,7 +145,7 @@ class Case:
         return {"layers": layers} | ({"output": self._maps("output", shapes["output"])} if self.net.output else {})
 
     def _maps(self, place: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
-        """Uniform numbers, the largest of every map another: a swap of maps must show at any size."""
+        """Uniform numbers with another largest value in each map, so that a swap of maps shows at any size."""
         found = {}
         for i, (name, shape) in enumerate(sorted(shapes.items())):
             bound = (self.scale / np.sqrt(shape[1]) if len(shape) > 1 else 0.8) * (0.7 + 0.6 * (i + 1) / len(shapes))
@@ -199,7 +200,7 @@ class Case:
 
 
     def _labels(self) -> Any:
-        """Up to `LABELS` classes but the blank for each row, as many as its steps can spell, and -1 behind them."""
+        """Up to `LABELS` classes other than blank for each row, as many as fit its steps, and -1 after them."""
         rng, found = self._draw("targets"), np.full((self.batch, LABELS), -1)
         classes = [c for c in range(self.net.features) if c != getattr(self.net.loss, "blank", None)]
         for row, end in zip(found, self.ends, strict=True):
@@ -212,14 +213,14 @@ class Case:
 
 @lru_cache(maxsize=16)
 def _arrays(case: Case, precision: str) -> Arrays:
-    """A law, its reference and its reproducer ask for the same numbers."""
+    """Cached, since a law, its reference and its reproducer use the same numbers."""
     return case.draw(precision)
 
 
 def window(array: Any, lengths: Any, start: int, stop: int) -> tuple[Any, Any]:
     """The steps start..stop of a `(time, batch, ...)` array at the same padded shape, and the rows' lengths in them.
 
-    A compiled program serves it unchanged: the steps are moved to the front, and what is behind them is 0. `lengths`
+    A compiled program runs it without a new compilation: the steps are moved to the front, and zeros follow. `lengths`
     None means full rows.
     """
     steps, batch = array.shape[:2]

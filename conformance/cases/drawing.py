@@ -1,8 +1,8 @@
-"""Cells that nobody thought of, drawn from the grammar of the language: what can be declared, can be drawn.
+"""Random cells, drawn from the grammar of the language: every cell that can be declared can be drawn.
 
-Every primitive, one to three states of one to two widths, an output that is a state or none, maps and vectors that are
-read twice, states that nobody reads, results that need no loop, results that are one another. The simplest cell comes
-first, so that a failing one shrinks to few words.
+They use every primitive, one to three states of one or two widths, an output that is a state or not, maps and vectors
+that are read twice, states that no equation reads, results without a loop, and results that are equal. The simplest
+cell comes first, so that a failing cell shrinks to a short one.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ NARROW, WIDE = 0, 1
 INPUTS = {NARROW: ("a", "b"), WIDE: ("i", "o")}
 VECTORS = {NARROW: ("d",), WIDE: ("k",)}
 MAPS = {(NARROW, NARROW): ("a", "b"), (WIDE, WIDE): ("i", "o"), (NARROW, WIDE): ("s",), (WIDE, NARROW): ("t",)}
-"""Names by width; of maps by those of the result and of the argument. Few, so that one is read twice."""
+"""Names by width; those of maps by the widths of result and argument. They are few, so that one is read twice."""
 CONSTANTS = (0.5, 1, 2, -0.25, 0)
 DEPTH = 3
-"""How many functions stand within one another."""
+"""The most nested functions."""
 
 UNARY = ("tanh({})", "sigmoid({})", "-{}", "relu({})", "softplus({})", "exp({})", "exp(-relu({}))", "exp(tanh({}))",
          "log(1 + {0} * {0})", "log({})", "sqrt(1 + {0} * {0})", "sqrt({})", "remainder({}, 0.75)")  # fmt: skip
@@ -40,7 +40,7 @@ NUMBERS = ("total({})", "logsumexp({})")
 
 @dataclass
 class _Drawing:
-    """One cell: what has been written so far, and the letters that can be read again, by width."""
+    """A cell in the making: its lines so far, and the letters that can be read again, by width."""
 
     draw: DrawFn
     states: dict[str, int]
@@ -48,7 +48,7 @@ class _Drawing:
     lines: list[str] = field(default_factory=list)
 
     def vector(self, width: int, depth: int = DEPTH) -> str:
-        """An expression of a width, and of no more functions within one another."""
+        """An expression of a width, with at most `depth` nested functions."""
         makers: list[Callable[[int, int], str]] = [self.leaf]
         if depth:
             makers += [self.unary, self.binary, self.map, self.binary, self.map, self.mixed, self.choice, self.blend]
@@ -86,7 +86,7 @@ class _Drawing:
         return self.draw(st.sampled_from(CHOICES)).format(*parts)
 
     def blend(self, width: int, depth: int) -> str:
-        """What gates do."""
+        """A blend of two vectors, as in a gate."""
         gate, old, new = self.grouped(width, depth), self.grouped(width, 0), self.grouped(width, depth)
         return self.draw(st.sampled_from(("{0} * {1} + (1 - {0}) * {2}", "(1 - {0}) * {1} + {0} * {2}"))).format(
             f"sigmoid({gate})", old, new
@@ -102,7 +102,7 @@ class _Drawing:
         self.letters[letter] = width
 
     def result(self, width: int, before: list[str]) -> str:
-        """A new state: an equation mostly, or what another is, or what the state of a step before was."""
+        """A new state: mostly an equation, else another result or an old state."""
         same = [letter for letter, own in (*self.letters.items(), *self.states.items()) if own == width]
         kinds = [self.vector(width), self.draw(st.sampled_from([*same, *before]))]
         return kinds[self.draw(st.integers(0, 7)) == 7]
@@ -110,7 +110,7 @@ class _Drawing:
 
 @st.composite
 def drawn_cells(draw: DrawFn) -> Cell:
-    """A cell of the grammar, as its own source declares it."""
+    """A random cell, declared by its source."""
     count = draw(st.integers(1, 3))
     states = {name: draw(st.sampled_from((NARROW, NARROW, WIDE))) for name in STATES[:count]}
     drawing = _Drawing(draw, states)

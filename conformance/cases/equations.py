@@ -1,4 +1,4 @@
-"""A cell's equations as the Python source that a person would write: what is used twice has a letter of its own."""
+"""A cell's equations as Python source that a person would write: a value that is used twice has a letter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rnnspec.tracing.graph import LEAVES, Node
 __all__ = ["are_same", "read", "written"]
 
 SUM, PRODUCT, SIGN, ATOM = 1, 2, 3, 4
-"""How tightly an expression binds; what binds less tightly than its place asks stands in parentheses."""
+"""The precedence of an expression; one below that of its place gets parentheses."""
 INFIX = {
     "add": ("+", SUM, SUM, PRODUCT),
     "subtract": ("-", SUM, SUM, PRODUCT),
@@ -21,12 +21,12 @@ INFIX = {
     "greater": (">", SUM, SUM, SUM),
     "greater_equal": (">=", SUM, SUM, SUM),
 }
-"""The sign of an operation, how tightly it binds, and how tightly its left and right operands must."""
+"""The sign of an operation, its precedence, and the least precedences of its left and right operands."""
 LETTERS = ("u", "v", "w", "n", "z", "r", "s", "q")
 
 
 def written(given: Cell) -> str:
-    """The declaration of a cell; reading it gives a cell with the same equations."""
+    """The declaration of a cell; `read` returns a cell with the same equations from it."""
     writer = _Writer(given)
     returned = [writer.letter(given.graph.result(state)) for state in given.states]
     if given.output_state != given.states[0]:
@@ -37,14 +37,14 @@ def written(given: Cell) -> str:
 
 
 def read(source: str) -> Cell:
-    """The cell that a declaration of `written` declares."""
+    """The cell of a declaration that `written` returned."""
     names: dict[str, object] = {}
     exec(f"from rnnspec.tracing.cell import cell, out\nfrom rnnspec.primitives import *\n{source}", names)
     return next(value for value in names.values() if isinstance(value, Cell))
 
 
 def are_same(one: Cell, other: Cell) -> bool:
-    """Whether two cells have the same states and equations, in whatever order their nodes stand."""
+    """Whether two cells have the same states and equations, for any order of nodes."""
     known: dict[tuple[object, ...], int] = {}
 
     def numbered(given: Cell) -> dict[str, int]:
@@ -58,7 +58,7 @@ def are_same(one: Cell, other: Cell) -> bool:
 
 
 class _Writer:
-    """Writes each node once: one that is used twice by its letter, any other where it is used."""
+    """Writes each node: one that is used twice as its letter, any other in place."""
 
     def __init__(self, given: Cell) -> None:
         self.nodes = given.graph.nodes
@@ -74,7 +74,7 @@ class _Writer:
         return [f"{letter} = {self._expression(index)[0]}" for index, letter in self.letters.items()]
 
     def letter(self, index: int, at_least: int = SUM) -> str:
-        """A node where it is used."""
+        """The text of a node in an expression."""
         if index in self.letters:
             return self.letters[index]
         text, binding = self._expression(index)
@@ -106,6 +106,6 @@ def _leaf(node: Node) -> str:
 
 
 def _free(taken: set[str], count: int) -> list[str]:
-    """Letters that nothing else has."""
+    """Letters that are not taken."""
     numbered = (f"{letter}{number or ''}" for number in range(count + 1) for letter in LETTERS)
     return list(islice((letter for letter in numbered if letter not in taken), count))

@@ -1,4 +1,4 @@
-"""The fixed networks and sizes: a backend that compiles needs few programs for them."""
+"""The fixed networks and sizes, for which a backend that compiles needs few programs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from rnnspec.tracing.cell import OUTPUT, Cell
 __all__ = ["BATCH", "CELLS", "HIDDEN", "INPUTS", "STEPS", "WIDTHS", "hidden_for", "load_cell", "network_for", "table"]
 
 STEPS, BATCH, INPUTS, HIDDEN = 7, 5, 3, 4
-"""The sizes of the default table, all different, so that no two axes can be taken for each other."""
+"""The sizes of the default table, all different, so that a swap of axes shows."""
 
 WIDTHS = (HIDDEN, 3, 5, 2, 6)
-"""The widths of a cell that has several, in the same table."""
+"""The widths of a cell with several widths, in the default table."""
 
 CELLS: dict[str, Cell] = {name: value for name, value in vars(cells).items() if isinstance(value, Cell)}
 """The cells of the specification, by name."""
@@ -50,7 +50,7 @@ def load_cell(name: str) -> Cell:
 
 
 def hidden_for(cell: Cell, widths: Sequence[int] = WIDTHS) -> int | dict[str, int]:
-    """A width for whatever a cell leaves free: one number, or `{name: width}`, all different, where it is several."""
+    """The widths of a cell: one number, or `{name: width}` with different widths where the cell has several."""
     free = [members for members in cell.width_classes if not members & cell.numbers]
     classes = [sorted(members - {OUTPUT}) for members in free if members - {OUTPUT}]
     names = [next((state for state in cell.states if state in members), members[0]) for members in classes]
@@ -61,12 +61,12 @@ def hidden_for(cell: Cell, widths: Sequence[int] = WIDTHS) -> int | dict[str, in
 
 
 def network_for(cell: Cell) -> Network:
-    """One forward layer of a cell, its widths all different where the cell lets them differ."""
+    """A network of one forward layer of a cell, with different widths where the cell allows it."""
     return Network(INPUTS, [Layer(cell, hidden_for(cell))], loss=SquaredError())
 
 
 def table(cell_list: Sequence[Cell]) -> dict[str, Network]:
-    """The default networks by name: one for each cell, and two deep ones that are made of the cells in turn.
+    """The default networks by name: one for each cell, and two deep ones of all cells in turn.
 
     `deep_last` has as many inputs as hidden units, `deep_steps` truncates gradients in its first layer.
     """

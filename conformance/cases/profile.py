@@ -1,4 +1,4 @@
-"""A precision, as what it may round: the unit roundoff of what is stored and of sums, and the error of functions."""
+"""The profile of a precision: the unit roundoff of stored numbers and of sums, and the error of functions."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["PROFILES", "Profile"]
 class Profile:
     """`unit` for stored numbers, `accumulator` for sums, `function` for an elementary function, in units of its range.
 
-    `tiny` is the smallest normal number and `largest` the largest: flushing below and overflow above are allowed.
-    `lost` is what underflow may take of a number: all below `tiny` where that is flushed.
-    `dtypes` are the names under which NumPy may hold such numbers.
+    `tiny` is the smallest normal number and `largest` the largest number; flushing below `tiny` and overflow above
+    `largest` are allowed. `lost` is the most that underflow may take from a number. `dtypes` are the NumPy dtypes that
+    may hold such numbers.
     """
 
     name: str

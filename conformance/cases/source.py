@@ -1,4 +1,4 @@
-"""Networks and cells as Python source: what a report prints, so that anybody can paste it and see the same."""
+"""Networks and cells as Python source, for reports: pasted, it runs the same case."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from rnnspec.policies import *
 from rnnspec.primitives import *"""
 
 OWN: dict[Cell, str] = {}
-"""Under which `module:name` a user's cell was loaded."""
+"""The `module:name` of each loaded user's cell."""
 
 
 def network(net: Network, names: Mapping[Cell, str] = MappingProxyType({})) -> str:
-    """The expression that makes a network."""
+    """The expression of a network."""
     parts = [str(net.inputs), f"[{', '.join(_layer(layer, names) for layer in net.layers)}]"]
     parts += [] if net.read == Steps() else [repr(net.read)]
     parts += [f"{name}={value!r}" for name, value in (("output", net.output), ("loss", net.loss)) if value is not None]
@@ -38,21 +38,21 @@ def network(net: Network, names: Mapping[Cell, str] = MappingProxyType({})) -> s
 
 
 def declared(net: Network) -> dict[Cell, str]:
-    """The cells of a network that nobody ships and whose equations can be written, each with a name of its own."""
+    """The cells of a network that have no import but can be written as equations, each with a name."""
     own = [cell for cell in dict.fromkeys(layer.cell for layer in net.layers) if _shipped(cell) is None]
     return {cell: f"drawn{number or ''}" for number, cell in enumerate(filter(_can_be_written, own))}
 
 
 def declarations(names: Mapping[Cell, str]) -> list[str]:
-    """Lines that import what the source of a case names, and declare its own cells as a person would."""
+    """Lines that import the names in the source of a case, and declare its cells."""
     return [IMPORTS, "", *(written(replace(cell, name=name)) for cell, name in names.items())]
 
 
 def _can_be_written(given: Cell) -> bool:
-    """Whether its equations, read again, are the same: names of one's own may hide a function's."""
+    """Whether its written equations, read again, are the same; a user's names may hide a function."""
     try:
         return are_same(read(written(given)), given)
-    except Exception:  # whatever such names make of the source
+    except Exception:  # such names may break the source in any way
         return False
 
 
@@ -66,7 +66,7 @@ def _layer(layer: Layer, names: Mapping[Cell, str]) -> str:
 
 
 def _shipped(given: Cell) -> str | None:
-    """The expression for a cell of the specification's, or for one that was loaded by name."""
+    """The expression of a built-in cell, or of one that was loaded by name; else None."""
     if getattr(cells, given.name, None) == given:
         return f"cells.{given.name}"
     return f"load_cell({OWN[given]!r})" if given in OWN else None

@@ -1,4 +1,4 @@
-"""What hypothesis draws: structure, seeds and scales, never single numbers of an array."""
+"""Hypothesis strategies of cases: they draw structure, seeds and scales, not single numbers of an array."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PULLS = st.sampled_from(tuple(Pull))
 def cases(networks: Sequence[Network]) -> SearchStrategy[Case]:
     """Cases at the default sizes over the given networks, with lengths; the first network also without.
 
-    Half of the lengths are ragged, with a full row and one of length 0 among them; the others are full.
+    Half of the cases have ragged lengths, with a full row and a row of length 0; the others have full rows.
     """
     return _cases(tuple(networks))
 
@@ -45,7 +45,7 @@ def _cases(draw: DrawFn, networks: tuple[Network, ...]) -> Case:
 
 @st.composite
 def _ragged(draw: DrawFn, steps: int, batch: int) -> tuple[int, ...]:
-    """Unequal lengths in no order; from two rows on one is full, from three on one is of length 0."""
+    """Unequal lengths in any order; of two rows or more one is full, of three or more one has length 0."""
     lengths = [draw(st.integers(0, steps)) for _ in range(batch)]
     places = draw(st.permutations(range(batch)))
     for place, length in zip(places, (steps, 0), strict=False):
@@ -55,12 +55,12 @@ def _ragged(draw: DrawFn, steps: int, batch: int) -> tuple[int, ...]:
 
 
 def wild_cases(cell_list: Sequence[Cell]) -> SearchStrategy[Case]:
-    """Anything: time 0-64 and 200, batch 0-9, widths 1-33, every direction, one to three layers, any cell."""
+    """All cases: time 0-64 and 200, batch 0-9, widths 1-33, every direction, one to three layers, any cell."""
     return _anything(tuple(cell_list), 3, st.integers(0, 64), 200)
 
 
 def drawn_cases(cell_list: Sequence[Cell]) -> SearchStrategy[Case]:
-    """Anything that takes the oracle no time: as wild cases, but of one or two layers, time 1-12 and 40."""
+    """Cases that are quick for the oracle: as wild cases, but with one or two layers, time 1-12 and 40."""
     return _anything(tuple(cell_list), 2, st.integers(1, 12), 40)
 
 
@@ -80,7 +80,7 @@ def _anything(
 
 
 def _losses(features: int, read: Read) -> SearchStrategy[Loss]:
-    """A softmax over one class is 1, and its loss has no digits to judge; what aligns needs all steps, and a blank."""
+    """The losses that fit: a softmax needs two classes, or it is 1; CTC needs all steps, and a blank."""
     found: list[SearchStrategy[Loss]] = [st.just(SquaredError()), st.just(SigmoidCrossEntropy())]
     if features > 1:
         found.append(st.just(SoftmaxCrossEntropy()))
@@ -98,12 +98,12 @@ def _layers(draw: DrawFn, cell_list: tuple[Cell, ...]) -> Layer:
 
 
 def drawn_cell_cases() -> SearchStrategy[Case]:
-    """One or two layers of cells that nobody thought of, at sizes that take the oracle no time."""
+    """One or two layers of random cells, at sizes that are quick for the oracle."""
     return _of_drawn_cells()
 
 
 def drawn_cell_programs() -> SearchStrategy[Case]:
-    """One layer of such a cell at the default sizes, with lengths and a loss: one program for all that it computes."""
+    """One layer of a random cell at the default sizes, with lengths and a loss: one compiled program in all."""
     return drawn_cells().flatmap(lambda cell: cases([network_for(cell)]))
 
 

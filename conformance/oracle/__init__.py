@@ -1,8 +1,8 @@
-"""The oracle: what a network computes, by plain loops straight from the equations, with a reverse mode of its own.
+"""The oracle: the reference implementation in extended precision, with plain loops over the equations.
 
-It shares no code with what it judges but the declarations: cells, losses, policies, rules, networks. Every array it
-gives has a leading axis of runs: run 0 is exact arithmetic of the oracle's dtype, every other run is the same
-calculation with the rounding of a declared precision put in after each operation. With `EXACT` there is run 0 alone.
+It has its own reverse mode, and shares only declarations with backends: cells, losses, policies, rules, networks. Its
+arrays have a leading axis of runs. Run 0 is the exact arithmetic of the oracle's dtype; every other run is the same
+calculation with the rounding of a declared precision after each operation. With `EXACT` there is run 0 only.
 
 >>> import numpy as np, rnnspec
 >>> net = rnnspec.Network(inputs=1, layers=[rnnspec.Layer(rnnspec.cells.mingru, hidden=2)])

@@ -1,6 +1,6 @@
 """Connectionist temporal classification by plain loops: row by row, step by step, place by place.
 
-What cannot be is not computed with: a place that no spelling has reached is None.
+Impossible paths are left out: a place that no path has reached is None.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Reached = Number | None
 
 
 def aligned(tape: Tape, loss: CTC, outputs: Number, targets: Array, ends: Array) -> Number:
-    """The sum of the loss over rows; `outputs` (runs, time * batch, features), `targets` (batch, labels), -1 behind."""
+    """The sum of the loss over rows; `outputs` (runs, time * batch, features), `targets` (batch, labels), -1 after."""
     batch, total = len(ends), tape.lift(0.0)
     features = outputs.value.shape[-1]
     for n, end in enumerate(ends):
@@ -32,7 +32,7 @@ def aligned(tape: Tape, loss: CTC, outputs: Number, targets: Array, ends: Array)
 
 
 def _ended(tape: Tape, loss: CTC, steps: Sequence[Number], labels: Sequence[int], features: int) -> Reached:
-    """log p(labels), None where no spelling is long enough."""
+    """log p(labels), None where no path spells them."""
     spelt = [loss.blank, *(place for label in labels for place in (label, loss.blank))]
     reached: list[Reached] = [tape.lift(0.0), *[None] * (len(spelt) - 1)]
     for z in steps:

@@ -1,4 +1,4 @@
-"""What arithmetic the oracle counts in: exact up to its dtype, or perturbed as a declared precision rounds."""
+"""The arithmetic of the oracle: exact up to its dtype, or perturbed as a declared precision rounds."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Kinks:
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """The oracle's dtype, and how many perturbed runs of which rounding there are beside run 0.
+    """The oracle's dtype, and the number and rounding of the perturbed runs beside run 0.
 
     `unit` is the unit roundoff of stored numbers, `accumulator` that of sums, `function` the error of an elementary
-    function in units of its range, all of the precision that is simulated. `lost` is what underflow may take of any
-    number. `seed` draws the perturbations.
+    function in units of its range, all of the simulated precision. `lost` is the most that underflow may take from a
+    number. `seed` is the seed of the perturbations.
     """
 
     dtype: Any = np.float64
@@ -43,22 +43,22 @@ class Arithmetic:
 
 EXACT = Arithmetic()
 EXTENDED = Arithmetic(np.longdouble)
-"""80-bit numbers on x86: to judge float64 by."""
+"""80-bit numbers on x86, as reference for float64."""
 
 NEAR = 8.0
-"""A condition is too near to call where its margin is below this many times its spread over the runs."""
+"""Rounding could turn a condition whose margin is below this multiple of its spread over the runs."""
 
 
 BLOCK = 2**15
-"""Random numbers that are drawn at once."""
+"""The random numbers of one draw."""
 
 
 class Rounding:
     """Arithmetic on plain arrays `(runs, rows, features)`, each result rounded as the arithmetic says.
 
     The rounding of an operation is uniform on +-unit times its gauge. The gauge of a sum is that of the BLAS testers,
-    the sum of the absolute terms: it does not depend on the order, and the square root of their number is how far
-    independent roundings of partial sums go (Higham and Mary, 2019).
+    the sum of the absolute terms, which does not depend on their order; independent roundings of partial sums grow as
+    the square root of their number (Higham and Mary, 2019).
     """
 
     def __init__(self, arithmetic: Arithmetic) -> None:
@@ -72,7 +72,7 @@ class Rounding:
         return np.asarray(values, self.arithmetic.dtype)
 
     def round(self, y: Array, gauge: Array | None = None) -> Array:
-        """`y`, in every run but the first off by up to its gauge, the unit roundoff of `y` where there is none."""
+        """`y`, perturbed in every run but run 0 by up to unit * gauge; the gauge is |y| if None."""
         if not self.arithmetic.runs:
             return y
         size = np.abs(y)
@@ -87,7 +87,7 @@ class Rounding:
         return found if finite else np.where(np.isfinite(y), found, y)
 
     def _draw(self, shape: tuple[int, ...]) -> Array:
-        """Uniform numbers on +-1, which are the caller's own: one block serves many small arrays."""
+        """Uniform numbers on +-1 from a block that serves many small arrays; the caller may modify them."""
         size = math.prod(shape)
         if size > len(self._drawn):
             self._drawn = self.array(2.0 * self._rng.random(max(size, BLOCK), np.float32) - 1.0)
@@ -102,7 +102,7 @@ class Rounding:
         return self.round(a + b)
 
     def sum(self, y: Array, size: Array) -> Array:
-        """A sum, off by the roundings of parts of some size."""
+        """A sum, perturbed by the roundings of partial sums of some size."""
         return self.round(y, self.arithmetic.unit * size)
 
     def subtract(self, a: Array, b: Array) -> Array:
@@ -131,13 +131,13 @@ class Rounding:
         return self.round(y, grown * np.abs(a).sum(axis, keepdims=True) + self.arithmetic.unit * np.abs(y))
 
     def watch(self, margin: Array) -> None:
-        """Note the decisions by the sign of `margin` that roundings could turn."""
+        """Count the conditions `margin > 0` that rounding could turn."""
         if margin.shape[0] > 1:
             spread = np.sqrt(np.mean((margin[1:] - margin[:1]) ** 2, axis=0))
             self.arithmetic.kinks.near += int((np.abs(margin[0]) < NEAR * spread).sum())
 
     def _note(self, size: Array) -> bool:
-        """Note the largest finite number, and say whether all are finite."""
+        """Record the largest finite number; return whether all are finite."""
         largest = float(np.maximum.reduce(size.ravel("K"), initial=0.0))
         finite = math.isfinite(largest)
         if not finite:

@@ -1,4 +1,4 @@
-"""The oracle's answers, shaped as a backend's: the same trees, every array with a leading axis of runs."""
+"""The oracle's results in the form of a backend's: the same trees, with a leading axis of runs in each array."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def train(
     net: Network, rule: Rule, params: Tree, batches: Sequence[Batch], arithmetic: Arithmetic = EXACT,
     rule_state: Tree = None,
 ) -> list[Trained]:
-    """One training step for each batch, as `Backend.train_step` one after the other; all of their results.
+    """The results of one training step for each batch in turn, as `Backend.train_step`.
 
     `rule_state` is `rule.init(params)` if None. A batch is `(inputs, targets, state, lengths)`, the last two or None.
     """

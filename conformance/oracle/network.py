@@ -1,7 +1,7 @@
-"""A network by plain loops: layers, halves, steps, and in each step the rows that are still running.
+"""A network by plain loops over layers, halves, steps, and in each step the rows that still run.
 
-A sequence is one number whose row `t * batch + n` is row n at time t. A row that has ended is not computed with and not
-masked: it is left out, so that nothing behind its end can touch anything.
+A sequence is one number whose row `t * batch + n` is row n at time t. A row that has ended is left out instead of
+masked, so that nothing after its end has an effect.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Forward", "forward", "real_rows"]
 
 @dataclass(frozen=True)
 class Forward:
-    """A network that was run: the leaves, and the results as numbers on one tape."""
+    """A finished run of a network: its leaves, and its results as numbers on one tape."""
 
     tape: Tape
     params: Tree
@@ -82,7 +82,7 @@ def real_rows(net: Network, steps: int, ends: Array) -> Array:
 
 
 def _order(half: str, steps: int, ends: Array) -> list[tuple[Array, Array]]:
-    """For each step in processing order: which rows run, and where in the sequence each of them stands."""
+    """For each step in processing order: the rows that run, and the place of each in the sequence."""
     batch, order = len(ends), []
     for k in range(steps):
         running = np.flatnonzero(ends > k)
@@ -103,12 +103,12 @@ def _half(
         everybody = len(running) == batch
         old = now if everybody else {name: tape.take(number, running) for name, number in now.items()}
         if layer.gradient is not None and k > 0:
-            old = _seam(tape, layer.gradient.carry, k, old)
+            old = _hooked(tape, layer.gradient.carry, k, old)
         output, new = _step(tape, layer, params, tape.take(sequence, places), old)
         own = next((name for name in layer.cell.states if new[name] is output), None)
         new = {name: tape.in_rows(number, len(running)) for name, number in new.items()}
         if layer.gradient is not None:
-            new = _seam(tape, layer.gradient.total, k, new)
+            new = _hooked(tape, layer.gradient.total, k, new)
         outputs.append((output if own is None else new[own], places))
         now = new if everybody else _held(tape, new, running, now, batch)
     return tape.put(outputs, sequence.value.shape[1], layer.half_width), now
@@ -117,7 +117,7 @@ def _half(
 def _held(
     tape: Tape, new: dict[str, Number], running: Array, now: dict[str, Number], batch: int
 ) -> dict[str, Number]:
-    """The new states of the rows that ran, and of the others those that they ended with."""
+    """The new states of the rows that ran, and the final states of the others."""
     ended = np.setdiff1d(np.arange(batch), running)
     return {
         name: tape.put([(new[name], running), (tape.take(number, ended), ended)], batch, number.value.shape[2])
@@ -136,8 +136,8 @@ def _step(
     return reached[id(output)], {name: reached[id(number)] for name, number in new.items()}
 
 
-def _seam(tape: Tape, policy: Any, step: int, states: dict[str, Number]) -> dict[str, Number]:
-    """The states unchanged, their cotangents as the policy lets them through."""
+def _hooked(tape: Tape, policy: Any, step: int, states: dict[str, Number]) -> dict[str, Number]:
+    """The states unchanged, with cotangents that the policy changes."""
     names = list(states)
 
     def pull(*cotangents: Array) -> list[Array]:

@@ -1,7 +1,7 @@
-"""Numbers that equations can be written with, and the tape by which cotangents go back through them.
+"""Numbers for use in equations, and the tape that carries cotangents back through them.
 
-A number is an array `(runs, rows, features)`; an axis of size 1 stands for as many equal entries as the others have.
-What a choice did not take receives nothing, and hands on nothing, whatever its derivatives: it is `unreached`.
+A number is an array `(runs, rows, features)`; an axis of size 1 is broadcast. An operand that a choice did not take is
+`unreached`: it receives no cotangent and hands none on, even where a derivative is not finite.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Number(Expression):
         return self.tape.apply(op, operands)
 
     def receive(self, part: Any, unreached: Array = False) -> None:
-        """Add a part of the cotangent, which counts as nothing where it is unreached."""
+        """Add a part of the cotangent, except where it is unreached."""
         rounding = self.tape.rounding
         if np.any(unreached):
             part = np.where(unreached, 0, part)
@@ -69,8 +69,11 @@ class Number(Expression):
         self.cotangent = self._with(part) if begun else part
 
     def _with(self, part: Array) -> Array:
-        """The cotangent and another part. Of three, or of two that cancel, what is lost goes by their own sizes: their
-        order is not declared, nor that equal ones are rounded alike."""
+        """The cotangent plus another part.
+
+        The rounding of three parts, or of two that cancel, is relative to their sizes, since the specification fixes
+        neither their order nor that equal ones are rounded alike.
+        """
         assert self.cotangent is not None
         found, sizes = self.cotangent + part, np.abs(self.cotangent) + np.abs(part)
         several = self.size is not None
@@ -78,7 +81,7 @@ class Number(Expression):
         return self.tape.rounding.sum(found, np.where((found == 0) | several, self.size, np.abs(found)))
 
     def gradient(self) -> Array:
-        """The whole cotangent, zeros where nothing came."""
+        """The cotangent; zeros where no part arrived."""
         shape = (self.tape.rounding.runs, *self.value.shape[1:])
         if self.cotangent is None:
             return np.zeros(shape, self.value.dtype)
@@ -86,7 +89,7 @@ class Number(Expression):
 
 
 class Parameter(Number):
-    """A parameter `(runs, 1 or out, in)`: its cotangent is one sum over all rows of all steps, in no declared order."""
+    """A parameter `(runs, 1 or out, in)`: its cotangent is one sum over all rows of all steps, in any order."""
 
     __slots__ = ("parts",)
 
@@ -113,12 +116,12 @@ class Parameter(Number):
 
 Pull = Callable[..., Sequence[Any]]
 Unreached = Callable[[Array], Sequence[Array]]
-"""Of each operand, what a cotangent that does not reach all of the result leaves unreached."""
+"""For each operand, where it is unreached if the cotangent does not reach all of the result."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """An operation that was done: what it gave and what it took, and how cotangents go back."""
+    """A recorded operation: its results, its operands, and its pullback."""
 
     results: Sequence[Number]
     operands: Sequence[Number]
@@ -137,7 +140,7 @@ class Record:
 
 
 class Tape:
-    """Operations in the order in which they were done. Where `recording` is false they are done and forgotten."""
+    """Operations in their order of execution; without `recording` they are not kept."""
 
     def __init__(self, rounding: Rounding, recording: bool) -> None:
         self.rounding, self.recording = rounding, recording
@@ -147,13 +150,13 @@ class Tape:
     def record(
         self, value: Array, operands: Sequence[Number], pull: Pull, unreached: Unreached | None = None
     ) -> Number:
-        """A new number; `pull(cotangent)` gives one part for each operand, None where it has none."""
+        """A new number; `pull(cotangent)` returns a part for each operand, or None."""
         return self.record_all([value], operands, pull, unreached)[0]
 
     def record_all(
         self, values: Sequence[Array], operands: Sequence[Number], pull: Pull, unreached: Unreached | None = None
     ) -> list[Number]:
-        """New numbers that are pulled back together; without `unreached` every operand is reached."""
+        """New numbers with one pullback; without `unreached` every operand is reached."""
         results = [Number(self, value) for value in values]
         if self.recording:
             self.records.append(Record(results, operands, pull, unreached or (lambda _: (False,) * len(operands))))
@@ -174,7 +177,7 @@ class Tape:
         return self.record(y, numbers, lambda d: rule.pull(self.rounding, d, y, *a), lambda u: rule.unreached(u, *a))
 
     def lift(self, operand: Any) -> Number:
-        """A number as it is; a constant as the precision holds it, the same in every place."""
+        """A number as it is; a constant rounded to the precision, equally at every use."""
         if isinstance(operand, Number):
             return operand
         value = float(operand)
@@ -202,21 +205,21 @@ class Tape:
         return self.record(value, [n for n, _ in pieces], lambda d: [d[:, places] for _, places in pieces])
 
     def reached(self, number: Number) -> Number:
-        """The number anew, where a step or a layer ends: a cotangent arrives there in any case, be it zeros."""
+        """A copy of the number at the end of a step or layer, where a cotangent always arrives, even if zeros."""
         anew = self.record(number.value, [number], lambda d: [d])
         if self.recording:
             anew.cotangent = self.rounding.array(np.zeros((self.rounding.runs, *number.value.shape[1:])))
         return anew
 
     def in_rows(self, number: Number, rows: int) -> Number:
-        """The number in each of so many rows, also where it is the same in all: a state made of vectors alone."""
+        """The number in each of `rows` rows, also where it is a state made of vectors, equal in all rows."""
         runs, given, width = number.value.shape
         if given == rows:
             return number
         return self.record(np.broadcast_to(number.value, (runs, rows, width)), [number], lambda d: [d])
 
     def join(self, numbers: Sequence[Number]) -> Number:
-        """Features side by side."""
+        """The numbers joined along features."""
         ends = np.cumsum([number.value.shape[-1] for number in numbers])
         value = np.concatenate([number.value for number in numbers], -1)
         return self.record(value, numbers, lambda d: np.split(d, ends[:-1], -1))
@@ -244,7 +247,7 @@ class MapTape(Tape):
         super().__init__(rounding, recording=False)
 
     def apply(self, op: str, operands: Sequence[Any]) -> Number:
-        """A primitive; a total is over the whole map, or over one of its axes."""
+        """A primitive; a total sums over all of a map, or over one of its axes."""
         a = self.lift(operands[0]).value
         if op == "total":
             return super().apply(op, [Number(self, a.reshape(len(a), 1, -1))])

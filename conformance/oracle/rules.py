@@ -1,4 +1,4 @@
-"""What each primitive is, and how it is pulled back: one line each, on plain arrays.
+"""The value and the pullback of each primitive on plain arrays, one line each.
 
 `n` is the rounding arithmetic, `y` the result, `a, b, c` the operands and `d` the cotangent of the result. `margin` is
 positive where a condition inside the primitive holds. `unchosen` is true, operand by operand, where the primitive chose
@@ -20,7 +20,7 @@ __all__ = ["CORNERS", "RULES"]
 
 @dataclass(frozen=True)
 class PrimitiveRule:
-    """One primitive."""
+    """The value, the pullback and the choices of one primitive."""
 
     value: Callable[..., Array]
     pull: Callable[..., tuple[Any, ...]]
@@ -30,7 +30,7 @@ class PrimitiveRule:
     pole: Callable[..., Array] | None = None
 
     def unreached(self, result: Any, *operands: Array) -> tuple[Any, ...]:
-        """Of each operand, where no cotangent arrives that does not arrive at the result, or that chose another."""
+        """For each operand, where it is unreached: where the result is, or where the primitive chose another."""
         if self.gathers:
             return (False,) * len(operands)
         if self.unchosen is None:
@@ -127,4 +127,4 @@ RULES: dict[str, PrimitiveRule] = {
 }
 
 CORNERS = ("relu", "maximum", "minimum")
-"""Primitives that are continuous where their condition turns: a turn there matters to cotangents only."""
+"""Primitives that are continuous at their condition, so that rounding there affects cotangents only."""

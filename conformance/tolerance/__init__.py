@@ -1,10 +1,10 @@
-"""The derived tolerance: how far a correct answer of a declared precision may be from the oracle's, and the verdict.
+"""The derived tolerance: the largest error of a correct result in a declared precision, and the verdict.
 
-    profile     what a precision rounds
-    yardstick   the oracle's answer with its yardstick tau: the spread of its perturbed runs, element by element
+    profile     the rounding of a precision
+    yardstick   the oracle's result with its yardstick tau: the spread of its perturbed runs, element by element
     judgement   |got - expected| <= kappa tau, kappa from Student's t at a false-alarm budget
 
-A fixed relative or absolute tolerance is not among them: it would be wrong in both directions.
+A fixed relative or absolute tolerance would be too wide for some numbers and too narrow for others.
 """
 
 from conformance.cases.profile import PROFILES, Profile

@@ -1,4 +1,4 @@
-"""The arrays of an answer by dotted name, whatever it is: a dataclass of the contract, a tree, an array."""
+"""The arrays of a result by dotted name, for a dataclass of the contract, a tree or an array."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NO_NUMBERS = ("path",)
 
 
 def named(answer: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves with their dotted names; what ran is no number, and left out."""
+    """The leaves with their dotted names; `path`, which is no number, is left out."""
     if is_dataclass(answer) and not isinstance(answer, type):
         parts: Any = [(f.name, getattr(answer, f.name)) for f in fields(answer) if f.name not in NO_NUMBERS]
     elif isinstance(answer, dict):

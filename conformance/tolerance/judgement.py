@@ -1,4 +1,4 @@
-"""The verdict: an answer against its reference, element by element."""
+"""The verdict: a result compared with its reference, element by element."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from conformance.tolerance.yardstick import Reference
 __all__ = ["BUDGET", "Verdict", "agreement", "effective_unit", "kappa", "verdict"]
 
 BUDGET = 1e-6
-"""The probability that one verdict on a correct answer is a false alarm."""
+"""The probability that a verdict fails a correct result."""
 MOST_RUNS = 128
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether an answer passed, and its worst element.
+    """Whether a result passed, and its worst element.
 
-    `kappa` is the largest |got - expected| / tau, inf for a wrong shape, dtype, name, NaN or a number where an exact 0
-    must be; `allowed` is the largest that passes. `where` is the leaf and index, `ill_posed` why nothing was judged.
+    `kappa` is the largest |got - expected| / tau, inf for a wrong shape, dtype, name, NaN, or a number in place of an
+    exact 0; `allowed` is the largest kappa that passes. `where` is the leaf and index. `ill_posed` is the reason why
+    no result of this precision can be tested, or empty.
     """
 
     passed: bool
@@ -53,24 +54,24 @@ class _Worst:
 
 
 def kappa(elements: int, runs: float, budget: float = BUDGET) -> float:
-    """How many tau the worst of `elements` may be off, tau being estimated from `runs` runs: Student's t.
+    """The most tau that the worst of `elements` may be off, by Student's t where `runs` runs estimate tau.
 
-    With infinitely many runs it is the normal quantile.
+    For infinitely many runs it is the normal quantile.
     """
-    from scipy.special import ndtri, stdtrit  # noqa: PLC0415  # a quarter of a command's start, and not all judge
+    from scipy.special import ndtri, stdtrit  # noqa: PLC0415  # slow to import, and not always used
 
     tail = budget / (2 * max(elements, 1))
     return float(-ndtri(tail) if np.isinf(runs) else -stdtrit(runs, tail))
 
 
 def verdict(got: Any, reference: Reference) -> Verdict:
-    """An answer (a Result, Gradients, Step, Trained, tree or array, of NumPy arrays) against its reference."""
+    """The verdict on a result (a Result, Gradients, Step, Trained, tree or array, of NumPy arrays)."""
     found = dict(named(got))
     return _judge(reference, lambda ref: (found, ref.expected(), ref.tau()))
 
 
 def agreement(got: Any, other: Any, reference: Reference) -> Verdict:
-    """Two answers to one question against each other, both allowed the rounding of the reference: sqrt(2) tau."""
+    """The verdict on two results of one case, compared with each other within sqrt(2) tau of the reference."""
     found, expected = dict(named(got)), dict(named(other))
 
     def views(ref: Reference) -> Any:
@@ -80,10 +81,10 @@ def agreement(got: Any, other: Any, reference: Reference) -> Verdict:
 
 
 def effective_unit(profile: Profile, kappas: Sequence[float]) -> float:
-    """The unit roundoff that a backend behaves as if it had, from the worst ratios of its verdicts.
+    """The effective unit roundoff of a backend, from the worst ratios of its verdicts.
 
-    It is the declared one where one worst ratio in a thousand is 3 or more: what roundings of the declared size, all
-    independent, give in a few hundred elements.
+    It equals the declared one where one worst ratio in a thousand is 3 or more, as for independent roundings of the
+    declared size in a few hundred elements.
     """
     finite = [k for k in kappas if np.isfinite(k)]
     return float(profile.unit * np.quantile(finite, 0.999) / 3.0) if finite else 0.0

@@ -1,8 +1,8 @@
-"""The oracle's answer to a case with its yardstick: the spread of its perturbed runs, element by element.
+"""The oracle's result for a case with its yardstick: the spread of its perturbed runs, element by element.
 
-The perturbed runs differ from run 0 as correct answers of the declared precision differ from the exact one: the same
-calculation with other roundings. Their root mean square is tau. For float64 the oracle perturbs by more than it rounds
-itself, and scales the spread back: while errors are small they are linear in the roundings.
+The perturbed runs differ from run 0 as correct results of the declared precision differ from the exact one: they are
+the same calculation with other roundings. Their root mean square difference is tau. For float64 the oracle perturbs by
+more than its own rounding and scales the spread back, since small errors are linear in the roundings.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from rnnspec.tree import Tree, leaves
 __all__ = ["Reference", "pullback", "reference", "run", "train", "value_and_grad"]
 
 RUNS = 8
-"""Perturbed runs at first; four times as many wherever a ratio comes near."""
+"""The number of perturbed runs; four times as many where a ratio comes near the limit."""
 MOST_EXTENDED_STEPS, MOST_EXTENDED_PRODUCTS = 16, 1 << 20
-"""Products of 80-bit numbers take a hundred times as long: larger cases would take many seconds."""
+"""The most multiplications with 80-bit numbers, which take a hundred times as long."""
 FINEST = 2.0**-40
-"""The smallest perturbation that a float64 oracle can tell from its own rounding."""
+"""The smallest perturbation that is clearly above the rounding of a float64 oracle."""
 ILL_POSED = 0.1
-"""A tensor whose yardstick is a larger part of it than this has no answer in the precision."""
+"""The largest ratio of yardstick to tensor; beyond it, the case is ill-posed in the precision."""
 UNDERFLOWS = 64
-"""Unless it is no larger than so many underflows: a gradient that vanished has one, which is about 0."""
+"""Except for tensors below this number of underflows: a vanished gradient is 0 within rounding."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What is expected: leaves by dotted name, each with runs first, run 0 being exact.
+    """The expected result: leaves by dotted name, each with runs as first axis; run 0 is exact.
 
-    Names are those of the answer's fields and trees: `outputs`, `state.0.forward.h`, `params.layers.0.forward.W.i`,
-    `inputs`, `grads.inputs`, `loss_sum`. `ill_posed` says why no answer of this precision can be judged, or is empty.
-    `stretch` is tau over the spread of the runs; `again(runs)` gives a reference of more runs.
+    Names are those of the result's fields and trees: `outputs`, `state.0.forward.h`, `params.layers.0.forward.W.i`,
+    `inputs`, `grads.inputs`, `loss_sum`. `ill_posed` is the reason why no result can be tested, or empty.
+    `stretch` is tau over the spread of the runs; `again(runs)` returns a reference with more runs.
     """
 
     profile: Profile
@@ -54,7 +54,7 @@ class Reference:
     again: Callable[[int], Reference]
 
     def at(self, name: str) -> Reference:
-        """The part under a dotted name, `reference.at("state")`: names of its leaves then go without it."""
+        """The part under a dotted name, such as `reference.at("state")`; names of its leaves lose that prefix."""
         under = {key: a for key, a in self.leaves.items() if f"{key}.".startswith(f"{name}.")}
         part = {key.removeprefix(name).removeprefix("."): a for key, a in under.items()}
         if not part:
@@ -62,7 +62,7 @@ class Reference:
         return replace(self, leaves=part, again=lambda runs: self.again(runs).at(name))
 
     def plus(self, other: Reference) -> Reference:
-        """The sum of two answers of the same leaves, each with roundings of its own: of other seeds, that is."""
+        """The sum of two references with the same leaves and independent roundings, from different seeds."""
         leaves = {name: a + other.leaves[name] for name, a in self.leaves.items()}
         return replace(self, leaves=leaves, ill_posed=self.ill_posed or other.ill_posed,
                        again=lambda runs: self.again(runs).plus(other.again(runs)))  # fmt: skip
@@ -76,7 +76,7 @@ class Reference:
         return {name: a if isinstance(a, int) else a[0] for name, a in self.leaves.items()}
 
     def tau(self) -> dict[str, Any]:
-        """The yardstick, leaf by leaf: 0 where nothing is rounded, as where structure demands an exact 0."""
+        """The yardstick, leaf by leaf; 0 where no operation rounds, as for an exact 0."""
         return self._tau
 
     @cached_property
@@ -92,7 +92,7 @@ class Reference:
 def reference(
     profile: Profile, compute: Callable[[Arithmetic], Tree], seed: int = 0, runs: int = RUNS, dtype: Any = np.float64
 ) -> Reference:
-    """The reference of any calculation of the oracle: `compute(arithmetic)` gives its answer in that arithmetic."""
+    """The reference of any calculation of the oracle; `compute(arithmetic)` returns its result in that arithmetic."""
     grown = max(1.0, FINEST / profile.unit)
     arithmetic = Arithmetic(dtype, runs, profile.unit * grown, profile.accumulator * grown, profile.function,
                             profile.lost * grown, seed)
@@ -104,11 +104,11 @@ def reference(
 
 
 def _spread(a: Any) -> Any:
-    """The root mean square distance of the runs from run 0; what is not finite in run 0 has none."""
+    """The root mean square distance of the runs from run 0; 0 where run 0 is not finite."""
     with np.errstate(all="ignore"):
         away = np.abs(a[1:] - a[0])
         largest = away.max(0)
-        scale = np.where(largest > 0, largest, 1.0)  # squares of small numbers would vanish
+        scale = np.where(largest > 0, largest, 1.0)  # squares of small numbers would underflow
         found = scale * np.sqrt(np.mean((away / scale) ** 2, axis=0))
     return np.where(np.isfinite(a[0]), found, 0.0)
 
@@ -130,7 +130,7 @@ def _ill_posed(profile: Profile, leaves: dict[str, Any], arithmetic: Arithmetic)
 
 
 def _dtype(case: Case, profile: Profile) -> Any:
-    """Every eighth case is judged by 80-bit numbers where the oracle's own rounding counts, and they are few."""
+    """The oracle's dtype: 80-bit numbers for every eighth case that is small and near the oracle's own rounding."""
     if profile.unit > 1e-12 or case.seed % 8 or case.steps > MOST_EXTENDED_STEPS:
         return np.float64
     numbers = sum(math.prod(shape) for _, shape in leaves(case.net.parameter_shapes()))
@@ -139,7 +139,7 @@ def _dtype(case: Case, profile: Profile) -> Any:
 
 @lru_cache(maxsize=256)
 def run(case: Case, profile: Profile) -> Reference:
-    """What `Backend.run` must give for a case: `outputs`, `state`."""
+    """The expected result of `Backend.run`: `outputs`, `state`."""
     a = case.arrays(profile.name)
     return reference(profile, lambda arithmetic: oracle.run(case.net, a.params, a.inputs, a.state, a.lengths,
                                                             arithmetic),
@@ -148,7 +148,7 @@ def run(case: Case, profile: Profile) -> Reference:
 
 @lru_cache(maxsize=256)
 def pullback(case: Case, profile: Profile) -> Reference:
-    """What `Backend.pullback` must give for a case: `params`, `inputs`, `state`."""
+    """The expected result of `Backend.pullback`: `params`, `inputs`, `state`."""
     a = case.arrays(profile.name)
     return reference(profile, lambda arithmetic: oracle.pullback(case.net, a.params, a.inputs, a.output_cotangent,
                                                                  a.state_cotangent, a.state, a.lengths, arithmetic),
@@ -157,7 +157,7 @@ def pullback(case: Case, profile: Profile) -> Reference:
 
 @lru_cache(maxsize=256)
 def value_and_grad(case: Case, profile: Profile) -> Reference:
-    """What `Backend.value_and_grad` must give for a case: `loss_sum`, `count`, `grads`, `state`."""
+    """The expected result of `Backend.value_and_grad`: `loss_sum`, `count`, `grads`, `state`."""
     a = case.arrays(profile.name)
     return reference(profile, lambda arithmetic: oracle.value_and_grad(case.net, a.params, a.inputs, a.targets, a.state,
                                                                        a.lengths, arithmetic),
@@ -166,7 +166,7 @@ def value_and_grad(case: Case, profile: Profile) -> Reference:
 
 @lru_cache(maxsize=256)
 def train(case: Case, rule: Rule, steps: int, profile: Profile) -> Reference:
-    """What `steps` calls of `Backend.train_step` must give, each on a batch of its own (`case.batches(steps)`).
+    """The expected results of `steps` calls of `Backend.train_step`, each on one of `case.batches(steps)`.
 
     Names start with the number of the step: `9.params.output.W`.
     """
