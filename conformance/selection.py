@@ -1,4 +1,4 @@
-"""What a run judges: chosen on the command line, checked once, and handed to every process as JSON.
+"""The selection of a run: chosen on the command line, validated once, and sent to every process as JSON.
 
 >>> Selection.from_json(Selection(only=("P01",), shapes=(Shape(2, 7, 3, 4),)).to_json()).shapes
 (Shape(batch=2, time=7, inputs=3, hidden=4),)
@@ -20,9 +20,9 @@ __all__ = ["Selection"]
 
 @dataclass(frozen=True)
 class Selection:
-    """What is judged, and how deeply. An empty tuple means everything; `examples=None` the tier's own number.
+    """The laws, cells and precisions to test, and the depth. An empty tuple is all, `examples=None` the tier's.
 
-    `as_cell` is the cell that modules are judged as, `lacks` the capabilities that they are judged without.
+    `as_cell` is the cell that modules must compute, `lacks` the capabilities that they do without.
     """
 
     tier: str = "default"
@@ -40,24 +40,24 @@ class Selection:
 
     @property
     def depth(self) -> Tier:
-        """The tier itself."""
+        """The tier."""
         return TIERS[self.tier]
 
     @property
     def examples_each(self) -> int:
-        """The number of examples of each property and label."""
+        """The number of examples of each law and label."""
         return self.examples or self.depth.examples
 
     def laws(self) -> tuple[Property, ...]:
-        """The properties to judge; `modes` keeps those that need no gradients ("forward") or judge some ("train")."""
+        """The laws to test; `modes` keeps laws of values ("forward") or of gradients ("train")."""
         modes = self.modes or ("forward", "train")
         chosen = (p for p in properties() if not self.only or p.id in self.only)
         return tuple(p for p in chosen if _modes(p) & set(modes))
 
     def scope(self, able: Capabilities) -> Scope:
-        """The cells and shapes to judge of what declares this: where none are named, those of its own too.
+        """The cells and shapes to test on a backend with these capabilities; by default also its own.
 
-        Raises LookupError for a cell that is not there.
+        Raises LookupError where a named cell does not exist.
         """
         known = tuple(map(load_cell, self.cells or (*CELLS, OWN_CELL)))
         own = () if self.cells else tuple(cell for cell in able.cells or () if cell not in known)
@@ -66,7 +66,7 @@ class Selection:
                      closed=bool(self.cells))  # fmt: skip
 
     def grids(self) -> tuple[Grid, ...]:
-        """The speed rows: the tier's, or what was named, and the rest as the tier has it for all."""
+        """The grids of speed rows: the tier's, with the named cells, shapes and modes."""
         own = self.depth.grids
         if not own or not (self.cells or self.shapes or self.modes):
             return own
@@ -74,7 +74,7 @@ class Selection:
         return (Grid(self.cells or first.cells, self.shapes or first.shapes, self.modes or first.modes),)
 
     def to_json(self) -> str:
-        """One line."""
+        """The selection as one line of JSON."""
         return json.dumps(asdict(self))
 
     @staticmethod

@@ -6,7 +6,7 @@
         def backend(cls):
             return rnnspec.get_backend("theirs", precision="f64")
 
-One test for each property, in this process. pytest must be installed.
+It has one test for each law, in this process. pytest must be installed.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from rnnspec import Backend
 __all__ = ["BackendSuite"]
 
 OPEN = ("backend", "selection", "xfails")
-"""What a subclass may set; everything else it inherits."""
+"""The attributes that a subclass may set; it inherits everything else."""
 
 
 class BackendSuite:
-    """Judges the backend of the fixture `backend`, which a subclass must give.
+    """Tests the backend of the fixture `backend`, which a subclass must define.
 
-    `selection` says how deeply; `xfails` maps a property's id to the reason why it must fail, and one of them that
-    holds fails. A subclass that overrides anything else raises TypeError.
+    `selection` is the selection of laws and the depth. `xfails` maps the id of a law that must fail to the reason; the
+    test of such a law fails where the law holds. A subclass that overrides anything else raises TypeError.
     """
 
     selection: ClassVar[Selection] = Selection("smoke")
@@ -52,12 +52,12 @@ class BackendSuite:
     @pytest.fixture(scope="class")
     @classmethod
     def backend(cls) -> Backend:
-        """The backend to judge."""
+        """The backend to test."""
         raise NotImplementedError(f"{cls.__name__}: give a fixture `backend` that returns a rnnspec.Backend")
 
     @pytest.mark.parametrize("law", properties(), ids=lambda law: law.id)
     def test_property(self, backend: Backend, law: Property, record_property: Any) -> None:
-        """The property holds."""
+        """The law holds."""
         chosen, depth = self.selection, self.selection.depth
         scope = chosen.scope(backend.capabilities)
         if law not in chosen.laws():

@@ -1,4 +1,4 @@
-"""How deep the suite looks: examples per property and label, and the shapes at which speed is measured."""
+"""The tiers: the number of examples for each law and label, and the shapes at which speed is measured."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Grid:
 
 @dataclass(frozen=True)
 class Tier:
-    """`examples` per property and label; `wide` for long and large cases; `grids` for speed.
+    """The depth of a run: `examples` for each law and label, `wide` for long and large cases, `grids` for speed.
 
-    `labels` is how many cells or networks a property without the oracle is judged on, drawn by the seed and shared
-    among the precisions; None for all of them in each. `brief` leaves out what takes long to compile, and shares those
-    of the oracle's properties too.
+    `labels` is the number of cells or networks that a law without the oracle is tested on, drawn by the seed and shared
+    among the precisions; None is all in each precision. `brief` leaves out cases that compile slowly, and also shares
+    the labels of laws with the oracle.
     """
 
     examples: int

@@ -1,1 +1,1 @@
-"""A backend runs in a process of its own: messages, limits, and what it printed before it ended."""
+"""Processes: each backend runs in its own, with messages, limits, and a record of what it printed last."""

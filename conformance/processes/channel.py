@@ -1,7 +1,7 @@
-"""One JSON object per line between a process that judges and the one that reports.
+"""Messages between the process of a backend and the process that reports: one JSON object per line.
 
-Whatever a backend prints goes to standard error, so that it cannot be taken for a message. Each message begins with a
-word that was drawn for the process, so that what a backend writes to the channel itself cannot be taken for one either.
+A backend's printed text goes to standard error, so that it is never read as a message. Each message begins with a
+random word of the process, so that text which a backend writes into the channel is never read as a message either.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from rnnspec import errors
 __all__ = ["OPEN", "Channel", "parse", "plain", "refusals"]
 
 OPEN = "open"
-"""The first message of all: what stands before it was printed before any backend was loaded."""
+"""The first message; text before it was printed before any backend was loaded."""
 
 LONGEST = 20_000
-"""Characters of a text of which the rest is left out."""
+"""The most characters of a text in a message."""
 
 
 class Channel:
-    """A child's side: its standard output and input, taken before anybody else can use them.
+    """The channel in the child process: its standard output and input, taken before the backend can use them.
 
-    The first line that comes in is the word with which its messages begin.
+    The first line that it reads is the word that its messages begin with.
     """
 
     def __init__(self) -> None:
@@ -43,19 +43,19 @@ class Channel:
         self.tell(OPEN)
 
     def tell(self, event: str, **facts: Any) -> None:
-        """Send one message. Numbers that JSON lacks go as the largest float, texts that nobody reads whole cut."""
+        """Send one message. NaN and infinity become the largest float, and long texts are cut."""
         self._out.write(f"{self._word}{json.dumps({'event': event, **_sendable(facts)}, allow_nan=False)}\n")
         self._out.flush()
 
     def hear(self) -> Iterator[dict[str, Any]]:
-        """The messages that come in, until the other side closes."""
+        """The incoming messages, until the other process closes the channel."""
         for line in self._in:
             yield json.loads(line)
 
 
 @contextmanager
 def refusals(channel: Channel) -> Iterator[None]:
-    """Tell of an error of the rnnspec family: `unavailable` where nothing is wrong but what is asked, or `broken`."""
+    """Report an RnnSpecError of the block: `unavailable` where the request cannot be met, else `broken`."""
     try:
         yield
     except (errors.BackendUnavailable, errors.UnsupportedError) as error:
@@ -65,18 +65,18 @@ def refusals(channel: Channel) -> Iterator[None]:
 
 
 def parse(line: bytes, word: str) -> dict[str, Any] | None:
-    """The message of a line; None where it is none."""
+    """The message of a line, or None where the line is no message."""
     head, body = line[: len(word)], line[len(word) :]
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    told = head == word.encode() and isinstance(found, dict) and isinstance(found.get("event"), str)
-    return found if told else None
+    is_message = head == word.encode() and isinstance(found, dict) and isinstance(found.get("event"), str)
+    return found if is_message else None
 
 
 def plain(text: str) -> str:
-    """A text that a terminal can be shown: without the signs that would move its cursor or change its colours."""
+    """A text that is safe for a terminal: without characters that move the cursor or change colours."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 

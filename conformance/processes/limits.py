@@ -1,7 +1,7 @@
-"""What a process may take, and what it has taken.
+"""Limits of a process, and its use of memory.
 
-Memory is watched as it is used. A limit on the address space would refuse frameworks that reserve much more of it than
-they ever touch.
+The suite watches the memory in use. A limit on the address space would stop frameworks that reserve much more
+than they ever touch.
 """
 
 from __future__ import annotations
@@ -16,20 +16,22 @@ import psutil
 __all__ = ["AT_A_TIME", "MARK", "Family", "Limits"]
 
 AT_A_TIME = 2
-"""How many backends are judged at the same time."""
+"""The number of backends that are tested at the same time."""
 
 SHARE = 0.8
-"""How much of the machine's memory they have together."""
+"""The part of the machine's memory that they may use together."""
 
 LOOK_AGAIN = 1.0
-"""Seconds after which new members are looked for: that takes a hundred times as long as asking those known."""
+"""The seconds between two searches for new processes, which take a hundred times as long as reading known ones."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """`silence` in seconds is taken for a hang: one example with its compilation, or one round of timing.
+    """The limits of a backend's process.
 
-    `memory` in bytes is for a process and all that it started, `printed` in bytes for what they print.
+    After `silence` seconds without a message it counts as hanging; an example with its compilation, or a round of
+    timing, must take less. `memory` in bytes is for the process and all processes that it started, `printed` in bytes
+    for the text that they print.
     """
 
     silence: float = 150.0
@@ -38,24 +40,24 @@ class Limits:
 
 
 MARK = "RNNSPEC_CONFORMANCE_CHILD"
-"""A variable of the environment of a process, by which those that it started are known after it is gone."""
+"""The environment variable that marks a process and all that it starts, also after it has ended."""
 
 
 class Family:
-    """A process and everything that it started; `mark` is its own value of MARK."""
+    """A process and all processes that it started; `mark` is its value of MARK."""
 
     def __init__(self, pid: int, mark: str) -> None:
         self._members, self._mark = [psutil.Process(pid)], mark
         self._looked = 0.0
 
     def resident(self) -> int:
-        """The bytes of memory in use; those that are gone use none."""
+        """The bytes of memory in use by all of them."""
         if time.monotonic() > self._looked + LOOK_AGAIN:
             self._look()
         return sum(_of(member, lambda m: int(m.memory_info().rss)) for member in self._members)
 
     def kill(self) -> None:
-        """End all of them, those that left the group of the first, or outlived it, among them."""
+        """End all of them, also those that left the process group or outlived the first."""
         self._look()
         marked = [other for other in psutil.process_iter() if _of(other, lambda m: m.environ().get(MARK) == self._mark)]
         for member in {*self._members, *marked}:

@@ -1,4 +1,4 @@
-"""What a process printed last, as much of it as a report can show.
+"""The last printed lines of a process, shortened for a report.
 
 >>> printed = Printed()
 >>> printed.add(b"first\\nsec")
@@ -18,7 +18,7 @@ __all__ = ["Printed", "shortened"]
 LINES, CHARACTERS = 12, 300
 
 FATAL = "Fatal Python error"
-"""What Python says when it crashes; how it came there follows, the place itself first."""
+"""Python's first words when it crashes; the traceback follows, innermost call first."""
 
 
 class Printed:
@@ -31,7 +31,7 @@ class Printed:
         self._fatal = False
 
     def add(self, chunk: bytes) -> None:
-        """Some more was printed."""
+        """Add printed text."""
         self.bytes += len(chunk)
         *lines, rest = (self._rest + chunk).split(b"\n")
         self._rest = rest[: 4 * CHARACTERS]
@@ -39,7 +39,7 @@ class Printed:
             self._keep(shortened(line))
 
     def shown(self) -> str:
-        """The lines as one."""
+        """The lines joined into one."""
         return " | ".join(line for line in (*self._lines, shortened(self._rest)) if line)
 
     def _keep(self, line: str) -> None:
@@ -51,6 +51,6 @@ class Printed:
 
 
 def shortened(line: bytes) -> str:
-    """The beginning of a line, as a terminal can be shown it."""
+    """The beginning of a line, safe for a terminal."""
     text = line[: 4 * CHARACTERS].decode(errors="replace").strip()
     return plain(text if len(text) <= CHARACTERS else f"{text[:CHARACTERS]}...")

@@ -1,4 +1,4 @@
-"""A child process that answers in messages; it may crash, hang, print what it likes, or take all there is."""
+"""A child process that answers with messages, and may crash, hang, print anything, or use too much memory."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["Child", "Died", "Ended", "Garbled", "Overran", "Silent", "environmen
 
 LONGEST_LINE = 2**24
 LOOK = 0.1
-"""Seconds between two looks at a process' memory."""
+"""The seconds between two readings of a process' memory."""
 
 LAST_WORDS = 2.0
-"""Seconds for which anybody waits for what a process that has ended had still to say."""
+"""The seconds to wait for the last output of an ended process."""
 
 
 class Ended(Exception):
-    """A process ended, or was ended, before its work was done; the text says how."""
+    """A process ended, or was ended, before it had finished; the text says how."""
 
     status: ClassVar[str] = "crashed"
 
@@ -37,21 +37,21 @@ class Died(Ended):
 
 
 class Silent(Ended):
-    """The process said nothing for longer than anybody waits."""
+    """The process sent no message within the limit."""
 
     status = "timeout"
 
 
 class Overran(Ended):
-    """The process took more than it may, and was ended."""
+    """The process exceeded a limit and was ended."""
 
 
 class Garbled(Ended):
-    """Something that is no message came where only messages may, and the process was ended."""
+    """The process wrote something else than messages into the channel, and was ended."""
 
 
 class Child:
-    """A module that runs as `python -m module`; killed, with everything it started, when the context ends."""
+    """A process that runs `python -m module`; the end of the context kills it and all that it started."""
 
     def __init__(self, module: str, env: Mapping[str, str], limits: Limits) -> None:
         self._module, self._limits = module, limits
@@ -82,7 +82,7 @@ class Child:
             await asyncio.wait_for(self._process.communicate(), LAST_WORDS)
 
     async def send(self, **message: Any) -> None:
-        """Send one message; a process that is gone is noticed when it is heard."""
+        """Send one message; `hear` raises where the process has ended."""
         await self._write(json.dumps(message))
 
     async def hear(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class Child:
             if message and message["event"] != OPEN:
                 return message
             if self._opened and not message:
-                raise Garbled("something other than the suite wrote into the suite's own channel: "
+                raise Garbled("the backend wrote into the suite's own channel: "
                               f"{shortened(line)!r}; its process was ended")  # fmt: skip
             self._opened = self._opened or bool(message)
 
@@ -110,10 +110,10 @@ class Child:
         try:
             line = await asyncio.wait_for(self._process.stdout.readline(), self._limits.silence)
         except TimeoutError:
-            raise Silent(f"it said nothing for {self._limits.silence:g} seconds, and its process was ended"
+            raise Silent(f"it said nothing for {self._limits.silence:g} seconds, so its process was ended"
                          f"{self._last_printed()}") from None  # fmt: skip
         except ValueError:
-            raise Garbled("something other than the suite wrote into the suite's own channel, without end; "
+            raise Garbled("the backend wrote into the suite's own channel without end; "
                           "its process was ended") from None  # fmt: skip
         if not line.endswith(b"\n"):
             raise self._overran or Died(await self._epitaph())
@@ -130,28 +130,28 @@ class Child:
             await asyncio.wait_for(asyncio.gather(self._process.wait(), asyncio.shield(self._drain)), LAST_WORDS)
         code = self._process.returncode
         if code is None:
-            return f"it closed the suite's own channel, and its process was ended{self._last_printed()}"
+            return f"it closed the suite's own channel, so its process was ended{self._last_printed()}"
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
         return f"its process ended by {how} before it had finished{self._last_printed()}"
 
     def _last_printed(self) -> str:
         shown = self._printed.shown()
-        return f"; it printed last: {shown}" if shown else ""
+        return f"; the last printed lines: {shown}" if shown else ""
 
     async def _keep_printed(self) -> None:
-        """Read all that is printed, so that nobody waits for a full pipe."""
+        """Read all printed text, so that the process never waits for a full pipe."""
         assert self._process.stderr
         while chunk := await self._process.stderr.read(2**16):
             self._printed.add(chunk)
             if self._printed.bytes > self._limits.printed:
-                self._overrun(f"it printed more than {_size(self._limits.printed)}, and its process was ended"
+                self._overrun(f"it printed more than {_size(self._limits.printed)}, so its process was ended"
                               f"{self._last_printed()}")  # fmt: skip
 
     async def _watch(self) -> None:
-        """End a process that takes too much, and what one that is gone has left behind: it holds the channel open."""
+        """End a process that exceeds its memory, and processes that an ended one left, which hold the channel open."""
         while self._process.returncode is None:
             if self._family.resident() > self._limits.memory:
-                self._overrun(f"it took more than {_size(self._limits.memory)} of memory, and its process was ended")
+                self._overrun(f"it took more than {_size(self._limits.memory)} of memory, so its process was ended")
             await asyncio.sleep(LOOK)
         self._kill()
 
@@ -166,7 +166,7 @@ class Child:
 
 
 def environment(threads: int | None = None, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The variables of a child: quiet, and with BLAS threads that stop spinning, so that nobody slows the next one."""
+    """The environment of a child: quiet, and with BLAS threads that do not spin and slow the next process."""
     own = {"OPENBLAS_THREAD_TIMEOUT": "4", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONFAULTHANDLER": "1", **(more or {})}
     if threads:
         own |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))

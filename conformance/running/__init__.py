@@ -1,1 +1,1 @@
-"""A run: backends in turn, each examined in its own process, law by law."""
+"""A run of the suite: each backend in its own process, law by law."""

@@ -1,7 +1,7 @@
-"""One backend, one precision: every property on every label, by examples that hypothesis draws.
+"""The examination of one backend in one precision: every law on every label, with examples that hypothesis draws.
 
-A failing example is shrunk for a moment only: cases are drawn from short tables, so what fails first is small already,
-and every new shape costs a backend that compiles.
+A failing example is shrunk briefly only. Cases are drawn from short tables, so the first failure is small already, and
+a backend that compiles needs a new program for every new shape.
 """
 
 from __future__ import annotations
@@ -29,27 +29,26 @@ from rnnspec.errors import UnsupportedError
 __all__ = ["Examination", "lacking"]
 
 SHRINKS = 12
-"""How many more examples a failing property may look at."""
+"""The most further examples of a failing law."""
 DRAWN_FOR_FULL_ROWS = 64
-"""Cases drawn for each example where a backend takes full rows alone; those with padding are passed over."""
+"""The cases drawn for each example on a backend that takes full rows only, which skips those with padding."""
 
 
 def _unheard(law: str, label: str, case: Any) -> None:
-    """Nobody listens."""
+    """The default listener, which ignores its calls."""
 
 
 class _ShrunkEnough(BaseException):
-    """Ends hypothesis' search: no failure of a property, and no interrupt of the user's."""
+    """Ends hypothesis' search; it is neither a failure of a law nor an interrupt of the user."""
 
 
 @dataclass
 class Examination:
-    """Judges properties on a backend.
+    """Tests laws on a backend.
 
-    Where few of the cells in the scope are declared, each label has more examples, as often as there are fewer labels.
-    `labels` limits on how many a property without the oracle is judged. `announce(law, label, case)` hears of each
-    case before it runs: the process may not survive it. `kappas` gathers the worst ratio of every example, for the unit
-    roundoff that the backend behaves as if it had.
+    Where the backend declares few of the cells in the scope, each label has proportionally more examples. `labels`
+    limits the labels of a law without the oracle. `announce(law, label, case)` is called before each case runs, since
+    the case may end the process. `kappas` collects the worst ratio of every example, for the effective unit roundoff.
     """
 
     backend: Backend
@@ -61,7 +60,7 @@ class Examination:
     kappas: list[float] = field(default_factory=list)
 
     def judge(self, law: Property, xfail: str | None = None) -> Finding:
-        """One property. With a reason to expect a failure, failing is `xfail`, and holding a failure."""
+        """Test one law. With `xfail`, the reason for an expected failure, a failure is `xfail` and a pass fails."""
         able = self.backend.capabilities
         missing = sorted(need for need in law.needs if need != "lengths" and not getattr(able, need))
         if missing:
@@ -78,7 +77,7 @@ class Examination:
         return _expected(combine(law.statement, verdicts, pasted), xfail)
 
     def _cases(self, law: Property, scope: Scope) -> dict[str, SearchStrategy[Any]]:
-        """The labels that are judged: all for the oracle's properties, and as many as there shall be for the others."""
+        """The cases by label: all labels for laws with the oracle, at most `labels` for others."""
         cases = dict(law.cases(scope))
         shared = self.scope.brief or (self.labels is not None and not law.oracle)
         part, parts = self.scope.share if shared else (0, 1)
@@ -100,14 +99,14 @@ class Examination:
             draw(settings(hypothesis.given(strategy)(search.example)))()
             search.only_simplest()
         except (_ShrunkEnough, Exception) as error:
-            if search.found is None:  # the strategy itself is broken
+            if search.found is None:  # the strategy itself failed
                 return Verdict("error", why=_shown(error), evidence=_raised("drawing a case"))
         return search.verdict()
 
 
 @dataclass
 class _Search:
-    """The examples of one property on one label, the last failing one kept."""
+    """The examples of one law on one label; it keeps the last failing one."""
 
     examination: Examination
     law: Property
@@ -123,7 +122,7 @@ class _Search:
     found: Verdict | None = None
 
     def example(self, case: Any) -> None:
-        """Judge a case, but not the first: it is the strategy's simplest, whatever the seed, and finds least."""
+        """Test a case, except the first, which is the strategy's simplest for any seed and finds the fewest faults."""
         self.drawn += 1
         if self.drawn == 1:
             self.simplest = case
@@ -132,7 +131,7 @@ class _Search:
             self._judge(case)
 
     def only_simplest(self) -> None:
-        """Judge the simplest case where the strategy has no other."""
+        """Test the simplest case where the strategy has no other."""
         if self.drawn == 1:
             self._judge(self.simplest)
 
@@ -186,7 +185,7 @@ class _Search:
 
 
 def lacking(able: Capabilities, net: Network) -> str:
-    """What a network needs and a backend does not declare; empty where it declares everything."""
+    """The first need of a network that a backend does not declare, or the empty string."""
     for i, layer in enumerate(net.layers):
         size = (net.layer_inputs(i), layer.half_width)
         if able.sizes is not None and size not in able.sizes:

@@ -1,4 +1,4 @@
-"""Code that fails when pasted, and the function that it calls."""
+"""Reproducers: Python that fails when pasted, and the function that it calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["code", "reproduce", "reproducer"]
 
 
 def reproducer(law: str, backend: Backend, case: str) -> str:
-    """Python that judges one case again; `case` is the code that assigns it."""
+    """Python that tests one case again; `case` is the code that assigns it."""
     where = f"{backend.name!r}, precision={backend.precision!r}, device={backend.device!r}"
     before = ""
     if isinstance(backend, modules.ModuleBackend):
@@ -31,13 +31,13 @@ def code(case: Any) -> str:
 def reproduce(
     law: str, case: Any, name: str, precision: str = "f32", device: str | None = None, as_cell: str = ""
 ) -> None:
-    """Judge one case of one property again. Raises Failure, with the evidence, where the property does not hold.
+    """Test one case of one law again; raises Failure with the evidence where the law does not hold.
 
-    A name may be that of a module, which is judged as the cell `as_cell`.
+    The name may be that of a module, which must compute the cell `as_cell`.
     """
     found = {p.id: p for p in properties()}
     if law not in found:
-        raise LookupError(f"reproduce({law!r}, ...): the id must be a property's; `python -m conformance --list`")
+        raise LookupError(f"reproduce({law!r}, ...): the id must be that of a law; see `python -m conformance --list`")
     if modules.is_module(name):
         backend: Backend = modules.load(name, as_cell, precision, device=device)
     else:

@@ -1,4 +1,4 @@
-"""Every backend in a process of its own: correctness two at a time, then speed one at a time and alone."""
+"""Runs each backend in its own process: correctness two at a time, then speed one at a time."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from conformance.speed.arena import measure
 __all__ = ["Plan", "Watch", "run"]
 
 Watch = Callable[[str, dict[str, Any]], None]
-"""Hears of every message: the name of the backend, and the message."""
+"""A listener, called with the name of the backend and each message."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which backends are judged, by what, which of the two halves (correctness and speed), and within which limits."""
+    """The backends to test, the selection, whether correctness and speed are tested, and the limits."""
 
     names: tuple[str, ...]
     selection: Selection
@@ -35,7 +35,7 @@ class Plan:
 
 
 def run(plan: Plan, watch: Watch) -> list[Entry]:
-    """Judge all of them; the entries are in the order of the names."""
+    """Test all backends; the entries are in the order of the names."""
     return asyncio.run(_run(plan, watch))
 
 
@@ -75,7 +75,7 @@ async def _correctness(name: str, plan: Plan, watch: Watch) -> list[Entry]:
 
 
 async def _speed(name: str, plan: Plan, entries: list[Entry], watch: Watch) -> None:
-    """Add the speed rows to the backend's first entry, or to one of their own."""
+    """Add the speed rows to the backend's first entry, or to a new one."""
     if not entries:
         entries.append(Entry(name, precision=plan.selection.precisions[0] if plan.selection.precisions else "f32"))
     entry, precision = entries[0], entries[0].precision

@@ -1,1 +1,1 @@
-"""Speed: a backend against the floor of its own matrix products, and against a named peer, by a paired rule."""
+"""Speed: a backend compared with the floor of its matrix products, and with a named peer, by a paired rule."""

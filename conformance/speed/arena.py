@@ -1,7 +1,7 @@
-"""Who is timed when: every contestant in a process of its own, one sample at a time, in rounds of random order.
+"""The arena: it times every contestant in a separate process, one sample at a time, in rounds of random order.
 
-The backend's process times the backend and the floor; each peer has its own, so that no framework's threads, allocator
-or settings touch another's time. While one is timed all others sleep.
+The backend's process times the backend and the floor. Each peer has its own process, so that no framework's threads,
+allocator or settings affect another's time. While one is timed, all others sleep.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from conformance.speed.row import Row
 __all__ = ["measure", "rounds", "rows"]
 
 ROUNDS, TRIES, PATIENCE = 9, 3, 40.0
-"""Rounds of one try, and how often as many are added while a verdict is inconclusive; then it is shown as such.
+"""The rounds of one try, and the most further tries while a verdict is inconclusive.
 
-No try begins after so many seconds on one row.
+No try begins after this number of seconds on one row.
 """
 
 MODULE = "conformance.speed.contestant"
@@ -37,7 +37,7 @@ Tell = Callable[[dict[str, Any]], None]
 
 
 class Gone(Exception):
-    """A peer's process ended or fell silent: which, and how."""
+    """A peer's process ended or sent no message; it names the peer and the reason."""
 
     def __init__(self, peer: Peer, why: str) -> None:
         super().__init__(f"{peer.module} is left out: {why}")
@@ -46,14 +46,14 @@ class Gone(Exception):
 
 @dataclass
 class Contestant:
-    """A process that is ready to be timed, and what it is asked for in each round."""
+    """A process that is ready to be timed, and the samples that each round takes from it."""
 
     child: Child
     samples: tuple[str, ...]
     peer: Peer | None = None
 
     async def ask(self, **message: Any) -> dict[str, Any]:
-        """Send a message and hear the answer. Raises Gone for a peer, Ended for the backend's own process."""
+        """Send a message and return the answer; raises Gone for a peer, Ended for the backend's own process."""
         try:
             await self.child.send(**message)
             return await self.child.hear()
@@ -66,7 +66,7 @@ class Contestant:
 async def measure(name: str, precision: str, selection: Selection, limits: Limits, entry: Entry, tell: Tell) -> None:
     """Add every speed row of a backend to its entry. Raises Ended for the backend's own process.
 
-    A peer that is not installed, or does not survive, is left out with a note.
+    A peer that is not installed, or whose process ends, is left out with a note.
     """
     async with AsyncExitStack() as stack:
         child = await stack.enter_async_context(Child(MODULE, environment(), limits))
@@ -85,7 +85,7 @@ async def measure(name: str, precision: str, selection: Selection, limits: Limit
 
 @dataclass
 class Arena:
-    """A backend's process and those of its peers, which are started once, when a row first needs them."""
+    """The process of a backend, and those of its peers, each started when a row first needs it."""
 
     name: str
     subject: Contestant
@@ -96,7 +96,7 @@ class Arena:
     rivals: dict[str, Contestant | None] = field(default_factory=dict)
 
     async def row(self, row: Row) -> list[dict[str, Any]]:
-        """The measured rows, one for each peer or one without; none where the backend declares no such call."""
+        """The measured rows, one for each peer, or one without a peer; none where the backend lacks the call."""
         ready = await self.subject.ask(row=asdict(row))
         if ready["event"] == "unavailable":
             self.tell({"event": "note", "why": f"{row.cell} {row.mode} is left out: {ready['why']}"})
@@ -151,7 +151,7 @@ class Arena:
 
 
 async def rounds(contestants: list[Contestant], count: int, rng: random.Random, times: dict[str, list[float]]) -> None:
-    """Time everybody once in each round, in random order, and append the seconds."""
+    """Time every contestant once in each round, in random order, and append the seconds."""
     turns = [(contestant, what) for contestant in contestants for what in contestant.samples]
     for _ in range(count):
         rng.shuffle(turns)
@@ -164,7 +164,7 @@ async def rounds(contestants: list[Contestant], count: int, rng: random.Random, 
 
 
 def rows(selection: Selection, precision: str, device: str) -> list[Row]:
-    """The rows of the grids on the backend's device; forward first, so that its compilation is seen."""
+    """The rows of the grids on the backend's device; forward first, so that its compilation is measured."""
     return [
         Row(cell, shape, mode, precision, device)
         for grid in selection.grids()

@@ -1,6 +1,6 @@
-"""The process of one contestant: it prepares a row, and times a call whenever it is asked.
+"""The process of one contestant: it prepares a row, and times a call on request.
 
-It is started as `python -m conformance.speed.contestant`; it idles, its threads asleep, while others are timed.
+`python -m conformance.speed.contestant` starts it. Its threads sleep while others are timed.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Serve one side: a backend with its floor, or a peer."""
+    """Serve one contestant: a backend with its floor, or a peer."""
     channel = Channel()
     messages = channel.hear()
-    side = next(messages)
+    given = next(messages)
     with refusals(channel):
-        prepare, itself = {"backend": _backend, "peer": _peer}[side["side"]](side)
+        prepare, itself = {"backend": _backend, "peer": _peer}[given["side"]](given)
         channel.tell("here", **itself)
     timed: dict[str, Timed] = {}
     for message in messages:
@@ -44,8 +44,8 @@ Ready = tuple[dict[str, Callable[[int], None]], Callable[[], dict[str, Any]]]
 Prepare = Callable[[Row], Ready]
 
 
-def _backend(side: dict[str, Any]) -> tuple[Prepare, dict[str, str]]:
-    backend: Backend = get_backend(side["name"], device=side["device"], precision=side["precision"])
+def _backend(given: dict[str, Any]) -> tuple[Prepare, dict[str, str]]:
+    backend: Backend = get_backend(given["name"], device=given["device"], precision=given["precision"])
 
     def prepare(row: Row) -> Ready:
         layer = row.network.layers[0]
@@ -60,8 +60,8 @@ def _backend(side: dict[str, Any]) -> tuple[Prepare, dict[str, str]]:
     return prepare, {"version": str(backend.version), "device": backend.device}
 
 
-def _peer(side: dict[str, Any]) -> tuple[Prepare, dict[str, str]]:
-    make = importlib.import_module(side["module"]).make
+def _peer(given: dict[str, Any]) -> tuple[Prepare, dict[str, str]]:
+    make = importlib.import_module(given["module"]).make
 
     def prepare(row: Row) -> Ready:
         return {"peer": make(row)}, dict
@@ -70,7 +70,7 @@ def _peer(side: dict[str, Any]) -> tuple[Prepare, dict[str, str]]:
 
 
 def _budgets(backend: Backend, row: Row) -> dict[str, float]:
-    """The least that the backend allows itself against each peer."""
+    """The backend's smallest budget for each peer."""
     found: dict[str, float] = {}
     for budget in backend.capabilities.budgets:
         if budget.covers(row.declared, row.mode, row.shape.batch, row.shape.hidden):

@@ -1,8 +1,8 @@
 """The floor of a cell: the matrix products that no implementation can avoid, on NumPy's BLAS.
 
 Forward: one product of all input maps over all time, and for each step one of the recurrent maps that share an
-argument. Training adds, for each step, the products that carry the cotangent back, and over all time those that give
-dW, dU and dx. They are read off the cell's graph, so that a new cell has its own.
+argument. Training adds, for each step, the products that carry the cotangent back, and over all time those of dW, dU
+and dx. The cell's graph gives the products, so that every cell has a floor.
 
 >>> from rnnspec import cells
 >>> [(p.times, p.rows, p.inner, p.columns) for p in products(cells.lstm, Shape(16, 64, 32, 8), 8, "forward")]
@@ -48,7 +48,7 @@ def products(cell: Cell, shape: Shape, hidden: int | Mapping[str, int], mode: st
 
 
 def flops(work: tuple[Product, ...]) -> int:
-    """Two for each multiplication."""
+    """The floating-point operations: two for each multiplication."""
     return sum(2 * p.times * p.rows * p.inner * p.columns for p in work)
 
 
@@ -66,7 +66,7 @@ class Floor:
         ]
 
     def __call__(self) -> None:
-        """Do all of them once."""
+        """Compute all products once."""
         for times, a, b, out in self._work:
             for _ in range(times):
                 np.matmul(a, b, out=out)

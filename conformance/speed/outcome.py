@@ -1,6 +1,6 @@
-"""What the rounds of one row say: of the floor, of the peer, and of the budget that the backend declares.
+"""The outcome of the rounds of one row: compared with the floor, with the peer, and with the declared budget.
 
-A budget is judged by the same rule as a peer, by the peer's times multiplied by the ratio.
+The rule for a budget is that for a peer, with the peer's times multiplied by the ratio.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from conformance.speed.row import Row
 __all__ = ["Times", "open_question", "outcome"]
 
 Times = Mapping[str, Sequence[float]]
-"""The seconds of everybody in each round: "subject", "again", "floor", and each peer by its module."""
+"""The seconds of each round, under "subject", "again", "floor", and each peer's module."""
 
 
 def outcome(row: Row, ready: Mapping[str, Any], peer: Peer | None, times: Times, tries: int) -> dict[str, Any]:
-    """The row of the report against one peer, or against none; `ready` is what the backend said when it was ready."""
+    """The row of the report for one peer, or for none; `ready` is the backend's message when it was ready."""
     subject, again = times["subject"], times["again"]
     floor = judge(subject, again, times["floor"])
     found = {
@@ -43,5 +43,5 @@ def outcome(row: Row, ready: Mapping[str, Any], peer: Peer | None, times: Times,
 
 
 def open_question(row: Mapping[str, Any]) -> bool:
-    """Whether the rounds so far leave something open that more of them might tell."""
+    """Whether a verdict is open that more rounds might decide."""
     return "inconclusive" in (row["verdict"], row["budget_verdict"])

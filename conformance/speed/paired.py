@@ -1,8 +1,8 @@
-"""The paired rule: what rounds of interleaved times say of two contestants.
+"""The paired rule: the verdict on two contestants from rounds of interleaved times.
 
-Each round times everybody once, in random order, so that a slow moment of the machine is shared; the estimate is the
-median of the logarithms of the rounds' ratios, with a bootstrap interval. The subject is timed twice in each round
-(A/A'): where it seems unlike itself, the machine is noisy, and only what is beyond that unlikeness is told.
+Each round times every contestant once, in random order, so that a slow moment of the machine affects all. The estimate
+is the median of the logarithms of the rounds' ratios, with a bootstrap interval. Each round times the subject twice
+(A/A'): where the two differ, the machine is noisy, and only a larger difference counts.
 
 >>> judge([1.0] * 9, [1.0] * 9, [2.0] * 9).verdict
 'faster'
@@ -18,7 +18,7 @@ import numpy as np
 __all__ = ["DELTA", "Paired", "judge"]
 
 DELTA = 0.05
-"""Differences below this share are no difference."""
+"""The largest relative difference that counts as equal."""
 
 RESAMPLES, COVERAGE = 2000, 0.95
 
@@ -36,8 +36,9 @@ class Paired:
 def judge(subject: Sequence[float], again: Sequence[float], other: Sequence[float], delta: float = DELTA) -> Paired:
     """The verdict on rounds of times; `again` is the subject's second time of each round.
 
-    The machine is noisy where A/A' excludes 1 or is wider than `delta`: a difference must then exceed `delta` by as
-    much as A/A' may be from 1, and nothing is called equal; nor where the interval is wider than `delta` on both sides.
+    The machine is noisy where the interval of A/A' excludes 1 or is wider than `delta`. A difference must then exceed
+    `delta` by the distance of A/A' from 1, and no verdict is "equal". Neither is one whose interval is wider than
+    `delta` on both sides.
     """
     edge = np.log1p(delta)
     a, a2, b = (np.log(np.asarray(times, dtype=float)) for times in (subject, again, other))

@@ -1,4 +1,4 @@
-"""What one row of the speed table measures, and the numbers everybody starts from."""
+"""A row of the speed table: what it measures, and the numbers of all contestants."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rnnspec import Cell, Layer, Network
 __all__ = ["INPUTS", "Row"]
 
 INPUTS = 3
-"""How many different inputs are taken in turn, so that no result can be kept from the call before."""
+"""The number of different inputs, taken in turn, so that no call can return the result of the call before."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Row:
 
     @property
     def network(self) -> Network:
-        """One forward layer; a width that the cell leaves free beside the hidden state's is three quarters of it."""
+        """One forward layer; another free width of the cell is three quarters of the hidden width."""
         hidden = self.shape.hidden
         widths = hidden_for(self.declared, (hidden, max(1, 3 * hidden // 4)))
         return Network(self.shape.inputs, [Layer(self.declared, widths)])

@@ -1,4 +1,4 @@
-"""Samples of time: long enough for the clock, after a warm-up, with the collector off."""
+"""Samples of time: long enough for the clock, after a warm-up, without garbage collection."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Callable
 __all__ = ["Timed"]
 
 SAMPLE = 0.03
-"""Seconds that a sample lasts at least."""
+"""The least seconds of a sample."""
 
 WARM_SECONDS, WARM_CALLS = 0.3, 3
 
 
 class Timed:
-    """A call that is timed; `call(n)` is its n-th, and returns when its results are there."""
+    """A timed call; `call(n)` is the n-th call, and returns when its results are computed."""
 
     def __init__(self, call: Callable[[int], None]) -> None:
         self._call, self._count = call, 0
@@ -36,7 +36,7 @@ class Timed:
 
     @property
     def compile_seconds(self) -> float:
-        """What the first call took beyond a warm one."""
+        """The seconds of the first call minus those of a warm one."""
         return max(0.0, self.first - self.warm)
 
     def _warm_up(self) -> int:

@@ -1,4 +1,4 @@
-"""The calls of a backend that are timed: `run` forward, `pullback` for training, with arrays of its own."""
+"""The timed calls of a backend: `run` for forward, `pullback` for training, with its own arrays."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Subject"]
 
 
 class Subject:
-    """One row on one backend: arrays resident, a different input each time, results awaited."""
+    """One row on one backend, with arrays on its device, another input at each call, and awaited results."""
 
     def __init__(self, backend: Backend, row: Row) -> None:
         net = row.network
@@ -26,7 +26,7 @@ class Subject:
         self.call: Callable[[int], None] = {"forward": self._forward, "train": self._train}[row.mode]
 
     def path(self) -> str:
-        """What the backend says it ran."""
+        """The path that the backend reports."""
         return ", ".join(what for _, what in self._backend.run(self._net, self._params, self._inputs[0]).path)
 
     def _forward(self, count: int) -> None:
@@ -38,7 +38,7 @@ class Subject:
         self.wait((found.params, found.inputs, found.state))
 
     def wait(self, tree: Any) -> None:
-        """Wait for every array: by its own method, or by reading the smallest where it has none."""
+        """Wait for every array, with its own method, or by reading the smallest array."""
         arrays = flat(tree)
         if hasattr(arrays[0], "block_until_ready"):
             for array in arrays:
@@ -47,7 +47,7 @@ class Subject:
             self._backend.to_numpy_array(arrays[self._smallest(arrays)])
 
     def _smallest(self, arrays: Sequence[Any]) -> int:
-        """The place of the smallest array, which is the same in every call."""
+        """The index of the smallest array, which is equal in every call."""
         if self._place is None:
             self._place = min(range(len(arrays)), key=lambda i: math.prod(int(n) for n in arrays[i].shape))
         return self._place

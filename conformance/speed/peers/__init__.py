@@ -1,7 +1,7 @@
-"""The layers that people use today, to be faster than: which peers each backend has, and for which cells.
+"""The peers: layers of other libraries that backends are compared with, for each backend and cell.
 
-A peer's module has `make(row) -> call`, where `call(n)` computes what a backend's `run` or `pullback` does (outputs and
-final states, or all gradients, those of the inputs included) in the peer's own layout and its best mode.
+A peer's module has `make(row) -> call`, where `call(n)` computes the results of a backend's `run` or `pullback`
+(outputs and final states, or all gradients, those of the inputs included) in the peer's own layout and its best mode.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BOTH = ("forward", "train")
 
 @dataclass(frozen=True)
 class Peer:
-    """A peer's module, what it needs installed, the environment of its process, and the layer's name for each cell."""
+    """A peer: its module, the packages that it needs, the environment of its process, and its layer for each cell."""
 
     module: str
     needs: tuple[str, ...]
@@ -30,7 +30,7 @@ class Peer:
 
     @property
     def missing(self) -> str:
-        """What is not installed; empty where all is."""
+        """The package that is not installed, or the empty string."""
         return ", ".join(name for name in self.needs if find_spec(name) is None)
 
 
@@ -42,7 +42,7 @@ FLAX = {cells.lstm: "flax.nnx.OptimizedLSTMCell", cells.gru: "flax.nnx.GRUCell",
 ONNX = {cells.lstm: "onnxruntime LSTM", cells.gru: "onnxruntime GRU", cells.elman: "onnxruntime RNN"}
 
 OWN = {cells.lstm_peephole: "lstm_peephole", leaky_gate: "leaky_gate"}
-"""Cells that no framework ships: the peers are what people write for them."""
+"""Cells that no framework ships; their peers are written by hand."""
 
 HERE = "conformance.speed.peers"
 
@@ -67,9 +67,9 @@ PEERS: Mapping[str, tuple[Peer, ...]] = {
 
 
 def peers(backend: str, cell: Cell, mode: str, named: Collection[str] = ()) -> tuple[Peer, ...]:
-    """The peers of a backend for a cell; equal cells are one, whatever their names.
+    """The peers of a backend for a cell, or for an equal cell of another name.
 
-    A plugin has those whose layers are `named`, in its budgets.
+    A plugin has the peers whose layers its budgets name, `named`.
     """
     able = [peer for every in PEERS.values() for peer in every if cell in peer.layers and mode in peer.modes]
     own = PEERS.get(backend)

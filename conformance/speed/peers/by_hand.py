@@ -1,8 +1,8 @@
-"""Cells as a researcher writes them today, once for all frameworks: what a loop of one's own is made of.
+"""Cells written by hand, as for research code, once for all frameworks.
 
-A step takes the framework's functions, the input maps of its step (all of them one product over time, as a careful
-hand hoists it), the weights and the states; it gives the output and the new states. Maps of one argument are one
-product, their gates split off.
+A step takes the framework's functions, the input maps of the step (one product over time, hoisted out of the loop), the
+weights and the states; it returns the output and the new states. Maps of one argument are one product, split into
+gates.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Weights = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Functions:
-    """What the equations need of a framework; `split(a, count)` parts the last axis evenly."""
+    """The functions of a framework that the equations need; `split(a, count)` splits the last axis evenly."""
 
     tanh: Callable[[Array], Array]
     sigmoid: Callable[[Array], Array]
@@ -58,7 +58,7 @@ def leaky(f: Functions, x: Array, w: Weights, h: Array, m: Array) -> tuple[Array
 
 @dataclass(frozen=True)
 class ByHand:
-    """A cell's step, its weights `(in, out)`, those of the inputs packed under "W" and "b", and its states' widths."""
+    """A cell's step, its weights `(in, out)`, with packed input weights under "W" and "b", and its states' widths."""
 
     step: Step
     weights: dict[str, Any]
@@ -69,10 +69,10 @@ ORDER: Mapping[Cell, tuple[Step, tuple[str, ...], tuple[str, ...]]] = {
     cells.lstm_peephole: (lstm_peephole, ("i", "f", "g", "o"), ("i", "f", "g", "o")),
     leaky_gate: (leaky, ("a", "n", "h"), ()),
 }
-"""The step of each cell, the order of its input maps, and of those recurrent maps that are one product."""
+"""The step of each cell, the order of its input maps, and the order of recurrent maps in one product."""
 
 def by_hand(row: Row) -> ByHand:
-    """The cell of a row, with the numbers that rnnspec starts from."""
+    """The cell of a row, with the initial parameters of rnnspec."""
     step, inputs, packed = ORDER[row.declared]
     layer = row.network.layers[0]
     own = row.network.init(0)["layers"][0]["forward"]

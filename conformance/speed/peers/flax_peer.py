@@ -1,4 +1,4 @@
-"""Flax's cells under `nnx.RNN`, time-major, compiled whole."""
+"""Flax's cells under `nnx.RNN`, time-major, each call one compiled program."""
 
 from __future__ import annotations
 

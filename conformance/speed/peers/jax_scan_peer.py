@@ -1,4 +1,4 @@
-"""A cell of one's own in JAX: `lax.scan`, differentiated by JAX and compiled whole."""
+"""A cell by hand in JAX: `lax.scan`, differentiated by JAX, each call one compiled program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cell of one's own in Keras on TensorFlow, under `keras.layers.RNN`: with XLA or without, whichever is faster."""
+"""A cell by hand in Keras on TensorFlow, under `keras.layers.RNN`: with XLA or without, whichever is faster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FUNCTIONS = Functions(tf.tanh, tf.sigmoid, tf.maximum, tf.where, lambda a, count
 
 
 class OwnCell(keras.layers.Layer):  # type: ignore[misc]  # Keras' types are not read
-    """The step as a cell of Keras, which maps the inputs of each step by itself."""
+    """The step as a Keras cell, which applies the input maps in each step."""
 
     def __init__(self, own: ByHand, features: int, dtype: str) -> None:
         super().__init__(dtype=dtype)

@@ -1,4 +1,4 @@
-"""Keras on JAX, compiled whole."""
+"""Keras on JAX, each call one compiled program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A row's arrays as tensors on its device, and how results there are awaited."""
+"""A row's arrays as tensors on its device, and the wait for results there."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def placed(row: Row, array: Any) -> torch.Tensor:
 
 
 def wait(results: Iterable[torch.Tensor]) -> None:
-    """Wait for a call's results as a backend's are awaited: the smallest is read, and a device comes to it last."""
+    """Wait for a call's results, as for a backend's, by reading the smallest, which a device computes last."""
     min(results, key=torch.Tensor.numel).numpy(force=True)

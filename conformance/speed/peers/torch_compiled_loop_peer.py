@@ -1,4 +1,4 @@
-"""A cell of one's own in PyTorch, its step compiled. The whole loop, compiled, is unrolled anew for every length."""
+"""A cell by hand in PyTorch with a compiled step; a compiled loop would be unrolled anew for every length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cell of one's own in PyTorch: a Python loop over its steps, differentiated by autograd."""
+"""A cell by hand in PyTorch: a Python loop over its steps, differentiated by autograd."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FUNCTIONS = Functions(torch.tanh, torch.sigmoid, torch.maximum, torch.where, lam
 
 
 def make(row: Row) -> Callable[[int], None]:
-    """The loop as it is."""
+    """The plain loop."""
     return prepared(row, by_hand(row).step)
 
 

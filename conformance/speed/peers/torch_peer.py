@@ -1,4 +1,4 @@
-"""`torch.nn.LSTM`, `GRU` and `RNN`, time-major, as everybody calls them."""
+"""`torch.nn.LSTM`, `GRU` and `RNN`, time-major, called in the usual way."""
 
 from __future__ import annotations
 
