@@ -32,7 +32,7 @@ def adopt(backend: Owner, call: str, what: str, array: Any) -> Array:
     dtype, device = backend.own_dtype(array), backend.own_device(array)
     if dtype != DTYPES[backend.precision]:
         raise DtypeError(call, f"{what} must have the backend's dtype {DTYPES[backend.precision]}", f"dtype {dtype}",
-                         "convert it, pass a NumPy array, or choose the precision in get_backend")  # fmt: skip
+                         "convert it, pass a NumPy array, or get_backend(..., precision=...)")  # fmt: skip
     if device.split(":")[0] != backend.device.split(":")[0]:
         raise DeviceError(call, f"{what} must be on the backend's device {backend.device}", f"device {device}",
                           "move it")  # fmt: skip
@@ -124,7 +124,7 @@ def _adopted(backend: Owner, call: str, what: str, tree: Tree, shapes: Tree) -> 
     expected, found = (shapes, tree) if named else (dict(enumerate(shapes)), dict(enumerate(tree)))
     for name in (*expected, *found):
         if name not in found or name not in expected:
-            raise TreeError(call, f"{what} must have the names that the network declares",
+            raise TreeError(call, f"{what} must have the names that are declared",
                             f"no {shown(name)}" if name in expected else shown(name),
                             "add it" if name in expected else "leave it out")  # fmt: skip
     own = {name: _adopted(backend, call, f"{what}.{name}", found[name], shape) for name, shape in expected.items()}
