@@ -140,6 +140,6 @@ def collect(found: Iterable[Any]) -> tuple[Property, ...]:
 def properties(package: ModuleType | None = None) -> tuple[Property, ...]:
     """Every property of a package's modules; of `conformance.properties` if none is given."""
     home = package or importlib.import_module("conformance.properties")
-    names = [f"{home.__name__}.{found.name}" for found in pkgutil.iter_modules(home.__path__)]
+    names = [found.name for found in pkgutil.walk_packages(home.__path__, f"{home.__name__}.")]
     modules = [importlib.import_module(name) for name in names]
     return collect(item for module in (home, *modules) for item in vars(module).values())

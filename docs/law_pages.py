@@ -85,8 +85,8 @@ def _index() -> str:
         "# The laws",
         f"The conformance suite has {len(properties())} laws. A law is one sentence that holds for every correct "
         "backend, and a check that fails where it does not hold. The page of a law says what a failure means and what "
-        "to look at first. The oracle is the reference implementation: plain loops over the equations, in a higher "
-        "precision than the backend's. [Conformance](../conformance.md) describes how the suite runs the laws.",
+        "to look at first. The oracle is the reference implementation: plain loops over the equations, in "
+        "float64. [Conformance](../conformance.md) describes how the suite runs the laws.",
     ]
     for theme in THEMES:
         rows = ((f"[{s.id}]({s.id}.md)", s.name, s.says) for s in theme.statements)
@@ -96,7 +96,7 @@ def _index() -> str:
 
 
 def _page(law: Property) -> str:
-    source = f"conformance/properties/{law.check.__module__.rpartition('.')[2]}.py"
+    source = f"{law.check.__module__.replace('.', '/')}.py"
     return "\n\n".join((
         f"# {law.name[0].upper()}{law.name[1:]}",
         f"**{law.id}.** {law.says}",
@@ -112,7 +112,7 @@ def _page(law: Property) -> str:
 
 def _needs(law: Property) -> Iterator[str]:
     if law.oracle:
-        yield "The check compares the backend with the oracle, the reference implementation in a higher precision."
+        yield "The check compares the backend with the oracle, the reference implementation."
     else:
         yield "The check compares the backend's answers with one another, or with numbers that the law itself fixes."
     required = sorted(law.needs - {"lengths"})
@@ -132,18 +132,17 @@ def _listed(names: list[str]) -> str:
 def _fault(law: Property) -> str:
     found = detected()[law.id]
     mutant = _mutants()[min(found, key=lambda name: (name != TELLING.get(law.id), *_distance(name, found[name])))]
-    source = f"conformance/mutants/{_module(mutant)}.py"
+    source = _source(mutant)
     numbered = " Numbers are those of the nodes in the cell's graph." if NODE.search(mutant.says) else ""
     return f"{mutant.says} This is the mutant `{mutant.name}` in [{source}](../../{source}).{numbered}"
 
 
-def _module(mutant: Mutant) -> str:
-    """The module of a mutant: it stands before the colon, or generates the mutants of a cell."""
-    before = mutant.name.partition(":")[0]
-    if (ROOT / "conformance" / "mutants" / f"{before}.py").exists():
-        return before
+def _source(mutant: Mutant) -> str:
+    """The file of a mutant: its module stands before the colon of its name, or generates the mutants of a cell."""
     generator = re.search(r"\((\w+)\)$", mutant.name)
-    return GENERATORS.get(generator[1] if generator else "", "equations")
+    modules = mutant.name.partition(":")[0], GENERATORS.get(generator[1] if generator else "", "equations")
+    files = (file for module in modules for file in (ROOT / "conformance" / "mutants").rglob(f"{module}.py"))
+    return str(next(files).relative_to(ROOT))
 
 
 @cache

@@ -8,8 +8,14 @@ import pytest
 
 from conformance.findings.diagnosis import read
 from conformance.mutants import mutants
-from conformance.mutants.equations import equation_mutants
-from conformance.mutants.rewrite import Rewrite, canonical_adjoint, canonical_graph, rewrite_adjoint, rewrite_graph
+from conformance.mutants.derived.equations import equation_mutants
+from conformance.mutants.derived.rewrite import (
+    Rewrite,
+    canonical_adjoint,
+    canonical_graph,
+    rewrite_adjoint,
+    rewrite_graph,
+)
 from conformance.mutants.self_test import DEPTHS, Reference, kill, killed_by
 from conformance.mutants.trial import labels
 from conformance.registry import properties

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from conformance.mutants.self_test import Reference
-from conformance.properties.drawn import PROGRAMS
+from conformance.properties.equations.drawn import PROGRAMS
 from conformance.registry import properties
 from conformance.running.examination import Examination
 from conformance.selection import Selection

@@ -12,11 +12,12 @@ import rnnspec
 from backends.planning.phases import under_xla
 from backends.torch_backend import products
 from conformance.cases import CELLS, Case
-from conformance.mutants import mutants, paths
+from conformance.mutants import mutants
+from conformance.mutants.calls import paths
 from conformance.mutants.self_test import Reference, kill
 from conformance.own_cell import leaky_gate
 from conformance.properties import extents, networks
-from conformance.properties.parity import symmetry
+from conformance.properties.equations.parity import symmetry
 from conformance.registry import Scope, properties
 from conformance.running.examination import Examination
 from rnnspec import Last, Layer, Network, cells

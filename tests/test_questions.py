@@ -2,9 +2,12 @@
 
 import pytest
 
-from conformance.mutants import alignments, leftovers, nothing, reach, small, spans, training, vanishing
+from conformance.mutants.calls import leftovers, spans
 from conformance.mutants.faulty import protocol_mutants
+from conformance.mutants.learning import alignments, nothing, training
+from conformance.mutants.ranges import small, vanishing
 from conformance.mutants.self_test import kill
+from conformance.mutants.sequences import reach
 from conformance.registry import properties
 
 LAWS = {law.id: law for law in properties()}

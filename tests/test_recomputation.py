@@ -12,7 +12,7 @@ from backends.numpy_backend.backend import NumpyBackend
 from backends.numpy_backend.segments import Segments
 from conformance.cases import Case
 from conformance.judge import Failure, Judge
-from conformance.properties.again import long_again
+from conformance.properties.calls.again import long_again
 from conformance.properties.truncation import CutAndClip
 from rnnspec import Dense, Last, Layer, Network, Path, cell, cells, losses
 from rnnspec.errors import ArgumentError, UnsupportedError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from conformance.mutants import guards, policies, rules
+from conformance.mutants.control import guards, policies, rules
 from conformance.mutants.faulty import protocol_mutants
 from tests.stress import policies as piece
 from tests.stress.thresholds import DRAWS

@@ -7,41 +7,16 @@ from collections.abc import Iterable, Iterator
 import pluggy
 
 from conformance.cases import CELLS
-from conformance.mutants import (
-    alignments,
-    arguments,
-    blocks,
-    cotangents,
-    counters,
-    extents,
-    few,
-    governed,
-    guards,
-    leftovers,
-    lengths,
-    losses,
-    memory,
-    nothing,
-    numbers,
-    paths,
-    policies,
-    reach,
-    readings,
-    rules,
-    segments,
-    sharing,
-    small,
-    spans,
-    states,
-    steps,
-    training,
-    vanishing,
-)
-from conformance.mutants.choices import choice_mutants
-from conformance.mutants.equations import equation_mutants
+from conformance.mutants.calls import arguments, few, leftovers, memory, paths, segments, sharing, spans
+from conformance.mutants.control import governed, guards, policies, rules
+from conformance.mutants.derived.choices import choice_mutants
+from conformance.mutants.derived.equations import equation_mutants
+from conformance.mutants.derived.gradients import adjoint_mutants
+from conformance.mutants.derived.loop import loop_mutants
 from conformance.mutants.faulty import protocol_mutants
-from conformance.mutants.gradients import adjoint_mutants
-from conformance.mutants.loop import loop_mutants
+from conformance.mutants.learning import alignments, losses, nothing, training
+from conformance.mutants.ranges import blocks, counters, extents, numbers, small, vanishing
+from conformance.mutants.sequences import cotangents, lengths, reach, readings, states, steps
 from conformance.own_cell import leaky_gate
 from rnnspec import Cell, Mutant, backend_names, hookimpl
 from rnnspec.errors import BackendError

@@ -1,12 +1,11 @@
-"""The checks of the laws, a module for each topic; `conformance.statements` has what each law says.
+"""The checks of the laws, a package for each topic; `conformance.statements` has what each law says.
 
-values, gradients    compared with the oracle, with differences, and with the backend itself
-steps, directions    time: splits, causality, truncation, the reverse half, the stack
-rows, padding        the batch, and the steps after a row's end
-algebra, spelling    what follows from the equations of any cell: signs, scales, orders, constants
-alignment            the loss of sequences whose alignment is unknown
-extremes             large numbers and NaN
-control              gradient policies and update rules
+equations    values and gradients, and what follows from the equations of any cell
+sequences    time, directions, rows and padding
+learning     losses and training steps
+control      gradient policies and update rules
+calls        arguments, memory, threads, paths
+ranges       sizes and numbers
 
-asking, training, networks, parity, parted, truncation    what the checks are written with
+asking, networks, extents, truncation    what the checks are written with
 """

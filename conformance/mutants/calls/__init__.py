@@ -1,0 +1,1 @@
+"""Faults with calls: their arguments, their memory, threads, and the path that runs."""

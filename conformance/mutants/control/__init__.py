@@ -1,0 +1,1 @@
+"""Faults with gradient policies and update rules."""

@@ -1,0 +1,1 @@
+"""Faults with losses and training steps."""

@@ -1,0 +1,1 @@
+"""Faults that begin at a size or a number."""

@@ -1,0 +1,1 @@
+"""Faults with time and rows: steps, directions, lengths, states and cotangents."""

@@ -1,0 +1,1 @@
+"""Laws of calls: their arguments, their memory, threads, and the path that runs."""

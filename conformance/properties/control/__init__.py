@@ -1,0 +1,1 @@
+"""Laws of gradient policies and update rules."""

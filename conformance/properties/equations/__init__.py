@@ -1,0 +1,1 @@
+"""Laws of a cell's equations: values, gradients, and what follows from the equations of any cell."""

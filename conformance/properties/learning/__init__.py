@@ -1,0 +1,1 @@
+"""Laws of losses and of training steps."""

@@ -1,0 +1,1 @@
+"""Laws of sizes and numbers at which code takes another way."""
