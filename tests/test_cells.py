@@ -91,6 +91,7 @@ SAID = {
     "a map of two vectors": (lambda R, h: R.a(h, h), "R.a(...)", "2 arguments", "R.a(u) + R.b(v)"),
     "a map of nothing": (lambda R, h: R.a() + h, "R.a(...)", "0 arguments", "R.a(u) + R.b(v)"),
     "a map that is not called": (lambda R, h: R.a + h, "equations", "the operand R.a", "R.name(v)"),
+    "an input that is called": (lambda x, h: x.a(h), "a(...)", "a call of a vector", "R.name(v)"),
     "a private name": (lambda x, h: x._a + h, "x._a", "'_a'", "write x.a"),
     "an output that is a number": (lambda h: (out(1.0), h), "@cell <lambda>", "out(1.0)", "out(R.y(h))"),
     "max of Python": (lambda h: max(h, 0), "bool(a)", "the truth value of a vector", "maximum(a, b)"),

@@ -110,6 +110,9 @@ class Vector(Expression):
             return Vector(self.builder, self.builder.along(op, self.index))
         return Vector(self.builder, self.builder.primitive(op, *(self.builder.index(v) for v in operands)))
 
+    def __call__(self, *_: Any) -> NoReturn:
+        refuse("a(...)", "a call of a vector", "a vector is no function", "write R.name(v) for a recurrent map of v")
+
     def __repr__(self) -> str:
         return f"<vector {self.builder.nodes[self.index].op} of equations>"
 
