@@ -241,4 +241,4 @@ def test_regularisers_and_constraints_are_gone():
     found = convert.from_keras(model)
     assert [note.place for note in found.notes if note.what is Note.REGULARISERS] == ["layers.0.forward", "output"]
     again = convert.to_keras(found.net, found.params).model
-    assert model.notes and not again.notes
+    assert model.losses and not again.losses
