@@ -51,7 +51,7 @@ class ModuleBackend(Backend):
         padded = False if lengths is None else np.arange(len(inputs))[:, None] >= lengths
         if not self.capabilities.any_padding and not np.isfinite(inputs[padded]).all():
             raise UnsupportedError(self.source.call, "padding must be finite, as declared", "NaN or infinity",
-                                   "declare any_padding")  # fmt: skip
+                                   "leave out `--without any_padding`")  # fmt: skip
         return inputs
 
     def layer(
