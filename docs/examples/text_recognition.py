@@ -1,11 +1,11 @@
-"""Reads lines of handwritten digits, or printed and handwritten words, without being told where a character ends.
+"""Reads lines of handwritten digits, or words in printed and handwritten fonts.
 
     python docs/examples/text_recognition.py --task digits --backend torch --picture lines.png
 
-Two bidirectional LSTM layers go over the columns of pixels from both sides, an output layer names a character or says
-blank at every frame of two columns, and CTC finds the alignment. Every training line is new; validation picks the best
-network, and lets the rate fall early when it gets no better. A run that is killed goes on from its last checkpoint, to
-the same numbers.
+Two bidirectional LSTM layers read the columns of pixels from both sides. At every frame of two columns, an output layer
+scores each character and blank. Nobody tells the network where a character ends: CTC finds the alignment. Every
+training line is new. The network with the smallest validation error is kept, and a learning rate ends when that error
+stops falling. A training that is killed continues from its last checkpoint, and ends with the same numbers.
 """
 
 from __future__ import annotations

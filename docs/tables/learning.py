@@ -85,8 +85,8 @@ def text_tables(data: Any) -> Iterator[str]:
 
 
 def reference_tables(data: Any) -> Iterator[str]:
-    yield from table(("backend", "characters of test", "wrong", "lines of test", "wrong", "parameters", "steps",
-                      "seconds of processor", "validation after each sixth of the rounds"),
+    yield from table(("backend", "test characters", "wrong", "test lines", "wrong", "parameters", "steps",
+                      "processor seconds", "validation error after each sixth of the rounds"),
                      [(data["backend"], f"{data['characters']:,}", f"{data['character_error_rate']:.2%}",
                        f"{data['lines']:,}", f"{data['line_error_rate']:.1%}", f"{data['parameters']:,}",
                        f"{data['steps']:,}", f"{data['processor_seconds']:.0f}",
@@ -109,7 +109,7 @@ def by_the_way(errors: list[float]) -> str:
 
 
 def text_backend_tables(data: Any) -> Iterator[str]:
-    yield from table(("backend", "same readings", "test characters wrong", "ms of processor a step", "first losses"),
+    yield from table(("backend", "same readings", "test characters wrong", "processor ms per step", "first losses"),
                      ((row["backend"], f"{row['same_answers']} of {row['lines']}", f"{row['character_error_rate']:.2%}",
                        f"{row['processor_seconds_of_a_step'] * 1e3:.0f}",
                        ", ".join(f"{loss:.5f}" for loss in row["losses"])) for row in data["backends"]))  # fmt: skip
@@ -117,6 +117,6 @@ def text_backend_tables(data: Any) -> Iterator[str]:
 
 def text_course_tables(data: Any) -> Iterator[str]:
     """A whole training of each task on each backend."""
-    yield from table(("task", "backend", "test characters wrong", "seconds of processor", "steps"),
+    yield from table(("task", "backend", "test characters wrong", "processor seconds", "steps"),
                      ((row["task"], row["backend"], f"{row['character_error_rate']:.2%}",
                        f"{row['processor_seconds']:.0f}", f"{row['steps']:,}") for row in data["courses"]))  # fmt: skip
