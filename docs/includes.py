@@ -69,7 +69,7 @@ def primitives(_: str) -> str:
 def conversions(side: str) -> str:
     """One framework's table of what converts: each tensor with the maps in it, and each row's notes."""
     rows = TABLES[side.replace("_", " ")]
-    return "\n".join(table(("there", "here", "each tensor, gate by gate", "notes of reading", "notes of writing"),
+    return "\n".join(table(("layer", "cell", "maps in each tensor", "notes of reading", "notes of writing"),
                            ((f"`{row.kind}`{options(row)}", f"`cells.{row.cell.name}`", tensors(row),
                              names(row.read_notes()), names(row.written_notes())) for row in rows)))  # fmt: skip
 
