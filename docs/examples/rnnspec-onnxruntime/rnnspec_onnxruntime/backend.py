@@ -32,7 +32,7 @@ class OnnxRuntimeBackend(Backend):
         given = {"X": inputs, "lengths": ends.astype(np.int32), **operator.weights(params)}
         given |= {name: h[None] for name, h in first.items()}
         Y, *final = self._session(cell, operator, state["h"].shape[1]).run(None, given)
-        # ONNX Runtime ends a row without a step in zeros; it ends in the state that it began in.
+        # For a row of length 0 ONNX Runtime returns zeros; the specification wants the initial state.
         ended = {name: np.where(ends[:, None] > 0, h[0], first[name]) for name, h in zip(first, final, strict=True)}
         return LayerResult(Y[:, 0], ended, f"native {operator.kind} of ONNX Runtime")
 

@@ -1,4 +1,4 @@
-"""What rnnspec finds by the entry point: light, since names are listed without importing any framework."""
+"""rnnspec imports this module through the entry point. The hook imports the framework, not the module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The backend keeps to the specification: one test for each property, and a few of what is this backend's own."""
+"""One test for each property of the specification, and tests of what is special about this backend."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ class TestOnnxRuntime(BackendSuite):
 
 
 @pytest.mark.parametrize("cell", rnnspec.get_backend("onnxruntime").capabilities.cells, ids=lambda cell: cell.name)
-def test_a_row_without_a_step_ends_in_the_state_that_it_began_in(cell):
+def test_a_row_of_length_0_keeps_its_initial_state(cell):
     net = Network(3, [Layer(cell, 4, "bidirectional")])
     state = [{half: {name: np.full((2, 4), 0.5) for name in cell.states} for half in ("forward", "reverse")}]
     backend = rnnspec.get_backend("onnxruntime")
@@ -46,7 +46,7 @@ def test_what_is_not_declared_is_refused():
         backend.run(other := Network(3, [Layer(cells.mingru, 4)]), other.init(0), np.ones((5, 2, 3)))
 
 
-def test_the_operator_that_ran_is_told():
+def test_the_path_names_the_operator_that_ran():
     net = Network(3, [Layer(cells.gru, 4), Layer(cells.lstm, 2)])
     path = rnnspec.get_backend("onnxruntime").run(net, net.init(0), np.ones((5, 2, 3))).path
     assert [what for _, what in path] == ["native GRU of ONNX Runtime", "native LSTM of ONNX Runtime"]
