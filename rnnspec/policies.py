@@ -2,9 +2,9 @@
 
 A policy on finished gradients treats each named map, bias and vector as one vector. A norm is over one map
 (`ClipByNorm`), over all maps (`ClipByGlobalNorm`), or over one unit (`ClipByUnitNorm`): a row of a map `(out, in)`, an
-element of a bias or vector `(out)`. A policy clips where a norm is strictly greater than the limit, and adds no epsilon
-but one that it names. A norm of 0 changes nothing for any limit. A norm that is not finite makes the gradients under it
-NaN, so that the fault shows.
+element of a bias or vector `(out)`. A policy clips where a norm is strictly greater than the limit. It adds no
+epsilon, unless it has an argument of that name. A norm of 0 changes nothing for any limit. A norm that is not finite
+makes the gradients that it covers NaN, so that the fault shows.
 
 A policy inside the recurrence belongs to a layer and has two gradient hooks. `carry` changes the cotangents on the edge
 into step t, for t = 1..T-1 counted per row in processing order, before the output cotangent of step t-1 is added; it

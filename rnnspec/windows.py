@@ -30,10 +30,11 @@ __all__ = ["Windows"]
 class Windows:
     """BPTT(k2; k1) of Williams and Peng (1990), section 4: `every` is k1, `back` is k2, at least k1.
 
-    Chunks end at the steps e = k1, 2 k1, ...; the sequence ends the last one. The gradient of the losses in a chunk,
-    those of the steps in (e - k1, e], goes back to step e - k2 and no further; values flow on. The last window begins
-    at e - k2 also where the sequence ends before e, so that padding changes nothing. With k2 as long as the sequence
-    this is full backpropagation, with k2 = k1 that of `Truncated(k1)`. Raises NetworkError unless back >= every >= 1.
+    The sequence is divided into chunks of k1 steps; the last may be shorter. Let e = k1, 2 k1, ... be the end of a
+    full chunk. The gradient of the losses in the chunk, at the steps in (e - k1, e], goes back to step e - k2 and no
+    further; values flow on. For a shorter last chunk, e is where a full one would end, so padding changes nothing.
+    With k2 as long as the sequence this is full backpropagation; with k2 = k1 it is that of `Truncated(k1)`. Raises
+    NetworkError unless back >= every >= 1.
     """
 
     every: int

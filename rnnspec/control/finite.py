@@ -95,7 +95,7 @@ class ScaleLoss(UpdateRule):
     the scale changes: a step whose gradient is not finite is skipped, as by `SkipNonFinite`, and halves the scale;
     `interval` finite steps in a row double it, within 1 and 2^15 (Micikevicius et al., 2018, section 3.2). A scale that
     is a power of 2 changes no digit of a number that neither overflows nor underflows. Raises NetworkError where
-    `scale`, `interval` or `rule` is none.
+    `scale` or `interval` is not valid, or `rule` is no update rule.
     """
 
     rule: UpdateRule

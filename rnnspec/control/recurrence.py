@@ -52,8 +52,8 @@ class Recurrence:
 class Truncated(Recurrence):
     """Cuts the edges into the steps k, 2k, 3k, ...: gradients flow within chunks of k steps, values flow on.
 
-    Williams and Peng (1990), section 4, with both of their lengths equal. As for every policy that uses the step index,
-    a run of more steps than the precision counts exactly, 256 in bf16 and 2,048 in f16, is refused. Raises NetworkError
+    Williams and Peng (1990), section 4, with both of their lengths equal. Like every policy that uses the step index,
+    it refuses a run of more steps than the precision can count exactly: 256 in bf16, 2,048 in f16. Raises NetworkError
     where `steps` is no whole number of at least 1.
     """
 

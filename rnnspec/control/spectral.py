@@ -30,7 +30,7 @@ class HoldSpectralNorm(UpdateRule):
     The estimate is that of `iterations` of power iteration on the updated map, from the right singular vector in the
     state (Miyato et al., 2018, algorithm 1). It is never above the true value, and near it once the map changes little
     between steps; so the true norm may exceed the limit, most in the first steps. A norm of 0 changes nothing; one that
-    is not finite leaves the map as the wrapped rule made it. Raises NetworkError where an argument is none of these.
+    is not finite leaves the map as the wrapped rule made it. Raises NetworkError where an argument is not valid.
     """
 
     rule: UpdateRule
