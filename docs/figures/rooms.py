@@ -58,8 +58,8 @@ def drawn(graph: networkx.DiGraph) -> str:
     height = max(y + high for _, y, _, high in boxes.values()) + GAP
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',
-        f"<title>The packages of rnnspec: {len(boxes)} on {len(floors(graph))} floors, {graph.number_of_edges()} imports"
-        "</title>",
+        f"<title>The packages of rnnspec: {len(boxes)} on {len(floors(graph))} floors, "
+        f"{graph.number_of_edges()} imports</title>",
         f"<style>{STYLE}</style>",
         '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0 0 8 4 0 8z" fill="#9aa5b1"/></marker></defs>',
