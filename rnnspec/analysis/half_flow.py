@@ -23,8 +23,8 @@ class HalfFlow:
     is the largest singular value of ds_t/ds_{t-1} with all states concatenated. `products` (time + 1, rows) is log10 of
     the largest singular value of ds_T/ds_{T-k}, where T is the row's end. Jacobians and products ignore the policy.
     `horizon` is the number of steps in which the product falls by the factor e, inf where it does not fall. `trusted`
-    is the number of steps until rounding errors, eight units of roundoff at each step, reach a tenth of the state in
-    any row; all steps where they never do.
+    is the number of steps before rounding errors reach a tenth of the state in any row, or of all steps if they never
+    do; each step is taken to add eight units of roundoff.
     """
 
     place: str

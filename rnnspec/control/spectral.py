@@ -24,10 +24,10 @@ __all__ = ["HoldSpectralNorm"]
 
 @dataclass(frozen=True)
 class HoldSpectralNorm(UpdateRule):
-    """Wraps an update rule, and then scales maps of one kind ("U" is recurrent, "W" is input) to a spectral norm.
+    """Wraps an update rule, and scales maps of one kind ("U" is recurrent, "W" is input) after each update.
 
     Where the estimate of a map's largest singular value is above the limit, the map is multiplied by limit / estimate.
-    The estimate is that of `iterations` of power iteration on the updated map, from the right singular vector in the
+    The estimate takes `iterations` steps of power iteration on the updated map, from the right singular vector in the
     state (Miyato et al., 2018, algorithm 1). It is never above the true value, and near it once the map changes little
     between steps; so the true norm may exceed the limit, most in the first steps. A norm of 0 changes nothing; one that
     is not finite leaves the map as the wrapped rule made it. Raises NetworkError where an argument is not valid.
