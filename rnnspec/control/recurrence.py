@@ -1,8 +1,9 @@
 """Policies inside the recurrence: they change the cotangents of the states between one step and the step before.
 
-A policy belongs to a layer and has two gradient hooks. `carry` changes the cotangents on the edge into step t, for
-t = 1..T-1 counted per row in processing order, before the output cotangent of step t-1 is added; it never acts on the
-edges of the initial and final state. `total` changes the cotangents after that sum. Norms are per row, over features.
+A policy belongs to a layer and has two gradient hooks. `carry` changes the cotangents on the edge from step t back to
+step t-1, for t = 1..T-1, before the output cotangent of step t-1 is added. It never acts on the edges of the initial
+and the final state. `total` changes the cotangents after that sum. Steps are counted for each row in processing order.
+Norms are taken for each row, over features.
 """
 
 from __future__ import annotations
