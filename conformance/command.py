@@ -114,9 +114,10 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
                          "detect backends with a planted fault.")] = False,
     xfails: Annotated[Path | None, typer.Option(metavar="FILE", help="Read laws that are expected to fail, one "
                       "line `ID reason` for each.")] = None,
-    patience: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="End a backend that is silent for longer.")]
+    patience: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="End a backend that gives no sign "
+                        "of life for this long.")]
     = Limits.silence,
-    memory: Annotated[float, typer.Option(metavar="GB", min=0.1, help="End a backend that uses more memory.")]
+    memory: Annotated[float, typer.Option(metavar="GB", min=0.1, help="End a backend that uses more memory than this.")]
     = Limits.memory / 1e9,
     show_list: Annotated[bool, typer.Option("--list", help="List backends and laws, and run nothing.")] = False,
 ) -> None:

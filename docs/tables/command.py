@@ -27,7 +27,7 @@ def flags(_: str) -> str:
 
 def exits(_: str) -> str:
     line = command.__doc__.strip().splitlines()[-1].removesuffix(".")
-    return "\n".join(table(("exit status", "means"), (part.strip().split(" ", 1) for part in line.split(";"))))
+    return "\n".join(table(("exit status", "means"), (part.strip().split(": ", 1) for part in line.split(";"))))
 
 
 def _rows() -> Iterator[tuple[str, str, str]]:
