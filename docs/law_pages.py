@@ -29,6 +29,8 @@ SELF_TEST = ROOT / "docs" / "figures" / "self-test.json"
 NODE = re.compile(r"^In the .*, \w+ \d+ of ")
 """How the sentence of a mutant names a node of a cell's graph."""
 
+NAMED = "The name of a node gives its operation, its number in the cell's graph and its operands."
+
 GENERATORS = {"adjoint": "gradients", "schedule": "loop"}
 """The modules that generate mutants of a cell, by the word in brackets; all others are of its equations."""
 
@@ -85,8 +87,9 @@ def _index() -> str:
         "# The laws",
         f"The conformance suite has {len(properties())} laws. A law is one sentence that holds for every correct "
         "backend, and a check that fails where it does not hold. The page of a law says what a failure means and what "
-        "to look at first. The oracle is the reference implementation: plain loops over the equations, in "
-        "float64. [Conformance](../conformance.md) describes how the suite runs the laws.",
+        "to look at first. The [glossary](../glossary.md) defines the words. The oracle is the reference "
+        "implementation: plain loops over the equations, in float64. [Conformance](../conformance.md) describes how "
+        "the suite runs the laws.",
     ]
     for theme in THEMES:
         rows = ((f"[{s.id}]({s.id}.md)", s.name, s.says) for s in theme.statements)
@@ -106,7 +109,7 @@ def _page(law: Property) -> str:
         f"## What it needs\n\n{' '.join(_needs(law))}",
         f"## How to run it\n\n```\npython -m conformance --backend NAME --no-speed --only {law.id}\n```",
         f"The check is the function `{law.check.__name__}` in [{source}](../../{source}). All laws are in the "
-        "[index](index.md).",
+        "[index](index.md), and the [glossary](../glossary.md) defines the words.",
     )) + "\n"  # fmt: skip
 
 
@@ -117,24 +120,25 @@ def _needs(law: Property) -> Iterator[str]:
         yield "The check compares the backend's answers with one another, or with numbers that the law itself fixes."
     required = sorted(law.needs - {"lengths"})
     if required:
-        yield f"A backend without {_listed(required)} has the status `unsupported`."
+        yield f"The law has the status `unsupported` if the backend lacks the capability {_listed(required, 'or')}."
     if "lengths" in law.needs:
-        yield "If a backend has no `lengths`, the check uses full rows only."
+        yield "If the backend lacks the capability `lengths`, the check uses full rows only."
     if law.also:
-        yield f"If a backend has {_listed(sorted(law.also))}, the check tests this too."
+        them = "them" if len(law.also) > 1 else "it"
+        yield f"The check also tests {_listed(sorted(law.also))}, if the backend declares {them}."
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: list[str], joint: str = "and") -> str:
     *first, last = (f"`{name}`" for name in names)
-    return f"{', '.join(first)} and {last}" if first else last
+    return f"{', '.join(first)} {joint} {last}" if first else last
 
 
 def _fault(law: Property) -> str:
     found = detected()[law.id]
     mutant = _mutants()[min(found, key=lambda name: (name != TELLING.get(law.id), *_distance(name, found[name])))]
     source = _source(mutant)
-    numbered = " Numbers are those of the nodes in the cell's graph." if NODE.search(mutant.says) else ""
-    return f"{mutant.says} This is the mutant `{mutant.name}` in [{source}](../../{source}).{numbered}"
+    named = f" {NAMED}" if NODE.search(mutant.says) else ""
+    return f"{mutant.says} This is the mutant `{mutant.name}` in [{source}](../../{source}).{named}"
 
 
 def _source(mutant: Mutant) -> str:

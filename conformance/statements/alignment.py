@@ -1,4 +1,4 @@
-"""The loss of sequences whose alignment is unknown."""
+"""A loss for labels that are not aligned with steps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from conformance.statements.statement import Statement, Theme
 
 __all__ = ["ALIGNMENT"]
 
-ALIGNMENT = Theme("CTC", "The loss of sequences whose alignment is unknown.", (
+ALIGNMENT = Theme("CTC", "A loss for labels that are not aligned with steps.", (
     Statement(
         "P90", "CTC matches oracle",
         says="CTC, its gradients and the final state equal the oracle's, for rows of several lengths and with repeated "
@@ -19,25 +19,27 @@ ALIGNMENT = Theme("CTC", "The loss of sequences whose alignment is unknown.", (
         "P91", "CTC probabilities add up",
         says="The probabilities of all label sequences that a row can spell add up to 1.",
         failure="The loss is not the logarithm of a probability: some alignments are left out or counted twice.",
-        first="Look at the three ways into each place: the same label, the one before, and the one before the blank.",
+        first="Look at the three transitions into each label: from itself, from the blank before it, and from the "
+              "label before that blank.",
     ),
     Statement(
         "P92", "impossible CTC labels",
-        says="A row with too few steps for its labels has an infinite loss and no gradient, and leaves the other rows' "
-             "gradients as they are.",
+        says="A row with too few steps for its labels has an infinite loss and gradients of 0, and does not change the "
+             "other rows' gradients.",
         failure="One row that is too short turns the gradients of the complete batch into NaN.",
         first="Look at the logarithm of zero: its gradient must be set to 0 for this row before rows are added up.",
     ),
     Statement(
         "P93", "CTC gradients balance",
-        says="CTC gives the outputs of every step gradients that add up to 0 over the classes.",
+        says="At every step, the gradients of CTC with respect to the outputs add up to 0 over the classes.",
         failure="The gradient of the loss does not go through the softmax, or is normalised wrongly.",
-        first="Look at whether the outputs are taken for logarithms of probabilities: they must go through a softmax.",
+        first="Look at whether the code takes the outputs for logarithms of probabilities: they must go through a "
+              "softmax.",
     ),
     Statement(
         "P94", "renamed CTC classes",
-        says="Two classes that are exchanged in the output layer and in the labels leave the loss and the input "
-             "gradients as they are.",
+        says="Exchanging two classes, in the output layer and in the labels, changes neither the loss nor the input "
+             "gradients.",
         failure="The loss treats a class by its number, so some labels are read as others.",
         first="Look at the numbers of the classes after the blank, above all where the blank is not the first class.",
     ),

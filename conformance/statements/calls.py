@@ -12,13 +12,13 @@ CALLS = Theme("Calls", "Arguments, types, memory, and calls one after another.",
         says="The same arguments give the same values and gradients twice, with equal bits if the backend declares "
              "itself deterministic.",
         failure="Results cannot be reproduced, or the promise of determinism does not hold.",
-        first="Look for random numbers, for sums whose order depends on threads, and for a buffer that the first call "
-              "left filled.",
+        first="Look for random numbers, for sums whose order depends on threads, and for a buffer that still holds "
+              "numbers of the first call.",
     ),
     Statement(
         "P08", "calls have no memory",
         says="A call changes none of its arguments, and no answer depends on an earlier call.",
-        failure="A call overwrites a user's arrays, or answers with what it remembers from another call.",
+        failure="A call overwrites a user's arrays, or returns numbers that belong to another call.",
         first="Look for caches whose key is the identity of an array: the array can be filled with new numbers. Look "
               "for buffers that are returned without a copy.",
     ),
@@ -51,7 +51,7 @@ CALLS = Theme("Calls", "Arguments, types, memory, and calls one after another.",
     ),
     Statement(
         "P39-shared", "shared arrays",
-        says="An array that stands in several places of the arguments counts in each of them.",
+        says="If one array is passed in several places of the arguments, it counts in each of them.",
         failure="Tied parameters or states get the wrong gradient.",
         first="Look for gradients that are collected in a dictionary whose key is the array instead of its name.",
     ),
@@ -61,7 +61,7 @@ CALLS = Theme("Calls", "Arguments, types, memory, and calls one after another.",
              "not affected.",
         failure="A wrong argument gives numbers without any error, or an error that the user cannot relate to the "
                 "call.",
-        first="Check arguments with `rnnspec` before anything runs, and look for lengths that are silently limited to "
+        first="Let rnnspec check the arguments before anything runs, and look for lengths that are silently limited to "
               "the number of steps.",
     ),
     Statement(
@@ -74,7 +74,8 @@ CALLS = Theme("Calls", "Arguments, types, memory, and calls one after another.",
         "P96", "any number type",
         says="The backend rounds arrays of another type to its own, and accepts integers of any width as lengths and "
              "classes.",
-        failure="Users who pass float64 or integer arrays get other numbers than with arrays of the backend's type.",
+        failure="Users who pass float64 or integer arrays get other numbers than users who pass arrays of the "
+                "backend's type.",
         first="Look for a conversion that truncates instead of rounding, goes through a narrower type, or rescales "
               "integers.",
     ),
@@ -94,14 +95,14 @@ CALLS = Theme("Calls", "Arguments, types, memory, and calls one after another.",
     ),
     Statement(
         "P114", "after empty calls",
-        says="A call after an empty or a refused call gives the same answer as before it.",
+        says="After an empty or a refused call, every call gives the same answer as before it.",
         failure="One bad call, in a server for instance, spoils the answers to all calls after it.",
-        first="Look for what a call keeps before its arguments are checked: lengths, a state, a flag that says that it "
-              "is at work.",
+        first="Look for what a call keeps before its arguments are checked: lengths, a state, a flag for a call in "
+              "progress.",
     ),
     Statement(
         "P114-loss", "losses after empty calls",
-        says="A loss or a training step after an empty or a refused one gives the same answer as before it.",
+        says="After an empty or a refused call, a loss or a training step gives the same answer as before it.",
         failure="Training that catches an error and continues learns from a wrong gradient.",
         first="Look for gradients that are set to zero at the end of a call instead of its beginning.",
     ),

@@ -36,40 +36,40 @@ CLIPPING = Theme("Gradient policies", "Policies on finished gradients.", (
     ),
     Statement(
         "P57", "zero gradients stay zero",
-        says="Gradients of zeros stay zeros under every limit, and a limit of 0 turns all gradients into zeros.",
+        says="Gradients that are zeros stay zeros under every limit, and a limit of 0 turns all gradients into zeros.",
         failure="One batch without steps turns all parameters into NaN.",
         first="Look at the division of the limit by the norm where both are 0.",
     ),
     Statement(
         "P58", "bad norm becomes NaN",
         says="A norm that is not finite turns every gradient that it scales into NaN.",
-        failure="A broken batch is trained on silently, with gradients of zeros.",
+        failure="Training silently continues on a broken batch, with gradients of zeros.",
         first="Look at the division of the limit by infinity: it gives 0, and must give NaN here.",
     ),
     Statement(
         "P60", "exactly at the limit",
         says="A gradient whose norm is exactly the limit is not changed, and one just above it is clipped.",
-        failure="The threshold is at another place than the specification says.",
+        failure="The threshold has another value than the specification says.",
         first="Look at the comparison, and for an epsilon in the norm or in the limit.",
     ),
     Statement(
         "P80", "limits for each unit",
-        says="The policy for units limits each unit's gradient to a ratio of its weights' norm, or of epsilon if that "
-             "norm is smaller.",
+        says="`ClipByUnitNorm` limits the norm of each unit's gradient to a ratio of its weights' norm, or of epsilon "
+             "if that norm is smaller.",
         failure="The policy clips units by the wrong limit.",
         first="Look at what a unit is: a row of a map and one element of a bias. Then look at epsilon: it is a lower "
               "bound and is not added.",
     ),
     Statement(
         "P81", "non-finite steps are skipped",
-        says="A step with a gradient that is not finite is skipped: parameters and the rule's state stay, and the rule "
-             "counts the step.",
+        says="`SkipNonFinite` skips a step whose gradient is not finite: parameters and the inner rule's state stay as "
+             "they are, and it counts the step.",
         failure="One bad batch destroys the parameters or the momentum.",
-        first="Look at whether the inner rule runs before the test: its state must stay too.",
+        first="Look at whether the inner rule runs before the test: its state must stay the same too.",
     ),
     Statement(
         "P82", "non-finite entries become zero",
-        says="A policy that zeroes non-finite entries sets them to 0 and keeps all other entries.",
+        says="`ZeroNonFinite` sets non-finite entries to 0 and keeps all other entries.",
         failure="Bad entries are kept, or good entries are lost with them.",
         first="Look at whether infinity is tested as well as NaN, and at whether one bad entry zeroes the complete "
               "map.",
@@ -85,11 +85,11 @@ CLIPPING = Theme("Gradient policies", "Policies on finished gradients.", (
     ),
     Statement(
         "P89", "spectral norm limit",
-        says="A rule with a spectral limit brings every recurrent map to at most that norm, and leaves all other maps "
-             "to the rule inside it.",
+        says="`HoldSpectralNorm` limits the spectral norm of every recurrent map, and leaves all other maps to its "
+             "inner rule.",
         failure="Recurrent maps grow beyond the limit, or maps below the limit are changed.",
-        first="Look at which norm is computed: the largest singular value, and not the root of all squares. Then look "
-              "at whether the estimate is carried from step to step.",
+        first="Look at which norm is computed: the largest singular value, and not the root of the sum of all squares. "
+              "Then look at whether the estimate is carried from step to step.",
     ),
     Statement(
         "P100", "each rule alone",

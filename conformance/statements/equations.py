@@ -1,4 +1,4 @@
-"""What follows from the equations of any cell."""
+"""Consequences of the equations, for any cell."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from conformance.statements.statement import Statement, Theme
 
 __all__ = ["EQUATIONS"]
 
-EQUATIONS = Theme("Equations", "What follows from the equations of any cell.", (
+EQUATIONS = Theme("Equations", "Consequences of the equations, for any cell.", (
     Statement(
         "P42", "order of units",
-        says="Units in another order, in every map, bias and state, give the same outputs in that order.",
+        says="If the units stand in another order in every map, bias and state, the outputs are the same in that "
+             "order.",
         failure="The backend treats some units differently from others, for instance by their place in a block.",
         first="Look for a rotated or transposed map, and for code that depends on the index of a unit.",
     ),
@@ -22,30 +23,30 @@ EQUATIONS = Theme("Equations", "What follows from the equations of any cell.", (
     ),
     Statement(
         "P44", "sign of a unit",
-        says="Where the cell's equations are odd in a unit, negating that unit negates its outputs, states and "
-             "gradients and changes nothing else.",
+        says="If the equations are odd in a unit, negating that unit negates its outputs, states and gradients, and "
+             "changes nothing else.",
         failure="The backend adds something that the equations do not have, such as a floor, an offset or a clip on "
                 "positive numbers only.",
         first="Look for a small constant that is added to outputs, and at activations that are not exactly odd.",
     ),
     Statement(
         "P45", "powers of two",
-        says="Inputs multiplied by 2^k and input maps multiplied by 2^-k leave every value as it is, and scale their "
-             "gradients by the same powers of two.",
+        says="Inputs multiplied by 2^k and input maps multiplied by 2^-k change no value, and multiply the inputs' "
+             "gradients by 2^-k and the maps' by 2^k.",
         failure="The backend limits, quantises or narrows inputs or weights before it multiplies them.",
         first="Look for a clip on inputs and for a matrix product in a narrower type.",
     ),
     Statement(
         "P46", "constant feature as bias",
-        says="An input feature that is always 1 acts as a bias, and a vector inside the equations acts as a bias only "
-             "if the equations add it to one.",
+        says="The weights of an input feature that is always 1 act as a bias, and a vector acts as a bias only where "
+             "the equations add it to one.",
         failure="A bias is dropped, added twice or added in the wrong place.",
-        first="Compare the places of the bias and of the vector of the same name, above all where the equations have a "
+        first="Compare where the bias and the vector of the same name enter the equations, above all if there is a "
               "reset gate.",
     ),
     Statement(
         "P47", "rewritten equations",
-        says="A cell whose equations are written in another way gives the same values and gradients.",
+        says="A cell whose equations are written in another, equivalent way gives the same values and gradients.",
         failure="The backend recognises a cell by its name or by the exact form of its equations, and computes "
                 "something else for it.",
         first="Compare both forms of the cell: the one that the backend recognises is usually the wrong one.",
@@ -54,7 +55,8 @@ EQUATIONS = Theme("Equations", "What follows from the equations of any cell.", (
         "P48", "every argument counts",
         says="Every parameter, state and input that influences a result has a gradient that is not 0.",
         failure="The backend ignores an argument or drops its gradient, so a part of the model is never trained.",
-        first="Look for the name in the message: its gradient is usually not returned, or replaced by zeros.",
+        first="Look for the argument that the message names: usually its gradient is not returned, or replaced by "
+              "zeros.",
     ),
     Statement(
         "P101", "independent units",

@@ -25,7 +25,7 @@ PADDING = Theme("Padding", "The steps after a row's end do not exist.", (
         "P31", "longer padding",
         says="Three more padded steps of NaN change no value and no gradient.",
         failure="Results depend on the longest row of the batch.",
-        first="Look at what is taken from the last step of time instead of each row's last step.",
+        first="Look for code that reads the last step in time instead of each row's last step.",
     ),
     Statement(
         "P32", "padded outputs are zero",
@@ -41,10 +41,10 @@ PADDING = Theme("Padding", "The steps after a row's end do not exist.", (
               "padded step.",
     ),
     Statement(
-        "P34", "padded inputs need nothing",
+        "P34", "no gradients for padding",
         says="Inputs after a row's end have a gradient of exactly 0.",
         failure="Layers below receive gradients from padding, and learn from it.",
-        first="Look at whether the pullback uses the lengths, or only the forward pass does.",
+        first="Look at whether the pullback uses the lengths too, and not only the forward pass.",
     ),
     Statement(
         "P34-loss", "padded inputs under loss",
@@ -60,8 +60,8 @@ PADDING = Theme("Padding", "The steps after a row's end do not exist.", (
     ),
     Statement(
         "P36", "rows without steps",
-        says="A row of length 0 returns its initial state, hands back its state's cotangent, and has outputs and input "
-             "gradients of exactly 0.",
+        says="A row of length 0 returns its initial state, passes on its state's cotangent unchanged, and has outputs "
+             "and input gradients of exactly 0.",
         failure="Empty rows, which appear as fillers in many batches, return zeros or crash the backend.",
         first="Look for a length that is raised to 1, and for a final state that is read at the index length minus "
               "one.",

@@ -23,7 +23,8 @@ RECURRENCE = Theme("Gradients inside the recurrence", "Policies between two step
     ),
     Statement(
         "P87", "gradients over windows",
-        says="Gradients over windows equal the sum over all windows, each of them run from its own first state.",
+        says="Gradients over windows equal the sum of the gradients of all windows, each run alone from the state at "
+             "its first step.",
         failure="Training over windows learns from steps outside the window, or misses some of its steps.",
         first="Look at the state that starts each window, and at the losses of the steps that two windows share.",
     ),

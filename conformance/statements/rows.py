@@ -9,16 +9,16 @@ __all__ = ["ROWS"]
 ROWS = Theme("The batch", "Rows are independent of one another.", (
     Statement(
         "P25", "order of rows",
-        says="A batch with its rows in another order gives the same rows in that order, whether they are sorted by "
-             "length or not.",
+        says="The order of a batch's rows, sorted by length or not, changes nothing but the order of the answer's "
+             "rows.",
         failure="Results depend on how a batch was assembled.",
         first="If the backend sorts rows by length, look at whether outputs, states and gradients are all put back in "
               "order.",
     ),
     Statement(
         "P26", "batch in parts",
-        says="Two parts of a batch give the rows of the complete batch, and their parameter gradients add up to its "
-             "gradients.",
+        says="Two parts of a batch give the same rows as the complete batch, and their parameter gradients add up to "
+             "its gradients.",
         failure="Data-parallel training and gradient accumulation give other gradients than one large batch.",
         first="Look for a mean over rows where the pullback must give a sum.",
     ),

@@ -17,7 +17,7 @@ SEQUENCE = Theme("Time", "A sequence can be split, stepped through and cut.", (
     ),
     Statement(
         "P12", "gradients through a split",
-        says="Gradients of two parts, with the state's cotangent handed from the second to the first, equal the "
+        says="Gradients of two parts, with the state's cotangent passed from the second to the first, equal the "
              "gradients of the complete sequence.",
         failure="Gradients over pieces of a sequence are wrong, so training in chunks differs from training on the "
                 "full sequence.",
@@ -28,13 +28,13 @@ SEQUENCE = Theme("Time", "A sequence can be split, stepped through and cut.", (
         "P13", "cut means detach",
         says="Gradients under truncation equal the gradients of the chunks, each run from a detached state.",
         failure="Truncated training learns from more steps or from fewer than the user asked for.",
-        first="Look at the index of the step at which the edge is cut: off by one, counted from the end of time, or "
-              "counted from 1.",
+        first="Look at the index of the step at which the gradient is cut: off by one, counted from the end of time, "
+              "or counted from 1.",
     ),
     Statement(
         "P14", "no steps at all",
-        says="With no step or no row, the final state is the initial state, the outputs are empty, and the state's "
-             "gradient is its cotangent.",
+        says="With no step or no row, the final state is the initial state, the outputs are empty, and the final "
+             "state's cotangent is the initial state's gradient.",
         failure="An empty batch or an empty sequence crashes the backend, or returns an array that the caller still "
                 "owns.",
         first="Look for code that reads the first or the last step without asking whether there is one, and for a "
@@ -57,7 +57,7 @@ SEQUENCE = Theme("Time", "A sequence can be split, stepped through and cut.", (
     Statement(
         "P18", "cut is sharp",
         says="A cut stops every gradient that would cross it, and leaves all gradients that do not cross it.",
-        failure="Truncated gradients leak over the cut, or are lost on one of its ends.",
+        failure="Truncated gradients pass the cut, or are lost at the steps next to it.",
         first="Look at the two steps next to the cut, and at rows that end there.",
     ),
 ))  # fmt: skip

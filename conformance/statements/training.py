@@ -17,8 +17,8 @@ TRAINING = Theme("Training steps", "The loss, its gradients and the update rule 
     ),
     Statement(
         "P62-update", "update from gradients",
-        says="An update with a given loss and its gradients equals the training step, also when the sums and counts of "
-             "two batches are added.",
+        says="`update` with the result of a loss call equals the training step, also when the sums and counts of two "
+             "batches are added.",
         failure="Gradient accumulation gives other parameters than one training step.",
         first="Look at whether the update divides by the count, and at whether it uses the rule state that it was "
               "given.",
@@ -32,17 +32,18 @@ TRAINING = Theme("Training steps", "The loss, its gradients and the update rule 
     ),
     Statement(
         "P112", "training with lengths",
-        says="A training step with lengths equals loss, mean gradient and rule in separate calls, and the next step "
-             "without lengths forgets them.",
+        says="A training step with lengths equals loss, mean gradient and rule in separate calls, and does not affect "
+             "a next step without lengths.",
         failure="Padded steps count in the mean, or one batch's lengths and states affect the next batch.",
-        first="Look at the count by which the gradient is divided, and for lengths or states that are kept between "
+        first="Look at the count that divides the gradient, and look for lengths or states that are kept between "
               "training steps.",
     ),
     Statement(
         "P116", "batch without steps",
-        says="A batch without steps has a loss of 0 and a count of 0, and the rule moves on with a gradient of zeros.",
+        says="A batch without steps has a loss of 0 and a count of 0, and the rule takes a step with a gradient of "
+             "zeros.",
         failure="An empty batch gives NaN through a division by 0, or resets the rule.",
         first="Look at the division by the count: the divisor is at least 1. Then look at whether the rule's state "
-              "still moves.",
+              "still changes.",
     ),
 ))  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the backend computes is what the equations of the cell say."""
+"""The backend computes what the equations of the cell say."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from conformance.statements.statement import Statement, Theme
 
 __all__ = ["VALUES"]
 
-VALUES = Theme("Values and gradients", "What the backend computes is what the equations of the cell say.", (
+VALUES = Theme("Values and gradients", "The backend computes what the equations of the cell say.", (
     Statement(
         "P01", "values match the oracle",
         says="With lengths, the backend's outputs and final states equal the oracle's within the rounding of the "
              "precision.",
-        failure="The backend computes other numbers than the cell's equations. A trained model that moves to this "
+        failure="The backend computes other numbers than the cell's equations give. A trained model that moves to this "
                 "backend predicts something else.",
         first="Compare one cell, one row and one step: the usual bugs are gates in another order, a transposed map and "
-              "a bias that is added twice. If the error is small, look for an approximate activation or a narrower "
-              "type inside.",
+              "a bias that is added twice. If the error is small, look for an approximate activation, or for an "
+              "intermediate result in a narrower type.",
     ),
     Statement(
         "P01-plain", "values without lengths",
@@ -29,8 +29,8 @@ VALUES = Theme("Values and gradients", "What the backend computes is what the eq
         "P02", "gradients match the oracle",
         says="The backend's vector-Jacobian product equals the oracle's, for cotangents on the outputs, on the final "
              "states, on both, and on one element.",
-        failure="Training on this backend follows another gradient than the one of the equations. It may still "
-                "converge, to another model.",
+        failure="Training on this backend follows another gradient than that of the equations. It may still converge, "
+                "but to another model.",
         first="Look at which gradient is wrong: parameters (a sum over steps or rows is missing), inputs (a map is not "
               "transposed) or initial states (the cotangent of the final state is dropped).",
     ),
@@ -58,10 +58,10 @@ VALUES = Theme("Values and gradients", "What the backend computes is what the eq
     ),
     Statement(
         "P04", "gradients match differences",
-        says="Central differences of the backend's own values equal the products of its gradients with the same "
-             "direction.",
+        says="In drawn directions, the central difference of the backend's own values equals the product of its "
+             "gradient with the direction.",
         failure="The backend differentiates another function than the one that it runs. Its values or its gradients "
-                "are wrong, and this law does not know which.",
+                "are wrong, and this law does not show which.",
         first="Check P01 and P02 to see which of the two is wrong. The usual bug is a pullback that was not changed "
               "together with the forward pass.",
     ),
@@ -82,8 +82,8 @@ VALUES = Theme("Values and gradients", "What the backend computes is what the eq
     ),
     Statement(
         "P110", "state cotangent alone",
-        says="The cotangent of a final state counts even where the cotangent of the outputs is zero, at the last steps "
-             "or in an entire row.",
+        says="The cotangent of a final state counts even if the cotangent of the outputs is zero, at the last steps or "
+             "in an entire row.",
         failure="Gradients through the final state vanish, for instance in an encoder whose last state alone is used.",
         first="Look for code that skips steps or rows whose output cotangent is zero, or that finds a row's end by "
               "looking for zeros.",
@@ -99,8 +99,8 @@ VALUES = Theme("Values and gradients", "What the backend computes is what the eq
         "P121", "gradients of drawn cells",
         says="For randomly drawn cells, the backend's gradients equal the oracle's.",
         failure="Users who declare their own cell train it with a wrong gradient.",
-        first="Run the reproducer and look at the equations of its cell: one value that several equations read needs "
-              "the sum of their cotangents.",
+        first="Run the reproducer and look at the equations of its cell: if several equations read one value, its "
+              "gradient is the sum of what each of them contributes.",
     ),
     Statement(
         "P122", "unselected branches add nothing",
