@@ -35,7 +35,7 @@ class StateCotangentOfOnes(Faulty):
 
 
 class LossGoesOn(Faulty):
-    """A loss without an initial state goes on from the last one's final state."""
+    """A loss without an initial state continues from the final state of the loss before."""
 
     def value_and_grad(self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None,
                        lengths: Array = None) -> Step:  # fmt: skip
@@ -46,7 +46,7 @@ class LossGoesOn(Faulty):
 
 
 class LossByIdentity(Faulty):
-    """A loss reads parameters once for each tree, whatever is written into them later."""
+    """A loss reads each tree of parameters only once, and misses what is written into it later."""
 
     def value_and_grad(self, net: Any, params: Tree, *rest: Any, **named: Any) -> Step:
         kept = self.__dict__.setdefault("kept", {})

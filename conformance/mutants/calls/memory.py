@@ -54,7 +54,7 @@ class AnsweredByIdentity(Faulty):
 
 
 class Stateful(Faulty):
-    """Without an initial state a call goes on from the last one's final state."""
+    """A call without an initial state continues from the final state of the call before."""
 
     def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
         kept = self.__dict__.setdefault("kept", {})
@@ -135,7 +135,7 @@ class FortranOrderRead(Faulty):
 
 
 class ShapeForgotten(Faulty):
-    """A batch of one row comes back without its axis."""
+    """The answer to a batch of one row lacks the batch axis."""
 
     def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
         result = super().run(net, params, inputs, state, lengths)

@@ -55,7 +55,7 @@ class ZerosOfManyRows(Faulty):
 
 
 class GradientsByIdentity(Faulty):
-    """Gradients are gathered by array: one that stands in two places has the sum of both in each."""
+    """Gradients are collected by array: an array in two places gets the sum of both gradients in each place."""
 
     def pullback(self, net: Any, params: Tree, *rest: Any, **named: Any) -> Gradients:
         found = super().pullback(net, params, *rest, **named)

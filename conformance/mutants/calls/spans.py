@@ -182,14 +182,14 @@ class TooManyTaken(_Read):
 
 
 class TwoBytesAreHalves(_Read):
-    """Lengths of int16 are taken for floating numbers, and refused."""
+    """Lengths of int16 are taken for floating-point numbers, and refused."""
 
     def read(self, lengths: Any, steps: int, rows: int) -> Any:
         return lengths.astype(np.float16) if lengths.dtype == np.int16 else lengths
 
 
 class FourBytesAreSingles(_Read):
-    """Lengths of uint32 are taken for floating numbers, and refused."""
+    """Lengths of uint32 are taken for floating-point numbers, and refused."""
 
     def read(self, lengths: Any, steps: int, rows: int) -> Any:
         return lengths.astype(np.float32) if lengths.dtype == np.uint32 else lengths

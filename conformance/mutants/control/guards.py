@@ -107,6 +107,6 @@ class HoldsUnheld(Ruled):
 
 
 class HoldsAlways(Ruled):
-    """Maps whose norm is below the limit are scaled up to it."""
+    """Maps with a norm below the limit are scaled up to the limit."""
 
     instead: ClassVar = {HoldSpectralNorm: misguards.HoldsAlways}

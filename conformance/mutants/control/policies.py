@@ -66,7 +66,7 @@ class CutEveryStep(_Recurrent):
 
 
 class CutTwiceAsFar(_Recurrent):
-    """Gradients flow through chunks of twice the length."""
+    """Truncated gradients flow through chunks of twice the declared length."""
 
     def changed(self, policy: Recurrence) -> Recurrence:
         return Truncated(2 * policy.steps) if isinstance(policy, Truncated) else policy
@@ -119,14 +119,14 @@ class OneStateIsControlled(_Recurrent):
 
 
 class JointNormsTakenApart(_Recurrent):
-    """A norm over several states is taken of each."""
+    """A policy that clips the joint norm of several states clips the norm of each state instead."""
 
     def changed(self, policy: Recurrence) -> Recurrence:
         return replace(policy, joint=False) if isinstance(policy, ClipStateByNorm) else policy
 
 
 class NormsTakenTogether(_Recurrent):
-    """Norms of single states are taken of all."""
+    """A policy that clips the norms of single states clips the joint norm of all states instead."""
 
     def changed(self, policy: Recurrence) -> Recurrence:
         if not isinstance(policy, ClipStateByNorm) or policy.states is None:

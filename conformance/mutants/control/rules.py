@@ -48,7 +48,7 @@ class GlobalNormWithEpsilon(Ruled):
 
 
 class GlobalNormLaunders(Ruled):
-    """A norm that is not finite makes gradients zeros."""
+    """A norm that is not finite turns gradients into zeros."""
 
     instead: ClassVar = {ClipByGlobalNorm: misrules.GlobalLaunders}
 
@@ -188,7 +188,7 @@ class UpdateByTheSum(Faulty):
 
 
 class UpdateBeginsAgain(Faulty):
-    """An update from given gradients starts with a fresh rule state, and returns the one that it was given."""
+    """An update from given gradients starts from a new rule state, and returns the old one unchanged."""
 
     def update(self, net: Any, rule: Any, params: Tree, rule_state: Tree, step: Step) -> Trained:
         done = super().update(net, rule, params, rule.init(params), step)

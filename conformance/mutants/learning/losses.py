@@ -45,7 +45,7 @@ class LossIsAMean(Faulty):
 
 
 class LossForgetsFinalState(Faulty):
-    """A loss comes back with the initial state for the final one."""
+    """A loss call returns the initial state instead of the final one."""
 
     def value_and_grad(
         self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
@@ -59,7 +59,7 @@ class LossForgetsFinalState(Faulty):
 
 
 class EmptyRowsAreCounted(Faulty):
-    """Where the last step is read, rows that have none are counted."""
+    """With `Last()`, the count of a loss includes rows without a step."""
 
     def value_and_grad(
         self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
@@ -155,13 +155,13 @@ class SoftmaxLossOverflows(_Mistaken):
 
 
 class SigmoidLossIsCut(_Mistaken):
-    """The sigmoid's cross-entropy takes no probability for less than 1e-7."""
+    """The sigmoid's cross-entropy raises every probability to at least 1e-7."""
 
     instead: ClassVar = {SigmoidCrossEntropy: mislosses.SigmoidCut()}
 
 
 class SoftmaxLossIsCut(_Mistaken):
-    """The softmax' cross-entropy takes no probability for less than 1e-7."""
+    """The softmax' cross-entropy raises every probability to at least 1e-7."""
 
     instead: ClassVar = {SoftmaxCrossEntropy: mislosses.SoftmaxCut()}
 
@@ -174,7 +174,7 @@ def _scaled(gradients: Gradients, factor: float) -> Gradients:
 
 
 class SixtyFourClasses(Faulty):
-    """Classes beyond the 64th are not in a loss."""
+    """The loss leaves out the classes beyond the 64th."""
 
     def value_and_grad(self, net: Any, *given: Any, **named: Any) -> Step:
         step = super().value_and_grad(net, *given, **named)

@@ -36,7 +36,7 @@ class RuleStatesShared(Faulty):
 
 
 class ParametersOfAnotherThread(Faulty):
-    """A training step reads the parameters of the step that began last."""
+    """A training step reads the parameters of the step that another thread began last."""
 
     def begun(self, given: Given) -> Given:
         kept = self.__dict__.setdefault("params", {})
@@ -94,7 +94,7 @@ class LengthsRemembered(Faulty):
 
 
 class GoesOn(Faulty):
-    """A training step without an initial state goes on from the last one's final state."""
+    """A training step without an initial state continues from the final state of the step before."""
 
     def begun(self, given: Given) -> Given:
         kept, key = self.__dict__.setdefault("kept", {}), (given.net, np.shape(given.inputs)[1])
@@ -120,7 +120,7 @@ class PaddingIsCounted(Faulty):
 
 
 class FinalStateOfFullRows(Faulty):
-    """The final state of a training step is that of rows without padding."""
+    """A training step returns the final state that rows without padding would have."""
 
     def trained(self, given: Given, done: Trained) -> Trained:
         return replace(done, state=super().run(given.net, given.params, given.inputs, given.state).state)

@@ -15,7 +15,7 @@ from rnnspec.tree import Tree, tree_map
 
 
 class _EndsOfBits(Faulty):
-    """Beyond 64 steps the ends are so many bits: a row that ends behind them runs on."""
+    """With more than 64 steps, a row that ends after so many steps runs on: its end is kept in as many bits."""
 
     bits: int
 
@@ -27,13 +27,13 @@ class _EndsOfBits(Faulty):
 
 
 class EndsOf32Bits(_EndsOfBits):
-    """Beyond 64 steps the ends are 32 bits: a row that ends behind the 32nd step runs on."""
+    """With more than 64 steps, a row that ends after the 32nd step runs on: its end is kept in 32 bits."""
 
     bits = 32
 
 
 class EndsOf64Bits(_EndsOfBits):
-    """Beyond 64 steps the ends are 64 bits: a row that ends behind the 64th step runs on."""
+    """With more than 64 steps, a row that ends after the 64th step runs on: its end is kept in 64 bits."""
 
     bits = 64
 

@@ -108,7 +108,7 @@ class CarryClippedAtFifty(Faulty):
 
 
 class InputsHeldWithinHundred(Faulty):
-    """Inputs are held within +-100."""
+    """Inputs are clipped to +-100."""
 
     def asked(self, asked: Asked) -> Asked:
         return replace(asked, inputs=np.clip(asked.inputs, -100, 100))

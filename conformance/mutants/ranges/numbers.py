@@ -47,7 +47,7 @@ class FastTanh(Faulty):
 
 
 class SigmoidOverflows(Faulty):
-    """The sigmoid is exp(a) / (1 + exp(a)), which is NaN far out."""
+    """The sigmoid is exp(a) / (1 + exp(a)), which is NaN for large a."""
 
     def make_arrays(self) -> Any:
         arrays = super().make_arrays()
@@ -98,7 +98,7 @@ class NanInLaundered(Faulty):
 
 
 class NanSpreadsOverRows(Faulty):
-    """Half a percent of the batch's mean is mixed into every row, and taken out again."""
+    """The mean of the batch is added to every row and subtracted again, so NaN spreads over all rows."""
 
     def answered(self, asked: Asked, result: LayerResult) -> LayerResult:
         mean = result.outputs.mean(1, keepdims=True)

@@ -181,7 +181,7 @@ class OneStateNotCarried(Faulty):
 
 
 class ClippedInSecret(Faulty):
-    """Carried cotangents are clipped to +-1, which nobody asked for."""
+    """The cotangents that pass from step to step are clipped to +-1, although no policy asks for it."""
 
     def pulled(self, pulled: Pulled) -> Pulled:
         return replace(pulled, call=replace(pulled.call, policy=pulled.call.policy or _Clips()))

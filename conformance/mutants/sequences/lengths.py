@@ -66,7 +66,7 @@ class OutputsHeld(Faulty):
 
 
 class MultipliedAway(Faulty):
-    """What is not selected is multiplied by zero: NaN and infinity come through."""
+    """A selection multiplies by 0 and 1: NaN and infinity stay, although they are not selected."""
 
     def make_arrays(self) -> Any:
         arrays, dtype = super().make_arrays(), np.dtype(DTYPES[self.precision])
@@ -170,7 +170,7 @@ class PaddingIsCounted(Faulty):
 
 
 class LostWithoutPadding(Faulty):
-    """Where no row is padded the last step is lost."""
+    """If no row is padded, the last step is lost."""
 
     def given(self, given: Given) -> Given:
         steps = len(given.inputs)

@@ -68,7 +68,7 @@ class FinalForgotten(Faulty):
 
 
 class LastStateNotUpdated(Faulty):
-    """The last of several states comes back as it went in."""
+    """The last of several states is returned unchanged, as it was passed in."""
 
     def answered(self, asked: Asked, result: LayerResult) -> LayerResult:
         last = list(asked.state)[-1]
@@ -80,7 +80,7 @@ class LastStateNotUpdated(Faulty):
 
 
 class FinalExchanged(Faulty):
-    """Two final states of one shape come back as each other."""
+    """Two final states of the same shape are exchanged."""
 
     def answered(self, asked: Asked, result: LayerResult) -> LayerResult:
         names = list(result.state)
@@ -127,7 +127,7 @@ class InitialUsedTwice(Faulty):
 
 
 class NoStepsNoCopy(Faulty):
-    """Without a step the final state is the caller's own array."""
+    """Without a step, the final state is the same array that the caller passed."""
 
     def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
         result = super().run(net, params, inputs, state, lengths)

@@ -93,7 +93,7 @@ class ReverseNotTurnedBack(Faulty):
 
 
 class ReverseTurnsPadding(Faulty):
-    """The reverse half turns all of time around, padding first."""
+    """The reverse half reverses all steps together, so that it reads the padding first."""
 
     def asked(self, asked: Asked) -> Asked:
         half = asked.call.place.split(".")[-1]
