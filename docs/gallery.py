@@ -69,10 +69,14 @@ def index() -> str:
 
 
 HEAD = (
-    "# Cells\n\nEvery cell that rnnspec declares, with its equations, its computation as a picture, its source, the "
-    "libraries that run it, and its measured speed. Parameters are counted for m input features and states of width n."
+    "# Cells\n\nEvery cell of `rnnspec.cells` has a page here, with its equations, a picture of its computation, its "
+    "source, the same layer in other libraries, and its measured speed. In the table, m is the number of input "
+    "features, and n the width of the states. [Choose a cell](../choose-a-cell.md) says which one to take."
 )
-TAIL = "A cell of your own is one function: [adding.md](../adding.md) shows how to declare it."
+TAIL = (
+    "You declare a cell of your own as one function: [A first network](../first-network.md) and "
+    "[Add](../adding.md#a-cell) show how."
+)
 
 
 def page(name: str, cell: Any) -> str:
@@ -82,10 +86,11 @@ def page(name: str, cell: Any) -> str:
              "## Declaration", f"<!-- as declared -->\n```python\n{declaration(name)}\n```",
              "## Source", origin(name), "## States and parameters", "\n".join(sizes(cell)),
              "## In other libraries", "\n".join(elsewhere(name, cell)), "## Example", example(name, cell),
-             "## Speed", "\n".join(speed(name)), "[All cells](index.md)")  # fmt: skip
+             "## Speed", "\n".join(speed(name)), NEXT)  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
 
+NEXT = "[All cells](index.md). [Choose a cell](../choose-a-cell.md)."
 MATHS = "σ is the logistic function; ⊙ multiplies element by element. In the picture a prime marks the new state."
 
 
@@ -94,9 +99,9 @@ def described(name: str, cell: Any) -> str:
     return f"The computation of {name}: from the input and {listed(cell.states)} to the new {listed(cell.states)}"
 
 
-def listed(names: Any) -> str:
+def listed(names: Any, joint: str = "and") -> str:
     *first, last = names
-    return f"{', '.join(first)} and {last}" if first else str(last)
+    return f"{', '.join(first)} {joint} {last}" if first else str(last)
 
 
 def sentence(name: str) -> str:
@@ -195,11 +200,18 @@ def elsewhere(name: str, cell: Any) -> Iterator[str]:
     if rows:
         yield from table(("library", "layer", "its tensors, gate by gate"), rows)
         yield ""
+        yield STACKED
+        yield ""
     missing = [library for library in TABLES if library not in {row[0] for row in rows}]
     if missing:
-        yield f"No layer of {listed(missing)} computes this cell, as far as [conversion](../convert.md) knows."
+        yield f"[Conversion](../convert.md) knows no layer of {listed(missing, 'or')} that computes this cell."
         yield ""
     yield from (f"- {note}" for note in NOTES.get(name, {}).get("notes", ()))
+
+
+STACKED = (
+    "A tensor stacks the parameters after its name, in this order. A parameter that stands twice is the sum of both."
+)
 
 
 def absent(cell: Any, row: Any) -> list[str]:
@@ -234,21 +246,21 @@ def speed(name: str) -> Iterator[str]:
     """What was measured of the cell on each backend, beside the peer; nothing where it was not measured."""
     rows = measured(name)
     if not rows:
-        yield "Not measured yet. [Speed](../figures/speed.md) says which cells are, and how."
+        yield "Not measured yet. [Speed](../figures/speed.md) says which cells were measured, and how."
         return
     if plot(name):
-        yield f"![The time of {name} on each backend over the time of the framework's own layer]({name}-speed.svg)"
+        yield f"![The time of {name} on each backend over the time of its peers]({name}-speed.svg)"
         yield ""
     shapes = sorted({row["shape"] for row in rows})
     found: dict[tuple[str, str, str], dict[Any, str]] = {}
     for row in rows:
         ratio = f", {number(row['ratio'])}" if row["peer"] else ""
-        key = row["what"], row["peer"] or "nothing", row["mode"]
+        key = row["what"], row["peer"] or "none", row["mode"]
         found.setdefault(key, {})[row["shape"]] = f"{row['seconds'] * 1e3:.3g} ms{ratio}"
-    yield "<details><summary>The same in milliseconds, with the time over the peer's</summary>"
+    yield "<details><summary>All numbers: the time of rnnspec, and its ratio to the peer's time</summary>"
     yield ""
     lines = ((*key, *(by_shape.get(shape, "") for shape in shapes)) for key, by_shape in found.items())
-    yield from table(("backend", "beside", "mode", *map(written_shape, shapes)), lines)
+    yield from table(("backend", "peer", "mode", *map(written_shape, shapes)), lines)
     yield ""
     yield "</details>"
     yield ""
