@@ -168,18 +168,18 @@ def other_suites(_: str) -> str:
 
 
 def killers(_: str) -> str:
-    """How many properties detect each fault of the kill matrix; its networks do not show every fault."""
+    """How many laws detect each fault of the kill matrix; its networks do not show every fault."""
     faults = read("self-test")["self_test"]["matrix"]["faults"]
     counts = [count for fault in faults if (count := int(fault["told_by"], 16).bit_count())]
     edges = ((1, 1), (2, 2), (3, 4), (5, 8), (9, 16), (17, 999))
     found = {span(low, high): sum(low <= count <= high for count in counts) for low, high in edges}
-    return bars(f"How many properties detect each of {len(counts)} faults", found, Axis("faults"))
+    return bars(f"How many laws detect each of {len(counts)} faults", found, Axis("faults"))
 
 
 def span(low: int, high: int) -> str:
     if low == high:
-        return f"{low} propert{'y' if low == 1 else 'ies'}"
-    return f"{low} to {high} properties" if high < 999 else f"{low} properties and more"
+        return f"{low} law{'s' * (low > 1)}"
+    return f"{low} to {high} laws" if high < 999 else f"{low} laws and more"
 
 
 def stress(_: str) -> str:

@@ -46,7 +46,7 @@ def language_tables(data: Any) -> Iterator[str]:
                      ((name, f"{math.exp(nats):.3f}", f"{nats / math.log(2):.3f}")
                       for name, nats in data["nats"].items()))  # fmt: skip
     yield ""
-    yield from table(("trained on", "read again on", "perplexity", "differs by the share"),
+    yield from table(("trained on", "read again on", "perplexity", "relative difference"),
                      ((data["backend"], row["backend"], f"{row['perplexity']:.6f}", f"{row['difference']:.0e}")
                       for row in data["checks"]))  # fmt: skip
     training, validation, testing = (f"{count:,}" for count in data["characters"])

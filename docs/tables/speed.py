@@ -27,7 +27,8 @@ def import_tables(data: Any) -> Iterator[str]:
                        ", ".join(row["frameworks"]) or "none") for row in data["imports"]))  # fmt: skip
 
 
-SPEED = ("cell", "batch, time, inputs, hidden", "mode", "time / floor", "peer", "time / peer", "95 %", "verdict")
+SPEED = ("cell", "batch, time, inputs, hidden", "mode", "time / floor", "peer", "time / peer", "95 % interval",
+         "verdict")  # fmt: skip
 
 
 def speed_tables(data: Any) -> Iterator[str]:
@@ -47,7 +48,7 @@ def speed_row(row: Any) -> tuple[str, ...]:
 
 def layers_tables(data: Any) -> Iterator[str]:
     """A layer of rnnspec beside the framework's, in a program of the framework's."""
-    yield from table(("cell", "batch, time, inputs, hidden", "mode", "peer", "time / peer", "95 %", "verdict"),
+    yield from table(("cell", "batch, time, inputs, hidden", "mode", "peer", "time / peer", "95 % interval", "verdict"),
                      ((row["cell"], ", ".join(map(str, row["shape"].values())), row["mode"], row["peer"],
                        number(row["ratio"]), f"{number(row['low'])} to {number(row['high'])}", row["verdict"])
                       for row in data["rows"]))  # fmt: skip
@@ -74,9 +75,9 @@ def memory_tables(data: Any) -> Iterator[str]:
     by_length = (row(each["length"], each) for each in data["by_length"])
     yield from table(("steps", "plain", "recomputing", "windows of 64 steps"), by_steps)
     yield ""
-    yield from table(("length, at 4,096 steps", "recomputing", "windows"), by_length)
+    yield from table(("steps in a segment or window, of 4,096", "recomputing", "windows"), by_length)
     yield ""
-    yield from table(("windows every 64 steps, back over", "at 1,024 steps", "at 4,096 steps"),
+    yield from table(("windows of 64 steps that reach back over", "at 1,024 steps", "at 4,096 steps"),
                      ((back, *(f"{row['windows'] / 1e6:.1f}" for row in data["by_back"] if row["back"] == back))
                       for back in dict.fromkeys(row["back"] for row in data["by_back"])))  # fmt: skip
 

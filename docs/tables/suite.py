@@ -27,7 +27,7 @@ def self_test_tables(data: Any) -> Iterator[str]:
     yield f"{found['mutants']} mutants: {found['killed']} killed, {equivalent} equivalent, {survivors} survived."
     if "signatures" in found:
         rows, patterns = len(found["matrix"]["faults"]), found["signatures"]
-        yield f"The kill matrix has {rows} of them, in {patterns} different patterns."
+        yield f"The kill matrix has {rows} of them. They fail {patterns} different sets of laws."
     for kind in ("equivalent", "survivors"):
         if found[kind]:
             yield ""
