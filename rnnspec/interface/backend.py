@@ -220,7 +220,8 @@ class Backend(Owner):
         """The outputs and the final state of a network.
 
         `inputs` is (time, batch, feature), `state` a tree as `Result.state`, zeros if None, and `lengths` (batch,)
-        whole numbers of 0..time. Raises an RnnSpecError, before anything runs, where an argument is not valid.
+        whole numbers between 0 and the number of steps. Raises an RnnSpecError, before anything runs, where an
+        argument is not valid.
         """
         given = validation.arguments(self, "run", net, params, inputs, state, lengths)
         (outputs, final), path = self.program(execution.run, net)(*given)

@@ -183,8 +183,8 @@ def _lengths(backend: Owner, call: str, lengths: Any, steps: int, batch: int) ->
                          "give one number for each row")  # fmt: skip
     wrong = np.flatnonzero((host < 0) | (host > steps))
     if len(wrong):
-        raise LengthsError(call, f"lengths must be of 0..time, which is {steps}", f"{host[wrong[0]]} in row {wrong[0]}",
-                           "correct the lengths, or pad the inputs")  # fmt: skip
+        raise LengthsError(call, f"lengths must be between 0 and {steps}, the number of steps",
+                           f"{host[wrong[0]]} in row {wrong[0]}", "correct the lengths, or pad the inputs")  # fmt: skip
     able = backend.capabilities
     if not able.empty_rows and (host == 0).any():
         raise _lacking(call, "empty_rows")
