@@ -66,7 +66,7 @@ CALLS = Theme("Calls", "Arguments, types, memory, and calls one after another.",
     ),
     Statement(
         "P95", "omitted means zero",
-        says="An initial state or a state cotangent that is left out means zeros, whatever an earlier call was given.",
+        says="An initial state or a state cotangent that is left out means zeros, whatever an earlier call received.",
         failure="A call without a state continues from an earlier sequence.",
         first="Look for a default state that the backend keeps and writes into, often for the largest batch so far.",
     ),

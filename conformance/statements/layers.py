@@ -8,7 +8,7 @@ __all__ = ["LAYERS"]
 
 LAYERS = Theme("Directions and layers", "Bidirectional layers and stacks give what single layers give.", (
     Statement(
-        "P21", "reverse half turns rows",
+        "P21", "reverse half reads backwards",
         says="The reverse half equals a forward layer that reads each row backwards, with the row's padding left at "
              "the end.",
         failure="Bidirectional models read padded rows wrongly: padding comes first, or the outputs stand at the wrong "

@@ -30,8 +30,7 @@ RECURRENCE = Theme("Gradients inside the recurrence", "Policies between two step
     ),
     Statement(
         "P88", "recomputed segments",
-        says="Gradients for which the backend recomputes segments equal the gradients for which it keeps everything, "
-             "also under policies and losses.",
+        says="Recomputing segments gives the same gradients as keeping everything, also under policies and losses.",
         failure="Saving memory changes the gradient.",
         first="Look at the edge between two segments: the policy, the state and the cotangent must pass it as they "
               "pass any other step.",

@@ -33,7 +33,7 @@ TRAINING = Theme("Training steps", "The loss, its gradients and the update rule 
     Statement(
         "P112", "training with lengths",
         says="A training step with lengths equals loss, mean gradient and rule in separate calls, and does not affect "
-             "a next step without lengths.",
+             "the next step without lengths.",
         failure="Padded steps count in the mean, or one batch's lengths and states affect the next batch.",
         first="Look at the count that divides the gradient, and look for lengths or states that are kept between "
               "training steps.",
