@@ -192,7 +192,7 @@ class Capped(policies.Recurrence):
     (Capped(), [1.5, 1.5, 1.0]),                   # after the output's cotangent is added
 ])  # fmt: skip
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
-def test_seams_act_where_the_specification_says(policy, expected, direction):
+def test_hooks_act_where_the_specification_says(policy, expected, direction):
     net = Network(1, [Layer(line, 1, direction, policy)])
     own = {"W": {"h": np.ones((1, 1))}, "b": {"h": np.zeros(1)}, "U": {"h": np.full((1, 1), 0.5)}, "p": {}}
     params = {"layers": [{direction: own}]}

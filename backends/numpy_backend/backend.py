@@ -19,7 +19,7 @@ from rnnspec.contract.arrays import Array
 from rnnspec.contract.capabilities import DTYPES
 from rnnspec.contract.kernel import Call, Kernel
 from rnnspec.contract.results import Gradients, LayerResult
-from rnnspec.control.recurrence import trace_seam
+from rnnspec.control.recurrence import HOOKS, trace_hook
 from rnnspec.derivation.schedule import widest
 from rnnspec.interface.backend import Backend
 from rnnspec.running.recomputation import Recomputing, Saved
@@ -60,11 +60,9 @@ class _Stretch(Stretch[Key]):
         sums: Tree,
     ) -> Gradients:
         """As the base says."""
-        seams = {
-            seam: trace_seam(call.policy, seam, cell.states) if call.policy else None for seam in ("carry", "total")
-        }
+        hooks = {hook: trace_hook(call.policy, hook, cell.states) if call.policy else None for hook in HOOKS}
         with np.errstate(all="ignore"):
-            return Gradients(*run.program.backward(params, output_cotangent, state_cotangent, run.rows, seams, sums))
+            return Gradients(*run.program.backward(params, output_cotangent, state_cotangent, run.rows, hooks, sums))
 
     def program(self, key: Key, inputs: Array) -> Program:
         """As the base says."""
