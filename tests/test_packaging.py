@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import rnnspec
-from rnnspec.contract.version import version as contract
+from rnnspec.contract import version as contract
 from tests.release import contents
 from tests.release.environments import TRIALS
 

@@ -15,11 +15,10 @@ Array = Any
 
 @dataclass
 class Kinks:
-    """What a calculation met on its way: conditions too near to call, its largest finite number, and divisions by 0."""
+    """What a calculation met on its way: conditions too near to call, and its largest finite number."""
 
     near: int = 0
     largest: float = 0.0
-    poles: int = 0
 
 
 @dataclass(frozen=True)
@@ -112,6 +111,10 @@ class Rounding:
         return self.round(a * b)
 
     def divide(self, a: Array, b: Array) -> Array:
+        """`a / b`; where b is 0, every second perturbed run takes it for -0, since zero has no sign."""
+        zero = b == 0
+        if self.arithmetic.runs and zero.any():
+            b = np.where(zero, np.where(np.arange(self.runs) % 2, 0.0, -0.0)[:, None, None], b)
         return self.round(a / b)
 
     def dot(self, a: Array, b: Array) -> Array:

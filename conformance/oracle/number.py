@@ -171,8 +171,6 @@ class Tape:
         rule = RULES[op]
         if rule.margin is not None and (self.recording or op not in CORNERS):
             self.rounding.watch(rule.margin(*a))
-        if rule.pole is not None and self.rounding.runs > 1:
-            self.rounding.arithmetic.kinks.poles += int(rule.pole(*(values[0] for values in a)).sum())
         y = rule.value(self.rounding, *a)
         return self.record(y, numbers, lambda d: rule.pull(self.rounding, d, y, *a), lambda u: rule.unreached(u, *a))
 

@@ -2,7 +2,7 @@
 
 `n` is the rounding arithmetic, `y` the result, `a, b, c` the operands and `d` the cotangent of the result. `margin` is
 positive where a condition inside the primitive holds. `unchosen` is true, operand by operand, where the primitive chose
-another. `gathers` says that one result is made of many features. `pole` is true where the sign of a 0 decides.
+another. `gathers` says that one result is made of many features.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ class PrimitiveRule:
     margin: Callable[..., Array] | None = None
     unchosen: Callable[..., tuple[Any, ...]] | None = None
     gathers: bool = False
-    pole: Callable[..., Array] | None = None
 
     def unreached(self, result: Any, *operands: Array) -> tuple[Any, ...]:
         """For each operand, where it is unreached: where the result is, or where the primitive chose another."""
@@ -75,7 +74,6 @@ RULES: dict[str, PrimitiveRule] = {
     "divide": PrimitiveRule(
         lambda n, a, b: n.divide(a, b),
         lambda n, d, y, a, b: (n.divide(d, b), -n.multiply(d, n.divide(y, b))),
-        pole=lambda a, b: b == 0,
     ),
     "negate": PrimitiveRule(lambda n, a: -a, lambda n, d, y, a: (-d,)),
     "tanh": PrimitiveRule(

@@ -116,13 +116,13 @@ def _spread(a: Any) -> Any:
 def _ill_posed(profile: Profile, leaves: dict[str, Any], arithmetic: Arithmetic) -> str:
     if arithmetic.kinks.near:
         return f"{arithmetic.kinks.near} conditions are too near to call in {profile.name}"
-    if arithmetic.kinks.poles:
-        return f"{arithmetic.kinks.poles} divisions are by 0, whose sign nothing declares"
     if arithmetic.kinks.largest > profile.largest / 16:
         return f"numbers up to {arithmetic.kinks.largest:.1e} come too near the largest of {profile.name}"
     for name, a in leaves.items():
         if isinstance(a, int) or not a[0].size:
             continue
+        if (np.isinf(a[:1]) & (a[1:] != a[:1])).any():
+            return f"roundings of {profile.name} turn an infinity of {name}"
         spread, largest = _spread(a).max(), np.abs(np.where(np.isfinite(a[0]), a[0], 0.0)).max()
         if not spread <= ILL_POSED * largest + UNDERFLOWS * arithmetic.lost:
             return f"roundings of {profile.name} move {name} by {spread:.1e}, its largest number being {largest:.1e}"
