@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -31,13 +30,13 @@ FORMER = {f"rnnspec.{name}": f"rnnspec.{room}.{name}" for room, names in ROOMS.i
 """The present name of each former name."""
 
 
-class _Former(MetaPathFinder, Loader):
-    """Finds a module by its former name."""
+class _Former:
+    """Finds the module of today by its former name. It has no base: `importlib.abc` is slow to import."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return ModuleSpec(name, self) if name in FORMER else None
+        return ModuleSpec(name, self) if name in FORMER else None  # type: ignore[arg-type]  # a loader by its methods
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = import_module(FORMER[spec.name])

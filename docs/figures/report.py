@@ -17,7 +17,7 @@ from rich.terminal_theme import MONOKAI
 
 from conformance.reports.terminal import show
 
-COLUMNS = 124
+COLUMNS = 140
 TITLE = "python -m conformance"
 FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 """Rich's page asks another server for its font; a picture in a page may not."""
