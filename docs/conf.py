@@ -14,7 +14,7 @@ author = "the authors of rnnspec"
 release = version = rnnspec.__version__
 
 extensions = [
-    "myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton", "sphinx_design",
+    "myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton",
     "contents", "docstrings", "files", "languages", "mathml", "sources",
 ]  # fmt: skip
 exclude_patterns = ["examples/rnnspec-onnxruntime/.*", "**/.pytest_cache", "**/__pycache__"]

@@ -13,12 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from numbers import Real
 from typing import Any, NoReturn, Protocol
 
 from rnnspec.errors import EquationError, RnnSpecError
-from rnnspec.showing import shown
+from rnnspec.showing import nearest, shown
 
 __all__ = [
     "PRIMITIVES",
@@ -121,8 +120,8 @@ def reading(call: str) -> Iterator[None]:
 def _explained(error: Exception) -> tuple[str, str]:
     """The evidence of a Python error in equations, and what to write."""
     if isinstance(error, NameError) and error.name:
-        near = get_close_matches(error.name.lower(), [name for name in __all__ if name.islower()], n=1)
-        do = f"write {near[0]}, and import it from rnnspec.primitives" if near else _WHAT_CAN_BE_WRITTEN
+        meant = nearest(error.name, (name for name in __all__ if name.islower()))
+        do = f"write {meant}, and import it from rnnspec.primitives" if meant else _WHAT_CAN_BE_WRITTEN
         return f"the name {error.name}, which is not defined", do
     if isinstance(error, AttributeError) and isinstance(error.obj, Expression):
         return f"the attribute {error.name} of a vector", "write x.name, R.name(v) or p.name, with x, R, p as arguments"
