@@ -1,7 +1,7 @@
-"""Who stands where in the navigation, for pages that are generated.
+"""The navigation entries of generated pages.
 
-Pages in a folder stand under the page of the folder's name, or under the folder's index: nobody has to list them. An
-entry that ends in `*` is left out where no page has its name.
+The pages of a folder stand under the page of the folder's name, or under the folder's index, without a list. An entry
+that ends in `*` is left out where no page has its name.
 """
 
 from __future__ import annotations

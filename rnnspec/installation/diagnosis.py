@@ -56,7 +56,7 @@ def _distributions() -> list[Distribution]:
 def _is_readable(distribution: Distribution) -> bool:
     try:
         return bool(distribution.metadata["Name"])
-    except Exception:  # of any kind: the file is anybody's
+    except Exception:  # metadata that others wrote may raise anything
         return False
 
 
@@ -71,7 +71,7 @@ def _own() -> Iterator[Fault]:
 
 
 def _unmet() -> Iterator[Fault]:
-    """What distributions that offer backends need, and is there in another version; or not there, and needed always."""
+    """A fault for each requirement that is missing or outside its bounds; those of extras may be missing."""
     for distribution in _distributions():
         for needed in requirements(distribution):
             version = installed(needed.name)
@@ -83,15 +83,16 @@ def _unmet() -> Iterator[Fault]:
 
 def _absent() -> Iterator[Absent]:
     """The smallest extra for each requirement that is not here."""
+    extras: dict[str, list[str]] = {}
     for distribution in _distributions():
-        if distribution.name == OWN:
-            names: dict[str, list[str]] = {}
-            for needed in filter(lambda needed: needed.extra, requirements(distribution)):
-                names.setdefault(needed.extra, []).append(needed.name)
-            for name in dict.fromkeys(chain.from_iterable(names.values())):
-                if installed(name) is None:
-                    extra = min((extra for extra in names if name in names[extra]), key=lambda extra: len(names[extra]))
-                    yield Absent(extra, f"pip install '{OWN}[{extra}]'")
+        for needed in requirements(distribution) if distribution.name == OWN else ():
+            if needed.extra:
+                extras.setdefault(needed.extra, []).append(needed.name)
+    for name in dict.fromkeys(chain.from_iterable(extras.values())):
+        if installed(name) is None:
+            holding = (extra for extra, names in extras.items() if name in names)
+            smallest = min(holding, key=lambda extra: len(extras[extra]))
+            yield Absent(smallest, f"pip install '{OWN}[{smallest}]'")
 
 
 def _of_backend(opening: Opening) -> Fault | None:

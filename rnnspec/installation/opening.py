@@ -1,7 +1,7 @@
 """One backend, opened in a process of its own: what it is and what it can do, or what is wrong with it.
 
-A framework may write to standard output while it is imported, clash with another one, or end the process; here it does
-that to nobody else.
+A framework may write to standard output while it is imported, clash with another framework, or end the process. In a
+process of its own it disturbs no other backend.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a distribution says that it needs, and what of it is not here: read from its metadata, nothing is imported.
+"""The requirements in a distribution's metadata, and the versions that are installed; nothing is imported.
 
 >>> Requirement("torch", ">=2.6", "torch").fits("2.13.0+cpu"), Requirement("torch", ">=2.6", "torch").fits("2.5.1")
 (True, False)
@@ -46,7 +46,7 @@ class Requirement:
 
 
 def requirements(distribution: Distribution) -> Iterator[Requirement]:
-    """What a distribution needs; lines that hold on some systems only are left out, and extras made of its others."""
+    """The requirements of a distribution, without those of some systems only and without extras of extras."""
     for line in distribution.requires or ():
         found = LINE.match(line)
         extra = EXTRA.match((found and found["marker"]) or "")
