@@ -141,7 +141,7 @@ def declarations() -> dict[str, tuple[str, ast.FunctionDef]]:
 
 def widths(cell: Any, width: int) -> dict[str, int]:
     """One width for everything in the cell that has one of its own."""
-    free = (members for members in cell.width_classes if not members & cell.numbers)
+    free = (members for members in cell.width_classes if not members & {*cell.numbers, "x"})
     return {min(name for name in members if name): width for members in free}
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -40,7 +40,8 @@ class Layer:
     `hidden` is the width of every state, or `{name: width}` where widths differ. `direction` is "forward", "reverse" or
     "bidirectional". `gradient` is a policy inside the recurrence, or None. `initial` maps a kind of parameter ("W",
     "b", "U", "p") or one map ("b.f") to an initialiser; a map's entry takes precedence, and `Uniform()` is the default.
-    Raises NetworkError where an argument is not valid.
+    `inputs` is the width of `x`, which the network gives to a layer whose equations use `x` itself. Raises NetworkError
+    where an argument is not valid.
     """
 
     cell: Cell
@@ -48,6 +49,7 @@ class Layer:
     direction: str = "forward"
     gradient: Recurrence | None = None
     initial: Mapping[str, Initialiser] = field(default_factory=dict, compare=False, repr=False)
+    inputs: int | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         call = "Layer(...)"
@@ -69,8 +71,8 @@ class Layer:
                "write hidden=64")  # fmt: skip
         if isinstance(widths, Mapping):
             object.__setattr__(self, "hidden", tuple(sorted(widths.items())))
-        shapes = self.cell.parameter_shapes(1, self.widths_given)
-        _check_initial(call, self.initial, {kind: set(named) for kind, named in shapes.items()})
+        self.cell.widths(self.widths_given, self.inputs)
+        _check_initial(call, self.initial, self.cell.parameter_names)
 
     @property
     def widths_given(self) -> int | dict[str, int]:
@@ -85,13 +87,13 @@ class Layer:
     @cached_property
     def state_widths(self) -> dict[str, int]:
         """The width of each state of one half."""
-        widths = self.cell.widths(self.widths_given)
+        widths = self.cell.widths(self.widths_given, self.inputs)
         return {state: widths[state] for state in self.cell.states}
 
     @cached_property
     def half_width(self) -> int:
         """The width of one half's output."""
-        return self.cell.output_width(self.widths_given)
+        return self.cell.output_width(self.widths_given, self.inputs)
 
     @property
     def width(self) -> int:
@@ -123,6 +125,7 @@ class Network:
         object.__setattr__(self, "layers", tuple(self.layers))
         _check(call, bool(self.layers) and all(isinstance(layer, Layer) for layer in self.layers),
                "layers must be at least one Layer", self.layers, "write layers=[Layer(cell, hidden=...)]")  # fmt: skip
+        object.__setattr__(self, "layers", _joined(self.inputs, self.layers))
         _check(call, isinstance(self.read, Steps | Last), "read must be Steps() or Last()", self.read,
                "choose one of them")
         _check(call, self.output is None or isinstance(self.output, Dense), "output must be a Dense or None",
@@ -212,6 +215,15 @@ class Network:
         named = {kind: {kind: shape} for kind, shape in shapes["output"].items()}
         drawn = _draw(named, self.output.initial, self.layers[-1].width, seed, "output")
         return {"layers": layers, "output": {kind: maps[kind] for kind, maps in drawn.items()}}
+
+
+def _joined(inputs: int, layers: Iterable[Layer]) -> tuple[Layer, ...]:
+    """The layers, where those whose equations use `x` itself know its width."""
+    found = list[Layer]()
+    for layer in layers:
+        wide = found[-1].width if found else inputs
+        found.append(replace(layer, inputs=wide) if layer.cell.reads_input else layer)
+    return tuple(found)
 
 
 def _draw(shapes: Tree, initial: Mapping[str, Initialiser], hidden: int, seed: int, place: str) -> Tree:

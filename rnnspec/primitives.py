@@ -29,6 +29,7 @@ __all__ = [
     "logsumexp",
     "maximum",
     "minimum",
+    "number",
     "relu",
     "remainder",
     "sigmoid",
@@ -71,13 +72,15 @@ PRIMITIVES = {
     "where": Primitive(3, "b where the condition a holds, else c"),
     "total": Primitive(1, "the sum over features; in a policy, over all entries of a map"),
     "logsumexp": Primitive(1, "log of the sum over features of exp(a), without overflow"),
+    "number": Primitive(1, "a, which has one feature, as a number"),
     "spread": Primitive(2, "a repeated to the width of b, for the derivative of a total"),
 }
 
 _MUST = "equations must use the primitives only"
 _WHAT_CAN_BE_WRITTEN = (
     "write it with + - * /, > < >= <=, tanh, sigmoid, relu, softplus, exp, log, sqrt, maximum, minimum, remainder, "
-    "where, total, logsumexp and numbers, all from rnnspec.primitives; maps are x.name, R.name(v) and p.name"
+    "where, total, logsumexp, number and numbers, all from rnnspec.primitives; maps are x.name, R.name(v), R.name.T(v) "
+    "and p.name, and x is the input itself"
 )
 
 
@@ -303,6 +306,11 @@ def total_in(a: Any) -> Any:
 def total_out(a: Any) -> Any:
     """In a policy: the sum over each column of a map, one for each input; for a bias or vector, the sum."""
     return _apply("total_out", a)
+
+
+def number(a: Any) -> Any:
+    """`a` as a number: a gate `number(x.i)` or a learned `number(p.k)` has one feature, for vectors of any width."""
+    return _apply("number", a)
 
 
 def logsumexp(a: Any) -> Any:

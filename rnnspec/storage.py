@@ -138,7 +138,7 @@ def _network_to_json(call: str, net: Network) -> dict[str, Any]:
                 "cell": {
                     "name": layer.cell.name,
                     "states": layer.cell.states,
-                    "graph": graph.to_json(layer.cell.graph),
+                    "graph": graph.to_json(layer.cell.written),
                 },
                 "hidden": layer.widths_given,
                 "direction": layer.direction,
@@ -169,7 +169,7 @@ def _cell(data: Any) -> Cell:
         raise EquationError("load", "a cell must have one output and one result for each state",
                             f"{named} for {states}",
                             "save it again")  # fmt: skip
-    return Cell(str(data["name"]), states, declared)
+    return Cell.of(str(data["name"]), states, declared)
 
 
 def _declared(call: str, value: Any) -> Any:

@@ -54,6 +54,8 @@ WAYS = {
     "total": lambda R, a, b, c: a + 0.1 * total(b * c),
     "logsumexp": lambda R, a, b, c: a - logsumexp(b),
     "spread": lambda R, a, b, c: b * total(a),
+    "number": lambda R, a, b, c: a - 0.5 * primitives.number(R.single(b)) * c,
+    "transposed map": lambda R, a, b, c: R.first.T(a) - R.first(b),
     "first map": lambda R, a, b, c: R.first(a) - b,
     "second map": lambda R, a, b, c: R.second(a),
     "map of a map": lambda R, a, b, c: R.first(tanh(R.second(a))),
@@ -80,10 +82,7 @@ def drawn_cell(states, recipe, returned, marked):
 
 def widths_of(cell):
     """Every width 3, but those of one number."""
-    ones = {name for name, index in cell.graph.results if rnnspec.graph.is_scalar(cell.graph.nodes, index)} | {
-        "third.R"
-    }
-    return {min(members - {""}): WIDTH for members in cell.width_classes if not members & ones}
+    return {min(members - {""}): WIDTH for members in cell.width_classes if not members & cell.numbers}
 
 
 recipes = st.lists(st.tuples(st.sampled_from(sorted(WAYS)), *[st.integers(0, 15)] * 3), min_size=2, max_size=9)

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import rnnspec
+from conformance.cases.equations import are_same
 from rnnspec import Layer, Network, cell, cells, out
-from rnnspec.errors import EquationError
-from rnnspec.primitives import exp, maximum, remainder, sigmoid, tanh, total, where
+from rnnspec.errors import EquationError, NetworkError
+from rnnspec.primitives import PRIMITIVES, exp, maximum, number, remainder, sigmoid, tanh, total, where
+from rnnspec.tracing import folding
 
 # What no primitive is: each must be refused while the cell is read, with what can be written instead.
 REFUSED = {
@@ -55,7 +57,9 @@ REFUSED = {
     "no value at all": lambda x, R, h: (),
     "a map without its argument": lambda x, R, h: R.h,
     "a map called as an input": lambda x, R, h: x.h(h),
-    "an input taken whole": lambda x, R, h: tanh(x),
+    "an input called": lambda x, R, h: x(h),
+    "a map turned around twice over": lambda x, R, h: R.h.T.h(h),
+    "a number from a map": lambda x, R, h: number(h > 0) * h,
     "a map of a number": lambda x, R, h: R.a(0.5) * h,
     "a private name": lambda x, R, h: x._h + h,
     "a map named R": lambda x, R, h: R.R(h) + x.h,
@@ -64,7 +68,14 @@ REFUSED = {
     "a state with a default": lambda x, R, h, k=3.0: tanh(k * x.h + R.h(h)),
     "states by a star": lambda x, R, *hs: tanh(x.h + R.h(hs[0])),
     "states by two stars": lambda x, R, **hs: tanh(x.h + R.h(hs["h"])),
-    "an argument by its name alone": lambda x, R, h, *, k: tanh(k * x.h + R.h(h)),
+    "a constant without a number": lambda x, R, h, *, k: tanh(k * x.h + R.h(h)),
+    "a constant that is a string": lambda x, R, h, *, k="1": tanh(k * x.h + R.h(h)),
+    "a constant that is a truth value": lambda x, R, h, *, k=True: tanh(k * x.h + R.h(h)),
+    "a constant that is infinite": lambda x, R, h, *, k=float("inf"): tanh(k * x.h + R.h(h)),
+    "a constant named x": lambda R, h, *, x=1.0: tanh(x * R.h(h)),
+    "a map of constants": lambda x, R, h, *, k=0.5: R.a(1 - k) * h,
+    "a state made of constants": lambda x, R, h, *, k=0.5: 1 - k,
+    "constants that make NaN": lambda x, R, h, *, k=0.5: (k - k) / (k - k) * h,
     "an error of its own": lambda x, R, h: {}["missing"],
 }
 
@@ -80,7 +91,7 @@ def test_what_cannot_be_written_is_refused_with_what_can(equations):
 
 
 def test_a_refused_argument_is_named_with_what_to_write():
-    with pytest.raises(EquationError, match=r"got k=3.0; write the number in the equations, or learn it as p.k"):
+    with pytest.raises(EquationError, match=r"got k=3.0; declare a constant after a star, .* or learn it as p.k"):
         cell(lambda x, R, h, k=3.0: k * h)
     with pytest.raises(EquationError, match=r"got \*hs; write each state out"):
         cell(lambda x, R, *hs: hs[0])
@@ -96,7 +107,7 @@ SAID = {
     "an output that is a number": (lambda h: (out(1.0), h), "@cell <lambda>", "out(1.0)", "out(R.y(h))"),
     "max of Python": (lambda h: max(h, 0), "bool(a)", "the truth value of a vector", "maximum(a, b)"),
     "a primitive of a number": (lambda h: h * exp(2), "exp(...)", "2 alone", "math.exp"),
-    "a primitive of x": (lambda x, h: tanh(x) + h, "tanh(...)", "got x", "x.name"),
+    "a primitive of R": (lambda R, h: tanh(R) + h, "tanh(...)", "got R", "R.name(v)"),
     "a misspelt primitive": (lambda h: 2 * sigmod(h),  # noqa: F821
                              "@cell <lambda>", "sigmod, which is not defined", "write sigmoid"),
     "a misspelt argument": (lambda X, h: (X.a + h, h), "@cell <lambda>", "the attribute a of a vector", "x.name"),
@@ -284,3 +295,129 @@ def test_a_cell_computes_its_equations(named, reference):
     for name, value in final.items():
         wide = np.broadcast_to(value, state[0]["forward"][name].shape)
         np.testing.assert_allclose(found.state[0]["forward"][name], wide, rtol=0, atol=1e-14)
+
+
+@cell
+def oscillator(x, R, y, z, *, dt=0.25, gamma=2.0):
+    z = (1 - dt) * z + dt * (tanh(x.z + R.y(y) + R.z(z)) - gamma * y)
+    return y + dt * z, z
+
+
+def test_a_constant_has_a_name_and_a_value():
+    assert oscillator.constants == {"dt": 0.25, "gamma": 2.0}
+    assert repr(oscillator) == "<cell oscillator(y, z, dt=0.25, gamma=2)>"
+    assert str(oscillator).splitlines() == [
+        "oscillator(y, z, dt=0.25, gamma=2)",
+        "  z' = (1 - dt) ⊙ z + dt ⊙ (tanh(W_z x + b_z + U_y y + U_z z) - gamma ⊙ y)",
+        "  y' = y + dt ⊙ z'",
+    ]
+    assert r"\mathrm{dt} \odot" in oscillator.latex()
+
+
+def test_a_cell_with_other_constants_is_another_cell():
+    slower = oscillator(dt=0.125)
+    assert slower != oscillator and slower.constants == {"dt": 0.125, "gamma": 2.0}
+    assert slower(dt=0.25) == oscillator
+    assert 0.875 in [node.value for node in slower.graph.nodes]
+
+
+@pytest.mark.parametrize("constants", [{"dt": "0.1"}, {"dt": float("nan")}, {"dt": True}, {"speed": 1.0}], ids=repr)
+def test_a_constant_that_is_none_is_refused(constants):
+    with pytest.raises(EquationError, match=r"constant of the cell|finite number"):
+        oscillator(**constants)
+
+
+def test_numbers_of_constants_are_folded_before_a_backend_sees_them():
+    @cell
+    def bent(x, R, h, *, k=0.5):
+        chosen = where(k > 0.25, tanh(k) * h, x.never)
+        return chosen + maximum(k, 2 * k - sigmoid(-k)) * R.h(h) / total(k)
+
+    ops = [node.op for node in bent.graph.nodes]
+    assert sorted(ops) == ["add", "constant", "constant", "constant", "divide", "map", "multiply", "multiply", "state"]
+    assert bent.parameter_names == {"W": set(), "b": set(), "U": {"h"}, "p": set()}
+
+
+def test_every_primitive_of_numbers_can_be_folded():
+    assert folding.VALUES.keys() == PRIMITIVES.keys() - {"spread"}
+
+
+@cell
+def skipping(x, R, p, h, past):
+    return tanh(R.new(x) + R.old(past) + R.h(h)) + number(p.share) * R.skip.T(h), x
+
+
+def test_x_is_a_vector_as_wide_as_the_input():
+    assert skipping.widths(4, 3)["past"] == 3
+    assert skipping.parameter_shapes(3, 4)["U"] == {"new": (4, 3), "old": (4, 3), "h": (4, 4), "skip": (4, 4)}
+    assert skipping.parameter_shapes(3, 4)["p"] == {"share": (1,)}
+    deep = Network(3, [Layer(skipping, 4), Layer(skipping, 5, "bidirectional")])
+    assert [layer.state_widths["past"] for layer in deep.layers] == [3, 4]
+
+
+def test_a_width_that_is_that_of_x_cannot_be_another():
+    like = cell(lambda x, R, p, h: p.d * x + R.h(h))
+    assert Network(3, [Layer(like, 3)]).layers[0].width == 3
+    with pytest.raises(NetworkError, match=r"must have one width, got h=4, x=3; .*x is the input itself"):
+        Network(3, [Layer(like, 4)])
+
+
+def test_a_cell_called_in_equations_shares_its_maps():
+    @cell
+    def multiplicative(x, R, h, c):
+        return cells.lstm(x, R, R.m(x) * R.n(h), c)
+
+    @cell
+    def by_hand(x, R, h, c):
+        h = R.m(x) * R.n(h)
+        i, f = sigmoid(x.i + R.i(h)), sigmoid(x.f + R.f(h))
+        g, o = tanh(x.g + R.g(h)), sigmoid(x.o + R.o(h))
+        c = f * c + i * g
+        return o * tanh(c), c
+
+    assert are_same(multiplicative, by_hand)
+
+
+def test_a_cell_called_twice_can_have_maps_of_its_own():
+    @cell
+    def fast_slow(x, R, f, s):
+        f = cells.elman.prefixed("first")(x, R, f)
+        s = cells.elman.prefixed("slow")(f, R, s)
+        return cells.elman.prefixed("second")(s, R, f), s
+
+    @cell
+    def by_hand(x, R, p, f, s):
+        f = tanh(x.first_h + R.first_h(f))
+        s = tanh(R.x_slow_h(f) + p.x_slow_h + R.slow_h(s))
+        return tanh(R.x_second_h(s) + p.x_second_h + R.second_h(f)), s
+
+    assert are_same(fast_slow, by_hand)
+
+
+def test_a_cell_called_with_constants_and_an_output_that_is_no_state():
+    @cell
+    def inner(x, h, *, k=0.5):
+        return out(k * h), x.h + h
+
+    @cell
+    def outer(x, h):
+        y, h = inner(x, h, k=0.25)
+        return y + h
+
+    assert are_same(outer, cell(lambda x, h: 0.25 * h + (x.h + h)))
+
+
+CALLED = {
+    "too few arguments": (lambda x, R, h: -cells.lstm(x, R, h), "lstm(...)", "3 arguments"),
+    "a number for a state": (lambda x, R, h: cells.elman(x, R, 1.0), "elman(...)", "1.0"),
+    "an unknown constant": (lambda x, R, h: oscillator(x, R, h, h, step=1.0), "oscillator(step=1.0)", "step"),
+    "a prefix that is none": (lambda x, R, h: -cells.elman.prefixed("a b")(x, R, h), "elman.prefixed", "'a b'"),
+}
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_a_wrong_call_of_a_cell_is_refused(name):
+    equations, call, got = CALLED[name]
+    with pytest.raises(EquationError) as caught:
+        cell(equations)
+    assert (caught.value.call, caught.value.got) == (call, got)

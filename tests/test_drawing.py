@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+from backends.planning.planner import plans
 from conformance.cases import CELLS, Case, drawn_cell_cases, drawn_cells, hidden_for, load_cell
 from conformance.cases.equations import are_same, read, written
 from conformance.own_cell import leaky_gate
@@ -93,7 +94,7 @@ def test_a_loaded_cell_goes_by_its_name():
 
 
 def test_every_plan_of_a_drawn_cell_is_right(many):
-    for cell in many[::4]:
+    for cell in filter(plans, many[::3]):
         for widths in ((4, 3), (3, 3), (1, 4)):
             verify(for_numpy(cell, widths=widths), schedule(cell))
             verify(for_torch(cell, widths=widths), schedule(cell))

@@ -64,7 +64,7 @@ def test_json_gives_the_same_graph(cell):
 H, X = ["state", [], "h", None], ["input", [], "h", None]
 HOSTILE = {
     "an unknown operation": [H, ["eval", [0], "", None]],
-    "an operation of adjoints": [H, ["transposed", [0], "h", None]],
+    "an operation of adjoints": [H, ["cotangent", [], "h", None]],
     "an incoming cotangent": [["cotangent", [], "h", None]],
     "an argument of a loss": [["argument", [], "z", None]],
     "a caller's function": [H, ["reduce", [0], "", None]],

@@ -118,7 +118,7 @@ HOSTILE = {
     "a policy as a loss": put({"name": "Truncated", "steps": 1}, "loss"),
     "nothing to read": put(None, "read"),
     "an unknown operation": node(-1, ["system", [0], "", None]),
-    "an operation of adjoints": node(-1, ["transposed", [0], "i", None]),
+    "an operation of adjoints": node(-1, ["transposed", [0, 0], "i i", None]),
     "a cyclic graph": node(0, ["tanh", [5], "", None]),
     "a node that is a string": node(0, "xxxx"),
     "a node of three": node(0, ["state", [], "h"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from backends.numpy_backend.rows import Rows
 from backends.numpy_backend.segments import LongLayer, Segments
 from backends.planning.memory import keep_freed
 from backends.planning.plan import Plan
-from backends.planning.planner import plan, widths
+from backends.planning.planner import plan, plans, widths
 from backends.planning.pool import Pool
 from backends.planning.rewriting import Logistic
 from backends.planning.stretches import STRETCH, Run, Stretch
@@ -90,7 +91,9 @@ class NumpyBackend(Backend):
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
     ) -> LayerResult:
-        """Run the planned program; a long layer runs stretch by stretch."""
+        """Run the planned program; a long layer runs stretch by stretch, and one without a plan by the lowering."""
+        if not plans(cell):
+            return super().layer(cell, params, inputs, state, lengths, call)
         kernel = _Stretch(self)
         if call.steps > STRETCH:
             return LongLayer(kernel, self.arrays, STRETCH).layer(cell, params, inputs, state, lengths, call)
@@ -105,6 +108,9 @@ class NumpyBackend(Backend):
         sums: Tree = None,
     ) -> Gradients:
         """The pullback of `layer`; the gradients of the parameters are added to `sums`, if given."""
+        if not plans(cell):
+            found = super().layer_pullback(cell, params, result, output_cotangent, state_cotangent, call)
+            return found if sums is None else replace(found, params=tree_map(np.add, sums, found.params))
         kernel = _Stretch(self)
         if isinstance(result.saved, Saved):
             long = LongLayer(kernel, self.arrays, STRETCH)

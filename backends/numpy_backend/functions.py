@@ -99,6 +99,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "logsumexp": _logsumexp,
     "spread": _spread,
     "copy": _copy,
+    "number": _copy,
     "zero": _zero,
     "map": _product,
     "transposed": _product,

@@ -113,6 +113,7 @@ _LAWS: dict[str, Callable[..., float]] = {
     "sigmoid": _sigmoid,
     "tanh": lambda a: 2 * _sigmoid(2 * a) - 1,
     "spread": lambda a, like: a,
+    "number": lambda a: a,
     "zero": lambda: 0.0,
     "lerp": lambda a, b, w: a + w * (b - a),
     "addcmul": lambda a, b, c: a + b * c,

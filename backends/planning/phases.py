@@ -54,7 +54,7 @@ def apart(plan: Schedule) -> Schedule:
 @lru_cache(maxsize=256)
 def _in_the_step(plan: Schedule) -> Schedule:
     nodes = plan.nodes
-    moving = descendants(nodes, [i for op in ("input", "state", "cotangent") for i, _ in iterate(nodes, op)])
+    moving = descendants(nodes, [i for op in ("x", "input", "state", "cotangent") for i, _ in iterate(nodes, op)])
     moving |= {i for i, _ in iterate(nodes, "input")}
 
     def moved(phases: Phases) -> Phases:

@@ -17,14 +17,21 @@ from backends.planning.plan import Plan
 from backends.planning.rewriting import Logistic
 from backends.planning.verification import verify
 from rnnspec.derivation.schedule import Schedule
+from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
 
-__all__ = ["laid_out", "plan", "widths"]
+__all__ = ["laid_out", "plan", "plans", "widths"]
 
 MOST_ORDERS = 120
 """The most orders that are tried; with more, maps keep the order of their names."""
 
 T = TypeVar("T")
+
+
+@lru_cache(maxsize=256)
+def plans(cell: Cell) -> bool:
+    """Whether the planner lays the cell out; the generic lowering runs one that reads `x` itself or turns a map."""
+    return not any(node.op in ("x", "transposed") for node in cell.graph.nodes)
 
 
 @lru_cache(maxsize=64)

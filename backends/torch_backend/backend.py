@@ -12,7 +12,7 @@ import torch
 from backends.budgets import BUDGETS
 from backends.planning.memory import keep_freed
 from backends.planning.plan import Plan
-from backends.planning.planner import widths
+from backends.planning.planner import plans, widths
 from backends.planning.pool import Pool
 from backends.planning.stretches import STRETCH, Run, Stretch, Stretches
 from backends.torch_backend.arrays import TorchArrays
@@ -130,7 +130,7 @@ class TorchBackend(Backend):
         On CUDA the lowering also runs rows of several lengths, since the program would wait for the device.
         """
         waits = lengths is not None and self._device_type != "cpu"
-        if self.path is Path.FRAMEWORK or call.policy is not None or waits:
+        if self.path is Path.FRAMEWORK or call.policy is not None or waits or not plans(cell):
             return super().layer(cell, params, inputs, state, lengths, call)
         kernel = _Stretch(self)
         if call.steps > STRETCH:

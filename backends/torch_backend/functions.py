@@ -60,5 +60,6 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "addcmul": torch.addcmul,
     "subcmul": partial(torch.addcmul, value=-1),
     "copy": _copy,
+    "number": _copy,
     "zero": _zero,
 }

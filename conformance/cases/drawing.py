@@ -19,11 +19,13 @@ from rnnspec.tracing.cell import Cell
 __all__ = ["drawn_cells"]
 
 STATES = ("h", "c", "m")
-NARROW, WIDE = 0, 1
-"""The two widths of a cell, by number; states may share one, and its layer may give both the same."""
-INPUTS = {NARROW: ("a", "b"), WIDE: ("i", "o")}
-VECTORS = {NARROW: ("d",), WIDE: ("k",)}
-MAPS = {(NARROW, NARROW): ("a", "b"), (WIDE, WIDE): ("i", "o"), (NARROW, WIDE): ("s",), (WIDE, NARROW): ("t",)}
+NARROW, WIDE, INPUT = 0, 1, 2
+"""The widths of a cell, by number: two of its own, which its layer may give the same number, and that of x."""
+INPUTS = {NARROW: ("a", "b"), WIDE: ("i", "o"), INPUT: ("j",)}
+VECTORS = {NARROW: ("d",), WIDE: ("k",), INPUT: ("q",)}
+MAPS = {(NARROW, NARROW): ("a", "b", "a.T"), (WIDE, WIDE): ("i", "o", "o.T"), (INPUT, INPUT): ("j",),
+        (NARROW, WIDE): ("s", "t.T"), (WIDE, NARROW): ("t", "s.T"), (NARROW, INPUT): ("f", "e.T"),
+        (INPUT, NARROW): ("e", "f.T"), (WIDE, INPUT): ("g",), (INPUT, WIDE): ("g.T",)}  # fmt: skip
 """Names by width; those of maps by the widths of result and argument. They are few, so that one is read twice."""
 CONSTANTS = (0.5, 1, 2, -0.25, 0)
 DEPTH = 3
@@ -35,7 +37,8 @@ BINARY = ("{} + {}", "{} * {}", "{} - {}", "tanh({} + {})", "sigmoid({} + {})", 
           "{0} / (1 + {1} * {1})", "{} / {}", "remainder({}, 0.5 + sigmoid({}))")  # fmt: skip
 PAIRS = ("{} + {}", "{} * {}", "{} - {}", "{} / {}", "maximum({}, {})", "minimum({}, {})")
 CHOICES = ("where({} > {}, {}, {})", "where({} >= {}, {}, {})", "where({} < {}, {}, {})")
-NUMBERS = ("total({})", "logsumexp({})")
+NUMBERS = ("total({})", "logsumexp({})", "number(x.n)", "number(p.n)", "number(R.n({}))")
+"""Numbers made of a vector, and such as are one feature."""
 
 
 @dataclass
@@ -57,6 +60,7 @@ class _Drawing:
     def leaf(self, width: int, depth: int) -> str:
         kept = [name for name, own in (*self.states.items(), *self.letters.items()) if own == width]
         named = [f"x.{name}" for name in INPUTS[width]] + [f"p.{name}" for name in VECTORS[width]]
+        named += ["x"] if width == INPUT else []
         return self.draw(st.sampled_from([*kept, *kept, *named]))
 
     def unary(self, width: int, depth: int) -> str:
@@ -66,7 +70,7 @@ class _Drawing:
         return self.draw(st.sampled_from(BINARY)).format(self.grouped(width, depth), self.grouped(width, depth))
 
     def map(self, width: int, depth: int) -> str:
-        into = self.draw(st.sampled_from((width, NARROW, WIDE)))
+        into = self.draw(st.sampled_from((width, NARROW, WIDE, INPUT)))
         return f"R.{self.draw(st.sampled_from(MAPS[width, into]))}({self.vector(into, depth)})"
 
     def mixed(self, width: int, depth: int) -> str:
@@ -78,7 +82,7 @@ class _Drawing:
     def number(self, depth: int) -> str:
         if self.draw(st.booleans()):
             return f"({self.draw(st.sampled_from(CONSTANTS))})"
-        width = self.draw(st.sampled_from((NARROW, WIDE)))
+        width = self.draw(st.sampled_from((NARROW, WIDE, INPUT)))
         return self.draw(st.sampled_from(NUMBERS)).format(self.vector(width, depth))
 
     def choice(self, width: int, depth: int) -> str:
@@ -97,7 +101,7 @@ class _Drawing:
 
     def name_one(self) -> None:
         """A letter that later equations can read, more than once."""
-        width, letter = self.draw(st.sampled_from((NARROW, WIDE))), f"v{len(self.letters)}"
+        width, letter = self.draw(st.sampled_from((NARROW, WIDE, INPUT))), f"v{len(self.letters)}"
         self.lines.append(f"{letter} = {self.vector(width)}")
         self.letters[letter] = width
 
@@ -112,7 +116,7 @@ class _Drawing:
 def drawn_cells(draw: DrawFn) -> Cell:
     """A random cell, declared by its source."""
     count = draw(st.integers(1, 3))
-    states = {name: draw(st.sampled_from((NARROW, NARROW, WIDE))) for name in STATES[:count]}
+    states = {name: draw(st.sampled_from((NARROW, NARROW, NARROW, WIDE, WIDE, INPUT))) for name in STATES[:count]}
     drawing = _Drawing(draw, states)
     for _ in range(draw(st.integers(0, 2))):
         drawing.name_one()
@@ -122,6 +126,6 @@ def drawn_cells(draw: DrawFn) -> Cell:
         results[name] = drawing.result(width, before)
     returned = list(results.values())
     if draw(st.booleans()):
-        returned.insert(0, f"out({drawing.result(draw(st.sampled_from((NARROW, WIDE))), returned)})")
+        returned.insert(0, f"out({drawing.result(draw(st.sampled_from((NARROW, WIDE, INPUT))), returned)})")
     body = "".join(f"    {line}\n" for line in [*drawing.lines, f"return {', '.join(returned)}"])
     return read(written(read(f"@cell\ndef drawn(x, R, p, {', '.join(states)}):\n{body}")))

@@ -7,7 +7,7 @@ from itertools import islice
 
 from rnnspec.primitives import PRIMITIVES
 from rnnspec.tracing.cell import OUTPUT, Cell
-from rnnspec.tracing.graph import LEAVES, Node
+from rnnspec.tracing.graph import LEAVES, MAPS, Node
 
 __all__ = ["are_same", "read", "written"]
 
@@ -87,14 +87,16 @@ class _Writer:
             return f"{self.letter(node.args[0], left)} {sign} {self.letter(node.args[1], right)}", binding
         if node.op == "negate":
             return f"-{self.letter(node.args[0], SIGN)}", SIGN
-        if node.op in PRIMITIVES or node.op == "map":
-            function = f"R.{node.name}" if node.op == "map" else node.op
+        if node.op in PRIMITIVES or node.op in MAPS:
+            function = {"map": f"R.{node.name}", "transposed": f"R.{node.name}.T"}.get(node.op, node.op)
             return f"{function}({', '.join(map(self.letter, node.args))})", ATOM
         return _leaf(node), ATOM if node.op != "constant" or node.value >= 0 else SUM
 
 
 def _leaf(node: Node) -> str:
     match node.op:
+        case "x":
+            return "x"
         case "input":
             return f"x.{node.name}"
         case "vector":

@@ -51,11 +51,11 @@ def load_cell(name: str) -> Cell:
 
 def hidden_for(cell: Cell, widths: Sequence[int] = WIDTHS) -> int | dict[str, int]:
     """The widths of a cell: one number, or `{name: width}` with different widths where the cell has several."""
-    free = [members for members in cell.width_classes if not members & cell.numbers]
+    free = [members for members in cell.width_classes if not members & {*cell.numbers, "x"}]
     classes = [sorted(members - {OUTPUT}) for members in free if members - {OUTPUT}]
     names = [next((state for state in cell.states if state in members), members[0]) for members in classes]
     names.sort(key=lambda name: (name not in cell.states, name))
-    if len(names) < 2 and set(names) <= set(cell.states):
+    if len(names) == 1 and set(names) <= set(cell.states):
         return widths[0]
     return {name: widths[i % len(widths)] for i, name in enumerate(names)}
 

@@ -17,6 +17,7 @@ from conformance.oracle.number import Number, Parameter, Tape
 from rnnspec.network import Layer, Network
 from rnnspec.output import Last
 from rnnspec.policies import Recurrence
+from rnnspec.tracing.graph import Input
 from rnnspec.tree import Tree, tree_map
 
 __all__ = ["Forward", "forward", "real_rows"]
@@ -35,13 +36,28 @@ class Forward:
 
 
 class _Names:
-    """`x`, `R` or `p` of a cell's equations."""
+    """`R` or `p` of a cell's equations."""
 
     def __init__(self, give: Any) -> None:
         self._give = give
 
     def __getattr__(self, name: str) -> Any:
         return self._give(name)
+
+
+@dataclass(frozen=True)
+class _Map:
+    """`R.name` of a cell's equations."""
+
+    tape: Tape
+    matrix: Parameter
+
+    def __call__(self, v: Number) -> Number:
+        return self.tape.affine(self.matrix, None, v)
+
+    def T(self, v: Number) -> Number:  # noqa: N802  # as in the equations
+        """The product with the transposed map."""
+        return self.tape.transposed(self.matrix, v)
 
 
 def forward(
@@ -128,8 +144,8 @@ def _held(
 def _step(
     tape: Tape, layer: Layer, params: Tree, x: Number, states: dict[str, Number]
 ) -> tuple[Number, dict[str, Number]]:
-    inputs = _Names(lambda name: tape.affine(params["W"][name], params["b"][name], x))
-    recurrent = _Names(lambda name: lambda v: tape.affine(params["U"][name], None, v))
+    inputs = Input(x, lambda name: tape.affine(params["W"][name], params["b"][name], x))
+    recurrent = _Names(lambda name: _Map(tape, params["U"][name]))
     vectors = _Names(lambda name: params["p"][name])
     output, new = layer.cell.equations(inputs, recurrent, vectors, states)
     reached = {id(number): tape.reached(number) for number in (output, *new.values())}

@@ -191,6 +191,12 @@ class Tape:
         product = self.record(y, [matrix, v], lambda d: (Outer(d, v.value), self.rounding.dot(d, matrix.value)))
         return product if bias is None else product + bias
 
+    def transposed(self, matrix: Parameter, v: Number) -> Number:
+        """`U' v`, for each row."""
+        turned = np.swapaxes(matrix.value, 1, 2)
+        y = self.rounding.dot(v.value, matrix.value)
+        return self.record(y, [matrix, v], lambda d: (Outer(v.value, d), self.rounding.dot(d, turned)))
+
     def take(self, number: Number, rows: Array) -> Number:
         """Some rows, in the order given."""
         return self.record(number.value[:, rows], [number], lambda d: [Rows(rows, d)])

@@ -119,6 +119,7 @@ RULES: dict[str, PrimitiveRule] = {
         unchosen=lambda a, b, c: (None, ~a.astype(bool), a.astype(bool)),
     ),
     "total": PrimitiveRule(lambda n, a: n.total(a, 2), lambda n, d, y, a: (_spread(n, d, a),), gathers=True),
+    "number": PrimitiveRule(lambda n, a: a, lambda n, d, y, a: (d,), gathers=True),
     "logsumexp": PrimitiveRule(
         _logsumexp, lambda n, d, y, a: (n.multiply(d, _relative(n, np.exp(n.subtract(a, y)))),), gathers=True
     ),

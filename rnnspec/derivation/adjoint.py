@@ -27,7 +27,10 @@ __all__ = ["Adjoint", "MapCotangent", "derive", "pulled"]
 
 @dataclass(frozen=True)
 class MapCotangent:
-    """One use of a map, `U_name v`: it adds the outer product of `cotangent` and `v` to the gradient of `U_name`."""
+    """One use of a map, `U_name v`: it adds the outer product of `cotangent` and `v` to the gradient of `U_name`.
+
+    A use `U_name' v` adds that of `v` and its cotangent, so that `cotangent` is then a forward node.
+    """
 
     name: str
     cotangent: int
@@ -67,11 +70,13 @@ def derive(graph: Graph) -> Adjoint:
             continue
         if node.op == "map":
             maps.append(MapCotangent(node.name, sweep.cotangent(index), node.args[0]))
+        if node.op == "transposed":
+            maps.append(MapCotangent(node.name, node.args[0], sweep.cotangent(index)))
         if node.op in _RULES or node.op in _CHOOSING:
             sweep.pull(index, node)
     leaves = tuple(
         ((op, node.name), sweep.cotangent(index))
-        for op in ("input", "vector", "state", "argument", "scalar")
+        for op in ("x", "input", "vector", "state", "argument", "scalar")
         for index, node in iterate(graph.nodes, op)
         if index in sweep.cotangents
     )
@@ -230,7 +235,7 @@ _CHOOSING: dict[str, Choosing] = {
     "minimum": lambda s, args: (s.op("greater_equal", args[1], args[0]), (args[0], args[1])),
     "where": lambda s, args: (args[0], (args[1], args[2])),
 }
-_SUMMING = ("map", "total", "logsumexp")
+_SUMMING = ("map", "transposed", "total", "logsumexp", "number")
 """The operations that read many features at once, so that cotangents of all choices are added up before them."""
 
 # y is the node, n.args its operands, d its cotangent; each rule returns the cotangents of the operands.
@@ -252,5 +257,7 @@ _RULES: dict[str, Rule] = {
     "remainder": lambda s, y, n, d: (d, s.times(d, _whole_multiples(s, y, *n.args))),
     "total": lambda s, y, n, d: (s.op("spread", d, n.args[0]),),
     "logsumexp": lambda s, y, n, d: (s.times(d, s.op("exp", s.op("subtract", n.args[0], y))),),
+    "number": lambda s, y, n, d: (d,),
     "map": lambda s, y, n, d: (s.builder.add("transposed", (d,), n.name),),
+    "transposed": lambda s, y, n, d: (s.builder.add("map", (d,), n.name),),
 }

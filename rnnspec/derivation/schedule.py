@@ -62,9 +62,13 @@ class Schedule:
     def saved(self) -> tuple[int, ...]:
         """The forward nodes, leaves included, that backward nodes and the gradients of maps read."""
         backward = (*self.backward.before, *self.backward.step, *self.backward.after)
-        read = {arg for index in backward for arg in self.nodes[index].args}
-        read |= {use.operand for use in self.adjoint.maps}
+        read = {arg for index in backward for arg in self.nodes[index].args} | self.factors
         return tuple(sorted(i for i in read if i < self.adjoint.forward and self.nodes[i].op != "constant"))
+
+    @cached_property
+    def factors(self) -> set[int]:
+        """The nodes whose outer products are the gradients of recurrent maps."""
+        return {index for use in self.adjoint.maps for index in (use.cotangent, use.operand)}
 
     @cached_property
     def input_packs(self) -> tuple[Names, ...]:
@@ -75,7 +79,7 @@ class Schedule:
     def recurrent_packs(self) -> dict[int, tuple[Names, ...]]:
         """The products of the recurrent maps, by the node of their argument, each as the names in it."""
         packs: dict[int, list[str]] = {}
-        for _, node in iterate(self.cell.graph.nodes, "map"):
+        for _, node in iterate(self.nodes, "map"):
             packs.setdefault(node.args[0], []).append(node.name)
         return {argument: self._products(sorted(names)) for argument, names in packs.items()}
 
@@ -106,7 +110,8 @@ def arrange(cell: Cell, adjoint: Adjoint) -> Schedule:
     states = [index for index, _ in iterate(cell.graph.nodes, "state")]
     forward = _phases(adjoint.nodes, range(adjoint.forward), states, forward_needs, [cell.graph.result(OUTPUT)])
     carried = [index for index, node in iterate(adjoint.nodes, "cotangent") if node.name != OUTPUT]
-    gradients = [index for _, index in adjoint.leaves] + [use.cotangent for use in adjoint.maps]
+    gradients = [index for _, index in adjoint.leaves]
+    gradients += [index for use in adjoint.maps for index in (use.cotangent, use.operand)]
     to_states = [index for (op, _), index in adjoint.leaves if op == "state"]
     backward = _phases(adjoint.nodes, range(adjoint.forward, len(adjoint.nodes)), carried, to_states, gradients)
     return Schedule(cell, adjoint, forward, backward)

@@ -40,6 +40,8 @@ def primitive(arrays: Arrays, op: str, operands: list[Any], axes: tuple[int, ...
         return arrays.sum(operands[0], axes, axes is not None)
     if op == "logsumexp":
         return _logsumexp(arrays, operands[0])
+    if op == "number":
+        return operands[0]
     if op == "spread":
         zero = arrays.functions["multiply"](operands[1], arrays.scalar(0.0))
         return arrays.functions["where"](arrays.functions["greater"](zero, arrays.scalar(1.0)), zero, operands[0])
@@ -181,7 +183,7 @@ def forward(
     arrays = columns(arrays) if plan.columns else arrays
     maps = _Maps(arrays, plan, params, inputs.shape[1])
     evaluator = _Evaluator(arrays, plan, maps)
-    values = evaluator.run(plan.forward.before, {INPUTS: inputs})
+    values = evaluator.run(plan.forward.before, _given(plan, inputs))
     results = {name: cell.graph.result(name) for name in cell.states}
     leaf = {node.name: index for index, node in iterate(cell.graph.nodes, "state")}
     step_nodes = set(plan.forward.step)
@@ -203,7 +205,7 @@ def forward(
     values |= recorded
     evaluator.run(plan.forward.after, values)
     outputs = evaluator.value(cell.graph.result(OUTPUT), values)
-    kept_values = {i: values[i] for i in (*plan.saved,) if i in values}
+    kept_values = {i: values[i] for i in plan.saved if i in values and plan.nodes[i].op != "x"}
     return _real(arrays, mask, _wide(arrays, outputs, inputs)), final, Trace(kept_values, inputs, mask)
 
 
@@ -215,13 +217,13 @@ def backward(
     cell, mask = plan.cell, trace.mask
     maps = _Maps(arrays, plan, params, trace.inputs.shape[1])
     evaluator = _Evaluator(arrays, plan, maps)
-    values = dict(trace.values)
+    values = trace.values | _given(plan, trace.inputs)
     leaf = {node.name: index for index, node in iterate(plan.nodes, "cotangent")}
     if OUTPUT in leaf:
         values[leaf[OUTPUT]] = output_cotangent
     evaluator.run(plan.backward.before, values)
     hooks = {hook: trace_hook(policy, hook, cell.states) if policy else None for hook in HOOKS}
-    gradients = {i for _, i in plan.adjoint.leaves} | {use.cotangent for use in plan.adjoint.maps}
+    gradients = {i for _, i in plan.adjoint.leaves} | plan.factors
     wanted = gradients | {arg for i in plan.backward.after for arg in plan.nodes[i].args}
     in_loop = set(plan.backward.step) | {leaf[s] for s in cell.states if s in leaf}
     read = {arg for i in plan.backward.step for arg in plan.nodes[i].args}
@@ -248,14 +250,18 @@ def backward(
     over_time |= {"output": output_cotangent} if cell.output_state is not None else {}
     initial, recorded = arrays.scan(body, state_cotangent, over_time, trace.inputs.shape[0], True)
     evaluator.run(plan.backward.after, values := values | recorded)
-    real = {i: _real(arrays, mask, evaluator.value(i, values)) for i in gradients}
-    own, inputs = _map_gradients(arrays, plan, maps, evaluator, trace, values, real)
+    found = {i: _wide(arrays, evaluator.value(i, values), trace.inputs) for i in gradients}
+    real = {i: _real(arrays, mask, a) for i, a in found.items()}
+    own, inputs = _map_gradients(arrays, plan, maps, trace, real)
     return own, inputs, initial
 
 
-def _map_gradients(
-    arrays: Arrays, plan: Schedule, maps: _Maps, evaluator: _Evaluator, trace: Trace, values: Values, real: Values
-) -> tuple[Tree, Array]:
+def _given(plan: Schedule, inputs: Array) -> Values:
+    """The inputs, as what the input maps read and as the node of `x` itself."""
+    return {INPUTS: inputs} | {i: inputs for i, _ in iterate(plan.nodes, "x")}
+
+
+def _map_gradients(arrays: Arrays, plan: Schedule, maps: _Maps, trace: Trace, real: Values) -> tuple[Tree, Array]:
     found = {kind: tree_map(lambda a: arrays.zeros(tuple(a.shape)), maps.params[kind]) for kind in ("W", "b", "U", "p")}
 
     def flat(a: Array) -> Array:
@@ -268,15 +274,14 @@ def _map_gradients(
             found["W"][name] = arrays.matmul(arrays.transpose(delta), x)
             found["b"][name] = arrays.sum(delta, (0,), False)
             into.append(arrays.matmul(delta, maps.params["W"][name]))
+        elif op == "x":
+            into.append(flat(real[i]))
+        elif op == "vector":
+            found["p"][name] = arrays.sum(real[i], (0, 1), False)
     inputs = reduce(arrays.functions["add"], into) if into else arrays.zeros(tuple(x.shape))
-    operands = {use.operand: evaluator.value(use.operand, values) for use in plan.adjoint.maps}
-    read = {i: flat(_wide(arrays, _real(arrays, trace.mask, a), trace.inputs)) for i, a in operands.items()}
     for use in plan.adjoint.maps:
-        gradient = arrays.matmul(arrays.transpose(flat(real[use.cotangent])), read[use.operand])
+        gradient = arrays.matmul(arrays.transpose(flat(real[use.cotangent])), flat(real[use.operand]))
         found["U"][use.name] = arrays.functions["add"](found["U"][use.name], gradient)
-    for (op, name), i in plan.adjoint.leaves:
-        if op == "vector":
-            found["p"][name] = arrays.sum(_wide(arrays, real[i], trace.inputs), (0, 1), False)
     return found, arrays.reshape(inputs, tuple(trace.inputs.shape))
 
 

@@ -1,8 +1,10 @@
 """A cell: one function of equations, traced once into a graph.
 
-The arguments named `x`, `R` and `p` are parameters: `x.i` is `W_i x + b_i`, `R.i(v)` is `U_i v` and never has a bias,
-`p.i` is a learned vector. Every other argument is a state. The function returns the new states in the order of its
-arguments. The first one is the output too. A cell whose output is no state returns `out(y), state, ...`.
+The arguments named `x`, `R` and `p` are the input and the parameters: `x.i` is `W_i x + b_i` and `x` is the input
+itself, `R.i(v)` is `U_i v` and never has a bias, `R.i.T(v)` is `U_i' v`, `p.i` is a learned vector. Every other
+positional argument is a state. A keyword-only argument is a named constant: `*, dt=0.1`. The function returns the new
+states in the order of its arguments. The first one is the output too. A cell whose output is no state returns
+`out(y), state, ...`.
 
 >>> from rnnspec.primitives import tanh
 >>> @cell
@@ -18,24 +20,24 @@ plain(h)
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import isnan
+from math import isfinite, isnan
+from numbers import Real
 from typing import Any
 
-from rnnspec.errors import EquationError, NetworkError
-from rnnspec.primitives import PRIMITIVES, Expression, reading, refuse
+from rnnspec.errors import EquationError
+from rnnspec.primitives import reading
 from rnnspec.showing import shown
-from rnnspec.tracing import printing
-from rnnspec.tracing.graph import Graph, GraphBuilder, Node, Vector, is_scalar, iterate
+from rnnspec.tracing import calling, printing, widths
+from rnnspec.tracing.folding import folded
+from rnnspec.tracing.graph import MAPS, Graph, GraphBuilder, Vector, as_vector, iterate
+from rnnspec.tracing.leaves import PARAMETERS, parameters
+from rnnspec.tracing.widths import OUTPUT
 from rnnspec.tree import Shape
 
-__all__ = ["Cell", "Out", "cell", "out"]
-
-PARAMETERS = ("x", "R", "p")
-OUTPUT = ""
-"""The name of the output among a graph's results; no state can have it."""
+__all__ = ["OUTPUT", "Cell", "Out", "cell", "out"]
 
 
 @dataclass(frozen=True)
@@ -54,34 +56,69 @@ def out(value: Any) -> Out:
 class Cell:
     """A traced cell. Two cells are equal when their states and graphs are; the name is a label.
 
-    `graph.results` has an entry for each state, under its name, and an entry `""` for the output.
+    `graph.results` has an entry for each state, under its name, and an entry `""` for the output. `written` is the
+    graph as it was written, with named constants, where it has any; `graph` has what they come to.
     """
 
     name: str = field(compare=False)
     states: tuple[str, ...]
     graph: Graph
+    named: Graph | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, name: str, states: tuple[str, ...], written: Graph) -> Cell:
+        """The cell of a graph with named constants, or without.
+
+        Raises EquationError where a result is a number, or a number is NaN.
+        """
+        graph = folded(written)
+        if any(isnan(node.value) for _, node in iterate(graph.nodes, "constant")):
+            raise EquationError(f"@cell {name}", "a number in the equations must not be NaN", "NaN",
+                                "write another number")  # fmt: skip
+        for result, index in graph.results:
+            if graph.nodes[index].op == "constant":
+                what = f"the new {result}" if result else "the output"
+                raise EquationError(f"@cell {name}", f"{what} must be a vector", f"{graph.nodes[index].value:g}",
+                                    "write it with x, R, p or a state")  # fmt: skip
+        return cls(name, states, graph, None if graph is written else written)
 
     def __repr__(self) -> str:
-        return f"<cell {self.name}({', '.join(self.states)})>"
+        return f"<cell {self._head}>"
+
+    def __call__(self, *arguments: Any, **constants: float) -> Any:
+        """With constants, `cornn(dt=0.1)`: the cell with these values of its named constants.
+
+        With the arguments of its declaration, within the equations of another cell, `lstm(x, R, h, c)`: what its
+        equations return. `x` may be any vector v: x.i is then R.x_i(v) + p.x_i. Raises EquationError where an argument
+        is missing or too many, or a constant is unknown or no finite number.
+        """
+        cell = self._with(constants) if constants else self
+        return calling.returned(cell.name, cell.graph, cell.states, arguments) if arguments else cell
+
+    def prefixed(self, prefix: str) -> Cell:
+        """The cell with other maps of its own: `x.i` is `x.prefix_i`, and so on.
+
+        Two calls of one cell within the equations of another share their maps unless one of them is prefixed. Raises
+        EquationError where the prefix is no identifier.
+        """
+        return Cell.of(self.name, self.states, calling.prefixed(f"{self.name}.prefixed", self.written, prefix))
+
+    @property
+    def written(self) -> Graph:
+        """The graph as it was written, with the names of constants."""
+        return self.graph if self.named is None else self.named
+
+    @property
+    def constants(self) -> dict[str, float]:
+        """The named constants that the equations use, and their values."""
+        return {node.name: node.value for _, node in iterate(self.written.nodes, "constant") if node.name}
 
     def equations(self, x: Any, R: Any, p: Any, states: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         """The output and the new states, computed with any values that have `apply`, such as numbers or symbols.
 
-        `x.name`, `R.name(v)` and `p.name` are read and called as in the declaration.
+        `x`, `x.name`, `R.name(v)`, `R.name.T(v)` and `p.name` are read and called as in the declaration.
         """
-        leaves = {"input": lambda name: getattr(x, name), "vector": lambda name: getattr(p, name), "state": states.get}
-
-        def apply(node: Node, operands: list[Any]) -> Any:
-            if node.op in leaves:
-                return leaves[node.op](node.name)
-            if node.op == "map":
-                return getattr(R, node.name)(operands[0])
-            if node.op == "constant":
-                return node.value
-            return next(v for v in operands if isinstance(v, Expression)).apply(node.op, *operands)
-
-        results = self.graph.evaluate(apply)
-        return results.pop(OUTPUT), results
+        return calling.results(self.graph, x, R, p, states)
 
     @cached_property
     def output_state(self) -> str | None:
@@ -91,128 +128,138 @@ class Cell:
 
     @cached_property
     def width_classes(self) -> tuple[frozenset[str], ...]:
-        """The sets of names that share one width: states, `x.name`, `p.name`, `R.name` (what a map gives) and `name.R`
-        (what a map reads)."""
-        return _unify(self)
+        """The sets of names that share one width: states, `x`, `x.name`, `p.name`, `R.name` (what a map gives) and
+        `name.R` (what a map reads)."""
+        return widths.classes(self.graph, self.states)
 
-    @property
+    @cached_property
     def numbers(self) -> frozenset[str]:
-        """The new states, the output and the arguments of maps that are one number for any widths, by the names of
-        `width_classes`."""
-        return frozenset(_ones(self))
+        """The names of `width_classes` that are one number for any widths."""
+        return widths.numbers(self.graph, self.states)
 
-    def widths(self, hidden: int | Mapping[str, int]) -> dict[str, int]:
+    def widths(self, hidden: int | Mapping[str, int], inputs: int | None = None) -> dict[str, int]:
         """The width of each name of `width_classes`, from one number or from `{name: width}` where they differ.
 
-        Raises NetworkError where a width is given twice, is not given, or is below 1.
+        `inputs` is the width of `x`; where it is None, names that share the width of `x` alone are left out. Raises
+        NetworkError where a width is given twice, is not given, or is below 1.
         """
-        return _widths(self, hidden)
+        return widths.widths(f"Layer({self.name}, hidden=...)", self.graph, self.states, hidden, inputs)
+
+    @property
+    def reads_input(self) -> bool:
+        """Whether the equations use `x` itself."""
+        return any(node.op == "x" for node in self.graph.nodes)
+
+    @property
+    def parameter_names(self) -> dict[str, set[str]]:
+        """The names of the maps by kind: `W`, `b`, `U` and `p`."""
+        inputs = set(self._names("input"))
+        return {"W": inputs, "b": inputs, "U": set(self._names(*MAPS)), "p": set(self._names("vector"))}
 
     def parameter_shapes(self, inputs: int, hidden: int | Mapping[str, int]) -> dict[str, dict[str, Shape]]:
         """The shapes of the named maps: `W` (out, inputs), `b` (out), `U` (out, in), `p` (width).
 
         They are in the order of the equations, for readers only. Raises NetworkError as `widths` does.
         """
-        widths = self.widths(hidden)
+        width = self.widths(hidden, inputs)
         return {
-            "W": {name: Shape((widths[f"x.{name}"], inputs)) for name in self._written("input")},
-            "b": {name: Shape((widths[f"x.{name}"],)) for name in self._written("input")},
-            "U": {name: Shape((widths[f"R.{name}"], widths[f"{name}.R"])) for name in self._written("map")},
-            "p": {name: Shape((widths[f"p.{name}"],)) for name in self._written("vector")},
+            "W": {name: Shape((width[f"x.{name}"], inputs)) for name in self._names("input")},
+            "b": {name: Shape((width[f"x.{name}"],)) for name in self._names("input")},
+            "U": {name: Shape((width[f"R.{name}"], width[f"{name}.R"])) for name in self._names(*MAPS)},
+            "p": {name: Shape((width[f"p.{name}"],)) for name in self._names("vector")},
         }
 
-    def output_width(self, hidden: int | Mapping[str, int]) -> int:
+    def output_width(self, hidden: int | Mapping[str, int], inputs: int | None = None) -> int:
         """The width of the output; raises NetworkError as `widths` does."""
-        return self.widths(hidden)[OUTPUT]
+        return self.widths(hidden, inputs)[OUTPUT]
 
-    def _written(self, op: str) -> dict[str, None]:
-        return dict.fromkeys(node.name for node in self.graph.nodes if node.op == op)
+    def _names(self, *ops: str) -> dict[str, None]:
+        return dict.fromkeys(node.name for node in self.graph.nodes if node.op in ops)
+
+    def _with(self, constants: Mapping[str, Any]) -> Cell:
+        call = f"{self.name}({', '.join(f'{name}={shown(value)}' for name, value in constants.items())})"
+        for name, value in constants.items():
+            if name not in self.constants:
+                known = ", ".join(self.constants) or "none"
+                raise EquationError(call, f"a constant of the cell must be given; it has {known}", name,
+                                    "declare it after a star: def cell(x, R, h, *, dt=0.1)")  # fmt: skip
+            if not is_constant(value):
+                raise EquationError(call, f"{name} must be a finite number", shown(value), "give a number")
+        nodes = (replace(n, value=float(constants[n.name])) if n.op == "constant" and n.name in constants else n
+                 for n in self.written.nodes)  # fmt: skip
+        return Cell.of(self.name, self.states, Graph(tuple(nodes), self.written.results))
+
+    @property
+    def _head(self) -> str:
+        constants = [f"{name}={value:g}" for name, value in self.constants.items()]
+        return f"{self.name}({', '.join([*self.states, *constants])})"
 
     def latex(self) -> str:
         """The equations as a LaTeX `aligned` environment."""
-        return printing.latex(self.graph, self.states)
+        return printing.latex(self.written, self.states)
 
     def __str__(self) -> str:
-        head = f"{self.name}({', '.join(self.states)})"
-        return "\n".join([head, *(f"  {line}" for line in printing.unicode(self.graph, self.states))])
+        return "\n".join([self._head, *(f"  {line}" for line in printing.unicode(self.written, self.states))])
 
 
-class _Maps:
-    """`x`, `R` or `p` while a cell is traced: each attribute is a map or a vector."""
-
-    def __init__(self, label: str, make: Callable[[str], Any]) -> None:
-        self._label, self._make = label, make
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") and name.endswith("__"):
-            raise AttributeError(name)
-        if name.startswith("_"):
-            refuse(f"{self._label}.{name}", repr(name), "the name of a map must not begin with an underscore",
-                   f"write {self._label}.{name.lstrip('_') or 'name'}")  # fmt: skip
-        return self._make(name)
-
-    def __repr__(self) -> str:
-        return self._label
-
-
-@dataclass(frozen=True)
-class _Recurrent:
-    """`R.name` while a cell is traced."""
-
-    name: str
-    builder: GraphBuilder = field(repr=False)
-
-    def __call__(self, *vectors: Any) -> Vector:
-        if len(vectors) != 1:
-            refuse(f"R.{self.name}(...)", f"{len(vectors)} arguments", "a recurrent map must be given one vector",
-                   "write a map for each vector, as in R.a(u) + R.b(v)")  # fmt: skip
-        return self.builder.vector("map", self.name, *vectors)
-
-    def __repr__(self) -> str:
-        return f"R.{self.name}"
+def is_constant(value: object) -> bool:
+    """Whether a value can be that of a named constant: a finite number."""
+    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
 
 
 def cell(equations: Callable[..., Any]) -> Cell:
     """The cell that a function of equations declares.
 
     Raises EquationError, which says what can be written, where the function uses anything but the primitives, has an
-    argument that is no state (one with a default, `*states`, or keyword-only), returns no vector for a state, or uses
-    the number NaN.
+    argument that is none (a positional one with a default, `*states`, a keyword-only one without a number), returns no
+    vector for a state, or uses the number NaN.
     """
     name = getattr(equations, "__name__", type(equations).__name__)
     with reading(f"@cell {name}"):
         signature = inspect.signature(equations)
-    arguments = _arguments(name, signature)
+    arguments, constants = _arguments(name, signature)
     states = tuple(argument for argument in arguments if argument not in PARAMETERS)
     builder = GraphBuilder()
-    makers = {
-        "x": _Maps("x", lambda name: builder.vector("input", name)),
-        "R": _Maps("R", lambda name: _Recurrent(name, builder)),
-        "p": _Maps("p", lambda name: builder.vector("vector", name)),
-    }
-    values = [makers[a] if a in makers else builder.vector("state", a) for a in arguments]
+    given = parameters(builder)
+    values = [given[a] if a in given else builder.vector("state", a) for a in arguments]
+    numbers = {a: Vector(builder, builder.constant(value, a)) for a, value in constants.items()}
     with reading(f"@cell {name}"):
-        returned = equations(*values)
-    graph = builder.graph(_results(name, states, builder, returned))
-    if any(isnan(node.value) for _, node in iterate(graph.nodes, "constant")):
-        raise EquationError(f"@cell {name}", "a number in the equations must not be NaN", "NaN", "write another number")
-    return Cell(name, states, graph)
+        returned = equations(*values, **numbers)
+    return Cell.of(name, states, builder.graph(_results(name, states, builder, returned)))
 
 
-def _arguments(name: str, signature: inspect.Signature) -> tuple[str, ...]:
-    """The names of the arguments, each a state or one of x, R and p."""
+def _arguments(name: str, signature: inspect.Signature) -> tuple[tuple[str, ...], dict[str, float]]:
+    """The names of the positional arguments, each a state or one of x, R and p, and the named constants."""
+    positional, constants = list[str](), dict[str, float]()
     for argument in signature.parameters.values():
+        if argument.kind is argument.KEYWORD_ONLY:
+            constants[argument.name] = _constant(name, argument)
+            continue
         if argument.kind not in (argument.POSITIONAL_ONLY, argument.POSITIONAL_OR_KEYWORD):
             raise EquationError(f"@cell {name}", "every state must be a positional argument with a name",
                                 f"{argument}", "write each state out: def cell(x, R, h, c)")  # fmt: skip
         if argument.default is not argument.empty:
             raise EquationError(
                 f"@cell {name}",
-                "an argument must be x, R, p or a state, none of which has a default",
+                "a positional argument must be x, R, p or a state, none of which has a default",
                 f"{argument}",
-                f"write the number in the equations, or learn it as p.{argument.name}",
+                f"declare a constant after a star, as in def cell(x, R, h, *, {argument}), "
+                f"or learn it as p.{argument.name}",
             )
-    return tuple(signature.parameters)
+        positional.append(argument.name)
+    return tuple(positional), constants
+
+
+def _constant(name: str, argument: inspect.Parameter) -> float:
+    if argument.name in PARAMETERS or not is_constant(argument.default):
+        got = "no default" if argument.default is argument.empty else f"{argument}"
+        raise EquationError(
+            f"@cell {name}",
+            f"the constant {argument.name} must have a finite number for its default, and a name other than x, R, p",
+            got,
+            f"write *, {argument.name}=0.5",
+        )
+    return float(argument.default)
 
 
 def _results(name: str, states: tuple[str, ...], builder: GraphBuilder, returned: Any) -> dict[str, int]:
@@ -222,8 +269,9 @@ def _results(name: str, states: tuple[str, ...], builder: GraphBuilder, returned
         )
     parts = returned if isinstance(returned, tuple) else (returned,)
     marked = bool(parts) and isinstance(parts[0], Out)
+    parts = tuple(map(as_vector, (parts[0].value, *parts[1:]) if marked else parts))
     new_states = parts[1:] if marked else parts
-    output = parts[0].value if marked else (parts[0] if parts else None)
+    output = parts[0] if parts else None
     if marked and not isinstance(output, Vector):
         raise EquationError(f"@cell {name}", "the output must be a vector", f"out({shown(output)})",
                             "give out(...) a vector, as in out(R.y(h))")  # fmt: skip
@@ -236,74 +284,3 @@ def _results(name: str, states: tuple[str, ...], builder: GraphBuilder, returned
             "return the new states in the order of the arguments",
         )
     return {OUTPUT: builder.index(output)} | {s: builder.index(v) for s, v in zip(states, new_states, strict=True)}
-
-
-def _unify(cell: Cell) -> tuple[frozenset[str], ...]:
-    parent: dict[str, str] = {}
-
-    def find(label: str) -> str:
-        while parent.setdefault(label, label) != label:
-            label = parent[label]
-        return label
-
-    for one, other in _equal_widths(cell):
-        parent[find(one)] = find(other)
-    classes: dict[str, set[str]] = {}
-    for label in parent:
-        classes.setdefault(find(label), set()).add(label)
-    public = (frozenset(label for label in members if not label.startswith("#")) for members in classes.values())
-    return tuple(sorted((members for members in public if members), key=sorted))
-
-
-def _equal_widths(cell: Cell) -> Iterator[tuple[str, str]]:
-    """Pairs of names that share a width; a name without a partner is paired with itself."""
-    nodes = cell.graph.nodes
-    labels = [_width_label(index, node) for index, node in enumerate(nodes)]
-    wide = [not is_scalar(nodes, index) for index in range(len(nodes))]
-    yield from ((state, state) for state in cell.states)
-    yield from ((labels[index], name) for name, index in cell.graph.results if wide[index])
-    for index, node in enumerate(nodes):
-        if wide[index]:
-            yield labels[index], labels[index]
-        if node.op == "map":
-            into = f"{node.name}.R"
-            yield (labels[node.args[0]] if wide[node.args[0]] else into), into
-        if node.op in PRIMITIVES and wide[index]:
-            yield from ((labels[arg], labels[index]) for arg in node.args if wide[arg])
-
-
-def _width_label(index: int, node: Node) -> str:
-    prefix = {"input": "x.", "vector": "p.", "map": "R.", "state": ""}.get(node.op)
-    return f"#{index}" if prefix is None else prefix + node.name
-
-
-def _widths(cell: Cell, hidden: int | Mapping[str, int]) -> dict[str, int]:
-    call, classes = f"Layer({cell.name}, hidden=...)", cell.width_classes
-    ones = _ones(cell)
-    given = {s: hidden for s in cell.states if s not in ones} if isinstance(hidden, int) else dict(hidden)
-    known = set().union(*classes)
-    for name, width in given.items():
-        if name not in known or isinstance(width, bool) or not isinstance(width, int) or width < 1:
-            fixable = ", ".join(sorted(known - {OUTPUT}))
-            raise NetworkError(call, "hidden must give names of the cell whole numbers of at least 1",
-                               f"{shown(name)}: {shown(width)}", f"give the width of one of {fixable}")  # fmt: skip
-    widths = {OUTPUT: 1} if OUTPUT in ones else {}
-    for members in classes:
-        fixed = [(name, given[name]) for name in sorted(members) if name in given]
-        fixed += [(name, 1) for name in sorted(members & ones)]
-        whose = ", ".join(sorted(members - {OUTPUT})) or "the output"
-        if len({width for _, width in fixed}) > 1:
-            got = ", ".join(f"{name}={width}" for name, width in fixed)
-            raise NetworkError(call, f"{whose} must have one width", got,
-                               "give them the same number; what is made of total(...) only is one number")  # fmt: skip
-        if not fixed:
-            raise NetworkError(call, f"hidden must give the width of {whose}", f"hidden={shown(hidden)}",
-                               f"give hidden={{..., {min(members - {OUTPUT} or members)!r}: width}}")  # fmt: skip
-        widths |= dict.fromkeys(members, fixed[0][1])
-    return widths
-
-
-def _ones(cell: Cell) -> set[str]:
-    nodes = cell.graph.nodes
-    results = {name for name, index in cell.graph.results if is_scalar(nodes, index)}
-    return results | {f"{node.name}.R" for _, node in iterate(nodes, "map") if is_scalar(nodes, node.args[0])}

@@ -2,8 +2,10 @@
 
 A node is one of
 
-    leaves      input x.name, vector p.name, state name, argument name, scalar name, cotangent name, constant value
-    maps        map R.name(v); in an adjoint, transposed: the sum of U_name' v over names (space between) and operands
+    leaves      x itself, input x.name, vector p.name, state name, argument name, scalar name, cotangent name, constant
+                value, with a name where it is a named one
+    maps        map R.name(v); transposed R.name.T(v), in an adjoint the sum of U_name' v over names (space between)
+                and operands
     primitives  the closed list of `rnnspec.primitives`
     axes        total_in, total_out: sums over one axis of a map, in a rule on finished gradients only
     reduce      a caller's function of a scalar, such as the sum over the shards of a distributed gradient
@@ -30,26 +32,32 @@ __all__ = [
     "AXES",
     "CONDITIONS",
     "LEAVES",
+    "MAPS",
     "NAMED",
     "Graph",
     "GraphBuilder",
+    "Input",
     "Node",
     "Vector",
     "ancestors",
+    "as_vector",
     "descendants",
     "from_json",
     "is_scalar",
     "iterate",
+    "map_name",
     "to_json",
 ]
 
-LEAVES = ("input", "vector", "state", "argument", "scalar", "cotangent", "constant")
+LEAVES = ("x", "input", "vector", "state", "argument", "scalar", "cotangent", "constant")
 CONDITIONS = ("greater", "greater_equal")
 AXES = {"total_in": -1, "total_out": 0}
 """The axis of a map `(out, in)` that a sum is over; a bias or vector `(out)` has the first axis only."""
-NAMED = ("input", "vector", "state", "map")
+MAPS = ("map", "transposed")
+"""The operations that multiply by a recurrent map."""
+NAMED = ("input", "vector", "state", *MAPS)
 """The operations with names. No name is `R`, since widths are named `x.name` and `name.R`."""
-NUMBERS = ("constant", "scalar", "total", "logsumexp", "reduce")
+NUMBERS = ("constant", "scalar", "total", "logsumexp", "reduce", "number")
 """The operations with one feature, for any widths."""
 
 
@@ -117,6 +125,40 @@ class Vector(Expression):
         return f"<vector {self.builder.nodes[self.index].op} of equations>"
 
 
+class Input(Expression):
+    """`x`: a vector, whose attributes are maps of it, given by name: `x.name` is W_name x + b_name."""
+
+    __slots__ = ("_give", "_vector")
+
+    def __init__(self, vector: Any, give: Callable[[str], Any]) -> None:
+        self._vector, self._give = vector, give
+
+    def apply(self, op: str, *operands: Any) -> Any:
+        """The result of a primitive of the vector."""
+        return self._vector.apply(op, *map(as_vector, operands))
+
+    def __getattr__(self, name: str) -> Any:
+        return self._give(map_name("x", name))
+
+    def __repr__(self) -> str:
+        return "x"
+
+
+def as_vector(value: Any) -> Any:
+    """A value of equations, where `x` is the vector of the input."""
+    return value._vector if isinstance(value, Input) else value
+
+
+def map_name(label: str, name: str) -> str:
+    """The name of a map that is read as an attribute of `x`, `R` or `p`; names of Python's own are no maps."""
+    if name.startswith("__") and name.endswith("__"):
+        raise AttributeError(name)
+    if name.startswith("_"):
+        refuse(f"{label}.{name}", repr(name), "the name of a map must not begin with an underscore",
+               f"write {label}.{name.lstrip('_') or 'name'}")  # fmt: skip
+    return name
+
+
 @dataclass
 class GraphBuilder:
     """A growing graph, in which equal nodes are one node. `has_axes` says that its vectors are maps with two axes."""
@@ -155,21 +197,22 @@ class GraphBuilder:
                    "write total(a)")  # fmt: skip
         return self.add(op, self._values(f"{op}(...)", (index,)))
 
-    def constant(self, value: float) -> int:
+    def constant(self, value: float, name: str = "") -> int:
         """The index of a number; -0 becomes 0, since equal nodes are one node."""
-        return self.add("constant", value=float(value) + 0.0)
+        return self.add("constant", name=name, value=float(value) + 0.0)
 
     def vector(self, op: str, name: str = "", *args: Any) -> Vector:
         """The vector of a leaf or a map."""
         if op in NAMED and (name == "R" or not name.isidentifier()):
             refuse(f"{op} {name!r}", repr(name), "a name must be an identifier other than R", "choose another name")
-        if op == "map" and any(self.nodes[self.index(arg)].op == "constant" for arg in args):
+        if op in MAPS and any(self.nodes[self.index(arg)].op == "constant" for arg in args):
             refuse(f"R.{name}(...)", "a number, which has no width", "a recurrent map must be given a vector",
                    f"write p.{name}, a learned vector")  # fmt: skip
         return Vector(self, self.add(op, self._values(f"{op} {name}", [self.index(arg) for arg in args]), name))
 
     def index(self, operand: Any) -> int:
         """The node of an operand, which is a vector of these equations or a number, also one of NumPy."""
+        operand = as_vector(operand)
         if isinstance(operand, Vector):
             if operand.builder is not self:
                 refuse("equations", "a vector kept from other equations", "equations must use their own vectors only",
@@ -256,14 +299,14 @@ def to_json(graph: Graph) -> dict[str, Any]:
 
 def _add_from_json(builder: GraphBuilder, place: list[int], index: int, row: Any) -> int:
     op, args, name, value = row
-    operands = {"map": 1, "constant": 0, "input": 0, "vector": 0, "state": 0}.get(op)
+    operands = {"map": 1, "transposed": 1, "constant": 0, "x": 0, "input": 0, "vector": 0, "state": 0}.get(op)
     operands = PRIMITIVES[op].operands if op in PRIMITIVES else operands
     if operands is None or len(args) != operands or not all(_stands_before(arg, index) for arg in args):
         _refuse_json(f"node {index} {row!r}")
     if not isinstance(name, str) or (op == "constant") != (type(value) in (int, float)):
         _refuse_json(f"node {index} {row!r}")
     if op == "constant":
-        return builder.constant(value)
+        return builder.constant(value, name)
     found = [place[arg] for arg in args]
     if op in PRIMITIVES:
         return builder.primitive(op, *found)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rnnspec.tracing.graph import LEAVES, Graph, Node
+from rnnspec.tracing.graph import LEAVES, MAPS, Graph, Node
 
 __all__ = ["latex", "unicode"]
 
@@ -23,6 +23,7 @@ class Notation:
 
     leaf: Callable[[Node], str]
     matrix: Callable[[str, str], str]
+    transposed: Callable[[str, str], str]
     function: Callable[[str, list[str]], str]
     multiply: str
     divide: Callable[[str, str], str]
@@ -69,6 +70,10 @@ class _Writer:
     def _operand(self, index: int, at_least: int = SUM) -> str:
         return self.letters[index] if index in self.letters else self.write(index, at_least)
 
+    def _itself(self, index: int) -> tuple[str, int]:
+        """The text of a node with its precedence."""
+        return (self.letters[index], ATOM) if index in self.letters else self._expression(self.nodes[index])
+
     def _expression(self, node: Node) -> tuple[str, int]:  # noqa: PLR0911  # one line for each way of writing
         n, args = self.notation, node.args
         match node.op:
@@ -87,9 +92,13 @@ class _Writer:
                 return f"{self._operand(args[0])} {sign} {self._operand(args[1])}", SUM
             case "map":
                 return n.matrix(node.name, self._operand(args[0], ATOM)), PRODUCT
+            case "transposed":
+                return n.transposed(node.name, self._operand(args[0], ATOM)), PRODUCT
+            case "number":
+                return self._itself(args[0])
             case "input":
                 return n.leaf(node), SUM
-            case "constant" | "state" | "vector":
+            case "x" | "constant" | "state" | "vector":
                 return n.leaf(node), ATOM
             case _:
                 return n.function(node.op, [self._operand(arg) for arg in args]), ATOM
@@ -104,10 +113,10 @@ def _letters(graph: Graph, states: Sequence[str], notation: Notation) -> dict[in
     nodes = graph.nodes
     uses = Counter(arg for node in nodes for arg in node.args)
     results = {index for _, index in graph.results}
-    taken = set(states) | {"x", "y"}
+    taken = set(states) | {"x", "y"} | {node.name for node in nodes if node.op == "constant"}
     letters: dict[int, str] = {}
     for index, node in enumerate(nodes):
-        shared = uses[index] > 1 and node.op not in ("state", "vector", "constant", "input", "scalar")
+        shared = uses[index] > 1 and node.op not in LEAVES
         is_gate = node.op in ("sigmoid", "tanh") and _map_under(graph, index)
         if uses[index] and index not in results and (shared or is_gate):
             wanted = _map_under(graph, index) or "u"
@@ -123,7 +132,7 @@ def _map_under(graph: Graph, index: int) -> str:
     nodes, left, found = graph.nodes, list(graph.nodes[index].args), set()
     while left:
         node = nodes[left.pop()]
-        if node.op in ("input", "map"):
+        if node.op in ("input", *MAPS):
             found.add(node.name)
         elif node.op in ("add", "subtract"):
             left.extend(node.args)
@@ -141,14 +150,19 @@ _LATEX_FUNCTIONS = {"tanh": r"\tanh", "exp": r"\exp", "log": r"\log", "maximum":
 
 
 def _unicode_leaf(node: Node) -> str:
-    return {"input": f"W_{node.name} x + b_{node.name}", "vector": f"p_{node.name}", "state": node.name,
-            "constant": _number(node.value or 0.0)}[node.op]  # fmt: skip
+    return {"x": "x", "input": f"W_{node.name} x + b_{node.name}", "vector": f"p_{node.name}", "state": node.name,
+            "constant": node.name or _number(node.value or 0.0)}[node.op]  # fmt: skip
 
 
 def _latex_leaf(node: Node) -> str:
     name = _latex_name(node.name)
-    return {"input": f"W_{{{name}}} x_t + b_{{{name}}}", "vector": f"p_{{{name}}}", "state": f"{name}_{{t-1}}",
-            "constant": _number(node.value or 0.0)}[node.op]  # fmt: skip
+    return {
+        "x": "x_t",
+        "input": f"W_{{{name}}} x_t + b_{{{name}}}",
+        "vector": f"p_{{{name}}}",
+        "state": f"{name}_{{t-1}}",
+        "constant": name if node.name else _number(node.value or 0.0),
+    }[node.op]
 
 
 def _latex_name(name: str) -> str:
@@ -167,6 +181,7 @@ def _latex_function(op: str, args: list[str]) -> str:
 _UNICODE = Notation(
     leaf=_unicode_leaf,
     matrix=lambda name, v: f"U_{name} {v}",
+    transposed=lambda name, v: f"U_{name}ᵀ {v}",
     function=lambda op, args: f"{_FUNCTIONS.get(op, op)}({', '.join(args)})",
     multiply="⊙",
     divide=lambda a, b: f"{a} / {b}",
@@ -178,6 +193,7 @@ _UNICODE = Notation(
 _LATEX = Notation(
     leaf=_latex_leaf,
     matrix=lambda name, v: f"U_{{{_latex_name(name)}}} {v}",
+    transposed=lambda name, v: rf"U_{{{_latex_name(name)}}}^\top {v}",
     function=_latex_function,
     multiply=r"\odot",
     divide=lambda a, b: rf"\frac{{{a}}}{{{b}}}",
