@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,8 +41,11 @@ class Layer:
     `hidden` is the width of every state, or `{name: width}` where widths differ. `direction` is "forward", "reverse" or
     "bidirectional". `gradient` is a policy inside the recurrence, or None. `initial` maps a kind of parameter ("W",
     "b", "U", "p") or one map ("b.f") to an initialiser; a map's entry takes precedence, and `Uniform()` is the default.
-    `inputs` is the width of `x`, which the network gives to a layer whose equations use `x` itself. Raises NetworkError
-    where an argument is not valid.
+    With `heads`, the equations hold for each of so many heads of `hidden` units: recurrent maps are (heads, out, in),
+    states (batch, heads, width), and outputs stand side by side. What `shared` names, such as "x.k", "R.i" or "p.d", is
+    one for all heads; `x` itself is split among them unless it is shared. `inputs` is the number of input features,
+    which the network gives to a layer whose equations use `x` itself. Raises NetworkError where an argument is not
+    valid.
     """
 
     cell: Cell
@@ -49,12 +53,15 @@ class Layer:
     direction: str = "forward"
     gradient: Recurrence | None = None
     initial: Mapping[str, Initialiser] = field(default_factory=dict, compare=False, repr=False)
+    heads: int | None = None
+    shared: tuple[str, ...] = ()
     inputs: int | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         call = "Layer(...)"
         _check(call, isinstance(self.cell, Cell), "cell must be a cell", self.cell,
                "decorate a function of equations with @rnnspec.cell")
+        self._give_heads(call)
         _check(call, self.direction in tuple(DIRECTIONS), f"direction must be one of {', '.join(DIRECTIONS)}",
                self.direction, "choose one")  # fmt: skip
         _check(call, self.gradient is None or isinstance(self.gradient, Recurrence),
@@ -74,6 +81,20 @@ class Layer:
         self.cell.widths(self.widths_given, self.inputs)
         _check_initial(call, self.initial, self.cell.parameter_names)
 
+    def _give_heads(self, call: str) -> None:
+        """Check the heads, and give them to the cell, so that no kernel takes it for the cell without heads."""
+        _check(call, self.heads is None or _is_size(self.heads), "heads must be a whole number of at least 1, or None",
+               self.heads, "leave heads out for one set of equations")  # fmt: skip
+        _check(call, isinstance(self.shared, Iterable) and not isinstance(self.shared, str),
+               "shared must be a tuple of names", self.shared, "write shared=('x.k',)")  # fmt: skip
+        known = self.cell.sharable if self.heads else ()
+        for name in self.shared:
+            _check(call, name in known, f"shared must name what heads can share: {', '.join(known) or 'nothing'}", name,
+                   "give a name of the cell's equations" if self.heads else "give heads too")  # fmt: skip
+        shared = tuple(sorted(self.shared))
+        object.__setattr__(self, "shared", shared)
+        object.__setattr__(self, "cell", replace(self.cell, heads=self.heads, shared=shared))
+
     @property
     def widths_given(self) -> int | dict[str, int]:
         """`hidden` as given; a mapping is a dict."""
@@ -85,10 +106,14 @@ class Layer:
         return DIRECTIONS[self.direction]
 
     @cached_property
-    def state_widths(self) -> dict[str, int]:
-        """The width of each state of one half."""
-        widths = self.cell.widths(self.widths_given, self.inputs)
-        return {state: widths[state] for state in self.cell.states}
+    def state_shapes(self) -> dict[str, Shape]:
+        """The shape of each state in one row of one half: (width) or (rows, columns), after (heads) with heads."""
+        return self.cell.state_shapes(self.widths_given, self.inputs)
+
+    @property
+    def state_sizes(self) -> dict[str, int]:
+        """The number of entries of each state of one row of one half."""
+        return {state: math.prod(shape) for state, shape in self.state_shapes.items()}
 
     @cached_property
     def half_width(self) -> int:
@@ -165,7 +190,7 @@ class Network:
     @cached_property
     def most_values(self) -> int:
         """The most values that the states of a layer have, in one row at one step."""
-        return max(sum(layer.state_widths.values()) for layer in self.layers)
+        return max(sum(layer.state_sizes.values()) for layer in self.layers)
 
     def parameter_shapes(self) -> Tree:
         """The tree of parameter shapes: `layers.0.forward.W.i` and so on, `output.W`, `output.b`; do not modify it."""
@@ -184,13 +209,13 @@ class Network:
         return tree
 
     def state_shapes(self, batch: int) -> Tree:
-        """The tree of state shapes: `[0]["forward"]["h"]` is `(batch, width)`."""
+        """The tree of state shapes: `[0]["forward"]["h"]` is `(batch, width)`, as `Layer.state_shapes` after batch."""
         return self.state_tree(batch, Shape)
 
-    def state_tree(self, batch: int, leaf: Callable[[tuple[int, int]], Any]) -> Tree:
-        """The tree of the state, where `leaf` makes each leaf from its shape (batch, width)."""
+    def state_tree(self, batch: int, leaf: Callable[[tuple[int, ...]], Any]) -> Tree:
+        """The tree of the state, where `leaf` makes each leaf from its shape, such as (batch, width)."""
         def of(layer: Layer) -> Tree:
-            return {state: leaf((batch, width)) for state, width in layer.state_widths.items()}
+            return {state: leaf((batch, *shape)) for state, shape in layer.state_shapes.items()}
 
         return [{half: of(layer) for half in layer.halves} for layer in self.layers]
 

@@ -30,6 +30,7 @@ __all__ = [
     "maximum",
     "minimum",
     "number",
+    "outer",
     "relu",
     "remainder",
     "sigmoid",
@@ -73,14 +74,16 @@ PRIMITIVES = {
     "total": Primitive(1, "the sum over features; in a policy, over all entries of a map"),
     "logsumexp": Primitive(1, "log of the sum over features of exp(a), without overflow"),
     "number": Primitive(1, "a, which has one feature, as a number"),
+    "outer": Primitive(2, "the matrix of all products a_i b_j; a number has one row or column"),
+    "matmul": Primitive(2, "S @ b, the sums of S_ij b_j over j, or a @ S, those of a_i S_ij over i, for a matrix S"),
     "spread": Primitive(2, "a repeated to the width of b, for the derivative of a total"),
 }
 
 _MUST = "equations must use the primitives only"
 _WHAT_CAN_BE_WRITTEN = (
-    "write it with + - * /, > < >= <=, tanh, sigmoid, relu, softplus, exp, log, sqrt, maximum, minimum, remainder, "
-    "where, total, logsumexp, number and numbers, all from rnnspec.primitives; maps are x.name, R.name(v), R.name.T(v) "
-    "and p.name, and x is the input itself"
+    "write it with + - * / @, > < >= <=, tanh, sigmoid, relu, softplus, exp, log, sqrt, maximum, minimum, remainder, "
+    "where, total, logsumexp, number, outer and numbers, all from rnnspec.primitives; maps are x.name, R.name(v), "
+    "R.name.T(v) and p.name, and x is the input itself"
 )
 
 
@@ -191,10 +194,11 @@ class Expression:
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
         refuse("numpy.asarray", "a vector that has no numbers yet")
 
-    def __matmul__(self, other: Any) -> NoReturn:
-        refuse("a @ b", "a product of two vectors", do="write R.name(a) for a recurrent map of a, or a * b")
+    def __matmul__(self, other: Any) -> Any:
+        return self.apply("matmul", self, other)
 
-    __rmatmul__ = __matmul__
+    def __rmatmul__(self, other: Any) -> Any:
+        return self.apply("matmul", other, self)
 
     def __pow__(self, other: Any) -> NoReturn:
         refuse("a ** b", "a power", do="write a * a, or exp(b * log(a)) where a is above 0")
@@ -311,6 +315,11 @@ def total_out(a: Any) -> Any:
 def number(a: Any) -> Any:
     """`a` as a number: a gate `number(x.i)` or a learned `number(p.k)` has one feature, for vectors of any width."""
     return _apply("number", a)
+
+
+def outer(a: Any, b: Any) -> Any:
+    """The matrix of all products a_i b_j; `outer(a, 1)` is the column of `a`, which fits every matrix with its rows."""
+    return _apply("outer", a, b)
 
 
 def logsumexp(a: Any) -> Any:

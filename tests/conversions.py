@@ -207,7 +207,7 @@ def same_network(found, net, params):
 def _renamed_widths(layer, names):
     if isinstance(layer.hidden, int):
         return layer.hidden
-    return {mine: layer.state_widths[theirs] for (op, mine), theirs in names.items() if op == "state"}
+    return {mine: layer.state_sizes[theirs] for (op, mine), theirs in names.items() if op == "state"}
 
 
 def same_params(one, other):

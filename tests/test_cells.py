@@ -352,7 +352,7 @@ def test_x_is_a_vector_as_wide_as_the_input():
     assert skipping.parameter_shapes(3, 4)["U"] == {"new": (4, 3), "old": (4, 3), "h": (4, 4), "skip": (4, 4)}
     assert skipping.parameter_shapes(3, 4)["p"] == {"share": (1,)}
     deep = Network(3, [Layer(skipping, 4), Layer(skipping, 5, "bidirectional")])
-    assert [layer.state_widths["past"] for layer in deep.layers] == [3, 4]
+    assert [layer.state_sizes["past"] for layer in deep.layers] == [3, 4]
 
 
 def test_a_width_that_is_that_of_x_cannot_be_another():

@@ -51,7 +51,7 @@ def test_a_state_dict_is_read_as_a_cell_of_ones_own():
     lstm = nn.LSTM(3, 4, 2, bidirectional=True, proj_size=2, dtype=torch.float64)
     found = from_torch((mine, lstm.state_dict()))
     assert {layer.cell for layer in found.net.layers} == {mine}
-    assert found.net.layers[0].state_widths == {"memory": 4, "seen": 2}
+    assert found.net.layers[0].state_sizes == {"memory": 4, "seen": 2}
     same_network(from_torch(lstm), found.net, found.params)
     again = to_torch(found.net, found.params).model
     assert again.states == (("seen", "memory"),) * 2

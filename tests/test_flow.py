@@ -29,7 +29,7 @@ NETS = {
 
 def case(net, steps=6, rows=3, seed=0):
     rng = np.random.default_rng(seed)
-    state = [{h: {s: rng.normal(size=(rows, w)) for s, w in layer.state_widths.items()} for h in layer.halves}
+    state = [{h: {s: rng.normal(size=(rows, w)) for s, w in layer.state_sizes.items()} for h in layer.halves}
              for layer in net.layers]  # fmt: skip
     shape = (rows, net.features) if isinstance(net.read, Last) else (steps, rows, net.features)
     return net.init(seed), rng.normal(size=(steps, rows, net.inputs)), rng.normal(size=shape), state
@@ -63,7 +63,7 @@ def test_jacobians_and_their_products_are_those_of_finite_differences(name, refe
     for row, end in ((0, 6), (1, 4)):
         place = [0, 2][row]
         now = {s: a[[place]] for s, a in state[0][half].items()}
-        product, jacobians = np.eye(sum(layer.state_widths.values())), []
+        product, jacobians = np.eye(sum(layer.state_sizes.values())), []
         for t in range(end):
             time = t if half == "forward" else end - 1 - t
             jacobian, now = differences(reference, alone, own, x[time : time + 1, [place]], now)
@@ -233,4 +233,4 @@ def test_a_state_of_one_number_may_be_mapped(reference):
     net = Network(3, [Layer(counted, 4)], loss=losses.SquaredError())
     x = np.random.default_rng(0).normal(size=(5, 2, 3))
     assert gradient_flow(reference, net, net.init(0), x, np.zeros((5, 2, 4))).halves[0].norms.keys() == {"h", "s"}
-    assert network_for(counted).layers[0].state_widths["s"] == 1
+    assert network_for(counted).layers[0].state_sizes["s"] == 1

@@ -10,7 +10,8 @@ import pytest
 from rnnspec import cells
 from rnnspec.errors import EquationError
 from rnnspec.primitives import tanh, total, where
-from rnnspec.tracing.graph import GraphBuilder, Node, ancestors, descendants, from_json, is_scalar, to_json
+from rnnspec.tracing.graph import GraphBuilder, Node, ancestors, descendants, from_json, to_json
+from rnnspec.tracing.ranks import is_scalar
 
 BUILT_IN = [getattr(cells, name) for name in vars(cells) if hasattr(getattr(cells, name), "graph")]
 

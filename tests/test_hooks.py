@@ -14,7 +14,7 @@ from rnnspec.control.recurrence import STEP, trace_hook
 from rnnspec.errors import EquationError, NetworkError, UnsupportedError
 from rnnspec.policies import ClipStateByNorm, ClipStateByValue, Cut, Recurrence, Truncated
 from rnnspec.primitives import maximum, minimum, tanh, total
-from rnnspec.running.lowering import evaluate_graph
+from rnnspec.running.evaluation import evaluate_graph
 from rnnspec.tree import leaves, tree_map
 
 

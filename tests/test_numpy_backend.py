@@ -92,7 +92,7 @@ def case(cell, steps, batch, lengths, policy=None, seed=0):
 
 
 def drawn_state(net, batch, rng):
-    return [{half: {name: rng.normal(size=(batch, width)) for name, width in layer.state_widths.items()}
+    return [{half: {name: rng.normal(size=(batch, width)) for name, width in layer.state_sizes.items()}
              for half in layer.halves} for layer in net.layers]  # fmt: skip
 
 

@@ -109,6 +109,6 @@ def test_sizes_reach_what_backends_do_with_large_ones():
     assert under_xla(schedule(cells.lstm), shape.batch, shape.hidden).columns
     for _, strategy in extents.large_maps(DEEP).items():
         case = hypothesis.find(strategy, lambda case: case.net.layers[0].cell is cells.lstm)
-        assert (case.batch, case.net.layers[0].state_widths["h"]) == (shape.batch, shape.hidden)
+        assert (case.batch, case.net.layers[0].state_sizes["h"]) == (shape.batch, shape.hidden)
     largest = max(shape.batch * shape.hidden**2 for shape in extents.EXTENTS if shape.hidden**2 >= products.WIDE)
     assert largest >= products.LARGE

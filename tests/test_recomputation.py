@@ -37,7 +37,7 @@ PULLED = Segments.pulled
 
 def case(net, steps=11, rows=3):
     rng = np.random.default_rng(0)
-    state = [{h: {s: rng.normal(size=(rows, w)) for s, w in layer.state_widths.items()} for h in layer.halves}
+    state = [{h: {s: rng.normal(size=(rows, w)) for s, w in layer.state_sizes.items()} for h in layer.halves}
              for layer in net.layers]  # fmt: skip
     return net.init(0), rng.normal(size=(steps, rows, 2)), rng.normal(size=(steps, rows, 3)), state
 

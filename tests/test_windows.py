@@ -22,7 +22,7 @@ def network(read=None, gradient=None):
 
 def case(net, steps, rows=3, seed=0):
     rng = np.random.default_rng(seed)
-    widths = [layer.state_widths for layer in net.layers]
+    widths = [layer.state_sizes for layer in net.layers]
     state = [{"forward": {s: rng.normal(size=(rows, w)) for s, w in own.items()}} for own in widths]
     shape = (rows, 2) if isinstance(net.read, Last) else (steps, rows, 2)
     return net.init(seed), rng.normal(size=(steps, rows, 2)), rng.normal(size=shape), state

@@ -78,6 +78,9 @@ class JaxArrays:
     def transpose(self, a: Array) -> Array:
         return a.T
 
+    def permute(self, a: Array, axes: Sequence[int]) -> Array:
+        return a.transpose(axes)
+
     def reshape(self, a: Array, shape: Sequence[int]) -> Array:
         return a.reshape(shape)
 

@@ -16,7 +16,7 @@ from backends.planning.emission import Call, Place
 from backends.planning.plan import Plan, Product
 from rnnspec.contract.arrays import NumpyArrays
 from rnnspec.control.recurrence import STEP
-from rnnspec.running.lowering import evaluate_graph
+from rnnspec.running.evaluation import evaluate_graph
 from rnnspec.tracing.graph import Graph
 from rnnspec.tree import Tree
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from rnnspec.derivation.schedule import Phases, Schedule
 from rnnspec.tracing.graph import descendants, iterate
+from rnnspec.tracing.ranks import MATRIX
 
 __all__ = ["apart", "under_xla"]
 
@@ -31,7 +32,7 @@ def under_xla(plan: Schedule, rows: int, width: int) -> Schedule:
     where the product reads the maps without transposing them.
     """
     maps = len(list(iterate(plan.nodes, "map")))
-    if rows == 1 or not maps:
+    if rows == 1 or not maps or plan.cell.heads is not None or MATRIX in plan.ranks:
         return plan
     if rows <= FEW and width >= WIDE:
         return apart(plan)

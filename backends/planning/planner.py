@@ -25,13 +25,19 @@ __all__ = ["laid_out", "plan", "plans", "widths"]
 MOST_ORDERS = 120
 """The most orders that are tried; with more, maps keep the order of their names."""
 
+UNPLANNED = ("x", "transposed", "outer", "matmul")
+"""The operations that the planner has no calls for."""
+
 T = TypeVar("T")
 
 
 @lru_cache(maxsize=256)
 def plans(cell: Cell) -> bool:
-    """Whether the planner lays the cell out; the generic lowering runs one that reads `x` itself or turns a map."""
-    return not any(node.op in ("x", "transposed") for node in cell.graph.nodes)
+    """Whether the planner lays the cell out.
+
+    The generic lowering runs a cell that has heads or matrices, reads `x` itself, or turns a map around.
+    """
+    return cell.heads is None and not any(node.op in UNPLANNED for node in cell.graph.nodes)
 
 
 @lru_cache(maxsize=64)

@@ -62,7 +62,7 @@ class TensorflowArrays:
     def matmul(self, a: Array, b: Array) -> Array:
         if self.dtype == tf.float64:
             # A 64-bit MatMul followed by a sum makes the graph optimiser warn on standard error; this form does not.
-            return tf.raw_ops.Einsum(inputs=[a, b], equation="ij,jk->ik")
+            return tf.raw_ops.Einsum(inputs=[a, b], equation="...ij,...jk->...ik")
         return self._rounded(tf.matmul(self._widened(a), self._widened(b)))
 
     def projection(self, maps: Array, rows: int) -> Callable[[Array], Array]:
@@ -72,6 +72,9 @@ class TensorflowArrays:
 
     def transpose(self, a: Array) -> Array:
         return tf.transpose(a)
+
+    def permute(self, a: Array, axes: Sequence[int]) -> Array:
+        return tf.transpose(a, axes)
 
     def reshape(self, a: Array, shape: Sequence[int]) -> Array:
         return tf.reshape(a, shape)

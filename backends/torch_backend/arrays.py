@@ -48,6 +48,9 @@ class TorchArrays:
     def transpose(self, a: Array) -> Array:
         return a.T
 
+    def permute(self, a: Array, axes: Sequence[int]) -> Array:
+        return a.permute(tuple(axes))
+
     def reshape(self, a: Array, shape: Sequence[int]) -> Array:
         return a.reshape(tuple(shape))
 

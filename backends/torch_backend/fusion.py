@@ -14,7 +14,8 @@ from functools import lru_cache
 
 from rnnspec.derivation.adjoint import Adjoint
 from rnnspec.derivation.schedule import Phases, Schedule
-from rnnspec.tracing.graph import Node, ancestors, is_scalar
+from rnnspec.tracing.graph import Node, ancestors
+from rnnspec.tracing.ranks import is_scalar
 
 __all__ = ["forward_only", "fused"]
 

@@ -148,7 +148,7 @@ class Case:
         """Uniform numbers with another largest value in each map, so that a swap of maps shows at any size."""
         found = {}
         for i, (name, shape) in enumerate(sorted(shapes.items())):
-            bound = (self.scale / np.sqrt(shape[1]) if len(shape) > 1 else 0.8) * (0.7 + 0.6 * (i + 1) / len(shapes))
+            bound = (self.scale / np.sqrt(shape[-1]) if len(shape) > 1 else 0.8) * (0.7 + 0.6 * (i + 1) / len(shapes))
             rng = self._draw(f"{place}.{name}")
             signs = rng.choice([-1.0, 1.0], shape)
             found[name] = bound * signs * rng.uniform(0.05, 1.0, shape)
@@ -156,8 +156,8 @@ class Case:
 
     def _states(self, what: str) -> Tree:
         return [
-            {half: {name: self._draw(f"{what}.{i}.{half}.{name}").normal(size=(self.batch, width)) * 0.7
-                    for name, width in layer.state_widths.items()} for half in layer.halves}
+            {half: {name: self._draw(f"{what}.{i}.{half}.{name}").normal(size=(self.batch, *shape)) * 0.7
+                    for name, shape in layer.state_shapes.items()} for half in layer.halves}
             for i, layer in enumerate(self.net.layers)
         ]  # fmt: skip
 

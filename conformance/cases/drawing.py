@@ -31,6 +31,14 @@ CONSTANTS = (0.5, 1, 2, -0.25, 0)
 DEPTH = 3
 """The most nested functions."""
 
+LEARNED = {(NARROW, NARROW): "A", (WIDE, WIDE): "B", (NARROW, WIDE): "C", (WIDE, NARROW): "D", (INPUT, NARROW): "E",
+           (NARROW, INPUT): "F", (INPUT, INPUT): "G", (WIDE, INPUT): "H", (INPUT, WIDE): "J"}  # fmt: skip
+"""The names of learned matrices, by the widths of rows and columns."""
+MATRICES = ("S", "M")
+WIDTHS = (NARROW, WIDE, INPUT)
+BOUNDED = ("tanh({})", "sigmoid({})", "-{}", "relu({})", "exp(tanh({}))", "sqrt(1 + {0} * {0})")
+COMBINED = ("{} + {}", "{} * {}", "{} - {}", "maximum({}, {})", "{0} / (1 + {1} * {1})", "tanh({} + {})")
+
 UNARY = ("tanh({})", "sigmoid({})", "-{}", "relu({})", "softplus({})", "exp({})", "exp(-relu({}))", "exp(tanh({}))",
          "log(1 + {0} * {0})", "log({})", "sqrt(1 + {0} * {0})", "sqrt({})", "remainder({}, 0.75)")  # fmt: skip
 BINARY = ("{} + {}", "{} * {}", "{} - {}", "tanh({} + {})", "sigmoid({} + {})", "maximum({}, {})", "minimum({}, {})",
@@ -47,6 +55,7 @@ class _Drawing:
 
     draw: DrawFn
     states: dict[str, int]
+    matrices: dict[str, tuple[int, int]]
     letters: dict[str, int] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
 
@@ -55,6 +64,7 @@ class _Drawing:
         makers: list[Callable[[int, int], str]] = [self.leaf]
         if depth:
             makers += [self.unary, self.binary, self.map, self.binary, self.map, self.mixed, self.choice, self.blend]
+            makers += [self.product] * (2 if self.matrices else 0)
         return self.draw(st.sampled_from(makers))(width, depth - 1)
 
     def leaf(self, width: int, depth: int) -> str:
@@ -83,7 +93,67 @@ class _Drawing:
         if self.draw(st.booleans()):
             return f"({self.draw(st.sampled_from(CONSTANTS))})"
         width = self.draw(st.sampled_from((NARROW, WIDE, INPUT)))
+        if self.matrices and depth and self.draw(st.integers(0, 3)) == 3:
+            return f"total({self.matrix(*self.draw(st.sampled_from([*self.matrices.values()])), depth - 1)})"
         return self.draw(st.sampled_from(NUMBERS)).format(self.vector(width, depth))
+
+    def product(self, width: int, depth: int) -> str:
+        """A matrix times a vector, or a vector or number times a matrix."""
+        other = self.draw(st.sampled_from([width for shape in self.matrices.values() for width in shape]))
+        v = self.draw(st.sampled_from((self.grouped(other, depth), "1", self.grouped(other, 0))))
+        if self.draw(st.booleans()):
+            return f"({self.matrix(width, other, depth)}) @ {v}"
+        return f"{v} @ ({self.matrix(other, width, depth)})"
+
+    def matrix(self, rows: int, columns: int, depth: int) -> str:
+        """An expression of a matrix with rows and columns of two widths."""
+        states = [name for name, shape in self.matrices.items() if shape == (rows, columns)]
+        kinds = [self.outer, self.outer, *[lambda *_, name=name: name for name in states]]
+        kinds += [self.learned] * (not states)
+        if depth > 0:
+            kinds += [self.combined, self.scaled, self.bent, self.scaled, self.chosen]
+        return self.draw(st.sampled_from(kinds))(rows, columns, depth - 1)
+
+    def kept(self, state: str, depth: int) -> str:
+        """The new value of a matrix state, which tells that it is a matrix."""
+        rows, columns = self.matrices[state]
+        return f"{state} * p.{LEARNED[rows, columns]} - outer({self.vector(rows, 0)}, {self.vector(columns, 0)}) + " + (
+            self.matrix(rows, columns, depth))
+
+    def outer(self, rows: int, columns: int, depth: int) -> str:
+        a, b = (self.vector(width, max(0, min(depth, 1))) for width in (rows, columns))
+        return self.draw(st.sampled_from((f"outer({a}, {b})", f"outer({a}, {b})", self._one_column(a, rows, columns),
+                                          self._one_row(b, rows, columns))))  # fmt: skip
+
+    def _one_column(self, a: str, rows: int, columns: int) -> str:
+        """A column in every column, beside a matrix that has them all."""
+        return f"(outer({a}, 1) * p.{LEARNED[rows, columns]})"
+
+    def _one_row(self, b: str, rows: int, columns: int) -> str:
+        return f"(p.{LEARNED[rows, columns]} - outer(1, {b}))"
+
+    def learned(self, rows: int, columns: int, depth: int) -> str:
+        return f"(outer(1, 1 * x.{INPUTS[columns][0]}) + p.{LEARNED[rows, columns]})"
+
+    def combined(self, rows: int, columns: int, depth: int) -> str:
+        pair = [f"({self.matrix(rows, columns, depth)})" for _ in range(2)]
+        return self.draw(st.sampled_from(COMBINED)).format(*pair)
+
+    def scaled(self, rows: int, columns: int, depth: int) -> str:
+        """A number times a matrix, or a gate for each row or column."""
+        matrix = f"({self.matrix(rows, columns, depth)})"
+        gate = self.draw(st.sampled_from((
+            f"{self.number(max(depth, 0))} * ", f"outer(sigmoid({self.vector(rows, 0)}), 1) * ",
+            f"outer(1, sigmoid({self.vector(columns, 0)})) * ",
+        )))  # fmt: skip
+        return gate + matrix
+
+    def bent(self, rows: int, columns: int, depth: int) -> str:
+        return self.draw(st.sampled_from(BOUNDED)).format(f"({self.matrix(rows, columns, depth)})")
+
+    def chosen(self, rows: int, columns: int, depth: int) -> str:
+        parts = [self.matrix(rows, columns, 0) for _ in range(4)]
+        return self.draw(st.sampled_from(CHOICES)).format(*parts)
 
     def choice(self, width: int, depth: int) -> str:
         parts = [self.vector(width, min(depth, 1)) for _ in range(4)]
@@ -117,7 +187,9 @@ def drawn_cells(draw: DrawFn) -> Cell:
     """A random cell, declared by its source."""
     count = draw(st.integers(1, 3))
     states = {name: draw(st.sampled_from((NARROW, NARROW, NARROW, WIDE, WIDE, INPUT))) for name in STATES[:count]}
-    drawing = _Drawing(draw, states)
+    shapes = st.tuples(st.sampled_from(WIDTHS), st.sampled_from(WIDTHS))
+    matrices = {name: draw(shapes) for name in MATRICES[: max(0, draw(st.integers(-4, 2)))]}
+    drawing = _Drawing(draw, states, matrices)
     for _ in range(draw(st.integers(0, 2))):
         drawing.name_one()
     results: dict[str, str] = {}
@@ -126,6 +198,7 @@ def drawn_cells(draw: DrawFn) -> Cell:
         results[name] = drawing.result(width, before)
     returned = list(results.values())
     if draw(st.booleans()):
-        returned.insert(0, f"out({drawing.result(draw(st.sampled_from((NARROW, WIDE, INPUT))), returned)})")
+        returned.insert(0, f"out({drawing.result(draw(st.sampled_from(WIDTHS)), returned)})")
+    returned += [drawing.kept(name, DEPTH) for name in matrices]
     body = "".join(f"    {line}\n" for line in [*drawing.lines, f"return {', '.join(returned)}"])
-    return read(written(read(f"@cell\ndef drawn(x, R, p, {', '.join(states)}):\n{body}")))
+    return read(written(read(f"@cell\ndef drawn(x, R, p, {', '.join([*states, *matrices])}):\n{body}")))

@@ -18,6 +18,7 @@ INFIX = {
     "subtract": ("-", SUM, SUM, PRODUCT),
     "multiply": ("*", PRODUCT, PRODUCT, SIGN),
     "divide": ("/", PRODUCT, PRODUCT, SIGN),
+    "matmul": ("@", PRODUCT, PRODUCT, SIGN),
     "greater": (">", SUM, SUM, SUM),
     "greater_equal": (">=", SUM, SUM, SUM),
 }

@@ -39,7 +39,8 @@ def network(net: Network, names: Mapping[Cell, str] = MappingProxyType({})) -> s
 
 def declared(net: Network) -> dict[Cell, str]:
     """The cells of a network that have no import but can be written as equations, each with a name."""
-    own = [cell for cell in dict.fromkeys(layer.cell for layer in net.layers) if _shipped(cell) is None]
+    used = dict.fromkeys(replace(layer.cell, heads=None, shared=()) for layer in net.layers)
+    own = [cell for cell in used if _shipped(cell) is None]
     return {cell: f"drawn{number or ''}" for number, cell in enumerate(filter(_can_be_written, own))}
 
 
@@ -57,11 +58,13 @@ def _can_be_written(given: Cell) -> bool:
 
 
 def _layer(layer: Layer, names: Mapping[Cell, str]) -> str:
-    cell = layer.cell
+    cell = replace(layer.cell, heads=None, shared=())
     parts = [names.get(cell) or _shipped(cell) or f"Cell({cell.name!r}, {cell.states!r}, {cell.graph!r})"]
     parts += [repr(layer.widths_given)]
     parts += [] if layer.direction == "forward" else [repr(layer.direction)]
     parts += [] if layer.gradient is None else [f"gradient={layer.gradient!r}"]
+    parts += [] if layer.heads is None else [f"heads={layer.heads}"]
+    parts += [f"shared={layer.shared!r}"] if layer.shared else []
     return f"Layer({', '.join(parts)})"
 
 

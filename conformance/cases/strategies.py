@@ -120,4 +120,8 @@ def _drawn_layers(draw: DrawFn) -> Layer:
     cell = draw(drawn_cells())
     widths = draw(st.permutations((HIDDEN, 3, HIDDEN, 1)))
     gradient = Truncated(2) if draw(st.integers(0, 5)) == 5 else None
-    return Layer(cell, hidden_for(cell, widths), draw(st.sampled_from(tuple(DIRECTIONS))), gradient)
+    heads = draw(st.sampled_from((None, None, None, 1, 2, 3)))
+    shared = tuple(name for name in cell.sharable if heads and draw(st.integers(0, 3)) == 3)
+    shared += ("x",) if heads and cell.reads_input and "x" not in shared else ()
+    return Layer(cell, hidden_for(cell, widths), draw(st.sampled_from(tuple(DIRECTIONS))), gradient,
+                 heads=heads, shared=shared)  # fmt: skip

@@ -33,7 +33,7 @@ def run(
         rounding = Rounding(arithmetic)
         own = tree_map(lambda w: rounding.array(w)[None], params)
         found = forward(rounding, net, own, *_given(rounding, net, inputs, state, lengths), recording=False)
-        return Result(_outputs(net, found, inputs), _final(found), ())
+        return Result(_outputs(net, found, inputs), _final(net, found), ())
 
 
 def pullback(
@@ -51,9 +51,12 @@ def pullback(
         seed[:, rows] = rounding.array(output_cotangent).reshape(1, found.outputs.value.shape[1], net.features)[:, rows]
         seeds = [(found.outputs, seed)]
         if state_cotangent is not None:
-            tree_map(lambda number, d: seeds.append((number, rounding.array(d)[None])), found.final, state_cotangent)
+            def seed_state(number: Number, d: Array) -> None:
+                seeds.append((number, rounding.array(d).reshape(1, *number.value.shape[1:])))
+
+            tree_map(seed_state, found.final, state_cotangent)
         found.tape.pull_back(seeds)
-        return _gradients(found, own, inputs)
+        return _gradients(net, found, own, inputs)
 
 
 def value_and_grad(
@@ -90,8 +93,7 @@ def train(
 def _given(rounding: Rounding, net: Network, inputs: Array, state: Tree, lengths: Array) -> tuple[Array, Tree, Array]:
     steps, batch = np.shape(inputs)[:2]
     if state is None:
-        zeros = [{name: np.zeros((batch, width)) for name, width in layer.state_widths.items()} for layer in net.layers]
-        state = [dict.fromkeys(layer.halves, first) for layer, first in zip(net.layers, zeros, strict=True)]
+        state = net.state_tree(batch, np.zeros)
     ends = np.full(batch, steps) if lengths is None else np.asarray(lengths)
     return rounding.array(inputs), tree_map(rounding.array, state), ends
 
@@ -106,7 +108,8 @@ def _value_and_grad(
     loss_sum, count = _loss(net, net.loss, found, targets, given[-1], len(inputs))
     seed = np.ones((1, 1, 1)) if scale is None else np.reshape(scale, (-1, 1, 1))
     found.tape.pull_back([(loss_sum, rounding.array(seed))])
-    return Step(_runs(rounding, loss_sum.value)[:, 0, 0], count, _gradients(found, params, inputs), _final(found))
+    gradients = _gradients(net, found, params, inputs)
+    return Step(_runs(rounding, loss_sum.value)[:, 0, 0], count, gradients, _final(net, found))
 
 
 def _loss(
@@ -132,7 +135,7 @@ def _update(rounding: Rounding, rule: Rule, params: Tree, kept: Tree, step: Step
     tape = MapTape(rounding)
 
     def whole(a: Array) -> Number:
-        return Number(tape, a if a.ndim == 3 else a.reshape(len(a), -1, 1))
+        return Number(tape, a.reshape(len(a), -1, a.shape[-1]) if a.ndim > 2 else a.reshape(len(a), -1, 1))
 
     gradients = tree_map(lambda g: whole(g) * (1.0 / max(step.count, 1)), step.grads.params)
     weights, state = tree_map(whole, params), tree_map(whole, kept)
@@ -155,12 +158,18 @@ def _outputs(net: Network, found: Forward, inputs: Array) -> Array:
     return _runs(found.tape.rounding, found.outputs.value).reshape(found.tape.rounding.runs, *shape)
 
 
-def _final(found: Forward) -> Tree:
-    return tree_map(lambda number: _runs(found.tape.rounding, number.value), found.final)
+def _final(net: Network, found: Forward) -> Tree:
+    return _as_declared(net, tree_map(lambda number: _runs(found.tape.rounding, number.value), found.final))
 
 
-def _gradients(found: Forward, params: Tree, inputs: Array) -> Gradients:
+def _as_declared(net: Network, flat: Tree) -> Tree:
+    """The states, each one vector of a row, in their declared shapes."""
+    return [{half: {name: a.reshape(*a.shape[:2], *layer.state_shapes[name]) for name, a in states.items()}
+             for half, states in halves.items()} for layer, halves in zip(net.layers, flat, strict=True)]  # fmt: skip
+
+
+def _gradients(net: Network, found: Forward, params: Tree, inputs: Array) -> Gradients:
     runs = found.tape.rounding.runs
     own = tree_map(lambda number, w: number.gradient().reshape(runs, *w.shape[1:]), found.params, params)
     return Gradients(own, found.inputs.gradient().reshape(runs, *np.shape(inputs)),
-                     tree_map(lambda number: number.gradient(), found.state))  # fmt: skip
+                     _as_declared(net, tree_map(lambda number: number.gradient(), found.state)))  # fmt: skip

@@ -14,10 +14,12 @@ import numpy as np
 
 from conformance.oracle.arithmetic import Array, Rounding
 from conformance.oracle.number import Number, Parameter, Tape
+from conformance.oracle.parts import joined, parameters, state_of
 from rnnspec.network import Layer, Network
 from rnnspec.output import Last
 from rnnspec.policies import Recurrence
 from rnnspec.tracing.graph import Input
+from rnnspec.tracing.widths import INPUT
 from rnnspec.tree import Tree, tree_map
 
 __all__ = ["Forward", "forward", "real_rows"]
@@ -69,8 +71,11 @@ def forward(
     """
     tape = Tape(rounding, recording)
     steps, batch, features = inputs.shape
-    leaves = tree_map(lambda w: Parameter(tape, w[:, None, :] if w.ndim == 2 else w), params)
-    first = tree_map(lambda a: Number(tape, a[None]), state)
+    leaves: dict[str, Any] = {"layers": [{half: parameters(tape, layer.cell, halves[half]) for half in layer.halves}
+                         for layer, halves in zip(net.layers, params["layers"], strict=True)]}  # fmt: skip
+    if net.output is not None:
+        leaves["output"] = tree_map(lambda w: Parameter(tape, w[:, None, :] if w.ndim == 2 else w), params["output"])
+    first = tree_map(lambda a: Number(tape, a.reshape(1, batch, a.size // batch if batch else 1)), state)
     given = values = Number(tape, inputs.reshape(1, steps * batch, features))
     final = []
     for i, layer in enumerate(net.layers):
@@ -121,7 +126,7 @@ def _half(
         if layer.gradient is not None and k > 0:
             old = _hooked(tape, layer.gradient.carry, k, old)
         output, new = _step(tape, layer, params, tape.take(sequence, places), old)
-        own = next((name for name in layer.cell.states if new[name] is output), None)
+        own = layer.cell.output_state
         new = {name: tape.in_rows(number, len(running)) for name, number in new.items()}
         if layer.gradient is not None:
             new = _hooked(tape, layer.gradient.total, k, new)
@@ -144,12 +149,25 @@ def _held(
 def _step(
     tape: Tape, layer: Layer, params: Tree, x: Number, states: dict[str, Number]
 ) -> tuple[Number, dict[str, Number]]:
-    inputs = Input(x, lambda name: tape.affine(params["W"][name], params["b"][name], x))
-    recurrent = _Names(lambda name: _Map(tape, params["U"][name]))
-    vectors = _Names(lambda name: params["p"][name])
-    output, new = layer.cell.equations(inputs, recurrent, vectors, states)
-    reached = {id(number): tape.reached(number) for number in (output, *new.values())}
-    return reached[id(output)], {name: reached[id(number)] for name, number in new.items()}
+    """The equations of every head; an output that is a state is that state, whose cotangent a policy may change."""
+    found = [_equations(tape, layer, params, x, states, head) for head in range(layer.cell.heads or 1)]
+    new = {name: tape.reached(joined(tape, [own[name] for _, own in found])) for name in layer.cell.states}
+    if layer.cell.output_state is not None:
+        return new[layer.cell.output_state], new
+    return tape.reached(joined(tape, [output for output, _ in found])), new
+
+
+def _equations(
+    tape: Tape, layer: Layer, params: Tree, x: Number, states: dict[str, Number], head: int
+) -> tuple[Number, dict[str, Number]]:
+    cell = layer.cell
+    width, parts = x.value.shape[2], cell.beside(INPUT)
+    own = x if parts == 1 else tape.features(x, slice(width // parts * head, width // parts * (head + 1)))
+    inputs = Input(own, lambda name: tape.affine(params["W"][name].of(head), params["b"][name].of(head), x))
+    recurrent = _Names(lambda name: _Map(tape, params["U"][name].of(head)))
+    vectors = _Names(lambda name: params["p"][name].of(head))
+    given = {name: state_of(tape, layer.state_shapes[name], cell.heads, head, states[name]) for name in cell.states}
+    return cell.equations(inputs, recurrent, vectors, given)
 
 
 def _hooked(tape: Tape, policy: Any, step: int, states: dict[str, Number]) -> dict[str, Number]:
@@ -176,14 +194,5 @@ def _last(tape: Tape, layer: Layer, values: Number, ends: Array, steps: int) -> 
     for half in layer.halves:
         time = ends[rows] - 1 if half == "forward" else np.zeros(len(rows), int)
         halves.append((time * batch + rows, slice(low, low := low + layer.half_width)))
-    found = [_features(tape, tape.take(values, places), part) for places, part in halves]
+    found = [tape.features(tape.take(values, places), part) for places, part in halves]
     return tape.put([(tape.join(found), rows)], batch, layer.width)
-
-
-def _features(tape: Tape, number: Number, part: slice) -> Number:
-    def pull(d: Array) -> list[Array]:
-        whole = np.zeros((d.shape[0], *number.value.shape[1:]), d.dtype)
-        whole[..., part] = d
-        return [whole]
-
-    return tape.record(number.value[..., part], [number], pull)

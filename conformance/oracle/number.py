@@ -1,7 +1,8 @@
 """Numbers for use in equations, and the tape that carries cotangents back through them.
 
-A number is an array `(runs, rows, features)`; an axis of size 1 is broadcast. An operand that a choice did not take is
-`unreached`: it receives no cotangent and hands none on, even where a derivative is not finite.
+A number is an array `(runs, rows, features)`, or `(runs, rows, m, n)` for a matrix of m rows and n columns; an axis of
+size 1 is broadcast. An operand that a choice did not take is `unreached`: it receives no cotangent and hands none on,
+even where a derivative is not finite.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Number(Expression):
             here = self.cotangent[:, part.rows]
             self.cotangent[:, part.rows] = rounding.add(here, part.cotangent) if here.any() else part.cotangent
             return
-        for axis in (1, 2):
+        for axis in range(1, self.value.ndim):
             if self.value.shape[axis] == 1 and part.shape[axis] != 1:
                 part = rounding.total(part, axis)
                 unreached = np.all(unreached, axis, keepdims=True) if np.ndim(unreached) else unreached
@@ -166,13 +167,20 @@ class Tape:
         """A primitive."""
         if op == "reduce":
             return Number(self, operands[1](operands[0].value))
-        numbers = [self.lift(operand) for operand in operands]
+        numbers = self._aligned(op, [self.lift(operand) for operand in operands])
         a = [number.value for number in numbers]
         rule = RULES[op]
         if rule.margin is not None and (self.recording or op not in CORNERS):
             self.rounding.watch(rule.margin(*a))
         y = rule.value(self.rounding, *a)
         return self.record(y, numbers, lambda d: rule.pull(self.rounding, d, y, *a), lambda u: rule.unreached(u, *a))
+
+    def _aligned(self, op: str, numbers: list[Number]) -> list[Number]:
+        """The operands of a primitive; a number beside a matrix is one too, of one row and one column."""
+        rank = max(number.value.ndim for number in numbers)
+        if op in ("outer", "matmul") or rank == 3:
+            return numbers
+        return [number if number.value.ndim == rank else self.shaped(number, (1, 1)) for number in numbers]
 
     def lift(self, operand: Any) -> Number:
         """A number as it is; a constant rounded to the precision, equally at every use."""
@@ -196,6 +204,21 @@ class Tape:
         turned = np.swapaxes(matrix.value, 1, 2)
         y = self.rounding.dot(v.value, matrix.value)
         return self.record(y, [matrix, v], lambda d: (Outer(v.value, d), self.rounding.dot(d, turned)))
+
+    def features(self, number: Number, part: slice) -> Number:
+        """Some features."""
+
+        def pull(d: Array) -> list[Array]:
+            whole = np.zeros((d.shape[0], *number.value.shape[1:]), d.dtype)
+            whole[..., part] = d
+            return [whole]
+
+        return self.record(number.value[..., part], [number], pull)
+
+    def shaped(self, number: Number, shape: Sequence[int]) -> Number:
+        """The same entries of each row in another shape."""
+        value, own = number.value, number.value.shape[2:]
+        return self.record(value.reshape(*value.shape[:2], *shape), [number], lambda d: [d.reshape(*d.shape[:2], *own)])
 
     def take(self, number: Number, rows: Array) -> Number:
         """Some rows, in the order given."""

@@ -62,7 +62,35 @@ def _logsumexp(n: Rounding, a: Array) -> Array:
 
 
 def _spread(n: Rounding, d: Array, like: Array) -> Array:
-    return np.broadcast_to(d, (d.shape[0], *like.shape[1:]))
+    return np.broadcast_to(d if like.ndim == 3 else d[..., None], (d.shape[0], *like.shape[1:]))
+
+
+def _total(n: Rounding, a: Array) -> Array:
+    return n.total(a if a.ndim == 3 else n.total(a, 3)[..., 0], 2)
+
+
+def _rows(n: Rounding, matrix: Array, b: Array) -> Array:
+    """The sums of `S_ij b_j` over j."""
+    return n.total(n.multiply(matrix, b[..., None, :]), 3)[..., 0]
+
+
+def _columns(n: Rounding, a: Array, matrix: Array) -> Array:
+    """The sums of `a_i S_ij` over i."""
+    return n.total(n.multiply(matrix, a[..., None]), 2)[..., 0, :]
+
+
+def _outer(n: Rounding, a: Array, b: Array) -> Array:
+    return n.multiply(a[..., None], b[..., None, :])
+
+
+def _matmul(n: Rounding, a: Array, b: Array) -> Array:
+    return _rows(n, a, b) if a.ndim > b.ndim else _columns(n, a, b)
+
+
+def _matmul_pull(n: Rounding, d: Array, y: Array, a: Array, b: Array) -> tuple[Any, ...]:
+    if a.ndim > b.ndim:
+        return _outer(n, d, b), _columns(n, d, a)
+    return _rows(n, b, d), _outer(n, a, d)
 
 
 RULES: dict[str, PrimitiveRule] = {
@@ -118,7 +146,11 @@ RULES: dict[str, PrimitiveRule] = {
         lambda n, d, y, a, b, c: (None, d, d),
         unchosen=lambda a, b, c: (None, ~a.astype(bool), a.astype(bool)),
     ),
-    "total": PrimitiveRule(lambda n, a: n.total(a, 2), lambda n, d, y, a: (_spread(n, d, a),), gathers=True),
+    "total": PrimitiveRule(_total, lambda n, d, y, a: (_spread(n, d, a),), gathers=True),
+    "outer": PrimitiveRule(
+        _outer, lambda n, d, y, a, b: (_rows(n, d, b), _columns(n, a, d)), gathers=True
+    ),
+    "matmul": PrimitiveRule(_matmul, _matmul_pull, gathers=True),
     "number": PrimitiveRule(lambda n, a: a, lambda n, d, y, a: (d,), gathers=True),
     "logsumexp": PrimitiveRule(
         _logsumexp, lambda n, d, y, a: (n.multiply(d, _relative(n, np.exp(n.subtract(a, y)))),), gathers=True

@@ -43,17 +43,17 @@ def state_gradients(
     """dL/ds_t of the first layer's states, `[half][state]` (time, batch, width), in time order, 0 after a row's end."""
     layer, places, wide = net.layers[0], {}, net.inputs
     for half in layer.halves:
-        for name, width in layer.state_widths.items():
+        for name, width in layer.state_sizes.items():
             places[half, name] = slice(wide, wide := wide + width)
     named = {} if isinstance(layer.widths_given, int) else layer.widths_given
-    shown = replace(layer, cell=_probed(layer.cell), hidden={**named, **layer.state_widths})
+    shown = replace(layer, cell=_probed(layer.cell), hidden={**named, **layer.state_sizes})
     probed = replace(net, inputs=wide, layers=[shown, *net.layers[1:]])
     first = {half: _with_probes(layer, half, given, places, wide) for half, given in params["layers"][0].items()}
     own = {**params, "layers": [first, *params["layers"][1:]]}
     held = np.concatenate([inputs, np.zeros((*inputs.shape[:2], wide - net.inputs), inputs.dtype)], -1)
     found = backend.value_and_grad(probed, own, held, targets, state, ends).grads.inputs
     gradient = np.asarray(backend.to_numpy(found), np.float64)
-    return {half: {name: gradient[..., places[half, name]] for name in layer.state_widths} for half in layer.halves}
+    return {half: {name: gradient[..., places[half, name]] for name in layer.state_sizes} for half in layer.halves}
 
 
 def jacobians(half: Half) -> tuple[Array, Array]:
@@ -69,7 +69,7 @@ def jacobians(half: Half) -> tuple[Array, Array]:
     given = net, {"layers": [{"forward": half.params}]}, in_order(half.inputs, half.name, half.ends).reshape(
         1, steps * batch, -1), np.zeros((1, steps * batch, layer.half_width))  # fmt: skip
     rows = []
-    for state, width in layer.state_widths.items():
+    for state, width in layer.state_sizes.items():
         for unit in range(width):
             seed = {s: np.zeros_like(a) for s, a in flat.items()}
             seed[state][:, unit] = 1.0
@@ -89,13 +89,13 @@ def in_order(a: Array, half: str, ends: Array) -> Array:
 
 
 def _beside(states: Mapping[str, Array], layer: Layer) -> Array:
-    return np.concatenate([np.asarray(states[s], np.float64) for s in layer.state_widths], -1)
+    return np.concatenate([np.asarray(states[s], np.float64) for s in layer.state_sizes], -1)
 
 
 def _states(half: Half) -> dict[str, Array]:
     """Every state after each step, in processing order, from one run for each state."""
     found = {}
-    for state in half.layer.state_widths:
+    for state in half.layer.state_sizes:
         layer = replace(half.layer, cell=_showing(half.layer.cell, state), direction=half.name, gradient=None)
         net = Network(half.inputs.shape[2], [layer], Steps())
         outputs = half.backend.run(net, {"layers": [{half.name: half.params}]}, half.inputs,
@@ -133,7 +133,7 @@ def _with_probes(
     """The parameters of a half with a probed cell; each probe reads its own input features."""
     W = tree_map(lambda w: np.concatenate([w, np.zeros((len(w), wide - w.shape[1]), w.dtype)], 1), params["W"])
     b = dict(params["b"])
-    for state, width in layer.state_widths.items():
+    for state, width in layer.state_sizes.items():
         probe, dtype = _probe(layer.cell, state), np.float64
         W[probe], b[probe] = np.zeros((width, wide), dtype), np.zeros(width, dtype)
         W[probe][:, places[half, state]] = np.eye(width)

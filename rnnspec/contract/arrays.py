@@ -44,13 +44,16 @@ class Arrays(Protocol):
         """The integers 0..count-1."""
 
     def matmul(self, a: Array, b: Array) -> Array:
-        """The matrix product of two matrices."""
+        """The matrix product of two matrices, or of each two of stacks of them, which broadcast."""
 
     def projection(self, maps: Array, rows: int) -> Callable[[Array], Array]:
         """The function from `rows` rows (row, in) to their product with a transposed map (out, in), for many calls."""
 
     def transpose(self, a: Array) -> Array:
         """The transposed matrix."""
+
+    def permute(self, a: Array, axes: Sequence[int]) -> Array:
+        """The array with its axes in another order."""
 
     def reshape(self, a: Array, shape: Sequence[int]) -> Array:
         """The same numbers in row-major order, in another shape."""
@@ -127,6 +130,9 @@ class NumpyArrays:
 
     def transpose(self, a: Array) -> Array:
         return a.T
+
+    def permute(self, a: Array, axes: Sequence[int]) -> Array:
+        return a.transpose(axes)
 
     def reshape(self, a: Array, shape: Sequence[int]) -> Array:
         return a.reshape(shape)

@@ -157,13 +157,13 @@ def _refuse_layer(call: str, place: str, part: Part) -> None:
 
 def _widths(part: Part) -> tuple[int, int]:
     """The widths of the output and of the cell state."""
-    states, widths = part.layout.states, part.layer.state_widths
+    states, widths = part.layout.states, part.layer.state_sizes
     return widths[states[0]], widths[states[-1]]
 
 
 def _stacked(part: Part) -> tuple[Any, ...]:
     """Adjacent layers with an equal key become one module."""
-    return part.layer.cell, part.layer.state_widths, part.layer.direction
+    return part.layer.cell, part.layer.state_sizes, part.layer.direction
 
 
 def _module(parts: list[Part], dtype: Any) -> Any:

@@ -20,7 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 
-from rnnspec.tracing.graph import Graph, GraphBuilder, Node, descendants, is_scalar, iterate
+from rnnspec.tracing.graph import Graph, GraphBuilder, Node, descendants, iterate
+from rnnspec.tracing.ranks import MATRIX, Narrow, narrow_one, ranks
 
 __all__ = ["Adjoint", "MapCotangent", "derive", "pulled"]
 
@@ -110,11 +111,13 @@ class _Sweep:
     def __init__(self, graph: Graph) -> None:
         self.builder = GraphBuilder(list(graph.nodes))
         self.cotangents: dict[int, dict[Choices, int]] = {}
+        self.ranks = ranks(graph)
+        self._narrow: list[Narrow] = []
 
     def receive(self, index: int, contribution: int, choices: Choices = ()) -> None:
         """Add a contribution to the cotangent of a forward node, and join the two branches of a choice."""
         found = self.cotangents.setdefault(index, {})
-        if all(is_scalar(self.builder.nodes, condition) for condition, _ in choices):
+        if all(self.narrow(condition).number for condition, _ in choices):
             contribution = self.as_wide(index, contribution)
         known = found.pop(choices, None)
         contribution = contribution if known is None else self.add(known, contribution)
@@ -134,9 +137,31 @@ class _Sweep:
         return reduce(self.add, (self.as_wide(index, part) for part in parts))
 
     def as_wide(self, index: int, cotangent: int) -> int:
-        """A cotangent of the width of its node: summed over features where the node is one number."""
-        narrow = is_scalar(self.builder.nodes, index) and not is_scalar(self.builder.nodes, cotangent)
-        return self.op("total", cotangent) if narrow else cotangent
+        """A cotangent of the widths of its node: summed over every axis along which the node has one entry."""
+        node, given = self.narrow(index), self.narrow(cotangent)
+        if node.number:
+            return cotangent if given.number else self.op("total", cotangent)
+        if self.ranks[index] != MATRIX:
+            return cotangent
+        one, row, column = self.number(1.0), node.row and not given.row, node.column and not given.column
+        if node.row and node.column:
+            return self.op("outer", self.op("total", cotangent), one) if row or column else cotangent
+        if row:
+            return self.op("outer", one, self.product(one, cotangent))
+        return self.op("outer", self.product(cotangent, one), one) if column else cotangent
+
+    def as_wide_as(self, index: int, cotangent: int) -> int:
+        """A cotangent repeated along every axis along which its node has more than one entry."""
+        node, given = self.narrow(index), self.narrow(cotangent)
+        wider = any(has and not own for own, has in zip(node, given, strict=True))
+        return self.op("spread", cotangent, index) if wider else cotangent
+
+    def narrow(self, index: int) -> Narrow:
+        """The axes along which a node has one entry."""
+        nodes, known = self.builder.nodes, self._narrow
+        while len(known) <= index:
+            known.append(narrow_one(nodes[len(known)], known))
+        return known[index]
 
     def chosen(self, choices: Choices, part: int) -> int:
         """A cotangent where its choices hold, and 0 elsewhere."""
@@ -167,6 +192,15 @@ class _Sweep:
 
     def op(self, op: str, *args: int) -> int:
         return self.builder.add(op, args)
+
+    def product(self, a: int, b: int) -> int:
+        """`a @ b`, which is the vector itself for the one column or row of a vector and the number 1."""
+        one = self.number(1.0)
+        for matrix, vector, axis in ((a, b, 0), (b, a, 1)):
+            node = self.builder.nodes[matrix]
+            if node.op == "outer" and vector == node.args[1 - axis] == one:
+                return node.args[axis]
+        return self.op("matmul", a, b)
 
     def number(self, value: float) -> int:
         return self.builder.constant(value)
@@ -226,6 +260,14 @@ def _whole_multiples(s: _Sweep, left: int, a: int, b: int) -> int:
     return s.op("divide", s.op("subtract", left, a), b)
 
 
+def _matrix_product(s: _Sweep, args: tuple[int, ...], d: int) -> tuple[int, int]:
+    """The cotangents of `a @ b`, one of them a matrix."""
+    a, b = args
+    if s.ranks[a] == MATRIX:
+        return s.as_wide_as(a, s.op("outer", d, b)), s.as_wide_as(b, s.product(d, a))
+    return s.as_wide_as(a, s.product(b, d)), s.as_wide_as(b, s.op("outer", a, d))
+
+
 Choosing = Callable[[_Sweep, tuple[int, ...]], tuple[int, tuple[int | None, int | None]]]
 
 # For each operation that chooses: its condition, and its operands where the condition holds and where it does not.
@@ -235,7 +277,7 @@ _CHOOSING: dict[str, Choosing] = {
     "minimum": lambda s, args: (s.op("greater_equal", args[1], args[0]), (args[0], args[1])),
     "where": lambda s, args: (args[0], (args[1], args[2])),
 }
-_SUMMING = ("map", "transposed", "total", "logsumexp", "number")
+_SUMMING = ("map", "transposed", "total", "logsumexp", "number", "outer", "matmul")
 """The operations that read many features at once, so that cotangents of all choices are added up before them."""
 
 # y is the node, n.args its operands, d its cotangent; each rule returns the cotangents of the operands.
@@ -258,6 +300,8 @@ _RULES: dict[str, Rule] = {
     "total": lambda s, y, n, d: (s.op("spread", d, n.args[0]),),
     "logsumexp": lambda s, y, n, d: (s.times(d, s.op("exp", s.op("subtract", n.args[0], y))),),
     "number": lambda s, y, n, d: (d,),
+    "outer": lambda s, y, n, d: (s.product(d, n.args[1]), s.product(n.args[0], d)),
+    "matmul": lambda s, y, n, d: _matrix_product(s, n.args, d),
     "map": lambda s, y, n, d: (s.builder.add("transposed", (d,), n.name),),
     "transposed": lambda s, y, n, d: (s.builder.add("map", (d,), n.name),),
 }

@@ -38,7 +38,7 @@ ORDERLESS = ("add", "multiply", "maximum", "minimum")
 @lru_cache(maxsize=256)
 def correspondence(one: Cell, other: Cell) -> Names | None:
     """The names of `other` for those of `one`, or None where the equations differ in more than names and order."""
-    if len(one.states) != len(other.states):
+    if len(one.states) != len(other.states) or (one.heads, one.shared) != (other.heads, other.shared):
         return None
     forms: dict[Any, int] = {}
     mine, theirs = _Forms.of(one, forms), _Forms.of(other, forms)

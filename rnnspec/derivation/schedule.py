@@ -21,6 +21,7 @@ from typing import Any
 from rnnspec.derivation.adjoint import Adjoint, derive
 from rnnspec.tracing.cell import OUTPUT, Cell
 from rnnspec.tracing.graph import LEAVES, Node, ancestors, descendants, iterate
+from rnnspec.tracing.ranks import ranks_of
 
 __all__ = ["Phases", "Schedule", "arrange", "schedule", "widest"]
 
@@ -66,6 +67,18 @@ class Schedule:
         return tuple(sorted(i for i in read if i < self.adjoint.forward and self.nodes[i].op != "constant"))
 
     @cached_property
+    def ranks(self) -> tuple[int, ...]:
+        """The rank of each node: 0 for a number, 1 for a vector, 2 for a matrix."""
+        ends = {(op, name): index for name, index in self.cell.graph.results for op in ("state", "cotangent")}
+        return ranks_of(self.nodes, ends)
+
+    @cached_property
+    def in_time(self) -> frozenset[int]:
+        """The nodes whose values change from step to step and from row to row."""
+        leaves = [i for op in ("x", "input", "state", "cotangent") for i, _ in iterate(self.nodes, op)]
+        return frozenset(descendants(self.nodes, leaves))
+
+    @cached_property
     def factors(self) -> set[int]:
         """The nodes whose outer products are the gradients of recurrent maps."""
         return {index for use in self.adjoint.maps for index in (use.cotangent, use.operand)}
@@ -90,7 +103,8 @@ class Schedule:
     def _products(self, names: Sequence[str]) -> tuple[Names, ...]:
         if not names:
             return ()
-        return (tuple(names),) if self.packed else tuple((name,) for name in names)
+        packed = self.packed and not any(f"R.{name}" in self.cell.shared for name in names)
+        return (tuple(names),) if packed else tuple((name,) for name in names)
 
 
 def widest(state: Mapping[str, Any]) -> int:

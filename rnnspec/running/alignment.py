@@ -14,7 +14,7 @@ from rnnspec.contract.arrays import Array, Arrays, Values
 from rnnspec.derivation.adjoint import pulled
 from rnnspec.losses import CTC
 from rnnspec.primitives import logsumexp, reading
-from rnnspec.running.lowering import evaluate_graph
+from rnnspec.running.evaluation import evaluate_graph
 from rnnspec.tracing.graph import Graph, GraphBuilder
 
 __all__ = ["aligned"]

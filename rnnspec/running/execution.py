@@ -13,7 +13,7 @@ from rnnspec.contract.arrays import Array
 from rnnspec.contract.kernel import Path
 from rnnspec.network import Network
 from rnnspec.running.engine import Engine
-from rnnspec.running.lowering import evaluate_graph
+from rnnspec.running.evaluation import evaluate_graph
 from rnnspec.running.objective import objective
 from rnnspec.running.stack import backward, forward, path
 from rnnspec.tracing.graph import Graph

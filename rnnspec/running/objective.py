@@ -7,7 +7,7 @@ from rnnspec.derivation.adjoint import pulled
 from rnnspec.losses import CTC, trace
 from rnnspec.network import Network
 from rnnspec.running.alignment import aligned
-from rnnspec.running.lowering import evaluate_graph
+from rnnspec.running.evaluation import evaluate_graph
 from rnnspec.running.padding import counted, selected
 from rnnspec.tracing.graph import Graph
 

@@ -15,7 +15,7 @@ from rnnspec.contract.arrays import Array, Arrays, Scan, Values
 from rnnspec.contract.kernel import Call, Kernel
 from rnnspec.contract.results import Gradients, LayerResult
 from rnnspec.control.recurrence import HOOKS, STEP, Recurrence, trace_hook
-from rnnspec.running.lowering import evaluate_graph
+from rnnspec.running.evaluation import evaluate_graph
 from rnnspec.tracing.cell import Cell
 from rnnspec.tracing.graph import Graph
 from rnnspec.tree import Tree, leaves, named_map, tree_map

@@ -27,14 +27,15 @@ from math import isfinite, isnan
 from numbers import Real
 from typing import Any
 
-from rnnspec.errors import EquationError
+from rnnspec.errors import EquationError, NetworkError
 from rnnspec.primitives import reading
 from rnnspec.showing import shown
 from rnnspec.tracing import calling, printing, widths
 from rnnspec.tracing.folding import folded
 from rnnspec.tracing.graph import MAPS, Graph, GraphBuilder, Vector, as_vector, iterate
 from rnnspec.tracing.leaves import PARAMETERS, parameters
-from rnnspec.tracing.widths import OUTPUT
+from rnnspec.tracing.ranks import MATRIX, VECTOR, ranks
+from rnnspec.tracing.widths import INPUT, OUTPUT
 from rnnspec.tree import Shape
 
 __all__ = ["OUTPUT", "Cell", "Out", "cell", "out"]
@@ -57,13 +58,16 @@ class Cell:
     """A traced cell. Two cells are equal when their states and graphs are; the name is a label.
 
     `graph.results` has an entry for each state, under its name, and an entry `""` for the output. `written` is the
-    graph as it was written, with named constants, where it has any; `graph` has what they come to.
+    graph as it was written, with named constants, where it has any; `graph` has what they come to. With `heads`, which
+    a layer gives, the equations hold for each head; what is `shared`, by the names of `width_classes`, is one for all.
     """
 
     name: str = field(compare=False)
     states: tuple[str, ...]
     graph: Graph
     named: Graph | None = field(default=None, compare=False, repr=False)
+    heads: int | None = None
+    shared: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, name: str, states: tuple[str, ...], written: Graph) -> Cell:
@@ -80,10 +84,13 @@ class Cell:
                 what = f"the new {result}" if result else "the output"
                 raise EquationError(f"@cell {name}", f"{what} must be a vector", f"{graph.nodes[index].value:g}",
                                     "write it with x, R, p or a state")  # fmt: skip
+        if ranks(graph)[graph.result(OUTPUT)] == MATRIX:
+            raise EquationError(f"@cell {name}", "the output must be a vector", "a matrix",
+                                "return out(S @ b), S for a vector b")  # fmt: skip
         return cls(name, states, graph, None if graph is written else written)
 
     def __repr__(self) -> str:
-        return f"<cell {self._head}>"
+        return f"<cell {self._head}>" if self.heads is None else f"<cell {self._head} with {self.heads} heads>"
 
     def __call__(self, *arguments: Any, **constants: float) -> Any:
         """With constants, `cornn(dt=0.1)`: the cell with these values of its named constants.
@@ -137,18 +144,52 @@ class Cell:
         """The names of `width_classes` that are one number for any widths."""
         return widths.numbers(self.graph, self.states)
 
+    @cached_property
+    def ranks(self) -> dict[str, int]:
+        """The rank of each state and of each `p.name`: 1 for a vector, 2 for a matrix; a number is a vector of one."""
+        rank = ranks(self.graph)
+        found = {name: rank[index] for name, index in self.graph.results if name}
+        found |= {f"p.{node.name}": rank[index] for index, node in iterate(self.graph.nodes, "vector")}
+        return {name: max(rank, VECTOR) for name, rank in found.items()}
+
     def widths(self, hidden: int | Mapping[str, int], inputs: int | None = None) -> dict[str, int]:
         """The width of each name of `width_classes`, from one number or from `{name: width}` where they differ.
 
-        `inputs` is the width of `x`; where it is None, names that share the width of `x` alone are left out. Raises
-        NetworkError where a width is given twice, is not given, or is below 1.
+        `inputs` is the number of input features; where it is None, names that share the width of `x` alone are left
+        out. With heads, widths are those of one head. Raises NetworkError where a width is given twice, is not given,
+        or is below 1, or where the heads cannot share the input features.
         """
-        return widths.widths(f"Layer({self.name}, hidden=...)", self.graph, self.states, hidden, inputs)
+        return widths.widths(f"Layer({self.name}, hidden=...)", self.graph, self.states, hidden, self._own(inputs))
+
+    def _own(self, inputs: int | None) -> int | None:
+        """The input features that one head sees as `x`."""
+        if inputs is None or not self.reads_input or self.beside(INPUT) == 1:
+            return inputs
+        if inputs % self.beside(INPUT):
+            raise NetworkError(f"Layer({self.name}, heads={self.heads})",
+                               f"the input features must be a multiple of {self.heads} heads", str(inputs),
+                               "choose other heads, or write shared=('x',) to show all features to each")  # fmt: skip
+        return inputs // self.beside(INPUT)
+
+    def beside(self, name: str) -> int:
+        """How many parts of something stand side by side: one for each head, or one that all share."""
+        return 1 if self.heads is None or name in self.shared else self.heads
+
+    def _apart(self, name: str) -> tuple[int, ...]:
+        """The axis of heads of a map, where each head has its own."""
+        return () if self.heads is None or name in self.shared else (self.heads,)
 
     @property
     def reads_input(self) -> bool:
         """Whether the equations use `x` itself."""
         return any(node.op == "x" for node in self.graph.nodes)
+
+    @property
+    def sharable(self) -> tuple[str, ...]:
+        """What heads can share, by name: `x`, `x.name`, `R.name` and `p.name`."""
+        named = {"x.": self._names("input"), "R.": self._names(*MAPS), "p.": self._names("vector")}
+        found = [f"{prefix}{name}" for prefix, names in named.items() for name in names]
+        return (INPUT, *found) if self.reads_input else tuple(found)
 
     @property
     def parameter_names(self) -> dict[str, set[str]]:
@@ -157,21 +198,38 @@ class Cell:
         return {"W": inputs, "b": inputs, "U": set(self._names(*MAPS)), "p": set(self._names("vector"))}
 
     def parameter_shapes(self, inputs: int, hidden: int | Mapping[str, int]) -> dict[str, dict[str, Shape]]:
-        """The shapes of the named maps: `W` (out, inputs), `b` (out), `U` (out, in), `p` (width).
+        """The shapes of the named maps: `W` (out, inputs), `b` (out), `U` (out, in), `p` (width) or (rows, columns).
 
-        They are in the order of the equations, for readers only. Raises NetworkError as `widths` does.
+        With heads, their parts of `W`, `b` and a vector `p` stand side by side, and `U` (heads, out, in) and a matrix
+        `p` (heads, rows, columns) have an axis for them. The maps are in the order of the equations, for readers only.
+        Raises NetworkError as `widths` does.
         """
         width = self.widths(hidden, inputs)
+
+        def out(label: str) -> int:
+            return self.beside(label) * width[label]
+
+        def learned(label: str) -> Shape:
+            if self.ranks[label] == VECTOR:
+                return Shape((out(label),))
+            return Shape((*self._apart(label), *(width[axis] for axis in widths.axes(label, MATRIX))))
+
         return {
-            "W": {name: Shape((width[f"x.{name}"], inputs)) for name in self._names("input")},
-            "b": {name: Shape((width[f"x.{name}"],)) for name in self._names("input")},
-            "U": {name: Shape((width[f"R.{name}"], width[f"{name}.R"])) for name in self._names(*MAPS)},
-            "p": {name: Shape((width[f"p.{name}"],)) for name in self._names("vector")},
-        }
+            "W": {name: Shape((out(f"x.{name}"), inputs)) for name in self._names("input")},
+            "b": {name: Shape((out(f"x.{name}"),)) for name in self._names("input")},
+            "U": {name: Shape((*self._apart(f"R.{name}"), width[f"R.{name}"], width[f"{name}.R"]))
+                  for name in self._names(*MAPS)},
+            "p": {name: learned(f"p.{name}") for name in self._names("vector")},
+        }  # fmt: skip
+
+    def state_shapes(self, hidden: int | Mapping[str, int], inputs: int | None = None) -> dict[str, Shape]:
+        """The shape of each state of one row: (width) or (rows, columns), with heads (heads, width) and so on."""
+        width, heads = self.widths(hidden, inputs), () if self.heads is None else (self.heads,)
+        return {s: Shape((*heads, *(width[axis] for axis in widths.axes(s, self.ranks[s])))) for s in self.states}
 
     def output_width(self, hidden: int | Mapping[str, int], inputs: int | None = None) -> int:
-        """The width of the output; raises NetworkError as `widths` does."""
-        return self.widths(hidden, inputs)[OUTPUT]
+        """The width of the output, in which heads stand side by side; raises NetworkError as `widths` does."""
+        return (self.heads or 1) * self.widths(hidden, inputs)[OUTPUT]
 
     def _names(self, *ops: str) -> dict[str, None]:
         return dict.fromkeys(node.name for node in self.graph.nodes if node.op in ops)
@@ -187,7 +245,8 @@ class Cell:
                 raise EquationError(call, f"{name} must be a finite number", shown(value), "give a number")
         nodes = (replace(n, value=float(constants[n.name])) if n.op == "constant" and n.name in constants else n
                  for n in self.written.nodes)  # fmt: skip
-        return Cell.of(self.name, self.states, Graph(tuple(nodes), self.written.results))
+        found = Cell.of(self.name, self.states, Graph(tuple(nodes), self.written.results))
+        return replace(found, heads=self.heads, shared=self.shared)
 
     @property
     def _head(self) -> str:
@@ -219,7 +278,7 @@ def cell(equations: Callable[..., Any]) -> Cell:
         signature = inspect.signature(equations)
     arguments, constants = _arguments(name, signature)
     states = tuple(argument for argument in arguments if argument not in PARAMETERS)
-    builder = GraphBuilder()
+    builder = GraphBuilder(has_matrices=True)
     given = parameters(builder)
     values = [given[a] if a in given else builder.vector("state", a) for a in arguments]
     numbers = {a: Vector(builder, builder.constant(value, a)) for a, value in constants.items()}

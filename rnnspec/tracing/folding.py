@@ -47,6 +47,8 @@ VALUES: Mapping[str, Callable[..., Any]] = {
     "total": lambda a: a,
     "logsumexp": lambda a: a,
     "number": lambda a: a,
+    "outer": np.multiply,
+    "matmul": np.multiply,
 }
 """The value of each primitive for numbers, which have one feature."""
 
@@ -55,7 +57,7 @@ def folded(graph: Graph) -> Graph:
     """The graph in which every primitive of numbers only is a number, and no number has a name."""
     if not any(node.name for node in graph.nodes if node.op == "constant"):
         return graph
-    builder, place, holds = GraphBuilder(), list[int](), dict[int, bool]()
+    builder, place, holds = GraphBuilder(has_matrices=True), list[int](), dict[int, bool]()
     for index, node in enumerate(graph.nodes):
         args = tuple(place[arg] for arg in node.args)
         numbers = [builder.nodes[arg].value for arg in args if builder.nodes[arg].op == "constant"]

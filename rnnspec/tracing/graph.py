@@ -43,7 +43,6 @@ __all__ = [
     "as_vector",
     "descendants",
     "from_json",
-    "is_scalar",
     "iterate",
     "map_name",
     "to_json",
@@ -51,14 +50,13 @@ __all__ = [
 
 LEAVES = ("x", "input", "vector", "state", "argument", "scalar", "cotangent", "constant")
 CONDITIONS = ("greater", "greater_equal")
-AXES = {"total_in": -1, "total_out": 0}
-"""The axis of a map `(out, in)` that a sum is over; a bias or vector `(out)` has the first axis only."""
+AXES = {"total_in": -1, "total_out": -2}
+"""The axis of a map `(out, in)`, or `(heads, out, in)`, that a sum is over; a bias or vector `(out)` has that of its
+units only."""
 MAPS = ("map", "transposed")
 """The operations that multiply by a recurrent map."""
 NAMED = ("input", "vector", "state", *MAPS)
 """The operations with names. No name is `R`, since widths are named `x.name` and `name.R`."""
-NUMBERS = ("constant", "scalar", "total", "logsumexp", "reduce", "number")
-"""The operations with one feature, for any widths."""
 
 
 @dataclass(frozen=True)
@@ -161,10 +159,14 @@ def map_name(label: str, name: str) -> str:
 
 @dataclass
 class GraphBuilder:
-    """A growing graph, in which equal nodes are one node. `has_axes` says that its vectors are maps with two axes."""
+    """A growing graph, in which equal nodes are one node.
+
+    `has_axes` says that its vectors are maps with two axes, `has_matrices` that vectors can make matrices.
+    """
 
     nodes: list[Node] = field(default_factory=list)
     has_axes: bool = False
+    has_matrices: bool = False
     _known: dict[Node, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -181,6 +183,9 @@ class GraphBuilder:
     def primitive(self, op: str, *args: int) -> int:
         """The index of a primitive applied to nodes."""
         choices = args
+        if op in ("outer", "matmul") and not self.has_matrices:
+            refuse(f"{op}(...)", "a policy, rule or loss", "only the equations of a cell have matrices",
+                   "write total(a * b), or put it into the cell")  # fmt: skip
         if op == "where":
             choices = args[1:]
             if self.nodes[args[0]].op not in CONDITIONS:
@@ -261,26 +266,12 @@ def descendants(nodes: Sequence[Node], roots: Iterable[int]) -> set[int]:
     return found
 
 
-def is_scalar(nodes: Sequence[Node], index: int) -> bool:
-    """Whether a node has one feature for any widths: a number, a total, or a primitive of such nodes."""
-    left, seen = [index], {index}
-    while left:
-        node = nodes[left.pop()]
-        if node.op in NUMBERS:
-            continue
-        if node.op not in PRIMITIVES or node.op == "spread":
-            return False
-        left.extend(arg for arg in node.args if arg not in seen)
-        seen.update(node.args)
-    return True
-
-
 def from_json(data: Any) -> Graph:
     """The graph of a cell from the data of `to_json`; nothing in the data is executed.
 
     Raises EquationError where the data are no such graph: an unknown operation, or a node before one that it needs.
     """
-    builder, place = GraphBuilder(), list[int]()
+    builder, place = GraphBuilder(has_matrices=True), list[int]()
     for index, row in enumerate(data["nodes"]):
         place.append(_add_from_json(builder, place, index, row))
     for name, index in data["results"]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rnnspec.tracing.graph import LEAVES, MAPS, Graph, Node
+from rnnspec.tracing.ranks import MATRIX, ranks
 
 __all__ = ["latex", "unicode"]
 
@@ -24,6 +25,7 @@ class Notation:
     leaf: Callable[[Node], str]
     matrix: Callable[[str, str], str]
     transposed: Callable[[str, str], str]
+    turned: str
     function: Callable[[str, list[str]], str]
     multiply: str
     divide: Callable[[str, str], str]
@@ -52,7 +54,7 @@ class _Writer:
     """Writes each node: one with a letter as that letter, any other in place."""
 
     def __init__(self, graph: Graph, states: Sequence[str], notation: Notation) -> None:
-        self.nodes, self.notation = graph.nodes, notation
+        self.nodes, self.notation, self.ranks = graph.nodes, notation, ranks(graph)
         self.letters = _letters(graph, states, notation)
         names: dict[int, list[str]] = {}
         for name, index in graph.results:
@@ -74,34 +76,64 @@ class _Writer:
         """The text of a node with its precedence."""
         return (self.letters[index], ATOM) if index in self.letters else self._expression(self.nodes[index])
 
-    def _expression(self, node: Node) -> tuple[str, int]:  # noqa: PLR0911  # one line for each way of writing
-        n, args = self.notation, node.args
-        match node.op:
-            case "add":
-                return f"{self._operand(args[0])} + {self._operand(args[1])}", SUM
-            case "subtract":
-                return f"{self._operand(args[0])} - {self._operand(args[1], PRODUCT)}", SUM
-            case "negate":
-                return f"-{self._operand(args[0], PRODUCT)}", SUM
-            case "multiply":
-                return f" {n.multiply} ".join(self._operand(arg, PRODUCT) for arg in args), PRODUCT
-            case "divide":
-                return n.divide(self._operand(args[0], PRODUCT), self._operand(args[1], ATOM)), PRODUCT
-            case "greater" | "greater_equal":
-                sign = ">" if node.op == "greater" else n.at_least
-                return f"{self._operand(args[0])} {sign} {self._operand(args[1])}", SUM
-            case "map":
-                return n.matrix(node.name, self._operand(args[0], ATOM)), PRODUCT
-            case "transposed":
-                return n.transposed(node.name, self._operand(args[0], ATOM)), PRODUCT
-            case "number":
-                return self._itself(args[0])
-            case "input":
-                return n.leaf(node), SUM
-            case "x" | "constant" | "state" | "vector":
-                return n.leaf(node), ATOM
-            case _:
-                return n.function(node.op, [self._operand(arg) for arg in args]), ATOM
+    def _expression(self, node: Node) -> tuple[str, int]:
+        """The text of an operation with its precedence."""
+        if node.op in LEAVES:
+            return self.notation.leaf(node), SUM if node.op == "input" else ATOM
+        if node.op in _SIGNS:
+            return self._between(node)
+        if node.op in _PRODUCTS:
+            return _PRODUCTS[node.op](self, node), SUM if node.op == "negate" else PRODUCT
+        if node.op == "number":
+            return self._itself(node.args[0])
+        return self.notation.function(node.op, [self._operand(arg) for arg in node.args]), ATOM
+
+    def _between(self, node: Node) -> tuple[str, int]:
+        """A sum, a difference or a comparison."""
+        sign, least = _SIGNS[node.op]
+        sign = self.notation.at_least if node.op == "greater_equal" else sign
+        return f"{self._operand(node.args[0])} {sign} {self._operand(node.args[1], least)}", SUM
+
+    def negative(self, node: Node) -> str:
+        """A product with the sign before it."""
+        return f"-{self._operand(node.args[0], PRODUCT)}"
+
+    def multiplied(self, node: Node) -> str:
+        """A product entry by entry."""
+        return f" {self.notation.multiply} ".join(self._operand(arg, PRODUCT) for arg in node.args)
+
+    def divided(self, node: Node) -> str:
+        """A quotient entry by entry."""
+        return self.notation.divide(self._operand(node.args[0], PRODUCT), self._operand(node.args[1], ATOM))
+
+    def mapped(self, node: Node) -> str:
+        """A product with a recurrent map."""
+        way = self.notation.matrix if node.op == "map" else self.notation.transposed
+        return way(node.name, self._operand(node.args[0], ATOM))
+
+    def outer(self, node: Node) -> str:
+        """A column times a row."""
+        column, row = (self._operand(arg, ATOM) for arg in node.args)
+        return f"{column} {row}{self.notation.turned}"
+
+    def matrix_product(self, node: Node) -> str:
+        """A matrix times a vector; that of a vector times a matrix is written with the matrix turned around."""
+        left, right = (self._operand(arg, ATOM) for arg in node.args)
+        is_left = self.ranks[node.args[0]] == MATRIX
+        return f"{left} {right}" if is_left else f"{right}{self.notation.turned} {left}"
+
+
+_SIGNS = {"add": ("+", SUM), "subtract": ("-", PRODUCT), "greater": (">", SUM), "greater_equal": (">=", SUM)}
+"""The sign of an operation between two terms, and the least precedence of the second."""
+_PRODUCTS: dict[str, Callable[[_Writer, Node], str]] = {
+    "negate": _Writer.negative,
+    "multiply": _Writer.multiplied,
+    "divide": _Writer.divided,
+    "map": _Writer.mapped,
+    "transposed": _Writer.mapped,
+    "outer": _Writer.outer,
+    "matmul": _Writer.matrix_product,
+}
 
 
 def _left(names: list[str]) -> list[str]:
@@ -182,6 +214,7 @@ _UNICODE = Notation(
     leaf=_unicode_leaf,
     matrix=lambda name, v: f"U_{name} {v}",
     transposed=lambda name, v: f"U_{name}ᵀ {v}",
+    turned="ᵀ",
     function=lambda op, args: f"{_FUNCTIONS.get(op, op)}({', '.join(args)})",
     multiply="⊙",
     divide=lambda a, b: f"{a} / {b}",
@@ -194,6 +227,7 @@ _LATEX = Notation(
     leaf=_latex_leaf,
     matrix=lambda name, v: f"U_{{{_latex_name(name)}}} {v}",
     transposed=lambda name, v: rf"U_{{{_latex_name(name)}}}^\top {v}",
+    turned=r"^\top",
     function=_latex_function,
     multiply=r"\odot",
     divide=lambda a, b: rf"\frac{{{a}}}{{{b}}}",

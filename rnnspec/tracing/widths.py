@@ -1,7 +1,7 @@
 """The widths of a cell: which names share one, and the number of each.
 
 A name is that of a state, `x` for the input itself, `x.name`, `p.name`, `R.name` (what a map gives) and `name.R` (what
-a map reads); the output is the empty name.
+a map reads); the output is the empty name. A matrix has two widths, `S.rows` and `S.columns`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from rnnspec.errors import NetworkError
 from rnnspec.primitives import PRIMITIVES
 from rnnspec.showing import shown
-from rnnspec.tracing.graph import MAPS, Graph, Node, is_scalar, iterate
+from rnnspec.tracing.graph import MAPS, Graph, Node
+from rnnspec.tracing.ranks import MATRIX, NUMBER, NUMBERS, VECTOR, Narrow, narrowness, ranks
 
-__all__ = ["OUTPUT", "classes", "numbers", "widths"]
+__all__ = ["INPUT", "OUTPUT", "axes", "classes", "numbers", "widths"]
 
 OUTPUT = ""
 """The name of the output among a graph's results; no state can have it."""
 INPUT = "x"
+AXES = ("rows", "columns")
+
+Axes = tuple[str | None, ...]
+"""The label of each axis of a value, None where the axis has one entry for any widths."""
+
+
+def axes(name: str, rank: int) -> tuple[str, ...]:
+    """The names of the widths of a state or vector: its own, or one for each axis of a matrix."""
+    return tuple(f"{name}.{axis}" for axis in AXES) if rank == MATRIX else (name,)
 
 
 def classes(graph: Graph, states: Sequence[str]) -> tuple[frozenset[str], ...]:
@@ -28,10 +38,12 @@ def classes(graph: Graph, states: Sequence[str]) -> tuple[frozenset[str], ...]:
 
 def numbers(graph: Graph, states: Sequence[str]) -> frozenset[str]:
     """The names that are one number for any widths."""
-    nodes = graph.nodes
-    found = {name for name, index in graph.results if is_scalar(nodes, index)}
-    found |= {_ends(node)[1] for node in nodes if node.op in MAPS and is_scalar(nodes, node.args[0])}
-    narrow = {_label(node.args[0], nodes[node.args[0]]) for _, node in iterate(nodes, "number")}
+    labels = _labelled(graph)
+    found = {own for own, axis in _ends(graph, labels) if axis is None}
+    for node in graph.nodes:
+        if node.op in MAPS and labels[node.args[0]] == (None,):
+            found.add(_ends_of_map(node)[1])
+    narrow = {labels[node.args[0]][0] for node in graph.nodes if node.op == "number"}
     return frozenset(found.union(*(_public(members) for members in _unified(graph, states) if members & narrow)))
 
 
@@ -45,7 +57,8 @@ def widths(
     """
     sets, ones = classes(graph, states), numbers(graph, states)
     like_x = next((members for members in sets if INPUT in members), frozenset[str]())
-    given = dict.fromkeys(_meant(states, ones, like_x), hidden) if isinstance(hidden, int) else dict(hidden)
+    meant = _meant(_named(graph, states), ones, like_x)
+    given = dict.fromkeys(meant, hidden) if isinstance(hidden, int) else dict(hidden)
     _check_given(call, given, set().union(*sets) - {INPUT})
     given |= {} if inputs is None else {INPUT: inputs}
     found = {OUTPUT: 1} if OUTPUT in ones else {}
@@ -103,29 +116,66 @@ def _unified(graph: Graph, states: Sequence[str]) -> list[set[str]]:
 
 def _equal(graph: Graph, states: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Pairs of labels that share a width; one without a partner is paired with itself."""
-    nodes = graph.nodes
-    labels = [_label(index, node) for index, node in enumerate(nodes)]
-    wide = [not is_scalar(nodes, index) for index in range(len(nodes))]
-    yield from ((state, state) for state in states)
-    yield from ((labels[index], name) for name, index in graph.results if wide[index])
-    for index, node in enumerate(nodes):
-        if wide[index]:
-            yield labels[index], labels[index]
+    labels = _labelled(graph)
+    yield from ((name, name) for name in _named(graph, states))
+    yield from ((own, axis) for own, axis in _ends(graph, labels) if axis is not None)
+    for index, node in enumerate(graph.nodes):
+        yield from ((label, label) for label in labels[index] if label)
         if node.op in MAPS:
-            into = _ends(node)[1]
-            yield (labels[node.args[0]] if wide[node.args[0]] else into), into
-        if node.op in PRIMITIVES and wide[index]:
-            yield from ((labels[arg], labels[index]) for arg in node.args if wide[arg])
+            [read], into = labels[node.args[0]], _ends_of_map(node)[1]
+            yield read or into, into
+        elif node.op == "matmul":
+            yield from _contracted([labels[arg] for arg in node.args])
+        elif node.op in PRIMITIVES and node.op not in ("outer", *NUMBERS):
+            pairs = (pair for arg in node.args for pair in zip(labels[arg], labels[index], strict=False))
+            yield from ((one, other) for one, other in pairs if one and other)
 
 
-def _label(index: int, node: Node) -> str:
+def _contracted(operands: Sequence[Axes]) -> Iterator[tuple[str, str]]:
+    """The two axes that a product of a matrix and a vector adds over."""
+    left, right = operands
+    one, other = (left[1], right[0]) if len(left) > len(right) else (left[0], right[0])
+    if one and other:
+        yield one, other
+
+
+def _labelled(graph: Graph) -> list[Axes]:
+    """The labels of the axes of every node, `#index` where it has no name of its own."""
+    found: list[Axes] = []
+    known = zip(graph.nodes, ranks(graph), narrowness(graph.nodes), strict=True)
+    for index, (node, rank, narrow) in enumerate(known):
+        found.append(_label(index, node, rank, narrow, found))
+    return found
+
+
+def _label(index: int, node: Node, rank: int, narrow: Narrow, before: Sequence[Axes]) -> Axes:
+    if rank == NUMBER:
+        return (None,)
+    if node.op == "outer":
+        return before[node.args[0]][0], before[node.args[1]][0]
+    if node.op == "matmul":
+        left, right = (before[arg] for arg in node.args)
+        return (left[0],) if len(left) > len(right) else (right[1],)
     if node.op in MAPS:
-        return _ends(node)[0]
+        return (_ends_of_map(node)[0],)
     prefix = {"x": INPUT, "input": "x.", "vector": "p.", "state": ""}.get(node.op)
-    return f"#{index}" if prefix is None else prefix + node.name
+    own = axes(f"#{index}" if prefix is None else prefix + node.name, rank)
+    return own if rank == VECTOR else tuple(None if one else label for one, label in zip(narrow[1:], own, strict=True))
 
 
-def _ends(node: Node) -> tuple[str, str]:
+def _named(graph: Graph, states: Sequence[str]) -> list[str]:
+    """The names of the widths of all states."""
+    rank = dict(zip((name for name, _ in graph.results), (ranks(graph)[i] for _, i in graph.results), strict=True))
+    return [name for state in states for name in axes(state, rank[state])]
+
+
+def _ends(graph: Graph, labels: Sequence[Axes]) -> Iterator[tuple[str, str | None]]:
+    """The axes of the new states and of the output, each with the label of what becomes it."""
+    for name, index in graph.results:
+        yield from zip(axes(name, len(labels[index])), labels[index], strict=True)
+
+
+def _ends_of_map(node: Node) -> tuple[str, str]:
     """The labels of what a map gives and of what it reads; a transposed one gives what the map reads."""
     ends = f"R.{node.name}", f"{node.name}.R"
     return ends if node.op == "map" else ends[::-1]

@@ -54,7 +54,7 @@ def built(case, row, options):
     for i, layer in enumerate(net.layers):
         every = i < len(net.layers) - 1 or not isinstance(net.read, Last)
         own = getattr(keras.layers, row.kind)(
-            layer.state_widths["h"], return_sequences=every, use_bias=options.bias, dtype="float64",
+            layer.state_sizes["h"], return_sequences=every, use_bias=options.bias, dtype="float64",
             go_backwards=layer.direction == "reverse", **row.options)  # fmt: skip
         both = layer.direction == "bidirectional"
         layers.append(keras.layers.Bidirectional(own, dtype="float64") if both else own)

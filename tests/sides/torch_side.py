@@ -79,7 +79,7 @@ def options(row):
 
 def built(case, row, options):
     net, layer = case.net, case.net.layers[0]
-    widths = layer.state_widths
+    widths = layer.state_sizes
     more = {"proj_size": widths["h"]} if widths["h"] < max(widths.values()) else {}
     torch.manual_seed(case.seed)
     module = getattr(nn, row.kind)(net.inputs, max(widths.values()), len(net.layers), bias=options.bias,

@@ -84,5 +84,5 @@ def by_hand(row: Row) -> ByHand:
     weights = {"W": turned("W", inputs), "b": turned("b", inputs)}
     weights |= {"U": turned("U", packed)} if packed else {f"U.{name}": turned("U", (name,)) for name in own["U"]}
     weights |= {f"p.{name}": vector.astype(dtype) for name, vector in own["p"].items()}
-    first, second = (layer.state_widths[name] for name in row.declared.states)
+    first, second = (layer.state_sizes[name] for name in row.declared.states)
     return ByHand(step, weights, (first, second))

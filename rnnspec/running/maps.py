@@ -1,0 +1,77 @@
+"""The parameters of one layer, packed for the products of its schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from rnnspec.contract.arrays import Array, Arrays
+from rnnspec.derivation.schedule import Schedule
+from rnnspec.running.heads import Heads
+from rnnspec.tracing.graph import iterate
+from rnnspec.tree import Tree
+
+__all__ = ["Maps"]
+
+Product = Callable[[Array], Array]
+
+
+class Maps:
+    """The products of a layer's maps: those that share their argument are one."""
+
+    def __init__(self, arrays: Arrays, plan: Schedule, params: Tree, rows: int) -> None:
+        self.arrays, self.plan, self.params = arrays, plan, params
+        self.heads = Heads(arrays, plan.cell)
+        recurrent = {pack for packs in plan.recurrent_packs.values() for pack in packs}
+        self.inputs = {pack: self._flattened(arrays.projection(self._pack("W", pack), rows))
+                       for pack in plan.input_packs}  # fmt: skip
+        self.biases = {pack: self._pack("b", pack) for pack in plan.input_packs}
+        self.recurrent = {pack: self._through(pack, rows) for pack in recurrent}
+        turned = {pack for _, n in iterate(plan.nodes, "transposed") for pack in plan.transposed_packs(n.name)}
+        self.transposed = {pack: self._back_through(pack) for pack in turned}
+
+    def of_inputs(self, pack: tuple[str, ...], x: Array) -> dict[str, Array]:
+        """`W_name x + b_name` of every map of a pack, with heads as values have them."""
+        product = self.arrays.functions["add"](self.inputs[pack](x), self.biases[pack])
+        parts = self._split(product, "W", pack)
+        return {name: self.heads.apart(part, f"x.{name}") for name, part in parts.items()}
+
+    def of(self, pack: tuple[str, ...], v: Array) -> dict[str, Array]:
+        """`U_name v` of every map of a pack."""
+        return self._split(self.recurrent[pack](v), "U", pack)
+
+    def _pack(self, kind: str, names: Iterable[str]) -> Array:
+        """The maps stacked below each other."""
+        maps = [self.params[kind][name] for name in names]
+        return self.arrays.concatenate(maps, -2 if kind == "U" else 0)
+
+    def _through(self, names: Iterable[str], rows: int) -> Product:
+        maps = self._pack("U", names)
+        if len(maps.shape) == 2:
+            return self._flattened(self.arrays.projection(maps, rows))
+        turned = self.arrays.permute(maps, (0, 2, 1))
+        return lambda a: self.arrays.matmul(a, turned)
+
+    def _back_through(self, names: Iterable[str]) -> Product:
+        """The function from the concatenated cotangents of recurrent maps to the cotangent of their argument."""
+        maps = self._pack("U", names)
+        if len(maps.shape) == 2:
+            return self._flattened(lambda a: self.arrays.matmul(a, maps))
+        return lambda a: self.arrays.matmul(a, maps)
+
+    def _flattened(self, product: Product) -> Product:
+        """A product of rows for values with more axes."""
+
+        def of_values(a: Array) -> Array:
+            found = product(self.arrays.reshape(a, (-1, a.shape[-1])))
+            return self.arrays.reshape(found, (*a.shape[:-1], found.shape[-1]))
+
+        return of_values
+
+    def _split(self, packed: Array, kind: str, names: Iterable[str]) -> dict[str, Array]:
+        """The parts of a packed array by map."""
+        found, low = {}, 0
+        for name in names:
+            high = low + self.params[kind][name].shape[-2]
+            found[name] = packed[..., low:high]
+            low = high
+        return found
