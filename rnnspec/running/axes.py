@@ -53,10 +53,11 @@ class Axes:
         """The outputs with heads side by side."""
         return self.heads.beside(outputs, OUTPUT)
 
-    def like(self, a: Array, state: Array) -> Array:
-        """A new state with the shape of the state, also where it is the same for all rows or heads."""
-        alike = len(a.shape) == len(state.shape) and (self.plan.cell.heads is None or a.shape[0] == state.shape[0])
-        return a if alike else self.arrays.functions["add"](self.arrays.zeros(tuple(state.shape)), a)
+    def like(self, index: int, a: Array, state: Array) -> Array:
+        """The value of a node as a new state, in the shape of the state, also where rows or heads have it alike."""
+        if index in self.plan.in_time and (self.plan.cell.heads is None or a.shape[0] == state.shape[0]):
+            return a
+        return self.arrays.functions["add"](self.arrays.zeros(tuple(state.shape)), a)
 
     def wide(self, index: int, a: Array) -> Array:
         """The value of a node with all axes, also where it is the same for all steps and rows, or for all heads."""

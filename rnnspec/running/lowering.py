@@ -57,7 +57,7 @@ def forward(
         env = still | {i: a for i, a in now.items() if i != "mask"}
         env |= {leaf[s]: a for s, a in carried.items() if s in leaf}
         evaluator.run(plan.forward.step, env)
-        new = {s: axes.like(evaluator.value(i, env), carried[s]) for s, i in results.items()}
+        new = {s: axes.like(i, evaluator.value(i, env), carried[s]) for s, i in results.items()}
         new = {s: axes.select(now.get("mask"), s, a, carried[s]) for s, a in new.items()}
         return new, {i: env[i] for i in kept}
 
