@@ -24,23 +24,29 @@ __all__ = [
     "Expression",
     "Operand",
     "Primitive",
+    "cos",
+    "erf",
     "exp",
     "log",
     "logsumexp",
     "maximum",
+    "mean",
     "minimum",
     "number",
     "outer",
     "relu",
     "remainder",
     "sigmoid",
+    "sin",
     "softplus",
     "sqrt",
+    "stop",
     "tanh",
     "total",
     "total_in",
     "total_out",
     "where",
+    "width",
 ]
 
 
@@ -65,6 +71,10 @@ PRIMITIVES = {
     "exp": Primitive(1, "e to the power a"),
     "log": Primitive(1, "the natural logarithm"),
     "sqrt": Primitive(1, "the square root"),
+    "cos": Primitive(1, "the cosine"),
+    "sin": Primitive(1, "the sine"),
+    "erf": Primitive(1, "the error function: 2 / sqrt(pi) times the integral of exp(-t * t) from 0 to a"),
+    "stop": Primitive(1, "a; no gradient passes through it"),
     "maximum": Primitive(2, "the larger; where equal, the derivative is that of a"),
     "minimum": Primitive(2, "the smaller; where equal, the derivative is that of a"),
     "remainder": Primitive(2, "a minus the largest multiple of b up to a, for b > 0; differentiable between the jumps"),
@@ -76,14 +86,15 @@ PRIMITIVES = {
     "number": Primitive(1, "a, which has one feature, as a number"),
     "outer": Primitive(2, "the matrix of all products a_i b_j; a number has one row or column"),
     "matmul": Primitive(2, "S @ b, the sums of S_ij b_j over j, or a @ S, those of a_i S_ij over i, for a matrix S"),
+    "width": Primitive(1, "the number of features; in a policy, of entries of a map"),
     "spread": Primitive(2, "a repeated to the width of b, for the derivative of a total"),
 }
 
 _MUST = "equations must use the primitives only"
 _WHAT_CAN_BE_WRITTEN = (
-    "write it with + - * / @, > < >= <=, tanh, sigmoid, relu, softplus, exp, log, sqrt, maximum, minimum, remainder, "
-    "where, total, logsumexp, number, outer and numbers, all from rnnspec.primitives; maps are x.name, R.name(v), "
-    "R.name.T(v) and p.name, and x is the input itself"
+    "write it with + - * / @, > < >= <=, tanh, sigmoid, relu, softplus, exp, log, sqrt, cos, sin, erf, maximum, minimum, "
+    "remainder, where, total, mean, width, logsumexp, number, outer, stop and numbers, all from rnnspec.primitives; "
+    "maps are x.name, R.name(v), R.name.T(v) and p.name, and x is the input itself"
 )
 
 
@@ -223,7 +234,7 @@ class Expression:
         refuse("iter(a)", "a loop over the features of a vector", do="write total(a) for their sum")
 
     def __len__(self) -> NoReturn:  # noqa: PLE0303  # there is none
-        refuse("len(a)", "the width of a vector", do="write the number: a cell's equations hold for every width")
+        refuse("len(a)", "the width of a vector", do="write width(a)")
 
     def __float__(self) -> NoReturn:
         refuse("float(a)", "a vector that has no number yet")
@@ -277,6 +288,26 @@ def sqrt(a: Any) -> Any:
     return _apply("sqrt", a)
 
 
+def cos(a: Any) -> Any:
+    """The cosine."""
+    return _apply("cos", a)
+
+
+def sin(a: Any) -> Any:
+    """The sine."""
+    return _apply("sin", a)
+
+
+def erf(a: Any) -> Any:
+    """The error function: 2 / sqrt(pi) times the integral of exp(-t * t) from 0 to `a`."""
+    return _apply("erf", a)
+
+
+def stop(a: Any) -> Any:
+    """`a`; no gradient passes through it, so that it is a constant for the derivative."""
+    return _apply("stop", a)
+
+
 def maximum(a: Any, b: Any) -> Any:
     """The larger of two; where they are equal, the derivative is that of `a`."""
     return _apply("maximum", a, b)
@@ -320,6 +351,16 @@ def number(a: Any) -> Any:
 def outer(a: Any, b: Any) -> Any:
     """The matrix of all products a_i b_j; `outer(a, 1)` is the column of `a`, which fits every matrix with its rows."""
     return _apply("outer", a, b)
+
+
+def width(a: Any) -> Any:
+    """The number of features of `a`, as a number; in a policy, of entries of a map."""
+    return _apply("width", a)
+
+
+def mean(a: Any) -> Any:
+    """The mean over features, `total(a) / width(a)`; in a policy, over all entries of a map."""
+    return total(a) / width(a)
 
 
 def logsumexp(a: Any) -> Any:

@@ -16,19 +16,25 @@ from rnnspec import Layer, Network, cells, primitives
 from rnnspec.derivation.adjoint import derive
 from rnnspec.derivation.schedule import schedule
 from rnnspec.primitives import (
+    cos,
+    erf,
     exp,
     log,
     logsumexp,
     maximum,
+    mean,
     minimum,
     relu,
     remainder,
     sigmoid,
+    sin,
     softplus,
     sqrt,
+    stop,
     tanh,
     total,
     where,
+    width,
 )
 
 # Each primitive on values that may be anything, kept inside its domain and the result of moderate size.
@@ -45,6 +51,10 @@ WAYS = {
     "exp": lambda R, a, b, c: exp(tanh(a)),
     "log": lambda R, a, b, c: log(0.3 + a * a),
     "sqrt": lambda R, a, b, c: sqrt(0.3 + a * a),
+    "cos": lambda R, a, b, c: cos(a),
+    "sin": lambda R, a, b, c: sin(a),
+    "erf": lambda R, a, b, c: erf(a),
+    "stop": lambda R, a, b, c: where(stop(a) > 0.1, b, 0.5 * c),
     "maximum": lambda R, a, b, c: maximum(a, b),
     "minimum": lambda R, a, b, c: minimum(a, b),
     "remainder": lambda R, a, b, c: remainder(a, 0.7 + sigmoid(b)),
@@ -53,6 +63,8 @@ WAYS = {
     "where": lambda R, a, b, c: where(a > 0.1, b * 0.5, c),
     "total": lambda R, a, b, c: a + 0.1 * total(b * c),
     "logsumexp": lambda R, a, b, c: a - logsumexp(b),
+    "width": lambda R, a, b, c: a / width(b),
+    "mean": lambda R, a, b, c: a - mean(b),
     "spread": lambda R, a, b, c: b * total(a),
     "number": lambda R, a, b, c: a - 0.5 * primitives.number(R.single(b)) * c,
     "transposed map": lambda R, a, b, c: R.first.T(a) - R.first(b),

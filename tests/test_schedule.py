@@ -15,7 +15,7 @@ from conformance.cases import hidden_for
 from rnnspec import Layer, Network, Path, cell, cells, out
 from rnnspec.contract.arrays import NumpyArrays
 from rnnspec.derivation.schedule import schedule
-from rnnspec.primitives import sigmoid, tanh, total
+from rnnspec.primitives import mean, sigmoid, sqrt, tanh, total, width
 from rnnspec.running import lowering
 from rnnspec.tracing.graph import LEAVES
 from rnnspec.tree import leaves
@@ -27,6 +27,7 @@ MINE = [
     cell(lambda x, R, p, h: sigmoid(p.a) * h + tanh(x.h + R.h(h))),
     cell(lambda x, R, h, n: (tanh(x.h + R.h(h)), 0.5 * n + total(h))),
     cell(lambda x, h, c: (c, h + x.h)),
+    cell(lambda x, R, h, c: (tanh(x.h + R.h(h) / sqrt(width(h * c))), c - mean(c))),
 ]
 
 
@@ -38,7 +39,8 @@ def ops(plan, indices):
 def test_every_phase_finds_what_it_needs(declared):
     plan = schedule(declared)
     here = {
-        i for i, node in enumerate(plan.nodes) if node.op in LEAVES and node.op not in ("input", "cotangent", "state")
+        i for i, node in enumerate(plan.nodes)
+        if node.op in (*LEAVES, "width") and node.op not in ("input", "cotangent", "state")
     }
     states = {i for i, node in enumerate(plan.nodes) if node.op == "state"}
     carried = {i for i, node in enumerate(plan.nodes) if node.op == "cotangent" and node.name}
@@ -198,3 +200,12 @@ def test_what_the_backward_pass_reads_is_saved():
 def test_equal_cells_have_one_schedule():
     twin = cell(lambda x, R, h: tanh(x.h + R.h(h)))
     assert schedule(twin) is schedule(cells.elman)
+
+
+def test_a_width_runs_in_no_phase_and_what_only_it_reads_does_not_run():
+    plan = schedule(cell(lambda x, R, p, h: tanh(R.h(h) / sqrt(width(R.k(h))) + p.a / width(h))))
+    assert ops(plan, plan.forward.before) == ["divide", "sqrt"]
+    assert ops(plan, plan.forward.step) == ["add", "divide", "map", "tanh"]
+    phases = (plan.forward, plan.backward)
+    everything = {index for phase in phases for index in (*phase.before, *phase.step, *phase.after)}
+    assert not {index for index in everything if plan.nodes[index].op == "width"}

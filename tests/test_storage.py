@@ -13,7 +13,7 @@ import pytest
 import rnnspec
 from rnnspec import Dense, Last, Layer, Network, cell, cells, losses, policies
 from rnnspec.errors import ArgumentError, FileFormatError, NetworkError
-from rnnspec.primitives import maximum, sigmoid, tanh, total, where
+from rnnspec.primitives import cos, erf, maximum, mean, sigmoid, sin, stop, tanh, total, where, width
 from rnnspec.tree import leaves, tree_map
 
 BUILT_IN = [value for value in vars(cells).values() if isinstance(value, rnnspec.Cell)]
@@ -54,6 +54,13 @@ def test_what_is_saved_comes_back(path):
     assert hash(net) == hash(NET)
     assert [layer.cell.name for layer in net.layers] == ["lstm", "lstm_projected", "<lambda>"]
     same(PARAMS, params)
+
+
+def test_a_cell_of_every_kind_of_function_comes_back(path):
+    own = cell(lambda x, R, p, h: erf(cos(x.a) * sin(R.h(stop(h)))) / width(h) + (h - mean(h)) * p.g)
+    net = Network(3, [Layer(own, 4)])
+    rnnspec.save(path, net, net.init(0))
+    assert rnnspec.load(path)[0] == net
 
 
 @pytest.mark.parametrize("declared", BUILT_IN, ids=lambda c: c.name)

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from backends.planning import layout, lifetimes
+from backends.planning.aliases import unstopped
 from backends.planning.emission import Emitter, Kind, Place, _Phase
 from backends.planning.plan import PRODUCTS
 from backends.planning.planner import laid_out
@@ -29,11 +30,11 @@ def sizes(given, widths=(4, 3, 5, 2, 6)):
 
 
 def for_numpy(given, logistic=Logistic.TANGENT, widths=(4, 3, 5, 2, 6)):
-    return laid_out(schedule(given), sizes(given, widths), logistic)
+    return laid_out(unstopped(schedule(given)), sizes(given, widths), logistic)
 
 
 def for_torch(given, widths=(4, 3, 5, 2, 6)):
-    return summands.summed(laid_out(fused(schedule(given)), sizes(given, widths)))
+    return summands.summed(laid_out(fused(unstopped(schedule(given))), sizes(given, widths)))
 
 
 @cell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 __all__ = ["FUNCTIONS"]
 
 Array = NDArray[Any]
+
+_ERF = np.frompyfunc(math.erf, 1, 1)
 
 
 def _negate(a: Array, out: Array) -> None:
@@ -42,6 +45,11 @@ def _sigmoid(a: Array, out: Array) -> None:
 
 def _softplus(a: Array, out: Array) -> None:
     np.logaddexp(a, 0, out, dtype=out.dtype)
+
+
+def _erf(a: Array, out: Array) -> None:
+    """The error function of each number by itself, since NumPy has none: some 50 times as slow as `tanh`."""
+    np.copyto(out, _ERF(a), casting="unsafe")
 
 
 def _where(condition: Array, a: Array, b: Array, out: Array) -> None:
@@ -89,6 +97,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "exp": np.exp,
     "log": np.log,
     "sqrt": np.sqrt,
+    "cos": np.cos,
+    "sin": np.sin,
+    "erf": _erf,
+    "stop": _copy,
     "maximum": _maximum,
     "minimum": _minimum,
     "remainder": np.remainder,

@@ -67,7 +67,8 @@ class Program:
                 _replay(self.runs[t] if whole else first_rows(space.bind(self.plan.step, t), self.rowed, count))
         _replay(space.bind(self.plan.after, slice(0, steps)))
         outputs = self._over(self.plan.output, steps)
-        outputs = rows.unsort(np.broadcast_to(outputs, (steps, self.batch, outputs.shape[-1])), 1)
+        features = outputs.shape[-1] if outputs.ndim else 1
+        outputs = rows.unsort(np.broadcast_to(outputs, (steps, self.batch, features)), 1)
         if rows.lengths is not None:
             outputs[np.arange(steps)[:, None] >= rows.lengths[None, :]] = 0
         return outputs, {name: self._final(name, steps, rows) for name in state}

@@ -40,10 +40,10 @@ def _number(draw: int, name: str) -> float:
 
 
 class Equations:
-    """The numbers of all nodes of a schedule, step by step."""
+    """The numbers of all nodes of a schedule, whose widths are given, step by step."""
 
-    def __init__(self, schedule: Schedule, drawn: Draw) -> None:
-        self.schedule, self.drawn, self.values = schedule, drawn, list[Values]()
+    def __init__(self, schedule: Schedule, drawn: Draw, widths: Sequence[int]) -> None:
+        self.schedule, self.drawn, self.widths, self.values = schedule, drawn, widths, list[Values]()
         cell, states = schedule.cell, {s: drawn(f"state {s}") for s in schedule.cell.states}
         for t in range(STEPS):
             leaves: Leaves = {("state", state): value for state, value in states.items()}
@@ -72,6 +72,8 @@ class Equations:
             match node.op:
                 case "constant":
                     values.append(node.value)
+                case "width":
+                    values.append(float(self.widths[node.args[0]]))
                 case "vector":
                     values.append(self.drawn(f"vector {node.name}"))
                 case "map":
@@ -114,6 +116,7 @@ _LAWS: dict[str, Callable[..., float]] = {
     "tanh": lambda a: 2 * _sigmoid(2 * a) - 1,
     "spread": lambda a, like: a,
     "number": lambda a: a,
+    "stop": lambda a: a,
     "zero": lambda: 0.0,
     "lerp": lambda a, b, w: a + w * (b - a),
     "addcmul": lambda a, b, c: a + b * c,

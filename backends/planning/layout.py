@@ -27,8 +27,9 @@ class Layout:
         self.schedule, self.rank = schedule, {name: i for i, name in enumerate(order)}
         self.kept: dict[int, Place] = {}
         new = rewrite(schedule, logistic) if logistic else Rewritten(schedule.nodes, schedule.forward)
-        self.nodes, self.forward = new.nodes, new.forward
-        self.e = Emitter(self.nodes, _node_widths(self.nodes, widths, schedule.cell.graph.result(OUTPUT)), self.rank)
+        found = _node_widths(new.nodes, widths, schedule.cell.graph.result(OUTPUT))
+        self.nodes, self.forward = _counted(new.nodes, found), new.forward
+        self.e = Emitter(self.nodes, found, self.rank)
         self.new: dict[str, Place] = {}
         self._lay_fixed()
         targets = self._lay_states(widths)
@@ -236,6 +237,11 @@ def _stretches(terms: Iterable[tuple[Place, str, int]]) -> list[tuple[tuple[str,
     return found
 
 
+def _counted(nodes: tuple[Node, ...], widths: tuple[int, ...]) -> tuple[Node, ...]:
+    """The nodes with the number in place of a width."""
+    return tuple(Node("constant", value=float(widths[n.args[0]])) if n.op == "width" else n for n in nodes)
+
+
 def _node_widths(nodes: tuple[Node, ...], widths: dict[str, int], output: int) -> tuple[int, ...]:
     found: dict[int, int] = {}
 
@@ -253,7 +259,7 @@ def _node_widths(nodes: tuple[Node, ...], widths: dict[str, int], output: int) -
                     found[n] = widths[f"{node.name.split()[0]}.R"]
                 case "state" | "cotangent":
                     found[n] = widths[node.name] if node.name else width(output)
-                case "constant" | "total" | "logsumexp":
+                case "constant" | "width" | "total" | "logsumexp":
                     found[n] = 1
                 case "spread":
                     found[n] = width(node.args[1])

@@ -12,6 +12,7 @@ from itertools import chain, permutations, product
 from math import factorial, prod
 from typing import TypeVar
 
+from backends.planning.aliases import unstopped
 from backends.planning.layout import Layout
 from backends.planning.plan import Plan
 from backends.planning.rewriting import Logistic
@@ -43,7 +44,7 @@ def plans(cell: Cell) -> bool:
 @lru_cache(maxsize=64)
 def plan(schedule: Schedule, widths: tuple[tuple[str, int], ...], logistic: Logistic | None = None) -> Plan:
     """The verified plan of `laid_out`; raises WrongPlan where the planner made a wrong one."""
-    found = laid_out(schedule, widths, logistic)
+    found = laid_out(unstopped(schedule), widths, logistic)
     verify(found, schedule)
     return found
 

@@ -45,7 +45,7 @@ def verify(plan: Plan, schedule: Schedule) -> None:
 
 
 def _verify(plan: Plan, schedule: Schedule, drawn: Draw) -> None:
-    equations, memory = Equations(schedule, drawn), Columns(plan, drawn)
+    equations, memory = Equations(schedule, drawn, plan.widths), Columns(plan, drawn)
     _verify_run(plan, schedule, equations, memory)
     if schedule.adjoint.leaves or schedule.adjoint.maps:
         _verify_pullback(plan, schedule, equations, memory)

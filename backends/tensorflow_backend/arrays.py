@@ -35,6 +35,11 @@ class TensorflowArrays:
             "exp": tf.exp,
             "log": tf.math.log,
             "sqrt": tf.sqrt,
+            "cos": tf.cos,
+            "sin": tf.sin,
+            # XLA's erf in 64 bits is NaN where the square of its argument overflows; from 30 on it is 1, its slope 0.
+            "erf": lambda a: tf.where(tf.abs(a) < self.scalar(30.0), tf.math.erf(a), tf.sign(a)),
+            "stop": tf.stop_gradient,
             # XLA's maximum and minimum drop NaN in the second operand, and equal operands must give a.
             "maximum": lambda a, b: tf.where((a >= b) | tf.math.is_nan(a), a, b),
             "minimum": lambda a, b: tf.where((a <= b) | tf.math.is_nan(a), a, b),

@@ -23,6 +23,7 @@ class TorchArrays:
             **ELEMENTWISE,
             "relu": torch.relu,
             "softplus": lambda a: torch.logaddexp(a, a.new_zeros(())),
+            "stop": torch.Tensor.detach,
         }
 
     def scalar(self, value: float) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from backends.planning.aliases import unstopped
 from backends.planning.plan import Plan
 from backends.planning.planner import laid_out
 from backends.planning.verification import verify
@@ -20,6 +21,6 @@ def planned(schedule: Schedule, widths: tuple[tuple[str, int], ...]) -> Plan:
 
     Raises WrongPlan where a fault in joining calls makes it compute something else than the schedule.
     """
-    found = summed(laid_out(fused(schedule), widths))
+    found = summed(laid_out(fused(unstopped(schedule)), widths))
     verify(found, schedule)
     return found

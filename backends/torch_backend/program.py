@@ -49,7 +49,8 @@ class Program:
             _replay(calls)
         _replay(self._over_time("after", self.plan.after, 0, steps))
         outputs = self._over(self.plan.output, steps)
-        outputs = outputs.expand(steps, self.batch, -1).clone(memory_format=torch.contiguous_format)
+        features = outputs.shape[-1] if outputs.ndim else 1
+        outputs = outputs.expand(steps, self.batch, features).clone(memory_format=torch.contiguous_format)
         return rows.clear(outputs), {name: rows.last(space.history[name]) for name in state}
 
     @property

@@ -40,12 +40,13 @@ BOUNDED = ("tanh({})", "sigmoid({})", "-{}", "relu({})", "exp(tanh({}))", "sqrt(
 COMBINED = ("{} + {}", "{} * {}", "{} - {}", "maximum({}, {})", "{0} / (1 + {1} * {1})", "tanh({} + {})")
 
 UNARY = ("tanh({})", "sigmoid({})", "-{}", "relu({})", "softplus({})", "exp({})", "exp(-relu({}))", "exp(tanh({}))",
-         "log(1 + {0} * {0})", "log({})", "sqrt(1 + {0} * {0})", "sqrt({})", "remainder({}, 0.75)")  # fmt: skip
+         "log(1 + {0} * {0})", "log({})", "sqrt(1 + {0} * {0})", "sqrt({})", "remainder({}, 0.75)",
+         "cos({})", "sin({})", "erf({})", "stop({})")  # fmt: skip
 BINARY = ("{} + {}", "{} * {}", "{} - {}", "tanh({} + {})", "sigmoid({} + {})", "maximum({}, {})", "minimum({}, {})",
           "{0} / (1 + {1} * {1})", "{} / {}", "remainder({}, 0.5 + sigmoid({}))")  # fmt: skip
 PAIRS = ("{} + {}", "{} * {}", "{} - {}", "{} / {}", "maximum({}, {})", "minimum({}, {})")
 CHOICES = ("where({} > {}, {}, {})", "where({} >= {}, {}, {})", "where({} < {}, {}, {})")
-NUMBERS = ("total({})", "logsumexp({})", "number(x.n)", "number(p.n)", "number(R.n({}))")
+NUMBERS = ("total({})", "logsumexp({})", "width({})", "mean({})", "number(x.n)", "number(p.n)", "number(R.n({}))")
 """Numbers made of a vector, and such as are one feature."""
 
 

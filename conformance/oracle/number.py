@@ -274,9 +274,9 @@ class MapTape(Tape):
         super().__init__(rounding, recording=False)
 
     def apply(self, op: str, operands: Sequence[Any]) -> Number:
-        """A primitive; a total sums over all of a map, or over one of its axes."""
+        """A primitive; a total sums over all of a map, or over one of its axes, and a width counts all of it."""
         a = self.lift(operands[0]).value
-        if op == "total":
+        if op in ("total", "width"):
             return super().apply(op, [Number(self, a.reshape(len(a), 1, -1))])
         if op in ("total_in", "total_out"):
             alone = op == "total_in" and a.shape[2] == 1

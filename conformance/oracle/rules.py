@@ -7,6 +7,7 @@ another. `gathers` says that one result is made of many features.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from conformance.oracle.arithmetic import Array, Rounding
+from conformance.oracle.error_function import SLOPE, erf
 
 __all__ = ["CORNERS", "RULES"]
 
@@ -59,6 +61,26 @@ def _logsumexp(n: Rounding, a: Array) -> Array:
     shift = np.where(np.isfinite(shift), shift, 0)
     y = shift + np.log(np.exp(a - shift).sum(-1, keepdims=True))
     return n.function(y, np.maximum(1, np.abs(y)))
+
+
+def _cos(n: Rounding, a: Array) -> Array:
+    return n.function(np.cos(a), np.ones_like(a))
+
+
+def _sin(n: Rounding, a: Array) -> Array:
+    return n.function(np.sin(a), np.minimum(1, np.abs(a)))
+
+
+def _width(n: Rounding, a: Array) -> Array:
+    """A whole number for each row; rounded where the precision has fewer bits than it."""
+    count = math.prod(a.shape[2:])
+    y = n.array(np.full((1, a.shape[1], 1), count))
+    return n.round(y) if n.arithmetic.unit * count > 1 else y
+
+
+def _erf_slope(n: Rounding, a: Array) -> Array:
+    bell = _relative(n, np.exp(-n.multiply(a, a)))
+    return n.multiply(n.round(n.array(np.full((1, 1, 1), SLOPE))), bell)
 
 
 def _spread(n: Rounding, d: Array, like: Array) -> Array:
@@ -124,6 +146,12 @@ RULES: dict[str, PrimitiveRule] = {
         lambda n, a: _relative(n, np.log(a)), lambda n, d, y, a: (n.divide(d, a),)
     ),
     "sqrt": PrimitiveRule(lambda n, a: n.round(np.sqrt(a)), lambda n, d, y, a: (n.multiply(d, n.divide(0.5, y)),)),
+    "cos": PrimitiveRule(_cos, lambda n, d, y, a: (-n.multiply(d, _sin(n, a)),)),
+    "sin": PrimitiveRule(_sin, lambda n, d, y, a: (n.multiply(d, _cos(n, a)),)),
+    "erf": PrimitiveRule(
+        lambda n, a: _relative(n, erf(a)), lambda n, d, y, a: (n.multiply(d, _erf_slope(n, a)),)
+    ),
+    "stop": PrimitiveRule(lambda n, a: a, _no_pull),
     "maximum": PrimitiveRule(
         lambda n, a, b: np.maximum(a, b),
         lambda n, d, y, a, b: (d, d),
@@ -152,6 +180,7 @@ RULES: dict[str, PrimitiveRule] = {
     ),
     "matmul": PrimitiveRule(_matmul, _matmul_pull, gathers=True),
     "number": PrimitiveRule(lambda n, a: a, lambda n, d, y, a: (d,), gathers=True),
+    "width": PrimitiveRule(_width, _no_pull, gathers=True),
     "logsumexp": PrimitiveRule(
         _logsumexp, lambda n, d, y, a: (n.multiply(d, _relative(n, np.exp(n.subtract(a, y)))),), gathers=True
     ),

@@ -7,6 +7,7 @@ whose arrays are NumPy arrays.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -18,6 +19,8 @@ Array = Any
 Values = dict[Any, Array]
 Scan = Callable[[Values, Values, Any], tuple[Values, Values]]
 """One step: from carried values, the step's values and its index to new carried values and values to record."""
+
+_ERF = np.frompyfunc(math.erf, 1, 1)
 
 
 class Arrays(Protocol):
@@ -100,6 +103,10 @@ class NumpyArrays:
             "exp": np.exp,
             "log": np.log,
             "sqrt": np.sqrt,
+            "cos": np.cos,
+            "sin": np.sin,
+            "erf": self._erf,
+            "stop": lambda a: a,
             "maximum": np.maximum,
             "minimum": np.minimum,
             "remainder": np.remainder,
@@ -107,6 +114,10 @@ class NumpyArrays:
             "greater_equal": np.greater_equal,
             "where": np.where,
         }
+
+    def _erf(self, a: Array) -> Array:
+        """The error function of each number by itself, since NumPy has none: some 50 times as slow as `tanh`."""
+        return np.asarray(_ERF(a), self.dtype)
 
     def scalar(self, value: float) -> Array:
         return self.dtype.type(value)

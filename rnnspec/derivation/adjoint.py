@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, reduce
+from math import pi, sqrt
 
 from rnnspec.tracing.graph import Graph, GraphBuilder, Node, descendants, iterate
 from rnnspec.tracing.ranks import MATRIX, Narrow, narrow_one, ranks
@@ -176,7 +177,7 @@ class _Sweep:
             condition, (one, other) = _CHOOSING[node.op](self, node.args)
             for choices, cotangent in self.cotangents[index].items():
                 for arg, holds in ((one, True), (other, False)):
-                    if arg is not None and self.builder.nodes[arg].op != "constant":
+                    if arg is not None and self.builder.nodes[arg].op not in _FIXED:
                         self.receive(arg, cotangent, (*choices, (condition, holds)))
         elif node.op in _SUMMING:
             self.hand_on(index, node, self.cotangent(index), ())
@@ -187,7 +188,7 @@ class _Sweep:
     def hand_on(self, index: int, node: Node, cotangent: int, choices: Choices) -> None:
         """Hand on the cotangent of one sequence of choices."""
         for arg, contribution in zip(node.args, _RULES[node.op](self, index, node, cotangent), strict=True):
-            if self.builder.nodes[arg].op != "constant":
+            if self.builder.nodes[arg].op not in _FIXED:
                 self.receive(arg, contribution, choices)
 
     def op(self, op: str, *args: int) -> int:
@@ -255,6 +256,11 @@ def _one_minus(s: _Sweep, value: int) -> int:
     return s.op("subtract", s.number(1.0), value)
 
 
+def _bell(s: _Sweep, a: int) -> int:
+    """The derivative of the error function."""
+    return s.op("multiply", s.number(2 / sqrt(pi)), s.op("exp", s.op("negate", s.op("multiply", a, a))))
+
+
 def _whole_multiples(s: _Sweep, left: int, a: int, b: int) -> int:
     """Minus the number of whole multiples of `b` in `a`."""
     return s.op("divide", s.op("subtract", left, a), b)
@@ -277,6 +283,8 @@ _CHOOSING: dict[str, Choosing] = {
     "minimum": lambda s, args: (s.op("greater_equal", args[1], args[0]), (args[0], args[1])),
     "where": lambda s, args: (args[0], (args[1], args[2])),
 }
+_FIXED = ("constant", "width", "stop")
+"""The operations whose value is a constant for the derivative: they receive no cotangent."""
 _SUMMING = ("map", "transposed", "total", "logsumexp", "number", "outer", "matmul")
 """The operations that read many features at once, so that cotangents of all choices are added up before them."""
 
@@ -296,6 +304,9 @@ _RULES: dict[str, Rule] = {
     "exp": lambda s, y, n, d: (s.times(d, y),),
     "log": lambda s, y, n, d: (s.times(d, s.op("divide", s.number(1.0), n.args[0])),),
     "sqrt": lambda s, y, n, d: (s.times(d, s.op("divide", s.number(0.5), y)),),
+    "cos": lambda s, y, n, d: (s.times(d, s.op("negate", s.op("sin", n.args[0]))),),
+    "sin": lambda s, y, n, d: (s.times(d, s.op("cos", n.args[0])),),
+    "erf": lambda s, y, n, d: (s.times(d, _bell(s, n.args[0])),),
     "remainder": lambda s, y, n, d: (d, s.times(d, _whole_multiples(s, y, *n.args))),
     "total": lambda s, y, n, d: (s.op("spread", d, n.args[0]),),
     "logsumexp": lambda s, y, n, d: (s.times(d, s.op("exp", s.op("subtract", n.args[0], y))),),

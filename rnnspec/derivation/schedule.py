@@ -14,7 +14,7 @@ The same rule holds in the adjoint for the cotangents that are carried from step
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -24,6 +24,9 @@ from rnnspec.tracing.graph import LEAVES, Node, ancestors, descendants, iterate
 from rnnspec.tracing.ranks import ranks_of
 
 __all__ = ["Phases", "Schedule", "arrange", "schedule", "widest"]
+
+KNOWN = ("constant", "width")
+"""The operations whose numbers are known before any vector: they belong to no phase."""
 
 Names = tuple[str, ...]
 """The names of maps that are computed as one product."""
@@ -64,7 +67,7 @@ class Schedule:
         """The forward nodes, leaves included, that backward nodes and the gradients of maps read."""
         backward = (*self.backward.before, *self.backward.step, *self.backward.after)
         read = {arg for index in backward for arg in self.nodes[index].args} | self.factors
-        return tuple(sorted(i for i in read if i < self.adjoint.forward and self.nodes[i].op != "constant"))
+        return tuple(sorted(i for i in read if i < self.adjoint.forward and self.nodes[i].op not in KNOWN))
 
     @cached_property
     def ranks(self) -> tuple[int, ...]:
@@ -134,10 +137,11 @@ def arrange(cell: Cell, adjoint: Adjoint) -> Schedule:
 def _phases(
     nodes: tuple[Node, ...], own: range, carried: list[int], carries: list[int], results: list[int]
 ) -> Phases:
+    nodes = tuple(replace(node, args=()) if node.op in KNOWN else node for node in nodes)
     needed = ancestors(nodes, [*carries, *results])
     moving = descendants(nodes, carried)
     feeding = ancestors(nodes, carries)
-    own_nodes = [i for i in own if i in needed and (nodes[i].op not in LEAVES or nodes[i].op == "input")]
+    own_nodes = [i for i in own if i in needed and (nodes[i].op not in (*LEAVES, *KNOWN) or nodes[i].op == "input")]
     return Phases(
         before=tuple(i for i in own_nodes if i not in moving),
         step=tuple(i for i in own_nodes if i in moving and i in feeding),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import cached_property, reduce
 from typing import Any
@@ -19,11 +20,14 @@ INPUTS = "inputs"
 
 
 def primitive(arrays: Arrays, op: str, operands: list[Any], axes: tuple[int, ...] | None = (-1,)) -> Array:
-    """The value of one primitive; a total sums over `axes`, over all if None."""
+    """The value of one primitive; a total sums over `axes`, over all if None, and a width counts what it sums."""
     if op == "total":
         return arrays.sum(operands[0], axes, axes is not None)
     if op == "logsumexp":
         return _logsumexp(arrays, operands[0])
+    if op == "width":
+        shape = operands[0].shape
+        return arrays.scalar(math.prod(shape) if axes is None else shape[-1] if len(shape) else 1)
     if op == "number":
         return operands[0]
     if op == "outer":
@@ -92,7 +96,7 @@ class Evaluator:
         node = self.nodes[index]
         if index in values:
             return values[index]
-        if node.op in ("constant", "vector", "input"):
+        if node.op in ("constant", "vector", "input", "width"):
             return self._leaf(node, values)
         operands = [self.value(arg, values) for arg in node.args]
         if node.op == "map":
@@ -104,6 +108,8 @@ class Evaluator:
     def _leaf(self, node: Node, values: Values) -> Array:
         if node.op == "constant":
             return self.arrays.scalar(node.value)
+        if node.op == "width":
+            return self.arrays.reshape(self.arrays.scalar(math.prod(self.maps.sizes(node.args[0]))), (1,))
         if node.op == "vector":
             return self.maps.heads.learned(self.maps.params["p"][node.name], f"p.{node.name}")
         return self._input(values)[node.name]

@@ -43,7 +43,7 @@ def forward(
     """
     cell = plan.cell
     arrays = columns(arrays) if plan.columns else arrays
-    maps, axes = Maps(arrays, plan, params, inputs.shape[1]), Axes(arrays, plan, inputs)
+    maps, axes = Maps(arrays, plan, params, state, inputs), Axes(arrays, plan, inputs)
     evaluator = Evaluator(arrays, plan, maps)
     values = evaluator.run(plan.forward.before, axes.given())
     results = {name: cell.graph.result(name) for name in cell.states}
@@ -78,7 +78,7 @@ def backward(
 ) -> tuple[Tree, Array, Values]:
     """The cotangents of the parameters, the inputs and the initial state; `output_cotangent` is 0 after a row's end."""
     cell, mask = plan.cell, trace.mask
-    maps, axes = Maps(arrays, plan, params, trace.inputs.shape[1]), Axes(arrays, plan, trace.inputs)
+    maps, axes = Maps(arrays, plan, params, state_cotangent, trace.inputs), Axes(arrays, plan, trace.inputs)
     evaluator = Evaluator(arrays, plan, maps)
     values = trace.values | axes.given()
     leaf = {node.name: index for index, node in iterate(plan.nodes, "cotangent")}

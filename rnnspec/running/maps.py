@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from rnnspec.contract.arrays import Array, Arrays
+from rnnspec.contract.arrays import Array, Arrays, Values
 from rnnspec.derivation.schedule import Schedule
 from rnnspec.running.heads import Heads
-from rnnspec.tracing.graph import iterate
+from rnnspec.tracing.graph import MAPS, Node, iterate
+from rnnspec.tracing.ranks import MATRIX, NUMBERS
 from rnnspec.tree import Tree
 
 __all__ = ["Maps"]
@@ -18,8 +19,9 @@ Product = Callable[[Array], Array]
 class Maps:
     """The products of a layer's maps: those that share their argument are one."""
 
-    def __init__(self, arrays: Arrays, plan: Schedule, params: Tree, rows: int) -> None:
-        self.arrays, self.plan, self.params = arrays, plan, params
+    def __init__(self, arrays: Arrays, plan: Schedule, params: Tree, state: Values, inputs: Array) -> None:
+        self.arrays, self.plan, self.params, self.state = arrays, plan, params, state
+        self.features, rows = inputs.shape[-1], inputs.shape[1]
         self.heads = Heads(arrays, plan.cell)
         recurrent = {pack for packs in plan.recurrent_packs.values() for pack in packs}
         self.inputs = {pack: self._flattened(arrays.projection(self._pack("W", pack), rows))
@@ -38,6 +40,38 @@ class Maps:
     def of(self, pack: tuple[str, ...], v: Array) -> dict[str, Array]:
         """`U_name v` of every map of a pack."""
         return self._split(self.recurrent[pack](v), "U", pack)
+
+    def sizes(self, index: int) -> tuple[int, ...]:
+        """The number of features of a forward node, or of rows and of columns of a matrix."""
+        node = self.plan.nodes[index]
+        if node.op in _SIZES:
+            return _SIZES[node.op](self, node)
+        if node.op in NUMBERS:
+            return (1,)
+        own = [self.sizes(arg) for arg in node.args]
+        return tuple(map(max, zip(*(s for s in own if len(s) == max(map(len, own))), strict=True)))
+
+    def _given(self, node: Node) -> tuple[int, ...]:
+        """The sizes of a leaf, or of what a map gives, by the shapes of what the call was given."""
+        params, cell = self.params, self.plan.cell
+        match node.op:
+            case "x":
+                return (self.features // cell.beside("x"),)
+            case "input":
+                return (params["W"][node.name].shape[0] // cell.beside(f"x.{node.name}"),)
+            case "state":
+                return tuple(self.state[node.name].shape[-cell.ranks[node.name] :])
+            case "vector":
+                rank, shape = cell.ranks[f"p.{node.name}"], params["p"][node.name].shape
+                return tuple(shape[-2:]) if rank == MATRIX else (shape[0] // cell.beside(f"p.{node.name}"),)
+            case _:
+                return (params["U"][node.name].shape[-2 if node.op == "map" else -1],)
+
+    def _of_matrices(self, node: Node) -> tuple[int, ...]:
+        one, other = (self.sizes(arg) for arg in node.args)
+        if node.op == "outer":
+            return one[0], other[0]
+        return (one[0],) if len(one) > len(other) else (other[1],)
 
     def _pack(self, kind: str, names: Iterable[str]) -> Array:
         """The maps stacked below each other."""
@@ -75,3 +109,10 @@ class Maps:
             found[name] = packed[..., low:high]
             low = high
         return found
+
+
+_SIZES: dict[str, Callable[[Maps, Node], tuple[int, ...]]] = {
+    **dict.fromkeys(("x", "input", "state", "vector", *MAPS), Maps._given),
+    **dict.fromkeys(("outer", "matmul"), Maps._of_matrices),
+}
+"""What tells the sizes of a node that is no primitive entry by entry."""

@@ -12,6 +12,7 @@ Node(op='constant', args=(), name='', value=0.75)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -46,6 +47,11 @@ VALUES: Mapping[str, Callable[..., Any]] = {
     "where": lambda condition, a, b: a if condition else b,
     "total": lambda a: a,
     "logsumexp": lambda a: a,
+    "cos": np.cos,
+    "sin": np.sin,
+    "erf": math.erf,
+    "stop": lambda a: a,
+    "width": lambda a: 1,
     "number": lambda a: a,
     "outer": np.multiply,
     "matmul": np.multiply,

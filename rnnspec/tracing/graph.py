@@ -210,7 +210,7 @@ class GraphBuilder:
         """The vector of a leaf or a map."""
         if op in NAMED and (name == "R" or not name.isidentifier()):
             refuse(f"{op} {name!r}", repr(name), "a name must be an identifier other than R", "choose another name")
-        if op in MAPS and any(self.nodes[self.index(arg)].op == "constant" for arg in args):
+        if op in MAPS and any(self.nodes[self.index(arg)].op in ("constant", "width") for arg in args):
             refuse(f"R.{name}(...)", "a number, which has no width", "a recurrent map must be given a vector",
                    f"write p.{name}, a learned vector")  # fmt: skip
         return Vector(self, self.add(op, self._values(f"{op} {name}", [self.index(arg) for arg in args]), name))
@@ -258,10 +258,10 @@ def ancestors(nodes: Sequence[Node], roots: Iterable[int]) -> set[int]:
 
 
 def descendants(nodes: Sequence[Node], roots: Iterable[int]) -> set[int]:
-    """The roots and all nodes that need them."""
+    """The roots and all nodes whose values depend on theirs; a width depends on no value."""
     found = set(roots)
     for index, node in enumerate(nodes):
-        if found.intersection(node.args):
+        if node.op != "width" and found.intersection(node.args):
             found.add(index)
     return found
 

@@ -24,7 +24,7 @@ __all__ = ["MATRIX", "NUMBER", "NUMBERS", "VECTOR", "Narrow", "is_scalar", "narr
            "ranks_of"]  # fmt: skip
 
 NUMBER, VECTOR, MATRIX = 0, 1, 2
-NUMBERS = ("constant", "scalar", "total", "logsumexp", "reduce", "number")
+NUMBERS = ("constant", "scalar", "total", "width", "logsumexp", "reduce", "number")
 """The operations with one feature, for any widths."""
 OF_VECTORS = ("logsumexp", "number", "outer", *MAPS)
 """The operations whose operands must be vectors or numbers."""

@@ -22,7 +22,7 @@ from rnnspec.tree import Tree, leaves, named_map, tree_map
 UNITS = 1030
 """More than 10 bits count, of every width that a cell has."""
 ROWS, STEPS = 2, 4
-MIXING = ("total", "total_in", "total_out", "logsumexp")
+MIXING = ("total", "total_in", "total_out", "logsumexp", "width")
 """What makes one number of all units."""
 
 

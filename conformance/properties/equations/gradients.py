@@ -81,6 +81,7 @@ def linear(backend: Backend, case: Case, judge: Judge) -> None:
 def differences(backend: Backend, case: Case, judge: Judge) -> None:
     """<w, F(z + ev) - F(z - ev)> / 2e = <pull(w), v> for drawn directions v, in all arguments and in one alone."""
     question = ask(backend, replace(case, padding=0.0))
+    judge.applies(not _has_any(question, ("stop",)), "a stopped gradient is not that of the values")
     judge.applies(not _has_kinks(question) or backend.precision == "f64", "only float64 steps are too short for a kink")
     reference = tolerance.run(replace(case, padding=0.0), PROFILES[backend.precision])
     pulled = question.pull()
@@ -175,7 +176,11 @@ def _of(gradients: Gradients) -> Tree:
 
 
 def _has_kinks(question: Question) -> bool:
-    return any(node.op in KINKS for layer in question.net.layers for node in layer.cell.graph.nodes)
+    return _has_any(question, KINKS)
+
+
+def _has_any(question: Question, ops: tuple[str, ...]) -> bool:
+    return any(node.op in ops for layer in question.net.layers for node in layer.cell.graph.nodes)
 
 
 def _sum(one: Gradients, other: Gradients) -> Gradients:

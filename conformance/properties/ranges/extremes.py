@@ -125,5 +125,6 @@ def _nan_reaches(cell: Cell) -> set[str]:
         chosen = (
             operands[2:] if node.op == "where" and operands[0] else operands[1:] if node.op == "where" else operands
         )
+        chosen = [] if node.op == "width" else chosen
         lost.append(node.op == "input" or (all(chosen) if node.op == "where" else any(chosen)))
     return {name for name, index in cell.graph.results if lost[index]}
