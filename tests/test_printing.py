@@ -12,7 +12,7 @@ from test_adjoint import WAYS, drawn_cell
 
 import rnnspec
 from rnnspec import cell, cells, out
-from rnnspec.primitives import sigmoid, tanh, where
+from rnnspec.primitives import cos, erf, mean, sigmoid, sin, sqrt, stop, tanh, total, where, width
 
 BUILT_IN = [value for value in vars(cells).values() if isinstance(value, rnnspec.Cell)]
 
@@ -69,6 +69,10 @@ def test_numbers_are_whole(number):
     (lambda R, h: R.a(h) * h, "h' = U_a h ⊙ h"),
     (lambda h: where(h > 0, h, 1.0), "h' = where(h > 0, h, 1)"),
     (lambda h: where(h >= 0, h, 1.0), "h' = where(h ≥ 0, h, 1)"),
+    (lambda x, h: cos(x.a) + sin(h) * erf(stop(h)), "h' = cos(W_a x + b_a) + sin(h) ⊙ erf(stop(h))"),
+    (lambda x, h: h / sqrt(width(x.a * h)), "h' = h / sqrt(width((W_a x + b_a) ⊙ h))"),
+    (lambda x, h: h - mean(x.a * h), "h' = h - mean((W_a x + b_a) ⊙ h)"),
+    (lambda x, h: h * (total(h) / width(x.a)), "h' = h ⊙ Σ(h) / width(W_a x + b_a)"),
 ])  # fmt: skip
 def test_parentheses_stand_where_they_must(equations, line):
     assert str(cell(equations)).splitlines()[1].strip() == line
@@ -145,3 +149,14 @@ def test_long_names_stand_upright_and_escaped():
     latex = cell(lambda x, R, hid_den: sigmoid(x.forget_gate + R.k(hid_den))).latex()
     assert r"W_{\mathrm{forget\_gate}}" in latex
     assert r"\mathrm{hid\_den}_{t-1}" in latex
+
+
+def test_a_total_that_more_than_its_mean_reads_is_written_as_one():
+    lines = str(cell(lambda x, h: h - mean(x.a) + total(x.a))).splitlines()
+    assert lines[1:] == ["  a = Σ(W_a x + b_a)", "  h' = h - a / width(W_a x + b_a) + a"]
+
+
+def test_a_mean_that_is_read_twice_has_a_letter_and_is_upright_in_latex():
+    centred = cell(lambda h: (h - mean(h)) * mean(h))
+    assert str(centred).splitlines()[1:] == ["  u = mean(h)", "  h' = (h - u) ⊙ u"]
+    assert r"\operatorname{mean}\left(h_{t-1}\right)" in centred.latex()

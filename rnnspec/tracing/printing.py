@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rnnspec.tracing.graph import LEAVES, MAPS, Graph, Node
+from rnnspec.tracing.graph import LEAVES, MAPS, Graph, Node, iterate
 from rnnspec.tracing.ranks import MATRIX, ranks
 
 __all__ = ["latex", "unicode"]
@@ -55,6 +55,7 @@ class _Writer:
 
     def __init__(self, graph: Graph, states: Sequence[str], notation: Notation) -> None:
         self.nodes, self.notation, self.ranks = graph.nodes, notation, ranks(graph)
+        self.means = _means(graph)
         self.letters = _letters(graph, states, notation)
         names: dict[int, list[str]] = {}
         for name, index in graph.results:
@@ -66,11 +67,14 @@ class _Writer:
 
     def write(self, index: int, at_least: int = SUM) -> str:
         """The expression of a node, written out even where the node has a letter."""
-        text, binding = self._expression(self.nodes[index])
+        text, binding = self._mean(index) if index in self.means else self._expression(self.nodes[index])
         return text if binding >= at_least else f"({text})"
 
     def _operand(self, index: int, at_least: int = SUM) -> str:
         return self.letters[index] if index in self.letters else self.write(index, at_least)
+
+    def _mean(self, index: int) -> tuple[str, int]:
+        return self.notation.function("mean", [self._operand(self.means[index])]), ATOM
 
     def _itself(self, index: int) -> tuple[str, int]:
         """The text of a node with its precedence."""
@@ -143,7 +147,10 @@ def _left(names: list[str]) -> list[str]:
 
 def _letters(graph: Graph, states: Sequence[str], notation: Notation) -> dict[int, str]:
     nodes = graph.nodes
-    uses = Counter(arg for node in nodes for arg in node.args)
+    means = _means(graph)
+    whole = {arg for index in means for arg in nodes[index].args}
+    read = ((means[index],) if index in means else node.args for index, node in enumerate(nodes) if index not in whole)
+    uses = Counter(arg for args in read for arg in args)
     results = {index for _, index in graph.results}
     taken = set(states) | {"x", "y"} | {node.name for node in nodes if node.op == "constant"}
     letters: dict[int, str] = {}
@@ -157,6 +164,19 @@ def _letters(graph: Graph, states: Sequence[str], notation: Notation) -> dict[in
             taken.add(letter)
             letters[index] = notation.letter(letter)
     return letters
+
+
+def _means(graph: Graph) -> dict[int, int]:
+    """The quotients of a total by the width of what it sums, neither of which another node reads; and what it sums."""
+    nodes = graph.nodes
+    uses = Counter(arg for node in nodes for arg in node.args) + Counter(index for _, index in graph.results)
+    found = {}
+    for index, node in iterate(nodes, "divide"):
+        over, under = (nodes[arg] for arg in node.args)
+        is_mean = (over.op, under.op) == ("total", "width") and over.args == under.args
+        if is_mean and all(uses[arg] == 1 for arg in node.args):
+            found[index] = over.args[0]
+    return found
 
 
 def _map_under(graph: Graph, index: int) -> str:
@@ -178,6 +198,7 @@ def _number(value: float) -> str:
 
 _FUNCTIONS = {"sigmoid": "σ", "total": "Σ"}
 _LATEX_FUNCTIONS = {"tanh": r"\tanh", "exp": r"\exp", "log": r"\log", "maximum": r"\max", "minimum": r"\min",
+                    "cos": r"\cos", "sin": r"\sin",
                     "sigmoid": r"\sigma", "total": r"\textstyle\sum"}  # fmt: skip
 
 
