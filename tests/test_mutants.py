@@ -9,6 +9,7 @@ import pytest
 from conformance.findings.diagnosis import read
 from conformance.mutants import mutants
 from conformance.mutants.derived.equations import equation_mutants
+from conformance.mutants.derived.functions import function_mutants
 from conformance.mutants.derived.rewrite import (
     Rewrite,
     canonical_adjoint,
@@ -88,6 +89,12 @@ def test_a_fault_of_few_cells_is_told_on_networks_of_these_cells():
     assert (found.law, found.label, found.raised) == ("P85", "seams", False)
     assert "mingru" not in labels(LAWS["P11"], mutant, declared)
     assert sorted(labels(LAWS["P11"], mutant, declared)) == sorted(cell.name for cell in declared)
+
+
+@pytest.mark.parametrize("mutant", list(function_mutants()), ids=lambda mutant: mutant.name)
+def test_a_wrong_function_is_told_by_the_cell_with_every_function(mutant):
+    found = kill(mutant, [LAWS["P121"]])
+    assert (found.law, found.label, found.raised) == ("P121", "every function", False)
 
 
 def test_an_exception_tells_a_mutant():

@@ -11,6 +11,7 @@ from conformance.mutants.calls import arguments, few, leftovers, memory, paths, 
 from conformance.mutants.control import governed, guards, policies, rules
 from conformance.mutants.derived.choices import choice_mutants
 from conformance.mutants.derived.equations import equation_mutants
+from conformance.mutants.derived.functions import function_mutants
 from conformance.mutants.derived.gradients import adjoint_mutants
 from conformance.mutants.derived.loop import loop_mutants
 from conformance.mutants.faulty import protocol_mutants
@@ -33,6 +34,7 @@ class OwnMutants:
         """The protocol's faults, then those of every cell."""
         yield from _protocol()
         yield from choice_mutants()
+        yield from function_mutants()
         for cell in (*CELLS.values(), leaky_gate):
             yield from mutants_of_cell(cell)
 

@@ -90,14 +90,15 @@ VALUES = Theme("Values and gradients", "The backend computes what the equations 
     ),
     Statement(
         "P120", "values of drawn cells",
-        says="For randomly drawn cells, the backend's outputs and final states equal the oracle's.",
+        says="For randomly drawn cells, and for one with every function, the backend's outputs and final states equal "
+             "the oracle's.",
         failure="The backend runs the shipped cells but not every cell that a user can declare.",
         first="Run the reproducer and look at the equations of its cell: the usual cause is a primitive, a width or a "
               "form of output that no shipped cell has.",
     ),
     Statement(
         "P121", "gradients of drawn cells",
-        says="For randomly drawn cells, the backend's gradients equal the oracle's.",
+        says="For randomly drawn cells, and for one with every function, the backend's gradients equal the oracle's.",
         failure="Users who declare their own cell train it with a wrong gradient.",
         first="Run the reproducer and look at the equations of its cell: if several equations read one value, its "
               "gradient is the sum of what each of them contributes.",

@@ -10,6 +10,7 @@ from conformance import tolerance
 from conformance.cases import Case, drawn_cell_cases, drawn_cell_programs
 from conformance.judge import Judge
 from conformance.properties.asking import ask
+from conformance.properties.equations.words import wording
 from conformance.properties.networks import Labels
 from conformance.registry import Scope, law
 from conformance.statements import VALUES
@@ -23,18 +24,19 @@ PROGRAMS, PROGRAMS_WIDE = 1, 15
 
 
 def eager(scope: Scope) -> Labels:
-    """Networks of drawn cells, where another network costs no program."""
+    """Networks of drawn cells, where another network costs no program; and one with every function."""
     if not scope.eager or scope.shapes or scope.closed:
         return {}
     count = DRAWN_BRIEF if scope.brief else DRAWN_WIDE if scope.wide else DRAWN
-    return {f"drawn cell {i}": drawn_cell_cases() for i in range(count)}
+    return {**{f"drawn cell {i}": drawn_cell_cases() for i in range(count)}, **wording(scope)}
 
 
 def all_backends(scope: Scope) -> Labels:
     """The same, and where each cell is compiled as many as there are programs left for."""
     if scope.eager or scope.shapes or scope.closed or scope.brief:
         return eager(scope)
-    return {f"drawn cell {i}": drawn_cell_programs() for i in range(PROGRAMS_WIDE if scope.wide else PROGRAMS)}
+    count = PROGRAMS_WIDE if scope.wide else PROGRAMS
+    return {**{f"drawn cell {i}": drawn_cell_programs() for i in range(count)}, **wording(scope)}
 
 
 @law(VALUES["P120"], cases=eager, needs=("lengths",), also=("bidirectional", "policies"), oracle=True)
