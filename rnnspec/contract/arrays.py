@@ -116,7 +116,7 @@ class NumpyArrays:
         }
 
     def _erf(self, a: Array) -> Array:
-        """The error function of each number by itself, since NumPy has none: some 50 times as slow as `tanh`."""
+        """The error function of each number by itself, since NumPy has none: about 0.1 microseconds a number."""
         return np.asarray(_ERF(a), self.dtype)
 
     def scalar(self, value: float) -> Array:
