@@ -92,9 +92,9 @@ PRIMITIVES = {
 
 _MUST = "equations must use the primitives only"
 _WHAT_CAN_BE_WRITTEN = (
-    "write it with + - * / @, > < >= <=, tanh, sigmoid, relu, softplus, exp, log, sqrt, cos, sin, erf, maximum, minimum, "
-    "remainder, where, total, mean, width, logsumexp, number, outer, stop and numbers, all from rnnspec.primitives; "
-    "maps are x.name, R.name(v), R.name.T(v) and p.name, and x is the input itself"
+    "write it with + - * / @, > < >= <=, tanh, sigmoid, relu, softplus, exp, log, sqrt, cos, sin, erf, maximum, "
+    "minimum, remainder, where, total, mean, width, logsumexp, number, outer, stop and numbers, all from "
+    "rnnspec.primitives; maps are x.name, R.name(v), R.name.T(v) and p.name, and x is the input itself"
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property, reduce
 from typing import Any
 
@@ -23,19 +23,10 @@ def primitive(arrays: Arrays, op: str, operands: list[Any], axes: tuple[int, ...
     """The value of one primitive; a total sums over `axes`, over all if None, and a width counts what it sums."""
     if op == "total":
         return arrays.sum(operands[0], axes, axes is not None)
-    if op == "logsumexp":
-        return _logsumexp(arrays, operands[0])
     if op == "width":
         shape = operands[0].shape
         return arrays.scalar(math.prod(shape) if axes is None else shape[-1] if len(shape) else 1)
-    if op == "number":
-        return operands[0]
-    if op == "outer":
-        return _outer(arrays, *operands)
-    if op == "spread":
-        zero = arrays.functions["multiply"](operands[1], arrays.scalar(0.0))
-        return arrays.functions["where"](arrays.functions["greater"](zero, arrays.scalar(1.0)), zero, operands[0])
-    return arrays.functions[op](*operands)
+    return _COMPOSED[op](arrays, *operands) if op in _COMPOSED else arrays.functions[op](*operands)
 
 
 def _logsumexp(arrays: Arrays, a: Array) -> Array:
@@ -46,10 +37,25 @@ def _logsumexp(arrays: Arrays, a: Array) -> Array:
     return f["add"](shift, f["log"](arrays.sum(f["exp"](f["subtract"](a, shift)), (-1,), True)))
 
 
+def _spread(arrays: Arrays, a: Array, like: Array) -> Array:
+    f = arrays.functions
+    zero = f["multiply"](like, arrays.scalar(0.0))
+    return f["where"](f["greater"](zero, arrays.scalar(1.0)), zero, a)
+
+
 def _outer(arrays: Arrays, a: Array, b: Array) -> Array:
     """All products of two vectors; a constant has no axes of its own."""
     column, row = (a[..., None] if len(a.shape) else a), (b[..., None, :] if len(b.shape) else b)
     return arrays.functions["multiply"](column, row)
+
+
+_COMPOSED: dict[str, Callable[..., Array]] = {
+    "logsumexp": _logsumexp,
+    "number": lambda arrays, a: a,
+    "outer": _outer,
+    "spread": _spread,
+}
+"""The primitives that no framework has as one function."""
 
 
 def evaluate_graph(

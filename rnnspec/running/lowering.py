@@ -15,13 +15,13 @@ from rnnspec.control.recurrence import HOOKS, Recurrence, trace_hook
 from rnnspec.derivation.schedule import Schedule
 from rnnspec.running.axes import Axes
 from rnnspec.running.columns import columns
-from rnnspec.running.evaluation import INPUTS, Evaluator
+from rnnspec.running.evaluation import INPUTS, Evaluator, evaluate_graph, primitive
 from rnnspec.running.maps import Maps
 from rnnspec.tracing.graph import iterate
 from rnnspec.tracing.widths import INPUT, OUTPUT
 from rnnspec.tree import Tree, tree_map
 
-__all__ = ["Trace", "backward", "forward"]
+__all__ = ["Trace", "backward", "evaluate_graph", "forward", "primitive"]
 
 
 @dataclass(frozen=True)

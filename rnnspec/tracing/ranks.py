@@ -87,16 +87,22 @@ def ranks_of(nodes: Sequence[Node], ends: Mapping[tuple[str, str], int]) -> tupl
         before = list(found)
         for index, node in enumerate(nodes):
             _meet(found, node, index)
-        for one, other in pairs:
-            if found[one] is None or found[other] is None:
-                found[one] = found[other] = found[one] if found[other] is None else found[other]
-            elif {found[one], found[other]} == {VECTOR, MATRIX}:
-                _refuse(f"the state {nodes[one].name}", "its new value and its old one have different ranks",
-                        "return a matrix for a matrix")
+        for leaf, end in pairs:
+            _kept(found, nodes[leaf].name, leaf, end)
         if found == before:
             if None not in found:
                 return tuple(rank for rank in found if rank is not None)
             found[_open(nodes, found)] = VECTOR
+
+
+def _kept(found: list[int | None], name: str, leaf: int, end: int) -> None:
+    """A state keeps its rank; one that becomes a number is a vector of one."""
+    if found[end] is None or found[leaf] is None:
+        found[leaf] = found[leaf] if found[end] is None else max(found[end] or NUMBER, VECTOR)
+        found[end] = found[leaf] if found[end] is None else found[end]
+    elif max(found[end] or NUMBER, VECTOR) != found[leaf]:
+        _refuse(f"the state {name}", "a matrix that becomes a vector, or a vector that becomes a matrix",
+                "return a matrix for a matrix")  # fmt: skip
 
 
 def _known(nodes: Sequence[Node]) -> list[int | None]:
