@@ -15,6 +15,7 @@ from conformance.selection import Selection
 from rnnspec import Layer, Network
 from rnnspec.derivation.schedule import schedule
 from rnnspec.primitives import PRIMITIVES
+from rnnspec.tracing.ranks import MATRIX
 from tests.test_verification import for_numpy, for_torch, verify
 
 LAWS = {law.id: law for law in properties()}
@@ -36,9 +37,11 @@ def many():
 def test_every_primitive_and_every_shape_of_cell_is_drawn(many):
     ops = Counter(op for cell in many for op in {node.op for node in cell.graph.nodes})
     assert {*PRIMITIVES, "input", "vector", "state", "map", "constant"} - {"spread"} <= set(ops)
-    assert {len(cell.states) for cell in many} == {1, 2, 3}
+    assert {len(cell.states) for cell in many} == {1, 2, 3, 4, 5}
     for says, count in {
         "an output that is no state": sum(cell.output_state is None for cell in many),
+        "a matrix": sum(MATRIX in cell.ranks.values() for cell in many),
+        "x itself": sum(cell.reads_input for cell in many),
         "two widths": sum(isinstance(hidden_for(cell), dict) for cell in many),
         "a map read twice": sum(max(Counter(n.name for n in c.graph.nodes if n.op == "map").values(), default=0) > 1
                                 for c in many),

@@ -34,7 +34,7 @@ class Heads:
         """The inverse of `apart` for cotangents: those of what heads share are added up."""
         if self.cell.heads is None:
             return a
-        if self.cell.beside(name) == 1:
+        if name in self.cell.shared:
             return self.arrays.sum(a, (-3,), False)
         moved = self.arrays.permute(a, _swapped(len(a.shape), -3, -2))
         return self.arrays.reshape(moved, (*moved.shape[:-2], moved.shape[-2] * moved.shape[-1]))
@@ -45,13 +45,13 @@ class Heads:
             return a
         if self.cell.ranks[name] == VECTOR:
             return self.arrays.reshape(a, (self.cell.beside(name), 1, a.shape[-1] // self.cell.beside(name)))
-        return a if self.cell.beside(name) == 1 else self.arrays.reshape(a, (a.shape[0], 1, *a.shape[1:]))
+        return a if name in self.cell.shared else self.arrays.reshape(a, (a.shape[0], 1, *a.shape[1:]))
 
     def gradient(self, a: Array, name: str) -> Array:
         """The sum over time and rows of the cotangents (time, batch, ...) of a vector or matrix of the parameters."""
         if self.cell.heads is None:
             return self.arrays.sum(a, (0, 1), False)
-        if self.cell.beside(name) == 1:
+        if name in self.cell.shared:
             return self.arrays.sum(a, (0, 1, 2), False)
         found = self.arrays.sum(a, (0, 2), False)
         return found if self.cell.ranks[name] > VECTOR else self.arrays.reshape(found, (-1,))
@@ -66,7 +66,7 @@ class Heads:
     def rows(self, a: Array, name: str) -> Array:
         """Values of all steps as the rows of a product: (rows, width), or (heads, rows, width) of maps with heads."""
         width = a.shape[-1]
-        if self.cell.heads is None or self.cell.beside(name) == 1:
+        if self.cell.heads is None or name in self.cell.shared:
             return self.arrays.reshape(a, (-1, width))
         return self.arrays.reshape(self.arrays.permute(a, (1, 0, 2, 3)), (self.cell.heads, -1, width))
 
