@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -61,16 +62,32 @@ def written() -> dict[Path, str]:
 
 
 def index() -> str:
-    """The table of all cells."""
+    """A table of the cells of each family."""
+    parts = [HEAD, *(part for title, names in families().items() for part in (f"## {title}", listing(names))), TAIL]
+    return "\n\n".join(parts) + "\n"
+
+
+def families() -> dict[str, list[str]]:
+    """The names of the cells of each file, by the first words of its docstring; last those of no file."""
+    found: dict[str, list[str]] = {}
+    modules = [value for value in vars(rnnspec.cells).values() if isinstance(value, ModuleType)]
+    for name, cell in cells().items():
+        home = next((inspect.getdoc(module) for module in modules if vars(module).get(name) is cell), None)
+        found.setdefault((home or "Other cells").partition(":")[0], []).append(name)
+    return found
+
+
+def listing(names: list[str]) -> str:
+    """The table of some cells."""
     rows = ((f"[![{name}]({name}-small.svg)]({name}.md)", f"[{name}]({name}.md)", sentence(name),
-             len(cell.states), parameters(cell)) for name, cell in cells().items())  # fmt: skip
+             len(cell.states), parameters(cell)) for name, cell in cells().items() if name in names)  # fmt: skip
     head = ("computation", "cell", "what it is", "states", "parameters")
-    return f"{HEAD}\n\n" + "\n".join(table(head, rows)) + f"\n\n{TAIL}\n"
+    return "\n".join(table(head, rows))
 
 
 HEAD = (
     "# Cells\n\nEvery cell of `rnnspec.cells` has a page here, with its equations, a picture of its computation, its "
-    "source, the same layer in other libraries, and its measured speed. In the table, m is the number of input "
+    "source, the same layer in other libraries, and its measured speed. In the tables, m is the number of input "
     "features, and n the width of the states. [Choose a cell](../choose-a-cell.md) says which one to take."
 )
 TAIL = (

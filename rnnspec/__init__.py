@@ -111,9 +111,10 @@ def _everything() -> list[str]:
 
 
 def _offered(module: ModuleType) -> list[str]:
-    """The names that a module offers: without a list of them its own, not the functions that it imports."""
+    """The names that a module offers: without a list of them its own, not the functions and modules that it imports."""
     there = vars(module)
-    own = (n for n, v in there.items() if not (isinstance(v, FunctionType) and v.__module__ != module.__name__))
+    foreign = {n for n, v in there.items() if isinstance(v, FunctionType) and v.__module__ != module.__name__}
+    own = (n for n, v in there.items() if n not in foreign and not isinstance(v, ModuleType))
     return [*there.get("__all__", (name for name in own if not name.startswith("_")))]
 
 

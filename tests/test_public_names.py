@@ -126,11 +126,29 @@ def test_the_package_is_typed():
 
 
 def test_cells_are_equations_and_nothing_else():
-    """Only cells, each with its source, and the two lines that import what they are written with."""
-    source = inspect.getsource(rnnspec.cells)
+    """Only cells, each with its source, and in each file the two lines that import what they are written with."""
+    families = [value for value in vars(rnnspec.cells).values() if inspect.ismodule(value)]
+    sources = [inspect.getsource(module) for module in families]
     public = [value for name, value in vars(rnnspec.cells).items() if isinstance(value, rnnspec.Cell)]
-    assert len(public) == source.count("@cell\n") == source.count("def ")
-    assert [line.split()[1] for line in source.splitlines() if line.startswith("from")] == [
-        "rnnspec.primitives",
-        "rnnspec.tracing.cell",
-    ]
+    assert len(public) == "".join(sources).count("@cell\n") == "".join(sources).count("def ")
+    for source in sources:
+        assert [line.split()[1] for line in source.splitlines() if line.startswith("from")] == [
+            "rnnspec.primitives",
+            "rnnspec.tracing.cell",
+        ]
+
+
+def test_the_list_of_cells_holds_every_cell_of_every_file_in_its_order():
+    folder, values = Path(rnnspec.cells.__path__[0]), vars(rnnspec.cells).values()
+    files = {value.__name__.rpartition(".")[2]: value for value in values if inspect.ismodule(value)}
+    assert set(files) == {file.stem for file in folder.glob("*.py")} - {"__init__"}
+    listed = [value.name for value in vars(rnnspec.cells).values() if isinstance(value, rnnspec.Cell)]
+    declared = [v.name for module in files.values() for v in vars(module).values() if isinstance(v, rnnspec.Cell)]
+    assert listed == declared
+    assert all(getattr(rnnspec.cells, name).name == name for name in listed)
+
+
+def test_no_file_of_cells_has_the_name_of_a_cell():
+    """`rnnspec.cells.gru` is one thing."""
+    values = vars(rnnspec.cells).items()
+    assert all(inspect.ismodule(value) for name, value in values if f"rnnspec.cells.{name}" in sys.modules)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from types import ModuleType
 from typing import Any
 
 from docutils import nodes
@@ -47,9 +48,8 @@ class Cells(SphinxDirective):
     """An entry for each cell of rnnspec.cells: its source in the literature, its equations, its declaration."""
 
     def run(self) -> list[nodes.Node]:
-        source = inspect.getsource(rnnspec.cells)
-        declared = [found for found in ast.parse(source).body if isinstance(found, ast.FunctionDef)]
-        return self.parse_text_to_nodes("\n".join(_entry(found, source) for found in declared))
+        families = [value for value in vars(rnnspec.cells).values() if isinstance(value, ModuleType)]
+        return self.parse_text_to_nodes("\n".join(_family(inspect.getsource(module)) for module in families))
 
 
 class AsLayer(SphinxDirective):
@@ -60,6 +60,13 @@ class AsLayer(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         kind = type(rnnspec.get_backend(self.arguments[0]))
         return self.parse_text_to_nodes(f".. automethod:: {kind.__module__}.{kind.__qualname__}.as_layer")
+
+
+def _family(source: str) -> str:
+    """The docstring of a family's file, and an entry for each cell in it."""
+    tree = ast.parse(source)
+    declared = [found for found in tree.body if isinstance(found, ast.FunctionDef)]
+    return "\n".join([f"\n{ast.get_docstring(tree)}\n", *(_entry(found, source) for found in declared)])
 
 
 def _entry(found: ast.FunctionDef, source: str) -> str:

@@ -1,0 +1,18 @@
+"""The published cells: equations as in the papers, and nothing else; one file for each family."""
+
+from rnnspec.cells.simple import (
+    elman as elman,
+    elman_relu as elman_relu,
+)
+from rnnspec.cells.lstms import (
+    lstm as lstm,
+    lstm_peephole as lstm_peephole,
+    lstm_projected as lstm_projected,
+)
+from rnnspec.cells.grus import (
+    gru as gru,
+    gru_reset_before as gru_reset_before,
+)
+from rnnspec.cells.linear import (
+    mingru as mingru,
+)
