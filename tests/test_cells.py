@@ -257,7 +257,8 @@ class Number(rnnspec.primitives.Expression):
     MEANS = {  # noqa: RUF012
         "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "negate": np.negative,
         "tanh": np.tanh, "sigmoid": lambda a: 1 / (1 + np.exp(-a)), "relu": lambda a: a * (a > 0),
-        "maximum": np.maximum, "greater": np.greater, "where": np.where, "exp": np.exp,
+        "maximum": np.maximum, "minimum": np.minimum, "softplus": lambda a: np.log1p(np.exp(a)),
+        "greater": np.greater, "where": np.where, "exp": np.exp,
         "total": functools.partial(np.sum, axis=-1, keepdims=True),
     }  # fmt: skip
 

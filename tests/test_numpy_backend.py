@@ -16,11 +16,11 @@ from backends.numpy_backend.functions import FUNCTIONS
 from backends.numpy_backend.program import RUNS_KEPT, Program
 from backends.planning.planner import plan
 from backends.planning.rewriting import Logistic
+from conformance.cases import CELLS
 from conformance.own_cell import leaky_gate
 from rnnspec.derivation.schedule import schedule
 from rnnspec.policies import Recurrence
 from rnnspec.primitives import exp, log, logsumexp, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, total, where
-from rnnspec.tracing.cell import Cell
 from rnnspec.tree import leaves, tree_map
 
 
@@ -64,8 +64,7 @@ WIDTHS = {
     "every_primitive": {"h": 4, "s": 3, "y.R": 3, "x.y": 2},
     "map_of_a_map": {"h": 4, "R.a": 3},
 }
-CELLS = [cell for cell in vars(rnnspec.cells).values() if isinstance(cell, Cell)]
-CELLS += [every_primitive, memoryless, twins, delay, shared_map, map_of_a_map]
+PLANNED = [*CELLS.values(), every_primitive, memoryless, twins, delay, shared_map, map_of_a_map]
 
 
 class Halved(Recurrence):
@@ -103,7 +102,7 @@ def everything(backend, net, params, inputs, cotangent, state_cotangent, state, 
 
 
 @pytest.mark.parametrize("name", ["numpy", "torch"])
-@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
+@pytest.mark.parametrize("cell", PLANNED, ids=lambda cell: cell.name)
 def test_a_planned_program_gives_what_the_generic_lowering_gives(cell, name, open_backend, reference):
     """Batches of one row and of several, ragged and not, policies in turn, on one backend that reuses its arrays."""
     planned, policies = open_backend(name, "f64"), cycle((None, rnnspec.policies.Truncated(2), Halved()))

@@ -91,6 +91,8 @@ def test_what_is_printed_computes_what_the_graph_says(declared):
     rng = np.random.default_rng(0)
     names = {
         "tanh": np.tanh, "sigmoid": lambda a: 1 / (1 + np.exp(-a)), "relu": lambda a: np.maximum(a, 0),
+        "exp": np.exp, "softplus": lambda a: np.logaddexp(a, 0), "maximum": np.maximum, "minimum": np.minimum,
+        "where": np.where,
         **{s: rng.normal() for s in declared.states},
         **{f"p_{n}": rng.normal() for n in declared.graph.names("vector")},
     }  # fmt: skip

@@ -1,0 +1,31 @@
+"""Recurrences written again from their papers, as a step in plain torch, for cells that no library has.
+
+A step takes the parameters by label, as in `W.f`, the input of one step and the states; it returns the output and the
+new states. It shares nothing with rnnspec but the names of the parameters.
+"""
+
+import torch
+from torch import sigmoid, tanh
+
+
+def affine(leaves, name, x, h=None):
+    """W x + b, and U h where there is an h."""
+    return x @ leaves[f"W.{name}"].T + leaves[f"b.{name}"] + (0 if h is None else h @ leaves[f"U.{name}"].T)
+
+
+def lstm_projected(leaves, x, h, c):
+    i, f, o = (sigmoid(affine(leaves, name, x, h)) for name in "ifo")
+    c = f * c + i * tanh(affine(leaves, "g", x, h))
+    h = (o * tanh(c)) @ leaves["U.p"].T
+    return h, (h, c)
+
+
+def gru_reset_before(leaves, x, h):
+    z, r = (sigmoid(affine(leaves, name, x, h)) for name in "zr")
+    h = torch.lerp(tanh(affine(leaves, "n", x, r * h)), h, z)
+    return h, (h,)
+
+
+def mingru(leaves, x, h):
+    h = torch.lerp(h, affine(leaves, "h", x), sigmoid(affine(leaves, "z", x)))
+    return h, (h,)

@@ -1,0 +1,267 @@
+"""Every published cell beside a witness: an implementation that shares nothing with rnnspec but the paper.
+
+For most cells the witness is torchrecurrent or torch.nn, called with our parameters; for the others it is the paper's
+recurrence, written again in plain torch (tests/papers.py). Torch differentiates the witness by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchrecurrent
+
+import rnnspec
+from conformance.cases import hidden_for
+from rnnspec import Cell, Layer, Network, cells
+from rnnspec.tree import leaves as named_leaves
+from tests import papers
+
+STEPS, ROWS, INPUTS, HIDDEN = 7, 3, 5, 4
+VALUES, GRADIENTS = 1e-14, 1e-13
+"""How far values and gradients may be apart, over the largest of each array or 1."""
+COMPILED = 6
+"""Cells above one another, in one program, where each network is compiled."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """A cell of a library: its class, our maps in each of its tensors, and what it is made with.
+
+    `ih` names the maps of the input in the order in which `weight_ih` and `bias_ih` stack them. In the other tensors, 0
+    is a part that our cell does not have.
+    """
+
+    kind: type[torch.nn.Module]
+    ih: str
+    tensors: dict[str, str]
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def step(self, leaves: dict[str, torch.Tensor], x: torch.Tensor, *states: torch.Tensor) -> tuple[Any, Any]:
+        """The output and the new states of one step, by the library's own forward."""
+        module = self.kind(x.shape[1], states[0].shape[1], dtype=torch.float64, **self.options)
+        names = [f"{kind}.{name}" for kind in "Wb" for name in self.ih.split()]
+        half = len(names) // 2
+        stacked = {"weight_ih": names[:half], "bias_ih": names[half:]}
+        stacked |= {tensor: text.split() for tensor, text in self.tensors.items()}
+        zero = torch.zeros(states[0].shape[1], dtype=torch.float64)
+        given = {name: torch.cat([leaves.get(label, zero) for label in labels]) for name, labels in stacked.items()}
+        assert set(given) == {name for name, _ in module.named_parameters()}
+        found = torch.func.functional_call(module, given, (x, states if len(states) > 1 else states[0]))
+        if isinstance(found, torch.Tensor):
+            return found, (found,)
+        return found if isinstance(found[1], tuple) else (found[0], found)
+
+
+def theirs(kind: str, ih: str, options: dict[str, Any] | None = None, **tensors: str) -> Callable[..., Any]:
+    """A cell of torchrecurrent, without its second bias where our cell has one."""
+    given = {"recurrent_bias": "bias_hh" in tensors} | (options or {})
+    return Library(getattr(torchrecurrent, kind), ih, tensors, given).step
+
+
+def framework(kind: str, ih: str, options: dict[str, Any] | None = None, **tensors: str) -> Callable[..., Any]:
+    """A cell of torch.nn."""
+    return Library(getattr(torch.nn, kind), ih, tensors, options or {}).step
+
+
+WITNESSES: dict[str, Callable[..., Any]] = {
+    "elman": framework("RNNCell", "h", weight_hh="U.h", bias_hh="0"),
+    "elman_relu": framework("RNNCell", "h", {"nonlinearity": "relu"}, weight_hh="U.h", bias_hh="0"),
+    "lstm": framework("LSTMCell", "i f g o", weight_hh="U.i U.f U.g U.o", bias_hh="0 0 0 0"),
+    "lstm_peephole": theirs("PeepholeLSTMCell", "i f g o", weight_hh="U.i U.f U.g U.o", weight_ph="p.i p.f p.o"),
+    "lstm_projected": papers.lstm_projected,
+    "gru": framework("GRUCell", "r z n", weight_hh="U.r U.z U.n", bias_hh="0 0 p.n"),
+    "gru_reset_before": papers.gru_reset_before,
+    "mingru": papers.mingru,
+}  # fmt: skip
+"""The witness of each cell: a step in torch."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A network of some cells above one another, with all numbers of a call."""
+
+    net: Network
+    params: Any
+    inputs: Any
+    state: Any
+    outputs_back: Any
+    states_back: Any
+
+
+POSITIVE = {"n"}
+"""States that are above 0 in every step of the paper: a normaliser adds up gates."""
+
+
+def drawn(chosen: tuple[Cell, ...], seed: int = 0) -> Drawn:
+    rng = np.random.default_rng([seed, len(chosen)])
+    net = Network(INPUTS, [Layer(cell, hidden_for(cell, (HIDDEN, 3))) for cell in chosen])
+
+    def maps(shapes):
+        return {name: maps(shape) if isinstance(shape, dict) else rng.normal(size=shape) / np.sqrt(shape[-1])
+                for name, shape in shapes.items()}  # fmt: skip
+
+    def states():
+        found = [{"forward": {name: rng.normal(size=(ROWS, width)) for name, width in layer.state_widths.items()}}
+                 for layer in net.layers]  # fmt: skip
+        for names in (layer["forward"] for layer in found):
+            names |= {name: abs(names[name]) for name in POSITIVE & names.keys()}
+        return found
+
+    params = {"layers": [maps(layer) for layer in net.parameter_shapes()["layers"]]}
+    return Drawn(net, params, rng.normal(size=(STEPS, ROWS, INPUTS)), states(),
+                 rng.normal(size=(STEPS, ROWS, net.features)), states())  # fmt: skip
+
+
+@cache
+def witnessed(chosen: tuple[Cell, ...]) -> tuple[Drawn, dict[str, Any], dict[str, Any]]:
+    """The numbers of a call, and the values and gradients of the cells' witnesses, by name."""
+    given = drawn(chosen)
+    leaf = {name: torch.tensor(a, requires_grad=True) for name, a in named_leaves(
+        {"params": given.params, "inputs": given.inputs, "state": given.state})}  # fmt: skip
+    sequence, final = leaf["inputs"], {}
+    for i, cell in enumerate(chosen):
+        at = f"params.layers.{i}.forward."
+        own = {name.removeprefix(at): value for name, value in leaf.items() if name.startswith(at)}
+        states, outputs = tuple(leaf[f"state.{i}.forward.{name}"] for name in cell.states), []
+        for x in sequence:
+            output, states = WITNESSES[cell.name](own, x, *states)
+            outputs.append(output)
+        sequence = torch.stack(outputs)
+        final |= {f"state.{i}.forward.{name}": s for name, s in zip(cell.states, states, strict=True)}
+    backs = dict(named_leaves({"state": given.states_back}))
+    (sequence * torch.tensor(given.outputs_back)).sum().backward(retain_graph=True)
+    sum((final[name] * torch.tensor(back)).sum() for name, back in backs.items()).backward()
+    values = {"outputs": sequence, **final}
+    return (given, {name: value.detach().numpy() for name, value in values.items()},
+            {name: value.grad.numpy() for name, value in leaf.items()})  # fmt: skip
+
+
+def assert_agrees(be: rnnspec.Backend, chosen: tuple[Cell, ...]) -> None:
+    """Values and gradients of the network of these cells, on a backend in float64."""
+    given, values, gradients = witnessed(chosen)
+    ran = be.run(given.net, given.params, given.inputs, given.state)
+    pulled = be.pullback(given.net, given.params, given.inputs, given.outputs_back, given.states_back, given.state)
+    for found, expected, apart in (
+        (dict(named_leaves(be.to_numpy({"outputs": ran.outputs, "state": ran.state}))), values, VALUES),
+        (dict(named_leaves(be.to_numpy(vars(pulled)))), gradients, GRADIENTS),
+    ):
+        assert found.keys() == expected.keys()
+        for name, array in expected.items():
+            assert np.abs(found[name] - array).max() <= apart * max(1.0, np.abs(array).max()), name
+
+
+PUBLISHED = {value.name: value for value in vars(cells).values() if isinstance(value, Cell)}
+STACKS = [tuple(PUBLISHED.values())[low : low + COMPILED] for low in range(0, len(PUBLISHED), COMPILED)]
+
+
+def test_every_cell_has_a_witness():
+    assert list(WITNESSES) == list(PUBLISHED)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_a_cell_computes_what_its_witness_does(backend, name):
+    assert_agrees(rnnspec.get_backend(backend, precision="f64"), (PUBLISHED[name],))
+
+
+@pytest.mark.parametrize("stack", STACKS, ids=lambda stack: stack[0].name)
+@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
+def test_cells_above_one_another_compute_what_their_witnesses_do(backend, stack):
+    assert_agrees(rnnspec.get_backend(backend, precision="f64"), stack)
+
+
+@pytest.mark.parametrize("part", ["lstm.U.f"])
+def test_a_witness_with_two_maps_exchanged_disagrees(part, monkeypatch):
+    """What the comparison is worth: two maps of one shape change their places."""
+    name, kind, own = part.split(".")
+    other = {"lstm": "i"}[name]
+    step, turned = WITNESSES[name], {f"{kind}.{own}": f"{kind}.{other}", f"{kind}.{other}": f"{kind}.{own}"}
+    monkeypatch.setitem(WITNESSES, name, lambda leaves, x, *states: step(
+        {label: leaves[turned.get(label, label)] for label in leaves}, x, *states))  # fmt: skip
+    witnessed.cache_clear()
+    with pytest.raises(AssertionError):
+        assert_agrees(rnnspec.get_backend("numpy", precision="f64"), (PUBLISHED[name],))
+    witnessed.cache_clear()
+
+
+DECLARED = {
+    "PeepholeLSTM": "lstm_peephole",
+}  # fmt: skip
+"""Our names of the cells that torchrecurrent and RecurrentLayers.jl have, and of the recurrences of today."""
+
+WAITING = (
+    ("BR", "nothing"),
+    ("NBR", "nothing"),
+    ("IndRNN", "nothing"),
+    ("LiGRU", "nothing"),
+    ("LightRU", "nothing"),
+    ("MCLSTM", "nothing"),
+    ("MGU", "nothing"),
+    ("MinimalRNN", "nothing"),
+    ("MUT3", "nothing"),
+    ("NAS", "nothing"),
+    ("OriginalLSTM", "nothing"),
+    ("SGRN", "nothing"),
+    ("SGU", "nothing"),
+    ("DSGU", "nothing"),
+    ("STAR", "nothing"),
+    ("UGRNN", "nothing"),
+    ("WMCLSTM", "nothing"),
+    ("sLSTM", "nothing"),
+    ("minLSTM", "nothing"),
+    ("HGRN", "nothing"),
+    ("AntisymmetricRNN", "the transpose of a map"),
+    ("GatedAntisymmetricRNN", "the transpose of a map"),
+    ("ATR", "the input as a vector"),
+    ("CFN", "the input as a vector"),
+    ("coRNN", "named constants"),
+    ("FastRNN", "a learned number"),
+    ("FastGRNN", "a learned number"),
+    ("IntersectionRNN", "the input as a vector"),
+    ("JANET", "named constants"),
+    ("LEM", "named constants"),
+    ("MiRU1", "named constants"),
+    ("MiRU2", "named constants"),
+    ("MultiplicativeLSTM", "the input as a vector"),
+    ("MUT1", "the input as a vector"),
+    ("MUT2", "the input as a vector"),
+    ("RAN", "the input as a vector"),
+    ("ResLSTM", "the input as a vector"),
+    ("SCRN", "the input as a vector"),
+    ("tauGRU", "a delay"),
+    ("TRNN", "the input as a vector"),
+    ("TGRU", "the input as a vector"),
+    ("TLSTM", "the input as a vector"),
+    ("UnICORNN", "named constants"),
+    ("RHN", "named constants"),
+    ("Multiplicative", "the input as a vector"),
+    ("FastSlow", "cells inside a cell"),
+    ("RG-LRU", "the input as a vector"),
+    ("LRU", "cos and sin"),
+    ("S4D", "matrix states"),
+    ("Mamba", "matrix states"),
+    ("mLSTM", "matrix states"),
+    ("GLA", "matrix states"),
+    ("Gated DeltaNet", "matrix states"),
+    ("RWKV-7", "matrix states"),
+)
+"""The cells that are not declared, each with what the language lacks for it."""
+
+MODERN = {"sLSTM", "minLSTM", "HGRN", "RG-LRU", "LRU", "S4D", "Mamba", "mLSTM", "GLA", "Gated DeltaNet", "RWKV-7"}
+JULIA = {"RHN", "Multiplicative", "FastSlow"}
+"""What RecurrentLayers.jl has and torchrecurrent does not."""
+
+
+def test_every_cell_of_the_field_s_libraries_is_declared_or_waits_for_something():
+    library = {name.removesuffix("Cell") for name in dir(torchrecurrent) if name.endswith("Cell")}
+    waiting = dict(WAITING)
+    assert len(library | JULIA | MODERN) == 55
+    assert DECLARED.keys() | waiting.keys() == library | JULIA | MODERN
+    assert not DECLARED.keys() & waiting.keys()
+    assert set(DECLARED.values()) <= PUBLISHED.keys()
