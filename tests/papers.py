@@ -20,6 +20,13 @@ def lstm_projected(leaves, x, h, c):
     return h, (h, c)
 
 
+def lstm_coupled(leaves, x, h, c):
+    f, o = (sigmoid(affine(leaves, name, x, h)) for name in "fo")
+    c = torch.lerp(tanh(affine(leaves, "g", x, h)), c, f)
+    h = o * tanh(c)
+    return h, (h, c)
+
+
 def gru_reset_before(leaves, x, h):
     z, r = (sigmoid(affine(leaves, name, x, h)) for name in "zr")
     h = torch.lerp(tanh(affine(leaves, "n", x, r * h)), h, z)

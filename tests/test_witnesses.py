@@ -72,9 +72,14 @@ def framework(kind: str, ih: str, options: dict[str, Any] | None = None, **tenso
 WITNESSES: dict[str, Callable[..., Any]] = {
     "elman": framework("RNNCell", "h", weight_hh="U.h", bias_hh="0"),
     "elman_relu": framework("RNNCell", "h", {"nonlinearity": "relu"}, weight_hh="U.h", bias_hh="0"),
+    "lstm_original": theirs("OriginalLSTMCell", "i g o", weight_hh="U.i U.g U.o"),
     "lstm": framework("LSTMCell", "i f g o", weight_hh="U.i U.f U.g U.o", bias_hh="0 0 0 0"),
     "lstm_peephole": theirs("PeepholeLSTMCell", "i f g o", weight_hh="U.i U.f U.g U.o", weight_ph="p.i p.f p.o"),
     "lstm_projected": papers.lstm_projected,
+    "lstm_coupled": papers.lstm_coupled,
+    "mclstm": theirs("MCLSTMCell", "f i o m g", weight_hh="U.f U.i U.o U.m U.g"),
+    "wmclstm": theirs("WMCLSTMCell", "i f g o", {"memory_bias": False}, weight_hh="U.i U.f U.g U.o",
+                      weight_mh="U.ic U.fc U.oc"),
     "gru": framework("GRUCell", "r z n", weight_hh="U.r U.z U.n", bias_hh="0 0 p.n"),
     "gru_reset_before": papers.gru_reset_before,
     "mingru": papers.mingru,
@@ -191,7 +196,7 @@ def test_a_witness_with_two_maps_exchanged_disagrees(part, monkeypatch):
 
 
 DECLARED = {
-    "PeepholeLSTM": "lstm_peephole",
+    "MCLSTM": "mclstm", "OriginalLSTM": "lstm_original", "PeepholeLSTM": "lstm_peephole", "WMCLSTM": "wmclstm",
 }  # fmt: skip
 """Our names of the cells that torchrecurrent and RecurrentLayers.jl have, and of the recurrences of today."""
 
@@ -201,18 +206,15 @@ WAITING = (
     ("IndRNN", "nothing"),
     ("LiGRU", "nothing"),
     ("LightRU", "nothing"),
-    ("MCLSTM", "nothing"),
     ("MGU", "nothing"),
     ("MinimalRNN", "nothing"),
     ("MUT3", "nothing"),
     ("NAS", "nothing"),
-    ("OriginalLSTM", "nothing"),
     ("SGRN", "nothing"),
     ("SGU", "nothing"),
     ("DSGU", "nothing"),
     ("STAR", "nothing"),
     ("UGRNN", "nothing"),
-    ("WMCLSTM", "nothing"),
     ("sLSTM", "nothing"),
     ("minLSTM", "nothing"),
     ("HGRN", "nothing"),

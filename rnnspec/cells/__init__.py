@@ -5,9 +5,13 @@ from rnnspec.cells.simple import (
     elman_relu as elman_relu,
 )
 from rnnspec.cells.lstms import (
+    lstm_original as lstm_original,
     lstm as lstm,
     lstm_peephole as lstm_peephole,
     lstm_projected as lstm_projected,
+    lstm_coupled as lstm_coupled,
+    mclstm as mclstm,
+    wmclstm as wmclstm,
 )
 from rnnspec.cells.grus import (
     gru as gru,
