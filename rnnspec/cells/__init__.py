@@ -17,6 +17,17 @@ from rnnspec.cells.grus import (
     gru as gru,
     gru_reset_before as gru_reset_before,
 )
+from rnnspec.cells.one_gate import (
+    mgu as mgu,
+    ugrnn as ugrnn,
+    ligru as ligru,
+    minimal_rnn as minimal_rnn,
+    lightru as lightru,
+    star as star,
+    sgrn as sgrn,
+    sgu as sgu,
+    dsgu as dsgu,
+)
 from rnnspec.cells.linear import (
     mingru as mingru,
 )
