@@ -33,6 +33,21 @@ def gru_reset_before(leaves, x, h):
     return h, (h,)
 
 
+def paragru(leaves, x, h):
+    z, r = (sigmoid(affine(leaves, name, x) + leaves[f"p.{name}"] * h) for name in "zr")
+    new = tanh(affine(leaves, "n", x) + leaves["p.n"] * h * r)
+    h = z * new + (1 - z) * h
+    return h, (h,)
+
+
+def paralstm(leaves, x, h, c):
+    f, g, o = (affine(leaves, name, x) + leaves[f"p.{name}"] * h for name in "fgo")
+    f = sigmoid(f + leaves["p.fc"] * c)
+    c = f * c + (1 - f) * tanh(g)
+    h = sigmoid(o + leaves["p.oc"] * c) * tanh(c)
+    return h, (h, c)
+
+
 def mingru(leaves, x, h):
     h = torch.lerp(h, affine(leaves, "h", x), sigmoid(affine(leaves, "z", x)))
     return h, (h,)

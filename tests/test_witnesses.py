@@ -99,6 +99,11 @@ WITNESSES: dict[str, Callable[..., Any]] = {
     "sgrn": theirs("SGRNCell", "h", weight_hh="U.h"),
     "sgu": theirs("SGUCell", "g z", HARD, weight_hh="U.g U.z"),
     "dsgu": theirs("DSGUCell", "g z", HARD, weight_hh="U.g U.z", weight_ho="U.n"),
+    "indrnn": theirs("IndRNNCell", "h", {"nonlinearity": "relu"}, vector_u="p.h"),
+    "brc": theirs("BRCell", "a c h", weight_hh="p.a p.c"),
+    "nbrc": theirs("NBRCell", "a c h", weight_hh="U.a U.c"),
+    "paragru": papers.paragru,
+    "paralstm": papers.paralstm,
     "mingru": papers.mingru,
 }  # fmt: skip
 """The witness of each cell: a step in torch."""
@@ -198,11 +203,11 @@ def test_cells_above_one_another_compute_what_their_witnesses_do(backend, stack)
     assert_agrees(rnnspec.get_backend(backend, precision="f64"), stack)
 
 
-@pytest.mark.parametrize("part", ["lstm.U.f", "mgu.U.n"])
+@pytest.mark.parametrize("part", ["lstm.U.f", "mgu.U.n", "brc.p.a"])
 def test_a_witness_with_two_maps_exchanged_disagrees(part, monkeypatch):
     """What the comparison is worth: two maps of one shape change their places."""
     name, kind, own = part.split(".")
-    other = {"lstm": "i", "mgu": "f"}[name]
+    other = {"lstm": "i", "mgu": "f", "brc": "c"}[name]
     step, turned = WITNESSES[name], {f"{kind}.{own}": f"{kind}.{other}", f"{kind}.{other}": f"{kind}.{own}"}
     monkeypatch.setitem(WITNESSES, name, lambda leaves, x, *states: step(
         {label: leaves[turned.get(label, label)] for label in leaves}, x, *states))  # fmt: skip
@@ -213,16 +218,13 @@ def test_a_witness_with_two_maps_exchanged_disagrees(part, monkeypatch):
 
 
 DECLARED = {
-    "LiGRU": "ligru", "LightRU": "lightru", "MCLSTM": "mclstm", "MGU": "mgu", "MinimalRNN": "minimal_rnn",
-    "OriginalLSTM": "lstm_original", "PeepholeLSTM": "lstm_peephole", "SGRN": "sgrn", "SGU": "sgu", "DSGU": "dsgu",
-    "STAR": "star", "UGRNN": "ugrnn", "WMCLSTM": "wmclstm",
+    "BR": "brc", "NBR": "nbrc", "IndRNN": "indrnn", "LiGRU": "ligru", "LightRU": "lightru", "MCLSTM": "mclstm",
+    "MGU": "mgu", "MinimalRNN": "minimal_rnn", "OriginalLSTM": "lstm_original", "PeepholeLSTM": "lstm_peephole",
+    "SGRN": "sgrn", "SGU": "sgu", "DSGU": "dsgu", "STAR": "star", "UGRNN": "ugrnn", "WMCLSTM": "wmclstm",
 }  # fmt: skip
 """Our names of the cells that torchrecurrent and RecurrentLayers.jl have, and of the recurrences of today."""
 
 WAITING = (
-    ("BR", "nothing"),
-    ("NBR", "nothing"),
-    ("IndRNN", "nothing"),
     ("MUT3", "nothing"),
     ("NAS", "nothing"),
     ("sLSTM", "nothing"),

@@ -28,6 +28,13 @@ from rnnspec.cells.one_gate import (
     sgu as sgu,
     dsgu as dsgu,
 )
+from rnnspec.cells.diagonal import (
+    indrnn as indrnn,
+    brc as brc,
+    nbrc as nbrc,
+    paragru as paragru,
+    paralstm as paralstm,
+)
 from rnnspec.cells.linear import (
     mingru as mingru,
 )
