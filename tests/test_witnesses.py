@@ -104,6 +104,8 @@ WITNESSES: dict[str, Callable[..., Any]] = {
     "nbrc": theirs("NBRCell", "a c h", weight_hh="U.a U.c"),
     "paragru": papers.paragru,
     "paralstm": papers.paralstm,
+    "mut3": theirs("MUT3Cell", "z r n", weight_hh="U.z U.r U.n"),
+    "nas": theirs("NASCell", "a1 a2 b1 b2 d1 d2 e1 e2", weight_hh="U.a1 U.a2 U.b1 U.b2 U.d1 U.d2 U.e1 U.e2"),
     "mingru": papers.mingru,
 }  # fmt: skip
 """The witness of each cell: a step in torch."""
@@ -219,14 +221,13 @@ def test_a_witness_with_two_maps_exchanged_disagrees(part, monkeypatch):
 
 DECLARED = {
     "BR": "brc", "NBR": "nbrc", "IndRNN": "indrnn", "LiGRU": "ligru", "LightRU": "lightru", "MCLSTM": "mclstm",
-    "MGU": "mgu", "MinimalRNN": "minimal_rnn", "OriginalLSTM": "lstm_original", "PeepholeLSTM": "lstm_peephole",
-    "SGRN": "sgrn", "SGU": "sgu", "DSGU": "dsgu", "STAR": "star", "UGRNN": "ugrnn", "WMCLSTM": "wmclstm",
+    "MGU": "mgu", "MinimalRNN": "minimal_rnn", "MUT3": "mut3", "NAS": "nas", "OriginalLSTM": "lstm_original",
+    "PeepholeLSTM": "lstm_peephole", "SGRN": "sgrn", "SGU": "sgu", "DSGU": "dsgu", "STAR": "star", "UGRNN": "ugrnn",
+    "WMCLSTM": "wmclstm",
 }  # fmt: skip
 """Our names of the cells that torchrecurrent and RecurrentLayers.jl have, and of the recurrences of today."""
 
 WAITING = (
-    ("MUT3", "nothing"),
-    ("NAS", "nothing"),
     ("sLSTM", "nothing"),
     ("minLSTM", "nothing"),
     ("HGRN", "nothing"),

@@ -35,6 +35,10 @@ from rnnspec.cells.diagonal import (
     paragru as paragru,
     paralstm as paralstm,
 )
+from rnnspec.cells.searched import (
+    mut3 as mut3,
+    nas as nas,
+)
 from rnnspec.cells.linear import (
     mingru as mingru,
 )

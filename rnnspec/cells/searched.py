@@ -1,0 +1,24 @@
+"""Searched cells: a program found their equations."""
+
+from rnnspec.primitives import relu, sigmoid, tanh
+from rnnspec.tracing.cell import cell
+
+
+@cell
+def mut3(x, R, h):
+    """Jozefowicz, Zaremba and Sutskever (2015), MUT3: a GRU whose update gate sees tanh of the state."""
+    z = sigmoid(x.z + R.z(tanh(h)))
+    r = sigmoid(x.r + R.r(h))
+    n = tanh(x.n + R.n(r * h))
+    return z * n + (1 - z) * h
+
+
+@cell
+def nas(x, R, h, c):
+    """Zoph and Le (2017), the cell of their search for language models, as TensorFlow's NASCell has it."""
+    a = tanh(sigmoid(x.a1 + R.a1(h)) * relu(x.a2 + R.a2(h)))
+    b = tanh(sigmoid(x.b1 + R.b1(h)) + relu(x.b2 + R.b2(h)))
+    d = tanh(tanh(x.d1 + R.d1(h)) * sigmoid(x.d2 + R.d2(h)))
+    e = sigmoid(tanh(x.e1 + R.e1(h)) + sigmoid(x.e2 + R.e2(h)))
+    c = tanh(a + c) * b
+    return tanh(c * tanh(d + e)), c
