@@ -6,6 +6,7 @@ new states. It shares nothing with rnnspec but the names of the parameters.
 
 import torch
 from torch import sigmoid, tanh
+from torch.nn.functional import logsigmoid
 
 
 def affine(leaves, name, x, h=None):
@@ -51,3 +52,22 @@ def paralstm(leaves, x, h, c):
 def mingru(leaves, x, h):
     h = torch.lerp(h, affine(leaves, "h", x), sigmoid(affine(leaves, "z", x)))
     return h, (h,)
+
+
+def slstm(leaves, x, h, c, n, m):
+    """With the stabiliser: the first step is the one before which nothing was written."""
+    i, f, z, o = (affine(leaves, name, x, h) for name in "ifzo")
+    kept = logsigmoid(f) + m
+    m = torch.where(n == 0, i, torch.maximum(kept, i))
+    keep, write = torch.exp(kept - m).clamp(max=1), torch.exp(i - m)
+    c, n = keep * c + write * tanh(z), keep * n + write
+    h = sigmoid(o) * c / n
+    return h, (h, c, n, m)
+
+
+def slstm_unstabilised(leaves, x, h, c, n):
+    """The same recurrence without the stabiliser, which overflows soon."""
+    i, f, z, o = (affine(leaves, name, x, h) for name in "ifzo")
+    c, n = sigmoid(f) * c + i.exp() * tanh(z), sigmoid(f) * n + i.exp()
+    h = sigmoid(o) * c / n
+    return h, (h, c, n)

@@ -39,6 +39,9 @@ from rnnspec.cells.searched import (
     mut3 as mut3,
     nas as nas,
 )
+from rnnspec.cells.exponential import (
+    slstm as slstm,
+)
 from rnnspec.cells.linear import (
     mingru as mingru,
 )
