@@ -6,7 +6,7 @@ new states. It shares nothing with rnnspec but the names of the parameters.
 
 import torch
 from torch import sigmoid, tanh
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import logsigmoid, silu
 
 
 def affine(leaves, name, x, h=None):
@@ -51,6 +51,20 @@ def paralstm(leaves, x, h, c):
 
 def mingru(leaves, x, h):
     h = torch.lerp(h, affine(leaves, "h", x), sigmoid(affine(leaves, "z", x)))
+    return h, (h,)
+
+
+def minlstm(leaves, x, h):
+    gates = torch.stack([affine(leaves, name, x).sigmoid() for name in "fi"])
+    keep, write = gates / gates.sum(0)
+    h = keep * h + write * affine(leaves, "h", x)
+    return h, (h,)
+
+
+def hgrn(leaves, x, h):
+    bound, c = sigmoid(leaves["p.b"]), silu(affine(leaves, "c", x))
+    forget = torch.lerp(sigmoid(affine(leaves, "f", x)), torch.ones_like(h), bound)
+    h = forget * h + (1 - forget) * c
     return h, (h,)
 
 

@@ -108,6 +108,8 @@ WITNESSES: dict[str, Callable[..., Any]] = {
     "nas": theirs("NASCell", "a1 a2 b1 b2 d1 d2 e1 e2", weight_hh="U.a1 U.a2 U.b1 U.b2 U.d1 U.d2 U.e1 U.e2"),
     "slstm": papers.slstm,
     "mingru": papers.mingru,
+    "minlstm": papers.minlstm,
+    "hgrn": papers.hgrn,
 }  # fmt: skip
 """The witness of each cell: a step in torch."""
 
@@ -259,13 +261,11 @@ DECLARED = {
     "BR": "brc", "NBR": "nbrc", "IndRNN": "indrnn", "LiGRU": "ligru", "LightRU": "lightru", "MCLSTM": "mclstm",
     "MGU": "mgu", "MinimalRNN": "minimal_rnn", "MUT3": "mut3", "NAS": "nas", "OriginalLSTM": "lstm_original",
     "PeepholeLSTM": "lstm_peephole", "SGRN": "sgrn", "SGU": "sgu", "DSGU": "dsgu", "STAR": "star", "UGRNN": "ugrnn",
-    "WMCLSTM": "wmclstm", "sLSTM": "slstm",
+    "WMCLSTM": "wmclstm", "sLSTM": "slstm", "minLSTM": "minlstm", "HGRN": "hgrn",
 }  # fmt: skip
 """Our names of the cells that torchrecurrent and RecurrentLayers.jl have, and of the recurrences of today."""
 
 WAITING = (
-    ("minLSTM", "nothing"),
-    ("HGRN", "nothing"),
     ("AntisymmetricRNN", "the transpose of a map"),
     ("GatedAntisymmetricRNN", "the transpose of a map"),
     ("ATR", "the input as a vector"),

@@ -44,4 +44,6 @@ from rnnspec.cells.exponential import (
 )
 from rnnspec.cells.linear import (
     mingru as mingru,
+    minlstm as minlstm,
+    hgrn as hgrn,
 )

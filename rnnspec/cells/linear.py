@@ -9,3 +9,27 @@ def mingru(x, h):
     """Feng et al. (2024), section 3.1: gates that see the input only."""
     z = sigmoid(x.z)
     return (1 - z) * h + z * x.h
+
+
+@cell
+def minlstm(x, h):
+    """Feng et al. (2024), section 3.2: forget and input gate that add up to 1, and no tanh.
+
+    Implementations in log space also pass x.h through a function that is positive; they compute other numbers.
+    """
+    f = sigmoid(x.f)
+    i = sigmoid(x.i)
+    return f / (f + i) * h + i / (f + i) * x.h
+
+
+@cell
+def hgrn(x, p, h):
+    """Qin, Yang and Zhong (2023), the recurrence of the HGRN: the forget gate has a learned lower bound b.
+
+    The paper computes the bounds of all layers by one cumulative softmax; here each layer learns its own. The paper's
+    state is complex and turns by a learned angle; this one is real, as in later versions. The output gate and the norm
+    of the paper's layer stand outside the recurrence.
+    """
+    b = sigmoid(p.b)
+    f = b + (1 - b) * sigmoid(x.f)
+    return f * h + (1 - f) * (x.c * sigmoid(x.c))
