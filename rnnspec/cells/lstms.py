@@ -52,7 +52,7 @@ def lstm_projected(x, R, h, c):
 
 @cell
 def lstm_coupled(x, R, h, c):
-    """Greff et al. (2017), the variant CIFG: the LSTM writes as much as it forgets, so it has no input gate.
+    """Greff et al. (2017), the variant CIFG: one gate writes and forgets, as much of one as of the other.
 
     Without their peepholes. ONNX couples by f = 1 - i: the same function, with the signs of the gate's maps turned.
     """
@@ -65,7 +65,7 @@ def lstm_coupled(x, R, h, c):
 
 @cell
 def mclstm(x, R, v, c):
-    """Ben-Ari and Shwartz-Ziv (2017): a control vector v is fed back, and the output is a reading of its own."""
+    """Ben-Ari and Shwartz-Ziv (2017), the memory controller: a control vector v is fed back in place of the output."""
     i = sigmoid(x.i + R.i(v))
     f = sigmoid(x.f + R.f(v))
     g = tanh(x.g + R.g(v))
