@@ -139,7 +139,7 @@ def drawn(chosen: tuple[Cell, ...], seed: int = 0) -> Drawn:
                 for name, shape in shapes.items()}  # fmt: skip
 
     def states():
-        found = [{"forward": {name: rng.normal(size=(ROWS, width)) for name, width in layer.state_widths.items()}}
+        found = [{"forward": {name: rng.normal(size=(ROWS, *shape)) for name, shape in layer.state_shapes.items()}}
                  for layer in net.layers]  # fmt: skip
         for names in (layer["forward"] for layer in found):
             names |= {name: abs(names[name]) for name in POSITIVE & names.keys()}
