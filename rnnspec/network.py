@@ -256,13 +256,20 @@ def _draw(shapes: Tree, initial: Mapping[str, Initialiser], hidden: int, seed: i
         initialiser = initial.get(f"{kind}.{name}", initial.get(kind, Uniform()))
         source = initialiser.drawn_as(f"{kind}.{name}")
         rng = np.random.default_rng([seed, zlib.crc32(f"{place}.{source}".encode())])
-        drawn = np.asarray(initialiser.draw(rng, shape, hidden), np.float64)
+        drawn = _drawn(initialiser, rng, shape, hidden)
         _check("Network.init(seed)", drawn.shape == shape,
                f"the initialiser of {place}.{kind}.{name} must give {shape}", drawn.shape,
                "correct its draw")  # fmt: skip
         return drawn
 
     return {kind: {name: one(kind, name, shape) for name, shape in named.items()} for kind, named in shapes.items()}
+
+
+def _drawn(initialiser: Initialiser, rng: np.random.Generator, shape: tuple[int, ...], hidden: int) -> Any:
+    """The values of one map; those of a map with heads head by head, each for the width of one."""
+    if len(shape) < 3:
+        return np.asarray(initialiser.draw(rng, shape, hidden), np.float64)
+    return np.stack([_drawn(initialiser, rng, shape[1:], hidden // shape[0]) for _ in range(shape[0])])
 
 
 def _is_size(value: object) -> bool:

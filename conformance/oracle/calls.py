@@ -135,7 +135,7 @@ def _update(rounding: Rounding, rule: Rule, params: Tree, kept: Tree, step: Step
     tape = MapTape(rounding)
 
     def whole(a: Array) -> Number:
-        return Number(tape, a.reshape(len(a), -1, a.shape[-1]) if a.ndim > 2 else a.reshape(len(a), -1, 1))
+        return Number(tape, a if a.ndim > 2 else a.reshape(len(a), -1, 1))
 
     gradients = tree_map(lambda g: whole(g) * (1.0 / max(step.count, 1)), step.grads.params)
     weights, state = tree_map(whole, params), tree_map(whole, kept)

@@ -268,7 +268,10 @@ class Tape:
 
 
 class MapTape(Tape):
-    """A tape for rules: maps `(runs, out, in)`, vectors `(runs, out, 1)` and numbers. It records nothing."""
+    """A tape for rules: maps `(runs, out, in)` or `(runs, heads, out, in)`, vectors `(runs, out, 1)` and numbers.
+
+    It records nothing.
+    """
 
     def __init__(self, rounding: Rounding) -> None:
         super().__init__(rounding, recording=False)
@@ -279,8 +282,8 @@ class MapTape(Tape):
         if op in ("total", "width"):
             return super().apply(op, [Number(self, a.reshape(len(a), 1, -1))])
         if op in ("total_in", "total_out"):
-            alone = op == "total_in" and a.shape[2] == 1
-            return Number(self, a if alone else self.rounding.total(a, 2 if op == "total_in" else 1))
+            alone = op == "total_in" and a.shape[-1] == 1
+            return Number(self, a if alone else self.rounding.total(a, a.ndim - 1 if op == "total_in" else a.ndim - 2))
         return super().apply(op, operands)
 
 

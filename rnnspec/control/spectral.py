@@ -15,7 +15,7 @@ import numpy as np
 from rnnspec.control.limits import check_limit
 from rnnspec.control.rule import ToNumpy, UpdateRule
 from rnnspec.errors import NetworkError
-from rnnspec.primitives import sqrt, total, total_in, total_out, where
+from rnnspec.primitives import sqrt, total_in, total_out, where
 from rnnspec.showing import shown
 from rnnspec.tree import Tree, leaves, named_map
 
@@ -29,8 +29,9 @@ class HoldSpectralNorm(UpdateRule):
     Where the estimate of a map's largest singular value is above the limit, the map is multiplied by limit / estimate.
     The estimate takes `iterations` steps of power iteration on the updated map, from the right singular vector in the
     state (Miyato et al., 2018, algorithm 1). It is never above the true value, and near it once the map changes little
-    between steps; so the true norm may exceed the limit, most in the first steps. A norm of 0 changes nothing; one that
-    is not finite leaves the map as the wrapped rule made it. Raises NetworkError where an argument is not valid.
+    between steps; so the true norm may exceed the limit, most in the first steps. Each head's map has a norm of its
+    own. A norm of 0 changes nothing; one that is not finite leaves the map as the wrapped rule made it. Raises
+    NetworkError where an argument is not valid.
     """
 
     rule: UpdateRule
@@ -50,9 +51,12 @@ class HoldSpectralNorm(UpdateRule):
                                shown(self.iterations), "give 1 or more")  # fmt: skip
 
     def init(self, params: Tree) -> Tree:
-        """The wrapped rule's state, and for every map of the kind a row vector of norm 1, drawn by the map's name."""
+        """The wrapped rule's state, and for every map of the kind, or of each head, a row vector of norm 1.
+
+        The map's name seeds the draw.
+        """
         held = ((name, w) for name, w in leaves(params) if f".{self.kind}." in name)
-        return {"rule": self.rule.init(params), "right": {name: _drawn(name, int(w.shape[1])) for name, w in held}}
+        return {"rule": self.rule.init(params), "right": {name: _drawn(name, tuple(w.shape)) for name, w in held}}
 
     def update(self, gradients: Tree, state: Tree, params: Tree) -> tuple[Tree, Tree]:
         changes, kept = self.rule.update(gradients, state["rule"], params)
@@ -77,15 +81,20 @@ class HoldSpectralNorm(UpdateRule):
         for _ in range(self.iterations):
             u = _unit(total_in(w * v), total_in(w * v))
             v = _unit(total_out(w * u), v)
-        return v, sqrt(total(total_in(w * v) * total_in(w * v)))
+        return v, _norm(total_in(w * v))
 
 
 def _unit(a: Any, instead: Any) -> Any:
     """The vector scaled to norm 1, or `instead` where that is not possible."""
-    norm = sqrt(total(a * a))
+    norm = _norm(a)
     return where(norm > 0.0, where(float("inf") > norm, a / norm, instead), instead)
 
 
-def _drawn(name: str, width: int) -> Any:
-    v = np.random.default_rng(zlib.crc32(name.encode())).normal(size=(1, width))
-    return v / np.linalg.norm(v)
+def _norm(a: Any) -> Any:
+    """The norm of a row or column, one for each head."""
+    return sqrt(total_out(total_in(a * a)))
+
+
+def _drawn(name: str, shape: tuple[int, ...]) -> Any:
+    v = np.random.default_rng(zlib.crc32(name.encode())).normal(size=(*shape[:-2], 1, shape[-1]))
+    return v / np.linalg.norm(v, axis=-1, keepdims=True)
