@@ -119,7 +119,7 @@ def test_a_cell_that_makes_an_infinity_keeps_its_blends_as_they_are_written():
 
 def test_what_is_added_to_parts_of_a_product_is_laid_out_before_the_loop():
     net = Network(2, [Layer(cells.gru, 3)])
-    sizes = widths(net.init(0)["layers"][0]["forward"], {"h": np.zeros((2, 3))})
+    sizes = widths(net.init(0)["layers"][0]["forward"], {"h": np.zeros((2, 3))}, 2)
     forward, kept = (plan(fused(own(schedule(cells.gru))), sizes) for own in (forward_only, lambda whole: whole))
     assert [call.op for call in summed(forward).step] == ["map", "sigmoid", "addcmul", "tanh", "lerp"]
     assert summed(kept).before == kept.before  # one of the sums goes into the pullback

@@ -26,7 +26,7 @@ PHASES = ("before", "step", "after", "pull_before", "pull_step", "pull_after")
 
 
 def sizes(given, widths=(4, 3, 5, 2, 6)):
-    return tuple(sorted((name, w) for name, w in given.widths(hidden_for(given, widths)).items() if name))
+    return tuple(sorted((name, w) for name, w in given.widths(hidden_for(given, widths), 3).items() if name))
 
 
 def for_numpy(given, logistic=Logistic.TANGENT, widths=(4, 3, 5, 2, 6)):

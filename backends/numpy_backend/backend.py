@@ -48,7 +48,7 @@ class _Stretch(Stretch[Key]):
     ) -> tuple[Run[Key], Array, Tree]:
         """As the base says."""
         steps, batch, features = inputs.shape
-        sizes = widths(params, state)
+        sizes = widths(params, state, features)
         logistic = Logistic.TANGENT if batch * max(width for _, width in sizes) < FEW else Logistic.EXPONENTIAL
         key = (plan(self.backend.plan(cell, batch, widest(state)), sizes, logistic), features, batch)
         program, rows = self.program(key, inputs), Rows(steps, batch, lengths)

@@ -53,6 +53,8 @@ class Program:
         steps, space = inputs.shape[0], self.workspace
         self._take_parameters(params)
         space.x[:steps, :, :-1] = rows.sort(inputs, 1)
+        if self.plan.x is not None:
+            self._over(self.plan.x, steps)[...] = space.x[:steps, :, :-1]
         for name, array in state.items():
             space.history[name][0] = rows.sort(array, 0)
         self._multiply_inputs(params, steps)
@@ -198,7 +200,7 @@ class Program:
     def _gradients(self, params: Tree, steps: int, rows: Rows, sums: Tree) -> tuple[Tree, Array]:
         """One product for each stretch of cotangents and block of steps, the last block first."""
         own: dict[str, dict[str, Array]] = {kind: dict(sums[kind]) if sums else {} for kind in params}
-        make = np.empty if self.plan.input_gradients else np.zeros
+        make = np.empty if self.plan.input_gradients and self.plan.x_gradient is None else np.zeros
         inputs = make((steps, self.batch, self.workspace.x.shape[-1] - 1), self.workspace.dtype)
         for when in reversed(blocks(steps, self.batch)):
             self._add_block(own, params, inputs[when], when, rows)
@@ -209,13 +211,15 @@ class Program:
     def _add_block(self, own: Tree, params: Tree, inputs: Array, when: slice, rows: Rows) -> None:
         """Add the part of a block of steps to the gradients of the parameters, and compute that of its inputs."""
         x, found = _flat(self.workspace.x[when]), _flat(inputs)
+        if self.plan.x_gradient is not None:
+            inputs += self._cleared(self.plan.x_gradient, when, rows)
         for n, product in enumerate(self.plan.input_gradients):
             delta = _flat(self._cleared(product.cotangents, when, rows))
             for name, part in _split(np.matmul(delta.T, x), product, params["W"]):
                 _add(own["W"], name, part[:, :-1])
                 _add(own["b"], name, part[:, -1])
             maps = np.concatenate([params["W"][name] for name in product.names])
-            if n:
+            if n or self.plan.x_gradient is not None:
                 found += np.matmul(delta, maps)
             else:
                 np.matmul(delta, maps, out=found)

@@ -81,6 +81,8 @@ class Equations:
                 case "transposed":
                     products = zip(node.name.split(), operands, strict=True)
                     values.append(sum(self.drawn(f"map {name}") * d for name, d in products))
+                case "x":
+                    values.append(self.drawn(f"x {t}"))
                 case "input" | "state" | "cotangent":
                     values.append(leaves[node.op, node.name])
                 case _:

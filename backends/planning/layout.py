@@ -83,10 +83,10 @@ class Layout:
     def finished(self) -> Plan:
         """The plan."""
         return Plan(
-            self.schedule, self.nodes, tuple(self.e.widths), tuple(self.e.blocks), dict(self.e.places), self.inputs,
-            tuple(self.before), tuple(self.step), tuple(self.after), self.output, self.output_cotangent, self.carried,
-            tuple(self.pull_before), tuple(self.pull_step), tuple(self.pull_after), self.input_gradients,
-            self.map_gradients, self.vector_gradients,
+            self.schedule, self.nodes, tuple(self.e.widths), tuple(self.e.blocks), dict(self.e.places), self.x,
+            self.inputs, tuple(self.before), tuple(self.step), tuple(self.after), self.output, self.output_cotangent,
+            self.carried, tuple(self.pull_before), tuple(self.pull_step), tuple(self.pull_after), self.input_gradients,
+            self.map_gradients, self.vector_gradients, self.x_gradient,
         )  # fmt: skip
 
     def _lay_fixed(self) -> None:
@@ -121,6 +121,10 @@ class Layout:
         return targets
 
     def _lay_inputs(self) -> None:
+        itself = [n for n, _ in iterate(self.nodes, "x")]
+        if itself:
+            self.e.side_by_side(Kind.TIME, itself)
+        self.x = self.e.places[itself[0]] if itself else None
         maps = [n for n in self.forward.before if self.nodes[n].op == "input"]
         self.e.side_by_side(Kind.TIME, sorted(maps, key=lambda n: self.rank[self.nodes[n].name]))
         self.inputs = tuple((self.nodes[n].name, self.nodes[n].value or 1.0, self.e.places[n]) for n in maps)
@@ -221,6 +225,7 @@ class Layout:
         self.map_gradients = tuple(
             Product(names, place, e.places[operand]) for names, place, operand in _stretches(maps)
         )
+        self.x_gradient = next((e.places[n] for (op, _), n in s.adjoint.leaves if op == "x"), None)
         self.vector_gradients = tuple((name, e.places[n]) for (op, name), n in s.adjoint.leaves if op == "vector")
 
 
@@ -249,6 +254,8 @@ def _node_widths(nodes: tuple[Node, ...], widths: dict[str, int], output: int) -
         if n not in found:
             node = nodes[n]
             match node.op:
+                case "x":
+                    found[n] = widths["x"]
                 case "input":
                     found[n] = widths[f"x.{node.name}"]
                 case "vector":

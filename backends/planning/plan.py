@@ -26,13 +26,17 @@ class Product:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything about a cell that does not depend on time, batch or precision. A plan equals no other plan."""
+    """Everything about a cell that does not depend on time, batch or precision. A plan equals no other plan.
+
+    `x` is the place of the inputs and `x_gradient` that of their cotangents, where equations read `x` itself.
+    """
 
     schedule: Schedule
     nodes: tuple[Node, ...]
     widths: tuple[int, ...]
     blocks: tuple[Block, ...]
     places: dict[int, Place]
+    x: Place | None
     inputs: tuple[tuple[str, float, Place], ...]
     before: tuple[Call, ...]
     step: tuple[Call, ...]
@@ -46,6 +50,7 @@ class Plan:
     input_gradients: tuple[Product, ...]
     map_gradients: tuple[Product, ...]
     vector_gradients: tuple[tuple[str, Place], ...]
+    x_gradient: Place | None
 
     @cached_property
     def read_again(self) -> frozenset[int]:

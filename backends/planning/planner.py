@@ -26,7 +26,7 @@ __all__ = ["laid_out", "plan", "plans", "widths"]
 MOST_ORDERS = 120
 """The most orders that are tried; with more, maps keep the order of their names."""
 
-UNPLANNED = ("x", "transposed", "outer", "matmul")
+UNPLANNED = ("transposed", "outer", "matmul")
 """The operations that the planner has no calls for."""
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ T = TypeVar("T")
 def plans(cell: Cell) -> bool:
     """Whether the planner lays the cell out.
 
-    The generic lowering runs a cell that has heads or matrices, reads `x` itself, or turns a map around.
+    The generic lowering runs a cell that has heads or matrices, or turns a map around.
     """
     return cell.heads is None and not any(node.op in UNPLANNED for node in cell.graph.nodes)
 
@@ -90,9 +90,9 @@ def _alike(widths: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
     return tuple((name, numbers.get(width, 1)) for name, width in widths)
 
 
-def widths(params: Tree, state: Tree) -> tuple[tuple[str, int], ...]:
-    """The widths of everything in a cell, read off its arrays."""
-    found = [(f"x.{name}", a.shape[0]) for name, a in params["W"].items()]
+def widths(params: Tree, state: Tree, features: int) -> tuple[tuple[str, int], ...]:
+    """The widths of everything in a cell, read off its arrays, and that of `x`."""
+    found = [("x", features), *((f"x.{name}", a.shape[0]) for name, a in params["W"].items())]
     found += [(f"p.{name}", a.shape[0]) for name, a in params["p"].items()]
     for name, a in params["U"].items():
         rows, columns = a.shape

@@ -58,6 +58,8 @@ def _verify_run(plan: Plan, schedule: Schedule, equations: Equations, memory: Co
     for t in range(STEPS):
         for name, scale, place in plan.inputs:
             memory.put(place, t, drawn(f"input {name} {t}") * scale)
+        if plan.x is not None:
+            memory.put(plan.x, t, drawn(f"x {t}"))
     memory.run("before", plan.before, range(STEPS))
     for t in range(STEPS):
         memory.run("step", plan.step, [t])
@@ -88,9 +90,11 @@ def _verify_pullback(plan: Plan, schedule: Schedule, equations: Equations, memor
     for t, values in enumerate(equations.values):
         found = memory.gradients(plan.input_gradients, t) + memory.gradients(plan.map_gradients, t)
         found += [(f"p {name}", memory.get(place, t)) for name, place in plan.vector_gradients]
+        found += [("x", memory.get(plan.x_gradient, t))] if plan.x_gradient else []
         expected = [(f"x {name}", values[n]) for (op, name), n in schedule.adjoint.leaves if op == "input"]
         expected += [(f"R {u.name}", values[u.cotangent] * values[u.operand]) for u in schedule.adjoint.maps]
         expected += [(f"p {name}", values[n]) for (op, name), n in schedule.adjoint.leaves if op == "vector"]
+        expected += [("x", values[n]) for (op, _), n in schedule.adjoint.leaves if op == "x"]
         for name in {name for name, _ in (*found, *expected)}:
             _expect(plan, f"the gradient of {name} at step {t}", _sum(found, name), _sum(expected, name))
 

@@ -59,9 +59,9 @@ class _Stretch(Stretch[Key]):
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
     ) -> tuple[Run[Key], Array, Tree]:
         """As the base says."""
-        steps, batch, _ = inputs.shape
+        steps, batch, features = inputs.shape
         schedule = self.backend.plan(cell, batch, widest(state))
-        key = planned(schedule if call.pullback else forward_only(schedule), widths(params, state)), batch
+        key = planned(schedule if call.pullback else forward_only(schedule), widths(params, state, features)), batch
         program, rows = self.program(key, inputs), Rows(steps, lengths)
         outputs, final = program.forward(params, inputs, state, rows)
         return Run(program, key, inputs, rows), outputs, final

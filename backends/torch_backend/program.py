@@ -41,6 +41,8 @@ class Program:
         self._take_parameters(params)
         for name, tensor in state.items():
             space.history[name][0].copy_(tensor)
+        if self.plan.x is not None:
+            self._over(self.plan.x, steps).copy_(inputs)
         self._multiply_inputs(params, inputs)
         _replay(self._over_time("before", self.plan.before, 0, steps))
         for t in range(len(self.steps), steps):
@@ -139,7 +141,7 @@ class Program:
         """The gradients: one product over all steps for each stretch of cotangents."""
         steps, x = inputs.shape[0], _flat(inputs)
         own: dict[str, dict[str, Array]] = {kind: {} for kind in params}
-        found: Array = None
+        found = self._of_x(steps, rows)
         for product in self.plan.input_gradients:
             delta = _flat(rows.clear(self._over(product.cotangents, steps)))
             own["W"] |= _split(delta.T @ x, product, params["W"])
@@ -160,6 +162,14 @@ class Program:
         for kind, maps in params.items():
             own[kind] |= {name: torch.zeros_like(a) for name, a in maps.items() if name not in own[kind]}
         return own, torch.zeros_like(inputs) if found is None else found.reshape(inputs.shape)
+
+    def _of_x(self, steps: int, rows: Rows) -> Array | None:
+        """The cotangents of `x` itself, of every step and row, or None where no equation reads it."""
+        if self.plan.x_gradient is None:
+            return None
+        found = rows.clear(self._over(self.plan.x_gradient, steps))
+        width = found.shape[-1] if found.ndim else 1
+        return found.expand(steps, self.batch, width).reshape(-1, width).clone()
 
     def _operand(self, operand: Array, rows: Rows) -> Array:
         """The operand of a map's gradient at every step and in every row; a number is equal in all."""
