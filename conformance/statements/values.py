@@ -112,4 +112,18 @@ VALUES = Theme("Values and gradients", "The backend computes what the equations 
         first="Look for a selection that multiplies by 0 and 1. Select the cotangent first, then multiply by the "
               "derivative.",
     ),
+    Statement(
+        "P123", "values of published cells",
+        says="For every cell of `rnnspec.cells`, the backend's outputs and final states equal the oracle's.",
+        failure="The backend computes a published cell that few people use differently from its paper.",
+        first="The name of the network lists its cells, the lowest first: run each of them alone, and look at the "
+              "equations of the first that differs.",
+    ),
+    Statement(
+        "P124", "gradients of published cells",
+        says="For every cell of `rnnspec.cells`, the backend's gradients equal the oracle's.",
+        failure="A model of a published cell that few people use is trained with a wrong gradient.",
+        first="The name of the network lists its cells, the lowest first: run each of them alone, and look at the "
+              "parameter that the message names.",
+    ),
 ))  # fmt: skip
