@@ -187,12 +187,12 @@ def test_a_framework_s_own_differentiation_keeps_what_it_keeps(open_backend):
         backend.recomputing().through(Path.FRAMEWORK)
 
 
-def _acts_nowhere(segments, edge, cotangents, first, lengths):
+def _acts_nowhere(segments, edge, cotangents, first, lengths, resets):
     return cotangents
 
 
-def _acts_on_ended_rows(segments, edge, cotangents, first, lengths):
-    return Recomputing._passed(segments, edge, cotangents, first, None)
+def _acts_on_ended_rows(segments, edge, cotangents, first, lengths, resets):
+    return Recomputing._passed(segments, edge, cotangents, first, None, resets)
 
 
 def _forgets_sums(segments, *asked):

@@ -55,6 +55,7 @@ class JaxBackend(Backend):
     name = "jax"
     version = jax.__version__
     capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), paths=(Path.GENERIC, Path.FRAMEWORK),
+                                resets=True,
                                 budgets=BUDGETS["jax"])  # fmt: skip
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:

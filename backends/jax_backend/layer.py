@@ -31,19 +31,20 @@ for _kind, _data, _static in (
     (stack.Tape, ["halves", "read", "lengths"], ["steps", "batch"]),
     (stack.Ran, ["result"], ["call"]),
     (LayerResult, ["outputs", "state", "saved"], ["path"]),
-    (Trace, ["values", "inputs", "mask"], []),
-    (Saved, ["inputs", "lengths", "begins", "rest", "runs"], []),
+    (Trace, ["values", "inputs", "mask", "resets"], []),
+    (Saved, ["inputs", "lengths", "begins", "rest", "runs", "resets"], []),
 ):
     jax.tree_util.register_dataclass(_kind, _data, _static)
 
 
 class Functions(NamedTuple):
-    """`init(seed or key) -> params`, and `apply(params, inputs, state=None, lengths=None) -> outputs, final state`.
+    """`init(seed or key) -> params`, and the outputs and the final state by `apply`.
 
-    Both may be traced. Parameters are the network's tree, such as `net.init(seed)`. Gradients are those of the derived
-    adjoint, with policies, and may be differentiated again in reverse mode. With `backend.through(Path.FRAMEWORK)` they
-    are JAX's own, which also have forward mode. Raises an RnnSpecError, at the time of tracing, where an argument is
-    not valid; traced lengths cannot be validated and are clipped to 0..time.
+    Its arguments are `(params, inputs, state=None, lengths=None, resets=None)`. Both may be traced. Parameters are the
+    network's tree, such as `net.init(seed)`. Gradients are those of the derived adjoint, with policies, and may be
+    differentiated again in reverse mode. With `backend.through(Path.FRAMEWORK)` they are JAX's own, which also have
+    forward mode. Raises an RnnSpecError, at the time of tracing, where an argument is not valid; traced lengths cannot
+    be validated and are clipped to 0..time. `resets` (time, batch) is true where a step starts from zeros.
     """
 
     init: Callable[[Any], Tree]
@@ -64,18 +65,24 @@ def functions(backend: Backend, traced: Backend, net: Network) -> Functions:
 
         return jax.pure_callback(drawn, shapes, jax.random.bits(seed, dtype=jnp.uint32), vmap_method="sequential")
 
-    def plain(params: Tree, inputs: Array, state: Tree, lengths: Array | None) -> tuple[Array, Tree]:
-        return stack.forward(traced, net, params, inputs, state, lengths, pullback=False)[:2]
+    def plain(
+        params: Tree, inputs: Array, state: Tree, lengths: Array | None, resets: Array | None
+    ) -> tuple[Array, Tree]:
+        return stack.forward(traced, net, params, inputs, state, lengths, resets, pullback=False)[:2]
 
     run = plain if backend.path is Path.FRAMEWORK else _derived(traced, net, plain)
 
-    def apply(params: Tree, inputs: Any, state: Tree = None, lengths: Any = None) -> tuple[Array, Tree]:
+    def apply(
+        params: Tree, inputs: Any, state: Tree = None, lengths: Any = None, resets: Any = None
+    ) -> tuple[Array, Tree]:
         _check_precision(backend, METHOD)
         unseen = lengths is not None and (isinstance(lengths, jax.core.Tracer) or not _has_known_time(inputs))
-        own, x, first, ends = validation.arguments(traced, METHOD, net, params, inputs, state,
-                                                   None if unseen else lengths)  # fmt: skip
+        hidden = resets is not None and (isinstance(resets, jax.core.Tracer) or not _has_known_time(inputs))
+        own, x, first, ends, begun = validation.arguments(traced, METHOD, net, params, inputs, state,
+                                                          None if unseen else lengths,
+                                                          resets=None if hidden else resets)  # fmt: skip
         _check_segments(backend, x)
-        given = own, x, first, _held(lengths, x) if unseen else ends
+        given = own, x, first, _held(lengths, x) if unseen else ends, _marked(resets, x) if hidden else begun
         return run(*varying(given, axes(given)))
 
     return Functions(init, apply)
@@ -84,13 +91,15 @@ def functions(backend: Backend, traced: Backend, net: Network) -> Functions:
 def _derived(traced: Backend, net: Network, plain: Callable[..., Any]) -> Callable[..., tuple[Array, Tree]]:
     run = jax.custom_vjp(plain)
 
-    def forward(params: Tree, inputs: Array, state: Tree, lengths: Array | None) -> tuple[Any, Any]:
-        outputs, final, tape = stack.forward(traced, net, params, inputs, state, lengths, pullback=True)
+    def forward(
+        params: Tree, inputs: Array, state: Tree, lengths: Array | None, resets: Array | None
+    ) -> tuple[Any, Any]:
+        outputs, final, tape = stack.forward(traced, net, params, inputs, state, lengths, resets, pullback=True)
         return (outputs, final), (params, tape)
 
     def backward(kept: Any, cotangents: Any) -> tuple[Any, ...]:
         found = stack.backward(traced, net, *kept, *cotangents)
-        return *varying(found, axes(kept)), None
+        return *varying(found, axes(kept)), None, None
 
     run.defvjp(forward, backward)
     return run  # type: ignore[no-any-return]
@@ -111,6 +120,18 @@ def _held(given: Any, inputs: Array) -> Array:
         raise ShapeError(call, f"lengths must have the shape ({batch},)", f"shape {lengths.shape}",
                          "give one number for each row")  # fmt: skip
     return jnp.clip(lengths, 0, steps).astype(jnp.int32)
+
+
+def _marked(given: Any, inputs: Array) -> Array:
+    """Resets whose numbers cannot be read, or whose time is a symbol."""
+    resets, call = jnp.asarray(given), f"jax.{METHOD}(...)"
+    if resets.dtype != bool:
+        raise DtypeError(call, "resets must be true or false", f"dtype {resets.dtype}",
+                         "convert them with astype(bool)")  # fmt: skip
+    if resets.shape != inputs.shape[:2]:
+        raise ShapeError(call, f"resets must have the shape {inputs.shape[:2]}, (time, batch)",
+                         f"shape {resets.shape}", "say for each step of each row whether it starts afresh")  # fmt: skip
+    return resets
 
 
 def _check_segments(backend: Backend, inputs: Array) -> None:

@@ -17,12 +17,14 @@ from backends.planning.pool import Pool
 from backends.planning.rewriting import Logistic
 from backends.planning.stretches import STRETCH, Run, Stretch
 from rnnspec.contract.arrays import Array
-from rnnspec.contract.capabilities import DTYPES
+from rnnspec.contract.capabilities import DTYPES, Capabilities
 from rnnspec.contract.kernel import Call, Kernel
+from rnnspec.contract.resets import Resets
 from rnnspec.contract.results import Gradients, LayerResult
 from rnnspec.control.recurrence import HOOKS, trace_hook
 from rnnspec.derivation.schedule import widest
 from rnnspec.interface.backend import Backend
+from rnnspec.running.lowering import Trace
 from rnnspec.running.recomputation import Recomputing, Saved
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree, tree_map
@@ -81,6 +83,7 @@ class NumpyBackend(Backend):
 
     name = "numpy"
     version = np.__version__
+    capabilities = Capabilities(resets=True)
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         super().__init__(device, precision)
@@ -89,11 +92,12 @@ class NumpyBackend(Backend):
         keep_freed()
 
     def layer(
-        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
+        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call,
+        resets: Resets | None = None,
     ) -> LayerResult:
-        """Run the planned program; a long layer runs stretch by stretch, and one without a plan by the lowering."""
-        if not plans(cell):
-            return super().layer(cell, params, inputs, state, lengths, call)
+        """Run the planned program, or the lowering where there are resets or no plan; a long layer by stretches."""
+        if resets is not None or not plans(cell):
+            return super().layer(cell, params, inputs, state, lengths, call, resets)
         kernel = _Stretch(self)
         if call.steps > STRETCH:
             return LongLayer(kernel, self.arrays, STRETCH).layer(cell, params, inputs, state, lengths, call)
@@ -108,10 +112,10 @@ class NumpyBackend(Backend):
         sums: Tree = None,
     ) -> Gradients:
         """The pullback of `layer`; the gradients of the parameters are added to `sums`, if given."""
-        if not plans(cell):
+        kernel = _Stretch(self)
+        if isinstance(result.saved, Trace):
             found = super().layer_pullback(cell, params, result, output_cotangent, state_cotangent, call)
             return found if sums is None else replace(found, params=tree_map(np.add, sums, found.params))
-        kernel = _Stretch(self)
         if isinstance(result.saved, Saved):
             long = LongLayer(kernel, self.arrays, STRETCH)
             return long.layer_pullback(cell, params, result, output_cotangent, state_cotangent, call, sums)

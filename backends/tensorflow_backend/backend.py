@@ -44,7 +44,7 @@ class TensorflowBackend(Backend):
 
     name = "tensorflow"
     version = tf.__version__
-    capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), paths=tuple(Path),
+    capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), paths=tuple(Path), resets=True,
                                 budgets=BUDGETS["tensorflow"])  # fmt: skip
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:

@@ -20,7 +20,7 @@ __all__ = ["run"]
 
 def run(
     backend: TensorflowBackend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
-    keep: bool,
+    resets: Array | None, keep: bool,
 ) -> tuple[Array, Tree]:
     """Outputs and final state, differentiable in parameters, inputs and state."""
     if None in inputs.shape:
@@ -28,9 +28,8 @@ def run(
         backend.arrays = sized_arrays(backend.arrays)
 
     def ran(params: Tree, inputs: Array, state: Tree, pullback: bool) -> tuple[Array, Tree, Any]:
-        given = (params, inputs, state, lengths)
-        p, x, first, ends = map(sized, given) if None in inputs.shape else given
-        return forward(backend, net, p, x, first, ends, pullback)
+        given = (params, inputs, state, lengths, resets)
+        return forward(backend, net, *(map(sized, given) if None in inputs.shape else given), pullback=pullback)
 
     if backend.path is Path.FRAMEWORK:
         return tensors(ran(params, inputs, state, pullback=False)[:2])  # type: ignore[no-any-return]

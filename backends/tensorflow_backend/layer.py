@@ -67,12 +67,13 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
 
     def call(
         self, inputs: Array, mask: Array | None = None, initial_state: Tree = None, training: bool | None = None,
-        return_state: bool | None = None,
+        return_state: bool | None = None, resets: Array | None = None,
     ) -> Any:
         """The outputs, and with `return_state` the tensors of the final state.
 
         `return_state` is the layer's own if None. `initial_state` is a state as `with_state` returns it, or its
-        tensors; zeros if None. Raises DtypeError, ShapeError or TreeError where inputs, mask or state do not fit.
+        tensors; zeros if None. `resets` (batch, time) is true where a step starts from zeros; at a masked step it has
+        no effect. Raises DtypeError, ShapeError or TreeError where inputs, mask, state or resets do not fit.
         """
         x = tf.convert_to_tensor(inputs, dtype_hint=self.compute_dtype)
         if x.dtype != self.compute_dtype:
@@ -81,6 +82,7 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
                                     "convert them, or put an Embedding layer before class numbers"))  # fmt: skip
         mask = getattr(inputs, "_keras_mask", None) if mask is None else mask  # Keras passes no mask beside a state
         mask = None if mask is None else _of_shape("mask", tf.cast(mask, tf.bool), x.shape[:2])
+        begun = None if resets is None else _of_shape("resets", _true_or_false(resets), x.shape[:2])
         params = tree_map(tf.convert_to_tensor, self._weights())
         # XLA would compile a graph called inside its own graph anew for each value of the weights, and TensorFlow's
         # forward mode does not go through the loop of a graph.
@@ -88,20 +90,23 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         first = None if initial_state is None else self._state(initial_state, x.shape[0])
         traced = self._graph if alone else self._inline
         try:
-            outputs, final = traced(params, x, first, mask, training is not False)
+            outputs, final = traced(params, x, first, mask, begun, training is not False)
         except RnnSpecError as error:
             raise _plain(error)  # noqa: B904  # the same error, marked
         return (outputs, *flat(final)) if self._gives_state(return_state) else outputs
 
     def with_state(
-        self, inputs: Array, initial_state: Tree = None, mask: Array | None = None, training: bool | None = None
+        self, inputs: Array, initial_state: Tree = None, mask: Array | None = None, training: bool | None = None,
+        resets: Array | None = None,
     ) -> tuple[Array, Tree]:
         """The outputs and the final state as the network's tree; `initial_state` is such a tree, zeros if None."""
-        outputs, *final = self(inputs, mask=mask, initial_state=initial_state, training=training, return_state=True)
+        outputs, *final = self(inputs, mask=mask, initial_state=initial_state, training=training, return_state=True,
+                               resets=resets)  # fmt: skip
         return outputs, filled(self.net.state_shapes(0), final)
 
     def compute_output_spec(
-        self, inputs: Any, mask: Any = None, initial_state: Any = None, training: Any = None, return_state: Any = None
+        self, inputs: Any, mask: Any = None, initial_state: Any = None, training: Any = None, return_state: Any = None,
+        resets: Any = None,
     ) -> Any:
         """The symbolic outputs of a call."""
         if initial_state is not None:
@@ -181,11 +186,10 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         return named_map(lambda name, shape: _of_shape(f"initial_state.{name}", found[name], shape), shapes)
 
     def _traced(
-        self, params: Tree, inputs: Array, initial_state: Tree, mask: Array | None, keep: bool
+        self, params: Tree, inputs: Array, initial_state: Tree, mask: Array | None, resets: Array | None, keep: bool
     ) -> tuple[Array, Tree]:
         order = None if mask is None else tf.argsort(tf.cast(~mask, tf.int32), 1, stable=True)
-        # Each row's real steps are moved to its front first, and the axis of time then.
-        x = tf.transpose(inputs if order is None else tf.gather(inputs, order, axis=1, batch_dims=1), (1, 0, 2))
+        x, begun = _in_front(order, inputs), None if resets is None else _in_front(order, resets)
         if self.backend.recomputes and x.shape[0] is None:
             raise UnsupportedError(f"{self.name}.call(inputs)", "the time must be known for a backend with recomputing",
                                    f"shape {tuple(inputs.shape)}",
@@ -195,7 +199,7 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         if state is None:
             state = self.net.state_tree(batch, lambda shape: tf.zeros(shape, x.dtype))
         lengths = None if mask is None else tf.reduce_sum(tf.cast(mask, tf.int32), 1)
-        outputs, final = run(self.backend, self.net, params, x, state, lengths, keep)
+        outputs, final = run(self.backend, self.net, params, x, state, lengths, begun, keep)
         if isinstance(self.net.read, Last):
             return outputs, final
         outputs = tf.transpose(outputs, (1, 0, 2))
@@ -208,6 +212,21 @@ def _directed() -> UnsupportedError:
     return UnsupportedError("NetworkLayer(...)", "the layers of a network must give its direction", "go_backwards",
                             "instead of keras.layers.Bidirectional write Layer(..., direction='bidirectional')",
                             )  # fmt: skip
+
+
+def _in_front(order: Array | None, array: Array) -> Array:
+    """An array (batch, time, ...) with each row's real steps moved to its front, and then with time first."""
+    moved = array if order is None else tf.gather(array, order, axis=1, batch_dims=1)
+    return tf.transpose(moved, (1, 0, *range(2, len(array.shape))))
+
+
+def _true_or_false(resets: Any) -> Array:
+    """The resets as a tensor; raises DtypeError where they hold something else than true and false."""
+    found = tf.convert_to_tensor(resets)
+    if found.dtype != tf.bool:
+        raise _plain(DtypeError("NetworkLayer(...)", "resets must be true or false", f"dtype {found.dtype.name}",
+                                "convert them with tf.cast(resets, tf.bool)"))  # fmt: skip
+    return found
 
 
 def _of_shape(what: str, array: Array, shape: Any) -> Array:

@@ -52,6 +52,12 @@ class Sized:
     def __ge__(self, other: Any) -> Sized:
         return Sized(self.tensor >= tensors(other))
 
+    def __and__(self, other: Any) -> Sized:
+        return Sized(self.tensor & tensors(other))
+
+    def __invert__(self) -> Sized:
+        return Sized(~self.tensor)
+
 
 def sized(tree: Tree) -> Tree:
     """The tree with `Sized` tensors."""

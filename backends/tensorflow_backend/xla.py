@@ -15,6 +15,7 @@ from backends.tensorflow_backend.quiet import quiet
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.capabilities import DTYPES
 from rnnspec.contract.kernel import Call
+from rnnspec.contract.resets import Resets
 from rnnspec.contract.results import Gradients, LayerResult
 from rnnspec.derivation.schedule import Schedule, widest
 from rnnspec.interface.backend import Backend
@@ -56,18 +57,21 @@ class XlaKernel:
         return apart(plan) if several else under_xla(plan, rows, width)
 
     def layer(
-        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
+        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call,
+        resets: Resets | None = None,
     ) -> LayerResult:
         """Run one layer in one direction, in processing order."""
         arrays, plan = self.arrays, self.plan(cell, call.batch, widest(state))
         mask = padding.mask(arrays, inputs.shape[0], lengths)
 
-        def run(params: Tree, inputs: Array, state: Tree, mask: Array | None) -> tuple[Array, Tree, Tree]:
-            outputs, final, trace = forward(arrays, plan, params, inputs, state, mask)
+        def run(
+            params: Tree, inputs: Array, state: Tree, mask: Array | None, resets: Resets | None
+        ) -> tuple[Array, Tree, Tree]:
+            outputs, final, trace = forward(arrays, plan, params, inputs, state, mask, resets)
             return outputs, final, trace.values if call.pullback else {}
 
-        outputs, final, values = _compiled(run)(params, inputs, state, mask)
-        return LayerResult(outputs, final, "native (XLA)", Trace(values, inputs, mask))
+        outputs, final, values = _compiled(run)(params, inputs, state, mask, resets)
+        return LayerResult(outputs, final, "native (XLA)", Trace(values, inputs, mask, resets))
 
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
@@ -76,11 +80,12 @@ class XlaKernel:
         arrays, plan, saved = self.arrays, self.plan(cell, call.batch, widest(state_cotangent)), result.saved
 
         def pull(
-            params: Tree, values: Tree, inputs: Array, mask: Array | None, outputs: Array, state: Tree
+            params: Tree, values: Tree, inputs: Array, mask: Array | None, resets: Resets | None, outputs: Array,
+            state: Tree,
         ) -> tuple[Tree, Array, Tree]:
-            return backward(arrays, plan, params, Trace(values, inputs, mask), outputs, state, call.policy)
+            return backward(arrays, plan, params, Trace(values, inputs, mask, resets), outputs, state, call.policy)
 
-        given = (params, saved.values, saved.inputs, saved.mask, output_cotangent, state_cotangent)
+        given = (params, saved.values, saved.inputs, saved.mask, saved.resets, output_cotangent, state_cotangent)
         return Gradients(*_compiled(pull)(*given))
 
 

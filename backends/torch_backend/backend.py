@@ -27,6 +27,7 @@ from backends.torch_backend.rows import Rows
 from rnnspec.contract.arrays import Array, Arrays
 from rnnspec.contract.capabilities import DTYPES, Capabilities
 from rnnspec.contract.kernel import Call, Kernel, Path
+from rnnspec.contract.resets import Resets
 from rnnspec.contract.results import Gradients, LayerResult
 from rnnspec.derivation.schedule import widest
 from rnnspec.errors import UnsupportedError
@@ -101,7 +102,7 @@ class TorchBackend(Backend):
     name = "torch"
     version = torch.__version__
     capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16", "tf32"), devices=("cpu", "cuda"),
-                                paths=(Path.GENERIC, Path.NATIVE, Path.FRAMEWORK),
+                                paths=(Path.GENERIC, Path.NATIVE, Path.FRAMEWORK), resets=True,
                                 budgets=BUDGETS["torch"])  # fmt: skip
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
@@ -123,15 +124,17 @@ class TorchBackend(Backend):
         return TorchArrays(getattr(torch, DTYPES[self.precision]), self.device)
 
     def layer(
-        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
+        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call,
+        resets: Resets | None = None,
     ) -> LayerResult:
-        """Run the planned program, or the lowering where a policy acts in the recurrence or PyTorch differentiates.
+        """Run the planned program, or the lowering where there are resets or a policy, or PyTorch differentiates.
 
         On CUDA the lowering also runs rows of several lengths, since the program would wait for the device.
         """
         waits = lengths is not None and self._device_type != "cpu"
-        if self.path is Path.FRAMEWORK or call.policy is not None or waits or not plans(cell):
-            return super().layer(cell, params, inputs, state, lengths, call)
+        eager = self.path is Path.FRAMEWORK or call.policy is not None or resets is not None
+        if eager or waits or not plans(cell):
+            return super().layer(cell, params, inputs, state, lengths, call, resets)
         kernel = _Stretch(self)
         if call.steps > STRETCH:
             return Stretches(kernel, self.arrays, STRETCH).layer(cell, params, inputs, state, lengths, call)
@@ -156,6 +159,8 @@ class TorchBackend(Backend):
     def native(self, cell: Cell, call: Call) -> Kernel | str:
         if call.policy is not None:
             return "a policy inside the recurrence, which no kernel of PyTorch has"
+        if call.resets:
+            return "resets, which no kernel of PyTorch has"
         if call.ragged:
             return "rows of several lengths: a packed sequence of PyTorch has no row of length 0"
         return chosen(cell, self._device_type, self._dtype, self.path is Path.NATIVE)

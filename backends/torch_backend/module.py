@@ -45,8 +45,9 @@ class NetworkModule(Branch):
 
     `state_dict` has the network's names, `layers.0.forward.W.i` and so on, as in a file of `rnnspec.save`. Parameters
     start as `params`, or as `net.init(seed)`. Call it with inputs (time, batch, feature), with `batch_first` (batch,
-    time, feature), and optionally a state and lengths. It returns outputs in the layout of the inputs, and the final
-    state. `to(dtype)` and `to(device)` choose the backend that runs it.
+    time, feature), and optionally a state, lengths, and resets (time, batch) or (batch, time), true where a step starts
+    from zeros. It returns outputs in the layout of the inputs, and the final state. `to(dtype)` and `to(device)` choose
+    the backend that runs it.
     """
 
     def __init__(
@@ -61,40 +62,48 @@ class NetworkModule(Branch):
         parameter = self.first()
         return _backend(self._made_by, parameter.device, parameter.dtype)
 
-    def forward(self, inputs: Array, state: Tree = None, lengths: Array | None = None) -> tuple[Array, Tree]:
+    def forward(
+        self, inputs: Array, state: Tree = None, lengths: Array | None = None, resets: Array | None = None
+    ) -> tuple[Array, Tree]:
         """Outputs and the final state. A compiled model calls it as it is, since it runs a program of its own."""
         if torch.compiler.is_compiling():
             if not torch.compiler.is_exporting():
                 disabled: Any = torch.compiler.disable(self._eager)
-                return disabled(inputs, state, lengths)  # type: ignore[no-any-return]
+                return disabled(inputs, state, lengths, resets)  # type: ignore[no-any-return]
             if torch.compiler.is_dynamo_compiling():
                 refuse_strict()
-        return self._eager(inputs, state, lengths)
+        return self._eager(inputs, state, lengths, resets)
 
-    def _eager(self, inputs: Any, state: Tree, lengths: Array | None) -> tuple[Any, Tree]:
+    def _eager(self, inputs: Any, state: Tree, lengths: Array | None, resets: Any) -> tuple[Any, Tree]:
+        if resets is not None and self.batch_first:
+            check_array(self.backend(), CALL, "resets", resets)
+            resets = resets.swapaxes(0, 1) if len(resets.shape) > 1 else resets
         if isinstance(inputs, PackedSequence):
-            return self._packed(inputs, state, lengths)
+            return self._packed(inputs, state, lengths, resets)
         if not self.batch_first:
-            return self._run(inputs, state, lengths)
+            return self._run(inputs, state, lengths, resets)
         check_array(self.backend(), CALL, "inputs", inputs)
-        outputs, final = self._run(inputs.swapaxes(0, 1) if len(inputs.shape) > 1 else inputs, state, lengths)
+        turned = inputs.swapaxes(0, 1) if len(inputs.shape) > 1 else inputs
+        outputs, final = self._run(turned, state, lengths, resets)
         return outputs if isinstance(self.net.read, Last) else outputs.transpose(0, 1), final
 
-    def _packed(self, packed: PackedSequence, state: Tree, lengths: Array | None) -> tuple[Any, Tree]:
-        """Run a packed sequence in the caller's order of rows, as the states are, and pack the outputs alike."""
+    def _packed(
+        self, packed: PackedSequence, state: Tree, lengths: Array | None, resets: Array | None
+    ) -> tuple[Any, Tree]:
+        """Run a packed sequence in the caller's order of rows, as states and resets are, and pack the outputs alike."""
         if lengths is not None:
             raise ArgumentError(CALL, "lengths must be None where inputs are packed", type(lengths).__name__,
                                 "leave lengths out: a packed sequence has its own")  # fmt: skip
         padded, ends = pad_packed_sequence(packed)
-        outputs, final = self._run(padded, state, None if (ends == len(padded)).all() else ends)
+        outputs, final = self._run(padded, state, None if (ends == len(padded)).all() else ends, resets)
         if isinstance(self.net.read, Last):
             return outputs, final
         order = slice(None) if packed.sorted_indices is None else packed.sorted_indices
         data = pack_padded_sequence(outputs[:, order], ends[order]).data
         return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices), final
 
-    def _run(self, inputs: Array, state: Tree, lengths: Array | None) -> tuple[Array, Tree]:
-        net, backend, unread = self.net, self.backend(), False
+    def _run(self, inputs: Array, state: Tree, lengths: Array | None, resets: Array | None) -> tuple[Array, Tree]:
+        net, backend, hidden = self.net, self.backend(), False
         params = self.tree(net.parameter_shapes())
         if torch.is_autocast_enabled(backend.device.partition(":")[0]):
             inputs, state = tree_map(partial(_cast, self.first().dtype), (inputs, state))
@@ -103,11 +112,15 @@ class NetworkModule(Branch):
                 check_closed((params, inputs, state))
             if state is None and is_traced():  # a trace serves other batches too
                 state = net.state_tree(inputs.shape[1], inputs.new_zeros)
-            unread = isinstance(lengths, torch.Tensor) and (is_traced() or is_transformed())
-        own, x, first, ends = validation.arguments(backend, "as_layer(net)", net, params, inputs, state,
-                                                   None if unread else lengths)  # fmt: skip
+            hidden = is_traced() or is_transformed()
+        unread, unseen = (hidden and isinstance(a, torch.Tensor) for a in (lengths, resets))
+        own, x, first, ends, begun = validation.arguments(backend, "as_layer(net)", net, params, inputs, state,
+                                                          None if unread else lengths,
+                                                          resets=None if unseen else resets)  # fmt: skip
+        ends = _as_given(lengths, x.shape[1]) if unread else ends
+        begun = _marked(resets, x) if unseen else begun
         with math_mode(backend.device, backend.precision):
-            return _apply(backend, net, own, x, first, _as_given(lengths, x.shape[1]) if unread else ends)
+            return _apply(backend, net, own, x, first, ends, begun)
 
     def extra_repr(self) -> str:
         return repr(self.net)
@@ -123,14 +136,15 @@ def _backend(made_by: MadeBy, device: torch.device, dtype: torch.dtype) -> Backe
 
 
 def _apply(
-    backend: Backend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None
+    backend: Backend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
+    resets: Array | None,
 ) -> tuple[Array, Tree]:
     if backend.path is Path.FRAMEWORK:
-        return stack.forward(backend, net, params, inputs, state, lengths, pullback=False)[:2]
+        return stack.forward(backend, net, params, inputs, state, lengths, resets, pullback=False)[:2]
     arrays = flat((params, inputs, state)) if torch.is_grad_enabled() else []
     if not any(a.requires_grad for a in arrays):
-        return stack.forward(backend, net, params, inputs, state, lengths, pullback=False)[:2]
-    outputs, *final = _Derived.apply(_Run(backend, net, params, inputs, state, lengths), *arrays)
+        return stack.forward(backend, net, params, inputs, state, lengths, resets, pullback=False)[:2]
+    outputs, *final = _Derived.apply(_Run(backend, net, params, inputs, state, lengths, resets), *arrays)
     return outputs, filled(state, final)
 
 
@@ -147,19 +161,28 @@ def _as_given(lengths: Any, batch: int) -> Array:
     return lengths.to(torch.int32)
 
 
+def _marked(resets: Any, inputs: Array) -> Array:
+    """Resets whose numbers cannot be read."""
+    if resets.dtype is not torch.bool or resets.shape != inputs.shape[:2]:
+        raise ShapeError(CALL, "resets must be a tensor of true and false, one for each step of each row",
+                         shown(resets), "give them as (time, batch), with batch_first as (batch, time)")  # fmt: skip
+    return resets
+
+
 class _Run:
     """One run of a network, and its pullback."""
 
     def __init__(
-        self, backend: Backend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None
+        self, backend: Backend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
+        resets: Array | None,
     ) -> None:
         self.backend, self.net, self.params, self.state = backend, net, params, state
-        self.inputs, self.lengths = inputs, lengths
+        self.inputs, self.lengths, self.resets = inputs, lengths, resets
 
     def forward(self) -> list[Array]:
         """Copies of the outputs and of the leaves of the final state; the originals stay on the tape."""
         outputs, final, self.tape = stack.forward(
-            self.backend, self.net, self.params, self.inputs, self.state, self.lengths, pullback=True
+            self.backend, self.net, self.params, self.inputs, self.state, self.lengths, self.resets, pullback=True
         )
         return [outputs.clone(), *(leaf.clone() for leaf in flat_as(self.state, final))]
 

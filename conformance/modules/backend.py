@@ -12,6 +12,7 @@ from conformance.modules.source import Source, source
 from conformance.modules.spec import named
 from rnnspec import Backend, Gradients, LayerResult
 from rnnspec.contract.kernel import Call
+from rnnspec.contract.resets import Resets
 from rnnspec.convert.assembly import tree_of
 from rnnspec.convert.conversion import Note
 from rnnspec.errors import RnnSpecError, UnsupportedError
@@ -55,7 +56,8 @@ class ModuleBackend(Backend):
         return inputs
 
     def layer(
-        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
+        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call,
+        resets: Resets | None = None,
     ) -> LayerResult:
         half = call.place.rpartition(".")[2]
         tensors = self.source.row.spread(dict(leaves(params)))

@@ -17,6 +17,7 @@ from typing import Any
 
 from rnnspec import Backend, Call, Cell, Gradients, LayerResult, Mutant, Network, Result, Step, Trained
 from rnnspec.contract.arrays import Array
+from rnnspec.contract.resets import Resets
 from rnnspec.tree import Tree
 
 __all__ = ["Asked", "Faulty", "Given", "Pulled", "protocol_mutants"]
@@ -32,6 +33,7 @@ class Asked:
     state: Tree
     lengths: Array | None
     call: Call
+    resets: Resets | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Given:
     inputs: Array
     state: Tree
     lengths: Array | None
+    resets: Array | None = None
 
 
 class Faulty(Backend):
@@ -89,9 +92,10 @@ class Faulty(Backend):
         return done
 
     def layer(
-        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
+        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call,
+        resets: Resets | None = None,
     ) -> LayerResult:
-        asked = self.asked(Asked(cell, params, inputs, state, lengths, call))
+        asked = self.asked(Asked(cell, params, inputs, state, lengths, call, resets))
         return self.answered(asked, super().layer(*_values(asked)))
 
     def layer_pullback(
@@ -100,8 +104,9 @@ class Faulty(Backend):
         pulled = self.pulled(Pulled(cell, params, result, output_cotangent, state_cotangent, call))
         return self.pulled_back(pulled, super().layer_pullback(*_values(pulled)))
 
-    def run(self, net: Network, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
-        return super().run(*_values(self.given(Given(net, params, inputs, state, lengths))))
+    def run(self, net: Network, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+            resets: Array = None) -> Result:  # fmt: skip
+        return super().run(*_values(self.given(Given(net, params, inputs, state, lengths, resets))))
 
     def pullback(
         self,
@@ -111,24 +116,26 @@ class Faulty(Backend):
         output_cotangent: Array,
         state_cotangent: Tree = None,
         state: Tree = None,
-        lengths: Array = None,
+        lengths: Array = None, resets: Array = None,
     ) -> Gradients:
-        g = self.given(Given(net, params, inputs, state, lengths))
-        return super().pullback(g.net, g.params, g.inputs, output_cotangent, state_cotangent, g.state, g.lengths)
+        g = self.given(Given(net, params, inputs, state, lengths, resets))
+        return super().pullback(g.net, g.params, g.inputs, output_cotangent, state_cotangent, g.state, g.lengths,
+                                g.resets)  # fmt: skip
 
     def value_and_grad(
-        self, net: Network, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+        self, net: Network, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,
+        resets: Array = None,
     ) -> Step:
-        g = self.given(Given(net, params, inputs, state, lengths))
-        return super().value_and_grad(g.net, g.params, g.inputs, targets, g.state, g.lengths)
+        g = self.given(Given(net, params, inputs, state, lengths, resets))
+        return super().value_and_grad(g.net, g.params, g.inputs, targets, g.state, g.lengths, g.resets)
 
     def train_step(
         self, net: Network, rule: Any, params: Tree, rule_state: Tree, inputs: Array, targets: Array,
-        state: Tree = None, lengths: Array = None,
+        state: Tree = None, lengths: Array = None, resets: Array = None,
     ) -> Trained:  # fmt: skip
-        g = self.begun(Given(net, params, inputs, state, lengths))
+        g = self.begun(Given(net, params, inputs, state, lengths, resets))
         return self.trained(g, super().train_step(g.net, rule, g.params, rule_state, g.inputs, targets, g.state,
-                                                  g.lengths))  # fmt: skip
+                                                  g.lengths, g.resets))  # fmt: skip
 
 
 def protocol_mutants(module: ModuleType) -> Iterator[Mutant]:

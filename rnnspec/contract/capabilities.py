@@ -27,7 +27,8 @@ class Capabilities:
 
     `cells` lists the cells that run, None for all; `sizes` lists pairs of a layer's inputs and outputs, None for all.
     Without `lengths` every row must be full; without `empty_rows` no length may be 0; without `any_padding` padded
-    steps must be finite. `deterministic` promises equal bits for equal calls; `concurrent` promises that several
+    steps must be finite; without `resets`, which a `layer` must take as an argument, no step may be a reset.
+    `deterministic` promises equal bits for equal calls; `concurrent` promises that several
     threads may call at once. `paths` are the paths that `through` accepts. `budgets` are promises of speed that the
     conformance suite checks.
     """
@@ -42,6 +43,7 @@ class Capabilities:
     any_padding: bool = True
     gradients: bool = True
     policies: bool = True
+    resets: bool = False
     deterministic: bool = True
     concurrent: bool = True
     paths: tuple[Path, ...] = (Path.GENERIC,)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from rnnspec.contract.arrays import Array
+from rnnspec.contract.resets import Resets
 from rnnspec.contract.results import Gradients, LayerResult
 from rnnspec.control.recurrence import Recurrence
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
 
-__all__ = ["Call", "Kernel", "Path"]
+__all__ = ["Call", "Kernel", "Path", "run_layer"]
 
 
 class Path(Enum):
@@ -32,7 +33,7 @@ class Path(Enum):
 class Call:
     """A call of a layer without its arrays: its place, such as `layers.0.forward`, its policy, and its sizes.
 
-    `pullback` says that a pullback will follow, `ragged` that the call has lengths.
+    `pullback` says that a pullback will follow, `ragged` that the call has lengths, `resets` that it has resets.
     """
 
     place: str
@@ -42,13 +43,15 @@ class Call:
     batch: int
     inputs: int
     ragged: bool
+    resets: bool = False
 
 
 class Kernel(Protocol):
     """A framework's own implementation of one layer in one direction, with its gradients.
 
     Both methods keep the contracts of `Backend.layer` and `Backend.layer_pullback`. The result's path begins with
-    `native` and names the kernel. A kernel that fails must raise: rnnspec runs nothing else in its place.
+    `native` and names the kernel. A kernel that fails must raise: rnnspec runs nothing else in its place. A kernel for
+    calls with resets takes them as one more argument of `layer`, a `Resets`; other calls leave it out.
     """
 
     def layer(
@@ -62,3 +65,12 @@ class Kernel(Protocol):
     ) -> Gradients:
         """The pullback of `layer` at its result."""
         ...
+
+
+def run_layer(
+    kernel: Kernel, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call,
+    resets: Resets | None,
+) -> LayerResult:
+    """Run a layer by a kernel, which gets no argument for resets where there are none: it need not know of them."""
+    given: tuple[Any, ...] = () if resets is None else (resets,)
+    return kernel.layer(cell, params, inputs, state, lengths, call, *given)

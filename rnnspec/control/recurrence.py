@@ -22,7 +22,7 @@ from rnnspec.showing import shown
 from rnnspec.tracing.graph import Graph, GraphBuilder, descendants, iterate
 
 __all__ = ["HOOKS", "STEP", "ClipStateByNorm", "ClipStateByValue", "Cut", "Recurrence", "Truncated", "counts",
-           "trace_hook", "trace_seam"]  # fmt: skip
+           "reads_step", "trace_hook", "trace_seam"]  # fmt: skip
 
 STEP = ""
 """The name of the step index among the arguments of a hook; no state can have it."""
@@ -168,6 +168,12 @@ def trace_hook(policy: Recurrence, hook: str, states: tuple[str, ...]) -> Graph 
 
 trace_seam = trace_hook
 """The former name of `trace_hook`."""
+
+
+def reads_step(policy: Recurrence, states: tuple[str, ...]) -> bool:
+    """Whether a hook of a policy reads the step index at all."""
+    graphs = (trace_hook(policy, hook, states) for hook in HOOKS)
+    return any(graph is not None and graph.names("scalar") for graph in graphs)
 
 
 def counts(policy: Recurrence, states: tuple[str, ...]) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 from rnnspec.contract.arrays import Array, Arrays, NumpyArrays
 from rnnspec.contract.capabilities import DTYPES
 from rnnspec.contract.kernel import Call, Kernel, Path
+from rnnspec.contract.resets import Resets
 from rnnspec.contract.results import Gradients, LayerResult, Result, Step, Trained
 from rnnspec.contract.version import SPEC_VERSION
 from rnnspec.control.rule import Rule, traced
@@ -83,16 +84,17 @@ class Backend(Owner):
         return schedule(cell)
 
     def layer(
-        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
+        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call,
+        resets: Resets | None = None,
     ) -> LayerResult:
         """Run one layer in one direction on `inputs` (time, batch, feature) in processing order, 0 at padded steps.
 
         `lengths` (batch,) are the rows' ends: after them the states must stay, and outputs must be 0. There is at least
-        one step and one row.
+        one step and one row. `resets` are given only where the call has resets and the capabilities declare them.
         """
         mask = padding.mask(self.arrays, inputs.shape[0], lengths)
         plan = self.plan(cell, inputs.shape[1], widest(state))
-        outputs, final, saved = lowering.forward(self.arrays, plan, params, inputs, state, mask)
+        outputs, final, saved = lowering.forward(self.arrays, plan, params, inputs, state, mask, resets)
         return LayerResult(outputs, final, (self.path or Path.GENERIC).value, saved)
 
     def layer_pullback(
@@ -216,20 +218,23 @@ class Backend(Owner):
 
         return tree_map(host, bounded(call, tree))
 
-    def run(self, net: Network, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
+    def run(
+        self, net: Network, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+        resets: Array = None,
+    ) -> Result:
         """The outputs and the final state of a network.
 
         `inputs` is (time, batch, feature), `state` a tree as `Result.state`, zeros if None, and `lengths` (batch,)
-        whole numbers between 0 and the number of steps. Raises an RnnSpecError, before anything runs, where an
-        argument is not valid.
+        whole numbers between 0 and the number of steps. `resets` (time, batch) is true where a step starts from zeros
+        instead of the state before it. Raises an RnnSpecError, before anything runs, where an argument is not valid.
         """
-        given = validation.arguments(self, "run", net, params, inputs, state, lengths)
+        given = validation.arguments(self, "run", net, params, inputs, state, lengths, resets=resets)
         (outputs, final), path = self.program(execution.run, net)(*given)
         return Result(outputs, final, path)
 
     def pullback(
         self, net: Network, params: Tree, inputs: Array, output_cotangent: Array, state_cotangent: Tree = None,
-        state: Tree = None, lengths: Array = None,
+        state: Tree = None, lengths: Array = None, resets: Array = None,
     ) -> Gradients:
         """The vector-Jacobian product of `run`.
 
@@ -237,13 +242,14 @@ class Backend(Owner):
         Cotangents at padded steps have no effect. Raises an RnnSpecError, before anything runs, where an argument is
         not valid.
         """
-        given = validation.arguments(self, "pullback", net, params, inputs, state, lengths, gradient=True)
+        given = validation.arguments(self, "pullback", net, params, inputs, state, lengths, True, resets)
         cotangents = validation.cotangents(self, "pullback", net, given, output_cotangent, state_cotangent)
         (own, x, first), _ = self.program(execution.pullback, net)(*given, *cotangents)
         return Gradients(own, x, first)
 
     def value_and_grad(
-        self, net: Network, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+        self, net: Network, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,
+        resets: Array = None,
     ) -> Step:
         """The loss as `(sum, count)`, and the gradients of the sum.
 
@@ -251,14 +257,14 @@ class Backend(Owner):
         no time axis. Targets at padded steps, and those of rows of length 0 with `Last()`, are not read and may be
         invalid. Raises an RnnSpecError, before anything runs, where an argument is not valid.
         """
-        given = validation.arguments(self, "value_and_grad", net, params, inputs, state, lengths, gradient=True)
+        given = validation.arguments(self, "value_and_grad", net, params, inputs, state, lengths, True, resets)
         wanted = validation.targets(self, "value_and_grad", net, given, targets, lengths)
         (loss_sum, own, x, first, final), _ = self.program(execution.value_and_grad, net)(*given, wanted)
         return Step(loss_sum, validation.count(self, net, given, lengths), Gradients(own, x, first), final)
 
     def train_step(
         self, net: Network, rule: Rule, params: Tree, rule_state: Tree, inputs: Array, targets: Array,
-        state: Tree = None, lengths: Array = None,
+        state: Tree = None, lengths: Array = None, resets: Array = None,
     ) -> Trained:
         """One step of an update rule, or of a chain that ends in one; the rule reads the gradient of the mean loss.
 
@@ -267,13 +273,13 @@ class Backend(Owner):
         otherwise as `value_and_grad`.
         """
         validation.rule(self, "train_step", rule)
-        given = validation.arguments(self, "train_step", net, params, inputs, state, lengths, gradient=True)
+        given = validation.arguments(self, "train_step", net, params, inputs, state, lengths, True, resets)
         wanted = validation.targets(self, "train_step", net, given, targets, lengths)
-        own, x, first, ends = given
+        own, x, first, ends, begun = given
         kept = validation.rule_state(self, "train_step", rule, own, rule_state)
         factor = rule.loss_scale(kept)
         if factor is None:
-            step = self.value_and_grad(net, own, x, targets, first, ends)
+            step = self.value_and_grad(net, own, x, targets, first, ends, *(() if begun is None else (begun,)))
         else:
             step = self._scaled(net, given, wanted, factor)
         return self._updated("train_step", rule, own, kept, step)
@@ -305,7 +311,7 @@ class Backend(Owner):
     def _scaled(self, net: Network, given: tuple[Tree, ...], wanted: Array, factor: Array) -> Step:
         """The loss, and the gradients of its sum times a factor."""
         (loss_sum, own, x, first, final), _ = self.program(execution.value_and_grad, net)(*given, wanted, factor)
-        return Step(loss_sum, validation.count(self, net, given, given[-1]), Gradients(own, x, first), final)
+        return Step(loss_sum, validation.count(self, net, given, given[3]), Gradients(own, x, first), final)
 
     def as_layer(self, net: Network) -> Any:
         """The network as a layer of the framework; raises UnsupportedError where the backend has no layers."""

@@ -39,13 +39,13 @@ KNOWN = (int, np.integer)
 MOST_NUMBERS = 2**62
 """The most numbers in one array, whose byte count still fits 64 bits; sizes above it are refused."""
 
-Given = tuple[Tree, Array, Tree, Array | None]
-"""Parameters, inputs, state and lengths as the backend's own arrays."""
+Given = tuple[Tree, Array, Tree, Array | None, Array | None]
+"""Parameters, inputs, state, lengths and resets as the backend's own arrays."""
 
 
 def arguments(
     backend: Owner, method: str, net: Network, params: Tree, inputs: Any, state: Tree, lengths: Any,
-    gradient: bool = False,
+    gradient: bool = False, resets: Any = None,
 ) -> Given:
     """The common arguments of all calls, as the backend's own arrays; a missing state is zeros."""
     call = _call(backend, method)
@@ -68,7 +68,8 @@ def arguments(
         first = net.state_tree(batch, backend.zeros)
     else:
         first = own_tree(backend, call, "state", state, net.state_shapes(batch))
-    return own, x, first, _lengths(backend, call, lengths, steps, batch)
+    ends = _lengths(backend, call, lengths, steps, batch)
+    return own, x, first, ends, _resets(backend, call, resets, steps, batch)
 
 
 def cotangents(
@@ -193,6 +194,23 @@ def _lengths(backend: Owner, call: str, lengths: Any, steps: int, batch: int) ->
             raise _lacking(call, "lengths")
         return None
     return backend.from_numpy(host.astype(np.int32))
+
+
+def _resets(backend: Owner, call: str, resets: Any, steps: int, batch: int) -> Array | None:
+    if resets is None:
+        return None
+    check_array(backend, call, "resets", resets)
+    host = backend.to_numpy_array(resets) if backend.is_own(resets) else np.asarray(resets)
+    if host.dtype.kind != "b":
+        raise DtypeError(call, "resets must be true or false", f"dtype {host.dtype}", "convert them with astype(bool)")
+    if host.shape != (steps, batch):
+        raise ShapeError(call, f"resets must have the shape ({steps}, {batch}), (time, batch)", f"shape {host.shape}",
+                         "say for each step of each row whether it starts afresh")  # fmt: skip
+    if not backend.capabilities.resets:
+        if host.any():
+            raise _lacking(call, "resets")
+        return None
+    return backend.from_numpy(host)
 
 
 def host_lengths(backend: Owner, lengths: Any) -> np.ndarray[Any, Any]:

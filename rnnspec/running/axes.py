@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from rnnspec.contract.arrays import Array, Arrays, Values
 from rnnspec.control.recurrence import STEP
@@ -71,10 +70,17 @@ class Axes:
 
     def select(self, mask: Array | None, state: str, new: Array, old: Array) -> Array:
         """The new state of the rows that have this step, and the old one of others."""
-        if mask is None:
-            return new
-        fitting = mask[..., None] if self.plan.cell.ranks[state] == MATRIX else mask
-        return self.arrays.functions["where"](fitting, new, old)
+        return new if mask is None else self.arrays.functions["where"](self._of_state(mask, state), new, old)
+
+    def fresh(self, reset: Array | None, state: str, a: Array) -> Array:
+        """What a step carries on of a state, or passes back of its cotangent: exact zeros in rows that it resets."""
+        if reset is None:
+            return a
+        return self.arrays.functions["where"](self._of_state(reset, state), self.arrays.scalar(0.0), a)
+
+    def _of_state(self, marks: Array, state: str) -> Array:
+        """Marks of rows (batch, 1) that fit a state."""
+        return marks[..., None] if self.plan.cell.ranks[state] == MATRIX else marks
 
     def real(self, mask: Array | None, index: int, a: Array) -> Array:
         """The values of a node at real steps, zeros elsewhere."""
@@ -84,14 +90,14 @@ class Axes:
         fitting = fitting[..., None] if self.plan.ranks[index] == MATRIX else fitting
         return self.arrays.functions["where"](fitting, a, self.arrays.scalar(0.0))
 
-    def hooked(self, hook: Graph | None, cotangents: Values, t: Any) -> Values:
-        """The cotangents after a gradient hook, which sees each state as one vector of a row."""
+    def hooked(self, hook: Graph | None, cotangents: Values, step: Array) -> Values:
+        """The cotangents after a gradient hook, which sees each state as one vector of a row, and the step index."""
         if hook is None:
             return cotangents
         if not self._flattened:
-            return evaluate_graph(self.arrays, hook, {**cotangents, STEP: self.arrays.as_scalar(t)})
+            return evaluate_graph(self.arrays, hook, {**cotangents, STEP: step})
         seen = {name: self.heads.flat(a) for name, a in cotangents.items()}
-        found = evaluate_graph(self.arrays, hook, {**seen, STEP: self.arrays.as_scalar(t)})
+        found = evaluate_graph(self.arrays, hook, {**seen, STEP: step})
         return {name: self.heads.unflat(self._of_rows(a, seen[name]), cotangents[name]) for name, a in found.items()}
 
     @property

@@ -26,31 +26,32 @@ Pull = Callable[[Array, Tree], tuple[Tree, Array, Tree]]
 
 
 def run(
-    backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None
+    backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
+    resets: Array | None = None,
 ) -> tuple[Tree, Tree]:
     """`(outputs, final state)`, and the path of each half."""
-    outputs, final, tape = forward(backend, net, params, inputs, state, lengths, pullback=False)
+    outputs, final, tape = forward(backend, net, params, inputs, state, lengths, resets, pullback=False)
     return (outputs, final), path(tape)
 
 
 def pullback(
     backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
-    output_cotangent: Array, state_cotangent: Tree,
+    resets: Array | None, output_cotangent: Array, state_cotangent: Tree,
 ) -> tuple[Tree, Tree]:
     """The cotangents of `(params, inputs, state)`."""
-    _, _, pull = vjp(backend, net, params, inputs, state, lengths)
+    _, _, pull = vjp(backend, net, params, inputs, state, lengths, resets)
     return pull(output_cotangent, state_cotangent), None
 
 
 def value_and_grad(
-    backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None, targets: Array,
-    scale: Array | None = None,
+    backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
+    resets: Array | None, targets: Array, scale: Array | None = None,
 ) -> tuple[Tree, Tree]:
     """The sum of the loss, the cotangents of `(params, inputs, state)`, and the final state.
 
     `scale` multiplies the cotangent of the outputs, and so all cotangents.
     """
-    outputs, final, pull = vjp(backend, net, params, inputs, state, lengths)
+    outputs, final, pull = vjp(backend, net, params, inputs, state, lengths, resets)
     loss_sum, cotangent = objective(backend.arrays, net, outputs, targets, lengths, inputs.shape[0])
     cotangent = cotangent if scale is None else cotangent * scale
     zeros = tree_map(lambda a: backend.arrays.zeros(tuple(a.shape)), final)
@@ -58,17 +59,18 @@ def value_and_grad(
 
 
 def vjp(
-    backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None
+    backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
+    resets: Array | None = None,
 ) -> tuple[Array, Tree, Pull]:
     """Outputs, final state, and their pullback by the derived adjoint or the framework's differentiation."""
     if backend.path is Path.FRAMEWORK:
 
         def outputs_and_final(params: Tree, inputs: Array, state: Tree) -> tuple[Array, Tree]:
-            return forward(backend, net, params, inputs, state, lengths, pullback=False)[:2]
+            return forward(backend, net, params, inputs, state, lengths, resets, pullback=False)[:2]
 
         (outputs, final), pull = backend.framework_vjp(outputs_and_final, params, inputs, state)
         return outputs, final, lambda *cotangents: pull(cotangents)
-    outputs, final, tape = forward(backend, net, params, inputs, state, lengths, pullback=True)
+    outputs, final, tape = forward(backend, net, params, inputs, state, lengths, resets, pullback=True)
     return outputs, final, partial(backward, backend, net, params, tape)
 
 

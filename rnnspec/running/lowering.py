@@ -11,6 +11,7 @@ from functools import reduce
 from typing import Any
 
 from rnnspec.contract.arrays import Array, Arrays, Values
+from rnnspec.contract.resets import Resets
 from rnnspec.control.recurrence import HOOKS, Recurrence, trace_hook
 from rnnspec.derivation.schedule import Schedule
 from rnnspec.running.axes import Axes
@@ -23,23 +24,28 @@ from rnnspec.tree import Tree, tree_map
 
 __all__ = ["Trace", "backward", "evaluate_graph", "forward", "primitive"]
 
+MARKS = ("mask", "reset", "steps")
+"""The keys of what a loop reads of each step beside its values."""
+
 
 @dataclass(frozen=True)
 class Trace:
-    """The values of a forward run that the adjoint reads: by node over time, with the mask and the inputs."""
+    """The values of a forward run that the adjoint reads: by node over time, with inputs, mask and resets."""
 
     values: Values
     inputs: Array
     mask: Array | None
+    resets: Resets | None = None
 
 
 def forward(
-    arrays: Arrays, plan: Schedule, params: Tree, inputs: Array, state: Values, mask: Array | None
+    arrays: Arrays, plan: Schedule, params: Tree, inputs: Array, state: Values, mask: Array | None,
+    resets: Resets | None = None,
 ) -> tuple[Array, Values, Trace]:
     """Outputs (time, batch, feature), the final state, and the trace that `backward` needs.
 
     `mask` (time, batch, 1) is true at the real steps, which come first; after them outputs are 0 and states stay.
-    There is at least one step.
+    `resets` are the steps that start from zeros. There is at least one step.
     """
     cell = plan.cell
     arrays = columns(arrays) if plan.columns else arrays
@@ -54,29 +60,32 @@ def forward(
     kept = [i for i in (*leaf.values(), *plan.forward.step) if i in _kept(plan)]
 
     def body(carried: Values, now: Values, t: Any) -> tuple[Values, Values]:
-        env = still | {i: a for i, a in now.items() if i != "mask"}
-        env |= {leaf[s]: a for s, a in carried.items() if s in leaf}
+        env = still | {i: a for i, a in now.items() if i not in MARKS}
+        env |= {leaf[s]: axes.fresh(now.get("reset"), s, a) for s, a in carried.items() if s in leaf}
         evaluator.run(plan.forward.step, env)
         new = {s: axes.like(i, evaluator.value(i, env), carried[s]) for s, i in results.items()}
         new = {s: axes.select(now.get("mask"), s, a, carried[s]) for s, a in new.items()}
         return new, {i: env[i] for i in kept}
 
     over_time, still = axes.moving({i: values[i] for i in read if i in values})
-    over_time |= {} if mask is None else {"mask": mask}
+    over_time |= _marks(mask, resets)
     final, recorded = arrays.scan(body, axes.inner(state), over_time, inputs.shape[0], False)
     values |= recorded
     evaluator.run(plan.forward.after, values)
     output = cell.graph.result(OUTPUT)
     outputs = axes.beside(axes.real(mask, output, axes.wide(output, evaluator.value(output, values))))
     kept_values = {i: values[i] for i in plan.saved if i in values and plan.nodes[i].op != "x"}
-    return outputs, axes.outer(final), Trace(kept_values, inputs, mask)
+    return outputs, axes.outer(final), Trace(kept_values, inputs, mask, resets)
 
 
 def backward(
     arrays: Arrays, plan: Schedule, params: Tree, trace: Trace, output_cotangent: Array, state_cotangent: Values,
     policy: Recurrence | None,
 ) -> tuple[Tree, Array, Values]:
-    """The cotangents of the parameters, the inputs and the initial state; `output_cotangent` is 0 after a row's end."""
+    """The cotangents of the parameters, the inputs and the initial state; `output_cotangent` is 0 after a row's end.
+
+    No cotangent passes a reset. The policy counts the steps of each part where the trace has them.
+    """
     cell, mask = plan.cell, trace.mask
     maps, axes = Maps(arrays, plan, params, state_cotangent, trace.inputs), Axes(arrays, plan, trace.inputs)
     evaluator = Evaluator(arrays, plan, maps)
@@ -97,20 +106,21 @@ def backward(
         reached = dict(carried)
         if cell.output_state is not None:
             reached[cell.output_state] = arrays.functions["add"](reached[cell.output_state], now["output"])
-        reached = axes.hooked(hooks["total"], reached, t)
+        reached = axes.hooked(hooks["total"], reached, _step(arrays, now, t))
         env = still | {i: a for i, a in now.items() if not isinstance(i, str)}
         env |= {leaf[s]: a for s, a in reached.items() if s in leaf}
         evaluator.run(plan.backward.step, env)
         passed = {s: _state_cotangent(evaluator, plan, s, env, carried[s]) for s in carried}
         if hooks["carry"] is not None:
             inner = arrays.functions["greater"](arrays.as_scalar(t), arrays.scalar(0.5))
-            cut = axes.hooked(hooks["carry"], passed, t)
+            cut = axes.hooked(hooks["carry"], passed, _step(arrays, now, t))
             passed = {s: arrays.functions["where"](inner, cut[s], passed[s]) for s in passed}
+        passed = {s: axes.fresh(now.get("reset"), s, a) for s, a in passed.items()}
         new = {s: axes.select(now.get("mask"), s, passed[s], carried[s]) for s in carried}
         return new, {i: env[i] for i in wanted & in_loop}
 
     over_time, still = axes.moving({i: values[i] for i in read if i in values})
-    over_time |= {} if mask is None else {"mask": mask}
+    over_time |= _marks(mask, trace.resets)
     over_time |= {"output": output_cotangent} if cell.output_state is not None else {}
     initial, recorded = arrays.scan(body, axes.inner(state_cotangent), over_time, trace.inputs.shape[0], True)
     evaluator.run(plan.backward.after, values := values | recorded)
@@ -153,3 +163,14 @@ def _kept(plan: Schedule) -> set[int]:
 def _state_cotangent(evaluator: Evaluator, plan: Schedule, state: str, env: Values, like: Array) -> Array:
     index = plan.adjoint.leaf("state", state)
     return evaluator.arrays.zeros(tuple(like.shape)) if index is None else evaluator.value(index, env)
+
+
+def _marks(mask: Array | None, resets: Resets | None) -> Values:
+    """What a loop reads of each step beside its values."""
+    marks = dict(zip(MARKS, (mask, *(resets or (None, None))), strict=True))
+    return {name: a for name, a in marks.items() if a is not None}
+
+
+def _step(arrays: Arrays, now: Values, t: Any) -> Array:
+    """The step index that a policy sees; with resets, each row has its own."""
+    return now["steps"] if "steps" in now else arrays.as_scalar(t)

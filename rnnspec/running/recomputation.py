@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rnnspec.contract.arrays import Array, Arrays, Scan, Values
-from rnnspec.contract.kernel import Call, Kernel
+from rnnspec.contract.kernel import Call, Kernel, run_layer
+from rnnspec.contract.resets import Resets
 from rnnspec.contract.results import Gradients, LayerResult
-from rnnspec.control.recurrence import HOOKS, STEP, Recurrence, trace_hook
+from rnnspec.control.recurrence import STEP, Recurrence, reads_step, trace_hook
 from rnnspec.running.evaluation import evaluate_graph
 from rnnspec.tracing.cell import Cell
 from rnnspec.tracing.graph import Graph
@@ -22,13 +23,13 @@ from rnnspec.tree import Tree, leaves, named_map, tree_map
 
 __all__ = ["Recomputing", "Saved"]
 
-INPUTS, OUTPUTS = ".inputs", ".outputs"
+INPUTS, OUTPUTS, HERE, STEPS = ".inputs", ".outputs", ".here", ".steps"
 """The arguments of a segment beside states, under names that no state can have."""
 
 
 @dataclass(frozen=True)
 class Saved:
-    """The values that a run keeps: inputs, lengths, and the states at the beginning of segments.
+    """The values that a run keeps: inputs, lengths, resets, and the states at the beginning of segments.
 
     Where segments are not run again, also their results by first step.
     """
@@ -38,6 +39,7 @@ class Saved:
     begins: Values
     rest: Values
     runs: Mapping[int, LayerResult]
+    resets: Resets | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Recomputing:
         self.kernel, self.arrays, self.every = kernel, arrays, every
 
     def layer(
-        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
+        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call,
+        resets: Resets | None = None,
     ) -> LayerResult:
         """The outputs and the final state of the kernel."""
         n, whole = self.sizes(call)
@@ -75,7 +78,7 @@ class Recomputing:
         def run(values: Values, carried: Values, first: Any, steps: int) -> LayerResult:
             part = replace(call, steps=steps, pullback=self.keeps and call.pullback)
             ends = self.left(lengths, first, steps)
-            found = self.kernel.layer(cell, params, values[INPUTS], carried, ends, part)
+            found = run_layer(self.kernel, cell, params, values[INPUTS], carried, ends, part, _resets(values))
             paths[0] = found.path
             if part.pullback:
                 runs[first] = found
@@ -85,13 +88,15 @@ class Recomputing:
             found = run(now, carried, t * n, n)
             return found.state, {**carried, "": found.outputs}
 
-        now, kept = self._scan(None)(body, dict(state), self._segments({INPUTS: inputs}, n, whole), whole, False)
+        given = {INPUTS: inputs, **_marks(resets)}
+        now, kept = self._scan(None)(body, dict(state), self._segments(given, n, whole), whole, False)
         outputs, final = [self._flat(kept.pop(""))], now
         if call.steps > whole * n:
-            last = run({INPUTS: inputs[whole * n :]}, now, whole * n, call.steps - whole * n)
+            rest = {name: a[whole * n :] for name, a in given.items()}
+            last = run(rest, now, whole * n, call.steps - whole * n)
             outputs, final = [*outputs, last.outputs], last.state
         path = paths[0] if self.keeps else f"{paths[0]}, run again every {n} steps"
-        return LayerResult(self._joined(outputs), final, path, Saved(inputs, lengths, kept, now, runs))
+        return LayerResult(self._joined(outputs), final, path, Saved(inputs, lengths, kept, now, runs, resets))
 
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call,
@@ -101,16 +106,17 @@ class Recomputing:
         saved: Saved = result.saved
         n, whole = self.sizes(call)
         edge = trace_hook(call.policy, "carry", cell.states) if call.policy else None
+        counting = call.policy if saved.resets is None and _reads_step(call.policy, cell) else None
 
         def pull(now: Values, begin: Values, carried: Values, first: Any, steps: int) -> Gradients:
-            part = replace(call, steps=steps, policy=_counted_from(call.policy, cell, first))
+            part = replace(call, steps=steps, policy=_From(counting, first) if counting else call.policy)
             ends = self.left(saved.lengths, first, steps)
             kept = saved.runs.get(first) if self.keeps else None
-            again = kept or self.kernel.layer(cell, params, now[INPUTS], begin, ends, part)
+            again = kept or run_layer(self.kernel, cell, params, now[INPUTS], begin, ends, part, _resets(now))
             cotangent = {s: carried[s] for s in cell.states}
             added = named_map(lambda name, _: carried[name], params, name="params")
             found = self.pulled(cell, params, again, now[OUTPUTS], cotangent, part, added)
-            return replace(found, state=self._passed(edge, found.state, first, saved.lengths))
+            return replace(found, state=self._passed(edge, found.state, first, saved.lengths, _resets(now)))
 
         def body(carried: Values, now: Values, t: Any) -> tuple[Values, Values]:
             found = pull(now, {s: now[s] for s in cell.states}, carried, t * n, n)
@@ -118,13 +124,13 @@ class Recomputing:
 
         begun = sums or tree_map(lambda a: self.arrays.zeros(tuple(a.shape)), params)
         carried, inputs = {**state_cotangent, **dict(leaves(begun, "params"))}, []
-        given = {INPUTS: saved.inputs, OUTPUTS: output_cotangent}
+        given = {INPUTS: saved.inputs, OUTPUTS: output_cotangent, **_marks(saved.resets)}
         if call.steps > whole * n:
             rest = {name: a[whole * n :] for name, a in given.items()}
             found = pull(rest, saved.rest, carried, whole * n, call.steps - whole * n)
             carried, inputs = {**found.state, **dict(leaves(found.params, "params"))}, [found.inputs]
         values = {**self._segments(given, n, whole), **saved.begins}
-        done, kept = self._scan(_counting(call.policy, cell))(body, carried, values, whole, True)
+        done, kept = self._scan(counting)(body, carried, values, whole, True)
         own = named_map(lambda name, _: done[name], params, name="params")
         return Gradients(own, self._joined([self._flat(kept[""]), *inputs]), {s: done[s] for s in cell.states})
 
@@ -174,23 +180,48 @@ class Recomputing:
         ordered = records[::-1] if backwards else records
         return carried, {key: self._joined([record[key] for record in ordered]) for key in records[0]}
 
-    def _passed(self, edge: Graph | None, cotangents: Values, first: Any, lengths: Array | None) -> Values:
-        """The cotangents on the edge into a segment's first step, unless it is step 0, in rows with that step."""
+    def _passed(
+        self, edge: Graph | None, cotangents: Values, first: Any, lengths: Array | None, resets: Resets | None
+    ) -> Values:
+        """The cotangents on the edge into a segment's first step, unless a part begins there, in rows with that step.
+
+        A part begins at step 0, and at a reset, from which no cotangent comes.
+        """
         if edge is None:
             return cotangents
-        where, step = self.arrays.functions["where"], self.arrays.as_scalar(first)
+        shapes = {s: tuple(d.shape) for s, d in cotangents.items()}
+        seen = {s: self._as_vector(d) for s, d in cotangents.items()}
+        found = self._cut(edge, seen, first, lengths, resets)
+        return {s: d if len(shapes[s]) == 2 else self.arrays.reshape(d, shapes[s]) for s, d in found.items()}
+
+    def _as_vector(self, state: Array) -> Array:
+        """A state as a policy sees it: one vector of a row."""
+        return state if len(state.shape) == 2 else self.arrays.reshape(state, (state.shape[0], -1))
+
+    def _cut(
+        self, edge: Graph, cotangents: Values, first: Any, lengths: Array | None, resets: Resets | None
+    ) -> Values:
+        where, begun = self.arrays.functions["where"], self.arrays.as_scalar(first)
+        step = begun if resets is None or resets.steps is None else resets.steps[0]
         cut = evaluate_graph(self.arrays, edge, {**cotangents, STEP: step})
-        inner = self.arrays.functions["greater"](step, self.arrays.scalar(0.5))
+        inner = self.arrays.functions["greater"](begun, self.arrays.scalar(0.5))
         cut = {s: where(inner, cut[s], d) for s, d in cotangents.items()}
+        if resets is not None:
+            cut = {s: where(resets.here[0], d, cut[s]) for s, d in cotangents.items()}
         running = None if lengths is None else (lengths > first)[:, None]
         return cut if running is None else {s: where(running, cut[s], d) for s, d in cotangents.items()}
 
 
-def _counting(policy: Recurrence | None, cell: Cell) -> Recurrence | None:
-    """The policy where it reads the step index, else None."""
-    graphs = (trace_hook(policy, hook, cell.states) for hook in HOOKS) if policy else ()
-    return policy if any(graph is not None and graph.names("scalar") for graph in graphs) else None
+def _reads_step(policy: Recurrence | None, cell: Cell) -> bool:
+    return policy is not None and reads_step(policy, cell.states)
 
 
-def _counted_from(policy: Recurrence | None, cell: Cell, first: Any) -> Recurrence | None:
-    return policy if policy is None or _counting(policy, cell) is None else _From(policy, first)
+def _marks(resets: Resets | None) -> Values:
+    """Resets among the values of segments."""
+    given = {} if resets is None else {HERE: resets.here, STEPS: resets.steps}
+    return {name: a for name, a in given.items() if a is not None}
+
+
+def _resets(values: Values) -> Resets | None:
+    """The resets of a segment."""
+    return Resets(values[HERE], values.get(STEPS)) if HERE in values else None

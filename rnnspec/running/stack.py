@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rnnspec.contract.arrays import Array
-from rnnspec.contract.kernel import Call
+from rnnspec.contract.kernel import Call, run_layer
 from rnnspec.contract.results import LayerResult
 from rnnspec.network import Layer, Network
 from rnnspec.output import Dense, Last
 from rnnspec.running.engine import Engine
 from rnnspec.running.padding import counted, in_time, selected
+from rnnspec.running.parts import parts
 from rnnspec.running.reading import dense, read, undense, unread
 from rnnspec.tree import Tree, tree_map
 
@@ -37,7 +38,8 @@ class Tape:
 
 
 def forward(
-    backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None, pullback: bool
+    backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
+    resets: Array | None = None, *, pullback: bool,
 ) -> tuple[Array, Tree, Tape]:
     """Outputs, final state, and the tape, which `backward` can use where `pullback` was set."""
     arrays = backend.arrays
@@ -48,9 +50,9 @@ def forward(
         halves = {}
         for half in layer.halves:
             call = Call(f"layers.{i}.{half}", layer.gradient, pullback, steps, batch, values.shape[2],
-                        lengths is not None)  # fmt: skip
+                        lengths is not None, resets is not None)  # fmt: skip
             halves[half] = _run_half(backend, layer, half, call, params["layers"][i][half], values, state[i][half],
-                                     lengths)  # fmt: skip
+                                     lengths, resets)  # fmt: skip
         stack.append(halves)
         ordered = [in_time(arrays, half, ran.result.outputs, lengths) for half, ran in halves.items()]
         values = ordered[0] if len(ordered) == 1 else arrays.concatenate(ordered, -1)
@@ -95,14 +97,15 @@ def path(tape: Tape) -> tuple[tuple[str, str], ...]:
 
 def _run_half(
     backend: Engine, layer: Layer, half: str, call: Call, params: Tree, inputs: Array, state: Tree,
-    lengths: Array | None,
+    lengths: Array | None, resets: Array | None,
 ) -> Ran:
     if call.steps == 0 or call.batch == 0:
         zeros = backend.arrays.zeros((call.steps, call.batch, layer.half_width))
         return Ran(call, LayerResult(zeros, tree_map(backend.arrays.copy, state), "nothing to run"))
     ordered = in_time(backend.arrays, half, inputs, lengths)
     runner = backend.runner(layer.cell, call)
-    return Ran(call, runner.layer(layer.cell, params, ordered, state, lengths, call))
+    begun = parts(backend.arrays, layer, half, resets, lengths)
+    return Ran(call, run_layer(runner, layer.cell, params, ordered, state, lengths, call, begun))
 
 
 def _pull_half(

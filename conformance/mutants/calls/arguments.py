@@ -18,29 +18,30 @@ class PullbackGoesOn(Faulty):
     """A pullback without an initial state starts from the last one that was given."""
 
     def pullback(self, net: Any, params: Tree, inputs: Array, output_cotangent: Array, state_cotangent: Tree = None,
-                 state: Tree = None, lengths: Array = None) -> Gradients:  # fmt: skip
+                 state: Tree = None, lengths: Array = None, resets: Array = None) -> Gradients:  # fmt: skip
         kept, key = self.__dict__.setdefault("kept", {}), (net, np.shape(inputs)[1])
         kept[key] = kept.get(key) if state is None else state
-        return super().pullback(net, params, inputs, output_cotangent, state_cotangent, kept[key], lengths)
+        return super().pullback(net, params, inputs, output_cotangent, state_cotangent, kept[key], lengths, resets)
 
 
 class StateCotangentOfOnes(Faulty):
     """A cotangent of the final state that is left out is ones."""
 
     def pullback(self, net: Any, params: Tree, inputs: Array, output_cotangent: Array, state_cotangent: Tree = None,
-                 state: Tree = None, lengths: Array = None) -> Gradients:  # fmt: skip
+                 state: Tree = None, lengths: Array = None, resets: Array = None) -> Gradients:  # fmt: skip
         if state_cotangent is None:
-            state_cotangent = tree_map(np.ones_like, super().run(net, params, inputs, state, lengths).state)
-        return super().pullback(net, params, inputs, output_cotangent, state_cotangent, state, lengths)
+            state_cotangent = tree_map(np.ones_like, super().run(net, params, inputs, state, lengths, resets).state)
+        return super().pullback(net, params, inputs, output_cotangent, state_cotangent, state, lengths, resets)
 
 
 class LossGoesOn(Faulty):
     """A loss without an initial state continues from the final state of the loss before."""
 
     def value_and_grad(self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None,
-                       lengths: Array = None) -> Step:  # fmt: skip
+                       lengths: Array = None, resets: Array = None) -> Step:  # fmt: skip
         kept, key = self.__dict__.setdefault("kept", {}), (net, np.shape(inputs)[1])
-        found = super().value_and_grad(net, params, inputs, targets, kept.get(key) if state is None else state, lengths)
+        found = super().value_and_grad(net, params, inputs, targets, kept.get(key) if state is None else state, lengths,
+                                       resets)  # fmt: skip
         kept[key] = found.state
         return found
 
@@ -68,8 +69,8 @@ class LossChangesState(Faulty):
     """A loss writes the final state into the caller's initial one."""
 
     def value_and_grad(self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None,
-                       lengths: Array = None) -> Step:  # fmt: skip
-        found = super().value_and_grad(net, params, inputs, targets, state, lengths)
+                       lengths: Array = None, resets: Array = None) -> Step:  # fmt: skip
+        found = super().value_and_grad(net, params, inputs, targets, state, lengths, resets)
         if state is not None:
             tree_map(_written, state, found.state)
         return found
@@ -100,18 +101,20 @@ class DoublesCut(Faulty):
 class WholeNumbersScaled(Faulty):
     """Inputs of whole numbers are taken for bytes, and divided by 255."""
 
-    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Any:
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+            resets: Array = None) -> Any:  # fmt: skip
         whole = getattr(inputs, "dtype", np.dtype(float)).kind in "iu"
-        return super().run(net, params, inputs / 255.0 if whole else inputs, state, lengths)
+        return super().run(net, params, inputs / 255.0 if whole else inputs, state, lengths, resets)
 
 
 class ShortLengthsOverflow(Faulty):
     """Lengths are multiplied by 32 in their own type."""
 
-    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Any:
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+            resets: Array = None) -> Any:  # fmt: skip
         if isinstance(lengths, np.ndarray):
             lengths = np.clip((lengths * lengths.dtype.type(32)) // 32, 0, len(inputs))
-        return super().run(net, params, inputs, state, lengths)
+        return super().run(net, params, inputs, state, lengths, resets)
 
 
 class PartsReadFromTheStart(Faulty):
@@ -143,8 +146,8 @@ class RecomputedLossForgets(Faulty):
     """Where segments are run again, a loss starts from zeros."""
 
     def value_and_grad(self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None,
-                       lengths: Array = None) -> Step:  # fmt: skip
-        return super().value_and_grad(net, params, inputs, targets, None if self.recomputes else state, lengths)
+                       lengths: Array = None, resets: Array = None) -> Step:  # fmt: skip
+        return super().value_and_grad(net, params, inputs, targets, None if self.recomputes else state, lengths, resets)
 
 
 class ScratchShared(Faulty):
@@ -166,16 +169,18 @@ def _written(place: Any, found: Array) -> None:
 class UnsignedLengthsWrap(Faulty):
     """One is taken from lengths in their own type: a row without a step is the longest where they have no sign."""
 
-    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+            resets: Array = None) -> Result:  # fmt: skip
         if lengths is not None and np.asarray(lengths).dtype.kind == "u":
             lengths = np.where(np.asarray(lengths) == 0, len(inputs), np.asarray(lengths)).astype(np.int64)
-        return super().run(net, params, inputs, state, lengths)
+        return super().run(net, params, inputs, state, lengths, resets)
 
 
 class LengthsCut(Faulty):
     """Impossible lengths are limited to the number of steps."""
 
-    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+            resets: Array = None) -> Result:  # fmt: skip
         held = None if lengths is None else np.clip(lengths, 0, len(inputs))
         return super().run(net, params, inputs, state, held)
 

@@ -51,11 +51,12 @@ class RunAfterNoStep(_After):
 class RefusedRunKeepsState(Faulty):
     """The state of a run that was refused is that of the next one without a state."""
 
-    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+            resets: Array = None) -> Result:  # fmt: skip
         kept = self.__dict__.setdefault("kept", {})
         first = kept.pop(net, None) if state is None else state
         try:
-            return super().run(net, params, inputs, first, lengths)
+            return super().run(net, params, inputs, first, lengths, resets)
         except RnnSpecError:
             kept[net] = state
             raise
@@ -65,11 +66,11 @@ class RefusedPullbackKeepsCotangent(Faulty):
     """The final state's cotangent of a pullback that was refused is that of the next one without one."""
 
     def pullback(self, net: Any, params: Tree, inputs: Array, output_cotangent: Array, state_cotangent: Tree = None,
-                 state: Tree = None, lengths: Array = None) -> Gradients:  # fmt: skip
+                 state: Tree = None, lengths: Array = None, resets: Array = None) -> Gradients:  # fmt: skip
         kept = self.__dict__.setdefault("kept", {})
         ws = kept.pop(net, None) if state_cotangent is None else state_cotangent
         try:
-            return super().pullback(net, params, inputs, output_cotangent, ws, state, lengths)
+            return super().pullback(net, params, inputs, output_cotangent, ws, state, lengths, resets)
         except RnnSpecError:
             kept[net] = state_cotangent
             raise
@@ -91,11 +92,11 @@ class RefusedLossKeepsLengths(Faulty):
     """The lengths of a loss that was refused are those of the next one without lengths."""
 
     def value_and_grad(self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None,
-                       lengths: Array = None) -> Step:  # fmt: skip
+                       lengths: Array = None, resets: Array = None) -> Step:  # fmt: skip
         kept = self.__dict__.setdefault("kept", {})
         ends = kept.pop(net, None) if lengths is None else lengths
         try:
-            return super().value_and_grad(net, params, inputs, targets, state, ends)
+            return super().value_and_grad(net, params, inputs, targets, state, ends, resets)
         except RnnSpecError:
             kept[net] = lengths
             raise
@@ -105,11 +106,11 @@ class RefusedLossKeepsState(Faulty):
     """The state of a loss that was refused is that of the next one without a state."""
 
     def value_and_grad(self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None,
-                       lengths: Array = None) -> Step:  # fmt: skip
+                       lengths: Array = None, resets: Array = None) -> Step:  # fmt: skip
         kept = self.__dict__.setdefault("kept", {})
         first = kept.pop(net, None) if state is None else state
         try:
-            return super().value_and_grad(net, params, inputs, targets, first, lengths)
+            return super().value_and_grad(net, params, inputs, targets, first, lengths, resets)
         except RnnSpecError:
             kept[net] = state
             raise

@@ -46,20 +46,22 @@ class RowsBeyondFourLost(Faulty):
 class AnsweredByIdentity(Faulty):
     """A second call with the same input array gives the first call's answer, whatever else changed."""
 
-    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+            resets: Array = None) -> Result:  # fmt: skip
         kept = self.__dict__.setdefault("kept", {})
         if (net, id(inputs)) not in kept:
-            kept[net, id(inputs)] = (super().run(net, params, inputs, state, lengths), inputs)
+            kept[net, id(inputs)] = (super().run(net, params, inputs, state, lengths, resets), inputs)
         return kept[net, id(inputs)][0]  # type: ignore[no-any-return]
 
 
 class Stateful(Faulty):
     """A call without an initial state continues from the final state of the call before."""
 
-    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+            resets: Array = None) -> Result:  # fmt: skip
         kept = self.__dict__.setdefault("kept", {})
         key = (net, np.shape(inputs)[1])
-        result = super().run(net, params, inputs, kept.get(key) if state is None else state, lengths)
+        result = super().run(net, params, inputs, kept.get(key) if state is None else state, lengths, resets)
         kept[key] = result.state
         return result
 
@@ -78,9 +80,10 @@ class GradientsAccumulate(Faulty):
 class BufferReused(Faulty):
     """The outputs of all calls share one buffer."""
 
-    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+            resets: Array = None) -> Result:  # fmt: skip
         kept = self.__dict__.setdefault("kept", {})
-        result = super().run(net, params, inputs, state, lengths)
+        result = super().run(net, params, inputs, state, lengths, resets)
         buffer = kept.setdefault((net, result.outputs.shape), np.empty_like(result.outputs))
         buffer[...] = result.outputs
         return replace(result, outputs=buffer)
@@ -89,8 +92,9 @@ class BufferReused(Faulty):
 class InputsChanged(Faulty):
     """A call overwrites the caller's inputs."""
 
-    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
-        result = super().run(net, params, inputs, state, lengths)
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+            resets: Array = None) -> Result:  # fmt: skip
+        result = super().run(net, params, inputs, state, lengths, resets)
         if isinstance(inputs, np.ndarray) and inputs.flags.writeable:
             inputs *= 0.5
         return result
@@ -111,8 +115,9 @@ class CotangentChanged(Faulty):
 class OutputsAreInputs(Faulty):
     """Where inputs and outputs have one shape, the answer stands in the inputs' memory."""
 
-    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
-        result = super().run(net, params, inputs, state, lengths)
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+            resets: Array = None) -> Result:  # fmt: skip
+        result = super().run(net, params, inputs, state, lengths, resets)
         alias = [s for s in _leaves(state) if s.shape == result.outputs.shape[-2:] and s.dtype == result.outputs.dtype]
         if not alias or result.outputs.ndim != 3 or len(result.outputs) == 0 or not alias[0].flags.writeable:
             return result
@@ -137,8 +142,9 @@ class FortranOrderRead(Faulty):
 class ShapeForgotten(Faulty):
     """The answer to a batch of one row lacks the batch axis."""
 
-    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
-        result = super().run(net, params, inputs, state, lengths)
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+            resets: Array = None) -> Result:  # fmt: skip
+        result = super().run(net, params, inputs, state, lengths, resets)
         one = result.outputs.ndim == 3 and result.outputs.shape[1] == 1
         return replace(result, outputs=result.outputs[:, 0] if one else result.outputs)
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 from conformance.mutants.faulty import Asked, Faulty
 from rnnspec import Backend, Call, Capabilities, Cell, Gradients, Kernel, LayerResult, Network, Path
 from rnnspec.contract.arrays import Array
+from rnnspec.contract.resets import Resets
 from rnnspec.tree import Tree, tree_map
 
 
@@ -20,9 +21,10 @@ class _Kernel:
         self.backend = backend
 
     def layer(
-        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
+        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call,
+        resets: Resets | None = None,
     ) -> LayerResult:
-        result = self.backend.layer(cell, params, inputs, state, lengths, call)
+        result = self.backend.layer(cell, params, inputs, state, lengths, call, resets)
         return replace(result, path=self.label)
 
     def layer_pullback(
@@ -37,10 +39,11 @@ class _Unnamed(_Kernel):
 
 class _Stateless(_Kernel):
     def layer(
-        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
+        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call,
+        resets: Resets | None = None,
     ) -> LayerResult:
         zeros = tree_map(lambda a: a * 0, state)
-        return super().layer(cell, params, inputs, zeros, lengths, call)
+        return super().layer(cell, params, inputs, zeros, lengths, call, resets)
 
 
 class _WithKernels(Faulty):
@@ -89,8 +92,8 @@ class FrameworkForgetsFinalState(Faulty):
 
     def pullback(
         self, net: Network, params: Tree, inputs: Array, output_cotangent: Array, state_cotangent: Tree = None,
-        state: Tree = None, lengths: Array = None,
+        state: Tree = None, lengths: Array = None, resets: Array = None,
     ) -> Gradients:  # fmt: skip
         if self.path is not Path.FRAMEWORK:
-            return super().pullback(net, params, inputs, output_cotangent, state_cotangent, state, lengths)
-        return self.through(Path.GENERIC).pullback(net, params, inputs, output_cotangent, None, state, lengths)
+            return super().pullback(net, params, inputs, output_cotangent, state_cotangent, state, lengths, resets)
+        return self.through(Path.GENERIC).pullback(net, params, inputs, output_cotangent, None, state, lengths, resets)

@@ -27,13 +27,13 @@ class _Segmented(Faulty):
 
 
 class _WithoutEdges(recomputation.Recomputing):
-    def _passed(self, edge: Any, cotangents: Any, first: Any, lengths: Any) -> Any:
+    def _passed(self, edge: Any, cotangents: Any, first: Any, lengths: Any, resets: Any) -> Any:
         return cotangents
 
 
 class _AllRows(recomputation.Recomputing):
-    def _passed(self, edge: Any, cotangents: Any, first: Any, lengths: Any) -> Any:
-        return super()._passed(edge, cotangents, first, None)
+    def _passed(self, edge: Any, cotangents: Any, first: Any, lengths: Any, resets: Any) -> Any:
+        return super()._passed(edge, cotangents, first, None, resets)
 
 
 class _LastSum(recomputation.Recomputing):
@@ -65,8 +65,8 @@ class SegmentsWithoutLengths(Faulty):
     """Where segments are run again and there are no lengths, the initial state has no gradient."""
 
     def pullback(self, net: Any, params: Any, inputs: Any, output_cotangent: Any, state_cotangent: Any = None,
-                 state: Any = None, lengths: Any = None) -> Gradients:  # fmt: skip
-        found = super().pullback(net, params, inputs, output_cotangent, state_cotangent, state, lengths)
+                 state: Any = None, lengths: Any = None, resets: Any = None) -> Gradients:  # fmt: skip
+        found = super().pullback(net, params, inputs, output_cotangent, state_cotangent, state, lengths, resets)
         lost = self.recomputes and lengths is None
         return replace(found, state=tree_map(np.zeros_like, found.state)) if lost else found
 

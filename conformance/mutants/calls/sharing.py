@@ -41,14 +41,15 @@ class PackedByTheLastSum(Faulty):
 class ZerosOfManyRows(Faulty):
     """Zeros for a state that is left out are those of the largest batch, into which smaller ones write their last."""
 
-    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+            resets: Array = None) -> Result:  # fmt: skip
         if state is not None or np.ndim(inputs) != 3:
-            return super().run(net, params, inputs, state, lengths)
+            return super().run(net, params, inputs, state, lengths, resets)
         rows, kept = np.shape(inputs)[1], self.__dict__.setdefault("zeros", {})
         if net not in kept or kept[net][0] < rows:
             kept[net] = rows, tree_map(lambda shape: np.zeros(shape, inputs.dtype), net.state_shapes(rows))
         most, zeros = kept[net]
-        result = super().run(net, params, inputs, tree_map(lambda z: np.array(z[:rows]), zeros), lengths)
+        result = super().run(net, params, inputs, tree_map(lambda z: np.array(z[:rows]), zeros), lengths, resets)
         if rows < most:
             tree_map(lambda z, s: np.copyto(z[:rows], s), zeros, result.state)
         return result

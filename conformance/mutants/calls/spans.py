@@ -23,17 +23,18 @@ class _Read(Faulty):
         """What lengths are taken for."""
         return lengths
 
-    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
-        return super().run(net, params, inputs, state, self._of("run", lengths, inputs))
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+            resets: Array = None) -> Result:  # fmt: skip
+        return super().run(net, params, inputs, state, self._of("run", lengths, inputs), resets)
 
     def pullback(self, net: Any, params: Tree, inputs: Array, output_cotangent: Array, state_cotangent: Tree = None,
-                 state: Tree = None, lengths: Array = None) -> Gradients:  # fmt: skip
+                 state: Tree = None, lengths: Array = None, resets: Array = None) -> Gradients:  # fmt: skip
         return super().pullback(net, params, inputs, output_cotangent, state_cotangent, state,
-                                self._of("pullback", lengths, inputs))  # fmt: skip
+                                self._of("pullback", lengths, inputs), resets)  # fmt: skip
 
     def value_and_grad(self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None,
-                       lengths: Array = None) -> Step:  # fmt: skip
-        return super().value_and_grad(net, params, inputs, targets, state, self._of("loss", lengths, inputs))
+                       lengths: Array = None, resets: Array = None) -> Step:  # fmt: skip
+        return super().value_and_grad(net, params, inputs, targets, state, self._of("loss", lengths, inputs), resets)
 
     def begun(self, given: Given) -> Given:
         return Given(given.net, given.params, given.inputs, given.state,

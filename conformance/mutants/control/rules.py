@@ -229,7 +229,8 @@ class LossIsThatAfterTheStep(Faulty):
         inputs: Any,
         targets: Any,
         state: Tree = None,
-        lengths: Any = None,
+        lengths: Any = None, resets: Any = None,
     ) -> Trained:
-        done = super().train_step(net, rule, params, rule_state, inputs, targets, state, lengths)
-        return replace(done, loss_sum=self.value_and_grad(net, done.params, inputs, targets, state, lengths).loss_sum)
+        done = super().train_step(net, rule, params, rule_state, inputs, targets, state, lengths, resets)
+        return replace(done, loss_sum=self.value_and_grad(net, done.params, inputs, targets, state, lengths,
+                                                          resets).loss_sum)  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 
 from rnnspec import Backend, Call, Cell, Gradients, LayerResult, Mutant
 from rnnspec.contract.arrays import Array, Arrays
+from rnnspec.contract.resets import Resets
 from rnnspec.derivation.schedule import Schedule
 from rnnspec.running import lowering, padding
 from rnnspec.tree import Tree
@@ -56,15 +57,17 @@ class _Planned(Backend):
     fault: Fault
 
     def layer(
-        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
+        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call,
+        resets: Resets | None = None,
     ) -> LayerResult:
         fault = self.fault
         if cell != fault.cell:
-            return super().layer(cell, params, inputs, state, lengths, call)
+            return super().layer(cell, params, inputs, state, lengths, call, resets)
         mask = padding.mask(self.arrays, inputs.shape[0], lengths)
         arrays = fault.forward_arrays(self.arrays)
-        outputs, final, _ = lowering.forward(arrays, fault.forward, fault.forward_params(params), inputs, state, mask)
-        return LayerResult(outputs, final, "generic", (inputs, state, mask))
+        given = (inputs, state, mask, resets)
+        outputs, final, _ = lowering.forward(arrays, fault.forward, fault.forward_params(params), *given)
+        return LayerResult(outputs, final, "generic", given)
 
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call

@@ -64,12 +64,13 @@ class _Relabelled(Faulty):
         return labels
 
     def value_and_grad(
-        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,
+        resets: Array = None,
     ) -> Step:
         if isinstance(net.loss, CTC):
             ends = np.full(inputs.shape[1], inputs.shape[0]) if lengths is None else np.asarray(lengths)
             targets = self.labels(np.array(targets), ends, net.loss.blank)
-        return super().value_and_grad(net, params, inputs, targets, state, lengths)
+        return super().value_and_grad(net, params, inputs, targets, state, lengths, resets)
 
 
 class LastLabelIsLost(_Relabelled):
@@ -113,44 +114,48 @@ class BlankIsTheFirstClass(Faulty):
     """CTC: the blank is class 0, whatever is declared."""
 
     def value_and_grad(
-        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,
+        resets: Array = None,
     ) -> Step:
         if isinstance(net.loss, CTC) and net.loss.blank and not (np.asarray(targets) == 0).any():
             net = replace(net, loss=CTC(0))
-        return super().value_and_grad(net, params, inputs, targets, state, lengths)
+        return super().value_and_grad(net, params, inputs, targets, state, lengths, resets)
 
 
 class MiddleBlankIsTheLast(Faulty):
     """CTC: a blank between the classes is taken for the last class, where no label is that."""
 
     def value_and_grad(
-        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,
+        resets: Array = None,
     ) -> Step:
         last = net.features - 1
         if _is_between(net) and not (np.asarray(targets) == last).any():
             net = replace(net, loss=CTC(last))
-        return super().value_and_grad(net, params, inputs, targets, state, lengths)
+        return super().value_and_grad(net, params, inputs, targets, state, lengths, resets)
 
 
 class ClassesBehindTheBlankTurned(Faulty):
     """CTC: where a blank stands between the classes, those behind it are read in the other order."""
 
     def value_and_grad(
-        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,
+        resets: Array = None,
     ) -> Step:
         if _is_between(net):
             y, blank = np.asarray(targets), net.loss.blank
             targets = np.where(y > blank, net.features + blank - y, y)
-        return super().value_and_grad(net, params, inputs, targets, state, lengths)
+        return super().value_and_grad(net, params, inputs, targets, state, lengths, resets)
 
 
 class LossIsOfRowsWithSteps(Faulty):
     """CTC: rows without a step are not counted."""
 
     def value_and_grad(
-        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,
+        resets: Array = None,
     ) -> Step:
-        step = super().value_and_grad(net, params, inputs, targets, state, lengths)
+        step = super().value_and_grad(net, params, inputs, targets, state, lengths, resets)
         if not isinstance(net.loss, CTC) or lengths is None:
             return step
         return replace(step, count=int((np.asarray(lengths) > 0).sum()))

@@ -48,9 +48,10 @@ class LossForgetsFinalState(Faulty):
     """A loss call returns the initial state instead of the final one."""
 
     def value_and_grad(
-        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,
+        resets: Array = None,
     ) -> Step:
-        step = super().value_and_grad(net, params, inputs, targets, state, lengths)
+        step = super().value_and_grad(net, params, inputs, targets, state, lengths, resets)
         return (
             step
             if state is None
@@ -62,9 +63,10 @@ class EmptyRowsAreCounted(Faulty):
     """With `Last()`, the count of a loss includes rows without a step."""
 
     def value_and_grad(
-        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,
+        resets: Array = None,
     ) -> Step:
-        step = super().value_and_grad(net, params, inputs, targets, state, lengths)
+        step = super().value_and_grad(net, params, inputs, targets, state, lengths, resets)
         return replace(step, count=inputs.shape[1]) if isinstance(net.read, Last) else step
 
 
@@ -72,9 +74,10 @@ class PaddedStepsAreLost(Faulty):
     """Padded steps add to a cross-entropy what outputs of zeros cost."""
 
     def value_and_grad(
-        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,
+        resets: Array = None,
     ) -> Step:
-        step = super().value_and_grad(net, params, inputs, targets, state, lengths)
+        step = super().value_and_grad(net, params, inputs, targets, state, lengths, resets)
         cost = COST_OF_ZEROS.get(type(net.loss))
         if cost is None or not isinstance(net.read, Steps):
             return step
@@ -86,37 +89,40 @@ class TargetsOneStepLate(Faulty):
     """Where rows are padded, each step gets the target of the step before it, and the first step that of the last."""
 
     def value_and_grad(
-        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,
+        resets: Array = None,
     ) -> Step:
         if lengths is not None and isinstance(net.read, Steps):
             targets = np.array(targets)
             for row, end in enumerate(np.asarray(lengths)):
                 targets[:end, row] = np.roll(targets[:end, row], 1, axis=0)
-        return super().value_and_grad(net, params, inputs, targets, state, lengths)
+        return super().value_and_grad(net, params, inputs, targets, state, lengths, resets)
 
 
 class GradientOfAnotherClass(Faulty):
     """The gradients are those of the class after the target's, though the loss is the target's."""
 
     def value_and_grad(
-        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,
+        resets: Array = None,
     ) -> Step:
-        step = super().value_and_grad(net, params, inputs, targets, state, lengths)
+        step = super().value_and_grad(net, params, inputs, targets, state, lengths, resets)
         if not net.loss.integer_targets:
             return step
         after = np.where(np.asarray(targets) < 0, targets, (np.asarray(targets) + 1) % net.features)
-        return replace(step, grads=super().value_and_grad(net, params, inputs, after, state, lengths).grads)
+        return replace(step, grads=super().value_and_grad(net, params, inputs, after, state, lengths, resets).grads)
 
 
 class FinalStatesAreLost(Faulty):
     """The gradients are those of the loss and of the sum of the final states."""
 
     def value_and_grad(
-        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,
+        resets: Array = None,
     ) -> Step:
-        step = super().value_and_grad(net, params, inputs, targets, state, lengths)
-        none = np.zeros_like(self.run(net, params, inputs, state, lengths).outputs)
-        more = self.pullback(net, params, inputs, none, tree_map(np.ones_like, step.state), state, lengths)
+        step = super().value_and_grad(net, params, inputs, targets, state, lengths, resets)
+        none = np.zeros_like(self.run(net, params, inputs, state, lengths, resets).outputs)
+        more = self.pullback(net, params, inputs, none, tree_map(np.ones_like, step.state), state, lengths, resets)
         return replace(step, grads=Gradients(*(tree_map(lambda g, h: g + h, getattr(step.grads, part),
                                                         getattr(more, part)) for part in PARTS)))  # fmt: skip
 

@@ -21,10 +21,10 @@ class _Idle(Faulty):
         return step
 
     def value_and_grad(self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None,
-                       lengths: Array = None) -> Step:  # fmt: skip
-        step = super().value_and_grad(net, params, inputs, targets, state, lengths)
+                       lengths: Array = None, resets: Array = None) -> Step:  # fmt: skip
+        step = super().value_and_grad(net, params, inputs, targets, state, lengths, resets)
         nothing = step.count == 0 and np.size(inputs) > 0
-        return self.idle(step, Given(net, params, inputs, state, lengths)) if nothing else step
+        return self.idle(step, Given(net, params, inputs, state, lengths, resets)) if nothing else step
 
 
 class LossIsNaN(_Idle):

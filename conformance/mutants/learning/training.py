@@ -109,11 +109,11 @@ class PaddingIsCounted(Faulty):
     """The rule sees the mean over all steps, padded ones too."""
 
     def train_step(self, net: Any, rule: Any, params: Tree, rule_state: Tree, inputs: Array, targets: Array,
-                   state: Tree = None, lengths: Array = None) -> Trained:  # fmt: skip
-        done = super().train_step(net, rule, params, rule_state, inputs, targets, state, lengths)
+                   state: Tree = None, lengths: Array = None, resets: Array = None) -> Trained:  # fmt: skip
+        done = super().train_step(net, rule, params, rule_state, inputs, targets, state, lengths, resets)
         if lengths is None:
             return done
-        step = self.value_and_grad(net, params, inputs, targets, state, lengths)
+        step = self.value_and_grad(net, params, inputs, targets, state, lengths, resets)
         most = int(np.prod(np.shape(targets)[:2])) if np.ndim(targets) > 1 else len(targets)
         wrong = self.update(net, rule, params, rule_state, replace(step, count=most))
         return replace(wrong, count=done.count)

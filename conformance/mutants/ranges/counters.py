@@ -183,20 +183,22 @@ class ClassesOf8Bits(Faulty):
     """Class numbers are read by 8 bits."""
 
     def value_and_grad(
-        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,
+        resets: Array = None,
     ) -> Step:
         classes = np.where(np.asarray(targets) > 255, np.asarray(targets) % 256, targets)
         chosen = classes if net.loss.integer_targets else targets
-        return super().value_and_grad(net, params, inputs, chosen, state, lengths)
+        return super().value_and_grad(net, params, inputs, chosen, state, lengths, resets)
 
 
 class LossBeyond255StepsLost(Faulty):
     """A loss is of the first 255 steps, and counts all."""
 
     def value_and_grad(
-        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,
+        resets: Array = None,
     ) -> Step:
-        step = super().value_and_grad(net, params, inputs, targets, state, lengths)
+        step = super().value_and_grad(net, params, inputs, targets, state, lengths, resets)
         if len(inputs) <= 255 or net.loss.aligned or not isinstance(net.read, Steps) or lengths is None:
             return step
         few = np.minimum(lengths, 255)

@@ -119,8 +119,9 @@ class DoubleReturned(Faulty):
 
     only_precision = "f32"
 
-    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
-        result = super().run(net, params, inputs, state, lengths)
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+            resets: Array = None) -> Result:  # fmt: skip
+        result = super().run(net, params, inputs, state, lengths, resets)
         return replace(result, outputs=result.outputs.astype(np.float64))
 
 

@@ -135,7 +135,7 @@ class PaddedCotangentsCount(Faulty):
         output_cotangent: Array,
         state_cotangent: Tree = None,
         state: Tree = None,
-        lengths: Array = None,
+        lengths: Array = None, resets: Array = None,
     ) -> Gradients:
         if lengths is not None and isinstance(net.read, Steps) and len(inputs):
             w = np.array(self.to_numpy(output_cotangent))
@@ -143,27 +143,29 @@ class PaddedCotangentsCount(Faulty):
                 if length:
                     w[length - 1, row] += w[length:, row].sum(0)
             output_cotangent = w
-        return super().pullback(net, params, inputs, output_cotangent, state_cotangent, state, lengths)
+        return super().pullback(net, params, inputs, output_cotangent, state_cotangent, state, lengths, resets)
 
 
 class LastReadsThePadding(Faulty):
     """`Last()` reads the last step of time, whatever a row's length."""
 
-    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
-        result = super().run(net, params, inputs, state, lengths)
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+            resets: Array = None) -> Result:  # fmt: skip
+        result = super().run(net, params, inputs, state, lengths, resets)
         if lengths is None or not isinstance(net.read, Last):
             return result
         full = np.where(np.asarray(lengths) < len(inputs), 0, lengths)
-        return replace(result, outputs=super().run(net, params, inputs, state, full).outputs)
+        return replace(result, outputs=super().run(net, params, inputs, state, full, resets).outputs)
 
 
 class PaddingIsCounted(Faulty):
     """The count of a loss is of all steps, padded ones too."""
 
     def value_and_grad(
-        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None
+        self, net: Any, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,
+        resets: Array = None,
     ) -> Step:
-        step = super().value_and_grad(net, params, inputs, targets, state, lengths)
+        step = super().value_and_grad(net, params, inputs, targets, state, lengths, resets)
         return replace(
             step, count=int(np.prod(np.shape(inputs)[:2] if isinstance(net.read, Steps) else np.shape(inputs)[1:2]))
         )

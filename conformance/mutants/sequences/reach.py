@@ -21,11 +21,11 @@ class _Shortened(Faulty):
         return np.full(some.shape[1], len(some))
 
     def pullback(self, net: Any, params: Tree, inputs: Array, output_cotangent: Array, state_cotangent: Tree = None,
-                 state: Tree = None, lengths: Array = None) -> Gradients:  # fmt: skip
+                 state: Tree = None, lengths: Array = None, resets: Array = None) -> Gradients:  # fmt: skip
         some = np.any(np.asarray(output_cotangent), -1)
         if lengths is None and isinstance(net.read, Steps) and some.any():
             lengths = self.ends(some)
-        return super().pullback(net, params, inputs, output_cotangent, state_cotangent, state, lengths)
+        return super().pullback(net, params, inputs, output_cotangent, state_cotangent, state, lengths, resets)
 
 
 class TrailingStepsArePadding(_Shortened):
@@ -73,8 +73,8 @@ class NothingReachesAStep(Faulty):
     """Where no cotangent reaches a step, all gradients are zeros, also those of states."""
 
     def pullback(self, net: Any, params: Tree, inputs: Array, output_cotangent: Array, state_cotangent: Tree = None,
-                 state: Tree = None, lengths: Array = None) -> Gradients:  # fmt: skip
-        found = super().pullback(net, params, inputs, output_cotangent, state_cotangent, state, lengths)
+                 state: Tree = None, lengths: Array = None, resets: Array = None) -> Gradients:  # fmt: skip
+        found = super().pullback(net, params, inputs, output_cotangent, state_cotangent, state, lengths, resets)
         if lengths is None or not np.any(lengths) or any(np.any(g) for g in _leaves(found.params)):
             return found
         return replace(found, state=tree_map(np.zeros_like, found.state))

@@ -19,13 +19,14 @@ class _Bare(Faulty):
         """What is read of `(time, batch, features)`, of which those from `low` on are a reverse half's."""
         raise NotImplementedError
 
-    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
-        result = super().run(net, params, inputs, state, lengths)
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+            resets: Array = None) -> Result:  # fmt: skip
+        result = super().run(net, params, inputs, state, lengths, resets)
         if net.output is not None or not isinstance(net.read, Last) or 0 in np.shape(inputs)[:2]:
             return result
         steps, rows = np.shape(inputs)[:2]
         ends = np.full(rows, steps) if lengths is None else np.asarray(lengths)
-        whole = super().run(_every_step(net), params, inputs, state, lengths)
+        whole = super().run(_every_step(net), params, inputs, state, lengths, resets)
         top = net.layers[-1]
         low = {"forward": top.width, "bidirectional": top.half_width}.get(top.direction, 0)
         found = self.read(whole.outputs, result.outputs, ends, low)

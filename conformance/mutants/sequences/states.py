@@ -129,8 +129,9 @@ class InitialUsedTwice(Faulty):
 class NoStepsNoCopy(Faulty):
     """Without a step, the final state is the same array that the caller passed."""
 
-    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
-        result = super().run(net, params, inputs, state, lengths)
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+            resets: Array = None) -> Result:  # fmt: skip
+        result = super().run(net, params, inputs, state, lengths, resets)
         own = state is not None and len(inputs) == 0 and all(self.is_own(s) for s in _leaves(state))
         return replace(result, state=state) if own else result
 

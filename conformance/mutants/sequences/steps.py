@@ -113,8 +113,9 @@ class ReverseCotangentNotTurned(Faulty):
 class HalvesExchanged(Faulty):
     """The halves' features stand in the other order in the outputs."""
 
-    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
-        result = super().run(net, params, inputs, state, lengths)
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+            resets: Array = None) -> Result:  # fmt: skip
+        result = super().run(net, params, inputs, state, lengths, resets)
         layer = net.layers[-1]
         if net.output is not None or len(layer.halves) == 1:
             return result
@@ -158,17 +159,19 @@ class UpperLayersRunForward(Faulty):
 class DenseBiasTwice(Faulty):
     """The output layer adds its bias twice."""
 
-    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+            resets: Array = None) -> Result:  # fmt: skip
         if net.output is not None:
             params = {**params, "output": {**params["output"], "b": 2 * np.asarray(params["output"]["b"])}}
-        return super().run(net, params, inputs, state, lengths)
+        return super().run(net, params, inputs, state, lengths, resets)
 
 
 class DenseBiasAtPadding(Faulty):
     """After a row's end the output layer gives its bias, not zeros."""
 
-    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None) -> Result:
-        result = super().run(net, params, inputs, state, lengths)
+    def run(self, net: Any, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+            resets: Array = None) -> Result:  # fmt: skip
+        result = super().run(net, params, inputs, state, lengths, resets)
         if net.output is None or lengths is None or not isinstance(net.read, Steps):
             return result
         padded = np.arange(len(result.outputs))[:, None] >= np.asarray(lengths)[None, :]
