@@ -53,7 +53,7 @@ class Windows:
 
     def value_and_grad(
         self, backend: Backend, net: Network, params: Tree, inputs: Any, targets: Any, state: Tree = None,
-        lengths: Any = None,
+        lengths: Any = None, resets: Any = None,
     ) -> Step:
         """The loss, its count and the sums of the windows' gradients, in the form of `Backend.value_and_grad`.
 
@@ -61,12 +61,13 @@ class Windows:
         a layer does not run forward in time, or has a policy with the hook `carry`, since windows cut those edges.
         """
         _check(net)
-        given = validation.arguments(backend, "value_and_grad", net, params, inputs, state, lengths, gradient=True)
+        given = validation.arguments(backend, "value_and_grad", net, params, inputs, state, lengths, True, resets)
         validation.targets(backend, "value_and_grad", net, given, targets, lengths)
         if 0 in inputs.shape[:2]:
             return backend.value_and_grad(net, params, inputs, targets, state, lengths)
         ends = None if lengths is None else validation.host_lengths(backend, lengths)
-        sequence = _Sequence(backend, net, given[0], _host(backend, inputs), _host(backend, targets), ends)
+        sequence = _Sequence(backend, net, given[0], _host(backend, inputs), _host(backend, targets), ends,
+                             _host(backend, resets))  # fmt: skip
         return _summed(sequence, self.of(inputs.shape[0]), given[2])
 
 
@@ -80,30 +81,37 @@ class _Sequence:
     inputs: Any
     targets: Any
     ends: Any
+    resets: Any
 
     def run(self, begin: int, end: int, state: Tree) -> Tree:
         """The state after a part."""
-        return self.backend.run(self.net, self.params, self.inputs[begin:end], state, self._lengths(begin, end)).state
+        return self.backend.run(self.net, self.params, self.inputs[begin:end], state, self._lengths(begin, end),
+                                **self._resets(begin, end)).state  # fmt: skip
 
     def step(self, begin: int, end: int, state: Tree) -> Step:
         """The losses of a part, and their gradients within it."""
-        call = self.backend.value_and_grad
+        call, resets = self.backend.value_and_grad, self._resets(begin, end)
         if not isinstance(self.net.read, Last):
             return call(self.net, self.params, self.inputs[begin:end], self.targets[begin:end], state,
-                        self._lengths(begin, end))  # fmt: skip
+                        self._lengths(begin, end), **resets)  # fmt: skip
         ends = np.full(self.inputs.shape[1], len(self.inputs)) if self.ends is None else self.ends
         here = np.where((begin < ends) & (ends <= end), ends - begin, 0)
-        found = call(self.net, self.params, self.inputs[begin:end], self.targets, state, here)
+        found = call(self.net, self.params, self.inputs[begin:end], self.targets, state, here, **resets)
         return replace(found, state=self.run(begin, end, state))
 
     def pull(self, begin: int, end: int, state: Tree, cotangent: Tree) -> Gradients:
         """The gradients of a part without losses, from the cotangent of its last state."""
         shape = validation.output_shape(self.net, end - begin, self.inputs.shape[1])
         return self.backend.pullback(self.net, self.params, self.inputs[begin:end], self.backend.zeros(shape),
-                                     cotangent, state, self._lengths(begin, end))  # fmt: skip
+                                     cotangent, state, self._lengths(begin, end),
+                                     **self._resets(begin, end))  # fmt: skip
 
     def _lengths(self, begin: int, end: int) -> Any:
         return None if self.ends is None else np.clip(self.ends - begin, 0, end - begin)
+
+    def _resets(self, begin: int, end: int) -> dict[str, Any]:
+        """The argument of a part's resets, left out where there are none."""
+        return {} if self.resets is None else {"resets": self.resets[begin:end]}
 
 
 def _summed(sequence: _Sequence, windows: tuple[tuple[int, int, int], ...], state: Tree) -> Step:

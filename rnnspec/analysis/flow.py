@@ -13,7 +13,7 @@ import numpy as np
 
 from rnnspec.analysis.half_flow import HalfFlow, median
 from rnnspec.analysis.picture import draw
-from rnnspec.analysis.probing import Half, in_order, jacobians, state_gradients
+from rnnspec.analysis.probing import Half, in_order, jacobians, state_gradients, with_resets
 from rnnspec.errors import ArgumentError, ShapeError
 from rnnspec.interface import validation
 from rnnspec.interface.backend import Backend
@@ -66,34 +66,36 @@ class GradientFlow:
 
 
 def gradient_flow(
-    backend: Backend, net: Network, params: Tree, inputs: Any, targets: Any, state: Tree = None, lengths: Any = None
+    backend: Backend, net: Network, params: Tree, inputs: Any, targets: Any, state: Tree = None, lengths: Any = None,
+    resets: Any = None,
 ) -> GradientFlow:
     """The flow of the loss's gradient back through every layer, computed with the backend's own pullback.
 
     Arguments are those of `Backend.value_and_grad`. For each half it takes a pullback for each state feature, at a
-    batch of time times rows: use few rows. Raises as `Backend.value_and_grad`, ShapeError where no row has a step, and
-    ArgumentError where a Jacobian is not finite.
+    batch of time times rows: use few rows. The Jacobian of a step that is a reset is 0. Raises as
+    `Backend.value_and_grad`, ShapeError where no row has a step, and ArgumentError where a Jacobian is not finite.
     """
     call = "gradient_flow"
-    own, x, first, _ = validation.arguments(backend, call, net, params, inputs, state, lengths, gradient=True)
-    validation.targets(backend, call, net, (own, x, first, None), targets, lengths)
+    given = validation.arguments(backend, call, net, params, inputs, state, lengths, True, resets)
+    validation.targets(backend, call, net, given, targets, lengths)
     steps, batch = inputs.shape[:2]
     ends = np.full(batch, steps) if lengths is None else validation.host_lengths(backend, lengths)
     if not ends.sum():
         raise ShapeError(f"{backend.name}.gradient_flow(...)", "a row must have a step", f"lengths {ends.tolist()}",
                          "give a row with steps")  # fmt: skip
-    own, x, first = (backend.to_numpy(tree) for tree in (own, x, first))
+    own, x, first = (backend.to_numpy(tree) for tree in given[:3])
+    begun = None if given[4] is None else backend.to_numpy_array(given[4])
     x = np.where((np.arange(steps)[:, None] < ends)[..., None], x, 0)
     halves: list[HalfFlow] = []
     for i, layer in enumerate(net.layers):
         upper = Network(net.layer_inputs(i), net.layers[i:], net.read, net.output, net.loss)
-        given = {**own, "layers": own["layers"][i:]}
-        gradients = state_gradients(backend, upper, given, x, targets, first[i:], ends)
+        above = {**own, "layers": own["layers"][i:]}
+        gradients = state_gradients(backend, upper, above, x, targets, first[i:], ends, begun)
         for half in layer.halves:
-            asked = Half(backend, layer, half, own["layers"][i][half], x, first[i][half], ends)
+            asked = Half(backend, layer, half, own["layers"][i][half], x, first[i][half], ends, begun)
             halves.append(_half(f"layers.{i}.{half}", asked, gradients[half]))
         below, its = Network(net.layer_inputs(i), [layer]), {"layers": own["layers"][i : i + 1]}
-        x = backend.to_numpy(backend.run(below, its, x, first[i : i + 1], ends).outputs)
+        x = backend.to_numpy(backend.run(below, its, x, first[i : i + 1], ends, **with_resets(begun)).outputs)
     return GradientFlow(backend.name, backend.precision, tuple(halves))
 
 
@@ -106,7 +108,8 @@ def _half(place: str, asked: Half, gradients: Mapping[str, Array]) -> HalfFlow:
     rows = np.argsort(-asked.ends, kind="stable")[:MOST_ROWS]
     rows = rows[asked.ends[rows] > 0]
     few = Half(asked.backend, asked.layer, asked.name, asked.params, asked.inputs[:, rows],
-               {s: a[rows] for s, a in asked.state.items()}, asked.ends[rows])  # fmt: skip
+               {s: a[rows] for s, a in asked.state.items()}, asked.ends[rows],
+               None if asked.resets is None else asked.resets[:, rows])  # fmt: skip
     each, states = jacobians(few)
     _check_finite(place, asked.backend, each, real, rows)
     single = np.where(real[:, rows], np.linalg.norm(each, 2, axis=(-2, -1)), np.nan)

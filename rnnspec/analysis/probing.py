@@ -19,14 +19,17 @@ from rnnspec.tracing.cell import OUTPUT, Cell
 from rnnspec.tracing.graph import Graph, GraphBuilder
 from rnnspec.tree import Tree, tree_map
 
-__all__ = ["Half", "in_order", "jacobians", "state_gradients"]
+__all__ = ["Half", "in_order", "jacobians", "state_gradients", "with_resets"]
 
 Array = Any
 
 
 @dataclass(frozen=True)
 class Half:
-    """One half of a layer with its inputs, all as NumPy arrays; `ends` (batch,) are the ends of rows."""
+    """One half of a layer with its inputs, all as NumPy arrays; `ends` (batch,) are the ends of rows.
+
+    `resets` (time, batch) are those of the call, None where it has none.
+    """
 
     backend: Backend
     layer: Layer
@@ -35,10 +38,12 @@ class Half:
     inputs: Array
     state: Mapping[str, Array]
     ends: Array
+    resets: Array | None = None
 
 
 def state_gradients(
-    backend: Backend, net: Network, params: Tree, inputs: Array, targets: Array, state: Tree, ends: Array
+    backend: Backend, net: Network, params: Tree, inputs: Array, targets: Array, state: Tree, ends: Array,
+    resets: Array | None = None,
 ) -> dict[str, dict[str, Array]]:
     """dL/ds_t of the first layer's states, `[half][state]` (time, batch, width), in time order, 0 after a row's end."""
     layer, places, wide = net.layers[0], {}, net.inputs
@@ -51,7 +56,7 @@ def state_gradients(
     first = {half: _with_probes(layer, half, given, places, wide) for half, given in params["layers"][0].items()}
     own = {**params, "layers": [first, *params["layers"][1:]]}
     held = np.concatenate([inputs, np.zeros((*inputs.shape[:2], wide - net.inputs), inputs.dtype)], -1)
-    found = backend.value_and_grad(probed, own, held, targets, state, ends).grads.inputs
+    found = backend.value_and_grad(probed, own, held, targets, state, ends, **with_resets(resets)).grads.inputs
     gradient = np.asarray(backend.to_numpy(found), np.float64)
     return {half: {name: gradient[..., places[half, name]] for name in layer.state_sizes} for half in layer.halves}
 
@@ -59,10 +64,11 @@ def state_gradients(
 def jacobians(half: Half) -> tuple[Array, Array]:
     """ds_t/ds_{t-1} (time, batch, n, n) in processing order, all states concatenated, and the states (time, batch, n).
 
-    Policies are ignored. Values after a row's end have no meaning.
+    A step that starts from zeros depends on no state. Policies are ignored. Values after a row's end have no meaning.
     """
     states, (steps, batch) = _states(half), half.inputs.shape[:2]
-    before = {s: np.concatenate([half.state[s][None], a[:-1]]) for s, a in states.items()}
+    fresh = _fresh(half)[..., None]
+    before = {s: np.where(fresh, 0, np.concatenate([half.state[s][None], a[:-1]])) for s, a in states.items()}
     layer = replace(half.layer, direction="forward", gradient=None)
     net = Network(half.inputs.shape[2], [layer])
     flat = {s: a.reshape(steps * batch, -1) for s, a in before.items()}
@@ -75,7 +81,12 @@ def jacobians(half: Half) -> tuple[Array, Array]:
             seed[state][:, unit] = 1.0
             found = half.backend.pullback(*given, [{"forward": seed}], [{"forward": flat}]).state[0]["forward"]
             rows.append(_beside(half.backend.to_numpy(found), layer).reshape(steps, batch, -1))
-    return np.stack(rows, 2), _beside(states, layer)
+    return np.where(fresh[..., None], 0, np.stack(rows, 2)), _beside(states, layer)
+
+
+def with_resets(resets: Array | None) -> dict[str, Array]:
+    """The argument of a call's resets, left out where there are none."""
+    return {} if resets is None else {"resets": resets}
 
 
 def in_order(a: Array, half: str, ends: Array) -> Array:
@@ -86,6 +97,14 @@ def in_order(a: Array, half: str, ends: Array) -> Array:
     for row, end in enumerate(ends):
         turned[:end, row] = a[:end, row][::-1]
     return turned
+
+
+def _fresh(half: Half) -> Array:
+    """The steps (time, batch), in processing order, before which the half starts from zeros."""
+    if half.resets is None:
+        return np.zeros(half.inputs.shape[:2], bool)
+    real = half.resets & (np.arange(len(half.inputs))[:, None] < half.ends)
+    return in_order(real if half.name == "forward" else np.append(real[1:], real[:1] & False, 0), half.name, half.ends)
 
 
 def _beside(states: Mapping[str, Array], layer: Layer) -> Array:
@@ -99,7 +118,8 @@ def _states(half: Half) -> dict[str, Array]:
         layer = replace(half.layer, cell=_showing(half.layer.cell, state), direction=half.name, gradient=None)
         net = Network(half.inputs.shape[2], [layer], Steps())
         outputs = half.backend.run(net, {"layers": [{half.name: half.params}]}, half.inputs,
-                                   [{half.name: dict(half.state)}], half.ends).outputs  # fmt: skip
+                                   [{half.name: dict(half.state)}], half.ends,
+                                   **with_resets(half.resets)).outputs  # fmt: skip
         found[state] = in_order(np.asarray(half.backend.to_numpy(outputs)), half.name, half.ends)
     return found
 
