@@ -49,7 +49,7 @@ class Planted:
 
 @dataclass(frozen=True)
 class Arrays:
-    """All numbers of a case, in one precision. `lengths` is None or int64 (batch,)."""
+    """All numbers of a case, in one precision. `lengths` is None or int64 (batch,), `resets` None or (time, batch)."""
 
     params: Tree
     inputs: Any
@@ -58,6 +58,7 @@ class Arrays:
     output_cotangent: Any
     state_cotangent: Tree
     targets: Any
+    resets: Any = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,7 +68,8 @@ class Case:
     `scale` is the scale of the weights, over the square root of the number of their inputs. `padding` is the value of
     inputs, cotangents and real targets after a row's end, where class numbers are -1. No array is zero, constant or
     symmetric: each map has its own scale, and biases and states are drawn too. `lengths=None` calls without lengths.
-    `targets` are None where the network has no loss.
+    `targets` are None where the network has no loss. `resets` is the share of steps that are resets, drawn also after a
+    row's end; None calls without resets.
     """
 
     net: Network
@@ -79,6 +81,7 @@ class Case:
     pull: Pull = Pull.BOTH
     padding: float = 0.0
     planted: tuple[Planted, ...] = ()
+    resets: float | None = None
 
     def __repr__(self) -> str:
         return self._written({})
@@ -122,12 +125,12 @@ class Case:
                      self._state_cotangent(), self._targets())  # fmt: skip
         drawn = {name: tree for name, tree in vars(raw).items() if tree is not None}
         rounded = {name: tree_map(PROFILES[precision].round, tree) for name, tree in drawn.items()}
-        return replace(raw, **rounded, lengths=lengths)
+        return replace(raw, **rounded, lengths=lengths, resets=self._resets())
 
     def batches(self, count: int, precision: str = "f64") -> list[Batch]:
         """`count` batches for training: the first is the case's own, the others have the same shape and lengths."""
         drawn = [replace(self, seed=self.seed + 7919 * i).arrays(precision) for i in range(count)]
-        return [(a.inputs, a.targets, a.state, a.lengths) for a in drawn]
+        return [(a.inputs, a.targets, a.state, a.lengths, *(() if a.resets is None else (a.resets,))) for a in drawn]
 
     def _draw(self, name: str) -> np.random.Generator:
         return np.random.default_rng([self.seed, zlib.crc32(name.encode())])
@@ -167,6 +170,13 @@ class Case:
             x[planted.step, planted.row] = planted.value
         x[np.arange(self.steps)[:, None] >= self.ends] = self.padding
         return x
+
+    def _resets(self) -> Any:
+        """Resets in every row, more in some than in others: of three rows one has them at most of its steps."""
+        if self.resets is None:
+            return None
+        share = np.where(np.arange(self.batch) % 3 == self.seed % 3, 0.8, self.resets)
+        return self._draw("resets").random((self.steps, self.batch)) < share
 
     def _output_cotangent(self) -> Any:
         real = self.real

@@ -14,7 +14,7 @@ from conformance.cases import CELLS, Case
 from conformance.judge import Failure, IllPosed, Judge, NotApplicable
 from conformance.own_cell import leaky_gate
 from conformance.registry import Property, Scope, properties
-from rnnspec import Backend, Cell, Mutant
+from rnnspec import Backend, Capabilities, Cell, Mutant
 
 __all__ = ["Reference", "killed_by", "labels", "strategies"]
 
@@ -24,6 +24,7 @@ class Reference(Backend):
 
     name = "numpy"
     version = np.__version__
+    capabilities = Capabilities(resets=True)
 
 
 def killed_by(backend: Backend, law: Property, label: str, examples: int) -> str | None:

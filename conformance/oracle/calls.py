@@ -21,32 +21,33 @@ from rnnspec.tree import Tree, tree_map
 __all__ = ["Batch", "pullback", "run", "train", "value_and_grad"]
 
 Array = Any
-Batch = tuple[Array, Array, Tree, Array]
-"""Inputs, targets, state or None, lengths or None."""
+Batch = tuple[Array, ...]
+"""Inputs, targets, state or None, lengths or None, and resets or None, which may be left out."""
 
 
 def run(
-    net: Network, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None, arithmetic: Arithmetic = EXACT
+    net: Network, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
+    arithmetic: Arithmetic = EXACT, resets: Array = None,
 ) -> Result:
     """Outputs and final state, as `Backend.run`: `(runs, time, batch, features)` and so on; `path` is empty."""
     with np.errstate(all="ignore"):
         rounding = Rounding(arithmetic)
         own = tree_map(lambda w: rounding.array(w)[None], params)
-        found = forward(rounding, net, own, *_given(rounding, net, inputs, state, lengths), recording=False)
+        found = forward(rounding, net, own, *_given(rounding, net, inputs, state, lengths, resets), recording=False)
         return Result(_outputs(net, found, inputs), _final(net, found), ())
 
 
 def pullback(
     net: Network, params: Tree, inputs: Array, output_cotangent: Array, state_cotangent: Tree = None,
-    state: Tree = None, lengths: Array = None, arithmetic: Arithmetic = EXACT,
+    state: Tree = None, lengths: Array = None, arithmetic: Arithmetic = EXACT, resets: Array = None,
 ) -> Gradients:
     """The vector-Jacobian product, as `Backend.pullback`."""
     with np.errstate(all="ignore"):
         rounding = Rounding(arithmetic)
         own = tree_map(lambda w: rounding.array(w)[None], params)
-        given = _given(rounding, net, inputs, state, lengths)
+        given = _given(rounding, net, inputs, state, lengths, resets)
         found = forward(rounding, net, own, *given, recording=True)
-        rows = real_rows(net, len(inputs), given[-1])
+        rows = real_rows(net, len(inputs), given[2])
         seed = np.zeros(found.outputs.value.shape, arithmetic.dtype)
         seed[:, rows] = rounding.array(output_cotangent).reshape(1, found.outputs.value.shape[1], net.features)[:, rows]
         seeds = [(found.outputs, seed)]
@@ -61,13 +62,13 @@ def pullback(
 
 def value_and_grad(
     net: Network, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,
-    arithmetic: Arithmetic = EXACT,
+    arithmetic: Arithmetic = EXACT, resets: Array = None,
 ) -> Step:
     """The loss as `(sum, count)`, the gradients of the sum and the final state, as `Backend.value_and_grad`."""
     with np.errstate(all="ignore"):
         rounding = Rounding(arithmetic)
         own = tree_map(lambda w: rounding.array(w)[None], params)
-        return _value_and_grad(rounding, net, own, inputs, targets, state, lengths)
+        return _value_and_grad(rounding, net, own, (inputs, targets, state, lengths, resets))
 
 
 def train(
@@ -76,36 +77,38 @@ def train(
 ) -> list[Trained]:
     """The results of one training step for each batch in turn, as `Backend.train_step`.
 
-    `rule_state` is `rule.init(params)` if None. A batch is `(inputs, targets, state, lengths)`, the last two or None.
+    `rule_state` is `rule.init(params)` if None. A batch is `(inputs, targets, state, lengths)`, the last two or None,
+    and may have resets after them.
     """
     with np.errstate(all="ignore"):
         rounding = Rounding(arithmetic)
         kept = rule.init(params) if rule_state is None else rule_state
         own, kept = (tree_map(lambda a: rounding.array(a)[None], tree) for tree in (params, kept))
         done = []
-        for inputs, targets, state, lengths in batches:
-            step = _value_and_grad(rounding, net, own, inputs, targets, state, lengths, rule.loss_scale(kept))
+        for batch in batches:
+            step = _value_and_grad(rounding, net, own, batch, rule.loss_scale(kept))
             own, kept = _update(rounding, rule, own, kept, step)
             done.append(Trained(own, kept, step.loss_sum, step.count, step.state))
         return done
 
 
-def _given(rounding: Rounding, net: Network, inputs: Array, state: Tree, lengths: Array) -> tuple[Array, Tree, Array]:
+def _given(
+    rounding: Rounding, net: Network, inputs: Array, state: Tree, lengths: Array, resets: Array = None
+) -> tuple[Array, Tree, Array, Array]:
     steps, batch = np.shape(inputs)[:2]
     if state is None:
         state = net.state_tree(batch, np.zeros)
     ends = np.full(batch, steps) if lengths is None else np.asarray(lengths)
-    return rounding.array(inputs), tree_map(rounding.array, state), ends
+    begins = np.zeros((steps, batch), bool) if resets is None else np.asarray(resets)
+    return rounding.array(inputs), tree_map(rounding.array, state), ends, begins
 
 
-def _value_and_grad(
-    rounding: Rounding, net: Network, params: Tree, inputs: Array, targets: Array, state: Tree, lengths: Array,
-    scale: Array = None,
-) -> Step:
+def _value_and_grad(rounding: Rounding, net: Network, params: Tree, batch: Batch, scale: Array = None) -> Step:
     assert net.loss is not None
-    given = _given(rounding, net, inputs, state, lengths)
+    inputs, targets, *rest = batch
+    given = _given(rounding, net, inputs, *rest)
     found = forward(rounding, net, params, *given, recording=True)
-    loss_sum, count = _loss(net, net.loss, found, targets, given[-1], len(inputs))
+    loss_sum, count = _loss(net, net.loss, found, targets, given[2], len(inputs))
     seed = np.ones((1, 1, 1)) if scale is None else np.reshape(scale, (-1, 1, 1))
     found.tape.pull_back([(loss_sum, rounding.array(seed))])
     gradients = _gradients(net, found, params, inputs)

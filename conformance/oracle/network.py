@@ -1,7 +1,7 @@
 """A network by plain loops over layers, halves, steps, and in each step the rows that still run.
 
 A sequence is one number whose row `t * batch + n` is row n at time t. A row that has ended is left out instead of
-masked, so that nothing after its end has an effect.
+masked, so that nothing after its end has an effect. A row that a step resets takes zeros in place of its state.
 """
 
 from __future__ import annotations
@@ -23,6 +23,19 @@ from rnnspec.tracing.widths import INPUT
 from rnnspec.tree import Tree, tree_map
 
 __all__ = ["Forward", "forward", "real_rows"]
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """The rows that one step runs: the place of each in the sequence, and its index within its part, 0 at a reset.
+
+    `fresh` is true for the rows that the step resets.
+    """
+
+    rows: Array
+    places: Array
+    index: Array
+    fresh: Array
 
 
 @dataclass(frozen=True)
@@ -63,11 +76,13 @@ class _Map:
 
 
 def forward(
-    rounding: Rounding, net: Network, params: Tree, inputs: Array, state: Tree, ends: Array, recording: bool
+    rounding: Rounding, net: Network, params: Tree, inputs: Array, state: Tree, ends: Array, resets: Array,
+    recording: bool,
 ) -> Forward:
     """Run a network.
 
-    `params` have runs first, `inputs` are (time, batch, feature), `state` is as declared, `ends` (batch,) are lengths.
+    `params` have runs first, `inputs` are (time, batch, feature), `state` is as declared, `ends` (batch,) are lengths,
+    `resets` (time, batch) are true or false.
     """
     tape = Tape(rounding, recording)
     steps, batch, features = inputs.shape
@@ -81,7 +96,7 @@ def forward(
     for i, layer in enumerate(net.layers):
         halves, states = [], {}
         for half in layer.halves:
-            own, order = leaves["layers"][i][half], _order(half, steps, ends)
+            own, order = leaves["layers"][i][half], _order(half, ends, resets)
             found, states[half] = _half(tape, layer, own, values, first[i][half], order)
             halves.append(found)
         values = tape.join(halves) if len(halves) > 1 else halves[0]
@@ -102,37 +117,52 @@ def real_rows(net: Network, steps: int, ends: Array) -> Array:
     return np.flatnonzero((np.arange(steps)[:, None] < ends[None, :]).ravel())
 
 
-def _order(half: str, steps: int, ends: Array) -> list[tuple[Array, Array]]:
-    """For each step in processing order: the rows that run, and the place of each in the sequence."""
-    batch, order = len(ends), []
-    for k in range(steps):
-        running = np.flatnonzero(ends > k)
-        time = np.full(len(running), k) if half == "forward" else ends[running] - 1 - k
-        order.append((running, time * batch + running))
+def _order(half: str, ends: Array, resets: Array) -> list[_Turn]:
+    """What each step runs, in processing order; the reverse half comes to a part from where the next one begins."""
+    batch, order, index = len(ends), [], np.zeros(len(ends), int)
+    for k in range(len(resets)):
+        rows = np.flatnonzero(ends > k)
+        time = np.full(len(rows), k) if half == "forward" else ends[rows] - 1 - k
+        begin = time if half == "forward" else time + 1
+        inside = begin < ends[rows]
+        fresh = inside & resets[np.where(inside, begin, 0), rows]
+        index[rows[fresh]] = 0
+        order.append(_Turn(rows, time * batch + rows, index[rows], fresh))
+        index[rows] += 1
     return order
 
 
 def _half(
-    tape: Tape, layer: Layer, params: Tree, sequence: Number, state: Mapping[str, Number],
-    order: list[tuple[Array, Array]],
+    tape: Tape, layer: Layer, params: Tree, sequence: Number, state: Mapping[str, Number], order: list[_Turn]
 ) -> tuple[Number, dict[str, Number]]:
     outputs, now = [], dict(state)
     batch = next(iter(state.values())).value.shape[1]
-    for k, (running, places) in enumerate(order):
-        if not len(running):
+    for k, turn in enumerate(order):
+        if not len(turn.rows):
             break
-        everybody = len(running) == batch
-        old = now if everybody else {name: tape.take(number, running) for name, number in now.items()}
-        if layer.gradient is not None and k > 0:
-            old = _hooked(tape, layer.gradient.carry, k, old)
-        output, new = _step(tape, layer, params, tape.take(sequence, places), old)
+        everybody = len(turn.rows) == batch
+        old = now if everybody else {name: tape.take(number, turn.rows) for name, number in now.items()}
+        old = _carried(tape, layer, k > 0, turn, old)
+        output, new = _step(tape, layer, params, tape.take(sequence, turn.places), old)
         own = layer.cell.output_state
-        new = {name: tape.in_rows(number, len(running)) for name, number in new.items()}
+        new = {name: tape.in_rows(number, len(turn.rows)) for name, number in new.items()}
         if layer.gradient is not None:
-            new = _hooked(tape, layer.gradient.total, k, new)
-        outputs.append((output if own is None else new[own], places))
-        now = new if everybody else _held(tape, new, running, now, batch)
+            new = _hooked(tape, layer.gradient.total, turn.index, new)
+        outputs.append((output if own is None else new[own], turn.places))
+        now = new if everybody else _held(tape, new, turn.rows, now, batch)
     return tape.put(outputs, sequence.value.shape[1], layer.half_width), now
+
+
+def _carried(tape: Tape, layer: Layer, later: bool, turn: _Turn, old: dict[str, Number]) -> dict[str, Number]:
+    """What the rows of a step bring along: what a policy lets pass from the step before, zeros where a part begins."""
+    kept, count = np.flatnonzero(~turn.fresh), len(turn.rows)
+    if len(kept) < count:
+        old = {name: tape.take(number, kept) for name, number in old.items()}
+    if layer.gradient is not None and later:
+        old = _hooked(tape, layer.gradient.carry, turn.index[kept], old)
+    if len(kept) < count:
+        old = {name: tape.put([(number, kept)], count, number.value.shape[2]) for name, number in old.items()}
+    return old
 
 
 def _held(
@@ -170,14 +200,14 @@ def _equations(
     return cell.equations(inputs, recurrent, vectors, given)
 
 
-def _hooked(tape: Tape, policy: Any, step: int, states: dict[str, Number]) -> dict[str, Number]:
-    """The states unchanged, with cotangents that the policy changes."""
+def _hooked(tape: Tape, policy: Any, index: Array, states: dict[str, Number]) -> dict[str, Number]:
+    """The states unchanged, with cotangents that the policy changes; `index` is the step of each row."""
     names = list(states)
 
     def pull(*cotangents: Array) -> list[Array]:
         aside = Tape(tape.rounding, recording=False)
         given = {name: Number(aside, d) for name, d in zip(names, cotangents, strict=True)}
-        passed = policy(aside.lift(step), given)
+        passed = policy(Number(aside, tape.rounding.array(index[None, :, None])), given)
         return [np.broadcast_to(aside.lift(passed[name]).value, given[name].value.shape) for name in names]
 
     if getattr(Recurrence, policy.__name__) is policy.__func__:

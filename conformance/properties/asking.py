@@ -53,37 +53,39 @@ class Question:
     def run(self) -> Result:
         """Outputs and final state."""
         g = self.given
-        found = self.backend.run(self.net, g.params, g.inputs, g.state, g.lengths)
+        found = self.backend.run(self.net, g.params, g.inputs, g.state, g.lengths, *self.resets)
         return Result(self.backend.to_numpy(found.outputs), self.backend.to_numpy(found.state), found.path)
 
     def pull(self) -> Gradients:
         """The vector-Jacobian product."""
         g = self.given
         return self._numpy(self.backend.pullback(self.net, g.params, g.inputs, g.output_cotangent, g.state_cotangent,
-                                                 g.state, g.lengths))  # fmt: skip
+                                                 g.state, g.lengths, *self.resets))  # fmt: skip
 
     def step(self) -> Step:
         """The loss and its gradients."""
         g, to_numpy = self.given, self.backend.to_numpy
-        found = self.backend.value_and_grad(self.net, g.params, g.inputs, g.targets, g.state, g.lengths)
+        found = self.backend.value_and_grad(self.net, g.params, g.inputs, g.targets, g.state, g.lengths,
+                                            *self.resets)  # fmt: skip
         return Step(to_numpy(found.loss_sum), found.count, self._numpy(found.grads), to_numpy(found.state))
 
     def run_reference(self) -> Reference:
         """What `run` must give, and the yardstick, of these very arrays."""
         g = self.given
-        return self._reference(partial(oracle.run, self.net, g.params, g.inputs, g.state, g.lengths))
+        return self._reference(partial(oracle.run, self.net, g.params, g.inputs, g.state, g.lengths,
+                                       resets=g.resets))  # fmt: skip
 
     def pull_reference(self) -> Reference:
         """What `pull` must give, and the yardstick, of these very arrays."""
         g = self.given
         return self._reference(partial(oracle.pullback, self.net, g.params, g.inputs, g.output_cotangent,
-                                       g.state_cotangent, g.state, g.lengths))  # fmt: skip
+                                       g.state_cotangent, g.state, g.lengths, resets=g.resets))  # fmt: skip
 
     def step_reference(self) -> Reference:
         """What `step` must give, and the yardstick, of these very arrays."""
         g = self.given
         return self._reference(partial(oracle.value_and_grad, self.net, g.params, g.inputs, g.targets, g.state,
-                                       g.lengths))  # fmt: skip
+                                       g.lengths, resets=g.resets))  # fmt: skip
 
     @property
     def steps(self) -> int:
@@ -111,6 +113,11 @@ class Question:
         """Whether a policy acts inside a recurrence."""
         return any(layer.gradient is not None for layer in self.net.layers)
 
+    @property
+    def resets(self) -> tuple[Any, ...]:
+        """The last argument of a call that has resets: one without them does not name them."""
+        return () if self.given.resets is None else (self.given.resets,)
+
     def _reference(self, compute: Any) -> Reference:
         def counted(arithmetic: Arithmetic) -> Tree:
             return compute(arithmetic=arithmetic)
@@ -120,7 +127,8 @@ class Question:
     def _digest(self) -> bytes:
         """What all numbers of the question and its network come to."""
         found = sha256(repr(self.net).encode())
-        for name in sorted(vars(self.given)):
+        without = {"resets"} if self.given.resets is None else set()  # so that other questions keep their roundings
+        for name in sorted(vars(self.given).keys() - without):
             for place, a in leaves(getattr(self.given, name)):
                 given = np.ascontiguousarray([] if a is None else a)
                 found.update(f"{name} {place} {given.dtype} {given.shape}".encode() + given.tobytes())
@@ -168,6 +176,7 @@ def in_order(question: Question, order: Any) -> Question:
     g = question.given
     states, cotangents = (tree_map(lambda s: s[order], tree) for tree in (g.state, g.state_cotangent))
     return question.but(inputs=g.inputs[:, order], state=states, lengths=question.ends[order],
+                        resets=None if g.resets is None else g.resets[:, order],
                         output_cotangent=g.output_cotangent[..., order, :], state_cotangent=cotangents)  # fmt: skip
 
 
@@ -177,9 +186,9 @@ def few(question: Question, cut: tuple[slice, slice]) -> Question:
     over = (rows,) if question.is_last else cut
     trees = {"state": g.state, "state_cotangent": g.state_cotangent}
     states = {name: None if tree is None else tree_map(lambda s: s[rows], tree) for name, tree in trees.items()}
-    targets = None if g.targets is None else g.targets[over]
+    targets, resets = None if g.targets is None else g.targets[over], None if g.resets is None else g.resets[cut]
     return question.but(inputs=g.inputs[cut], output_cotangent=g.output_cotangent[over], targets=targets, lengths=None,
-                        **states)  # fmt: skip
+                        resets=resets, **states)  # fmt: skip
 
 
 def refuses(call: Callable[..., Any], *given: Any) -> bool:

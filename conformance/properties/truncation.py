@@ -1,4 +1,4 @@
-"""The policy inside the recurrence that the suite tests with: both gradient hooks, below and above their thresholds."""
+"""The policies inside the recurrence that the suite tests with: both gradient hooks, below and above thresholds."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnspec.policies import Recurrence, Truncated
-from rnnspec.primitives import maximum, sqrt, total
+from rnnspec.primitives import maximum, remainder, sqrt, total, where
 
-__all__ = ["CutAndClip"]
+__all__ = ["CutAndClip", "Halving"]
 
 
 @dataclass(frozen=True)
@@ -30,3 +30,17 @@ class CutAndClip(Recurrence):
 
     def _clipped(self, cotangent: Any) -> Any:
         return cotangent * (self.limit / maximum(sqrt(total(cotangent * cotangent)), self.limit))
+
+
+@dataclass(frozen=True)
+class Halving(Recurrence):
+    """Halves the cotangents on the edges into the steps k - 1, 2k - 1, ...: it counts steps, and cuts no edge."""
+
+    steps: int
+
+    def __repr__(self) -> str:
+        return f"__import__({__name__!r}, fromlist=['Halving']).Halving({self.steps})"
+
+    def carry(self, step: Any, cotangents: Mapping[str, Any]) -> Mapping[str, Any]:
+        chosen = remainder(step, self.steps) > self.steps - 1.5
+        return {state: where(chosen, 0.5 * cotangent, cotangent) for state, cotangent in cotangents.items()}

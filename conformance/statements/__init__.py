@@ -18,6 +18,7 @@ from conformance.statements.layers import LAYERS
 from conformance.statements.padding import PADDING
 from conformance.statements.paths import PATHS
 from conformance.statements.recurrence import RECURRENCE
+from conformance.statements.resets import RESETS
 from conformance.statements.rows import ROWS
 from conformance.statements.sequence import SEQUENCE
 from conformance.statements.statement import Statement, Theme
@@ -25,8 +26,9 @@ from conformance.statements.training import TRAINING
 from conformance.statements.values import VALUES
 
 __all__ = ["ALIGNMENT", "CALLS", "CLIPPING", "CONCURRENCY", "EQUATIONS", "EXTREMES", "LAYERS", "PADDING",
-           "PATHS", "RECURRENCE", "ROWS", "SEQUENCE", "THEMES", "TRAINING", "VALUES", "Statement", "Theme"]  # fmt: skip
+           "PATHS", "RECURRENCE", "RESETS", "ROWS", "SEQUENCE", "THEMES", "TRAINING", "VALUES", "Statement",
+           "Theme"]  # fmt: skip
 
 THEMES = (VALUES, SEQUENCE, LAYERS, ROWS, PADDING, EQUATIONS, EXTREMES, ALIGNMENT, CALLS, CONCURRENCY, RECURRENCE,
-          CLIPPING, TRAINING, PATHS)  # fmt: skip
+          CLIPPING, TRAINING, PATHS, RESETS)  # fmt: skip
 """In the order in which the pages list them."""

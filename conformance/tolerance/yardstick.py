@@ -142,7 +142,7 @@ def run(case: Case, profile: Profile) -> Reference:
     """The expected result of `Backend.run`: `outputs`, `state`."""
     a = case.arrays(profile.name)
     return reference(profile, lambda arithmetic: oracle.run(case.net, a.params, a.inputs, a.state, a.lengths,
-                                                            arithmetic),
+                                                            arithmetic, a.resets),
                      case.seed, dtype=_dtype(case, profile))  # fmt: skip
 
 
@@ -151,7 +151,8 @@ def pullback(case: Case, profile: Profile) -> Reference:
     """The expected result of `Backend.pullback`: `params`, `inputs`, `state`."""
     a = case.arrays(profile.name)
     return reference(profile, lambda arithmetic: oracle.pullback(case.net, a.params, a.inputs, a.output_cotangent,
-                                                                 a.state_cotangent, a.state, a.lengths, arithmetic),
+                                                                 a.state_cotangent, a.state, a.lengths, arithmetic,
+                                                                 a.resets),
                      case.seed, dtype=_dtype(case, profile))  # fmt: skip
 
 
@@ -160,7 +161,7 @@ def value_and_grad(case: Case, profile: Profile) -> Reference:
     """The expected result of `Backend.value_and_grad`: `loss_sum`, `count`, `grads`, `state`."""
     a = case.arrays(profile.name)
     return reference(profile, lambda arithmetic: oracle.value_and_grad(case.net, a.params, a.inputs, a.targets, a.state,
-                                                                       a.lengths, arithmetic),
+                                                                       a.lengths, arithmetic, a.resets),
                      case.seed, dtype=_dtype(case, profile))  # fmt: skip
 
 

@@ -50,7 +50,8 @@ def train(question: Question, rule: Any, kept: Tree = None) -> Trained:
     """One training step of a question with targets; a fresh rule state if None is given."""
     g, backend = question.given, question.backend
     kept = rule.init(g.params) if kept is None else kept
-    done = backend.train_step(question.net, rule, g.params, kept, g.inputs, g.targets, g.state, g.lengths)
+    done = backend.train_step(question.net, rule, g.params, kept, g.inputs, g.targets, g.state, g.lengths,
+                              *question.resets)  # fmt: skip
     numbers = {name: backend.to_numpy(getattr(done, name)) for name in ("params", "rule_state", "loss_sum", "state")}
     return replace(done, **numbers)
 
@@ -58,8 +59,8 @@ def train(question: Question, rule: Any, kept: Tree = None) -> Trained:
 def train_reference(question: Question, rule: Rule, kept: Tree = None) -> Reference:
     """What one training step must give, and the yardstick; from a fresh rule state if None is given."""
     g = question.given
-    compute = partial(oracle.train, question.net, rule, g.params, [(g.inputs, g.targets, g.state, g.lengths)],
-                      rule_state=kept)  # fmt: skip
+    batch = (g.inputs, g.targets, g.state, g.lengths, *question.resets)
+    compute = partial(oracle.train, question.net, rule, g.params, [batch], rule_state=kept)
     return tolerance.reference(PROFILES[question.backend.precision], compute)
 
 
