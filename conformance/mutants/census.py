@@ -17,7 +17,7 @@ from conformance.mutants.derived.loop import loop_mutants
 from conformance.mutants.faulty import protocol_mutants
 from conformance.mutants.learning import alignments, losses, nothing, training
 from conformance.mutants.ranges import blocks, counters, extents, numbers, small, vanishing
-from conformance.mutants.sequences import cotangents, lengths, reach, readings, states, steps
+from conformance.mutants.sequences import cotangents, lengths, reach, readings, resets, states, steps
 from conformance.own_cell import leaky_gate
 from rnnspec import Cell, Mutant, backend_names, hookimpl
 from rnnspec.errors import BackendError
@@ -58,7 +58,7 @@ def mutants() -> tuple[Mutant, ...]:
 def _protocol() -> Iterator[Mutant]:
     calls = (states, lengths, steps, cotangents, losses, alignments, numbers, memory, sharing, paths, extents, blocks,
              arguments, counters, readings, few)  # fmt: skip
-    questions = (spans, training, leftovers, nothing, vanishing, reach, small)
+    questions = (spans, training, leftovers, nothing, vanishing, reach, small, resets)
     for module in (*calls, policies, rules, guards, segments, governed, *questions):
         yield from protocol_mutants(module)
 
