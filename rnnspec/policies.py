@@ -9,7 +9,7 @@ makes the gradients that it covers NaN, so that the fault shows.
 A policy inside the recurrence belongs to a layer and has two gradient hooks. `carry` changes the cotangents on the edge
 from step t back to step t-1, for t = 1..T-1, before the output cotangent of step t-1 is added. It never acts on the
 edges of the initial and the final state. `total` changes the cotangents after that sum. Steps are counted for each row
-in processing order. Norms are taken for each row, over features.
+in processing order, from its last reset. Norms are taken for each row, over features.
 """
 
 from __future__ import annotations

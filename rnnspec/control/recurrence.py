@@ -2,8 +2,8 @@
 
 A policy belongs to a layer and has two gradient hooks. `carry` changes the cotangents on the edge from step t back to
 step t-1, for t = 1..T-1, before the output cotangent of step t-1 is added. It never acts on the edges of the initial
-and the final state. `total` changes the cotangents after that sum. Steps are counted for each row in processing order.
-Norms are taken for each row, over features.
+and the final state. `total` changes the cotangents after that sum. Steps are counted for each row in processing order,
+from its last reset. Norms are taken for each row, over features.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ Cotangents = Mapping[str, Any]
 class Recurrence:
     """A policy inside the recurrence; a hook that it does not override changes nothing.
 
-    `step` is the index of the step in processing order, a number. Hooks are written in the primitives.
+    `step` is the index of the step in processing order, a number; in a call with resets the index within each row's
+    part. Hooks are written in the primitives.
     """
 
     def carry(self, step: Any, cotangents: Cotangents) -> Cotangents:
