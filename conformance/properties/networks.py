@@ -28,7 +28,7 @@ from conformance.cases import (
     wild_cases,
 )
 from conformance.properties.extents import broad, counted, crowd, extents, large_maps, many, storeys, tower, vast
-from conformance.properties.truncation import CutAndClip, Halving
+from conformance.properties.truncation import CutAndClip
 from conformance.registry import Scope, Shape
 from rnnspec import Cell, Dense, Last, Layer, Network
 from rnnspec.losses import CTC, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
@@ -40,12 +40,9 @@ __all__ = [
     "aligned",
     "all_cells",
     "bidirectional",
-    "both_halves_in_parts",
     "calls",
     "cells",
     "deep",
-    "episodes",
-    "episodes_with_losses",
     "every_loss",
     "everything",
     "gradients",
@@ -83,8 +80,6 @@ FEW = 5
 """Cells that are all judged, however little time there is."""
 LONGER = 12
 """How many times as many steps a long case has."""
-SHARES = (0.2, 0.1, 0.5)
-"""The shares of steps that are resets."""
 DRAWN = 3
 """Labels of drawn networks."""
 
@@ -248,30 +243,6 @@ def unpadded(scope: Scope) -> Labels:
     return {f"{label}, without lengths": strategy.map(_all_steps) for label, strategy in cells(scope).items()}
 
 
-def both_halves_in_parts(scope: Scope) -> Labels:
-    """Both directions of one cell with resets, and a policy that counts steps: a run and a pullback.
-
-    The first precision affords them.
-    """
-    layer = Layer(_cell(scope, 2), _widths(scope, 2), "bidirectional", Halving(3))
-    affordable = _affords_all(scope) or (not scope.brief and scope.share[0] == 0)
-    net = Network(INPUTS, [layer], loss=SquaredError())
-    return _in_parts({"both halves": _with_lengths(net)}) if affordable else {}
-
-
-def episodes(scope: Scope) -> Labels:
-    """The same, and where networks cost nothing every cell, and layers above one another, long ones too."""
-    if not scope.eager or scope.shapes:
-        return both_halves_in_parts(scope)
-    others = {**cells(scope), **bidirectional(scope), **stacked(scope), **last(scope), **long(scope), **deep(scope)}
-    return {**both_halves_in_parts(scope), **_in_parts(others)}
-
-
-def episodes_with_losses(scope: Scope) -> Labels:
-    """Networks with losses and resets, where that costs nothing."""
-    return _in_parts({**stacked(scope), **last(scope), **plain(scope)}) if scope.eager and not scope.shapes else {}
-
-
 def everything(scope: Scope) -> Labels:
     """What the oracle is asked about: every network, with and without lengths, and drawn ones where these are free."""
     return {**runs(scope), **_beyond(scope), **broad(scope)}
@@ -368,15 +339,6 @@ def _drawn(scope: Scope) -> Labels:
     if not scope.eager or scope.shapes:
         return {}
     return {f"drawn {i}": drawn_cases(scope.cells) for i in range(DRAWN)}
-
-
-def _in_parts(labels: Labels) -> Labels:
-    """The same networks, every case with resets, in few of its steps or in many."""
-    return {f"{label}, in parts": strategy.map(_cut_up) for label, strategy in labels.items()}
-
-
-def _cut_up(case: Case) -> Case:
-    return replace(case, resets=SHARES[case.seed % len(SHARES)])
 
 
 def padded(labels: Callable[[Scope], Labels]) -> Callable[[Scope], Labels]:

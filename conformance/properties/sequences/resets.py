@@ -10,7 +10,7 @@ import numpy as np
 from conformance import tolerance
 from conformance.cases import Case, window
 from conformance.judge import Judge
-from conformance.properties import networks
+from conformance.properties import episodes, networks
 from conformance.properties.asking import Question, ask, is_eager, refuses
 from conformance.properties.learning.training import DESCENT, train, train_reference
 from conformance.registry import law
@@ -23,19 +23,19 @@ FOREIGN = (np.nan, np.inf, 1e30)
 """What must not cross a reset."""
 
 
-@law(RESETS["P130"], cases=networks.episodes, needs=("lengths", "resets"), oracle=True)
+@law(RESETS["P130"], cases=episodes.everything, needs=("lengths", "resets"), oracle=True)
 def values(backend: Backend, case: Case, judge: Judge) -> None:
     """Compares a run with the oracle: single layers, and several above one another."""
     judge.close("run", ask(backend, case).run(), tolerance.run(case, PROFILES[backend.precision]))
 
 
-@law(RESETS["P131"], cases=networks.episodes, needs=("lengths", "resets", "gradients"), oracle=True)
+@law(RESETS["P131"], cases=episodes.everything, needs=("lengths", "resets", "gradients"), oracle=True)
 def gradients(backend: Backend, case: Case, judge: Judge) -> None:
     """Compares a pullback with the oracle: single layers, and several above one another."""
     judge.close("pullback", ask(backend, case).pull(), tolerance.pullback(case, PROFILES[backend.precision]))
 
 
-@law(RESETS["P131-loss"], cases=networks.episodes_with_losses, needs=("lengths", "resets", "gradients"), oracle=True)
+@law(RESETS["P131-loss"], cases=episodes.every_loss, needs=("lengths", "resets", "gradients"), oracle=True)
 def losses(backend: Backend, case: Case, judge: Judge) -> None:
     """Where another program costs nothing: a loss call, and a training step."""
     question = ask(backend, case)
@@ -46,7 +46,7 @@ def losses(backend: Backend, case: Case, judge: Judge) -> None:
     judge.holds("the count", step.count == count, step.count, count)
 
 
-@law(RESETS["P132"], cases=networks.both_halves_in_parts, needs=("lengths", "resets"))
+@law(RESETS["P132"], cases=episodes.both_halves, needs=("lengths", "resets"))
 def fresh(backend: Backend, case: Case, judge: Judge) -> None:
     """Resets all rows at one step, and runs the steps before it and the steps from it on by themselves."""
     question = ask(backend, case)
@@ -57,7 +57,7 @@ def fresh(backend: Backend, case: Case, judge: Judge) -> None:
         judge.agree(f"parts from {at}", {"outputs": outputs, "state": state}, whole.run(), whole.run_reference())
 
 
-@law(RESETS["P133"], cases=networks.both_halves_in_parts, needs=("lengths", "resets", "gradients"))
+@law(RESETS["P133"], cases=episodes.both_halves, needs=("lengths", "resets", "gradients"))
 def fresh_gradients(backend: Backend, case: Case, judge: Judge) -> None:
     """Adds the parameter gradients of both parts, and joins their input gradients."""
     question = ask(backend, case)
@@ -71,7 +71,7 @@ def fresh_gradients(backend: Backend, case: Case, judge: Judge) -> None:
         judge.agree(f"parts from {at}", found, whole.pull(), whole.pull_reference())
 
 
-@law(RESETS["P134"], cases=networks.both_halves_in_parts, needs=("lengths", "resets"), also=("gradients",))
+@law(RESETS["P134"], cases=episodes.both_halves, needs=("lengths", "resets"), also=("gradients",))
 def first_step(backend: Backend, case: Case, judge: Judge) -> None:
     """Makes every second row begin with a reset, and the forward state of those with a step NaN."""
     judge.applies(case.steps > 0 and case.batch > 0, "there is no step")
@@ -89,7 +89,7 @@ def first_step(backend: Backend, case: Case, judge: Judge) -> None:
         judge.exactly("gradients of states without effect", _forward(tree_map(lambda s: s[rows], pulled.state)), 0)
 
 
-@law(RESETS["P135"], cases=networks.both_halves_in_parts, needs=("lengths", "resets"), also=("gradients",), oracle=True)
+@law(RESETS["P135"], cases=episodes.both_halves, needs=("lengths", "resets"), also=("gradients",), oracle=True)
 def none(backend: Backend, case: Case, judge: Judge) -> None:
     """Resets that are all false: the oracle without resets, and where that costs no program the call without them."""
     plain = ask(backend, case).but(resets=None)
@@ -103,7 +103,7 @@ def none(backend: Backend, case: Case, judge: Judge) -> None:
             judge.agree(f"{name}, and without resets", found, call(plain), reference())
 
 
-@law(RESETS["P136"], cases=networks.padded(networks.both_halves_in_parts), needs=("lengths", "resets"),
+@law(RESETS["P136"], cases=networks.padded(episodes.both_halves), needs=("lengths", "resets"),
      also=("gradients",))  # fmt: skip
 def in_padding(backend: Backend, case: Case, judge: Judge) -> None:
     """Makes all steps after a row's end resets, and then none."""
@@ -116,7 +116,7 @@ def in_padding(backend: Backend, case: Case, judge: Judge) -> None:
         judge.equal("pullback", every.pull(), some.pull(), some.pull_reference())
 
 
-@law(RESETS["P137"], cases=networks.both_halves_in_parts, needs=("lengths", "resets", "bidirectional"),
+@law(RESETS["P137"], cases=episodes.both_halves, needs=("lengths", "resets", "bidirectional"),
      also=("gradients",))  # fmt: skip
 def mirrored(backend: Backend, case: Case, judge: Judge) -> None:
     """Turns rows around and exchanges the halves; what began a part now ends one."""
@@ -140,7 +140,7 @@ def mirrored(backend: Backend, case: Case, judge: Judge) -> None:
                     question.pull(), question.pull_reference())  # fmt: skip
 
 
-@law(RESETS["P138"], cases=networks.both_halves_in_parts, needs=("lengths", "resets", "deterministic"),
+@law(RESETS["P138"], cases=episodes.both_halves, needs=("lengths", "resets", "deterministic"),
      also=("gradients",))  # fmt: skip
 def closed(backend: Backend, case: Case, judge: Judge) -> None:
     """Spoils a step before a reset of all rows, and then a step after it, in inputs and in cotangents."""
@@ -158,7 +158,7 @@ def closed(backend: Backend, case: Case, judge: Judge) -> None:
                               pulled.inputs[clean])  # fmt: skip
 
 
-@law(RESETS["P139"], cases=networks.both_halves_in_parts, needs=("lengths", "resets"), also=("gradients",))
+@law(RESETS["P139"], cases=episodes.both_halves, needs=("lengths", "resets"), also=("gradients",))
 def refused(backend: Backend, case: Case, judge: Judge) -> None:
     """Numbers, and other shapes; where programs cost nothing also in a loss and in a training step."""
     judge.applies(case.steps > 1 and case.batch > 1, "one row, or one step")
