@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
+import tempfile
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +19,18 @@ from rnnspec.errors import BackendUnavailable
 
 NAMES = ("numpy", "torch", "jax", "tensorflow")
 PRECISIONS = ("f32", "f64")
+
+
+def pytest_configure(config):
+    """JAX keeps what it compiles for this run, so that a program that is traced again is not compiled again.
+
+    Each worker has a folder of its own: JAX reads files there that another process may not have finished.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="rnnspec-jax-", ignore_cleanup_errors=True)
+    config.add_cleanup(folder.cleanup)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 
 @cache
