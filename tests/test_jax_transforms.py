@@ -67,7 +67,7 @@ def test_a_program_is_exported_with_symbols_and_its_gradients(held, net, what):
             return apply(params, x, None, lengths), jax.grad(loss_of(apply))(params, x, None, lengths)
 
         given = [params, x] if lengths is None else [params, x, lengths]
-        near(exported(run, given, what).call(*given), run(*given))
+        near(exported(run, given, what).call(*given), jax.jit(run)(*given))
 
 
 def exported(run, given, what):
@@ -113,7 +113,7 @@ def test_many_parameters_inputs_states_and_lengths_at_once(held):
     for i in range(2):
         each = (tree_map(lambda a, i=i: a[i], part) for part in many)
         near(tree_map(lambda a, i=i: a[i], found), alone(*each, lengths[i]))
-    over_inputs = jax.vmap(gradient, (None, 0, None, None))(params, many[1], state, LENGTHS)
+    over_inputs = jax.jit(jax.vmap(gradient, (None, 0, None, None)))(params, many[1], state, LENGTHS)
     near(tree_map(lambda a: a[1], over_inputs), alone(params, x * 2, state, LENGTHS))
 
 
