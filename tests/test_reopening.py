@@ -6,6 +6,7 @@ import copy
 import multiprocessing
 import pickle
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 
 import numpy as np
 import pytest
@@ -35,8 +36,9 @@ def settings(backend):
     return type(backend), backend.device, backend.precision, backend.path, backend.recomputes, backend.every
 
 
+@cache
 def held(backend):
-    """The backend, and all that can be made of it."""
+    """The backend, and all that can be made of it, with the programs that they have compiled."""
     made = [backend, backend.recomputing(), backend.recomputing(3)]
     for path in backend.capabilities.paths:
         made.append(backend.through(path))
