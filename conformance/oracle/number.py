@@ -53,7 +53,7 @@ class Number(Expression):
     def receive(self, part: Any, unreached: Array = False) -> None:
         """Add a part of the cotangent, except where it is unreached."""
         rounding = self.tape.rounding
-        if np.any(unreached):
+        if unreached is not False and np.any(unreached):
             part = np.where(unreached, 0, part)
         if isinstance(part, Rows):
             if self.cotangent is None:
@@ -99,7 +99,7 @@ class Parameter(Number):
         self.parts: list[Any] = []
 
     def receive(self, part: Any, unreached: Array = False) -> None:
-        self.parts.append(np.where(unreached, 0, part) if np.any(unreached) else part)
+        self.parts.append(np.where(unreached, 0, part) if unreached is not False and np.any(unreached) else part)
 
     def gradient(self) -> Array:
         rounding = self.tape.rounding
