@@ -7,7 +7,7 @@ side or are equal. A result takes the place of an operand that nothing reads any
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from rnnspec.tracing.graph import CONDITIONS, Node
@@ -75,6 +75,11 @@ class Emitter:
     blocks: list[Block] = field(default_factory=list)
     places: dict[int, Place] = field(default_factory=dict)
     free: dict[Block, list[int]] = field(default_factory=dict)
+
+    def copy(self) -> Emitter:
+        """An emitter with the same blocks and places, which are added to without a change of these."""
+        free = {block: list(known) for block, known in self.free.items()}
+        return replace(self, blocks=list(self.blocks), places=dict(self.places), free=free)
 
     def block(self, block: Block) -> int:
         """A new block."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 
 from backends.planning import lifetimes
 from backends.planning.emission import Block, Call, Emitter, Kind, Place
@@ -18,7 +19,7 @@ __all__ = ["Layout"]
 class Layout:
     """Every phase of a cell, laid out for one order in which its maps stand side by side.
 
-    It begins with the forward phases; `pull` adds the backward phases for one order of the maps' cotangents.
+    It has the forward phases; `pulled` adds the backward phases for one order of the maps' cotangents.
     """
 
     def __init__(
@@ -43,8 +44,14 @@ class Layout:
         computed = {*s.backward.before, *s.backward.step, *s.backward.after}
         return [n for n in dict.fromkeys(found) if n in computed]
 
-    def pull(self, order: tuple[int, ...]) -> Layout:
-        """Lay out the backward phases with the cotangents of maps in this order."""
+    def pulled(self, order: tuple[int, ...]) -> Layout:
+        """This layout with the backward phases, the cotangents of maps in this order."""
+        found = copy(self)
+        found.e, found.kept = self.e.copy(), dict(self.kept)
+        found._pull(order)
+        return found
+
+    def _pull(self, order: tuple[int, ...]) -> None:
         s, e = self.schedule, self.e
         in_step, after = self._phases()
         outliving = lifetimes.backward(s, e.places, in_step, after)
@@ -67,7 +74,6 @@ class Layout:
         e.places.update(self.kept)
         self.pull_after = e.emit(after, Kind.TIME, outliving.after, targets)
         self._gradients()
-        return self
 
     @property
     def cost(self) -> int:

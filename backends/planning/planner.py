@@ -55,7 +55,7 @@ def laid_out(schedule: Schedule, widths: tuple[tuple[str, int], ...], logistic: 
     `logistic` says how sigmoids run forward; None calls the library's own sigmoid.
     """
     maps, deltas = _orders(schedule, _alike(widths), logistic)
-    return Layout(schedule, dict(widths), maps, logistic).pull(deltas).finished()
+    return Layout(schedule, dict(widths), maps, logistic).pulled(deltas).finished()
 
 
 @lru_cache(maxsize=64)
@@ -70,7 +70,7 @@ def _orders(
     maps = min(laid, key=lambda order: laid[order].cost)
     best = laid[maps]
     deltas = _tried(best.deltas(), lambda n: best.e.widths[n])
-    pulled = {order: Layout(schedule, sizes, maps, logistic).pull(order) for order in deltas}
+    pulled = {order: best.pulled(order) for order in deltas}
     return maps, min(pulled, key=lambda order: pulled[order].pull_cost)
 
 
