@@ -45,7 +45,7 @@ def test_there_are_enough_of_every_kind():
     for kind in ("(forward)", "(backward)", "(both)", "(adjoint)", "(schedule)"):
         assert sum(name.endswith(kind) for name in names) >= 30, kind
     protocol = ("states lengths steps cotangents losses alignments numbers memory paths policies rules guards counters "
-                "readings governed few")  # fmt: skip
+                "readings governed few resets")  # fmt: skip
     for kind in protocol.split():
         assert sum(name.startswith(f"{kind}:") for name in names) >= 5, kind
     assert all(re.fullmatch(r"[A-Z`\d].*\.", mutant.says, re.DOTALL) for mutant in ALL)

@@ -59,11 +59,13 @@ SIGNATURES = {
     "load": "(path)",
     "Layer": "(cell, hidden, direction='forward', gradient=None, initial=<factory>, inputs=None)",
     "Network": "(inputs, layers, read=Steps(), output=None, loss=None)",
-    "Backend.run": "(self, net, params, inputs, state=None, lengths=None)",
-    "Backend.pullback": "(self, net, params, inputs, output_cotangent, state_cotangent=None, state=None, lengths=None)",
-    "Backend.value_and_grad": "(self, net, params, inputs, targets, state=None, lengths=None)",
-    "Backend.train_step": "(self, net, rule, params, rule_state, inputs, targets, state=None, lengths=None)",
-    "Backend.layer": "(self, cell, params, inputs, state, lengths, call)",
+    "Backend.run": "(self, net, params, inputs, state=None, lengths=None, resets=None)",
+    "Backend.pullback": "(self, net, params, inputs, output_cotangent, state_cotangent=None, state=None, lengths=None, "
+                        "resets=None)",
+    "Backend.value_and_grad": "(self, net, params, inputs, targets, state=None, lengths=None, resets=None)",
+    "Backend.train_step": "(self, net, rule, params, rule_state, inputs, targets, state=None, lengths=None, "
+                          "resets=None)",
+    "Backend.layer": "(self, cell, params, inputs, state, lengths, call, resets=None)",
     "Backend.through": "(self, path)",
     "Backend.native": "(self, cell, call)",
 }
