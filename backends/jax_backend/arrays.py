@@ -68,7 +68,7 @@ class JaxArrays:
         return product.astype(self.dtype)
 
     def projection(self, maps: Array, rows: int) -> Callable[[Array], Array]:
-        if not isinstance(rows, int) or rows > 1:
+        if not isinstance(rows, int) or rows > 1 or maps.ndim > 2:
             laid_out = _laid_out(maps)
             return lambda a: self.matmul(a, laid_out)
 
@@ -128,12 +128,12 @@ def _laid_out(maps: Array) -> Array:
 
     The derivative has no barrier: under `vmap` of the maps, XLA as of JAX 0.10 aborts on the product that it leaves.
     """
-    return lax.optimization_barrier(maps.T)
+    return lax.optimization_barrier(maps.mT)
 
 
 @_laid_out.defjvp  # type: ignore[untyped-decorator]
 def _laid_out_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    return _laid_out(*primals), tangents[0].T
+    return _laid_out(*primals), tangents[0].mT
 
 
 def _sqrt(a: Array) -> Array:

@@ -30,13 +30,24 @@ def under_xla(plan: Schedule, rows: int, width: int) -> Schedule:
     A few rows through wide maps are faster the less a step reads: the input maps run before the loop, and each map is
     its own product, whose result is read in one piece. More rows through large recurrent maps are faster on columns,
     where the product reads the maps without transposing them.
+
+    With heads everything runs in the step as well, and each map is its own product, since XLA would join the cotangents
+    of all heads number by number. A cell with matrices keeps its schedule.
     """
     maps = len(list(iterate(plan.nodes, "map")))
-    if rows == 1 or not maps or plan.cell.heads is not None or MATRIX in plan.ranks:
+    if rows == 1 or not maps or MATRIX in plan.ranks:
         return plan
+    if plan.cell.heads is not None:
+        return _heads(plan)
     if rows <= FEW and width >= WIDE:
         return apart(plan)
     return _columns(plan) if maps * width * width >= LARGE else _in_the_step(plan)
+
+
+@lru_cache(maxsize=256)
+def _heads(plan: Schedule) -> Schedule:
+    """The schedule with everything in the step, and a product for each map."""
+    return replace(_in_the_step(plan), packed=False)
 
 
 @lru_cache(maxsize=256)

@@ -72,7 +72,7 @@ class TensorflowArrays:
 
     def projection(self, maps: Array, rows: int) -> Callable[[Array], Array]:
         if self.dtype == tf.float64:
-            return lambda a: tf.raw_ops.Einsum(inputs=[a, maps], equation="ij,kj->ik")
+            return lambda a: tf.raw_ops.Einsum(inputs=[a, maps], equation="...ij,...kj->...ik")
         return lambda a: self._rounded(tf.matmul(self._widened(a), self._widened(maps), transpose_b=True))
 
     def transpose(self, a: Array) -> Array:

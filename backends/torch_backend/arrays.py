@@ -44,7 +44,7 @@ class TorchArrays:
         return a @ b
 
     def projection(self, maps: Array, rows: int) -> Callable[[Array], Array]:
-        return lambda a: a @ maps.T
+        return lambda a: a @ maps.mT
 
     def transpose(self, a: Array) -> Array:
         return a.T

@@ -50,7 +50,10 @@ class Arrays(Protocol):
         """The matrix product of two matrices, or of each two of stacks of them, which broadcast."""
 
     def projection(self, maps: Array, rows: int) -> Callable[[Array], Array]:
-        """The function from `rows` rows (row, in) to their product with a transposed map (out, in), for many calls."""
+        """The function from `rows` rows (row, in) to their product with a transposed map (out, in), for many calls.
+
+        A stack of maps (heads, out, in) multiplies a stack of rows (..., heads, row, in).
+        """
 
     def transpose(self, a: Array) -> Array:
         """The transposed matrix."""
@@ -137,7 +140,8 @@ class NumpyArrays:
         return a @ b
 
     def projection(self, maps: Array, rows: int) -> Callable[[Array], Array]:
-        return lambda a: a @ maps.T
+        turned = maps.swapaxes(-1, -2)
+        return lambda a: a @ turned
 
     def transpose(self, a: Array) -> Array:
         return a.T

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 from typing import Any
 
 from rnnspec.contract.arrays import Array, Arrays, Values
@@ -158,11 +158,15 @@ class Evaluator:
             beside = (v[..., None, :] if column else v[..., None]) if len(v.shape) else v
             return sums(f["multiply"](matrix, beside), (-1 if column else -2,), False)
         if other in self.plan.in_time and of not in self.plan.in_time:
-            learned = matrix[..., 0, :, :] if len(matrix.shape) == 4 else matrix
-            return self.arrays.matmul(v, _turned(self.arrays, learned) if column else learned)
+            turned = _turned(self.arrays, matrix) if column else matrix
+            product = partial(self._times, turned)
+            return self.maps.heads.through(v, product) if len(matrix.shape) == 3 else product(v)
         if column:
             return self.arrays.matmul(matrix, v[..., None])[..., 0]
         return self.arrays.matmul(v[..., None, :], matrix)[..., 0, :]
+
+    def _times(self, matrix: Array, rows: Array) -> Array:
+        return self.arrays.matmul(rows, matrix)
 
     @cached_property
     def _narrow(self) -> list[Narrow]:

@@ -69,13 +69,13 @@ def forward(
 
     over_time, still = axes.moving({i: values[i] for i in read if i in values})
     over_time |= _marks(mask, resets)
-    final, recorded = arrays.scan(body, axes.inner(state), over_time, inputs.shape[0], False)
+    final, recorded = arrays.scan(body, state, over_time, inputs.shape[0], False)
     values |= recorded
     evaluator.run(plan.forward.after, values)
     output = cell.graph.result(OUTPUT)
     outputs = axes.beside(axes.real(mask, output, axes.wide(output, evaluator.value(output, values))))
     kept_values = {i: values[i] for i in plan.saved if i in values and plan.nodes[i].op != "x"}
-    return outputs, axes.outer(final), Trace(kept_values, inputs, mask, resets)
+    return outputs, final, Trace(kept_values, inputs, mask, resets)
 
 
 def backward(
@@ -122,11 +122,11 @@ def backward(
     over_time, still = axes.moving({i: values[i] for i in read if i in values})
     over_time |= _marks(mask, trace.resets)
     over_time |= {"output": output_cotangent} if cell.output_state is not None else {}
-    initial, recorded = arrays.scan(body, axes.inner(state_cotangent), over_time, trace.inputs.shape[0], True)
+    initial, recorded = arrays.scan(body, state_cotangent, over_time, trace.inputs.shape[0], True)
     evaluator.run(plan.backward.after, values := values | recorded)
     real = {i: axes.real(mask, i, axes.wide(i, evaluator.value(i, values))) for i in gradients}
     own, inputs = _map_gradients(arrays, plan, maps, trace, real)
-    return own, inputs, axes.outer(initial)
+    return own, inputs, initial
 
 
 def _map_gradients(arrays: Arrays, plan: Schedule, maps: Maps, trace: Trace, real: Values) -> tuple[Tree, Array]:

@@ -80,17 +80,15 @@ class Maps:
 
     def _through(self, names: Iterable[str], rows: int) -> Product:
         maps = self._pack("U", names)
-        if len(maps.shape) == 2:
-            return self._flattened(self.arrays.projection(maps, rows))
-        turned = self.arrays.permute(maps, (0, 2, 1))
-        return lambda a: self.arrays.matmul(a, turned)
+        product = self.arrays.projection(maps, rows)
+        return self._flattened(product) if len(maps.shape) == 2 else lambda a: self.heads.through(a, product)
 
     def _back_through(self, names: Iterable[str]) -> Product:
         """The function from the concatenated cotangents of recurrent maps to the cotangent of their argument."""
         maps = self._pack("U", names)
         if len(maps.shape) == 2:
             return self._flattened(lambda a: self.arrays.matmul(a, maps))
-        return lambda a: self.arrays.matmul(a, maps)
+        return lambda a: self.heads.through(a, lambda rows: self.arrays.matmul(rows, maps))
 
     def _flattened(self, product: Product) -> Product:
         """A product of rows for values with more axes."""
