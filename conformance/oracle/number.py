@@ -260,11 +260,11 @@ class Tape:
         return self.record(self.rounding.total(number.value, 1), [number], pull)
 
     def pull_back(self, seeds: Sequence[tuple[Number, Array]]) -> None:
-        """Hand the cotangents of some numbers back through all records."""
+        """Hand the cotangents of some numbers back through all records, which are no longer needed then."""
         for number, cotangent in seeds:
             number.receive(cotangent)
-        for record in reversed(self.records):
-            record.pull_back()
+        while self.records:
+            self.records.pop().pull_back()
 
 
 class MapTape(Tape):

@@ -7,8 +7,10 @@ more than its own rounding and scales the spread back, since small errors are li
 
 from __future__ import annotations
 
+import gc
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -96,11 +98,24 @@ def reference(
     grown = max(1.0, FINEST / profile.unit)
     arithmetic = Arithmetic(dtype, runs, profile.unit * grown, profile.accumulator * grown, profile.function,
                             profile.lost * grown, seed)
-    leaves = dict(named(compute(arithmetic)))
+    with _uninterrupted():
+        leaves = dict(named(compute(arithmetic)))
     both_round = np.finfo(dtype).eps > 1e-3 * profile.unit
     again = lru_cache(maxsize=None)(lambda more: reference(profile, compute, seed, more, dtype))
     why = _ill_posed(profile, leaves, arithmetic)
     return Reference(profile, leaves, why, (np.sqrt(2.0) if both_round else 1.0) / grown, runs, again)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """No search for garbage, which would take a quarter of the time: a tape needs all of its numbers to the end."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _spread(a: Any) -> Any:
