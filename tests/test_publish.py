@@ -135,11 +135,17 @@ def test_a_fault_in_it_would_be_found(place, right, wrong, tmp_path):
     assert (status, [finding["status"] for finding in entry["properties"]]) == (1, ["fail"])
 
 
-def test_its_own_ci_passes(place):
+@pytest.fixture(scope="module")
+def ci(place):
+    """What its continuous integration prints."""
     done = place.run(".ci/run", cwd=place.sources)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 xfailed" in done.stdout
-    assert "conforms" in done.stdout
+    return done.stdout
+
+
+def test_its_own_ci_passes(ci):
+    assert "2 xfailed" in ci
+    assert "conforms" in ci
 
 
 @pytest.fixture(scope="module")
@@ -155,9 +161,12 @@ def test_the_tutorial_shows_every_file_of_the_plugin(page):
     assert sorted([*shown, "README.md"]) == sorted(listed)
 
 
+@pytest.mark.usefixtures("ci")
 def test_the_tutorial_s_commands_and_sessions_run_one_after_the_other(page, place):
-    ran = set()
+    ran, script = set(), (place.sources / ".ci" / "run").read_text().splitlines()
     for kind, code in re.findall(r"(?<!-->\n)^```(bash|python)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        if set(code.splitlines()) <= set(script):
+            continue  # its continuous integration has run that, in the same environment
         ran.add(kind)
         if kind == "bash":
             done = place.run("bash", "-euo", "pipefail", "-c", code, cwd=place.sources)
