@@ -33,8 +33,9 @@ COMPILED = 6
 class Library:
     """A cell of a library: its class, our maps in each of its tensors, and what it is made with.
 
-    `ih` names the maps of the input in the order in which `weight_ih` and `bias_ih` stack them. In the other tensors, 0
-    is a part that our cell does not have.
+    `ih` names the maps of the input in the order in which `weight_ih` and `bias_ih` stack them. Where `tensors` names
+    these two, its parts are meant. A part that our cell does not have is 0, a vector of zeros, 1, one of ones, or I,
+    the identity.
     """
 
     kind: type[torch.nn.Module]
@@ -49,13 +50,18 @@ class Library:
         half = len(names) // 2
         stacked = {"weight_ih": names[:half], "bias_ih": names[half:]}
         stacked |= {tensor: text.split() for tensor, text in self.tensors.items()}
-        zero = torch.zeros(states[0].shape[1], dtype=torch.float64)
-        given = {name: torch.cat([leaves.get(label, zero) for label in labels]) for name, labels in stacked.items()}
+        known = leaves | {label: make(states[0].shape[1], dtype=torch.float64) for label, make in FIXED.items()}
+        given = {name: torch.cat([known[label] for label in labels]) for name, labels in stacked.items() if labels}
         assert set(given) == {name for name, _ in module.named_parameters()}
         found = torch.func.functional_call(module, given, (x, states if len(states) > 1 else states[0]))
         if isinstance(found, torch.Tensor):
             return found, (found,)
+        if len(states) == 1 and not isinstance(found[1], tuple):
+            return found[0], found[1:]
         return found if isinstance(found[1], tuple) else (found[0], found)
+
+
+FIXED = {"0": torch.zeros, "1": torch.ones, "I": torch.eye}
 
 
 class HardSigmoid(torch.nn.Module):
@@ -128,11 +134,22 @@ class Drawn:
 
 POSITIVE = {"n"}
 """States that are above 0 in every step of the paper: a normaliser adds up gates."""
+SQUARE = ("multiplicative_lstm", "intersection_rnn")
+"""Cells of several widths, which in their witness are all that of the input."""
+
+
+def layers_of(chosen: tuple[Cell, ...]) -> list[Layer]:
+    """Layers above one another, of different widths where the witness of a cell allows it."""
+    layers, inputs = list[Layer](), INPUTS
+    for cell in chosen:
+        layers.append(Layer(cell, hidden_for(cell, (inputs,) if cell.name in SQUARE else (HIDDEN, 3))))
+        inputs = Network(INPUTS, layers).features
+    return layers
 
 
 def drawn(chosen: tuple[Cell, ...], seed: int = 0) -> Drawn:
     rng = np.random.default_rng([seed, len(chosen)])
-    net = Network(INPUTS, [Layer(cell, hidden_for(cell, (HIDDEN, 3))) for cell in chosen])
+    net = Network(INPUTS, layers_of(chosen))
 
     def maps(shapes):
         return {name: maps(shape) if isinstance(shape, dict) else rng.normal(size=shape) / np.sqrt(shape[-1])
