@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 import rnnspec
+from conformance.cases import hidden_for
 from rnnspec import Layer, Network, cells, primitives
 from rnnspec.derivation.adjoint import derive
 from rnnspec.derivation.schedule import schedule
@@ -158,7 +159,7 @@ BUILT_IN = [value for value in vars(cells).values() if isinstance(value, rnnspec
 @pytest.mark.parametrize("cell", BUILT_IN, ids=lambda cell: cell.name)
 @pytest.mark.parametrize("read", [rnnspec.Steps(), rnnspec.Last()], ids=["steps", "last"])
 def test_the_built_in_cells_stacked_and_bidirectional(cell, read, reference):
-    hidden = {"h": 2, "c": 3} if cell.name == "lstm_projected" else 3
+    hidden = hidden_for(cell, (3, 2))
     layers = [Layer(cell, hidden=hidden, direction="bidirectional"), Layer(cell, hidden=hidden, direction="reverse")]
     net = Network(inputs=2, layers=layers, read=read, output=rnnspec.Dense(2))
     assert compared(reference, net, 0, None)

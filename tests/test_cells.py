@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 import rnnspec
+from conformance.cases import hidden_for
 from conformance.cases.equations import are_same
 from rnnspec import Layer, Network, cell, cells, out
 from rnnspec.errors import EquationError, NetworkError
 from rnnspec.primitives import PRIMITIVES, exp, maximum, number, remainder, sigmoid, tanh, total, where
 from rnnspec.tracing import folding
+from rnnspec.tracing.graph import Input
 
 # What no primitive is: each must be refused while the cell is read, with what can be written instead.
 REFUSED = {
@@ -230,8 +232,8 @@ def plain(net, params, inputs, state):
     half = params["layers"][0]["forward"]
     outputs, now = [], state[0]["forward"]
     for x in inputs:
-        read = _Read(lambda name, x=x: Number(x @ half["W"][name].T + half["b"][name]))
-        maps = _Read(lambda name: functools.partial(mapped, half["U"][name]))
+        read = Input(Number(x), lambda name, x=x: Number(x @ half["W"][name].T + half["b"][name]))
+        maps = _Read(lambda name: _Map(half["U"][name]))
         vectors = _Read(lambda name: Number(half["p"][name]))
         y, new = net.layers[0].cell.equations(read, maps, vectors, {k: Number(v) for k, v in now.items()})
         now = {k: v.value for k, v in new.items()}
@@ -239,8 +241,16 @@ def plain(net, params, inputs, state):
     return np.stack(outputs), now
 
 
-def mapped(matrix, v):
-    return Number(v.value @ matrix.T)
+class _Map:
+    def __init__(self, matrix):
+        self.matrix = matrix
+
+    @property
+    def T(self):  # noqa: N802
+        return _Map(self.matrix.T)
+
+    def __call__(self, v):
+        return Number(v.value @ self.matrix.T)
 
 
 class _Read:
@@ -260,6 +270,7 @@ class Number(rnnspec.primitives.Expression):
         "maximum": np.maximum, "minimum": np.minimum, "softplus": lambda a: np.log1p(np.exp(a)),
         "greater": np.greater, "where": np.where, "exp": np.exp,
         "total": functools.partial(np.sum, axis=-1, keepdims=True),
+        "greater_equal": np.greater_equal, "sqrt": np.sqrt, "width": lambda a: a.shape[-1], "number": lambda a: a,
     }  # fmt: skip
 
     def __init__(self, value):
@@ -285,7 +296,8 @@ MINE = {
 @pytest.mark.parametrize("named", [*MINE, *(c.name for c in vars(cells).values() if isinstance(c, rnnspec.Cell))])
 def test_a_cell_computes_its_equations(named, reference):
     """Cells of nobody's package, without registration, and the built-in ones, on plain numbers."""
-    declared, hidden = (cell(MINE[named][0]), MINE[named][1]) if named in MINE else (getattr(cells, named), 3)
+    declared, hidden = (cell(MINE[named][0]), MINE[named][1]) if named in MINE else (getattr(cells, named), None)
+    hidden = hidden_for(declared, (3,)) if hidden is None else hidden
     net = Network(inputs=2, layers=[Layer(declared, hidden=hidden)])
     rng = np.random.default_rng(0)
     params, inputs = net.init(1), rng.normal(size=(4, 5, 2))

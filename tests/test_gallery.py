@@ -85,7 +85,7 @@ def test_the_count_of_parameters_is_that_of_the_shapes(cell, gallery):
     n, m = 5, 3
     shapes = cell.parameter_shapes(m, gallery.widths(cell, n))
     counted = sum(shape[0] * (shape[1] if len(shape) > 1 else 1) for shape in leaves_of(shapes))
-    terms = gallery.parameters(cell).replace("nm", "n*m").replace("n²", "n*n")
+    terms = re.sub(r"([nm])²", r"\1*\1", gallery.parameters(cell).replace("nm", "n*m"))
     value = eval(re.sub(r"(\d+) (?=\w)", r"\1*", terms) or "0", {"n": n, "m": m})
     assert value == counted
 

@@ -81,7 +81,8 @@ def test_parentheses_stand_where_they_must(equations, line):
 def number(text, names):
     """The number that a printed line says, by Python's own reading of it, where maps are the identity."""
     text = re.sub(r"U_\w+ ", "", text)
-    text = text.replace("σ", "sigmoid").replace("⊙", "*").replace("'", "_new")
+    for written, read in {"σ": "sigmoid", "⊙": "*", "≥": ">=", "'": "_new"}.items():
+        text = text.replace(written, read)
     return eval(text, {"__builtins__": {}}, names)
 
 
@@ -92,7 +93,7 @@ def test_what_is_printed_computes_what_the_graph_says(declared):
     names = {
         "tanh": np.tanh, "sigmoid": lambda a: 1 / (1 + np.exp(-a)), "relu": lambda a: np.maximum(a, 0),
         "exp": np.exp, "softplus": lambda a: np.logaddexp(a, 0), "maximum": np.maximum, "minimum": np.minimum,
-        "where": np.where,
+        "where": np.where, "sqrt": np.sqrt, "mean": lambda a: a, "x": rng.normal(), **declared.constants,
         **{s: rng.normal() for s in declared.states},
         **{f"p_{n}": rng.normal() for n in declared.graph.names("vector")},
     }  # fmt: skip
@@ -102,17 +103,18 @@ def test_what_is_printed_computes_what_the_graph_says(declared):
         text = re.sub(r"W_(\w+) x \+ b_\1", lambda found: f"({given[found[1]]!r})", right)
         names[left.replace("'", "_new")] = number(text, names)
 
+    known = {
+        "input": given.get, "x": lambda _: names["x"], "state": names.get, "vector": lambda name: names[f"p_{name}"],
+        "width": lambda _: 1,
+    }  # fmt: skip
+
     def apply(node, operands):
+        if node.op in known:
+            return known[node.op](node.name)
         match node.op:
-            case "input":
-                return given[node.name]
-            case "state":
-                return names[node.name]
-            case "vector":
-                return names[f"p_{node.name}"]
             case "constant":
                 return node.value
-            case "map":
+            case "map" | "transposed" | "total" | "number":
                 return operands[0]
         return rnnspec.lowering.primitive(rnnspec.arrays.NumpyArrays("f8"), node.op, operands)
 

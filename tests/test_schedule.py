@@ -134,8 +134,8 @@ REARRANGED = {
 @pytest.mark.parametrize("rearranged", REARRANGED.values(), ids=REARRANGED)
 def test_a_schedule_may_be_rearranged(rearranged, declared):
     rng, arrays = np.random.default_rng(0), NumpyArrays("float64")
-    layer = Layer(declared, hidden_for(declared, (3, 2)))
-    own = Network(2, [layer]).init(1)["layers"][0]["forward"]
+    net = Network(2, [Layer(declared, hidden_for(declared, (3, 2)))])
+    [layer], own = net.layers, net.init(1)["layers"][0]["forward"]
     x, dy = rng.normal(size=(4, 2, 2)), rng.normal(size=(4, 2, layer.width))
     first, last = ({s: rng.normal(size=(2, width)) for s, width in layer.state_sizes.items()} for _ in range(2))
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import rnnspec
+from conformance.cases import hidden_for
 from rnnspec import Dense, Last, Layer, Network, cell, cells, losses, policies
 from rnnspec.errors import ArgumentError, FileFormatError, NetworkError
 from rnnspec.primitives import cos, erf, maximum, mean, sigmoid, sin, stop, tanh, total, where, width
@@ -65,7 +66,7 @@ def test_a_cell_of_every_kind_of_function_comes_back(path):
 
 @pytest.mark.parametrize("declared", BUILT_IN, ids=lambda c: c.name)
 def test_every_cell_comes_back(declared, path):
-    net = Network(2, [Layer(declared, 3)], loss=losses.SquaredError())
+    net = Network(2, [Layer(declared, hidden_for(declared, (3,)))], loss=losses.SquaredError())
     rnnspec.save(path, net, net.init(1))
     assert rnnspec.load(path)[0] == net
 
