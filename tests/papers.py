@@ -85,3 +85,19 @@ def slstm_unstabilised(leaves, x, h, c, n):
     c, n = sigmoid(f) * c + i.exp() * tanh(z), sigmoid(f) * n + i.exp()
     h = sigmoid(o) * c / n
     return h, (h, c, n)
+
+
+def multiplicative_rnn(leaves, x, h):
+    h = tanh(affine(leaves, "h", x, factors(leaves, x, h)))
+    return h, (h,)
+
+
+def factors(leaves, x, h):
+    """diag(W x) U h, in which a map of the input multiplies one of the state."""
+    return (x @ leaves["U.x"].T) * (h @ leaves["U.m"].T)
+
+
+def mi_rnn(leaves, x, h):
+    u, v = x @ leaves["U.w"].T, h @ leaves["U.u"].T
+    h = tanh(torch.addcmul(leaves["p.b"], leaves["p.alpha"] * u, v) + v * leaves["p.u"] + u * leaves["p.w"])
+    return h, (h,)

@@ -83,9 +83,13 @@ def framework(kind: str, ih: str, options: dict[str, Any] | None = None, **tenso
 
 
 HARD = {"gate_nonlinearity": HardSigmoid()}
+FASTGRNN = {"weight_ih": "U.w", "bias_ih": "p.z p.n", "weight_hh": "U.u", "zeta": "p.zeta", "nu": "p.nu"}
 WITNESSES: dict[str, Callable[..., Any]] = {
     "elman": framework("RNNCell", "h", weight_hh="U.h", bias_hh="0"),
     "elman_relu": framework("RNNCell", "h", {"nonlinearity": "relu"}, weight_hh="U.h", bias_hh="0"),
+    "fastrnn": theirs("FastRNNCell", "h", weight_hh="U.h", alpha="p.alpha", beta="p.beta"),
+    "multiplicative_rnn": papers.multiplicative_rnn,
+    "mi_rnn": papers.mi_rnn,
     "lstm_original": theirs("OriginalLSTMCell", "i g o", weight_hh="U.i U.g U.o"),
     "lstm": framework("LSTMCell", "i f g o", weight_hh="U.i U.f U.g U.o", bias_hh="0 0 0 0"),
     "lstm_peephole": theirs("PeepholeLSTMCell", "i f g o", weight_hh="U.i U.f U.g U.o", weight_ph="p.i p.f p.o"),
@@ -105,6 +109,7 @@ WITNESSES: dict[str, Callable[..., Any]] = {
     "sgrn": theirs("SGRNCell", "h", weight_hh="U.h"),
     "sgu": theirs("SGUCell", "g z", HARD, weight_hh="U.g U.z"),
     "dsgu": theirs("DSGUCell", "g z", HARD, weight_hh="U.g U.z", weight_ho="U.n"),
+    "fastgrnn": theirs("FastGRNNCell", "", {"nonlinearity": "sigmoid"}, **FASTGRNN),
     "indrnn": theirs("IndRNNCell", "h", {"nonlinearity": "relu"}, vector_u="p.h"),
     "brc": theirs("BRCell", "a c h", weight_hh="p.a p.c"),
     "nbrc": theirs("NBRCell", "a c h", weight_hh="U.a U.c"),

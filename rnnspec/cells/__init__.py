@@ -3,6 +3,9 @@
 from rnnspec.cells.simple import (
     elman as elman,
     elman_relu as elman_relu,
+    fastrnn as fastrnn,
+    multiplicative_rnn as multiplicative_rnn,
+    mi_rnn as mi_rnn,
 )
 from rnnspec.cells.lstms import (
     lstm_original as lstm_original,
@@ -27,6 +30,7 @@ from rnnspec.cells.one_gate import (
     sgrn as sgrn,
     sgu as sgu,
     dsgu as dsgu,
+    fastgrnn as fastgrnn,
 )
 from rnnspec.cells.diagonal import (
     indrnn as indrnn,

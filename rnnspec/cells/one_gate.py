@@ -1,6 +1,6 @@
 """Units with one gate: it blends the old state with a new value."""
 
-from rnnspec.primitives import maximum, minimum, relu, sigmoid, softplus, tanh
+from rnnspec.primitives import maximum, minimum, number, relu, sigmoid, softplus, tanh
 from rnnspec.tracing.cell import cell
 
 
@@ -84,3 +84,16 @@ def dsgu(x, R, h):
     n = sigmoid(R.n(g * h))
     z = minimum(maximum(0.2 * (x.z + R.z(h)) + 0.5, 0), 1)
     return (1 - z) * h + z * n
+
+
+@cell
+def fastgrnn(x, R, p, h):
+    """Kusupati et al. (2018), section 3.2, FastGRNN: gate and new value share both maps, and differ in the bias only.
+
+    The gate is a sigmoid, as in the paper; that of torchrecurrent 0.2.5 is tanh by default. The low rank, sparsity
+    and rounding of the maps are a matter of training.
+    """
+    a = R.w(x) + R.u(h)
+    z = sigmoid(a + p.z)
+    n = tanh(a + p.n)
+    return (sigmoid(number(p.zeta)) * (1 - z) + sigmoid(number(p.nu))) * n + z * h
