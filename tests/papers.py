@@ -6,7 +6,7 @@ new states. It shares nothing with rnnspec but the names of the parameters.
 
 import torch
 from torch import sigmoid, tanh
-from torch.nn.functional import logsigmoid, silu
+from torch.nn.functional import layer_norm, logsigmoid, silu
 
 
 def affine(leaves, name, x, h=None):
@@ -101,3 +101,45 @@ def mi_rnn(leaves, x, h):
     u, v = x @ leaves["U.w"].T, h @ leaves["U.u"].T
     h = tanh(torch.addcmul(leaves["p.b"], leaves["p.alpha"] * u, v) + v * leaves["p.u"] + u * leaves["p.w"])
     return h, (h,)
+
+
+def gated(pre, c):
+    """The state and the output of an LSTM, from what its gates i, f, g and o squash."""
+    i, f, g, o = pre
+    c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+    return sigmoid(o) * tanh(c), c
+
+
+def lstm_layer_norm(leaves, x, h, c):
+    parts = ("xi", "xf", "xg", "xo"), ("hi", "hf", "hg", "ho")
+    normed = []
+    for names, vector in zip(parts, (x, h), strict=True):
+        stacked = vector @ torch.cat([leaves[f"U.{name}"] for name in names]).T
+        gain = torch.cat([leaves[f"p.{name}"] for name in names])
+        normed.append(layer_norm(stacked, gain.shape, gain))
+    i, f, g, o = (sum(normed) + torch.cat([leaves[f"p.{name}"] for name in "ifgo"])).chunk(4, 1)
+    c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+    h = sigmoid(o) * tanh(layer_norm(c, c.shape[1:], leaves["p.c"], leaves["p.d"]))
+    return h, (h, c)
+
+
+def mogrifier_lstm(leaves, x, h, c):
+    for turn, name in enumerate(("q1", "r2", "q3", "r4", "q5")):
+        if turn % 2:
+            h = 2 * sigmoid(x @ leaves[f"U.{name}"].T) * h
+        else:
+            x = 2 * sigmoid(h @ leaves[f"U.{name}"].T) * x
+    h, c = gated([inner(leaves, f"x_{gate}", x) + h @ leaves[f"U.{gate}"].T for gate in "ifgo"], c)
+    return h, (h, c)
+
+
+def inner(leaves, name, v):
+    """A map of a vector that is no input, with its bias."""
+    return v @ leaves[f"U.{name}"].T + leaves[f"p.{name}"]
+
+
+def fast_slow(leaves, x, h, c, s, d):
+    h, c = gated([affine(leaves, f"first_{gate}", x, h) for gate in "ifgo"], c)
+    s, d = gated([inner(leaves, f"x_slow_{gate}", h) + s @ leaves[f"U.slow_{gate}"].T for gate in "ifgo"], d)
+    h, c = gated([inner(leaves, f"x_second_{gate}", s) + h @ leaves[f"U.second_{gate}"].T for gate in "ifgo"], c)
+    return h, (h, c, s, d)

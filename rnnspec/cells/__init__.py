@@ -15,6 +15,11 @@ from rnnspec.cells.lstms import (
     lstm_coupled as lstm_coupled,
     mclstm as mclstm,
     wmclstm as wmclstm,
+    lstm_residual as lstm_residual,
+    lstm_layer_norm as lstm_layer_norm,
+    multiplicative_lstm as multiplicative_lstm,
+    mogrifier_lstm as mogrifier_lstm,
+    fast_slow as fast_slow,
 )
 from rnnspec.cells.grus import (
     gru as gru,
