@@ -64,6 +64,13 @@ class Library:
 FIXED = {"0": torch.zeros, "1": torch.ones, "I": torch.eye}
 
 
+class OneState(torchrecurrent.JANETCell):
+    """The JANET, whose two states in the library are one."""
+
+    def forward(self, x, h):
+        return super().forward(x, (h, h))[0]
+
+
 class HardSigmoid(torch.nn.Module):
     """That of Theano: its slope is 0.2. Torch's has 1/6, which its backward rounds to float32."""
 
@@ -118,6 +125,9 @@ WITNESSES: dict[str, Callable[..., Any]] = {
     "sgu": theirs("SGUCell", "g z", HARD, weight_hh="U.g U.z"),
     "dsgu": theirs("DSGUCell", "g z", HARD, weight_hh="U.g U.z", weight_ho="U.n"),
     "fastgrnn": theirs("FastGRNNCell", "", {"nonlinearity": "sigmoid"}, **FASTGRNN),
+    "janet": Library(OneState, "f c", {"weight_hh": "U.f U.c", "beta": "1"}, {"recurrent_bias": False}).step,
+    "miru1": theirs("MiRU1Cell", "r n", weight_hh="U.r U.n"),
+    "miru2": theirs("MiRU2Cell", "n", weight_hh="U.n"),
     "indrnn": theirs("IndRNNCell", "h", {"nonlinearity": "relu"}, vector_u="p.h"),
     "brc": theirs("BRCell", "a c h", weight_hh="p.a p.c"),
     "nbrc": theirs("NBRCell", "a c h", weight_hh="U.a U.c"),

@@ -36,6 +36,9 @@ from rnnspec.cells.one_gate import (
     sgu as sgu,
     dsgu as dsgu,
     fastgrnn as fastgrnn,
+    janet as janet,
+    miru1 as miru1,
+    miru2 as miru2,
 )
 from rnnspec.cells.diagonal import (
     indrnn as indrnn,

@@ -97,3 +97,34 @@ def fastgrnn(x, R, p, h):
     z = sigmoid(a + p.z)
     n = tanh(a + p.n)
     return (sigmoid(number(p.zeta)) * (1 - z) + sigmoid(number(p.nu))) * n + z * h
+
+
+@cell
+def janet(x, R, h, *, beta=1.0):
+    """Van der Westhuizen and Lasenby (2018), section 3, JANET: an LSTM with a forget gate only.
+
+    The constant beta makes it write a little more than it forgets. torchrecurrent learns beta.
+    """
+    f = x.f + R.f(h)
+    return sigmoid(f) * h + (1 - sigmoid(f - beta)) * tanh(x.c + R.c(h))
+
+
+@cell
+def miru1(x, R, h, *, update=0.5):
+    """The minion gated unit (2026, doi 10.1016/j.neucom.2026.132847): a GRU whose update gate is a constant.
+
+    The paper calls the constant lambda. torchrecurrent has 0.5 by default, and so has this.
+    """
+    r = sigmoid(x.r + R.r(h))
+    n = tanh(x.n + R.n(r * h))
+    return update * h + (1 - update) * n
+
+
+@cell
+def miru2(x, R, h, *, update=0.5, reset=0.5):
+    """The second minion gated unit (2026, doi 10.1016/j.neucom.2026.132847): a GRU whose two gates are constants.
+
+    The paper calls them lambda and theta. torchrecurrent has 0.5 for both by default, and so has this.
+    """
+    n = tanh(x.n + R.n(reset * h))
+    return update * h + (1 - update) * n
