@@ -6,7 +6,7 @@ new states. It shares nothing with rnnspec but the names of the parameters.
 
 import torch
 from torch import sigmoid, tanh
-from torch.nn.functional import layer_norm, logsigmoid, silu
+from torch.nn.functional import layer_norm, logsigmoid, relu, silu
 
 
 def affine(leaves, name, x, h=None):
@@ -143,3 +143,17 @@ def fast_slow(leaves, x, h, c, s, d):
     s, d = gated([inner(leaves, f"x_slow_{gate}", h) + s @ leaves[f"U.slow_{gate}"].T for gate in "ifgo"], d)
     h, c = gated([inner(leaves, f"x_second_{gate}", s) + h @ leaves[f"U.second_{gate}"].T for gate in "ifgo"], c)
     return h, (h, c, s, d)
+
+
+def sru(leaves, x, c):
+    f, r = (affine(leaves, name, x) + leaves[f"p.{name}"] * c for name in "fr")
+    c = torch.lerp(x @ leaves["U.c"].T, c, sigmoid(f))
+    return torch.lerp(x, c, sigmoid(r)), (c,)
+
+
+def mingru_log(leaves, x, h):
+    """The new value by its logarithm, as in the paper's appendix."""
+    new = affine(leaves, "h", x)
+    logarithm = torch.where(new >= 0, (relu(new) + 0.5).log(), logsigmoid(new))
+    h = torch.lerp(h, logarithm.exp(), sigmoid(affine(leaves, "z", x)))
+    return h, (h,)

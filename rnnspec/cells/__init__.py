@@ -46,8 +46,11 @@ from rnnspec.cells.diagonal import (
     nbrc as nbrc,
     paragru as paragru,
     paralstm as paralstm,
+    sru as sru,
 )
 from rnnspec.cells.searched import (
+    mut1 as mut1,
+    mut2 as mut2,
     mut3 as mut3,
     nas as nas,
 )
@@ -56,6 +59,7 @@ from rnnspec.cells.exponential import (
 )
 from rnnspec.cells.linear import (
     mingru as mingru,
+    mingru_log as mingru_log,
     minlstm as minlstm,
     hgrn as hgrn,
 )

@@ -1,7 +1,7 @@
 """Diagonal recurrences: a unit sees its own state alone, through a learned vector in place of a recurrent map."""
 
 from rnnspec.primitives import relu, sigmoid, tanh
-from rnnspec.tracing.cell import cell
+from rnnspec.tracing.cell import cell, out
 
 
 @cell
@@ -52,3 +52,16 @@ def paralstm(x, p, h, c):
     c = f * c + (1 - f) * g
     o = sigmoid(x.o + p.o * h + p.oc * c)
     return o * tanh(c), c
+
+
+@cell
+def sru(x, R, p, c):
+    """Lei et al. (2018), equations 1-4, the simple recurrent unit: gates see c through vectors, the output sees x.
+
+    A layer needs as many units as inputs; the authors' code maps the input where the numbers differ. The paper's
+    factor alpha of x, which it sets where training starts, is 1 here, and so are the scales of the authors' code.
+    """
+    f = sigmoid(x.f + p.f * c)
+    r = sigmoid(x.r + p.r * c)
+    c = f * c + (1 - f) * R.c(x)
+    return out(r * c + (1 - r) * x), c

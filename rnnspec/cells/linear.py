@@ -1,6 +1,6 @@
 """Linear recurrences: their gates see the input alone, so a step is linear in the state."""
 
-from rnnspec.primitives import sigmoid
+from rnnspec.primitives import sigmoid, where
 from rnnspec.tracing.cell import cell
 
 
@@ -9,6 +9,18 @@ def mingru(x, h):
     """Feng et al. (2024), section 3.1: gates that see the input only."""
     z = sigmoid(x.z)
     return (1 - z) * h + z * x.h
+
+
+@cell
+def mingru_log(x, h):
+    """Feng et al. (2024), appendix B.3, the log-space version of minGRU, which most implementations run.
+
+    The new value is positive: it first passes a function g. In log space the paper's code also needs a state above 0,
+    and passes the first one through g; this recurrence takes any state as it is.
+    """
+    z = sigmoid(x.z)
+    n = where(x.h >= 0, x.h + 0.5, sigmoid(x.h))
+    return (1 - z) * h + z * n
 
 
 @cell

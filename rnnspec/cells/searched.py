@@ -5,6 +5,30 @@ from rnnspec.tracing.cell import cell
 
 
 @cell
+def mut1(x, R, p, h):
+    """Jozefowicz, Zaremba and Sutskever (2015), MUT1: the update gate sees the input alone.
+
+    The new value sees tanh of the input itself, so a layer needs as many units as inputs. torchrecurrent maps it.
+    """
+    z = sigmoid(x.z)
+    r = sigmoid(x.r + R.r(h))
+    n = tanh(tanh(x) + R.n(r * h) + p.n)
+    return z * n + (1 - z) * h
+
+
+@cell
+def mut2(x, R, p, h):
+    """Jozefowicz, Zaremba and Sutskever (2015), MUT2: a GRU whose reset gate sees the input itself, not a map of it.
+
+    So a layer needs as many units as inputs. torchrecurrent maps it.
+    """
+    z = sigmoid(x.z + R.z(h))
+    r = sigmoid(x + R.r(h) + p.r)
+    n = tanh(x.n + R.n(r * h))
+    return z * n + (1 - z) * h
+
+
+@cell
 def mut3(x, R, h):
     """Jozefowicz, Zaremba and Sutskever (2015), MUT3: a GRU whose update gate sees tanh of the state."""
     z = sigmoid(x.z + R.z(tanh(h)))
