@@ -157,3 +157,9 @@ def mingru_log(leaves, x, h):
     logarithm = torch.where(new >= 0, (relu(new) + 0.5).log(), logsigmoid(new))
     h = torch.lerp(h, logarithm.exp(), sigmoid(affine(leaves, "z", x)))
     return h, (h,)
+
+
+def qrnn(leaves, x, c, before):
+    z, f, o = (affine(leaves, name, x, before) for name in "zfo")
+    c = torch.lerp(tanh(z), c, sigmoid(f))
+    return sigmoid(o) * c, (c, x)

@@ -144,6 +144,10 @@ WITNESSES: dict[str, Callable[..., Any]] = {
     "mingru_log": papers.mingru_log,
     "minlstm": papers.minlstm,
     "hgrn": papers.hgrn,
+    "trnn": Library(torchrecurrent.TRNNCell, "", {"weight_ih": "U.z W.f", "bias_ih": "0 b.f"}).step,
+    "tgru": theirs("TGRUCell", "z f o", weight_hh="U.z U.f U.o"),
+    "tlstm": theirs("TLSTMCell", "z f o", weight_hh="U.z U.f U.o"),
+    "qrnn": papers.qrnn,
 }  # fmt: skip
 """The witness of each cell: a step in torch."""
 

@@ -63,3 +63,9 @@ from rnnspec.cells.linear import (
     minlstm as minlstm,
     hgrn as hgrn,
 )
+from rnnspec.cells.typed import (
+    trnn as trnn,
+    tgru as tgru,
+    tlstm as tlstm,
+    qrnn as qrnn,
+)
