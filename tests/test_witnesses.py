@@ -148,6 +148,10 @@ WITNESSES: dict[str, Callable[..., Any]] = {
     "tgru": theirs("TGRUCell", "z f o", weight_hh="U.z U.f U.o"),
     "tlstm": theirs("TLSTMCell", "z f o", weight_hh="U.z U.f U.o"),
     "qrnn": papers.qrnn,
+    "atr": theirs("ATRCell", "", weight_ih="U.p", bias_ih="0", weight_hh="U.q"),
+    "cfn": theirs("CFNCell", "", weight_ih="W.f W.i U.n", bias_ih="b.f b.i 0", weight_hh="U.f U.i"),
+    "recurrent_additive_network": theirs("RANCell", "", weight_ih="U.c W.i W.f", bias_ih="b.i b.f",
+                                         weight_hh="U.i U.f"),
 }  # fmt: skip
 """The witness of each cell: a step in torch."""
 

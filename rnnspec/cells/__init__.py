@@ -69,3 +69,8 @@ from rnnspec.cells.typed import (
     tlstm as tlstm,
     qrnn as qrnn,
 )
+from rnnspec.cells.additive import (
+    atr as atr,
+    cfn as cfn,
+    recurrent_additive_network as recurrent_additive_network,
+)
