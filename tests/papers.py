@@ -163,3 +163,11 @@ def qrnn(leaves, x, c, before):
     z, f, o = (affine(leaves, name, x, before) for name in "zfo")
     c = torch.lerp(tanh(z), c, sigmoid(f))
     return sigmoid(o) * c, (c, x)
+
+
+def rhn(leaves, x, s):
+    for depth in "123":
+        h, t = (affine(leaves, f"{kind}1", x, s) if depth == "1" else inner(leaves, f"{kind}{depth}", s)
+                for kind in "ht")  # fmt: skip
+        s = torch.lerp(s, tanh(h), sigmoid(t))
+    return s, (s,)

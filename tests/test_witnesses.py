@@ -152,6 +152,8 @@ WITNESSES: dict[str, Callable[..., Any]] = {
     "cfn": theirs("CFNCell", "", weight_ih="W.f W.i U.n", bias_ih="b.f b.i 0", weight_hh="U.f U.i"),
     "recurrent_additive_network": theirs("RANCell", "", weight_ih="U.c W.i W.f", bias_ih="b.i b.f",
                                          weight_hh="U.i U.f"),
+    "rhn": papers.rhn,
+    "intersection_rnn": theirs("IntersectionRNNCell", "y n u g", weight_hh="U.y U.n U.u U.g"),
 }  # fmt: skip
 """The witness of each cell: a step in torch."""
 

@@ -74,3 +74,7 @@ from rnnspec.cells.additive import (
     cfn as cfn,
     recurrent_additive_network as recurrent_additive_network,
 )
+from rnnspec.cells.highway import (
+    rhn as rhn,
+    intersection_rnn as intersection_rnn,
+)
