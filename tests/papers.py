@@ -171,3 +171,17 @@ def rhn(leaves, x, s):
                 for kind in "ht")  # fmt: skip
         s = torch.lerp(s, tanh(h), sigmoid(t))
     return s, (s,)
+
+
+def lem(leaves, x, y, z):
+    """The authors' step size is 1 by default."""
+    z = torch.lerp(z, tanh(affine(leaves, "z", x, y)), sigmoid(affine(leaves, "a", x, y)))
+    keep = sigmoid(-affine(leaves, "b", x, y))
+    y = torch.lerp(tanh(affine(leaves, "y", x, z)), y, keep)
+    return y, (y, z)
+
+
+def scrn(leaves, x, h, s):
+    s = 0.05 * (x @ leaves["U.s"].T) + 0.95 * s
+    h = sigmoid(s @ leaves["U.p"].T + x @ leaves["U.a"].T + h @ leaves["U.r"].T)
+    return h @ leaves["U.u"].T + s @ leaves["U.v"].T, (h, s)

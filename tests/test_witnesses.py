@@ -71,6 +71,14 @@ class OneState(torchrecurrent.JANETCell):
         return super().forward(x, (h, h))[0]
 
 
+class Delayed(torchrecurrent.tauGRUCell):
+    """The tau-GRU with the state of the step before among its states; its layer keeps that in a queue."""
+
+    def forward(self, x, states):
+        new = super().forward(x, *states)
+        return new, (new, states[0])
+
+
 class HardSigmoid(torch.nn.Module):
     """That of Theano: its slope is 0.2. Torch's has 1/6, which its backward rounds to float32."""
 
@@ -154,6 +162,9 @@ WITNESSES: dict[str, Callable[..., Any]] = {
                                          weight_hh="U.i U.f"),
     "rhn": papers.rhn,
     "intersection_rnn": theirs("IntersectionRNNCell", "y n u g", weight_hh="U.y U.n U.u U.g"),
+    "lem": papers.lem,
+    "scrn": papers.scrn,
+    "taugru": Library(Delayed, "u z g a", {"weight_hh": "U.u U.z U.g U.a"}, {"recurrent_bias": False}).step,
 }  # fmt: skip
 """The witness of each cell: a step in torch."""
 

@@ -78,3 +78,8 @@ from rnnspec.cells.highway import (
     rhn as rhn,
     intersection_rnn as intersection_rnn,
 )
+from rnnspec.cells.timescales import (
+    lem as lem,
+    scrn as scrn,
+    taugru as taugru,
+)
