@@ -165,6 +165,9 @@ WITNESSES: dict[str, Callable[..., Any]] = {
     "lem": papers.lem,
     "scrn": papers.scrn,
     "taugru": Library(Delayed, "u z g a", {"weight_hh": "U.u U.z U.g U.a"}, {"recurrent_bias": False}).step,
+    "cornn": theirs("coRNNCell", "z", {"dt": 0.042, "gamma": 2.7, "epsilon": 4.7, "cell_bias": False},
+                    weight_hh="U.y", weight_ch="U.z"),
+    "unicornn": theirs("UnICORNNCell", "z", {"dt": 0.19, "alpha": 30.65}, weight_hh="p.y", weight_ch="p.c"),
 }  # fmt: skip
 """The witness of each cell: a step in torch."""
 

@@ -83,3 +83,7 @@ from rnnspec.cells.timescales import (
     scrn as scrn,
     taugru as taugru,
 )
+from rnnspec.cells.oscillators import (
+    cornn as cornn,
+    unicornn as unicornn,
+)
