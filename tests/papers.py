@@ -185,3 +185,10 @@ def scrn(leaves, x, h, s):
     s = 0.05 * (x @ leaves["U.s"].T) + 0.95 * s
     h = sigmoid(s @ leaves["U.p"].T + x @ leaves["U.a"].T + h @ leaves["U.r"].T)
     return h @ leaves["U.u"].T + s @ leaves["U.v"].T, (h, s)
+
+
+def lipschitz_rnn(leaves, x, h):
+    linear, inside = (0.75 * (m - m.T) + 0.25 * (m + m.T) - 0.001 * torch.eye(len(m), dtype=m.dtype)
+                      for m in (leaves["U.a"], leaves["U.w"]))  # fmt: skip
+    h = h + 0.03 * (h @ linear.T + tanh(h @ inside.T + affine(leaves, "h", x)))
+    return h, (h,)

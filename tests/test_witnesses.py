@@ -98,6 +98,7 @@ def framework(kind: str, ih: str, options: dict[str, Any] | None = None, **tenso
 
 
 HARD = {"gate_nonlinearity": HardSigmoid()}
+ANTISYMMETRIC = {"epsilon": 0.1, "gamma": 0.1}
 FASTGRNN = {"weight_ih": "U.w", "bias_ih": "p.z p.n", "weight_hh": "U.u", "zeta": "p.zeta", "nu": "p.nu"}
 WITNESSES: dict[str, Callable[..., Any]] = {
     "elman": framework("RNNCell", "h", weight_hh="U.h", bias_hh="0"),
@@ -168,6 +169,9 @@ WITNESSES: dict[str, Callable[..., Any]] = {
     "cornn": theirs("coRNNCell", "z", {"dt": 0.042, "gamma": 2.7, "epsilon": 4.7, "cell_bias": False},
                     weight_hh="U.y", weight_ch="U.z"),
     "unicornn": theirs("UnICORNNCell", "z", {"dt": 0.19, "alpha": 30.65}, weight_hh="p.y", weight_ch="p.c"),
+    "antisymmetric_rnn": theirs("AntisymmetricRNNCell", "h", ANTISYMMETRIC, weight_hh="U.h"),
+    "antisymmetric_rnn_gated": theirs("GatedAntisymmetricRNNCell", "z h", ANTISYMMETRIC, weight_hh="U.h"),
+    "lipschitz_rnn": papers.lipschitz_rnn,
 }  # fmt: skip
 """The witness of each cell: a step in torch."""
 
@@ -331,36 +335,16 @@ DECLARED = {
     "MGU": "mgu", "MinimalRNN": "minimal_rnn", "MUT3": "mut3", "NAS": "nas", "OriginalLSTM": "lstm_original",
     "PeepholeLSTM": "lstm_peephole", "SGRN": "sgrn", "SGU": "sgu", "DSGU": "dsgu", "STAR": "star", "UGRNN": "ugrnn",
     "WMCLSTM": "wmclstm", "sLSTM": "slstm", "minLSTM": "minlstm", "HGRN": "hgrn",
+    "AntisymmetricRNN": "antisymmetric_rnn", "GatedAntisymmetricRNN": "antisymmetric_rnn_gated", "ATR": "atr",
+    "CFN": "cfn", "coRNN": "cornn", "FastRNN": "fastrnn", "FastGRNN": "fastgrnn", "IntersectionRNN": "intersection_rnn",
+    "JANET": "janet", "LEM": "lem", "MiRU1": "miru1", "MiRU2": "miru2", "MultiplicativeLSTM": "multiplicative_lstm",
+    "MUT1": "mut1", "MUT2": "mut2", "RAN": "recurrent_additive_network", "ResLSTM": "lstm_residual", "SCRN": "scrn",
+    "tauGRU": "taugru", "TRNN": "trnn", "TGRU": "tgru", "TLSTM": "tlstm", "UnICORNN": "unicornn", "RHN": "rhn",
+    "Multiplicative": "multiplicative_rnn", "FastSlow": "fast_slow",
 }  # fmt: skip
 """Our names of the cells that torchrecurrent and RecurrentLayers.jl have, and of the recurrences of today."""
 
 WAITING = (
-    ("AntisymmetricRNN", "the transpose of a map"),
-    ("GatedAntisymmetricRNN", "the transpose of a map"),
-    ("ATR", "the input as a vector"),
-    ("CFN", "the input as a vector"),
-    ("coRNN", "named constants"),
-    ("FastRNN", "a learned number"),
-    ("FastGRNN", "a learned number"),
-    ("IntersectionRNN", "the input as a vector"),
-    ("JANET", "named constants"),
-    ("LEM", "named constants"),
-    ("MiRU1", "named constants"),
-    ("MiRU2", "named constants"),
-    ("MultiplicativeLSTM", "the input as a vector"),
-    ("MUT1", "the input as a vector"),
-    ("MUT2", "the input as a vector"),
-    ("RAN", "the input as a vector"),
-    ("ResLSTM", "the input as a vector"),
-    ("SCRN", "the input as a vector"),
-    ("tauGRU", "a delay"),
-    ("TRNN", "the input as a vector"),
-    ("TGRU", "the input as a vector"),
-    ("TLSTM", "the input as a vector"),
-    ("UnICORNN", "named constants"),
-    ("RHN", "named constants"),
-    ("Multiplicative", "the input as a vector"),
-    ("FastSlow", "cells inside a cell"),
     ("RG-LRU", "the input as a vector"),
     ("LRU", "cos and sin"),
     ("S4D", "matrix states"),

@@ -87,3 +87,8 @@ from rnnspec.cells.oscillators import (
     cornn as cornn,
     unicornn as unicornn,
 )
+from rnnspec.cells.antisymmetric import (
+    antisymmetric_rnn as antisymmetric_rnn,
+    antisymmetric_rnn_gated as antisymmetric_rnn_gated,
+    lipschitz_rnn as lipschitz_rnn,
+)
