@@ -30,6 +30,7 @@ from tables.markdown import number, table
 
 import rnnspec
 from rnnspec.convert.layouts import TABLES
+from rnnspec.errors import NetworkError
 
 __all__ = ["cells", "index", "page", "written"]
 
@@ -159,7 +160,7 @@ def declarations() -> dict[str, tuple[str, ast.FunctionDef]]:
 def widths(cell: Any, width: int) -> dict[str, int]:
     """One width for everything in the cell that has one of its own."""
     free = (members for members in cell.width_classes if not members & {*cell.numbers, "x"})
-    return {min(name for name in members if name): width for members in free}
+    return {min(filter(None, members), key=lambda name: (name not in cell.states, name)): width for members in free}
 
 
 def shapes(cell: Any) -> dict[str, tuple[str, ...]]:
@@ -240,23 +241,28 @@ def absent(cell: Any, row: Any) -> list[str]:
 
 def example(name: str, cell: Any) -> str:
     """Three lines that run the cell, with what they print."""
-    hidden: Any = SMALL
-    try:
-        layer = rnnspec.Layer(cell, hidden=hidden)
-    except rnnspec.NetworkError:
-        hidden = widths(cell, SMALL)
-        layer = rnnspec.Layer(cell, hidden=hidden)
-    net = rnnspec.Network(inputs=3, layers=[layer])
+    sizes: Any = (3, SMALL), (SMALL, SMALL), (3, widths(cell, SMALL))
+    inputs, hidden = next(each for each in sizes if fits(cell, *each))
+    net = rnnspec.Network(inputs=inputs, layers=[rnnspec.Layer(cell, hidden=hidden)])
     be = rnnspec.get_backend("numpy", precision="f64")
-    found = be.run(net, net.init(seed=0), np.ones((5, 2, 3))).outputs[-1, 0].round(4)
+    found = be.run(net, net.init(seed=0), np.ones((5, 2, inputs))).outputs[-1, 0].round(4)
     return f"""```python
 >>> import numpy as np, rnnspec
->>> net = rnnspec.Network(inputs=3, layers=[rnnspec.Layer(rnnspec.cells.{name}, hidden={hidden!r})])
->>> be, x = rnnspec.get_backend("numpy", precision="f64"), np.ones((5, 2, 3))    # time, batch, feature
+>>> net = rnnspec.Network(inputs={inputs}, layers=[rnnspec.Layer(rnnspec.cells.{name}, hidden={hidden!r})])
+>>> be, x = rnnspec.get_backend("numpy", precision="f64"), np.ones((5, 2, {inputs}))    # time, batch, feature
 >>> be.run(net, net.init(seed=0), x).outputs[-1, 0].round(4)
 {found!r}
 
 ```"""
+
+
+def fits(cell: Any, inputs: int, hidden: Any) -> bool:
+    """Whether a layer of the cell can have these sizes: some are as wide as their input, some need more widths."""
+    try:
+        rnnspec.Network(inputs=inputs, layers=[rnnspec.Layer(cell, hidden=hidden)])
+    except NetworkError:
+        return False
+    return True
 
 
 def speed(name: str) -> Iterator[str]:
