@@ -37,6 +37,7 @@ __all__ = ["cells", "index", "page", "written"]
 DOCS = Path(__file__).parent
 FOLDER, FIGURES = DOCS / "cells", DOCS / "figures"
 NOTES = tomllib.loads((FOLDER / "notes.toml").read_text())
+DIFFERENCES = tomllib.loads((FOLDER / "differences.toml").read_text())
 INPUTS, WIDTH = 1_000_003, 1_000_033
 """Two numbers that no cell has of its own: where they occur in a shape, m and n are meant."""
 SMALL = 4
@@ -64,8 +65,16 @@ def written() -> dict[Path, str]:
 
 def index() -> str:
     """A table of the cells of each family."""
-    parts = [HEAD, *(part for title, names in families().items() for part in (f"## {title}", listing(names))), TAIL]
+    parts = [HEAD, *(part for title, names in families().items() for part in (f"## {title}", listing(names))),
+             DIFFER, differences(), TAIL]  # fmt: skip
     return "\n\n".join(parts) + "\n"
+
+
+def differences() -> str:
+    """The table of what libraries compute under the names of papers."""
+    rows = ((f"[{name}]({name}.md)", row["library"], row["computes"], row.get("apart", "read, not run"))
+            for name, found in DIFFERENCES.items() for row in found)  # fmt: skip
+    return "\n".join(table(("cell", "library", "what it computes instead", "difference"), rows))
 
 
 def families() -> dict[str, list[str]]:
@@ -90,6 +99,12 @@ HEAD = (
     "# Cells\n\nEvery cell of `rnnspec.cells` has a page here, with its equations, a picture of its computation, its "
     "source, the same layer in other libraries, and its measured speed. In the tables, m is the number of input "
     "features, and n the width of the states. [Choose a cell](../choose-a-cell.md) says which one to take."
+)
+DIFFER = (
+    "## Where libraries differ from the papers\n\nThe tests compare each cell with an implementation that nobody here "
+    "wrote. Some libraries compute another function than the paper. Where the difference has a number, the tests also "
+    "declare the library's function, show that it is what the library computes, and measure how far its outputs are "
+    "from those of the paper's: the largest difference over 7 steps, with random parameters."
 )
 TAIL = (
     "You declare a cell of your own as one function: [A first network](../first-network.md) and "
