@@ -234,7 +234,7 @@ def plain(net, params, inputs, state):
     for x in inputs:
         read = Input(Number(x), lambda name, x=x: Number(x @ half["W"][name].T + half["b"][name]))
         maps = _Read(lambda name: _Map(half["U"][name]))
-        vectors = _Read(lambda name: Number(half["p"][name]))
+        vectors = _Read(lambda name: Number(half["p"][name][None]))
         y, new = net.layers[0].cell.equations(read, maps, vectors, {k: Number(v) for k, v in now.items()})
         now = {k: v.value for k, v in new.items()}
         outputs.append(y.value)
@@ -271,13 +271,20 @@ class Number(rnnspec.primitives.Expression):
         "greater": np.greater, "where": np.where, "exp": np.exp,
         "total": functools.partial(np.sum, axis=-1, keepdims=True),
         "greater_equal": np.greater_equal, "sqrt": np.sqrt, "width": lambda a: a.shape[-1], "number": lambda a: a,
+        "cos": np.cos, "sin": np.sin,
+        "outer": lambda a, b: np.atleast_2d(a)[:, :, None] * np.atleast_2d(b)[:, None],
+        "matmul": lambda a, b: ((a * np.atleast_2d(b)[:, None]).sum(2) if np.ndim(a) == 3 else
+                                (np.atleast_2d(a)[:, :, None] * b).sum(1)),
     }  # fmt: skip
 
     def __init__(self, value):
         self.value = value
 
     def apply(self, op, *operands):
-        return Number(self.MEANS[op](*(v.value if isinstance(v, Number) else v for v in operands)))
+        values = [v.value if isinstance(v, Number) else v for v in operands]
+        if op not in ("outer", "matmul") and any(np.ndim(value) == 3 for value in values):
+            values = [value[..., None] if np.ndim(value) == 2 else value for value in values]
+        return Number(self.MEANS[op](*values))
 
 
 MINE = {

@@ -81,8 +81,9 @@ def test_parentheses_stand_where_they_must(equations, line):
 def number(text, names):
     """The number that a printed line says, by Python's own reading of it, where maps are the identity."""
     text = re.sub(r"U_\w+ ", "", text)
-    for written, read in {"σ": "sigmoid", "⊙": "*", "≥": ">=", "'": "_new"}.items():
+    for written, read in {"σ": "sigmoid", "⊙": "*", "≥": ">=", "'": "_new", "Σ": "total", "ᵀ": ""}.items():
         text = text.replace(written, read)
+    text = re.sub(r"(?<=[\w)]) (?=[\w(])", " * ", text)
     return eval(text, {"__builtins__": {}}, names)
 
 
@@ -94,6 +95,7 @@ def test_what_is_printed_computes_what_the_graph_says(declared):
         "tanh": np.tanh, "sigmoid": lambda a: 1 / (1 + np.exp(-a)), "relu": lambda a: np.maximum(a, 0),
         "exp": np.exp, "softplus": lambda a: np.logaddexp(a, 0), "maximum": np.maximum, "minimum": np.minimum,
         "where": np.where, "sqrt": np.sqrt, "mean": lambda a: a, "x": rng.normal(), **declared.constants,
+        "cos": np.cos, "sin": np.sin, "total": lambda a: a, "width": lambda a: 1,
         **{s: rng.normal() for s in declared.states},
         **{f"p_{n}": rng.normal() for n in declared.graph.names("vector")},
     }  # fmt: skip
@@ -116,6 +118,8 @@ def test_what_is_printed_computes_what_the_graph_says(declared):
                 return node.value
             case "map" | "transposed" | "total" | "number":
                 return operands[0]
+            case "outer" | "matmul":
+                return operands[0] * operands[1]
         return rnnspec.lowering.primitive(rnnspec.arrays.NumpyArrays("f8"), node.op, operands)
 
     for name, value in declared.graph.evaluate(apply).items():

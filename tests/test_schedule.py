@@ -137,7 +137,7 @@ def test_a_schedule_may_be_rearranged(rearranged, declared):
     net = Network(2, [Layer(declared, hidden_for(declared, (3, 2)))])
     [layer], own = net.layers, net.init(1)["layers"][0]["forward"]
     x, dy = rng.normal(size=(4, 2, 2)), rng.normal(size=(4, 2, layer.width))
-    first, last = ({s: rng.normal(size=(2, width)) for s, width in layer.state_sizes.items()} for _ in range(2))
+    first, last = ({s: rng.normal(size=(2, *shape)) for s, shape in layer.state_shapes.items()} for _ in range(2))
 
     def everything(plan):
         outputs, final, trace = lowering.forward(arrays, plan, own, x, first, None)
