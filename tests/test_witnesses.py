@@ -1,12 +1,13 @@
 """Every published cell beside a witness: an implementation that shares nothing with rnnspec but the paper.
 
 For most cells the witness is torchrecurrent or torch.nn, called with our parameters; for the others it is the paper's
-recurrence, written again in plain torch (tests/papers.py). Torch differentiates the witness by itself.
+recurrence, written again in plain torch (tests/papers.py, tests/papers_today.py). Torch differentiates the witness by
+itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -20,7 +21,7 @@ import rnnspec
 from conformance.cases import hidden_for
 from rnnspec import Cell, Layer, Network, cells
 from rnnspec.tree import leaves as named_leaves
-from tests import papers
+from tests import papers, papers_today
 
 STEPS, ROWS, INPUTS, HIDDEN = 7, 3, 5, 4
 VALUES, GRADIENTS = 1e-14, 1e-13
@@ -148,7 +149,7 @@ WITNESSES: dict[str, Callable[..., Any]] = {
     "mut2": theirs("MUT2Cell", "", weight_ih="W.z I W.n", bias_ih="b.z p.r b.n", weight_hh="U.z U.r U.n"),
     "mut3": theirs("MUT3Cell", "z r n", weight_hh="U.z U.r U.n"),
     "nas": theirs("NASCell", "a1 a2 b1 b2 d1 d2 e1 e2", weight_hh="U.a1 U.a2 U.b1 U.b2 U.d1 U.d2 U.e1 U.e2"),
-    "slstm": papers.slstm,
+    "slstm": papers_today.in_blocks(papers.slstm),
     "mingru": papers.mingru,
     "mingru_log": papers.mingru_log,
     "minlstm": papers.minlstm,
@@ -175,6 +176,9 @@ WITNESSES: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 """The witness of each cell: a step in torch."""
 
+SHARED = dict.fromkeys(("slstm",), ())
+"""The cells that are witnessed with two heads too, each with what its heads share."""
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -194,18 +198,25 @@ SQUARE = ("multiplicative_lstm", "intersection_rnn")
 """Cells of several widths, which in their witness are all that of the input."""
 
 
-def layers_of(chosen: tuple[Cell, ...]) -> list[Layer]:
+def layers_of(chosen: tuple[Cell, ...], inputs: int, heads: int | None) -> list[Layer]:
     """Layers above one another, of different widths where the witness of a cell allows it."""
-    layers, inputs = list[Layer](), INPUTS
+    layers, wide = list[Layer](), inputs
     for cell in chosen:
-        layers.append(Layer(cell, hidden_for(cell, (inputs,) if cell.name in SQUARE else (HIDDEN, 3))))
-        inputs = Network(INPUTS, layers).features
+        widths = (wide,) if cell.name in SQUARE else (HIDDEN, 3)
+        layers.append(Layer(cell, hidden_for(cell, widths), **of_heads(cell, heads)))
+        wide = Network(inputs, layers).features
     return layers
 
 
-def drawn(chosen: tuple[Cell, ...], seed: int = 0) -> Drawn:
-    rng = np.random.default_rng([seed, len(chosen)])
-    net = Network(INPUTS, layers_of(chosen))
+def of_heads(cell: Cell, heads: int | None) -> dict[str, Any]:
+    """The heads of a layer of a cell, where it has any."""
+    return {"heads": heads, "shared": SHARED[cell.name]} if heads and cell.name in SHARED else {}
+
+
+def drawn(chosen: tuple[Cell, ...], heads: int | None = None) -> Drawn:
+    rng = np.random.default_rng([0, len(chosen)])
+    inputs = INPUTS if heads is None else 3 * heads
+    net = Network(inputs, layers_of(chosen, inputs, heads))
 
     def maps(shapes):
         return {name: maps(shape) if isinstance(shape, dict) else rng.normal(size=shape) / np.sqrt(shape[-1])
@@ -219,14 +230,14 @@ def drawn(chosen: tuple[Cell, ...], seed: int = 0) -> Drawn:
         return found
 
     params = {"layers": [maps(layer) for layer in net.parameter_shapes()["layers"]]}
-    return Drawn(net, params, rng.normal(size=(STEPS, ROWS, INPUTS)), states(),
+    return Drawn(net, params, rng.normal(size=(STEPS, ROWS, inputs)), states(),
                  rng.normal(size=(STEPS, ROWS, net.features)), states())  # fmt: skip
 
 
 @cache
-def witnessed(chosen: tuple[Cell, ...]) -> tuple[Drawn, dict[str, Any], dict[str, Any]]:
+def witnessed(chosen: tuple[Cell, ...], heads: int | None) -> tuple[Drawn, dict[str, Any], dict[str, Any]]:
     """The numbers of a call, and the values and gradients of the cells' witnesses, by name."""
-    given = drawn(chosen)
+    given = drawn(chosen, heads)
     leaf = {name: torch.tensor(a, requires_grad=True) for name, a in named_leaves(
         {"params": given.params, "inputs": given.inputs, "state": given.state})}  # fmt: skip
     sequence, final = leaf["inputs"], {}
@@ -235,7 +246,7 @@ def witnessed(chosen: tuple[Cell, ...]) -> tuple[Drawn, dict[str, Any], dict[str
         own = {name.removeprefix(at): value for name, value in leaf.items() if name.startswith(at)}
         states, outputs = tuple(leaf[f"state.{i}.forward.{name}"] for name in cell.states), []
         for x in sequence:
-            output, states = WITNESSES[cell.name](own, x, *states)
+            output, states = WITNESSES[cell.name](own, x, *states, **of_heads(cell, heads))
             outputs.append(output)
         sequence = torch.stack(outputs)
         final |= {f"state.{i}.forward.{name}": s for name, s in zip(cell.states, states, strict=True)}
@@ -247,9 +258,9 @@ def witnessed(chosen: tuple[Cell, ...]) -> tuple[Drawn, dict[str, Any], dict[str
             {name: value.grad.numpy() for name, value in leaf.items()})  # fmt: skip
 
 
-def assert_agrees(be: rnnspec.Backend, chosen: tuple[Cell, ...]) -> None:
+def assert_agrees(be: rnnspec.Backend, chosen: tuple[Cell, ...], heads: int | None = None) -> None:
     """Values and gradients of the network of these cells, on a backend in float64."""
-    given, values, gradients = witnessed(chosen)
+    given, values, gradients = witnessed(chosen, heads)
     ran = be.run(given.net, given.params, given.inputs, given.state)
     pulled = be.pullback(given.net, given.params, given.inputs, given.outputs_back, given.states_back, given.state)
     for found, expected, apart in (
@@ -262,7 +273,16 @@ def assert_agrees(be: rnnspec.Backend, chosen: tuple[Cell, ...]) -> None:
 
 
 PUBLISHED = {value.name: value for value in vars(cells).values() if isinstance(value, Cell)}
-STACKS = [tuple(PUBLISHED.values())[low : low + COMPILED] for low in range(0, len(PUBLISHED), COMPILED)]
+
+
+def stacked(names: Iterable[str]) -> list[tuple[Cell, ...]]:
+    """The cells in stacks; one of today is followed by one with tanh, since its outputs have no bound."""
+    left = [(PUBLISHED[name], cells.elman) if name in SHARED else (PUBLISHED[name],) for name in names]
+    return [sum(left[low : low + COMPILED], ()) for low in range(0, len(left), COMPILED)]
+
+
+STACKS = [(stack, None) for stack in stacked(PUBLISHED)] + [(stack, 2) for stack in stacked(SHARED)]
+"""Stacks of cells, without heads and with two."""
 
 
 def test_every_cell_has_a_witness():
@@ -275,10 +295,16 @@ def test_a_cell_computes_what_its_witness_does(backend, name):
     assert_agrees(rnnspec.get_backend(backend, precision="f64"), (PUBLISHED[name],))
 
 
-@pytest.mark.parametrize("stack", STACKS, ids=lambda stack: stack[0].name)
+@pytest.mark.parametrize("name", SHARED)
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_two_heads_of_a_cell_compute_what_their_witness_does(backend, name):
+    assert_agrees(rnnspec.get_backend(backend, precision="f64"), (PUBLISHED[name],), heads=2)
+
+
+@pytest.mark.parametrize(("stack", "heads"), STACKS, ids=lambda part: part[0].name if isinstance(part, tuple) else part)
 @pytest.mark.parametrize("backend", ["jax", "tensorflow"])
-def test_cells_above_one_another_compute_what_their_witnesses_do(backend, stack):
-    assert_agrees(rnnspec.get_backend(backend, precision="f64"), stack)
+def test_cells_above_one_another_compute_what_their_witnesses_do(backend, stack, heads):
+    assert_agrees(rnnspec.get_backend(backend, precision="f64"), stack, heads)
 
 
 @pytest.mark.parametrize("part", ["lstm.U.f", "mgu.U.n", "brc.p.a", "slstm.W.f"])

@@ -1,0 +1,71 @@
+"""Recurrences of today written again from their papers, in plain torch, with an axis of heads and einsum.
+
+A step takes the parameters of one half, the input of one step and the states, as those of tests/papers.py do; it also
+takes the number of heads and what they share. States that are complex in the paper are complex here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import einsum
+
+
+@dataclass(frozen=True)
+class Given:
+    """The parameters of a layer, as one head after the other sees them: (heads, ...), or (1, ...) where shared."""
+
+    leaves: dict[str, torch.Tensor]
+    heads: int
+    shared: tuple[str, ...]
+
+    def input(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        """W x + b, (batch, heads, width)."""
+        weight, bias = (self._apart(f"{kind}.{name}", f"x.{name}") for kind in "Wb")
+        return einsum("how,bw->bho", weight, x) + bias
+
+    def inputs(self, names: str, x: torch.Tensor) -> list[torch.Tensor]:
+        """The inputs of several names."""
+        return [self.input(name, x) for name in names.split()]
+
+    def map(self, name: str, v: torch.Tensor) -> torch.Tensor:
+        """U v, without a bias, for v of (batch, heads, width)."""
+        weight = self.leaves[f"U.{name}"]
+        return einsum("hoi,bhi->bho", weight if weight.dim() == 3 else weight[None], v)
+
+    def learned(self, name: str) -> torch.Tensor:
+        """A learned vector (heads, width), or matrix (heads, rows, columns)."""
+        leaf = self.leaves[f"p.{name}"]
+        return leaf if leaf.dim() == 3 else leaf[None] if leaf.dim() == 2 else self._apart(f"p.{name}", f"p.{name}")
+
+    def part(self, x: torch.Tensor) -> torch.Tensor:
+        """The features of the input that each head sees."""
+        return x[:, None].expand(-1, self.heads, -1) if "x" in self.shared else x.unflatten(1, (self.heads, -1))
+
+    def _apart(self, leaf: str, name: str) -> torch.Tensor:
+        return self.leaves[leaf].unflatten(0, (1 if name in self.shared else self.heads, -1))
+
+
+def by_heads(step: Callable[..., Any]) -> Callable[..., Any]:
+    """A step over states with an axis of heads; a cell without heads has one, and states without that axis."""
+
+    def stepped(leaves, x, *states, heads=None, shared=()):
+        given = Given(leaves, heads or 1, shared)
+        output, new = step(given, x, *(states if heads else (s[:, None] for s in states)))
+        return output.flatten(1), tuple(new if heads else (s[:, 0] for s in new))
+
+    return stepped
+
+
+def in_blocks(step: Callable[..., Any]) -> Callable[..., Any]:
+    """A step without heads, over the states of all heads side by side; its recurrent maps are block-diagonal."""
+
+    def stepped(leaves, x, *states, heads=None, shared=()):
+        if heads is None:
+            return step(leaves, x, *states)
+        whole = {name: torch.block_diag(*leaf) if leaf.dim() == 3 else leaf for name, leaf in leaves.items()}
+        output, new = step(whole, x, *(s.flatten(1) for s in states))
+        return output, tuple(s.unflatten(1, (heads, -1)) for s in new)
+
+    return stepped
