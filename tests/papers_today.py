@@ -6,10 +6,12 @@ takes the number of heads and what they share. States that are complex in the pa
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import sqrt
 from typing import Any
 
 import torch
-from torch import einsum
+from torch import einsum, exp, sigmoid
+from torch.nn.functional import logsigmoid
 
 
 @dataclass(frozen=True)
@@ -69,3 +71,26 @@ def in_blocks(step: Callable[..., Any]) -> Callable[..., Any]:
         return output, tuple(s.unflatten(1, (heads, -1)) for s in new)
 
     return stepped
+
+
+@by_heads
+def mlstm(given, x, C, n, m):
+    """Keys are divided by sqrt(d). The later library of the authors divides queries, and adds 1e-6 to the divisor."""
+    q, k, v, i, f, o = given.inputs("q k v i f o", x)
+    k = k / sqrt(k.shape[-1])
+    kept, m = logsigmoid(f) + m, torch.maximum(logsigmoid(f) + m, i)
+    keep, write = exp(kept - m), exp(i - m)
+    C = keep[..., None] * C + write[..., None] * einsum("bhv,bhk->bhvk", v, k)
+    n = keep * n + write * k
+    divisor = torch.maximum(einsum("bhk,bhk->bh", n, q).abs()[..., None], exp(-m))
+    return sigmoid(o) * einsum("bhvk,bhk->bhv", C, q) / divisor, (C, n, m)
+
+
+def mlstm_unstabilised(leaves, x, C, n, heads):
+    """The paper's equations 19 to 27 without the stabiliser, from where exp may overflow."""
+    q, k, v, i, f, o = Given(leaves, heads, ()).inputs("q k v i f o", x)
+    k = k / sqrt(k.shape[-1])
+    C = sigmoid(f)[..., None] * C + exp(i)[..., None] * einsum("bhv,bhk->bhvk", v, k)
+    n = sigmoid(f) * n + exp(i) * k
+    divisor = einsum("bhk,bhk->bh", n, q).abs()[..., None].clamp(min=1)
+    return (sigmoid(o) * einsum("bhvk,bhk->bhv", C, q) / divisor).flatten(1), (C, n)

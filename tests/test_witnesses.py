@@ -150,6 +150,7 @@ WITNESSES: dict[str, Callable[..., Any]] = {
     "mut3": theirs("MUT3Cell", "z r n", weight_hh="U.z U.r U.n"),
     "nas": theirs("NASCell", "a1 a2 b1 b2 d1 d2 e1 e2", weight_hh="U.a1 U.a2 U.b1 U.b2 U.d1 U.d2 U.e1 U.e2"),
     "slstm": papers_today.in_blocks(papers.slstm),
+    "mlstm": papers_today.mlstm,
     "mingru": papers.mingru,
     "mingru_log": papers.mingru_log,
     "minlstm": papers.minlstm,
@@ -176,7 +177,7 @@ WITNESSES: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 """The witness of each cell: a step in torch."""
 
-SHARED = dict.fromkeys(("slstm",), ())
+SHARED = dict.fromkeys(("slstm", "mlstm"), ())
 """The cells that are witnessed with two heads too, each with what its heads share."""
 
 
@@ -367,6 +368,7 @@ DECLARED = {
     "MUT1": "mut1", "MUT2": "mut2", "RAN": "recurrent_additive_network", "ResLSTM": "lstm_residual", "SCRN": "scrn",
     "tauGRU": "taugru", "TRNN": "trnn", "TGRU": "tgru", "TLSTM": "tlstm", "UnICORNN": "unicornn", "RHN": "rhn",
     "Multiplicative": "multiplicative_rnn", "FastSlow": "fast_slow",
+    "mLSTM": "mlstm",
 }  # fmt: skip
 """Our names of the cells that torchrecurrent and RecurrentLayers.jl have, and of the recurrences of today."""
 
@@ -375,7 +377,6 @@ WAITING = (
     ("LRU", "cos and sin"),
     ("S4D", "matrix states"),
     ("Mamba", "matrix states"),
-    ("mLSTM", "matrix states"),
     ("GLA", "matrix states"),
     ("Gated DeltaNet", "matrix states"),
     ("RWKV-7", "matrix states"),

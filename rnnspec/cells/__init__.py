@@ -56,6 +56,7 @@ from rnnspec.cells.searched import (
 )
 from rnnspec.cells.exponential import (
     slstm as slstm,
+    mlstm as mlstm,
 )
 from rnnspec.cells.linear import (
     mingru as mingru,
