@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import einsum, exp, sigmoid
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import logsigmoid, softplus
 
 
 @dataclass(frozen=True)
@@ -94,3 +94,14 @@ def mlstm_unstabilised(leaves, x, C, n, heads):
     n = sigmoid(f) * n + exp(i) * k
     divisor = einsum("bhk,bhk->bh", n, q).abs()[..., None].clamp(min=1)
     return (sigmoid(o) * einsum("bhvk,bhk->bhv", C, q) / divisor).flatten(1), (C, n)
+
+
+@by_heads
+def rglru(given, x, h, t):
+    """By log a, as the authors' code; it knows the position of a step, and bounds the derivative of the root."""
+    x = given.part(x)
+    r, i = (sigmoid(given.map(name, x) + given.learned(name)) for name in "ri")
+    log_a, start = -8 * r * softplus(given.learned("a")), t <= 0
+    scale = torch.where(start, torch.ones_like(r), torch.sqrt(1 - exp(2 * log_a)))
+    h = torch.where(start, torch.zeros_like(h), exp(log_a) * h) + scale * x * i
+    return h, (h, t + 1)

@@ -174,10 +174,11 @@ WITNESSES: dict[str, Callable[..., Any]] = {
     "antisymmetric_rnn": theirs("AntisymmetricRNNCell", "h", ANTISYMMETRIC, weight_hh="U.h"),
     "antisymmetric_rnn_gated": theirs("GatedAntisymmetricRNNCell", "z h", ANTISYMMETRIC, weight_hh="U.h"),
     "lipschitz_rnn": papers.lipschitz_rnn,
+    "rglru": papers_today.rglru,
 }  # fmt: skip
 """The witness of each cell: a step in torch."""
 
-SHARED = dict.fromkeys(("slstm", "mlstm"), ())
+SHARED = dict.fromkeys(("slstm", "mlstm", "rglru"), ())
 """The cells that are witnessed with two heads too, each with what its heads share."""
 
 
@@ -369,11 +370,11 @@ DECLARED = {
     "tauGRU": "taugru", "TRNN": "trnn", "TGRU": "tgru", "TLSTM": "tlstm", "UnICORNN": "unicornn", "RHN": "rhn",
     "Multiplicative": "multiplicative_rnn", "FastSlow": "fast_slow",
     "mLSTM": "mlstm",
+    "RG-LRU": "rglru", "mLSTM": "mlstm",
 }  # fmt: skip
 """Our names of the cells that torchrecurrent and RecurrentLayers.jl have, and of the recurrences of today."""
 
 WAITING = (
-    ("RG-LRU", "the input as a vector"),
     ("LRU", "cos and sin"),
     ("S4D", "matrix states"),
     ("Mamba", "matrix states"),

@@ -63,6 +63,7 @@ from rnnspec.cells.linear import (
     mingru_log as mingru_log,
     minlstm as minlstm,
     hgrn as hgrn,
+    rglru as rglru,
 )
 from rnnspec.cells.typed import (
     trnn as trnn,

@@ -1,6 +1,7 @@
 """Linear recurrences: their gates see the input alone, so a step is linear in the state."""
 
 from rnnspec.primitives import sigmoid, where
+from rnnspec.primitives import exp, number, sigmoid, softplus, sqrt, where
 from rnnspec.tracing.cell import cell
 
 
@@ -45,3 +46,17 @@ def hgrn(x, p, h):
     b = sigmoid(p.b)
     f = b + (1 - b) * sigmoid(x.f)
     return f * h + (1 - f) * (x.c * sigmoid(x.c))
+
+
+@cell
+def rglru(x, R, p, h, t, *, c=8):
+    """De et al. (2024), section 2.4, equations 1-4, the RG-LRU of Griffin; t counts steps, and is 0 at a start.
+
+    At a start a is 0, so that h is not read and the input is not scaled, as in the authors' code. With heads the maps
+    of the gates are block-diagonal, as there. The base of a is sigmoid(-p.a), as in the code and the paper's appendix;
+    equation 3 has sigmoid(p.a). The code also bounds the derivative of the root, by 1000.
+    """
+    r = sigmoid(R.r(x) + p.r)
+    i = sigmoid(R.i(x) + p.i)
+    a = where(number(t) > 0, exp(-c * softplus(p.a) * r), 0)
+    return a * h + sqrt(1 - a * a) * (i * x), t + 1
