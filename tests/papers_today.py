@@ -105,3 +105,56 @@ def rglru(given, x, h, t):
     scale = torch.where(start, torch.ones_like(r), torch.sqrt(1 - exp(2 * log_a)))
     h = torch.where(start, torch.zeros_like(h), exp(log_a) * h) + scale * x * i
     return h, (h, t + 1)
+
+
+@by_heads
+def lru(given, x, re, im):
+    x, h = given.part(x), torch.complex(re, im)
+    turn = exp(torch.complex(-exp(given.learned("nu")), exp(given.learned("theta"))))
+    written = torch.complex(given.map("B_re", x), given.map("B_im", x))
+    h = turn * h + exp(given.learned("gamma")) * written
+    return read(given, h) + given.learned("D") * x, (h.real, h.imag)
+
+
+@by_heads
+def s5(given, x, re, im):
+    x, h = given.part(x), torch.complex(re, im)
+    value = torch.complex(given.learned("re"), given.learned("im"))
+    turn = exp(value * exp(given.learned("dt")))
+    h = turn * h + (turn - 1) / value * torch.complex(given.map("B_re", x), given.map("B_im", x))
+    return 2 * read(given, h) + given.learned("D") * x, (h.real, h.imag)
+
+
+def read(given, h):
+    """Re(C h)."""
+    weight = torch.complex(given.leaves["U.C_re"], given.leaves["U.C_im"])
+    return einsum("hoi,bhi->bho", weight if weight.dim() == 3 else weight[None], h).real
+
+
+@by_heads
+def s4d(given, x, re, im):
+    """The authors' short code scales C by (exp(A dt) - 1) / A where this scales the input."""
+    x, h = given.part(x), torch.complex(re, im)
+    value = torch.complex(-exp(given.learned("re")), given.learned("im"))
+    turn = exp(value * exp(given.learned("dt"))[..., None])
+    h = turn * h + (turn - 1) / value * x[..., None]
+    weight = torch.complex(given.learned("C_re"), given.learned("C_im"))
+    return 2 * einsum("hdn,bhdn->bhd", weight, h).real + given.learned("D") * x, (h.real, h.imag)
+
+
+@by_heads
+def mamba(given, x, S):
+    dt, B, C = given.inputs("dt B C", x)
+    x, dt, A = given.part(x), softplus(dt), -exp(given.learned("A"))
+    S = exp(einsum("bhd,hdn->bhdn", dt, A)) * S + einsum("bhd,bhn,bhd->bhdn", dt, B, x)
+    return einsum("bhdn,bhn->bhd", S, C) + given.learned("D") * x, (S,)
+
+
+@by_heads
+def mamba2(given, x, S):
+    dt, v, B, C = given.inputs("dt v B C", x)
+    dt = softplus(dt)
+    B, C = (part.expand(-1, given.heads, -1) for part in (B, C))
+    decay = exp(dt * -exp(given.learned("A")))[..., None]
+    S = decay * S + einsum("bhp,bhn->bhpn", dt * v, B)
+    return einsum("bhn,bhpn->bhp", C, S) + given.learned("D") * v, (S,)

@@ -175,10 +175,18 @@ WITNESSES: dict[str, Callable[..., Any]] = {
     "antisymmetric_rnn_gated": theirs("GatedAntisymmetricRNNCell", "z h", ANTISYMMETRIC, weight_hh="U.h"),
     "lipschitz_rnn": papers.lipschitz_rnn,
     "rglru": papers_today.rglru,
+    "lru": papers_today.lru,
+    "s5": papers_today.s5,
+    "s4d": papers_today.s4d,
+    "mamba": papers_today.mamba,
+    "mamba2": papers_today.mamba2,
 }  # fmt: skip
 """The witness of each cell: a step in torch."""
 
-SHARED = dict.fromkeys(("slstm", "mlstm", "rglru"), ())
+SHARED = dict.fromkeys(("slstm", "mlstm", "rglru", "lru", "s5", "s4d", "mamba", "mamba2"), ())
+SHARED |= {
+    "mamba2": ("x.B", "x.C"),
+}
 """The cells that are witnessed with two heads too, each with what its heads share."""
 
 
@@ -309,11 +317,11 @@ def test_cells_above_one_another_compute_what_their_witnesses_do(backend, stack,
     assert_agrees(rnnspec.get_backend(backend, precision="f64"), stack, heads)
 
 
-@pytest.mark.parametrize("part", ["lstm.U.f", "mgu.U.n", "brc.p.a", "slstm.W.f"])
+@pytest.mark.parametrize("part", ["lstm.U.f", "mgu.U.n", "brc.p.a", "slstm.W.f", "s4d.p.re"])  # fmt: skip
 def test_a_witness_with_two_maps_exchanged_disagrees(part, monkeypatch):
     """What the comparison is worth: two maps of one shape change their places."""
     name, kind, own = part.split(".")
-    other = {"lstm": "i", "mgu": "f", "brc": "c", "slstm": "i"}[name]
+    other = {"lstm": "i", "mgu": "f", "brc": "c", "slstm": "i", "s4d": "C_re"}[name]
     step, turned = WITNESSES[name], {f"{kind}.{own}": f"{kind}.{other}", f"{kind}.{other}": f"{kind}.{own}"}
     monkeypatch.setitem(WITNESSES, name, lambda leaves, x, *states: step(
         {label: leaves[turned.get(label, label)] for label in leaves}, x, *states))  # fmt: skip
@@ -371,13 +379,11 @@ DECLARED = {
     "Multiplicative": "multiplicative_rnn", "FastSlow": "fast_slow",
     "mLSTM": "mlstm",
     "RG-LRU": "rglru", "mLSTM": "mlstm",
+    "RG-LRU": "rglru", "LRU": "lru", "S4D": "s4d", "Mamba": "mamba", "mLSTM": "mlstm",
 }  # fmt: skip
 """Our names of the cells that torchrecurrent and RecurrentLayers.jl have, and of the recurrences of today."""
 
 WAITING = (
-    ("LRU", "cos and sin"),
-    ("S4D", "matrix states"),
-    ("Mamba", "matrix states"),
     ("GLA", "matrix states"),
     ("Gated DeltaNet", "matrix states"),
     ("RWKV-7", "matrix states"),

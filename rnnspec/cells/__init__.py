@@ -93,4 +93,10 @@ from rnnspec.cells.antisymmetric import (
     antisymmetric_rnn as antisymmetric_rnn,
     antisymmetric_rnn_gated as antisymmetric_rnn_gated,
     lipschitz_rnn as lipschitz_rnn,
+from rnnspec.cells.state_space import (
+    lru as lru,
+    s5 as s5,
+    s4d as s4d,
+    mamba as mamba,
+    mamba2 as mamba2,
 )
