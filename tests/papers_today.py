@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import einsum, exp, sigmoid
-from torch.nn.functional import logsigmoid, softplus
+from torch.nn.functional import logsigmoid, silu, softplus
 
 
 @dataclass(frozen=True)
@@ -158,3 +158,37 @@ def mamba2(given, x, S):
     decay = exp(dt * -exp(given.learned("A")))[..., None]
     S = decay * S + einsum("bhp,bhn->bhpn", dt * v, B)
     return einsum("bhn,bhpn->bhp", C, S) + given.learned("D") * v, (S,)
+
+
+@by_heads
+def retnet(given, x, S):
+    q, k, v = given.inputs("q k v", x)
+    S = einsum("h,bhkv->bhkv", given.learned("gamma")[:, 0], S) + einsum("bhk,bhv->bhkv", k, v)
+    return einsum("bhk,bhkv->bhv", q, S), (S,)
+
+
+@by_heads
+def gla(given, x, S):
+    """The authors' code divides queries by sqrt(d)."""
+    q, k, v, a = given.inputs("q k v a", x)
+    S = einsum("bhk,bhkv->bhkv", sigmoid(a) ** (1 / 16), S) + einsum("bhk,bhv->bhkv", k, v)
+    return einsum("bhk,bhkv->bhv", q, S), (S,)
+
+
+@by_heads
+def hgrn2(given, x, S):
+    """The authors' code for images has a sigmoid for the output gate."""
+    o, f, i = given.inputs("o f i", x)
+    bound = sigmoid(given.learned("b"))
+    forget = torch.lerp(sigmoid(f), torch.ones_like(f), bound)
+    S = einsum("bhvk,bhk->bhvk", S, forget) + einsum("bhv,bhk->bhvk", i, 1 - forget)
+    return einsum("bhvk,bhk->bhv", S, silu(o)), (S,)
+
+
+@by_heads
+def rwkv6(given, x, S):
+    r, k, v, w = given.inputs("r k v w", x)
+    bonus = einsum("bhk,hk,bhk->bh", r, given.learned("u"), k)
+    y = einsum("bhk,bhkv->bhv", r, S) + bonus[..., None] * v
+    S = einsum("bhk,bhkv->bhkv", exp(-exp(w)), S) + einsum("bhk,bhv->bhkv", k, v)
+    return y, (S,)

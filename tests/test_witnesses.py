@@ -180,12 +180,18 @@ WITNESSES: dict[str, Callable[..., Any]] = {
     "s4d": papers_today.s4d,
     "mamba": papers_today.mamba,
     "mamba2": papers_today.mamba2,
+    "retnet": papers_today.retnet,
+    "gla": papers_today.gla,
+    "hgrn2": papers_today.hgrn2,
+    "rwkv6": papers_today.rwkv6,
 }  # fmt: skip
 """The witness of each cell: a step in torch."""
 
-SHARED = dict.fromkeys(("slstm", "mlstm", "rglru", "lru", "s5", "s4d", "mamba", "mamba2"), ())
+SHARED = dict.fromkeys(("slstm", "mlstm", "rglru", "lru", "s5", "s4d", "mamba", "mamba2", "retnet",
+                        "gla", "hgrn2", "rwkv6"), ())  # fmt: skip
 SHARED |= {
     "mamba2": ("x.B", "x.C"),
+    "gla": ("x.k", "x.a"),
 }
 """The cells that are witnessed with two heads too, each with what its heads share."""
 
@@ -317,11 +323,11 @@ def test_cells_above_one_another_compute_what_their_witnesses_do(backend, stack,
     assert_agrees(rnnspec.get_backend(backend, precision="f64"), stack, heads)
 
 
-@pytest.mark.parametrize("part", ["lstm.U.f", "mgu.U.n", "brc.p.a", "slstm.W.f", "s4d.p.re"])  # fmt: skip
+@pytest.mark.parametrize("part", ["lstm.U.f", "mgu.U.n", "brc.p.a", "slstm.W.f", "gla.W.k", "s4d.p.re"])  # fmt: skip
 def test_a_witness_with_two_maps_exchanged_disagrees(part, monkeypatch):
     """What the comparison is worth: two maps of one shape change their places."""
     name, kind, own = part.split(".")
-    other = {"lstm": "i", "mgu": "f", "brc": "c", "slstm": "i", "s4d": "C_re"}[name]
+    other = {"lstm": "i", "mgu": "f", "brc": "c", "slstm": "i", "gla": "q", "s4d": "C_re"}[name]
     step, turned = WITNESSES[name], {f"{kind}.{own}": f"{kind}.{other}", f"{kind}.{other}": f"{kind}.{own}"}
     monkeypatch.setitem(WITNESSES, name, lambda leaves, x, *states: step(
         {label: leaves[turned.get(label, label)] for label in leaves}, x, *states))  # fmt: skip
@@ -380,11 +386,11 @@ DECLARED = {
     "mLSTM": "mlstm",
     "RG-LRU": "rglru", "mLSTM": "mlstm",
     "RG-LRU": "rglru", "LRU": "lru", "S4D": "s4d", "Mamba": "mamba", "mLSTM": "mlstm",
+    "RG-LRU": "rglru", "LRU": "lru", "S4D": "s4d", "Mamba": "mamba", "mLSTM": "mlstm", "GLA": "gla",
 }  # fmt: skip
 """Our names of the cells that torchrecurrent and RecurrentLayers.jl have, and of the recurrences of today."""
 
 WAITING = (
-    ("GLA", "matrix states"),
     ("Gated DeltaNet", "matrix states"),
     ("RWKV-7", "matrix states"),
 )

@@ -100,3 +100,9 @@ from rnnspec.cells.state_space import (
     mamba as mamba,
     mamba2 as mamba2,
 )
+from rnnspec.cells.linear_attention import (
+    retnet as retnet,
+    gla as gla,
+    hgrn2 as hgrn2,
+    rwkv6 as rwkv6,
+)
