@@ -192,3 +192,72 @@ def rwkv6(given, x, S):
     y = einsum("bhk,bhkv->bhv", r, S) + bonus[..., None] * v
     S = einsum("bhk,bhkv->bhkv", exp(-exp(w)), S) + einsum("bhk,bhv->bhkv", k, v)
     return y, (S,)
+
+
+def unit(v, epsilon=1e-6):
+    """The vector over its norm, as the authors' code has it; their papers have no epsilon."""
+    return v * torch.rsqrt((v**2).sum(-1, keepdim=True) + epsilon)
+
+
+def replacing(S, k, beta):
+    """S (I - beta k k'), for a state with keys for columns."""
+    return S @ (torch.eye(k.shape[-1], dtype=k.dtype) - beta[..., None] * einsum("bhk,bhj->bhkj", k, k))
+
+
+@by_heads
+def deltanet(given, x, S):
+    q, k, v, b = given.inputs("q k v b", x)
+    beta, k = sigmoid(b), unit(k)
+    S = replacing(S, k, beta) + einsum("bhv,bhk->bhvk", beta * v, k)
+    return einsum("bhvk,bhk->bhv", S, unit(q)), (S,)
+
+
+@by_heads
+def gated_deltanet(given, x, S):
+    q, k, v, b, a = given.inputs("q k v b a", x)
+    beta, k, alpha = sigmoid(b), unit(k), exp(-exp(given.learned("A")) * softplus(a))
+    S = alpha[..., None] * replacing(S, k, beta) + einsum("bhv,bhk->bhvk", beta * v, k)
+    return einsum("bhvk,bhk->bhv", S, unit(q)), (S,)
+
+
+@by_heads
+def kda(given, x, S):
+    """The authors' code divides queries by sqrt(d)."""
+    q, k, v, b, a = given.inputs("q k v b a", x)
+    q, k, beta = unit(q), unit(k), sigmoid(b)
+    alpha = exp(-exp(given.learned("A")) * softplus(a))
+    S = replacing((alpha[..., None] * S).mT, k, beta).mT + einsum("bhk,bhv->bhkv", k, beta * v)
+    return einsum("bhk,bhkv->bhv", q, S), (S,)
+
+
+@by_heads
+def gdn2(given, x, S):
+    """The authors' code divides queries by sqrt(d)."""
+    q, k, v, a, b, w = given.inputs("q k v a b w", x)
+    k, alpha = unit(k), exp(-exp(given.learned("A")) * softplus(a))
+    erased = torch.eye(k.shape[-1], dtype=k.dtype) - einsum("bhk,bhj->bhkj", k, sigmoid(b) * k)
+    S = einsum("bhkj,bhj,bhjv->bhkv", erased, alpha, S) + einsum("bhk,bhv->bhkv", k, sigmoid(w) * v)
+    return einsum("bhk,bhkv->bhv", unit(q), S), (S,)
+
+
+@by_heads
+def deltaproduct(given, x, S):
+    for step in "12":
+        k, v, b = given.inputs(f"k{step} v{step} b{step}", x)
+        k, beta = unit(k), 2 * sigmoid(b)
+        S = replacing(S, k, beta) + einsum("bhv,bhk->bhvk", beta * v, k)
+    return einsum("bhvk,bhk->bhv", S, unit(given.input("q", x))), (S,)
+
+
+@by_heads
+def rwkv7(given, x, S, last):
+    """The authors' code divides the key that removes by its norm, or by 1e-12 where that is more."""
+    x = given.part(x)
+    mixed = {name: torch.lerp(x, last, given.learned(f"mix_{name}").expand_as(x)) for name in "rkvwa"}
+    r, k, v, w, a = (given.map(name, mixed[name]) for name in "rkvwa")
+    decay = exp(-exp(torch.tensor(-0.5, dtype=x.dtype)) * sigmoid(w + given.learned("w")))
+    rate, removed = sigmoid(a + given.learned("a")), unit(k * given.learned("removal"), 1e-12)
+    kept = torch.lerp(torch.ones_like(rate), rate, given.learned("replace").expand_as(rate)) * k
+    turned = torch.diag_embed(decay) - einsum("bhk,bhj->bhkj", removed, rate * removed)
+    S = S @ turned + einsum("bhv,bhk->bhvk", v, kept)
+    return einsum("bhvk,bhk->bhv", S, r), (S, x)

@@ -184,14 +184,22 @@ WITNESSES: dict[str, Callable[..., Any]] = {
     "gla": papers_today.gla,
     "hgrn2": papers_today.hgrn2,
     "rwkv6": papers_today.rwkv6,
+    "deltanet": papers_today.deltanet,
+    "gated_deltanet": papers_today.gated_deltanet,
+    "kda": papers_today.kda,
+    "gdn2": papers_today.gdn2,
+    "deltaproduct": papers_today.deltaproduct,
+    "rwkv7": papers_today.rwkv7,
 }  # fmt: skip
 """The witness of each cell: a step in torch."""
 
-SHARED = dict.fromkeys(("slstm", "mlstm", "rglru", "lru", "s5", "s4d", "mamba", "mamba2", "retnet",
-                        "gla", "hgrn2", "rwkv6"), ())  # fmt: skip
+SHARED = dict.fromkeys(("slstm", "mlstm", "rglru", "lru", "s5", "s4d", "mamba", "mamba2", "retnet", "gla", "hgrn2",
+                        "rwkv6", "deltanet", "gated_deltanet", "kda", "gdn2", "deltaproduct", "rwkv7"), ())  # fmt: skip
 SHARED |= {
     "mamba2": ("x.B", "x.C"),
     "gla": ("x.k", "x.a"),
+    "kda": ("x.q", "x.k"),
+    "rwkv7": ("x", "p.mix_r", "p.mix_k", "p.mix_v", "p.mix_w", "p.mix_a"),
 }
 """The cells that are witnessed with two heads too, each with what its heads share."""
 
@@ -323,11 +331,12 @@ def test_cells_above_one_another_compute_what_their_witnesses_do(backend, stack,
     assert_agrees(rnnspec.get_backend(backend, precision="f64"), stack, heads)
 
 
-@pytest.mark.parametrize("part", ["lstm.U.f", "mgu.U.n", "brc.p.a", "slstm.W.f", "gla.W.k", "s4d.p.re"])  # fmt: skip
+@pytest.mark.parametrize("part", ["lstm.U.f", "mgu.U.n", "brc.p.a", "slstm.W.f", "gla.W.k", "s4d.p.re",
+                                  "rwkv7.p.removal"])  # fmt: skip
 def test_a_witness_with_two_maps_exchanged_disagrees(part, monkeypatch):
     """What the comparison is worth: two maps of one shape change their places."""
     name, kind, own = part.split(".")
-    other = {"lstm": "i", "mgu": "f", "brc": "c", "slstm": "i", "gla": "q", "s4d": "C_re"}[name]
+    other = {"lstm": "i", "mgu": "f", "brc": "c", "slstm": "i", "gla": "q", "s4d": "C_re", "rwkv7": "replace"}[name]
     step, turned = WITNESSES[name], {f"{kind}.{own}": f"{kind}.{other}", f"{kind}.{other}": f"{kind}.{own}"}
     monkeypatch.setitem(WITNESSES, name, lambda leaves, x, *states: step(
         {label: leaves[turned.get(label, label)] for label in leaves}, x, *states))  # fmt: skip
@@ -387,12 +396,11 @@ DECLARED = {
     "RG-LRU": "rglru", "mLSTM": "mlstm",
     "RG-LRU": "rglru", "LRU": "lru", "S4D": "s4d", "Mamba": "mamba", "mLSTM": "mlstm",
     "RG-LRU": "rglru", "LRU": "lru", "S4D": "s4d", "Mamba": "mamba", "mLSTM": "mlstm", "GLA": "gla",
+    "Gated DeltaNet": "gated_deltanet", "RWKV-7": "rwkv7",
 }  # fmt: skip
 """Our names of the cells that torchrecurrent and RecurrentLayers.jl have, and of the recurrences of today."""
 
 WAITING = (
-    ("Gated DeltaNet", "matrix states"),
-    ("RWKV-7", "matrix states"),
 )
 """The cells that are not declared, each with what the language lacks for it."""
 

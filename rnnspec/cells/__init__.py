@@ -106,3 +106,11 @@ from rnnspec.cells.linear_attention import (
     hgrn2 as hgrn2,
     rwkv6 as rwkv6,
 )
+from rnnspec.cells.delta_rule import (
+    deltanet as deltanet,
+    gated_deltanet as gated_deltanet,
+    kda as kda,
+    gdn2 as gdn2,
+    deltaproduct as deltaproduct,
+    rwkv7 as rwkv7,
+)
