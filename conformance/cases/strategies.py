@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import inf, nan
 
 from hypothesis import strategies as st
@@ -70,9 +71,9 @@ def _anything(
 ) -> Case:
     layers = [draw(_layers(cell_list)) for _ in range(draw(st.integers(1, depth)))]
     output = draw(st.none() | st.integers(1, 12).map(Dense))
-    features = output.features if output else layers[-1].width
     read = draw(st.sampled_from((Steps(), Last())))
-    net = Network(draw(st.integers(1, 33)), layers, read, output, draw(_losses(features, read)))
+    net = Network(draw(st.integers(1, 33)), layers, read, output)
+    net = replace(net, loss=draw(_losses(net.features, read)))
     steps = longest if draw(st.integers(0, 19)) == 19 else draw(times)
     batch = draw(st.integers(0, 9))
     lengths = draw(st.none() | _ragged(steps, batch))
