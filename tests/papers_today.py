@@ -97,14 +97,14 @@ def mlstm_unstabilised(leaves, x, C, n, heads):
 
 
 @by_heads
-def rglru(given, x, h, t):
+def rglru(given, x, h, age):
     """By log a, as the authors' code; it knows the position of a step, and bounds the derivative of the root."""
     x = given.part(x)
     r, i = (sigmoid(given.map(name, x) + given.learned(name)) for name in "ri")
-    log_a, start = -8 * r * softplus(given.learned("a")), t <= 0
+    log_a, start = -8 * r * softplus(given.learned("a")), age <= 0
     scale = torch.where(start, torch.ones_like(r), torch.sqrt(1 - exp(2 * log_a)))
     h = torch.where(start, torch.zeros_like(h), exp(log_a) * h) + scale * x * i
-    return h, (h, t + 1)
+    return h, (h, age + 1)
 
 
 @by_heads

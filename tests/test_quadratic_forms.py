@@ -115,6 +115,6 @@ def test_a_start_of_the_rglru_reads_no_state_and_scales_no_input():
     half = params["layers"][0]["forward"]
     gate = np.einsum("hoi,hi->ho", half["U"]["i"], x.reshape(2, 2)).ravel() + half["p"]["i"]
     for h in (0.0, 5.0):
-        state = [{"forward": {"h": np.full((1, 2, 2), h), "t": np.zeros((1, 2, 1))}}]
+        state = [{"forward": {"h": np.full((1, 2, 2), h), "age": np.zeros((1, 2, 1))}}]
         np.testing.assert_allclose(BACKEND.run(net, params, x, state).outputs[0, 0], x[0, 0] / (1 + np.exp(-gate)),
                                    rtol=0, atol=1e-15)  # fmt: skip

@@ -49,8 +49,8 @@ def hgrn(x, p, h):
 
 
 @cell
-def rglru(x, R, p, h, t, *, c=8):
-    """De et al. (2024), section 2.4, equations 1-4, the RG-LRU of Griffin; t counts steps, and is 0 at a start.
+def rglru(x, R, p, h, age, *, c=8):
+    """De et al. (2024), section 2.4, equations 1-4, the RG-LRU of Griffin; age counts steps, and is 0 at a start.
 
     At a start a is 0, so that h is not read and the input is not scaled, as in the authors' code. With heads the maps
     of the gates are block-diagonal, as there. The base of a is sigmoid(-p.a), as in the code and the paper's appendix;
@@ -58,5 +58,5 @@ def rglru(x, R, p, h, t, *, c=8):
     """
     r = sigmoid(R.r(x) + p.r)
     i = sigmoid(R.i(x) + p.i)
-    a = where(number(t) > 0, exp(-c * softplus(p.a) * r), 0)
-    return a * h + sqrt(1 - a * a) * (i * x), t + 1
+    a = where(number(age) > 0, exp(-c * softplus(p.a) * r), 0)
+    return a * h + sqrt(1 - a * a) * (i * x), age + 1
