@@ -54,7 +54,7 @@ def rglru(x, R, p, h, age, *, c=8):
 
     At a start a is 0, so that h is not read and the input is not scaled, as in the authors' code. With heads the maps
     of the gates are block-diagonal, as there. The base of a is sigmoid(-p.a), as in the code and the paper's appendix;
-    equation 3 has sigmoid(p.a). The code also bounds the derivative of the root, by 1000.
+    its section 2.4 has sigmoid(p.a). The code also bounds the derivative of the root, by 1000.
     """
     r = sigmoid(R.r(x) + p.r)
     i = sigmoid(R.i(x) + p.i)
