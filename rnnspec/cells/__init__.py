@@ -93,6 +93,7 @@ from rnnspec.cells.antisymmetric import (
     antisymmetric_rnn as antisymmetric_rnn,
     antisymmetric_rnn_gated as antisymmetric_rnn_gated,
     lipschitz_rnn as lipschitz_rnn,
+)
 from rnnspec.cells.state_space import (
     lru as lru,
     s5 as s5,

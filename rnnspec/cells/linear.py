@@ -1,6 +1,5 @@
 """Linear recurrences: their gates see the input alone, so a step is linear in the state."""
 
-from rnnspec.primitives import sigmoid, where
 from rnnspec.primitives import exp, number, sigmoid, softplus, sqrt, where
 from rnnspec.tracing.cell import cell
 
