@@ -93,7 +93,8 @@ class Layer:
                    "give a name of the cell's equations" if self.heads else "give heads too")  # fmt: skip
         shared = tuple(sorted(self.shared))
         object.__setattr__(self, "shared", shared)
-        object.__setattr__(self, "cell", replace(self.cell, heads=self.heads, shared=shared))
+        if (self.cell.heads, self.cell.shared) != (self.heads, shared):
+            object.__setattr__(self, "cell", replace(self.cell, heads=self.heads, shared=shared))
 
     @property
     def widths_given(self) -> int | dict[str, int]:
