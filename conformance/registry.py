@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NEEDS", "Check", "Property", "Scope", "Shape", "collect", "law", "properties"]
 
-NEEDS = ("lengths", "resets", "gradients", "bidirectional", "policies", "deterministic", "concurrent")
+NEEDS = ("lengths", "resets", "gradients", "bidirectional", "policies", "deterministic", "concurrent", "heads",
+         "matrices")  # fmt: skip
 """The capabilities that a property can need; cells and sizes follow from each network."""
 
 Check = Callable[..., None]

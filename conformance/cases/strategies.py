@@ -95,7 +95,9 @@ def _layers(draw: DrawFn, cell_list: tuple[Cell, ...]) -> Layer:
     cell = draw(st.sampled_from(cell_list))
     widths = [draw(st.integers(1, 33)) for _ in range(5)]
     gradient = draw(st.none() | st.integers(1, 9).map(Truncated))
-    return Layer(cell, hidden_for(cell, widths), draw(st.sampled_from(tuple(DIRECTIONS))), gradient)
+    direction = draw(st.sampled_from(tuple(DIRECTIONS)))
+    heads, shared = draw(_heads(cell))
+    return Layer(cell, hidden_for(cell, widths), direction, gradient, heads=heads, shared=shared)
 
 
 def drawn_cell_cases() -> SearchStrategy[Case]:
@@ -117,12 +119,18 @@ def _of_drawn_cells(draw: DrawFn) -> Case:
 
 
 @st.composite
+def _heads(draw: DrawFn, cell: Cell) -> tuple[int | None, tuple[str, ...]]:
+    """Heads, mostly none, and what they share: also `x` itself, whose features they might not divide."""
+    heads = draw(st.sampled_from((None, None, None, 1, 2, 3)))
+    shared = tuple(name for name in cell.sharable if heads and (name == "x" or draw(st.integers(0, 3)) == 3))
+    return heads, shared
+
+
+@st.composite
 def _drawn_layers(draw: DrawFn) -> Layer:
     cell = draw(drawn_cells())
     widths = draw(st.permutations((HIDDEN, 3, HIDDEN, 1)))
     gradient = Truncated(2) if draw(st.integers(0, 5)) == 5 else None
-    heads = draw(st.sampled_from((None, None, None, 1, 2, 3)))
-    shared = tuple(name for name in cell.sharable if heads and draw(st.integers(0, 3)) == 3)
-    shared += ("x",) if heads and cell.reads_input and "x" not in shared else ()
+    heads, shared = draw(_heads(cell))
     return Layer(cell, hidden_for(cell, widths), draw(st.sampled_from(tuple(DIRECTIONS))), gradient,
                  heads=heads, shared=shared)  # fmt: skip

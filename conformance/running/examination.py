@@ -190,8 +190,8 @@ def lacking(able: Capabilities, net: Network) -> str:
         size = (net.layer_inputs(i), layer.half_width)
         if able.sizes is not None and size not in able.sizes:
             return f"size {size[0]} to {size[1]}"
-        if able.cells is not None and layer.cell not in able.cells:
-            return f"cell {layer.cell.name}"
+        if able.lacked(layer.cell):
+            return able.lacked(layer.cell)
         if layer.direction not in able.directions:
             return f"direction {layer.direction}"
         if layer.gradient is not None and not able.policies:
@@ -205,7 +205,9 @@ def _is_full(case: Any) -> bool:
 
 
 def _tamed(able: Capabilities, case: Any, needs: frozenset[str]) -> Any:
-    """The case without empty rows, NaN in the padding, directions and policies that are neither declared nor needed."""
+    """The case without empty rows, NaN in the padding, directions, heads and policies that are neither declared nor
+    needed.
+    """
     lengths, padding, net = (getattr(case, name, None) for name in ("lengths", "padding", "net"))
     if isinstance(net, Network):
         case = replace(case, net=_within(able, net, needs))
@@ -218,10 +220,18 @@ def _within(able: Capabilities, net: Network, needs: frozenset[str]) -> Network:
     def within(layer: Layer) -> Layer:
         declared = layer.direction in able.directions or "bidirectional" in needs
         kept = able.policies or "policies" in needs
-        return replace(layer, direction=layer.direction if declared else able.directions[0],
+        own = layer if "heads" in needs or not able.lacked(layer.cell) else _without_heads(layer)
+        return replace(own, direction=layer.direction if declared else able.directions[0],
                        gradient=layer.gradient if kept else None)  # fmt: skip
 
     return replace(net, layers=[within(layer) for layer in net.layers])
+
+
+def _without_heads(layer: Layer) -> Layer:
+    """A layer with as many units in one."""
+    heads, given = layer.heads or 1, layer.widths_given
+    hidden = heads * given if isinstance(given, int) else {name: heads * width for name, width in given.items()}
+    return replace(layer, hidden=hidden, heads=None, shared=())
 
 
 def _expected(finding: Finding, xfail: str | None) -> Finding:

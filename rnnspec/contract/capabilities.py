@@ -30,7 +30,8 @@ class Capabilities:
     steps must be finite; without `resets`, which a `layer` must take as an argument, no step may be a reset.
     `deterministic` promises equal bits for equal calls; `concurrent` promises that several
     threads may call at once. `paths` are the paths that `through` accepts. `budgets` are promises of speed that the
-    conformance suite checks.
+    conformance suite checks. Without `heads` no layer may have heads, without `matrices` no cell may have a matrix; a
+    cell with heads is another cell than the one without, so `cells` must list it too.
     """
 
     cells: tuple[Cell, ...] | None = None
@@ -48,8 +49,18 @@ class Capabilities:
     concurrent: bool = True
     paths: tuple[Path, ...] = (Path.GENERIC,)
     budgets: tuple[Budget, ...] = ()
+    heads: bool = True
+    matrices: bool = True
 
     @property
     def bidirectional(self) -> bool:
         """Whether layers run forward, in reverse, and bidirectionally."""
         return set(DIRECTIONS) <= set(self.directions)
+
+    def lacked(self, cell: Cell) -> str:
+        """What the equations of a cell need and a backend does not declare, or the empty string."""
+        if cell.heads is not None and not self.heads:
+            return f"heads ({cell.label})"
+        if cell.has_matrices and not self.matrices:
+            return f"matrices ({cell.name})"
+        return f"cell {cell.label}" if self.cells is not None and cell not in self.cells else ""

@@ -228,15 +228,12 @@ def _counted(backend: Owner, net: Network, steps: int, batch: int, lengths: Any)
 
 def _check_capabilities(backend: Owner, call: str, net: Network, gradient: bool) -> None:
     able = backend.capabilities
-    lacks = None
-    if gradient and not able.gradients:
-        lacks = "gradients"
+    lacks = "gradients" if gradient and not able.gradients else ""
     for i, layer in enumerate(net.layers):
         size = (net.layer_inputs(i), layer.half_width)
         if able.sizes is not None and size not in able.sizes:
             lacks = f"size {size}"
-        if able.cells is not None and layer.cell not in able.cells:
-            lacks = f"cell {layer.cell.name}"
+        lacks = able.lacked(layer.cell) or lacks
         if layer.direction not in able.directions:
             lacks = f"direction {layer.direction}"
         if gradient and layer.gradient is not None and not able.policies:

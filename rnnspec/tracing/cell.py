@@ -90,7 +90,7 @@ class Cell:
         return cls(name, states, graph, None if graph is written else written)
 
     def __repr__(self) -> str:
-        return f"<cell {self._head}>" if self.heads is None else f"<cell {self._head} with {self.heads} heads>"
+        return f"<cell {self._head}{self._with_heads}>"
 
     def __call__(self, *arguments: Any, **constants: float) -> Any:
         """With constants, `cornn(dt=0.1)`: the cell with these values of its named constants.
@@ -184,6 +184,16 @@ class Cell:
         """Whether the equations use `x` itself."""
         return any(node.op == "x" for node in self.graph.nodes)
 
+    @cached_property
+    def has_matrices(self) -> bool:
+        """Whether a value of the equations is a matrix, such as a state or `p.name`."""
+        return MATRIX in ranks(self.graph)
+
+    @property
+    def label(self) -> str:
+        """The name for messages, with the number of heads where there are any."""
+        return self.name + self._with_heads
+
     @property
     def sharable(self) -> tuple[str, ...]:
         """What heads can share, by name: `x`, `x.name`, `R.name` and `p.name`."""
@@ -252,6 +262,10 @@ class Cell:
     def _head(self) -> str:
         constants = [f"{name}={value:g}" for name, value in self.constants.items()]
         return f"{self.name}({', '.join([*self.states, *constants])})"
+
+    @property
+    def _with_heads(self) -> str:
+        return "" if self.heads is None else f" with {self.heads} head{'s' * (self.heads > 1)}"
 
     def latex(self) -> str:
         """The equations as a LaTeX `aligned` environment."""
