@@ -178,7 +178,7 @@ def _row(call: str, target: str, layouts: Sequence[Layout], place: str, layer: L
     if row is None:
         names = ", ".join(dict.fromkeys(known.cell.name for known in layouts))
         raise UnsupportedError(call, f"the cell must be one that {target} has: {names}",
-                               f"{layer.cell.name} in {place}",
+                               f"{layer.cell.label} in {place}",
                                "run it with a backend of rnnspec, or choose one of these cells")  # fmt: skip
     return row
 
