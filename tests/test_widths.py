@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from rnnspec import cell, cells
+from rnnspec import cell, cells, out
 from rnnspec.errors import NetworkError
-from rnnspec.primitives import logsumexp, relu, tanh, total
+from rnnspec.primitives import logsumexp, outer, relu, tanh, total
 
 
 def test_one_number_for_all():
@@ -83,3 +85,18 @@ def test_a_map_of_a_number_and_of_a_vector_is_refused():
 def test_a_map_and_an_input_of_like_names_are_apart():
     apart = cell(lambda x, R, h, c: (tanh(x.k + R.x(c)), tanh(x.c + R.h(h))))
     assert apart.parameter_shapes(1, {"h": 3, "c": 2})["U"] == {"h": (2, 3), "x": (3, 2)}
+
+
+def test_heads_have_the_widths_of_one():
+    one = replace(cells.lstm_projected, heads=3)
+    assert one.widths({"h": 2, "c": 4}) == cells.lstm_projected.widths({"h": 2, "c": 4})
+    assert one.output_width({"h": 2, "c": 4}) == 6
+    assert one.parameter_shapes(5, {"h": 2, "c": 4})["U"]["p"] == (3, 2, 4)
+
+
+def test_a_matrix_of_one_row_has_a_vector_s_width():
+    row = cell(lambda x, S: (out(S @ x.k), outer(1, x.k) * total(S)))
+    assert row.state_shapes({"S.columns": 3}) == {"S": (1, 3)}
+    assert row.numbers >= {"S.rows"}
+    with pytest.raises(NetworkError, match=r"S\.rows.* one width, got S\.rows=2"):
+        row.state_shapes({"S.columns": 3, "S.rows": 2})
