@@ -20,7 +20,7 @@ from conformance.cases import CELLS, hidden_for
 from conformance.own_cell import leaky_gate
 from rnnspec import cell, cells, out
 from rnnspec.derivation.schedule import schedule
-from rnnspec.primitives import maximum, sigmoid, tanh
+from rnnspec.primitives import maximum, number, sigmoid, tanh
 
 PHASES = ("before", "step", "after", "pull_before", "pull_step", "pull_after")
 
@@ -35,6 +35,12 @@ def for_numpy(given, logistic=Logistic.TANGENT, widths=(4, 3, 5, 2, 6)):
 
 def for_torch(given, widths=(4, 3, 5, 2, 6)):
     return summands.summed(laid_out(fused(unstopped(schedule(given))), sizes(given, widths)))
+
+
+@cell
+def numbers_side_by_side(x, a):
+    """Its backward equations multiply one cotangent by each of two numbers and by the wide vector after them."""
+    return out(a * number(x.q) + number(x.r) * x.v), a + x.v
 
 
 @cell
@@ -79,7 +85,8 @@ def a_difference(x, R, h, c):
     return R.u(tanh(u)), c - u
 
 
-OWN = (carried_on, read_after_the_loop, added_over_its_operand, handed_on, made_before_the_loop, all_one, a_difference)
+OWN = (carried_on, read_after_the_loop, added_over_its_operand, handed_on, made_before_the_loop, all_one, a_difference,
+       numbers_side_by_side)  # fmt: skip
 
 
 @pytest.mark.parametrize("widths", [(4, 3, 5, 2, 6), (3, 3, 3, 3, 3), (1, 4, 1, 4, 1)], ids=["all", "alike", "ones"])

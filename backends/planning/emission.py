@@ -169,7 +169,8 @@ class _Phase:
         if n in self.targets:
             pairs.append((self.targets[last], self.targets[n]))
             shared.append(False)
-        beside = [p.block == q.block and p.high == q.low for p, q in pairs]
+        wide = self.e.widths[n]  # numbers side by side are not the operands of wider results
+        beside = [p.block == q.block and p.low + wide == p.high == q.low == q.high - wide for p, q in pairs]
         if len(run) == 1:
             return all(p == q or near for (p, q), near in zip(pairs, beside, strict=True)) and any(beside)
         return all(p == q if alike else near for (p, q), near, alike in zip(pairs, beside, shared, strict=True))
