@@ -67,4 +67,19 @@ EQUATIONS = Theme("Equations", "Consequences of the equations, for any cell.", (
         first="Look at what happens beyond 1,024 units: a limited counter, a fixed buffer, or a block of units that is "
               "not full.",
     ),
+    Statement(
+        "P140", "heads by themselves",
+        says="A layer with heads gives the values and gradients of its heads alone, beside one another, with the "
+             "gradients of what they share added up.",
+        failure="The heads of a layer are mixed up, or a parameter that they share is not trained by all of them.",
+        first="Look at where the axis of heads stands in maps and states, and at the sum over heads in the gradient of "
+              "what they share.",
+    ),
+    Statement(
+        "P141", "matrix as its columns",
+        says="A cell with a matrix state gives the same values and gradients as the cell with each column of the "
+             "matrix written out as a vector.",
+        failure="Linear attention and other cells with matrix states compute other equations than those declared.",
+        first="Look for rows and columns that are exchanged, and for a state that is read before or after its update.",
+    ),
 ))  # fmt: skip
