@@ -14,8 +14,10 @@ from conformance.mutants.derived.equations import equation_mutants
 from conformance.mutants.derived.functions import function_mutants
 from conformance.mutants.derived.gradients import adjoint_mutants
 from conformance.mutants.derived.loop import loop_mutants
+from conformance.mutants.derived.matrices import matrix_mutants
 from conformance.mutants.faulty import protocol_mutants
 from conformance.mutants.learning import alignments, losses, nothing, training
+from conformance.mutants.parts import heads, matrices
 from conformance.mutants.ranges import blocks, counters, extents, numbers, small, vanishing
 from conformance.mutants.sequences import cotangents, lengths, reach, readings, resets, states, steps
 from conformance.own_cell import leaky_gate
@@ -35,6 +37,7 @@ class OwnMutants:
         yield from _protocol()
         yield from choice_mutants()
         yield from function_mutants()
+        yield from matrix_mutants()
         for cell in (*CELLS.values(), leaky_gate):
             yield from mutants_of_cell(cell)
 
@@ -59,7 +62,7 @@ def _protocol() -> Iterator[Mutant]:
     calls = (states, lengths, steps, cotangents, losses, alignments, numbers, memory, sharing, paths, extents, blocks,
              arguments, counters, readings, few)  # fmt: skip
     questions = (spans, training, leftovers, nothing, vanishing, reach, small, resets)
-    for module in (*calls, policies, rules, guards, segments, governed, *questions):
+    for module in (*calls, policies, rules, guards, segments, governed, *questions, heads, matrices):
         yield from protocol_mutants(module)
 
 
