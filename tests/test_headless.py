@@ -89,6 +89,19 @@ def test_such_a_backend_conforms_on_networks_without_them(law):
     assert any(layer.heads for _, net in nets for layer in net.layers), "a backend with heads is tested with them"
 
 
+def test_a_backend_without_matrices_is_tested_on_heads_of_vectors():
+    class Vectors(Reference):
+        capabilities = replace(Reference.capabilities, matrices=False)
+
+    scope = Scope((cells.lstm,))
+    found = Examination(Vectors(), scope, examples=1).judge(LAWS["P140"])
+    assert found.status == "pass"
+    assert {label for label, status in found.labels.items() if status == "pass"} == {"heads with maps", "one head"}
+    for law, missing in (("P140", "heads"), ("P141", "matrices")):
+        refused = Examination(Headless(), scope, examples=1).judge(LAWS[law])
+        assert (refused.status, refused.why) == ("unsupported", f"the backend declares no {missing}")
+
+
 def test_a_backend_runs_as_many_units_without_heads():
     [law] = [law for law in LAWS.values() if law.id == "P01"]
     examination = Examination(Headless(), Scope((cells.lstm,)))

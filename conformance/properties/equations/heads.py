@@ -70,7 +70,7 @@ def _with_lengths(case: Case) -> Case:
     return replace(case, lengths=case.lengths or (STEPS,) * BATCH)
 
 
-@law(EQUATIONS["P140"], cases=_headed, needs=("lengths", "heads", "matrices"), also=("gradients",))
+@law(EQUATIONS["P140"], cases=_headed, needs=("lengths", "heads"), also=("gradients",))
 def heads(backend: Backend, case: Case, judge: Judge) -> None:
     """Compares values and gradients with those of each head alone; where each network costs a program, with the
     oracle, which computes each head alone.
