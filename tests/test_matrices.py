@@ -209,6 +209,7 @@ def test_matrices_read_like_the_paper():
         "  y = (u + (W_v x + b_v) (W_k x + b_k)ᵀ) (W_q x + b_q) + mean(S) ⊙ Sᵀ (W_k x + b_k)",
         "  S' = u - (W_v x + b_v) 1ᵀ",
     ]
+    assert str(delta).splitlines()[-1] == "  n' = Σ(S') / 8 + 0.5 ⊙ n", "a number has the letter of its state"
     assert delta.latex().splitlines()[4] == (
         r"S_t &= f \odot p_{A} \odot S_{t-1} + (b \odot (W_{v} x_t + b_{v} - S_{t-1} k)) k^\top \\"
     )

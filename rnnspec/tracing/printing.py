@@ -155,7 +155,7 @@ def _letters(graph: Graph, states: Sequence[str], notation: Notation) -> dict[in
     taken = set(states) | {"x", "y"} | {node.name for node in nodes if node.op == "constant"}
     letters: dict[int, str] = {}
     for index, node in enumerate(nodes):
-        shared = uses[index] > 1 and node.op not in LEAVES
+        shared = uses[index] > 1 and not _is_letter(nodes, node)
         is_gate = node.op in ("sigmoid", "tanh") and _map_under(graph, index)
         if uses[index] and index not in results and (shared or is_gate):
             wanted = _map_under(graph, index) or "u"
@@ -164,6 +164,11 @@ def _letters(graph: Graph, states: Sequence[str], notation: Notation) -> dict[in
             taken.add(letter)
             letters[index] = notation.letter(letter)
     return letters
+
+
+def _is_letter(nodes: Sequence[Node], node: Node) -> bool:
+    """Whether a node is a leaf, or a state or vector taken as a number, which is written as that is."""
+    return node.op in LEAVES or (node.op == "number" and nodes[node.args[0]].op in ("state", "vector"))
 
 
 def _means(graph: Graph) -> dict[int, int]:
