@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from rnnspec.convert.assembly import Assembly, Part, numbers, taken_apart
+from rnnspec.convert.assembly import Assembly, Part, taken_apart
 from rnnspec.convert.conversion import Exported, Imported, Note, PlacedNote
 from rnnspec.convert.layout import Layout, layout_for, matching_layout
 from rnnspec.convert.layouts import TORCH
 from rnnspec.convert.torch_network import TorchNetwork
+from rnnspec.convert.torch_tensors import META, add_output, arrays, linear, load, refuse_options
 from rnnspec.errors import ArgumentError, TreeError, UnsupportedError
 from rnnspec.network import Network
 from rnnspec.output import Dense, Read
@@ -25,8 +26,6 @@ __all__ = ["read_modules", "write_modules"]
 SUFFIXES = {"forward": "", "reverse": "_reverse"}
 KINDS = {row.kind: getattr(nn, row.kind) for row in TORCH}
 PROJECTION = "weight_hr"
-META = "meta"
-"""The device that modules are made on: elsewhere, torch would draw initial weights from the caller's random state."""
 
 
 def read_modules(call: str, parts: tuple[Any, ...], read: Read) -> Imported:
@@ -43,18 +42,18 @@ def read_modules(call: str, parts: tuple[Any, ...], read: Read) -> Imported:
 def _add(assembly: Assembly, part: Any) -> None:
     if isinstance(part, nn.Module):
         assembly.see("output" if type(part) is nn.Linear else assembly.place, part.parameters())
-        _refuse_options(assembly.call, part)
+        refuse_options(assembly.call, part)
     if type(part) in KINDS.values():
         if part.batch_first:
             assembly.notes.append(PlacedNote(assembly.place, Note.BATCH_FIRST))
-        _add_layers(assembly, _row(assembly.call, part), _tensors(assembly.call, part.state_dict()))
+        _add_layers(assembly, _row(assembly.call, part), arrays(assembly.call, part.state_dict()))
     elif type(part) is nn.Linear:
-        _add_output(assembly, _tensors(assembly.call, part.state_dict()))
+        add_output(assembly, arrays(assembly.call, part.state_dict()))
     elif isinstance(part, tuple) and len(part) == 2 and isinstance(part[1], Mapping):
-        what, tensors = part[0], _tensors(assembly.call, part[1])
+        what, tensors = part[0], arrays(assembly.call, part[1])
         assembly.see("output" if what is Dense else assembly.place, part[1].values())
         if what is Dense:
-            _add_output(assembly, tensors)
+            add_output(assembly, tensors)
         else:
             _add_layers(assembly, _row_of(assembly.call, what), tensors)
     else:
@@ -81,26 +80,6 @@ def _row_of(call: str, cell: Any) -> Layout:
     return row
 
 
-def _refuse_options(call: str, module: Any) -> None:
-    if getattr(module, "dropout", 0.0):
-        raise UnsupportedError(call, "dropout between layers must be 0", f"dropout={module.dropout}",
-                               "set module.dropout = 0.0, which is what evaluation mode computes")  # fmt: skip
-    if module._forward_hooks or module._forward_pre_hooks:
-        raise UnsupportedError(call, "a module must have no hooks, which can change what it computes",
-                               f"hooks of {module}",
-                               "remove the hooks; torch.nn.utils removes those that it set")  # fmt: skip
-
-
-def _tensors(call: str, state: Mapping[str, Any]) -> dict[str, Any]:
-    def one(name: str, tensor: Any) -> Any:
-        if not isinstance(tensor, torch.Tensor):
-            return numbers(call, name, tensor)
-        tensor = tensor.detach().cpu()
-        return numbers(call, name, (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())
-
-    return {name: one(name, tensor) for name, tensor in state.items()}
-
-
 def _add_layers(assembly: Assembly, row: Layout, tensors: dict[str, Any]) -> None:
     left, level = dict(tensors), 0
     while f"weight_ih_l{level}" in left:
@@ -122,14 +101,6 @@ def _add_layers(assembly: Assembly, row: Layout, tensors: dict[str, Any]) -> Non
                         "give the state_dict of that one module, without a prefix")  # fmt: skip
 
 
-def _add_output(assembly: Assembly, tensors: dict[str, Any]) -> None:
-    if not {"weight"} <= tensors.keys() <= {"weight", "bias"}:
-        raise TreeError(assembly.call, "a state_dict of Linear must hold weight and bias",
-                        ", ".join(tensors) or "nothing",
-                        "give the state_dict of that one module, without a prefix")  # fmt: skip
-    assembly.add_output(tensors["weight"], tensors.get("bias"))
-
-
 def write_modules(call: str, net: Network, params: Tree) -> Exported:
     """The network as modules of torch.nn."""
     apart = taken_apart(call, "torch.nn", TORCH, net, params)
@@ -137,10 +108,7 @@ def write_modules(call: str, net: Network, params: Tree) -> Exported:
     for i, part in enumerate(apart.parts):
         _refuse_layer(call, f"layers.{i}", part)
     layers = [_module(list(same), dtype) for _, same in groupby(apart.parts, key=_stacked)]
-    output = None
-    if apart.output is not None:
-        output = nn.Linear(net.layers[-1].width, net.features, dtype=dtype, device=META)
-        _load(output, {"weight": apart.output["W"], "bias": apart.output["b"]})
+    output = apart.output and linear(net.layers[-1].width, net.features, apart.output, dtype)
     return Exported(TorchNetwork(net, [part.layout.states for part in apart.parts], layers, output), apart.notes)
 
 
@@ -172,10 +140,6 @@ def _module(parts: list[Part], dtype: Any) -> Any:
     projected = {"proj_size": output} if PROJECTION in row.tensors else {}
     module = KINDS[row.kind](parts[0].inputs, hidden, len(parts), bidirectional=layer.direction == "bidirectional",
                              dtype=dtype, device=META, **row.options, **projected)  # fmt: skip
-    _load(module, {f"{name}_l{i}{SUFFIXES[half]}": a for i, part in enumerate(parts)
-                   for half, tensors in part.tensors.items() for name, a in tensors.items()})  # fmt: skip
+    load(module, {f"{name}_l{i}{SUFFIXES[half]}": a for i, part in enumerate(parts)
+                  for half, tensors in part.tensors.items() for name, a in tensors.items()})  # fmt: skip
     return module
-
-
-def _load(module: nn.Module, tensors: Mapping[str, Any]) -> None:
-    module.load_state_dict({name: torch.from_numpy(a.copy()) for name, a in tensors.items()}, assign=True)
