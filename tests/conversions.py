@@ -38,6 +38,8 @@ class Sizes:
     hidden: tuple[int, ...] = (2, 3, 4)
     full: bool = True
     """Whether rows may also be given without lengths."""
+    ragged: bool = True
+    """Whether rows may be given with lengths."""
 
 
 def stacks(row, table, directions, sizes):
@@ -64,7 +66,7 @@ def cases(draw, nets, sizes):
     """A case over one of the networks, its rows ragged or not."""
     net, steps, batch = draw(nets), draw(st.sampled_from(sizes.steps)), draw(st.sampled_from(sizes.batch))
     ragged = st.tuples(*(st.integers(sizes.shortest, steps) for _ in range(batch)))
-    lengths = draw(st.none() | ragged if sizes.full else ragged)
+    lengths = draw(st.none() | ragged if sizes.full else ragged) if sizes.ragged else None
     return Case(net, steps, batch, lengths, draw(SEEDS))
 
 
@@ -149,7 +151,9 @@ def map_gradients(layout, tensors):
         if tensor in tensors:
             stored = tensors[tensor].T if layout.transposed and tensors[tensor].ndim == 2 else tensors[tensor]
             for name, block in zip(names, np.split(stored, len(names)), strict=True):
-                kind, gate = name.split(".")
+                kind, _, gate = name.partition(".")
+                if not gate:
+                    continue
                 found[0][kind].setdefault(gate, block)
                 found[1][kind][gate] = block
     return found

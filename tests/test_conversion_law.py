@@ -10,7 +10,7 @@ import pytest
 from conversions import FEW, Question, cases, held, noted, same_network, same_params
 from hypothesis import given
 from hypothesis import strategies as st
-from sides import opened
+from sides import BOTH_WAYS, opened
 
 from conformance.cases import Case
 from rnnspec import Dense, Last, Layer, Network, Steps, cells, get_backend
@@ -39,7 +39,7 @@ def test_what_is_written_computes_the_same(name, row, data):
     question.holds(side.ask(side.write(case.net, question.params).model, question))
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", BOTH_WAYS)
 def test_all_cells_of_a_table_in_one_stack_compute_the_same(name):
     side = opened(name)
     layers = [Layer(row.cell, 3, "bidirectional") for row in side.TABLE if len(row.cell.width_classes) == 1]

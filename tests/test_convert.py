@@ -18,17 +18,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnspec import Dense, Layer, Network, cells, convert
+from rnnspec.convert.layout import FIXED
 from rnnspec.convert.layouts import TABLES
 from rnnspec.errors import BackendUnavailable
 
 MODULES = [f"rnnspec.convert.{module.name}" for module in pkgutil.iter_modules(convert.__path__)]
-SIDES = {"torch": "torch", "keras": "keras", "flax": "flax", "onnx": "onnx"}
+SIDES = {"torch": "torch", "keras": "keras", "flax": "flax", "onnx": "onnx", "torchrecurrent": "torchrecurrent"}
 ROWS = [(side, row) for side, rows in TABLES.items() for row in rows]
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_every_name_that_a_module_offers_is_there_and_documented(name):
-    for framework in ("torch", "keras", "flax", "onnx"):
+    for framework in ("torch", "keras", "flax", "onnx", "torchrecurrent"):
         if f".{framework}_" in name:
             pytest.importorskip(framework)
     module = importlib.import_module(name)
@@ -40,7 +41,7 @@ def test_every_name_that_a_module_offers_is_there_and_documented(name):
 
 
 def test_no_framework_is_imported_before_its_function_is_called():
-    names = ("torch", "tensorflow", "keras", "jax", "flax", "onnx", "onnxruntime")
+    names = ("torch", "tensorflow", "keras", "jax", "flax", "onnx", "onnxruntime", "torchrecurrent")
     code = f"import sys, rnnspec.convert, rnnspec.convert.layouts; print([n for n in {names} if n in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
@@ -64,7 +65,8 @@ def test_a_framework_that_is_not_installed_is_named(side, monkeypatch):
 def test_the_callers_random_state_stays_as_it_is(side):
     pytest.importorskip(SIDES[side])
     torch = pytest.importorskip("torch")
-    net = Network(3, [Layer(cells.lstm, 4, "bidirectional")], output=Dense(2))
+    layer = Layer(cells.mgu, 4) if side == "torchrecurrent" else Layer(cells.lstm, 4, "bidirectional")
+    net = Network(3, [layer], output=Dense(2))
 
     def states():
         return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
@@ -97,7 +99,7 @@ def test_every_map_has_its_place_in_every_table(side, row):
     assert {name[2:] for name in placed if name.startswith("U.")} == set(row.cell.graph.names("map"))
     assert {name[2:] for name in placed if name.startswith("W.")} == set(row.cell.graph.names("input"))
     assert row.absent <= {"p.n"}
-    assert all(placed.count(name) == 1 for name in placed if not name.startswith("b."))
+    assert all(placed.count(name) == 1 for name in placed if name not in FIXED and not name.startswith("b."))
 
 
 def test_former_names_mean_the_notes():

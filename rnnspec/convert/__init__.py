@@ -1,7 +1,9 @@
-"""Conversion from and to torch.nn, Keras, Flax nnx and ONNX, with notes on every difference.
+"""Conversion from and to torch.nn, Keras, Flax nnx, ONNX and torchrecurrent, with notes on every difference.
 
-    from_torch   from_keras   from_flax   from_onnx      modules, layers or a file -> Imported(net, params, notes)
-    to_torch     to_keras     to_flax     to_onnx        (net, params) -> Exported(model, notes)
+    from_torch   from_keras   from_flax   from_onnx   from_torchrecurrent    modules or a file -> Imported
+    to_torch     to_keras     to_flax     to_onnx     to_torchrecurrent      (net, params) -> Exported
+
+`Imported` has `net`, `params` and `notes`, `Exported` has `model` and `notes`.
 
 The tables of `rnnspec.convert.layouts` say what converts. Anything else raises an UnsupportedError that names it. Only
 the two functions of a framework import it.
@@ -18,7 +20,8 @@ from rnnspec.output import Read, Steps
 from rnnspec.tree import Tree
 
 __all__ = ["Exported", "Imported", "Loss", "Lost", "Note", "PlacedNote", "from_flax", "from_keras", "from_onnx",
-           "from_torch", "to_flax", "to_keras", "to_onnx", "to_torch"]  # fmt: skip
+           "from_torch", "from_torchrecurrent", "to_flax", "to_keras", "to_onnx", "to_torch",
+           "to_torchrecurrent"]  # fmt: skip
 
 STEPS = Steps()
 
@@ -133,3 +136,31 @@ def to_onnx(net: Network, params: Tree, *, lengths: bool = False, state: bool = 
     from rnnspec.convert import onnx_writing  # noqa: PLC0415
 
     return onnx_writing.write_model(call, net, params, lengths, state)
+
+
+def from_torchrecurrent(*parts: Any, read: Read = STEPS) -> Imported:
+    """The network of torchrecurrent's layers and cells that run one after the other, then at most one nn.Linear.
+
+    A part is a module, or a pair `(cell, state_dict)` or `(Dense, state_dict)`. `read` says whether the network reads
+    every step, `Steps()`, or the last, `Last()`. A model that `to_torchrecurrent` made is one part, and its own `read`
+    counts. Raises UnsupportedError where a module computes another function than our cell, ArgumentError where a part
+    is none of these, TreeError where a state_dict has other tensors, and ShapeError where shapes do not fit.
+    """
+    call = "from_torchrecurrent(...)"
+    framework(call, "torchrecurrent")
+    from rnnspec.convert import torchrecurrent_modules  # noqa: PLC0415
+
+    return torchrecurrent_modules.read_modules(call, parts, read)
+
+
+def to_torchrecurrent(net: Network, params: Tree) -> Exported:
+    """The network as a `torch.nn.Module` made of torchrecurrent's layers and a Linear, in the parameters' precision.
+
+    `model(inputs, state)` returns outputs and final state as `Backend.run` does; it has no lengths. Raises
+    UnsupportedError where torchrecurrent has no counterpart of a layer.
+    """
+    call = "to_torchrecurrent(...)"
+    framework(call, "torchrecurrent")
+    from rnnspec.convert import torchrecurrent_modules  # noqa: PLC0415
+
+    return torchrecurrent_modules.write_modules(call, net, params)

@@ -24,6 +24,8 @@ class Note(Enum):
     SECOND_BIAS = "a gate gets a second bias of zeros, and training moves both biases"
     NO_BIAS = "a missing bias is written as zeros, and training moves it"
     NO_INNER_BIAS = "the model has no inner bias p.n: rnnspec has zeros in its place, and the model does not train it"
+    FIXED_PART = "a part of the model that the cell does not have changes nothing, and training moves it"
+    LEARNED = "the model trains a number that is a constant of the cell"
     ROUNDED = "numbers are rounded to float32"
     BATCH_FIRST = "the model takes arrays (batch, time, feature); rnnspec takes (time, batch, feature)"
     INITIAL_STATE = "the initial state is not carried over; a run starts from zeros unless it is given a state"

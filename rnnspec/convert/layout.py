@@ -1,7 +1,8 @@
 """A layout says where a cell's named maps lie in the tensors of another framework, and packs and unpacks them.
 
 A tensor is described by the maps that it stacks: `"b.r b.z p.n"`. A map that lies in several places is read as their
-sum; when it is written, its first place holds it and the others hold zeros.
+sum; when it is written, its first place holds it and the others hold zeros. A part that the cell does not have is `0`,
+a vector of zeros, `1`, one of ones, or `I`, the identity: it must hold just that where it is read.
 
 >>> import numpy as np
 >>> from rnnspec import cells
@@ -12,7 +13,7 @@ array([3., 0.])
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,8 +21,9 @@ import numpy as np
 
 from rnnspec.convert.conversion import Note
 from rnnspec.derivation.correspondence import correspondence
-from rnnspec.errors import ShapeError
-from rnnspec.tracing.cell import Cell
+from rnnspec.errors import ShapeError, UnsupportedError
+from rnnspec.tracing.cell import OUTPUT, Cell
+from rnnspec.tracing.widths import INPUT
 
 __all__ = ["Layout", "layout_for", "matching_layout"]
 
@@ -30,14 +32,21 @@ Maps = dict[str, Array]
 """Maps of one half by dotted name: `W.i`, `b.i`, `U.i`, `p.n`."""
 KINDS = {"W": "input", "b": "input", "U": "map", "p": "vector"}
 """The operation that each kind of parameter belongs to."""
+FIXED: dict[str, Callable[[tuple[int, ...]], Array]] = {
+    "0": np.zeros, "1": np.ones, "I": lambda shape: np.eye(shape[0], shape[1]),
+}  # fmt: skip
+"""The parts that a cell does not have, and what they hold."""
+WIDTHS = {"W": ("x.{}",), "U": ("R.{}", "{}.R"), "p": ("p.{}",)}
+"""The names of the widths that the axes of each kind of map show."""
 
 
 @dataclass(frozen=True)
 class Layout:
     """One cell as another framework stores it: its name and options in the framework, and its tensors.
 
-    `transposed` says that matrices are stored (in, out). `optional` tensors (biases) may be missing. `states` are in
-    the framework's order; the default is the cell's order.
+    The first tensor holds maps of the input. `transposed` says that matrices are stored (in, out). `optional` tensors
+    (biases) may be missing; those that are also `spare` are left out where a cell is written. `constants` are options
+    that are named constants of the cell. `states` are in the framework's order; the default is the cell's order.
     """
 
     kind: str
@@ -47,22 +56,31 @@ class Layout:
     transposed: bool = False
     optional: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
+    spare: tuple[str, ...] = ()
+    constants: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "states", self.states or self.cell.states)
 
     def of(self, cell: Cell) -> Layout | None:
         """This row in the names of a cell with the same equations; None for any other cell."""
-        names = correspondence(self.cell, cell)
+        given = {ours: cell.constants[ours] for ours in self.constants.values() if ours in cell.constants}
+        row = self.holding(given) if given else self
+        names = correspondence(row.cell, cell)
         if names is None:
             return None
 
         def renamed(place: str) -> str:
             kind, _, name = place.partition(".")
-            return f"{kind}.{names[KINDS[kind], name]}"
+            return place if place in FIXED else f"{kind}.{names[KINDS[kind], name]}"
 
-        tensors = {tensor: " ".join(map(renamed, maps)) for tensor, maps in self.places()}
-        return replace(self, cell=cell, tensors=tensors, states=tuple(names["state", name] for name in self.states))
+        tensors = {tensor: " ".join(map(renamed, maps)) for tensor, maps in row.places()}
+        return replace(row, cell=cell, tensors=tensors, states=tuple(names["state", name] for name in row.states))
+
+    def holding(self, constants: Mapping[str, float]) -> Layout:
+        """This row with other values of the named constants of its cell, which its options then have too."""
+        options = {theirs: constants[ours] for theirs, ours in self.constants.items() if ours in constants}
+        return replace(self, cell=self.cell(**constants), options={**self.options, **options})
 
     @property
     def required(self) -> set[str]:
@@ -84,6 +102,11 @@ class Layout:
         every = {f"{kind}.{name}" for kind, op in KINDS.items() for name in self.cell.graph.names(op)}
         return every - {name for _, names in self.places() for name in names}
 
+    @property
+    def written(self) -> list[str]:
+        """The tensors that are written."""
+        return [tensor for tensor in self.tensors if tensor not in self.spare]
+
     def read_notes(self) -> list[Note]:
         """The notes that reading can make."""
         biases = [Note.SUMMED_BIASES] * bool(self.repeated) + [Note.NO_BIAS] * bool(self.optional)
@@ -91,20 +114,40 @@ class Layout:
 
     def written_notes(self) -> list[Note]:
         """The notes that writing makes for any numbers."""
-        return [Note.SECOND_BIAS] * bool(self.repeated) + [Note.NO_INNER_BIAS] * bool(self.absent)
+        parts = [name for tensor in self.written for name in self.tensors[tensor].split()]
+        second = any(parts.count(name) > 1 for name in parts if name not in FIXED)
+        notes = [Note.SECOND_BIAS] * second + [Note.NO_INNER_BIAS] * bool(self.absent)
+        return notes + [Note.FIXED_PART] * any(name in FIXED for name in parts)
 
     def pack(self, maps: Mapping[str, Array]) -> dict[str, Array]:
         """The tensors that hold the maps; a bias tensor has one axis."""
         left = dict(maps)
-        return {
-            tensor: self._stored(np.concatenate([left.pop(n) if n in left else np.zeros_like(maps[n]) for n in names]))
-            for tensor, names in self.places()
-        }
+        return {tensor: self._stacked(names, [left.pop(n) if n in left else None for n in names], maps)
+                for tensor, names in self.places() if tensor in self.written}  # fmt: skip
+
+    def _stacked(self, names: Sequence[str], parts: Sequence[Array | None], maps: Mapping[str, Array]) -> Array:
+        """A tensor of the given parts; None is a further place of a map, or what the cell does not have."""
+        return self._stored(np.concatenate([
+            part if part is not None else np.zeros_like(maps[name]) if name in maps else self._fixed(name, names, maps)
+            for name, part in zip(names, parts, strict=True)
+        ]))  # fmt: skip
+
+    def _fixed(self, name: str, names: Sequence[str], maps: Mapping[str, Array]) -> Array:
+        """What a part that the cell does not have holds."""
+        shape = self._shape(name, names, {label: array.shape for label, array in maps.items()})
+        return FIXED[name](shape).astype(next(iter(maps.values())).dtype)
+
+    def _shape(self, name: str, names: Sequence[str], shapes: Maps) -> tuple[int, ...]:
+        """The shape of one part of a tensor; a part that the cell does not have is as large as those beside it."""
+        beside = [label for label in (name, *names) if label in shapes]
+        first = next(label for label in next(iter(self.tensors.values())).split() if label in shapes)
+        return tuple(shapes[beside[0]]) if beside else tuple(shapes[first][:1])
 
     def spread(self, maps: Mapping[str, Array]) -> dict[str, Array]:
         """The tensors that hold the maps; a map of several places is split into equal parts, so that none is zeros."""
         parts = {name: maps[name] / times for name, times in self._times().items()}
-        return {t: self._stored(np.concatenate([parts[name] for name in names])) for t, names in self.places()}
+        return {tensor: self._stacked(names, [parts.get(name) for name in names], maps)
+                for tensor, names in self.places()}  # fmt: skip
 
     def gathered(self, tensors: Mapping[str, Array], shapes: Maps) -> Maps:
         """The gradients of the maps from those of the tensors; a map of several places gets their mean."""
@@ -117,26 +160,30 @@ class Layout:
 
     def _times(self) -> dict[str, int]:
         """The number of places of each map."""
-        every = [name for _, names in self.places() for name in names]
+        every = [name for _, names in self.places() for name in names if name not in FIXED]
         return {name: every.count(name) for name in every}
 
     def unpack(self, call: str, place: str, tensors: Mapping[str, Array], shapes: Maps) -> tuple[Maps, list[Note]]:
         """The maps, of the given shapes, that the tensors hold, and the notes of reading them.
 
-        Raises ShapeError where a tensor has another shape.
+        Raises ShapeError where a tensor has another shape, and UnsupportedError where a part that the cell does not
+        have holds other numbers than it must.
         """
         found: Maps = {}
         summed = False
         for tensor, names in self.places():
             if tensor not in tensors:
                 continue
-            rows = [shapes[name][0] for name in names]
-            stored = self._stored(tensors[tensor])
-            if stored.shape != (sum(rows), *shapes[names[0]][1:]):
-                right = self._stored(np.empty((sum(rows), *shapes[names[0]][1:]))).shape
+            part = [self._shape(name, names, shapes) for name in names]
+            rows, stored = [shape[0] for shape in part], self._stored(tensors[tensor])
+            if stored.shape != (sum(rows), *part[0][1:]):
+                right = self._stored(np.empty((sum(rows), *part[0][1:]))).shape
                 raise ShapeError(call, f"{tensor} of {place} must have the shape {right}",
                                  f"shape {tensors[tensor].shape}", "give all tensors from one module")  # fmt: skip
             for name, block in zip(names, np.split(stored, np.cumsum(rows)[:-1]), strict=True):
+                if name in FIXED:
+                    _check_fixed(call, f"{tensor} of {place}", name, block)
+                    continue
                 summed |= name in found and bool(block.any())
                 found[name] = _sum(found[name], block) if name in found else block.copy()
         missing, dtype = shapes.keys() - found.keys(), next(iter(found.values())).dtype
@@ -146,16 +193,22 @@ class Layout:
 
     def widths(self, tensors: Mapping[str, Array]) -> tuple[int, int | dict[str, int]]:
         """The number of inputs and `hidden`, as the tensors' shapes show them."""
-        inputs = self._first(tensors, "W.").shape[1]
-        recurrent = self._first(tensors, "U.")
-        gates = next(len(names) for _, names in self.places() if names[0].startswith("U."))
-        width = recurrent.shape[0] // gates
-        if len(self.cell.width_classes) == 1:
-            return inputs, width
-        return inputs, dict(zip(self.states, (recurrent.shape[1], width), strict=True))
+        stored = {tensor: self._stored(array) for tensor, array in tensors.items()}
+        inputs = _extent(stored[next(iter(self.tensors))], 1)
+        widths: dict[str, int] = {}
+        for tensor, names in self.places():
+            for kind, _, name in (label.partition(".") for label in names if tensor in stored):
+                extents = _extent(stored[tensor], 0) // len(names), _extent(stored[tensor], 1)
+                pairs = zip(WIDTHS.get(kind, ()), extents, strict=False)
+                widths |= {width.format(name): extent for width, extent in pairs}
+        hidden = {next((state for state in self.cell.states if state in members), min(members)): shown
+                  for members in self._free() for shown in [widths[name] for name in widths if name in members][:1]}
+        return inputs, hidden if len(hidden) > 1 else next(iter(hidden.values()), inputs)
 
-    def _first(self, tensors: Mapping[str, Array], prefix: str) -> Array:
-        return next(self._stored(tensors[t]) for t, names in self.places() if names[0].startswith(prefix))
+    def _free(self) -> list[frozenset[str]]:
+        """The names of the widths that `hidden` gives."""
+        found = (members - {OUTPUT} for members in self.cell.width_classes if not members & {*self.cell.numbers, INPUT})
+        return [members for members in found if members]
 
     def _stored(self, array: Array) -> Array:
         return array.T if self.transposed and array.ndim == 2 else array
@@ -179,3 +232,16 @@ def matching_layout(
 def _sum(one: Array, other: Array) -> Array:
     """The sum, rounded once; adding a zero changes nothing, so that -0 stays."""
     return np.where(other == 0, one, (one.astype(np.float64) + other).astype(one.dtype))
+
+
+def _extent(array: Array, axis: int) -> int:
+    """The length of an axis; 1 where the array has no such axis, which is found where the array is unpacked."""
+    return int(array.shape[axis]) if array.ndim > axis else 1
+
+
+def _check_fixed(call: str, tensor: str, name: str, block: Array) -> None:
+    apart = np.abs(block - FIXED[name](block.shape)).max(initial=0.0)
+    if apart:
+        must = {"0": "zeros", "1": "ones", "I": "the identity"}[name]
+        raise UnsupportedError(call, f"{tensor} must hold {must} where the cell has no map",
+                               f"numbers up to {apart:.3g} away", "declare a cell with this map")  # fmt: skip

@@ -1,7 +1,8 @@
 """The tables of conversion: for each framework and cell, its name there and the maps in each tensor, gate by gate.
 
 Sources: torch.nn.LSTM, GRU and RNN; keras.layers.LSTM, GRU and SimpleRNN; flax.nnx.LSTMCell, OptimizedLSTMCell, GRUCell
-and SimpleCell; the operators LSTM, GRU and RNN of ONNX. The tests compare each row with the running framework.
+and SimpleCell; the operators LSTM, GRU and RNN of ONNX; that of torchrecurrent is in a file of its own. The tests
+compare each row with the running framework.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from typing import Any
 
 from rnnspec import cells
 from rnnspec.convert.layout import Layout
+from rnnspec.convert.torchrecurrent_layouts import TORCHRECURRENT
 from rnnspec.tracing.cell import Cell
 
-__all__ = ["FLAX", "KERAS", "ONNX", "TABLES", "TORCH"]
+__all__ = ["FLAX", "KERAS", "ONNX", "TABLES", "TORCH", "TORCHRECURRENT"]
 
 
 def gates(kind: str, order: str) -> str:
@@ -91,5 +93,5 @@ ONNX = (
     _onnx("GRU", cells.gru_reset_before, "zrn", gates("b", "zrn"), "Sigmoid", "Tanh", linear_before_reset=0),
 )
 
-TABLES = {"torch.nn": TORCH, "Keras": KERAS, "Flax nnx": FLAX, "ONNX": ONNX}
+TABLES = {"torch.nn": TORCH, "Keras": KERAS, "Flax nnx": FLAX, "ONNX": ONNX, "torchrecurrent": TORCHRECURRENT}
 """The tables by framework or format."""

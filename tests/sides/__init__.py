@@ -16,8 +16,10 @@ from importlib import import_module
 
 import pytest
 
-NAMES = {"torch.nn": "torch", "Keras": "keras", "Flax nnx": "flax", "ONNX": "onnx"}
+NAMES = {"torch.nn": "torch", "Keras": "keras", "Flax nnx": "flax", "ONNX": "onnx", "torchrecurrent": "torchrecurrent"}
 """The sides as the tables name them, with the framework that each needs."""
+BOTH_WAYS = ("torch.nn", "Keras", "Flax nnx", "ONNX")
+"""The sides that have both directions, and rows of any length."""
 
 
 @dataclass(frozen=True)

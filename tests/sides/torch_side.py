@@ -61,12 +61,14 @@ def pulled(forward, question, rows, levels, head):
 
 
 def gradients(net, rows, levels, head):
-    """Those of the maps; a level is a module and which of its layers."""
+    """Those of the maps; a level is a module and which of its layers, or None for a cell."""
     tensors = []
     for layer, row, (module, i) in zip(net.layers, rows, levels, strict=True):
-        names = [name for name in row.tensors if hasattr(module, f"{name}_l{i}")]
-        suffixes = {half: f"_l{i}{'_reverse' if half == 'reverse' else ''}" for half in layer.halves}
-        tensors.append({half: {name: getattr(module, name + suffix).grad.numpy() for name in names}
+        level = "" if i is None else f"_l{i}"
+        own = dict(module.named_parameters())
+        names = [name for name in row.tensors if name + level in own]
+        suffixes = {half: f"{level}{'_reverse' if half == 'reverse' else ''}" for half in layer.halves}
+        tensors.append({half: {name: own[name + suffix].grad.numpy() for name in names}
                         for half, suffix in suffixes.items()})  # fmt: skip
     own = None if head is None else {"W": head.weight.grad.numpy()}
     own = own if head is None or head.bias is None else own | {"b": head.bias.grad.numpy()}
