@@ -1,7 +1,7 @@
-"""Conversion from and to torch.nn, Keras, Flax nnx, ONNX and torchrecurrent, with notes on every difference.
+"""Conversion from and to torch.nn, Keras, Flax nnx, ONNX, torchrecurrent and named tensors, with notes on differences.
 
-    from_torch   from_keras   from_flax   from_onnx   from_torchrecurrent    modules or a file -> Imported
-    to_torch     to_keras     to_flax     to_onnx     to_torchrecurrent      (net, params) -> Exported
+    from_torch   from_keras   from_flax   from_onnx   from_torchrecurrent   from_tensors    modules -> Imported
+    to_torch     to_keras     to_flax     to_onnx     to_torchrecurrent     to_tensors      (net, params) -> Exported
 
 `Imported` has `net`, `params` and `notes`, `Exported` has `model` and `notes`.
 
@@ -11,6 +11,8 @@ the two functions of a framework import it.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from typing import Any
 
 from rnnspec.convert.assembly import framework
@@ -20,8 +22,8 @@ from rnnspec.output import Read, Steps
 from rnnspec.tree import Tree
 
 __all__ = ["Exported", "Imported", "Loss", "Lost", "Note", "PlacedNote", "from_flax", "from_keras", "from_onnx",
-           "from_torch", "from_torchrecurrent", "to_flax", "to_keras", "to_onnx", "to_torch",
-           "to_torchrecurrent"]  # fmt: skip
+           "from_tensors", "from_torch", "from_torchrecurrent", "to_flax", "to_keras", "to_onnx", "to_tensors",
+           "to_torch", "to_torchrecurrent"]  # fmt: skip
 
 STEPS = Steps()
 
@@ -164,3 +166,27 @@ def to_torchrecurrent(net: Network, params: Tree) -> Exported:
     from rnnspec.convert import torchrecurrent_modules  # noqa: PLC0415
 
     return torchrecurrent_modules.write_modules(call, net, params)
+
+
+def from_tensors(kind: str, tensors: Mapping[str, Any] | str | os.PathLike[str], *, prefix: str = "") -> Imported:
+    """The network of one published layer, from its tensors by name, or from a safetensors file of them.
+
+    `kind` is a name of `rnnspec.convert.published_layouts`, such as "xlstm.sLSTMLayer". `prefix` is what the names of
+    the layer's tensors begin with in the file of a model. The layer has heads. Raises ArgumentError for an unknown
+    kind, TreeError where a tensor is missing or unknown, UnsupportedError where one changes the recurrence, ShapeError
+    where shapes do not fit, and FileFormatError where the file is no safetensors file.
+    """
+    from rnnspec.convert import published_tensors  # noqa: PLC0415
+
+    return published_tensors.read_tensors("from_tensors(...)", kind, tensors, prefix)
+
+
+def to_tensors(kind: str, net: Network, params: Tree) -> Exported:
+    """The tensors of one published layer as NumPy arrays by name: those that `from_tensors` reads.
+
+    The network is one layer with heads. Raises ArgumentError for an unknown kind, and UnsupportedError where the
+    network is another, or a block-diagonal map is not.
+    """
+    from rnnspec.convert import published_tensors  # noqa: PLC0415
+
+    return published_tensors.write_tensors("to_tensors(...)", kind, net, params)

@@ -26,6 +26,8 @@ class Note(Enum):
     NO_INNER_BIAS = "the model has no inner bias p.n: rnnspec has zeros in its place, and the model does not train it"
     FIXED_PART = "a part of the model that the cell does not have changes nothing, and training moves it"
     LEARNED = "the model trains a number that is a constant of the cell"
+    BLOCKS = "block-diagonal maps become whole ones with zeros, which training moves"
+    OUTSIDE = "tensors that act before or after the recurrence are not carried over"
     ROUNDED = "numbers are rounded to float32"
     BATCH_FIRST = "the model takes arrays (batch, time, feature); rnnspec takes (time, batch, feature)"
     INITIAL_STATE = "the initial state is not carried over; a run starts from zeros unless it is given a state"
