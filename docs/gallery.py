@@ -243,7 +243,8 @@ def elsewhere(name: str, cell: Any) -> Iterator[str]:
 
 
 STACKED = (
-    "A tensor stacks the parameters after its name, in this order. A parameter that stands twice is the sum of both."
+    "A tensor stacks the parameters after its name, in this order. A parameter that stands twice is the sum of both, "
+    "and 0 stands for one that the cell does not have."
 )
 
 

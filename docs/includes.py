@@ -26,6 +26,7 @@ import rnnspec
 from conformance.statements import THEMES
 from rnnspec.convert import Note
 from rnnspec.convert.layouts import TABLES
+from rnnspec.convert.published_layouts import PUBLISHED
 from rnnspec.primitives import PRIMITIVES
 
 ROOT = Path(__file__).parents[1]
@@ -74,6 +75,14 @@ def conversions(side: str) -> str:
                              names(row.read_notes()), names(row.written_notes())) for row in rows)))  # fmt: skip
 
 
+def published(_: str) -> str:
+    """The published layers: each tensor with the maps in it, and its axes."""
+    rows = ((f"`{kind}`", f"`cells.{row.cell.name}`",
+             "<br>".join(f"`{name}`: {held.maps}, axes `{held.axes}`" for name, held in row.tensors.items()))
+            for kind, row in PUBLISHED.items())  # fmt: skip
+    return "\n".join(table(("layer", "cell", "maps and axes of each tensor"), rows))
+
+
 def tensors(row: Any) -> str:
     return "<br>".join(f"`{tensor}`: {maps}" for tensor, maps in row.tensors.items())
 
@@ -103,7 +112,7 @@ def laws(_: str) -> str:
 
 KINDS = {"source": source, "latex": latex, "says": says, "text": text, "primitives": primitives,
          "initialisers": initialisers, "laws": laws, "figures": figures, "conversions": conversions,
-         "notes": notes, "measured": measured, "plot": plot,
+         "published": published, "notes": notes, "measured": measured, "plot": plot,
          "command": command.flags, "exits": command.exits}  # fmt: skip
 
 

@@ -75,7 +75,7 @@ def test_a_cell_that_somebody_adds_has_a_page_without_any_change(gallery, monkey
     assert "\n\nNobody (2030), equation 1.\n\n" in page
     assert "    s = 3 * s - a * h / (2 + a)\n" in page
     assert "States `h` and `s`; 2 nm + 2 n² + 4 n parameters" in page
-    assert "knows no layer of torch.nn, Keras, Flax nnx or ONNX that computes this cell" in page
+    assert "knows no layer of torch.nn, Keras, Flax nnx, ONNX or torchrecurrent that computes this cell" in page
     assert "Not measured yet." in page
     assert re.search(r"\narray\(\[.*\]\)\n", page)
 
