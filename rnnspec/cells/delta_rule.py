@@ -1,7 +1,5 @@
 """The delta rule: what a matrix has under a key is replaced by the new value, and not added to."""
 
-from math import exp as number_exp
-
 from rnnspec.primitives import exp, number, outer, sigmoid, softplus, sqrt, total
 from rnnspec.tracing.cell import cell, out
 
@@ -70,17 +68,17 @@ def deltaproduct(x, S, *, epsilon=1e-6):
 
 
 @cell
-def rwkv7(x, R, p, S, last, *, epsilon=1e-12):
+def rwkv7(x, R, p, S, last, *, rate=0.6065306597126334, epsilon=1e-12):
     """Peng et al. (2025), section 4, Goose: the key that removes has norm 1, and is another than the key that writes.
 
     Each map sees x mixed with the step before it, which `last` keeps. With heads write `shared=("x", "p.mix_r", ...)`,
-    so that each sees all of x. The maps of w and a are whole, in the paper products of two. epsilon is added to the
+    so that each sees all of x. rate is exp(-1/2). The maps of w and a are whole, in the paper products of two. epsilon is added to the
     square of a norm; the authors' code divides by no less than 1e-12. The mix of values between layers, the norm, the
     bonus and the output gate stand outside.
     """
     past = last - x
     r, k, v = R.r(x + p.mix_r * past), R.k(x + p.mix_k * past), R.v(x + p.mix_v * past)
-    w = exp(-number_exp(-0.5) * sigmoid(R.w(x + p.mix_w * past) + p.w))
+    w = exp(-rate * sigmoid(R.w(x + p.mix_w * past) + p.w))
     a = sigmoid(R.a(x + p.mix_a * past) + p.a)
     removed = k * p.removal / sqrt(total(k * p.removal * k * p.removal) + epsilon)
     S = S * outer(1, w) - outer(S @ removed, a * removed) + outer(v, k * (1 + p.replace * (a - 1)))

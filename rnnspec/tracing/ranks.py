@@ -4,7 +4,7 @@ A matrix is what `outer` makes, and whatever meets one: a state or a vector `p.n
 
 >>> from rnnspec.tracing.graph import GraphBuilder
 >>> from rnnspec.primitives import outer
->>> builder = GraphBuilder()
+>>> builder = GraphBuilder(has_matrices=True)
 >>> S, k = builder.vector("state", "S"), builder.vector("input", "k")
 >>> ranks(builder.graph({"S": (S + outer(k, 1)).index}))
 (2, 1, 0, 2, 2)
