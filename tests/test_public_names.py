@@ -57,7 +57,8 @@ SIGNATURES = {
     "get_backend": "(name, *, device=None, precision='f32')",
     "save": "(path, net, params)",
     "load": "(path)",
-    "Layer": "(cell, hidden, direction='forward', gradient=None, initial=<factory>, heads=None, shared=(), inputs=None)",
+    "Layer": "(cell, hidden, direction='forward', gradient=None, initial=<factory>, heads=None, shared=(), "
+             "inputs=None)",
     "Network": "(inputs, layers, read=Steps(), output=None, loss=None)",
     "Backend.run": "(self, net, params, inputs, state=None, lengths=None, resets=None)",
     "Backend.pullback": "(self, net, params, inputs, output_cotangent, state_cotangent=None, state=None, lengths=None, "

@@ -72,9 +72,9 @@ def rwkv7(x, R, p, S, last, *, rate=0.6065306597126334, epsilon=1e-12):
     """Peng et al. (2025), section 4, Goose: the key that removes has norm 1, and is another than the key that writes.
 
     Each map sees x mixed with the step before it, which `last` keeps. With heads write `shared=("x", "p.mix_r", ...)`,
-    so that each sees all of x. rate is exp(-1/2). The maps of w and a are whole, in the paper products of two. epsilon is added to the
-    square of a norm; the authors' code divides by no less than 1e-12. The mix of values between layers, the norm, the
-    bonus and the output gate stand outside.
+    so that each sees all of x. rate is exp(-1/2). The maps of w and a are whole, in the paper products of two. epsilon
+    is added to the square of a norm; the authors' code divides by no less than 1e-12. The mix of values between layers,
+    the norm, the bonus and the output gate stand outside.
     """
     past = last - x
     r, k, v = R.r(x + p.mix_r * past), R.k(x + p.mix_k * past), R.v(x + p.mix_v * past)
