@@ -131,12 +131,12 @@ class OneHeadTooFew(Faulty):
 
 class _OfTheFirstHead(NumpyArrays):
     def sum(self, a: Array, axes: tuple[int, ...] | None, keep: bool) -> Array:
-        return super().sum(a[:, :1] if axes == (0, 1, 2) else a, axes, keep)
+        return super().sum(a[:, :, :1] if axes == (0, 1, 2) else a, axes, keep)
 
 
 class _BesideTheFirstHead(NumpyArrays):
     def sum(self, a: Array, axes: tuple[int, ...] | None, keep: bool) -> Array:
-        return super().sum(a[..., :1, :, :] if axes == (-3,) else a, axes, keep)
+        return super().sum(a[..., :1, :] if axes == (-2,) else a, axes, keep)
 
 
 def _with_maps(asked: Asked, change: Any) -> Asked:
