@@ -12,7 +12,7 @@ BEYOND_AVX2 := from numpy._core._multiarray_umath import __cpu_dispatch__ as nam
   print(*[name for name in names if name == "X86_V4" or name.startswith("AVX512")])
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance nightly test test-avx2 lint release self-test stress bench arrangements products kappa teeth handwriting experiments text speech language scoreboard report docs site serve clean
+.PHONY: conformance nightly test test-avx2 lint release self-test stress bench arrangements products kappa teeth handwriting experiments tracking text speech language scoreboard report docs site serve clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -107,6 +107,10 @@ text: $(READY)
 experiments: $(READY)
 	$(VENV) docs/examples/experiments.py --json $(FIGURES)/experiments.json --checkpoints .experiments
 	$(VENV) $(FIGURES)/experiments.py
+	$(VENV) docs/includes.py
+
+tracking: $(READY)
+	$(VENV) docs/examples/state_tracking.py --json $(FIGURES)/tracking.json
 	$(VENV) docs/includes.py
 
 checked = $(foreach name,$(filter-out $(1),$(BACKENDS)),--check-backend $(name))
