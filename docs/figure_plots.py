@@ -232,6 +232,18 @@ def experiments(_: str) -> str:
     return marks("Which cells learn across long gaps", [Row(*each) for each in rows.items()], axis)
 
 
+def tracking(_: str) -> str:
+    """The accuracy of each run at the length of training and at the longest; each task has a heading."""
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for run in read("tracking")["runs"]:
+        where = found.setdefault(f"{run['task']}, a guess: {100 * run['chance']:.3g} %", {}).setdefault(run["cell"], {})
+        for length, accuracy in zip(run["lengths"], run["accuracies"], strict=True):
+            if length in (run["trained_to"], max(run["lengths"])):
+                where.setdefault(f"after {length} steps", []).append(100 * accuracy)
+    rows = [Row(*each) for task, own in found.items() for each in ((task, {}), *own.items())]
+    return marks("Which cells track a state", rows, Axis("test words whose state is right", unit="%"))
+
+
 PLOTS: dict[str, tuple[Callable[[str], str], str, tuple[str, ...]]] = {
     "speed": (overview, "", ("speed-numpy", "speed-torch", "speed-jax", "speed-tensorflow")),
     **{f"speed-{name}": (speed, name, (f"speed-{name}",)) for name in ("numpy", "torch", "jax", "tensorflow")},
@@ -254,6 +266,7 @@ PLOTS: dict[str, tuple[Callable[[str], str], str, tuple[str, ...]]] = {
     "text": (text, "", ("text-digits", "text-reference", "text-words", "text-reference-words", "text-tesseract")),
     "language-bits": (language, "", ("language",)),
     "experiments": (experiments, "", ("experiments",)),
+    "tracking": (tracking, "", ("tracking",)),
 }
 """For each picture the function that draws it, what that is given, and the measurements that it reads."""
 

@@ -62,6 +62,7 @@ FIGURES = {
     "verification": (speed.verification_tables, "make bench"),
     "recomputation": (speed.recomputation_tables, "make bench"),
     "experiments": (learning.experiments_tables, "make experiments"),
+    "tracking": (learning.tracking_tables, "make tracking"),
     "detectable": (suite.detectable_tables, "make teeth"),
     "other_suites": (suite.other_suites_tables, "make teeth"),
     "text-digits": (learning.text_tables, "make text"),

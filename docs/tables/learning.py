@@ -20,6 +20,7 @@ __all__ = [
     "text_backend_tables",
     "text_course_tables",
     "text_tables",
+    "tracking_tables",
 ]
 
 FOLDER = Path(__file__).parents[1] / "figures"
@@ -76,6 +77,19 @@ def experiments_tables(data: Any) -> Iterator[str]:
     minutes = sum(row["processor_seconds"] for row in data["runs"]) / 60
     yield ""
     yield f"{len(data['runs'])} runs, {minutes:.0f} minutes of one processor in all, on {data['runs'][0]['backend']}."
+
+
+def tracking_tables(data: Any) -> Iterator[str]:
+    """Every run: its accuracy after so many steps."""
+    runs = data["runs"]
+    yield from table(("task", "cell", "seed", *(f"after {length} steps" for length in runs[0]["lengths"]), "a guess",
+                      "updates", "last training loss"),
+                     ((run["task"], run["cell"], run["seed"], *(f"{found:.3f}" for found in run["accuracies"]),
+                       f"{run['chance']:.3f}", f"{run['updates']:,}", f"{run['loss']:.4f}")
+                      for run in runs))  # fmt: skip
+    minutes = sum(run["processor_seconds"] for run in runs) / 60
+    yield ""
+    yield f"{len(runs)} runs, {minutes:.0f} minutes of one processor in all, on {data['backend']}."
 
 
 def text_tables(data: Any) -> Iterator[str]:
