@@ -15,7 +15,7 @@ import rnnspec
 from conformance import oracle, tolerance
 from conformance.cases import Case, hidden_for
 from conformance.tolerance import PROFILES
-from rnnspec import Dense, Last, Layer, Network, Steps
+from rnnspec import Dense, Last, Layer, Network, Steps, cells
 from rnnspec.convert.layout import layout_for
 from rnnspec.derivation.correspondence import correspondence
 from rnnspec.tree import tree_map
@@ -40,6 +40,18 @@ class Sizes:
     """Whether rows may also be given without lengths."""
     ragged: bool = True
     """Whether rows may be given with lengths."""
+
+
+def widths_of(cell, inputs, width):
+    """A number of inputs and `hidden` that a cell can have; what a projection gives has a width of its own."""
+    hidden = {"h": width, "c": width + 1} if cell == cells.lstm_projected else hidden_for(cell, (width,)) or width
+    return width if cell.reads_input else inputs, hidden
+
+
+def shapes_of(cell, inputs, hidden):
+    """The shapes of a cell's maps by dotted name."""
+    return {f"{kind}.{name}": shape for kind, maps in cell.parameter_shapes(inputs, hidden).items()
+            for name, shape in maps.items()}  # fmt: skip
 
 
 def stacks(row, table, directions, sizes):
@@ -211,7 +223,10 @@ def same_network(found, net, params):
 def _renamed_widths(layer, names):
     if isinstance(layer.hidden, int):
         return layer.hidden
-    return {mine: layer.state_sizes[theirs] for (op, mine), theirs in names.items() if op == "state"}
+    widths = dict(layer.hidden)
+    states = {mine: widths[theirs] for (op, mine), theirs in names.items() if op == "state" and theirs in widths}
+    return states | {f"R.{mine}": widths[f"R.{theirs}"] for (op, mine), theirs in names.items()
+                     if op == "map" and f"R.{theirs}" in widths}  # fmt: skip
 
 
 def same_params(one, other):

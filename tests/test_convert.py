@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conversions import FEW, same_params
+from conversions import FEW, same_params, shapes_of, widths_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,12 +80,11 @@ def test_the_callers_random_state_stays_as_it_is(side):
 @FEW
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**31))
 def test_what_is_packed_is_unpacked_to_the_bit(side, row, inputs, width, seed):
-    hidden = width if len(row.cell.width_classes) == 1 else {"h": width, "c": width + 1}
-    shapes = {f"{kind}.{name}": shape for kind, maps in row.cell.parameter_shapes(inputs, hidden).items()
-              for name, shape in maps.items()}  # fmt: skip
+    inputs, hidden = widths_of(row.cell, inputs, width)
+    shapes = shapes_of(row.cell, inputs, hidden)
     rng = np.random.default_rng(seed)
     maps = {name: np.zeros(shape) if name in row.absent else rng.normal(size=shape) for name, shape in shapes.items()}
-    maps["b." + row.cell.graph.names("input")[0]][0] = -0.0
+    next(iter(maps.values()))[0] = -0.0
     tensors = row.pack(maps)
     assert row.widths(tensors) == (inputs, hidden)
     found, notes = row.unpack("call", "place", tensors, shapes)
@@ -99,7 +98,8 @@ def test_every_map_has_its_place_in_every_table(side, row):
     assert {name[2:] for name in placed if name.startswith("U.")} == set(row.cell.graph.names("map"))
     assert {name[2:] for name in placed if name.startswith("W.")} == set(row.cell.graph.names("input"))
     assert row.absent <= {"p.n"}
-    assert all(placed.count(name) == 1 for name in placed if name not in FIXED and not name.startswith("b."))
+    biases = {name for tensor in row.optional for name in row.tensors[tensor].split()}
+    assert all(placed.count(name) == 1 for name in placed if name not in biases | FIXED.keys() or name[0] in "WU")
 
 
 def test_former_names_mean_the_notes():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conversions import Question, noted, refuses, same_params
+from conversions import Question, noted, refuses, same_params, widths_of
 from hypothesis import given
 from hypothesis import strategies as st
 from sides import opened
@@ -26,7 +26,7 @@ KINDS = [row.kind for row in TORCHRECURRENT]
 
 def test_all_cells_of_the_table_in_one_stack_compute_the_same():
     side = opened("torchrecurrent")
-    net = Network(2, [Layer(row.cell, 3) for row in TORCHRECURRENT], Last(), Dense(2))
+    net = Network(3, [Layer(row.cell, widths_of(row.cell, 3, 3)[1]) for row in TORCHRECURRENT], Last(), Dense(2))
     question = Question.of(Case(net, 4, 3))
     question.holds(side.ask(to_torchrecurrent(net, question.params).model, question))
 
@@ -130,16 +130,23 @@ FREE = {"kernel_init", "recurrent_kernel_init", "bias_init", "recurrent_bias_ini
 """Options that no function depends on, and those that the network shows."""
 
 
+NUMBERS = {"alpha", "beta", "zeta", "nu"}
+"""Learned numbers."""
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_option_of_a_cell_is_a_function_that_is_refused_a_bias_or_of_no_account(kind):
+def test_every_option_of_a_cell_is_a_function_that_is_refused_a_bias_a_constant_or_of_no_account(kind):
     side = opened("torchrecurrent")
     for option in side.options_of(kind) - FREE:
         if option.endswith("nonlinearity"):
             refuses(lambda option=option: side.part(kind, {option: "gelu"}), UnsupportedError, "GELU")
         elif option.endswith("_init"):
-            assert not side.part(kind, {option: "zeros" if "bias" in option else "ones"}).notes
+            value = 0.25 if option[:-5] in NUMBERS else "zeros" if "bias" in option else "ones"
+            assert noted(side.part(kind, {option: value}).notes) <= {Note.LEARNED}
+        elif option.endswith("bias"):
+            assert noted(side.part(kind, {option: False}).notes) <= {Note.NO_BIAS, Note.LEARNED}
         else:
-            assert option.endswith("bias") and noted(side.part(kind, {option: False}).notes) <= {Note.NO_BIAS}
+            assert 0.375 in side.part(kind, {option: 0.375}).net.layers[0].cell.constants.values()
 
 
 def test_a_written_layer_has_no_second_bias_to_train():

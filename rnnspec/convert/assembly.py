@@ -94,7 +94,8 @@ class Assembly:
             params[half] = tree_of(maps)
             self.notes += [PlacedNote(f"{self.place}.{half}", what) for what in notes]
         direction = next(name for name, present in DIRECTIONS.items() if present == tuple(halves))
-        self._layers.append((inputs, Layer(layout.cell, hidden, direction)))
+        seen = inputs if layout.cell.reads_input else None
+        self._layers.append((inputs, Layer(layout.cell, hidden, direction, inputs=seen)))
         self._params.append(params)
 
     def add_output(self, weight: Array, bias: Array | None) -> None:

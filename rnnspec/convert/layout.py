@@ -64,8 +64,8 @@ class Layout:
 
     def of(self, cell: Cell) -> Layout | None:
         """This row in the names of a cell with the same equations; None for any other cell."""
-        given = {ours: cell.constants[ours] for ours in self.constants.values() if ours in cell.constants}
-        row = self.holding(given) if given else self
+        own = self.cell.constants
+        row = self.holding({ours: cell.constants.get(ours, own[ours]) for ours in self.constants.values()})
         names = correspondence(row.cell, cell)
         if names is None:
             return None
@@ -80,7 +80,8 @@ class Layout:
     def holding(self, constants: Mapping[str, float]) -> Layout:
         """This row with other values of the named constants of its cell, which its options then have too."""
         options = {theirs: constants[ours] for theirs, ours in self.constants.items() if ours in constants}
-        return replace(self, cell=self.cell(**constants), options={**self.options, **options})
+        cell = self.cell(**constants) if constants else self.cell
+        return replace(self, cell=cell, options={**self.options, **options})
 
     @property
     def required(self) -> set[str]:
@@ -109,7 +110,8 @@ class Layout:
 
     def read_notes(self) -> list[Note]:
         """The notes that reading can make."""
-        biases = [Note.SUMMED_BIASES] * bool(self.repeated) + [Note.NO_BIAS] * bool(self.optional)
+        held = {name for tensor in self.optional for name in self.tensors[tensor].split()} - FIXED.keys()
+        biases = [Note.SUMMED_BIASES] * bool(self.repeated) + [Note.NO_BIAS] * bool(held)
         return biases + [Note.NO_INNER_BIAS] * bool(self.absent)
 
     def written_notes(self) -> list[Note]:

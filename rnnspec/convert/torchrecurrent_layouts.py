@@ -13,14 +13,14 @@ from rnnspec import cells
 from rnnspec.convert.layout import FIXED, Layout
 from rnnspec.tracing.cell import Cell
 
-__all__ = ["OTHERS", "TORCHRECURRENT"]
+__all__ = ["OTHERS", "TORCHRECURRENT", "row"]
 
 
-def _layer(
+def row(
     kind: str, cell: Cell, ih: str, options: Mapping[str, Any] | None = None,
     constants: Mapping[str, str] | None = None, **tensors: str,
 ) -> Layout:  # fmt: skip
-    """One row; `ih` names the maps of the input in the order in which `weight_ih` and `bias_ih` stack them.
+    """One row of the table; `ih` names the maps of the input in the order in which `weight_ih` and `bias_ih` have them.
 
     A bias that adds to another, or that the cell does not have, is spare.
     """
@@ -38,27 +38,27 @@ def _layer(
 HARD = {"gate_nonlinearity": "HardSigmoid"}
 """The hard sigmoid of the paper, which torchrecurrent takes as a module; its default is that of torch."""
 TORCHRECURRENT = (
-    _layer("OriginalLSTM", cells.lstm_original, "i g o", weight_hh="U.i U.g U.o", bias_hh="b.i b.g b.o"),
-    _layer("PeepholeLSTM", cells.lstm_peephole, "i f g o", weight_hh="U.i U.f U.g U.o", weight_ph="p.i p.f p.o",
-           bias_hh="b.i b.f b.g b.o"),
-    _layer("MCLSTM", cells.mclstm, "f i o m g", weight_hh="U.f U.i U.o U.m U.g", bias_hh="b.f b.i b.o b.m b.g"),
-    _layer("WMCLSTM", cells.wmclstm, "i f g o", weight_hh="U.i U.f U.g U.o", weight_mh="U.ic U.fc U.oc",
-           bias_hh="b.i b.f b.g b.o", bias_mh="0 0 0"),
-    _layer("MGU", cells.mgu, "f n", weight_hh="U.f U.n", bias_hh="b.f b.n"),
-    _layer("UGRNN", cells.ugrnn, "n g", weight_hh="U.n U.g", bias_hh="b.n b.g"),
-    _layer("LiGRU", cells.ligru, "z n", weight_hh="U.z U.n", bias_hh="b.z b.n"),
-    _layer("MinimalRNN", cells.minimal_rnn, "z", weight_hh="U.h", weight_mm="U.z", bias_hh="p.u"),
-    _layer("LightRU", cells.lightru, "n f", weight_hh="U.f", bias_hh="b.f"),
-    _layer("STAR", cells.star, "z k", weight_hh="U.k", bias_hh="b.k"),
-    _layer("SGRN", cells.sgrn, "h", weight_hh="U.h", bias_hh="0"),
-    _layer("SGU", cells.sgu, "g z", HARD, weight_hh="U.g U.z", bias_hh="0 b.z"),
-    _layer("DSGU", cells.dsgu, "g z", HARD, weight_hh="U.g U.z", weight_ho="U.n", bias_hh="0 b.z"),
-    _layer("IndRNN", cells.indrnn, "h", {"nonlinearity": "relu"}, vector_u="p.h", bias_hh="b.h"),
-    _layer("BR", cells.brc, "a c h", weight_hh="p.a p.c", bias_hh="b.a b.c"),
-    _layer("NBR", cells.nbrc, "a c h", weight_hh="U.a U.c", bias_hh="b.a b.c"),
-    _layer("MUT3", cells.mut3, "z r n", weight_hh="U.z U.r U.n", bias_hh="b.z b.r b.n"),
-    _layer("NAS", cells.nas, "a1 a2 b1 b2 d1 d2 e1 e2", weight_hh="U.a1 U.a2 U.b1 U.b2 U.d1 U.d2 U.e1 U.e2",
-           bias_hh="b.a1 b.a2 b.b1 b.b2 b.d1 b.d2 b.e1 b.e2"),
+    row("OriginalLSTM", cells.lstm_original, "i g o", weight_hh="U.i U.g U.o", bias_hh="b.i b.g b.o"),
+    row("PeepholeLSTM", cells.lstm_peephole, "i f g o", weight_hh="U.i U.f U.g U.o", weight_ph="p.i p.f p.o",
+        bias_hh="b.i b.f b.g b.o"),
+    row("MCLSTM", cells.mclstm, "f i o m g", weight_hh="U.f U.i U.o U.m U.g", bias_hh="b.f b.i b.o b.m b.g"),
+    row("WMCLSTM", cells.wmclstm, "i f g o", weight_hh="U.i U.f U.g U.o", weight_mh="U.ic U.fc U.oc",
+        bias_hh="b.i b.f b.g b.o", bias_mh="0 0 0"),
+    row("MGU", cells.mgu, "f n", weight_hh="U.f U.n", bias_hh="b.f b.n"),
+    row("UGRNN", cells.ugrnn, "n g", weight_hh="U.n U.g", bias_hh="b.n b.g"),
+    row("LiGRU", cells.ligru, "z n", weight_hh="U.z U.n", bias_hh="b.z b.n"),
+    row("MinimalRNN", cells.minimal_rnn, "z", weight_hh="U.h", weight_mm="U.z", bias_hh="p.u"),
+    row("LightRU", cells.lightru, "n f", weight_hh="U.f", bias_hh="b.f"),
+    row("STAR", cells.star, "z k", weight_hh="U.k", bias_hh="b.k"),
+    row("SGRN", cells.sgrn, "h", weight_hh="U.h", bias_hh="0"),
+    row("SGU", cells.sgu, "g z", HARD, weight_hh="U.g U.z", bias_hh="0 b.z"),
+    row("DSGU", cells.dsgu, "g z", HARD, weight_hh="U.g U.z", weight_ho="U.n", bias_hh="0 b.z"),
+    row("IndRNN", cells.indrnn, "h", {"nonlinearity": "relu"}, vector_u="p.h", bias_hh="b.h"),
+    row("BR", cells.brc, "a c h", weight_hh="p.a p.c", bias_hh="b.a b.c"),
+    row("NBR", cells.nbrc, "a c h", weight_hh="U.a U.c", bias_hh="b.a b.c"),
+    row("MUT3", cells.mut3, "z r n", weight_hh="U.z U.r U.n", bias_hh="b.z b.r b.n"),
+    row("NAS", cells.nas, "a1 a2 b1 b2 d1 d2 e1 e2", weight_hh="U.a1 U.a2 U.b1 U.b2 U.d1 U.d2 U.e1 U.e2",
+        bias_hh="b.a1 b.a2 b.b1 b.b2 b.d1 b.d2 b.e1 b.e2"),
 )  # fmt: skip
 """The layers of torchrecurrent that compute a cell of `rnnspec.cells`."""
 

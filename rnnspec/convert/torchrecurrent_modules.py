@@ -29,7 +29,7 @@ ROWS = {row.kind: row for row in TORCHRECURRENT}
 LAYERS = {getattr(torchrecurrent, kind): kind for kind in (*ROWS, *OTHERS)}
 CELLS = {getattr(torchrecurrent, f"{kind}Cell"): kind for kind in (*ROWS, *OTHERS)}
 FUNCTIONS = {"HardSigmoid": HardSigmoid}
-FLAGS = {"bias_hh": ("recurrent_bias",), "bias_ch": ("cell_bias", "context_bias"),
+FLAGS = {"bias_ih": ("bias",), "bias_hh": ("recurrent_bias",), "bias_ch": ("cell_bias", "context_bias"),
          "bias_mh": ("memory_bias", "multiplicative_bias")}  # fmt: skip
 """The options that leave a bias out: which of them a cell has depends on the cell."""
 SIZES = ("input_size", "hidden_size")
@@ -127,17 +127,21 @@ def _row(assembly: Assembly, cell: Any) -> Layout:
     """The row of a cell, with its constants; raises UnsupportedError where it computes another function."""
     kind = CELLS[type(cell)]
     if kind in OTHERS:
-        raise UnsupportedError(assembly.call, f"{kind} must compute the cell of its paper", OTHERS[kind],
+        raise UnsupportedError(assembly.call, f"{kind} must compute what a cell of rnnspec does", OTHERS[kind],
                                "declare a cell of your own with the equations of the library")  # fmt: skip
     row = ROWS[kind]
     if row.constants:
-        row = row.holding({ours: float(getattr(cell, theirs)) for theirs, ours in row.constants.items()})
+        row = row.holding({ours: _number(getattr(cell, theirs)) for theirs, ours in row.constants.items()})
     expected = _settings(made(row, cell.input_size, cell.hidden_size).cells[0])
     for name, value in _settings(cell).items():
         if repr(value) != repr(expected[name]) or type(value) is not type(expected[name]):
             raise UnsupportedError(assembly.call, f"{name} of {kind} in {assembly.place} must be {expected[name]}",
                                    str(value), "declare a cell of your own with it")  # fmt: skip
     return row
+
+
+def _number(value: Any) -> float:
+    return float(value.detach() if isinstance(value, torch.Tensor) else value)
 
 
 def _settings(cell: Any) -> dict[str, Any]:
@@ -150,11 +154,10 @@ def _settings(cell: Any) -> dict[str, Any]:
 
 def made(row: Layout, inputs: int, hidden: int, **more: Any) -> Any:
     """A layer of torchrecurrent that a row describes, without numbers, and without the biases that the row spares."""
-    kind = getattr(torchrecurrent, row.kind)
     known = signature(getattr(torchrecurrent, f"{row.kind}Cell")).parameters
     flags = {flag: False for bias in row.spare for flag in FLAGS[bias] if flag in known}
     options = {name: FUNCTIONS[value]() if value in FUNCTIONS else value for name, value in row.options.items()}
-    return kind(inputs, hidden, device=META, **flags | options | more)
+    return getattr(torchrecurrent, row.kind)(inputs, hidden, device=META, **flags | options | more)
 
 
 def write_modules(call: str, net: Network, params: Tree) -> Exported:
@@ -176,7 +179,12 @@ def _module(call: str, place: str, part: Part, dtype: Any) -> Any:
                                f"{part.layer.direction} in {place}", "run it with rnnspec")  # fmt: skip
     [tensors] = part.tensors.values()
     first = next(iter(part.layout.places()))[1]
-    module = made(part.layout, part.inputs, len(next(iter(tensors.values()))) // len(first), dtype=dtype)
+    hidden = len(next(iter(tensors.values()))) // len(first)
+    try:
+        module = made(part.layout, part.inputs, hidden, dtype=dtype)
+    except ValueError as error:
+        raise UnsupportedError(call, f"torchrecurrent must take the widths of {place}", f"{part.inputs} inputs and "
+                               f"{hidden} hidden units: {error}", "run it with rnnspec") from error  # fmt: skip
     given = {f"cells.0.{name}": a for name, a in tensors.items()}
     for name, tensor in module.state_dict().items():
         if name not in given:
