@@ -157,6 +157,8 @@ REFUSED = {
     "another rank": (lambda: from_tensors(SLSTM, drawn(SLSTM) | {"slstm_cell._bias_": np.ones(8)}), ShapeError, "(8,)"),
     "no features": (lambda: from_tensors(SLSTM, drawn(SLSTM) | {"fgate.weight": np.ones((2, 4, 0))}), ShapeError,
                     "(2, 4, 0)"),
+    "a map that is not square": (lambda: from_tensors(SLSTM, drawn(SLSTM) | {
+        "slstm_cell._recurrent_kernel_": np.ones((2, 3, 4, 4))}), ShapeError, "(2, 4, 4, 4)"),
     "other heads": (lambda: from_tensors(SLSTM, drawn(SLSTM) | cut("igate.weight", slice(1))), ShapeError, "(1, 4, 4)"),
 }  # fmt: skip
 

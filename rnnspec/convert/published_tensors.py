@@ -98,7 +98,7 @@ def _sizes(call: str, row: Published, arrays: Mapping[str, Array]) -> dict[str, 
     for name, layout in row.tensors.items():
         known = sizes | {"g": len(layout.maps.split())} | ({"i": sizes["o"]} if "o" in sizes else {})
         found = sizes_of(layout.axes, arrays[name].shape, known)
-        if found is None or not all(found.values()):
+        if found is None or not all(found.values()) or found.get("i", found.get("o")) != found.get("o"):
             raise ShapeError(call, f"{name} must have the shape {shape_of(layout.axes, known)}",
                              f"shape {arrays[name].shape}", "give all tensors from one layer, by its kind")  # fmt: skip
         sizes = found
