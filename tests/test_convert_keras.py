@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from conversions import refuses
 
-from rnnspec import Layer, Network, Steps, cells
-from rnnspec.convert import from_keras, to_keras
+import rnnspec
+from rnnspec import Last, Layer, Network, Steps, cells
+from rnnspec.convert import Note, from_keras, to_keras
 from rnnspec.errors import ArgumentError, NetworkError, UnsupportedError
 
 keras = pytest.importorskip("keras")
@@ -29,7 +31,33 @@ def projected():
     return to_keras(net, net.init(0))
 
 
+CELLS = {
+    "SimpleRNNCell": ({}, cells.elman), "LSTMCell": ({}, cells.lstm), "GRUCell": ({}, cells.gru),
+    "GRUCell of the paper": ({"reset_after": False}, cells.gru_reset_before),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_an_rnn_of_a_cell_is_read_as_the_layer(name):
+    options, cell = CELLS[name]
+    own = getattr(kl, name.split()[0])
+    model = built(kl.Bidirectional(kl.RNN(own(4, bias_initializer="normal", **options), return_sequences=True)),
+                  kl.RNN(own(3, use_bias=False, **options)))  # fmt: skip
+    found = from_keras(model)
+    assert [layer.cell for layer in found.net.layers] == [cell, cell]
+    assert found.net.layers[0].direction == "bidirectional" and found.net.read == Last()
+    x = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float32)
+    ours = rnnspec.get_backend("numpy").run(found.net, found.params, x).outputs
+    np.testing.assert_allclose(ours, np.array(model(x.swapaxes(0, 1))), atol=1e-5)
+    assert ("layers.1.forward", Note.NO_BIAS) in [(note.place, note.what) for note in found.notes]
+
+
 REFUSED = {
+    "an activation of a cell": (lambda: from_keras(built(kl.RNN(kl.LSTMCell(4, activation="relu")))), UnsupportedError,
+                                "activation='relu'"),
+    "dropout of a cell": (lambda: from_keras(built(kl.RNN(kl.GRUCell(4, dropout=0.5)))), UnsupportedError,
+                          "dropout=0.5"),
+    "several cells": (lambda: from_keras(built(kl.RNN([kl.GRUCell(4), kl.GRUCell(4)]))), UnsupportedError, "RNN"),
     "dropout": (lstm(dropout=0.5), UnsupportedError, "dropout=0.5"),
     "dropout of the state": (lstm(recurrent_dropout=0.5), UnsupportedError, "recurrent_dropout=0.5"),
     "an activation": (lstm(activation="relu"), UnsupportedError, "activation='relu'"),

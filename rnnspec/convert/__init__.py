@@ -60,9 +60,10 @@ def to_torch(net: Network, params: Tree) -> Exported:
 def from_keras(*parts: Any) -> Imported:
     """The network of Keras 3 layers, of a Sequential or given one after the other, on any backend of Keras.
 
-    Layers are SimpleRNN, LSTM, GRU or a Bidirectional of these that concatenates, then at most one linear Dense. The
-    last recurrent layer's `return_sequences` says whether the network reads every step or `Last()`. Keras takes arrays
-    (batch, time, feature). Raises UnsupportedError where a layer or an option has no counterpart.
+    Layers are SimpleRNN, LSTM, GRU, an RNN of the cell of one of these, or a Bidirectional of these that concatenates,
+    then at most one linear Dense. The last recurrent layer's `return_sequences` says whether the network reads every
+    step or `Last()`. Keras takes arrays (batch, time, feature). Raises UnsupportedError where a layer or an option has
+    no counterpart.
     """
     call = "from_keras(...)"
     framework(call, "keras")

@@ -21,6 +21,7 @@ from rnnspec.tree import Tree
 __all__ = ["read_layers", "write_layers"]
 
 KINDS = {row.kind: getattr(keras.layers, row.kind) for row in KERAS}
+CELLS = {getattr(keras.layers, f"{kind}Cell"): kind for kind in KINDS}
 PLAIN = {"dropout": 0.0, "recurrent_dropout": 0.0, "stateful": False, "zero_output_for_mask": False,
          "go_backwards": False}  # fmt: skip
 """Options of a recurrent layer, and the only values that convert."""
@@ -36,7 +37,7 @@ def read_layers(call: str, parts: tuple[Any, ...]) -> Imported:
     for layer in _flat(parts):
         if type(layer) is keras.layers.Dense:
             _add_dense(assembly, layer)
-        elif type(layer) in KINDS.values() or type(layer) is keras.layers.Bidirectional:
+        elif _kind(layer) or type(layer) is keras.layers.Bidirectional:
             if isinstance(read, Last):
                 raise UnsupportedError(call, "every recurrent layer before the last must have return_sequences",
                                        f"{layer.name} after one without", "set return_sequences=True")  # fmt: skip
@@ -45,6 +46,19 @@ def read_layers(call: str, parts: tuple[Any, ...]) -> Imported:
             raise _unsupported(call, layer)
     assembly.notes.append(PlacedNote("", Note.BATCH_FIRST))
     return assembly.finish(read)
+
+
+def _kind(layer: Any) -> str | None:
+    """The kind of a recurrent layer; a keras.layers.RNN is of the kind of its cell."""
+    if type(layer) is keras.layers.RNN:
+        return CELLS.get(type(layer.cell))
+    return next((kind for kind, known in KINDS.items() if type(layer) is known), None)
+
+
+def _config(layer: Any) -> dict[str, Any]:
+    """The options of a recurrent layer; those of a keras.layers.RNN are its own and its cell's."""
+    parts = (layer, layer.cell) if type(layer) is keras.layers.RNN else (layer,)
+    return {name: value for part in parts for name, value in part.get_config().items()}
 
 
 def _flat(parts: tuple[Any, ...]) -> Iterator[Any]:
@@ -56,7 +70,7 @@ def _flat(parts: tuple[Any, ...]) -> Iterator[Any]:
 
 
 def _unsupported(call: str, layer: Any) -> Exception:
-    must = f"layers must be {', '.join(KINDS)}, Bidirectional of these, or Dense"
+    must = f"layers must be {', '.join(KINDS)}, an RNN of one cell of these, Bidirectional of these, or Dense"
     if not isinstance(layer, keras.layers.Layer):
         return ArgumentError(call, must, type(layer).__name__, "give a Sequential or its layers")
     return UnsupportedError(call, must, f"{type(layer).__name__} {layer.name!r}",
@@ -91,23 +105,24 @@ def _halves(call: str, layer: Any) -> dict[str, Any]:
 
 
 def _tell_annotations(assembly: Assembly, place: str, layer: Any) -> None:
-    if any(value is not None for name, value in layer.get_config().items() if name.endswith(ANNOTATIONS)):
+    if any(value is not None for name, value in _config(layer).items() if name.endswith(ANNOTATIONS)):
         assembly.notes.append(PlacedNote(place, Note.REGULARISERS))
 
 
 def _row(call: str, layer: Any, half: str, alone: bool) -> Layout:
-    if type(layer) not in KINDS.values():
+    kind = _kind(layer)
+    if kind is None:
         raise _unsupported(call, layer)
-    config = layer.get_config()
+    config = _config(layer)
     for name, value in (PLAIN | {"go_backwards": half == "reverse"}).items():
         if config[name] != value and (alone or name not in ENFORCED):
             raise UnsupportedError(call, f"{name} must be {value}", f"{name}={config[name]} of {layer.name}",
                                    "rebuild the layer with that value")  # fmt: skip
-    row = matching_layout(KERAS, type(layer).__name__, config)
+    row = matching_layout(KERAS, kind, config)
     if row is None:
         names = ("activation", "recurrent_activation")
         got = ", ".join(f"{name}={config[name]!r}" for name in names if name in config)
-        raise UnsupportedError(call, f"activations of {type(layer).__name__} must be those of a row in docs/convert.md",
+        raise UnsupportedError(call, f"activations of {kind} must be those of a row in docs/convert.md",
                                f"{got} of {layer.name}", "declare a cell with these activations")  # fmt: skip
     return row
 
