@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from conversions import noted, refuses
 
+import rnnspec
 from rnnspec import Dense, Last, Layer, Network, cells
 from rnnspec.convert import Note, from_flax, to_flax
-from rnnspec.errors import ArgumentError, ShapeError, UnsupportedError
+from rnnspec.errors import ArgumentError, ShapeError, TreeError, UnsupportedError
 
 pytest.importorskip("flax")
 import jax
-from flax import nnx
+from flax import linen, nnx
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +49,46 @@ def merged():
     return from_flax(nnx.Bidirectional(nnx.RNN(made(nnx.GRUCell)), nnx.RNN(made(nnx.GRUCell)), merge_fn=max))
 
 
+LINEN = {
+    "LSTMCell": ({}, cells.lstm), "OptimizedLSTMCell": ({}, cells.lstm), "GRUCell": ({}, cells.gru),
+    "SimpleCell": ({}, cells.elman), "SimpleCell with relu": ({"activation_fn": linen.relu}, cells.elman_relu),
+    "MGUCell": ({"reset_gate": False}, cells.ugrnn),
+}  # fmt: skip
+
+
+def with_numbers(cell):
+    """A linen cell with drawn numbers, biases among them."""
+    shapes = jax.eval_shape(lambda: cell.init(jax.random.key(0), cell.initialize_carry(jax.random.key(0), (1, 3)),
+                                              np.zeros((1, 3), np.float32)))["params"]  # fmt: skip
+    rng = np.random.default_rng(0)
+    return cell, jax.tree.map(lambda a: rng.normal(size=a.shape).astype(np.float32), shapes)
+
+
+@pytest.mark.parametrize("name", LINEN)
+def test_a_linen_cell_is_read_with_its_parameters(name):
+    options, expected = LINEN[name]
+    cell, params = with_numbers(getattr(linen, name.split()[0])(4, **options))
+    found = from_flax((cell, params))
+    assert found.net == Network(3, [Layer(expected, 4)]) and not found.notes
+    x = np.random.default_rng(1).normal(size=(5, 2, 3)).astype(np.float32)
+    theirs = linen.RNN(cell, time_major=True).apply({"params": {"cell": params}}, x)
+    ours = rnnspec.get_backend("numpy").run(found.net, found.params, x).outputs
+    np.testing.assert_allclose(ours, np.array(theirs), atol=1e-5)
+
+
+def test_an_initial_state_of_a_linen_cell_is_noted():
+    found = from_flax(with_numbers(linen.GRUCell(4, carry_init=nnx.initializers.ones)))
+    assert [note.what for note in found.notes] == [Note.INITIAL_STATE]
+
+
 REFUSED = {
+    "a reset gate after the map": (lambda: from_flax(with_numbers(linen.MGUCell(4))), UnsupportedError,
+                                   "reset_gate=True"),
+    "a function of linen": (lambda: from_flax(with_numbers(linen.GRUCell(4, activation_fn=linen.gelu))),
+                            UnsupportedError, "gelu"),
+    "linen without a tree": (lambda: from_flax((linen.GRUCell(4), 3)), ArgumentError, "int"),
+    "variables of linen": (lambda: from_flax((linen.GRUCell(4), {"params": with_numbers(linen.GRUCell(4))[1]})),
+                           TreeError, "params.hn.bias"),
     "an inner bias": (inner_bias, UnsupportedError, "p.n of layers.0.forward"),
     "reset before": (reset_before, UnsupportedError, "gru_reset_before"),
     "a function of gates": (

@@ -88,10 +88,10 @@ def to_keras(net: Network, params: Tree) -> Exported:
 def from_flax(*parts: Any, read: Read = STEPS) -> Imported:
     """The network of Flax nnx modules that run one after the other.
 
-    A part is an LSTMCell, OptimizedLSTMCell, GRUCell or SimpleCell, an nnx.RNN of one, or an nnx.Bidirectional of two;
-    the last may be an nnx.Linear. `read` says whether it reads every step, `Steps()`, or the last, `Last()`. A
-    model that `to_flax` made is one part, and its own `read` counts. Raises UnsupportedError where an option has no
-    counterpart, and ArgumentError where a part is none of these.
+    A part is an LSTMCell, OptimizedLSTMCell, GRUCell or SimpleCell, an nnx.RNN of one, an nnx.Bidirectional of two, or
+    a pair `(cell, params)` of a cell of flax.linen; the last may be an nnx.Linear. `read` says whether it reads every
+    step, `Steps()`, or the last, `Last()`. A model that `to_flax` made is one part, and its own `read` counts. Raises
+    UnsupportedError where an option has no counterpart, and ArgumentError where a part is none of these.
     """
     call = "from_flax(...)"
     framework(call, "flax")

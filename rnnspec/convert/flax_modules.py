@@ -12,6 +12,7 @@ from flax import nnx
 
 from rnnspec.convert.assembly import Assembly, Part, numbers, taken_apart
 from rnnspec.convert.conversion import Exported, Imported, Note, PlacedNote
+from rnnspec.convert.flax_linen import add_cell, is_cell
 from rnnspec.convert.flax_network import FlaxNetwork
 from rnnspec.convert.layout import Layout, matching_layout
 from rnnspec.convert.layouts import FLAX
@@ -44,6 +45,8 @@ def read_modules(call: str, parts: tuple[Any, ...], read: Read) -> Imported:
 def _add(assembly: Assembly, part: Any) -> None:
     if type(part) is nnx.Linear:
         _add_output(assembly, part)
+    elif is_cell(part):
+        add_cell(assembly, *part)
     elif type(part) is nnx.Bidirectional:
         if part.merge_fn is not nnx.Bidirectional.merge_fn:
             raise UnsupportedError(assembly.call, "merge_fn must be the default, which concatenates",

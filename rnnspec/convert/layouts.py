@@ -14,7 +14,7 @@ from rnnspec.convert.layout import Layout
 from rnnspec.convert.torchrecurrent_layouts import TORCHRECURRENT
 from rnnspec.tracing.cell import Cell
 
-__all__ = ["FLAX", "KERAS", "ONNX", "TABLES", "TORCH", "TORCHRECURRENT"]
+__all__ = ["FLAX", "KERAS", "LINEN", "ONNX", "TABLES", "TORCH", "TORCHRECURRENT"]
 
 
 def gates(kind: str, order: str) -> str:
@@ -76,6 +76,28 @@ FLAX = (
     _flax("LSTMCell", cells.lstm, APART, **FUNCTIONS),
     _flax("GRUCell", cells.gru, _dense("rzn", "dense_i"), **FUNCTIONS),
 )
+
+
+def _linen(cell: Cell, inputs: str, maps: str, **more: str) -> dict[str, str]:
+    """Dense layers named `ii`, `if`, `hi` and so on after their gates; `inputs` and `maps` name those with a bias."""
+    order = cell.graph.names("input")
+    tensors = {f"i{gate}.kernel": f"W.{gate}" for gate in order} | {f"h{gate}.kernel": f"U.{gate}" for gate in order}
+    tensors |= {f"i{gate}.bias": f"b.{gate}" for gate in inputs} | {f"h{gate}.bias": f"b.{gate}" for gate in maps}
+    return tensors | more
+
+
+LINEN = (
+    _flax("SimpleCell", cells.elman, {"i.kernel": "W.h", "h.kernel": "U.h", "i.bias": "b.h"}, activation_fn="tanh",
+          residual=False),
+    _flax("SimpleCell", cells.elman_relu, {"i.kernel": "W.h", "h.kernel": "U.h", "i.bias": "b.h"},
+          activation_fn="relu", residual=False),
+    _flax("LSTMCell", cells.lstm, _linen(cells.lstm, "", "ifgo"), **FUNCTIONS),
+    _flax("OptimizedLSTMCell", cells.lstm, _linen(cells.lstm, "", "ifgo"), **FUNCTIONS),
+    _flax("GRUCell", cells.gru, _linen(cells.gru, "rzn", "", **{"hn.bias": "p.n"}), **FUNCTIONS),
+    _flax("MGUCell", cells.ugrnn, {"if.kernel": "W.g", "in.kernel": "W.n", "hf.kernel": "U.g", "hn.kernel": "U.n",
+                                   "if.bias": "b.g", "in.bias": "b.n"}, **FUNCTIONS, reset_gate=False),
+)  # fmt: skip
+"""The cells of flax.linen, which are read only. Its MGUCell without a reset gate is the UGRNN."""
 
 
 def _onnx(kind: str, cell: Cell, order: str, second: str, *activations: str, **options: Any) -> Layout:
