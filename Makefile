@@ -12,7 +12,7 @@ BEYOND_AVX2 := from numpy._core._multiarray_umath import __cpu_dispatch__ as nam
   print(*[name for name in names if name == "X86_V4" or name.startswith("AVX512")])
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance nightly test test-avx2 lint release self-test stress bench arrangements products kappa teeth handwriting experiments tracking text speech language scoreboard report docs site serve clean
+.PHONY: conformance nightly test test-avx2 lint release self-test stress bench arrangements products heads kappa teeth handwriting experiments tracking text speech language scoreboard report docs site serve clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -63,6 +63,10 @@ bench: $(READY)
 	for name in torch jax tensorflow; do \
 	  $(VENV) $(FIGURES)/layers.py --backend $$name --json $(FIGURES)/layers-$$name.json || exit 1; done
 	$(VENV) $(FIGURES)/missed.py --json $(FIGURES)/missed.json
+	$(VENV) docs/includes.py
+
+heads: $(READY)
+	$(ALONE) $(VENV) $(FIGURES)/heads.py --json $(FIGURES)/heads.json
 	$(VENV) docs/includes.py
 
 arrangements: $(READY)

@@ -58,6 +58,7 @@ FIGURES = {
     "stress": (suite.stress_tables, "make stress"),
     "kappa": (suite.kappa_tables, "make kappa"),
     "memory": (speed.memory_tables, "make bench"),
+    "heads": (speed.heads_tables, "make heads"),
     "first_calls": (speed.first_call_tables, "make bench"),
     "verification": (speed.verification_tables, "make bench"),
     "recomputation": (speed.recomputation_tables, "make bench"),

@@ -30,10 +30,10 @@ SHAPES = ((1, 100), (32, 100))
 ROUNDS = 9
 
 
-def networks(name: str, heads: int = HEADS) -> tuple[Network, Network]:
+def networks(name: str) -> tuple[Network, Network]:
     """The network with heads, and that of one head."""
     cell = getattr(cells, name)
-    with_heads = Network(INPUTS, [Layer(cell, WIDTH, heads=heads)], loss=SquaredError())
+    with_heads = Network(INPUTS, [Layer(cell, WIDTH, heads=HEADS)], loss=SquaredError())
     return with_heads, Network(INPUTS, [Layer(cell, WIDTH)], loss=SquaredError())
 
 

@@ -66,6 +66,14 @@ def missed_tables(data: Any) -> Iterator[str]:
 PARTS = ("peer_us", "products_us", "call", "checks", "program")
 
 
+def heads_tables(data: Any) -> Iterator[str]:
+    """A layer with heads beside as many layers: the ratio of their times, and both times."""
+    yield from table(("backend", "cell", "rows, steps", "mode", "heads / layers", "heads: ms", "layers: ms"),
+                     ((row["backend"], row["cell"], f"{row['rows']}, {row['steps']}", row["mode"],
+                       number(row["ratio"]), *(f"{1e3 * row[key]:.1f}" for key in ("heads_seconds", "layers_seconds")))
+                      for row in data["rows"]))  # fmt: skip
+
+
 def memory_tables(data: Any) -> Iterator[str]:
     def row(first: int, kept: Any) -> tuple[str, ...]:
         names = (name for name in ("plain", "recomputing", "windows") if name in kept)
