@@ -1,15 +1,16 @@
 """Every published cell beside a witness: an implementation that shares nothing with rnnspec but the paper.
 
-For most cells the witness is torchrecurrent or torch.nn, called with our parameters; for the others it is the paper's
-recurrence, written again in plain torch (tests/papers.py, tests/papers_today.py). Torch differentiates the witness by
-itself.
+For most cells the witness is torchrecurrent or torch.nn, called with our parameters where the tables of conversion put
+them; for the others it is the paper's recurrence, written again in plain torch (tests/papers.py,
+tests/papers_today.py). Torch differentiates the witness by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,10 @@ import torchrecurrent
 import rnnspec
 from conformance.cases import hidden_for
 from rnnspec import Cell, Layer, Network, cells
+from rnnspec.convert.layout import Layout, layout_for
+from rnnspec.convert.layouts import TORCH, TORCHRECURRENT
+from rnnspec.convert.torchrecurrent_layouts import row
+from rnnspec.convert.torchrecurrent_network import HardSigmoid
 from rnnspec.tree import leaves as named_leaves
 from tests import papers, papers_today
 
@@ -28,41 +33,40 @@ VALUES, GRADIENTS = 1e-14, 1e-13
 """How far values and gradients may be apart, over the largest of each array or 1."""
 COMPILED = 6
 """Cells above one another, in one program, where each network is compiled."""
+PARTS = {"0": torch.zeros, "1": torch.ones, "I": torch.eye}
+"""What a tensor holds where our cell has no map."""
+FUNCTIONS = {"HardSigmoid": HardSigmoid()}
 
 
 @dataclass(frozen=True)
 class Library:
-    """A cell of a library: its class, our maps in each of its tensors, and what it is made with.
+    """A cell of a library: its class, and the tensors that hold our maps and constants.
 
-    `ih` names the maps of the input in the order in which `weight_ih` and `bias_ih` stack them. Where `tensors` names
-    these two, its parts are meant. A part that our cell does not have is 0, a vector of zeros, 1, one of ones, or I,
-    the identity.
+    A map that stands in several places is split into equal parts: so a second bias is no zeros.
     """
 
     kind: type[torch.nn.Module]
-    ih: str
-    tensors: dict[str, str]
-    options: dict[str, Any] = field(default_factory=dict)
+    layout: Layout
 
     def step(self, leaves: dict[str, torch.Tensor], x: torch.Tensor, *states: torch.Tensor) -> tuple[Any, Any]:
         """The output and the new states of one step, by the library's own forward."""
-        module = self.kind(x.shape[1], states[0].shape[1], dtype=torch.float64, **self.options)
-        names = [f"{kind}.{name}" for kind in "Wb" for name in self.ih.split()]
-        half = len(names) // 2
-        stacked = {"weight_ih": names[:half], "bias_ih": names[half:]}
-        stacked |= {tensor: text.split() for tensor, text in self.tensors.items()}
-        known = leaves | {label: make(states[0].shape[1], dtype=torch.float64) for label, make in FIXED.items()}
-        given = {name: torch.cat([known[label] for label in labels]) for name, labels in stacked.items() if labels}
-        assert set(given) == {name for name, _ in module.named_parameters()}
+        options = {name: FUNCTIONS.get(value, value) for name, value in self.layout.options.items()}
+        biases = {name: True for name in signature(self.kind).parameters if name.endswith("bias")}
+        module = self.kind(x.shape[1], states[0].shape[1], dtype=torch.float64, **biases | options)
+        names = {name for name, _ in module.named_parameters()}
+        every = [label for _, labels in self.layout.places() for label in labels]
+        known = {label: value / max(1, every.count(label)) for label, value in leaves.items()}
+        known |= {label: make(states[0].shape[1], dtype=torch.float64) for label, make in PARTS.items()}
+        given = {name: torch.cat([known[label] for label in labels]) for name, labels in self.layout.places()}
+        given |= {name: torch.tensor(self.layout.cell.constants[constant], dtype=torch.float64)
+                  for name, constant in self.layout.constants.items() if name in names}  # fmt: skip
+        assert set(given) == names
         found = torch.func.functional_call(module, given, (x, states if len(states) > 1 else states[0]))
         if isinstance(found, torch.Tensor):
             return found, (found,)
         if len(states) == 1 and not isinstance(found[1], tuple):
             return found[0], found[1:]
         return found if isinstance(found[1], tuple) else (found[0], found)
-
-
-FIXED = {"0": torch.zeros, "1": torch.ones, "I": torch.eye}
 
 
 class OneState(torchrecurrent.JANETCell):
@@ -80,99 +84,84 @@ class Delayed(torchrecurrent.tauGRUCell):
         return new, (new, states[0])
 
 
-class HardSigmoid(torch.nn.Module):
-    """That of Theano: its slope is 0.2. Torch's has 1/6, which its backward rounds to float32."""
-
-    def forward(self, a):
-        return torch.clamp(0.2 * a + 0.5, 0, 1)
-
-
-def theirs(kind: str, ih: str, options: dict[str, Any] | None = None, **tensors: str) -> Callable[..., Any]:
-    """A cell of torchrecurrent, without its second bias where our cell has one."""
-    given = {"recurrent_bias": "bias_hh" in tensors} | (options or {})
-    return Library(getattr(torchrecurrent, kind), ih, tensors, given).step
+def theirs(cell: Cell, kind: type[torch.nn.Module] | None = None) -> Callable[..., Any]:
+    """A cell of torchrecurrent, as the converter lays it out."""
+    found = next(found for found in TORCHRECURRENT if found.cell == cell)
+    return Library(kind or getattr(torchrecurrent, f"{found.kind}Cell"), found.of(cell)).step
 
 
-def framework(kind: str, ih: str, options: dict[str, Any] | None = None, **tensors: str) -> Callable[..., Any]:
-    """A cell of torch.nn."""
-    return Library(getattr(torch.nn, kind), ih, tensors, options or {}).step
+def framework(cell: Cell) -> Callable[..., Any]:
+    """A cell of torch.nn, as the converter lays it out."""
+    found = layout_for(TORCH, cell)
+    return Library(getattr(torch.nn, f"{found.kind}Cell"), found).step
 
 
-HARD = {"gate_nonlinearity": HardSigmoid()}
-ANTISYMMETRIC = {"epsilon": 0.1, "gamma": 0.1}
-FASTGRNN = {"weight_ih": "U.w", "bias_ih": "p.z p.n", "weight_hh": "U.u", "zeta": "p.zeta", "nu": "p.nu"}
+TAUGRU = row("tauGRU", cells.taugru, "u z g a", weight_hh="U.u U.z U.g U.a", bias_hh="b.u b.z b.g b.a")
 WITNESSES: dict[str, Callable[..., Any]] = {
-    "elman": framework("RNNCell", "h", weight_hh="U.h", bias_hh="0"),
-    "elman_relu": framework("RNNCell", "h", {"nonlinearity": "relu"}, weight_hh="U.h", bias_hh="0"),
-    "fastrnn": theirs("FastRNNCell", "h", weight_hh="U.h", alpha="p.alpha", beta="p.beta"),
+    "elman": framework(cells.elman),
+    "elman_relu": framework(cells.elman_relu),
+    "fastrnn": theirs(cells.fastrnn),
     "multiplicative_rnn": papers.multiplicative_rnn,
     "mi_rnn": papers.mi_rnn,
-    "lstm_original": theirs("OriginalLSTMCell", "i g o", weight_hh="U.i U.g U.o"),
-    "lstm": framework("LSTMCell", "i f g o", weight_hh="U.i U.f U.g U.o", bias_hh="0 0 0 0"),
-    "lstm_peephole": theirs("PeepholeLSTMCell", "i f g o", weight_hh="U.i U.f U.g U.o", weight_ph="p.i p.f p.o"),
+    "lstm_original": theirs(cells.lstm_original),
+    "lstm": framework(cells.lstm),
+    "lstm_peephole": theirs(cells.lstm_peephole),
     "lstm_projected": papers.lstm_projected,
     "lstm_coupled": papers.lstm_coupled,
-    "mclstm": theirs("MCLSTMCell", "f i o m g", weight_hh="U.f U.i U.o U.m U.g"),
-    "wmclstm": theirs("WMCLSTMCell", "i f g o", {"memory_bias": False}, weight_hh="U.i U.f U.g U.o",
-                      weight_mh="U.ic U.fc U.oc"),
-    "lstm_residual": theirs("ResLSTMCell", "i f g o", weight_hh="U.i U.f U.g U.o", weight_ph="p.i p.f p.o",
-                            weight_proj="U.p", weight_res="U.x"),
+    "mclstm": theirs(cells.mclstm),
+    "wmclstm": theirs(cells.wmclstm),
+    "lstm_residual": theirs(cells.lstm_residual),
     "lstm_layer_norm": papers.lstm_layer_norm,
-    "multiplicative_lstm": theirs("MultiplicativeLSTMCell", "", {"multiplicative_bias": False},
-                                  weight_ih="U.x W.i W.f W.g W.o", bias_ih="0 b.i b.f b.g b.o", weight_hh="U.m",
-                                  weight_mh="U.i U.f U.g U.o"),
+    "multiplicative_lstm": theirs(cells.multiplicative_lstm),
     "mogrifier_lstm": papers.mogrifier_lstm,
     "fast_slow": papers.fast_slow,
-    "gru": framework("GRUCell", "r z n", weight_hh="U.r U.z U.n", bias_hh="0 0 p.n"),
+    "gru": framework(cells.gru),
     "gru_reset_before": papers.gru_reset_before,
-    "mgu": theirs("MGUCell", "f n", weight_hh="U.f U.n"),
-    "ugrnn": theirs("UGRNNCell", "n g", weight_hh="U.n U.g"),
-    "ligru": theirs("LiGRUCell", "z n", weight_hh="U.z U.n"),
-    "minimal_rnn": theirs("MinimalRNNCell", "z", weight_hh="U.h", weight_mm="U.z", bias_hh="p.u"),
-    "lightru": theirs("LightRUCell", "n f", weight_hh="U.f"),
-    "star": theirs("STARCell", "z k", weight_hh="U.k"),
-    "sgrn": theirs("SGRNCell", "h", weight_hh="U.h"),
-    "sgu": theirs("SGUCell", "g z", HARD, weight_hh="U.g U.z"),
-    "dsgu": theirs("DSGUCell", "g z", HARD, weight_hh="U.g U.z", weight_ho="U.n"),
-    "fastgrnn": theirs("FastGRNNCell", "", {"nonlinearity": "sigmoid"}, **FASTGRNN),
-    "janet": Library(OneState, "f c", {"weight_hh": "U.f U.c", "beta": "1"}, {"recurrent_bias": False}).step,
-    "miru1": theirs("MiRU1Cell", "r n", weight_hh="U.r U.n"),
-    "miru2": theirs("MiRU2Cell", "n", weight_hh="U.n"),
-    "indrnn": theirs("IndRNNCell", "h", {"nonlinearity": "relu"}, vector_u="p.h"),
-    "brc": theirs("BRCell", "a c h", weight_hh="p.a p.c"),
-    "nbrc": theirs("NBRCell", "a c h", weight_hh="U.a U.c"),
+    "mgu": theirs(cells.mgu),
+    "ugrnn": theirs(cells.ugrnn),
+    "ligru": theirs(cells.ligru),
+    "minimal_rnn": theirs(cells.minimal_rnn),
+    "lightru": theirs(cells.lightru),
+    "star": theirs(cells.star),
+    "sgrn": theirs(cells.sgrn),
+    "sgu": theirs(cells.sgu),
+    "dsgu": theirs(cells.dsgu),
+    "fastgrnn": theirs(cells.fastgrnn),
+    "janet": theirs(cells.janet, OneState),
+    "miru1": theirs(cells.miru1),
+    "miru2": theirs(cells.miru2),
+    "indrnn": theirs(cells.indrnn),
+    "brc": theirs(cells.brc),
+    "nbrc": theirs(cells.nbrc),
     "paragru": papers.paragru,
     "paralstm": papers.paralstm,
     "sru": papers.sru,
-    "mut1": theirs("MUT1Cell", "", weight_ih="W.z W.r I", bias_ih="b.z b.r 0", weight_hh="U.r U.n",
-                   bias_hh="0 p.n"),
-    "mut2": theirs("MUT2Cell", "", weight_ih="W.z I W.n", bias_ih="b.z p.r b.n", weight_hh="U.z U.r U.n"),
-    "mut3": theirs("MUT3Cell", "z r n", weight_hh="U.z U.r U.n"),
-    "nas": theirs("NASCell", "a1 a2 b1 b2 d1 d2 e1 e2", weight_hh="U.a1 U.a2 U.b1 U.b2 U.d1 U.d2 U.e1 U.e2"),
+    "mut1": theirs(cells.mut1),
+    "mut2": theirs(cells.mut2),
+    "mut3": theirs(cells.mut3),
+    "nas": theirs(cells.nas),
     "slstm": papers_today.in_blocks(papers.slstm),
     "mlstm": papers_today.mlstm,
     "mingru": papers.mingru,
     "mingru_log": papers.mingru_log,
     "minlstm": papers.minlstm,
     "hgrn": papers.hgrn,
-    "trnn": Library(torchrecurrent.TRNNCell, "", {"weight_ih": "U.z W.f", "bias_ih": "0 b.f"}).step,
-    "tgru": theirs("TGRUCell", "z f o", weight_hh="U.z U.f U.o"),
-    "tlstm": theirs("TLSTMCell", "z f o", weight_hh="U.z U.f U.o"),
+    "trnn": theirs(cells.trnn),
+    "tgru": theirs(cells.tgru),
+    "tlstm": theirs(cells.tlstm),
     "qrnn": papers.qrnn,
-    "atr": theirs("ATRCell", "", weight_ih="U.p", bias_ih="0", weight_hh="U.q"),
-    "cfn": theirs("CFNCell", "", weight_ih="W.f W.i U.n", bias_ih="b.f b.i 0", weight_hh="U.f U.i"),
-    "recurrent_additive_network": theirs("RANCell", "", weight_ih="U.c W.i W.f", bias_ih="b.i b.f",
-                                         weight_hh="U.i U.f"),
+    "atr": theirs(cells.atr),
+    "cfn": theirs(cells.cfn),
+    "recurrent_additive_network": theirs(cells.recurrent_additive_network),
     "rhn": papers.rhn,
-    "intersection_rnn": theirs("IntersectionRNNCell", "y n u g", weight_hh="U.y U.n U.u U.g"),
+    "intersection_rnn": theirs(cells.intersection_rnn),
     "lem": papers.lem,
     "scrn": papers.scrn,
-    "taugru": Library(Delayed, "u z g a", {"weight_hh": "U.u U.z U.g U.a"}, {"recurrent_bias": False}).step,
-    "cornn": theirs("coRNNCell", "z", {"dt": 0.042, "gamma": 2.7, "epsilon": 4.7, "cell_bias": False},
-                    weight_hh="U.y", weight_ch="U.z"),
-    "unicornn": theirs("UnICORNNCell", "z", {"dt": 0.19, "alpha": 30.65}, weight_hh="p.y", weight_ch="p.c"),
-    "antisymmetric_rnn": theirs("AntisymmetricRNNCell", "h", ANTISYMMETRIC, weight_hh="U.h"),
-    "antisymmetric_rnn_gated": theirs("GatedAntisymmetricRNNCell", "z h", ANTISYMMETRIC, weight_hh="U.h"),
+    "taugru": Library(Delayed, TAUGRU).step,
+    "cornn": theirs(cells.cornn),
+    "unicornn": theirs(cells.unicornn),
+    "antisymmetric_rnn": theirs(cells.antisymmetric_rnn),
+    "antisymmetric_rnn_gated": theirs(cells.antisymmetric_rnn_gated),
     "lipschitz_rnn": papers.lipschitz_rnn,
     "rglru": papers_today.rglru,
     "lru": papers_today.lru,
