@@ -59,6 +59,22 @@ def cuda(given, x):
                  lambda h, g: bias[(h * 4 + g) * WIDTH :][:WIDTH], given, x)  # fmt: skip
 
 
+def rglru(given, x):
+    """The layer of the authors, one head at a time; at the first step the input is not scaled."""
+    outputs, y = np.zeros((STEPS, ROWS, HEADS * WIDTH)), np.zeros((ROWS, HEADS, WIDTH))
+    rate = 8 * np.log1p(np.exp(given["a_param"])).reshape(HEADS, WIDTH)
+    for t in range(STEPS):
+        for h, part in enumerate(x[t].reshape(ROWS, HEADS, WIDTH).swapaxes(0, 1)):
+            i, r = (1 / (1 + np.exp(-part @ given[f"{gate}.w"][h] - given[f"{gate}.b"][h]))
+                    for gate in ("input_gate", "a_gate"))  # fmt: skip
+            scale = np.sqrt(-np.expm1(-2 * rate[h] * r)) if t else 1
+            y[:, h] = np.exp(-rate[h] * r) * y[:, h] + scale * i * part
+        outputs[t] = y.reshape(ROWS, HEADS * WIDTH)
+    return outputs
+
+
+GATES = {f"{gate}.{name}": shape for gate in ("input_gate", "a_gate")
+         for name, shape in (("w", (HEADS, WIDTH, WIDTH)), ("b", (HEADS, WIDTH)))}  # fmt: skip
 BLOCKS = {f"{gate}gate.weight": (HEADS, WIDTH, WIDTH) for gate in "fizo"}
 CELL = {"slstm_cell._recurrent_kernel_", "slstm_cell._bias_"}
 
@@ -71,6 +87,7 @@ LAYERS = {
     "xlstm.sLSTMLayer": (with_cell((HEADS, WIDTH, 4, WIDTH), (HEADS, 4, WIDTH)), external),
     "xlstm.sLSTMLayer.vanilla": (with_cell((HEADS, 4 * WIDTH, WIDTH), (4 * HEADS * WIDTH,)), vanilla),
     "xlstm.sLSTMLayer.cuda": (with_cell((HEADS, WIDTH, 4 * WIDTH), (4 * HEADS * WIDTH,)), cuda),
+    "recurrentgemma.RGLRU": (GATES | {"a_param": (HEADS * WIDTH,)}, rglru),
 }
 """The shapes of each layer's tensors, and the layer itself."""
 
@@ -107,7 +124,8 @@ def test_what_was_read_is_given_out_to_the_bit(kind):
 def test_two_tensors_exchanged_are_seen(kind):
     given, be = drawn(kind), rnnspec.get_backend("numpy", precision="f64")
     x = np.random.default_rng(1).normal(size=(STEPS, ROWS, HEADS * WIDTH))
-    one, other = list(given)[:2]
+    one, *others = given
+    other = next(name for name in others if given[name].shape == given[one].shape)
     found = from_tensors(kind, given | {one: given[other], other: given[one]})
     assert np.abs(be.run(found.net, found.params, x).outputs - LAYERS[kind][1](given, x)).max() > 0.01
 
@@ -159,6 +177,8 @@ REFUSED = {
                     "(2, 4, 0)"),
     "a map that is not square": (lambda: from_tensors(SLSTM, drawn(SLSTM) | {
         "slstm_cell._recurrent_kernel_": np.ones((2, 3, 4, 4))}), ShapeError, "(2, 4, 4, 4)"),
+    "gates that are not square": (lambda: from_tensors("recurrentgemma.RGLRU", drawn("recurrentgemma.RGLRU") | {
+        "input_gate.w": np.ones((2, 3, 4))}), ShapeError, "(2, 3, 4)"),
     "other heads": (lambda: from_tensors(SLSTM, drawn(SLSTM) | cut("igate.weight", slice(1))), ShapeError, "(1, 4, 4)"),
 }  # fmt: skip
 

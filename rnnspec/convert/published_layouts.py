@@ -9,6 +9,9 @@ xlstm.sLSTMLayer: github.com/NX-AI/xlstm, xlstm/blocks/slstm/layer.py and cell.p
 keeps kernel and bias in one of three forms: the external one, and those of its backends `vanilla` and `cuda`, which
 were stored too. `fgate` feeds the input gate and `igate` the forget gate: a slip of the authors' that trained models
 rely on, so that it stays (issue 98 there).
+
+recurrentgemma.RGLRU: github.com/google-deepmind/recurrentgemma, recurrentgemma/torch/layers.py. Its gates are
+block-diagonal layers that store (block, in, out). Its state starts at zeros where a document starts, as ours does.
 """
 
 from __future__ import annotations
@@ -53,9 +56,15 @@ def _slstm(kernel: str, bias: str) -> Published:
                      {"conv1d.": "the gates i and f see a convolution of the input"})  # fmt: skip
 
 
+def _gate(gate: str) -> dict[str, Axes]:
+    names = {"i": "input_gate", "r": "a_gate"}
+    return {f"{names[gate]}.w": Axes(f"U.{gate}", "h i o"), f"{names[gate]}.b": Axes(f"p.{gate}", "h o")}
+
+
 PUBLISHED = {
     "xlstm.sLSTMLayer": _slstm("h i g o", "h g o"),
     "xlstm.sLSTMLayer.vanilla": _slstm("h (g o) i", "(g h o)"),
     "xlstm.sLSTMLayer.cuda": _slstm("h i (g o)", "(h g o)"),
+    "recurrentgemma.RGLRU": Published(cells.rglru, _gate("i") | _gate("r") | {"a_param": Axes("p.a", "(h o)")}),
 }
 """The published layers by name."""
