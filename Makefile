@@ -114,7 +114,7 @@ experiments: $(READY)
 	$(VENV) docs/includes.py
 
 tracking: $(READY)
-	$(VENV) docs/examples/state_tracking.py --json $(FIGURES)/tracking.json
+	$(VENV) docs/examples/state_tracking.py --seeds 2 --json $(FIGURES)/tracking.json
 	$(VENV) docs/includes.py
 
 checked = $(foreach name,$(filter-out $(1),$(BACKENDS)),--check-backend $(name))

@@ -1,6 +1,6 @@
 """Shows which cells track a state: each is trained on words of up to 40 steps, and tested on words of 256.
 
-    python docs/examples/state_tracking.py --json docs/figures/tracking.json
+    python docs/examples/state_tracking.py --seeds 2 --json docs/figures/tracking.json
 
 The state is the parity of bits, or the product of permutations so far. A cell whose state passes from step to step by
 a map without negative eigenvalues cannot turn a sign, and learns neither.
