@@ -44,7 +44,7 @@ class TorchArrays:
         return a @ b
 
     def projection(self, maps: Array, rows: int) -> Callable[[Array], Array]:
-        return lambda a: a @ maps.mT
+        return lambda a: a @ maps.transpose(-1, -2)
 
     def transpose(self, a: Array) -> Array:
         return a.T

@@ -57,10 +57,15 @@ class Heads:
         return self.arrays.reshape(self.arrays.permute(a, (2, 0, 1, 3)), (self.cell.heads, -1, width))
 
     def through(self, a: Array, product: Callable[[Array], Array]) -> Array:
-        """A product of stacks of rows, (heads, batch, in), for values (..., batch, heads, in): one for all heads."""
+        """A product of stacks of rows, (heads, batch, in), for values (..., batch, heads, in): one for all heads.
+
+        What is made of parameters alone, (heads, in), is a stack of one row.
+        """
+        if len(a.shape) == 2:
+            return product(a[:, None])[:, 0]
         return self._exchanged(product(self._exchanged(a)))
 
     def _exchanged(self, a: Array) -> Array:
         """The values with the axes of batch and heads exchanged."""
         rank = len(a.shape)
-        return self.arrays.permute(a, (*range(rank - 3), rank - 2, rank - 3, rank - 1)) if rank > 2 else a
+        return self.arrays.permute(a, (*range(rank - 3), rank - 2, rank - 3, rank - 1))

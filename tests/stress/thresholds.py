@@ -103,13 +103,16 @@ def spectral(rule: HoldSpectralNorm) -> Draw:
         a = case.arrays(precision)
         right = rule.init(a.params)["right"]
 
+        def of_norm(w: Any, row: Any) -> Any:
+            v = (w @ row) @ w
+            estimate = np.linalg.norm(w @ (v / np.linalg.norm(v)))
+            return PROFILES[precision].round(w * (wanted * rule.limit / estimate))
+
         def scaled(name: str, w: Any) -> Any:
             if name not in right:
                 return w
-            u = w @ right[name][0]
-            v = u @ w
-            estimate = np.linalg.norm(w @ (v / np.linalg.norm(v)))
-            return PROFILES[precision].round(w * (wanted * rule.limit / estimate))
+            maps, rows = w.reshape(-1, *w.shape[-2:]), right[name].reshape(-1, w.shape[-1])
+            return np.stack([of_norm(one, row) for one, row in zip(maps, rows, strict=True)]).reshape(w.shape)
 
         return Drawn(case.net, rule, replace(a, params=named_map(scaled, a.params)), bool(right) and wanted > 1)
 
