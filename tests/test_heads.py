@@ -238,3 +238,16 @@ def test_no_kernel_runs_heads(open_backend):
     with pytest.raises(UnsupportedError, match="no kernel of PyTorch"):
         backend.run(LSTM, params, x)
     assert backend.run(Network(3, [Layer(cells.lstm, 4)]), Network(3, [Layer(cells.lstm, 4)]).init(0), x).path
+
+
+@pytest.mark.parametrize("path", [Path.GENERIC, Path.NATIVE])
+def test_tensorflow_runs_heads_of_several_rows_with_xla_and_without(path):
+    pytest.importorskip("tensorflow")
+    net = Network(3, [Layer(cells.slstm, 4, heads=3), Layer(cells.gru, 4, heads=2, shared=("R.r", "x.z"))])
+    rng, params = np.random.default_rng(0), net.init(0)
+    x, back = rng.normal(size=(4, 5, 3)), rng.normal(size=(4, 5, net.features))
+    be = rnnspec.get_backend("tensorflow", precision="f64").through(path)
+    found = dict(leaves(be.to_numpy(be.pullback(net, params, x, back).params)))
+    expected = dict(leaves(oracle.pullback(net, params, x, back).params))
+    for name, array in found.items():
+        np.testing.assert_allclose(array, expected[name][0], rtol=1e-11, atol=1e-13, err_msg=name)

@@ -38,7 +38,7 @@ class XlaArrays(TensorflowArrays):
         """The product, with maps transposed once before the loop, which is faster for several rows."""
         if rows == 1:
             return super().projection(maps, rows)
-        (laid_out,) = xla_optimization_barrier(input=[tf.transpose(maps)])
+        (laid_out,) = xla_optimization_barrier(input=[tf.linalg.matrix_transpose(maps)])
         return lambda a: self.matmul(a, laid_out)
 
 
