@@ -1,5 +1,5 @@
 """Which networks a law is judged on: few, so that a backend that compiles needs at most thirty programs for all laws
-but those on published cells, which have networks of their own.
+but those on resets, heads and published cells, which have networks of their own.
 
 Called with lengths, always: every cell (run, pullback), `bidirectional` (run, pullback), `stacked` and `last` (run,
 loss). Called without: `plain` (loss), which also trains, by two rules, and `whole` (run, pullback). One more is judged

@@ -9,6 +9,7 @@ from rnnspec.derivation.schedule import Schedule
 from rnnspec.running.heads import Heads
 from rnnspec.tracing.graph import MAPS, Node, iterate
 from rnnspec.tracing.ranks import MATRIX, NUMBERS
+from rnnspec.tracing.widths import INPUT
 from rnnspec.tree import Tree
 
 __all__ = ["Maps"]
@@ -56,7 +57,7 @@ class Maps:
         params, cell = self.params, self.plan.cell
         match node.op:
             case "x":
-                return (self.features // cell.beside("x"),)
+                return (self.features // cell.beside(INPUT),)
             case "input":
                 return (params["W"][node.name].shape[0] // cell.beside(f"x.{node.name}"),)
             case "state":
