@@ -7,7 +7,6 @@ adjoint; last the gradients of the maps, each one product over all steps.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 from rnnspec.contract.arrays import Array, Arrays, Values
@@ -17,10 +16,11 @@ from rnnspec.derivation.schedule import Schedule
 from rnnspec.running.axes import Axes
 from rnnspec.running.columns import columns
 from rnnspec.running.evaluation import INPUTS, Evaluator, evaluate_graph, primitive
+from rnnspec.running.gradients import map_gradients
 from rnnspec.running.maps import Maps
 from rnnspec.tracing.graph import iterate
-from rnnspec.tracing.widths import INPUT, OUTPUT
-from rnnspec.tree import Tree, tree_map
+from rnnspec.tracing.widths import OUTPUT
+from rnnspec.tree import Tree
 
 __all__ = ["Trace", "backward", "evaluate_graph", "forward", "primitive"]
 
@@ -125,34 +125,8 @@ def backward(
     initial, recorded = arrays.scan(body, state_cotangent, over_time, trace.inputs.shape[0], True)
     evaluator.run(plan.backward.after, values := values | recorded)
     real = {i: axes.real(mask, i, axes.wide(i, evaluator.value(i, values))) for i in gradients}
-    own, inputs = _map_gradients(arrays, plan, maps, trace, real)
+    own, inputs = map_gradients(arrays, plan, maps, trace.inputs, real)
     return own, inputs, initial
-
-
-def _map_gradients(arrays: Arrays, plan: Schedule, maps: Maps, trace: Trace, real: Values) -> tuple[Tree, Array]:
-    found = {kind: tree_map(lambda a: arrays.zeros(tuple(a.shape)), maps.params[kind]) for kind in ("W", "b", "U", "p")}
-    heads = maps.heads
-
-    def flat(a: Array) -> Array:
-        return arrays.reshape(a, (-1, a.shape[-1]))
-
-    x, into = flat(trace.inputs), []
-    for (op, name), i in plan.adjoint.leaves:
-        if op == "input":
-            delta = flat(heads.beside(real[i], f"x.{name}"))
-            found["W"][name] = arrays.matmul(arrays.transpose(delta), x)
-            found["b"][name] = arrays.sum(delta, (0,), False)
-            into.append(arrays.matmul(delta, maps.params["W"][name]))
-        elif op == "x":
-            into.append(flat(heads.beside(real[i], INPUT)))
-        elif op == "vector":
-            found["p"][name] = heads.gradient(real[i], f"p.{name}")
-    inputs = reduce(arrays.functions["add"], into) if into else arrays.zeros(tuple(x.shape))
-    for use in plan.adjoint.maps:
-        delta, operand = (heads.rows(real[i], f"R.{use.name}") for i in (use.cotangent, use.operand))
-        turned = arrays.transpose(delta) if len(delta.shape) == 2 else arrays.permute(delta, (0, 2, 1))
-        found["U"][use.name] = arrays.functions["add"](found["U"][use.name], arrays.matmul(turned, operand))
-    return found, arrays.reshape(inputs, tuple(trace.inputs.shape))
 
 
 def _kept(plan: Schedule) -> set[int]:
