@@ -64,23 +64,23 @@ class Axes:
         """The new state of the rows that have this step, and the old one of others."""
         if mask is None:
             return new
-        return self.arrays.functions["where"](self._fitting(mask, self.plan.cell.ranks[state]), new, old)
+        return self.arrays.functions["where"](self.fitting(mask, self.plan.cell.ranks[state]), new, old)
 
     def fresh(self, reset: Array | None, state: str, a: Array) -> Array:
         """What a step carries on of a state, or passes back of its cotangent: exact zeros in rows that it resets."""
         if reset is None:
             return a
-        marks = self._fitting(reset, self.plan.cell.ranks[state])
+        marks = self.fitting(reset, self.plan.cell.ranks[state])
         return self.arrays.functions["where"](marks, self.arrays.scalar(0.0), a)
 
     def real(self, mask: Array | None, index: int, a: Array) -> Array:
         """The values of a node at real steps, zeros elsewhere."""
         if mask is None:
             return a
-        marks = self._fitting(mask, self.plan.ranks[index])
+        marks = self.fitting(mask, self.plan.ranks[index])
         return self.arrays.functions["where"](marks, a, self.arrays.scalar(0.0))
 
-    def _fitting(self, marks: Array, rank: int) -> Array:
+    def fitting(self, marks: Array, rank: int) -> Array:
         """Marks (..., batch, 1) of rows with an axis more for heads, and one more for the columns of a matrix."""
         marks = marks if self.plan.cell.heads is None else marks[..., None]
         return marks[..., None] if rank == MATRIX else marks
