@@ -106,6 +106,9 @@ class JaxArrays:
     def one_hot(self, labels: Array, classes: int) -> Array:
         return (labels[..., None] == self.steps(classes)).astype(self.dtype)
 
+    def choose(self, holds: Array, one: Callable[[], Any], other: Callable[[], Any]) -> Any:
+        return lax.cond(holds, one, other)
+
     def scan(self, body: Scan, carried: Values, values: Values, count: int, backwards: bool) -> tuple[Values, Values]:
         # The loop carries lists: JAX sorts the keys of dicts, and these are numbers and names.
         recorded: list[object] = []

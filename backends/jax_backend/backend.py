@@ -54,8 +54,8 @@ class JaxBackend(Backend):
 
     name = "jax"
     version = jax.__version__
-    capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), paths=(Path.GENERIC, Path.FRAMEWORK),
-                                resets=True,
+    capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), resets=True,
+                                paths=(Path.GENERIC, Path.PARALLEL, Path.FRAMEWORK),
                                 budgets=BUDGETS["jax"])  # fmt: skip
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
@@ -175,7 +175,8 @@ class Traced(JaxBackend):
 
     def __init__(self, backend: JaxBackend) -> None:
         super().__init__(backend.device, backend.precision)
-        self.path, self.recomputes, self.every = backend.path, backend.recomputes, backend.every
+        self.path, self.chunk = backend.path, backend.chunk
+        self.recomputes, self.every = backend.recomputes, backend.every
 
     def is_own(self, array: Any) -> bool:
         return isinstance(array, jax.Array)

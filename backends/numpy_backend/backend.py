@@ -18,7 +18,7 @@ from backends.planning.rewriting import Logistic
 from backends.planning.stretches import STRETCH, Run, Stretch
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.capabilities import DTYPES, Capabilities
-from rnnspec.contract.kernel import Call, Kernel
+from rnnspec.contract.kernel import Call, Kernel, Path
 from rnnspec.contract.resets import Resets
 from rnnspec.contract.results import Gradients, LayerResult
 from rnnspec.control.recurrence import HOOKS, trace_hook
@@ -83,7 +83,7 @@ class NumpyBackend(Backend):
 
     name = "numpy"
     version = np.__version__
-    capabilities = Capabilities(resets=True)
+    capabilities = Capabilities(paths=(Path.GENERIC, Path.PARALLEL), resets=True)
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         super().__init__(device, precision)

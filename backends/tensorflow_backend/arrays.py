@@ -109,6 +109,9 @@ class TensorflowArrays:
     def _rounded(self, a: Array) -> Array:
         return a if self.dtype.size > 2 else tf.cast(a, self.dtype)
 
+    def choose(self, holds: Array, one: Callable[[], Any], other: Callable[[], Any]) -> Any:
+        return tf.cond(holds, one, other)
+
     def scan(self, body: Scan, carried: Values, values: Values, count: int, backwards: bool) -> tuple[Values, Values]:
         names: list[Any] = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -12,7 +13,7 @@ import tensorflow as tf
 
 from backends.budgets import BUDGETS
 from backends.tensorflow_backend.arrays import TensorflowArrays
-from backends.tensorflow_backend.xla import XlaKernel, start
+from backends.tensorflow_backend.xla import XlaArrays, XlaKernel, XlaParallel, start
 from rnnspec.contract.arrays import Array, Arrays
 from rnnspec.contract.capabilities import DTYPES, Capabilities
 from rnnspec.contract.kernel import Call, Kernel, Path
@@ -20,6 +21,7 @@ from rnnspec.errors import UnsupportedError
 from rnnspec.interface.backend import Backend
 from rnnspec.interface.plugins import unavailable
 from rnnspec.network import Network
+from rnnspec.running.parallel import Parallel
 from rnnspec.running.programs import Function, Program, Programs, is_empty
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree, flat, tree_map
@@ -73,6 +75,10 @@ class TensorflowBackend(Backend):
         if call.steps < LONG and self.path is not Path.NATIVE:
             return f"XLA compiles layers of at least {LONG} steps"
         return XlaKernel(self)
+
+    def in_parallel(self, kernel: Parallel, call: Call) -> Kernel:
+        start(self._dtype)
+        return XlaParallel(super().in_parallel(replace(kernel, arrays=XlaArrays(DTYPES[self.precision])), call))
 
     def framework_vjp(
         self, function: Callable[..., Tree], *arguments: Tree

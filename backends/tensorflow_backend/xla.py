@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -14,7 +15,7 @@ from backends.tensorflow_backend.arrays import TensorflowArrays
 from backends.tensorflow_backend.quiet import quiet
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.capabilities import DTYPES
-from rnnspec.contract.kernel import Call
+from rnnspec.contract.kernel import Call, Kernel, run_layer
 from rnnspec.contract.resets import Resets
 from rnnspec.contract.results import Gradients, LayerResult
 from rnnspec.derivation.schedule import Schedule, widest
@@ -24,7 +25,7 @@ from rnnspec.running.lowering import Trace, backward, forward
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
 
-__all__ = ["XlaKernel", "start"]
+__all__ = ["XlaArrays", "XlaKernel", "XlaParallel", "start"]
 
 
 SEVERAL = 2
@@ -87,6 +88,44 @@ class XlaKernel:
 
         given = (params, saved.values, saved.inputs, saved.mask, saved.resets, output_cotangent, state_cotangent)
         return Gradients(*_compiled(pull)(*given))
+
+
+class XlaParallel:
+    """A kernel in parallel over time as one XLA program, and its pullback, which runs it again, as another."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+
+    def layer(
+        self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call,
+        resets: Resets | None = None,
+    ) -> LayerResult:
+        """Run one layer in one direction, in processing order."""
+        path, part = [""], replace(call, pullback=False)
+
+        def run(params: Tree, inputs: Array, state: Tree, lengths: Array | None, resets: Resets | None) -> Tree:
+            found = run_layer(self.kernel, cell, params, inputs, state, lengths, part, resets)
+            path[0] = found.path
+            return found.outputs, found.state
+
+        given = (inputs, state, lengths, resets)
+        outputs, final = _compiled(run)(params, *given)
+        return LayerResult(outputs, final, path[0], given)
+
+    def layer_pullback(
+        self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
+    ) -> Gradients:
+        """The pullback of `layer` at its result."""
+
+        def pull(
+            params: Tree, inputs: Array, state: Tree, lengths: Array | None, resets: Resets | None, outputs: Array,
+            last: Tree,
+        ) -> tuple[Tree, Array, Tree]:
+            again = run_layer(self.kernel, cell, params, inputs, state, lengths, call, resets)
+            found = self.kernel.layer_pullback(cell, params, again, outputs, last, call)
+            return found.params, found.inputs, found.state
+
+        return Gradients(*_compiled(pull)(params, *result.saved, output_cotangent, state_cotangent))
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -72,6 +73,9 @@ class TorchArrays:
 
     def one_hot(self, labels: Array, classes: int) -> Array:
         return (labels[..., None] == self.steps(classes)).to(self.dtype)
+
+    def choose(self, holds: Array, one: Callable[[], Any], other: Callable[[], Any]) -> Any:
+        return one() if holds else other()
 
     def scan(self, body: Scan, carried: Values, values: Values, count: int, backwards: bool) -> tuple[Values, Values]:
         steps = range(count)

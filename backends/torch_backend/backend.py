@@ -102,7 +102,7 @@ class TorchBackend(Backend):
     name = "torch"
     version = torch.__version__
     capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16", "tf32"), devices=("cpu", "cuda"),
-                                paths=(Path.GENERIC, Path.NATIVE, Path.FRAMEWORK), resets=True,
+                                paths=(Path.GENERIC, Path.PARALLEL, Path.NATIVE, Path.FRAMEWORK), resets=True,
                                 budgets=BUDGETS["torch"])  # fmt: skip
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:

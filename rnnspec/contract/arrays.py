@@ -82,6 +82,12 @@ class Arrays(Protocol):
     def one_hot(self, labels: Array, classes: int) -> Array:
         """Ones at the labels, zeros elsewhere, in the backend's precision; the features are the last axis."""
 
+    def choose(self, holds: Array, one: Callable[[], Any], other: Callable[[], Any]) -> Any:
+        """What the first function returns where a number of truth `holds`, else what the second one returns.
+
+        Both return trees of arrays of the same shapes. A backend without `Path.PARALLEL` need not have it.
+        """
+
     def scan(self, body: Scan, carried: Values, values: Values, count: int, backwards: bool) -> tuple[Values, Values]:
         """The last carried values, and the recorded ones over time, of `count` steps forwards or backwards."""
 
@@ -169,6 +175,9 @@ class NumpyArrays:
 
     def one_hot(self, labels: Array, classes: int) -> Array:
         return (labels[..., None] == np.arange(classes)).astype(self.dtype)
+
+    def choose(self, holds: Array, one: Callable[[], Any], other: Callable[[], Any]) -> Any:
+        return one() if holds else other()
 
     def scan(self, body: Scan, carried: Values, values: Values, count: int, backwards: bool) -> tuple[Values, Values]:
         steps = range(count)

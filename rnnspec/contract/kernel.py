@@ -20,7 +20,11 @@ class Path(Enum):
     """A way to run layers. By default a backend takes a kernel where one is faster."""
 
     GENERIC = "generic"
-    """The lowered declaration, with gradients by the derived adjoint."""
+    """The lowered declaration, step by step, with gradients by the derived adjoint."""
+
+    PARALLEL = "parallel"
+    """The declaration in parallel over time, by scans and chunks; a layer that has no such form raises UnsupportedError
+    with the reason."""
 
     NATIVE = "native"
     """A kernel of the framework; a layer without one raises UnsupportedError with the reason."""

@@ -21,6 +21,7 @@ from rnnspec.contract.resets import Resets
 from rnnspec.contract.results import Gradients, LayerResult, Result, Step, Trained
 from rnnspec.contract.version import SPEC_VERSION
 from rnnspec.control.rule import Rule, traced
+from rnnspec.derivation.parallel import Form
 from rnnspec.derivation.schedule import Schedule, schedule, widest
 from rnnspec.errors import ArgumentError, NetworkError, UnsupportedError
 from rnnspec.interface import validation
@@ -29,12 +30,16 @@ from rnnspec.interface.owner import Owner
 from rnnspec.interface.reopening import opener, reopened
 from rnnspec.network import Network
 from rnnspec.running import execution, lowering, padding
+from rnnspec.running.parallel import CHUNK, SEGMENT, InSegments, Parallel, parallel_kernel
 from rnnspec.running.recomputation import Recomputing
 from rnnspec.showing import shown
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree, bounded, tree_map
 
 __all__ = ["Backend"]
+
+PARALLEL_FROM = 64
+"""The steps from which on chunks are quicker than single steps."""
 
 SAID = {**DTYPES, "tf32": "tf32"}
 """How a `repr` says a precision: tf32 has the arrays of float32, and other products."""
@@ -57,6 +62,7 @@ class Backend(Owner):
         self.path: Path | None = None
         self.recomputes: bool = False
         self.every: int | None = None
+        self.chunk: int | None = None
         self.held: dict[Any, Self] = {}
         self.arrays: Arrays = self.make_arrays()
 
@@ -68,7 +74,8 @@ class Backend(Owner):
 
     def __reduce__(self) -> tuple[Any, ...]:
         found = opener(type(self), self.name, self.device, self.precision)
-        return reopened, (found, self.device, self.precision, self.path, self.recomputes, self.every)
+        return reopened, (found, self.device, self.precision, self.path, self.recomputes, self.every,
+                          self.chunk)  # fmt: skip
 
     # Methods that a backend overrides.
 
@@ -113,6 +120,14 @@ class Backend(Owner):
         """The framework's own kernel for a layer, or the reason why none runs, as a clause without a full stop."""
         return "the backend has no kernels of its framework"
 
+    def prefers_parallel(self, form: Form, call: Call) -> bool:
+        """Whether a call that can run in parallel over time does so without being asked: where it is quicker."""
+        return form.has_chunks and call.steps >= PARALLEL_FROM
+
+    def in_parallel(self, kernel: Parallel, call: Call) -> Kernel:
+        """What runs a call in parallel over time: the kernel itself, or for a long call the kernel by segments."""
+        return kernel if call.steps <= SEGMENT else InSegments(kernel)
+
     def recomputed(self, kernel: Kernel) -> Recomputing:
         """A wrapper of a kernel that runs segments again in the pullback."""
         return Recomputing(kernel, self.arrays, self.every)
@@ -142,7 +157,7 @@ class Backend(Owner):
         if path not in self.capabilities.paths:
             raise UnsupportedError(f"{self.name}.through({shown(path)})", "path must be one that the backend declares",
                                    shown(path), "choose one of its capabilities.paths")  # fmt: skip
-        return self._held(path, self.recomputes, self.every)
+        return self._held(path, self.recomputes, self.every, self.chunk)
 
     def recomputing(self, every: int | None = None) -> Self:
         """This backend, with recomputation: it keeps the states of every `every`-th step, and runs the others again.
@@ -154,18 +169,28 @@ class Backend(Owner):
         if every is not None and (type(every) is not int or every < 1):
             raise ArgumentError(f"{self.name}.recomputing(every)", "every must be a number of steps, or None",
                                 shown(every), "give 1 or more")  # fmt: skip
-        return self._held(self.path, True, every)
+        return self._held(self.path, True, every, self.chunk)
 
-    def _held(self, path: Path | None, recomputes: bool, every: int | None) -> Self:
+    def chunking(self, chunk: int) -> Self:
+        """This backend, with chunks of so many steps where it runs in parallel over time.
+
+        Numbers differ only by the order of sums and products. Raises ArgumentError where `chunk` is no power of 2.
+        """
+        if type(chunk) is not int or chunk < 1 or chunk & (chunk - 1):
+            raise ArgumentError(f"{self.name}.chunking(chunk)", "chunk must be a power of 2", shown(chunk),
+                                "give 32, 64 or 128")  # fmt: skip
+        return self._held(self.path, self.recomputes, self.every, chunk)
+
+    def _held(self, path: Path | None, recomputes: bool, every: int | None, chunk: int | None) -> Self:
         if path is Path.FRAMEWORK and recomputes:
             raise UnsupportedError(f"{self.name}.recomputing(every)", "recomputation needs the derived adjoint",
                                    str(path), "leave out through(Path.FRAMEWORK)")  # fmt: skip
-        key = (path, recomputes, every)
-        if key == (self.path, self.recomputes, self.every):
+        key = (path, recomputes, every, chunk)
+        if key == (self.path, self.recomputes, self.every, self.chunk):
             return self
         if key not in self.held:
             made = self.held[key] = type(self)(self.device, self.precision)
-            made.path, made.recomputes, made.every = key
+            made.path, made.recomputes, made.every, made.chunk = key
         return self.held[key]
 
     def runner(self, cell: Cell, call: Call) -> Kernel:
@@ -174,7 +199,9 @@ class Backend(Owner):
         With recomputation, it is wrapped where a pullback will follow.
         """
         kernel = self._chosen(cell, call)
-        return self.recomputed(kernel) if self.recomputes and call.pullback else kernel
+        if self.recomputes and call.pullback:
+            return self.recomputed(kernel)
+        return self.in_parallel(kernel, call) if isinstance(kernel, Parallel) else kernel
 
     def _chosen(self, cell: Cell, call: Call) -> Kernel:
         if self.path is Path.FRAMEWORK and call.policy is not None:
@@ -183,6 +210,13 @@ class Backend(Owner):
                                    shown(call.policy), "use another path")  # fmt: skip
         if self.path in (Path.GENERIC, Path.FRAMEWORK):
             return self
+        if self.path is Path.PARALLEL or (self.path is None and Path.PARALLEL in self.capabilities.paths):
+            found = parallel_kernel(self.arrays, cell, call, self.chunk or CHUNK)
+            if isinstance(found, str) and self.path is Path.PARALLEL:
+                raise UnsupportedError(f"{self.name}, {call.place}", "the layer must have a form that is parallel",
+                                       found, "let the backend choose its path")  # fmt: skip
+            if not isinstance(found, str) and (self.path or self.prefers_parallel(found.form, call)):
+                return found
         kernel = self.native(cell, call)
         if not isinstance(kernel, str):
             return kernel

@@ -24,7 +24,8 @@ def opener(kind: type[Any], name: str, device: str, precision: str) -> str | typ
 
 
 def reopened(
-    opener: str | type[Any], device: str, precision: str, path: Path | None, recomputes: bool, every: int | None
+    opener: str | type[Any], device: str, precision: str, path: Path | None, recomputes: bool, every: int | None,
+    chunk: int | None = None,
 ) -> Any:
     """The backend of these settings; raises as `get_backend` where it is opened by name."""
     if isinstance(opener, str):
@@ -32,4 +33,5 @@ def reopened(
     else:
         opened = opener(device, precision)
     held = opened if path is None else opened.through(path)
+    held = held if chunk is None else held.chunking(chunk)
     return held.recomputing(every) if recomputes else held

@@ -7,90 +7,159 @@ order; a scan's cotangents are a scan, and a matrix's chunks are pulled back fro
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from rnnspec.contract.arrays import Array, Arrays, Values
-from rnnspec.contract.kernel import Call
+from rnnspec.contract.kernel import Call, Path
 from rnnspec.contract.resets import Resets
 from rnnspec.contract.results import Gradients, LayerResult
-from rnnspec.derivation.parallel import Form, Scan
-from rnnspec.running import padding
+from rnnspec.derivation.parallel import Form, Scan, parallel
+from rnnspec.derivation.schedule import schedule
+from rnnspec.running import lowering, padding
 from rnnspec.running.axes import Axes
 from rnnspec.running.evaluation import Evaluator
 from rnnspec.running.gradients import map_gradients
 from rnnspec.running.maps import Maps
 from rnnspec.running.marks import Marks
 from rnnspec.running.matrix_stage import MatrixStage
+from rnnspec.running.recomputation import Recomputing
 from rnnspec.running.scan_stage import ScanStage
 from rnnspec.tracing.cell import OUTPUT, Cell
 from rnnspec.tracing.graph import iterate
-from rnnspec.tree import Tree
+from rnnspec.tree import Tree, flat
 
-__all__ = ["Parallel"]
+__all__ = ["CHUNK", "SEGMENT", "InSegments", "Parallel", "parallel_kernel"]
+
+CHUNK = 64
+"""The steps of a chunk, unless a backend is told another number."""
+SEGMENT = 1024
+"""The most steps that run at once. A longer call keeps the states in between, and runs each segment again in its
+pullback."""
 
 GIVEN = ("constant", "vector", "width")
 """The operations whose values are the same for all steps."""
 
 
 @dataclass(frozen=True)
-class Tape:
-    """What the pullback reads: the values of all nodes, what each chunked state ran, the inputs, mask and resets."""
+class Start:
+    """What a run is given beside parameters: the inputs, the first state, the mask and the resets."""
 
-    values: Values
-    ran: dict[str, Any]
     inputs: Array
+    state: Values
     mask: Array | None
     resets: Resets | None
 
 
 @dataclass(frozen=True)
+class Tape:
+    """What the pullback reads: the values of all nodes, what each chunked state ran, and what the call was given."""
+
+    values: Values
+    ran: dict[str, Any]
+    given: Start
+    finite: Array
+
+
+@dataclass(frozen=True)
 class Parallel:
-    """The parallel form of a cell, with chunks of `chunk` steps."""
+    """The parallel form of a cell, with chunks of `chunk` steps, a power of 2.
+
+    Products over many steps mix a value that is not finite with others, and 0 times infinity is NaN. So where a result
+    is not finite, what counts is the result of the steps one by one.
+    """
 
     arrays: Arrays
     form: Form
     chunk: int
-    path: str = field(default="parallel")
-
-    def length(self, steps: int) -> int:
-        """The steps of a chunk: `chunk`, or the least power of 2 that holds all steps."""
-        return min(self.chunk, 1 << (steps - 1).bit_length())
 
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call,
         resets: Resets | None = None,
     ) -> LayerResult:
         """The outputs and the final state."""
-        run = _Run(self, params, inputs, state, padding.mask(self.arrays, inputs.shape[0], lengths), resets)
-        return run.forward(state)
+        given = Start(inputs, state, padding.mask(self.arrays, inputs.shape[0], lengths), resets)
+        outputs, final, values, ran = _Run(self, params, given).forward()
+        finite = self._finite((outputs, final))
+
+        def stepwise() -> tuple[Array, Values]:
+            return self._stepwise(cell, params, given)[:2]
+
+        outputs, final = self.arrays.choose(finite, lambda: (outputs, final), stepwise)
+        tape = Tape(values, ran, given, finite) if call.pullback else None
+        return LayerResult(outputs, final, self.path(inputs.shape[0]), tape)
 
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
     ) -> Gradients:
         """The pullback of `layer` at its result."""
         tape: Tape = result.saved
-        run = _Run(self, params, tape.inputs, state_cotangent, tape.mask, tape.resets)
-        return run.backward(tape, output_cotangent, state_cotangent)
+        found = _Run(self, params, tape.given).backward(tape, output_cotangent, state_cotangent)
+
+        def stepwise() -> tuple[Tree, Array, Values]:
+            plan, trace = schedule(cell), self._stepwise(cell, params, tape.given)[2]
+            return lowering.backward(self.arrays, plan, params, trace, output_cotangent, state_cotangent, None)
+
+        return Gradients(*self.arrays.choose(tape.finite & self._finite(found), lambda: found, stepwise))
+
+    def path(self, steps: int) -> str:
+        """The path for a run of so many steps."""
+        scans = any(isinstance(stage, Scan) for stage in self.form.stages)
+        parts = (["scans"] if scans else []) + ([f"chunks of {self.length(steps)}"] if self.form.has_chunks else [])
+        return f"{Path.PARALLEL.value}: {' and '.join(parts)}"
+
+    def length(self, steps: int) -> int:
+        """The steps of a chunk: `chunk`, or the least power of 2 that holds all steps."""
+        return min(self.chunk, 1 << (steps - 1).bit_length())
+
+    def _stepwise(self, cell: Cell, params: Tree, given: Start) -> tuple[Array, Values, lowering.Trace]:
+        return lowering.forward(self.arrays, schedule(cell), params, given.inputs, given.state, given.mask,
+                                given.resets)  # fmt: skip
+
+    def _finite(self, tree: Tree) -> Array:
+        """Whether all numbers are finite: the sum of all of them times 0 is 0, and not NaN."""
+        f, zero = self.arrays.functions, self.arrays.scalar(0.0)
+        sums = [self.arrays.sum(f["multiply"](a, zero), None, False) for a in flat(tree)]
+        return f["greater_equal"](reduce(f["add"], sums), zero)
+
+
+class InSegments(Recomputing):
+    """Segments of `SEGMENT` steps in place of all steps at once, whose values would need too much memory."""
+
+    def __init__(self, kernel: Parallel) -> None:
+        super().__init__(kernel, kernel.arrays, SEGMENT)
+
+    def said(self, path: str, n: int) -> str:
+        return f"{path}, in segments of {n}"
+
+
+def parallel_kernel(arrays: Arrays, cell: Cell, call: Call, chunk: int) -> Parallel | str:
+    """The kernel of a call, or the reason why it cannot run in parallel over time, as a clause without a full stop."""
+    if call.policy is not None:
+        return "a policy inside the recurrence, which sees one step after the other"
+    if not (isinstance(call.steps, int) and isinstance(call.batch, int)):
+        return "sizes that are not known before the call"
+    form = parallel(cell)
+    return form if isinstance(form, str) else Parallel(arrays, form, chunk)
 
 
 class _Run:
     """One run of a layer, forward or backward."""
 
-    def __init__(
-        self, kernel: Parallel, params: Tree, inputs: Array, state: Values, mask: Array | None, resets: Resets | None
-    ) -> None:
-        self.kernel, self.arrays, self.plan = kernel, kernel.arrays, kernel.form.schedule
-        self.inputs, self.mask, self.resets = inputs, mask, resets
+    def __init__(self, kernel: Parallel, params: Tree, given: Start) -> None:
+        self.kernel, self.given, self.arrays, self.plan = kernel, given, kernel.arrays, kernel.form.schedule
+        inputs, state, steps = given.inputs, given.state, given.inputs.shape[0]
         self.maps = Maps(self.arrays, self.plan, params, state, inputs)
         self.axes = Axes(self.arrays, self.plan, inputs)
         self.evaluator = Evaluator(self.arrays, self.plan, self.maps)
-        self.marks, steps = Marks(self.axes, mask, resets), inputs.shape[0]
+        self.marks = Marks(self.axes, given.mask, given.resets)
         self.scans = ScanStage(self.arrays, self.plan, self.marks, steps)
         self.matrices = MatrixStage(self.arrays, self.plan, self.marks, steps, kernel.length(steps))
 
-    def forward(self, state: Values) -> LayerResult:
-        """The result, with what the pullback needs."""
+    def forward(self) -> tuple[Array, Values, Values, dict[str, Any]]:
+        """The outputs and the final state; the values of all nodes, and what each chunked state ran."""
+        state: Values = self.given.state
         graph, values, final, ran = self.plan.cell.graph, self.axes.given(), dict[str, Array](), dict[str, Any]()
         for stage in self.kernel.form.stages:
             if isinstance(stage, Scan):
@@ -103,9 +172,11 @@ class _Run:
         output = graph.result(OUTPUT)
         self.evaluate([output], values)
         outputs = self.axes.beside(self.marks.real(self.plan.ranks[output], self.value(output, values)))
-        return LayerResult(outputs, final, self.kernel.path, Tape(values, ran, self.inputs, self.mask, self.resets))
+        return outputs, {s: final[s] for s in state}, values, ran
 
-    def backward(self, tape: Tape, output_cotangent: Array, state_cotangent: Values) -> Gradients:
+    def backward(
+        self, tape: Tape, output_cotangent: Array, state_cotangent: Values
+    ) -> tuple[Tree, Array, Values]:
         """The cotangents of parameters, inputs and initial state."""
         plan, values, initial = self.plan, dict(tape.values), dict[str, Array]()
         seeds = {node.name: index for index, node in iterate(plan.nodes, "cotangent")}
@@ -131,8 +202,8 @@ class _Run:
         gradients = {i for (op, _), i in plan.adjoint.leaves if op != "state"} | plan.factors
         self.evaluate(gradients, values)
         real = {i: self.marks.real(self.plan.ranks[i], self.value(i, values)) for i in gradients}
-        own, inputs = map_gradients(self.arrays, plan, self.maps, self.inputs, real)
-        return Gradients(own, inputs, initial)
+        own, inputs = map_gradients(self.arrays, plan, self.maps, self.given.inputs, real)
+        return own, inputs, {s: initial[s] for s in state_cotangent}
 
     def evaluate(self, wanted: Iterable[int], values: Values) -> None:
         """Add the values of nodes and of all that they need to `values`."""

@@ -95,8 +95,8 @@ class Recomputing:
             rest = {name: a[whole * n :] for name, a in given.items()}
             last = run(rest, now, whole * n, call.steps - whole * n)
             outputs, final = [*outputs, last.outputs], last.state
-        path = paths[0] if self.keeps else f"{paths[0]}, run again every {n} steps"
-        return LayerResult(self._joined(outputs), final, path, Saved(inputs, lengths, kept, now, runs, resets))
+        saved = Saved(inputs, lengths, kept, now, runs, resets)
+        return LayerResult(self._joined(outputs), final, self.said(paths[0], n), saved)
 
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call,
@@ -135,6 +135,10 @@ class Recomputing:
         return Gradients(own, self._joined([self._flat(kept[""]), *inputs]), {s: done[s] for s in cell.states})
 
     # Methods that a backend may override.
+
+    def said(self, path: str, n: int) -> str:
+        """The path of the result, by that of the kernel and the steps of a segment."""
+        return path if self.keeps else f"{path}, run again every {n} steps"
 
     def sizes(self, call: Call) -> tuple[int, int]:
         """The steps of a segment, and the number of full segments."""
