@@ -1,0 +1,229 @@
+"""Measures time in parallel beside the same cells step by step, and beside chunks and scans by hand.
+
+    python docs/figures/parallel.py --json docs/figures/parallel.json
+    python docs/figures/parallel.py --only forward --json docs/figures/parallel.json
+
+float32; a ratio is the median of the ratios of interleaved rounds. Memory is the peak of a process of its own, less
+what the process has before the call. Each part replaces its own figures in the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+import rnnspec
+from rnnspec import Layer, Network, cells
+
+MATRICES = ("gla", "mlstm", "mamba2", "deltanet", "gated_deltanet")
+DIAGONALS = ("mingru", "rglru", "hgrn")
+BACKENDS = ("numpy", "torch", "jax", "tensorflow")
+HEADS, WIDTH, STEPS = 4, 64, 2048
+FEATURES, UNITS = HEADS * WIDTH, 128
+ROUNDS = 5
+
+Calls = dict[str, Callable[[], Any]]
+
+
+def of_matrices(backend: Any, name: str, steps: int, batch: int) -> tuple[Any, ...]:
+    """A layer of four heads of 64 x 64, its parameters, inputs and a cotangent, as the backend's arrays."""
+    return given(backend, Network(FEATURES, [Layer(getattr(cells, name), WIDTH, heads=HEADS)]), steps, batch)
+
+
+def of_vectors(backend: Any, name: str, steps: int, batch: int) -> tuple[Any, ...]:
+    """A layer of 128 units."""
+    return given(backend, Network(UNITS, [Layer(getattr(cells, name), UNITS)]), steps, batch)
+
+
+def given(backend: Any, net: Network, steps: int, batch: int) -> tuple[Any, ...]:
+    rng = np.random.default_rng(0)
+    x, d = (rng.normal(size=(steps, batch, width)).astype(np.float32) for width in (net.inputs, net.layers[-1].width))
+    return net, *map(backend.asarray, (net.init(0), x, d))
+
+
+def compared(calls: Calls, rounds: int = ROUNDS) -> dict[str, float]:
+    """The median seconds of each call, and `ratio`, the median of the first's seconds over the second's."""
+    for call in calls.values():
+        call()
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            begun = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - begun)
+    one, other = list(seconds.values())[:2]
+    return {**{name: median(found) for name, found in seconds.items()},
+            "ratio": median(a / b for a, b in zip(one, other, strict=True))}  # fmt: skip
+
+
+def waiting(backend: Any, call: Callable[[], Any]) -> Callable[[], Any]:
+    """The call, which ends when its numbers are there."""
+    def waited() -> Any:
+        found = call()
+        return found.block_until_ready() if hasattr(found, "block_until_ready") else found
+
+    return waited
+
+
+def forward() -> list[dict[str, Any]]:
+    """The default beside the same cell step by step."""
+    rows = []
+    for name in ("numpy", "torch"):
+        backend = rnnspec.get_backend(name)
+        stepwise = backend.through(rnnspec.Path.GENERIC)
+        for cell in MATRICES:
+            for batch in (1, 4):
+                net, params, x, _ = of_matrices(backend, cell, STEPS, batch)
+                calls = {"parallel": lambda: backend.run(net, params, x),
+                         "stepwise": lambda: stepwise.run(net, params, x)}  # fmt: skip
+                rows.append(said({"backend": name, "cell": cell, "rows": batch, **compared(calls)}))
+    return rows
+
+
+def gradients_jax() -> list[dict[str, Any]]:
+    """The default beside JAX's own gradient of a plain `lax.scan` over the same equations."""
+    backend = rnnspec.get_backend("jax")
+    plain, rows = backend.through(rnnspec.Path.FRAMEWORK), []
+    for cell in MATRICES:
+        for batch in (1, 4):
+            net, params, x, d = of_matrices(backend, cell, STEPS, batch)
+            calls = {"parallel": waiting(backend, lambda: backend.pullback(net, params, x, d).inputs),
+                     "jax.grad": waiting(backend, lambda: plain.pullback(net, params, x, d).inputs)}  # fmt: skip
+            rows.append(said({"cell": cell, "rows": batch, **compared(calls, 3)}))
+    return rows
+
+
+def gradients_torch() -> list[dict[str, Any]]:
+    """The default beside chunks by hand, which PyTorch's autograd differentiates."""
+    import torch
+    from chunks_by_hand import BY_HAND
+
+    backend, rows = rnnspec.get_backend("torch"), []
+    for cell in MATRICES:
+        for batch in (1, 4):
+            net, params, x, d = of_matrices(backend, cell, STEPS, batch)
+
+            def by_hand() -> Any:
+                leaves = {kind: {name: a.clone().requires_grad_() for name, a in maps.items()}
+                          for kind, maps in params["layers"][0]["forward"].items()}  # fmt: skip
+                inputs = x.clone().requires_grad_()
+                outputs = BY_HAND[cell](leaves, inputs, HEADS)
+                return torch.autograd.grad(outputs, [inputs, *(a for kind in leaves.values() for a in kind.values())], d)
+
+            def derived() -> Any:
+                return backend.pullback(net, params, x, d)
+
+            rows.append(said({"cell": cell, "rows": batch, **compared({"parallel": derived, "by hand": by_hand})}))
+    return rows
+
+
+def scans() -> list[dict[str, Any]]:
+    """The default beside step by step, and beside a scan by hand, for states that are vectors."""
+    rows = []
+    for name in BACKENDS:
+        backend = rnnspec.get_backend(name)
+        paths = backend.capabilities.paths
+        others = {path.value: backend.through(path) for path in (rnnspec.Path.NATIVE, rnnspec.Path.GENERIC)
+                  if path in paths and (name != "torch" or path is rnnspec.Path.GENERIC)}  # fmt: skip
+        stepwise = next(iter(others.values()))
+        by_scan = backend.through(rnnspec.Path.PARALLEL)
+        for cell in DIAGONALS:
+            for steps in (8192, 65536):
+                net, params, x, d = of_vectors(backend, cell, steps, 1)
+                for mode in ("forward", "gradients"):
+                    calls = {kind: waiting(backend, called(be, mode, net, params, x, d))
+                             for kind, be in (("default", backend), ("stepwise", stepwise), ("scan", by_scan))}  # fmt: skip
+                    found = compared(calls, 5 if steps < 10000 else 3)
+                    found["ratio"] = found["default"] / min(found["stepwise"], found["scan"])
+                    rows.append(said({"backend": name, "cell": cell, "steps": steps, "mode": mode, **found}))
+    return rows
+
+
+def called(backend: Any, mode: str, net: Network, params: Any, x: Any, d: Any) -> Callable[[], Any]:
+    if mode == "forward":
+        return lambda: backend.run(net, params, x).outputs
+    return lambda: backend.pullback(net, params, x, d).inputs
+
+
+def growth() -> list[dict[str, Any]]:
+    """Seconds for each step, and the peak of memory, as the sequence grows."""
+    rows = []
+    for name in ("numpy", "torch", "jax"):
+        for steps in (1024, 4096, 16384, 65536):
+            seconds, peak = alone(timed, name, "gla", steps, "default")
+            rows.append(said({"backend": name, "cell": "gla", "steps": steps, "seconds": seconds, "peak": peak,
+                              "microseconds_a_step": 1e6 * seconds / steps}))  # fmt: skip
+    return rows
+
+
+def memory() -> list[dict[str, Any]]:
+    """The peak of memory of gradients, beside that of the steps one by one with every state kept."""
+    rows = []
+    for name in ("numpy", "torch", "jax"):
+        for cell in MATRICES:
+            peaks = {kind: alone(timed, name, cell, 8192, kind)[1] for kind in ("default", "stepwise")}
+            rows.append(said({"backend": name, "cell": cell, **peaks, "ratio": peaks["default"] / peaks["stepwise"]}))
+    return rows
+
+
+def timed(name: str, cell: str, steps: int, kind: str) -> tuple[float, int]:
+    """The median seconds of gradients, and the bytes that the process grew by in the first of them."""
+    backend = rnnspec.get_backend(name)
+    held = backend.through(rnnspec.Path.GENERIC) if kind == "stepwise" else backend
+    short = of_matrices(backend, cell, 128, 1)
+    waiting(held, lambda: held.pullback(*short).inputs)()
+    arguments = of_matrices(backend, cell, steps, 1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    call = waiting(held, lambda: held.pullback(*arguments).inputs)
+    call()
+    peak = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    seconds = []
+    for _ in range(1 if kind == "stepwise" else 3):
+        begun = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - begun)
+    return median(seconds), peak
+
+
+def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+def said(row: dict[str, Any]) -> dict[str, Any]:
+    """The row, which is printed."""
+    print(*(f"{value:.3g}" if isinstance(value, float) else value for value in row.values()), flush=True)
+    return row
+
+
+PARTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    part.__name__: part for part in (forward, gradients_jax, gradients_torch, scans, growth, memory)
+}
+
+
+def main() -> None:
+    """Measure all parts, or those that are named, and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--only", choices=PARTS, action="append")
+    options = parser.parse_args()
+    figures = json.loads(options.json.read_text()) if options.json.exists() else {}
+    for name in options.only or PARTS:
+        figures[name] = PARTS[name]()
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
+    main()
