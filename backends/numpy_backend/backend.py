@@ -10,7 +10,7 @@ import numpy as np
 from backends.numpy_backend.program import Program
 from backends.numpy_backend.rows import Rows
 from backends.numpy_backend.segments import LongLayer, Segments
-from backends.planning.memory import keep_freed
+from backends.planning.memory import CACHED, keep_freed
 from backends.planning.plan import Plan
 from backends.planning.planner import plan, plans, widths
 from backends.planning.pool import Pool
@@ -25,6 +25,7 @@ from rnnspec.control.recurrence import HOOKS, trace_hook
 from rnnspec.derivation.schedule import widest
 from rnnspec.interface.backend import Backend
 from rnnspec.running.lowering import Trace
+from rnnspec.running.parallel import Parallel
 from rnnspec.running.recomputation import Recomputing, Saved
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree, tree_map
@@ -122,6 +123,9 @@ class NumpyBackend(Backend):
         found = kernel.pull(cell, params, result.saved, output_cotangent, state_cotangent, call, sums)
         kernel.give(result.saved)
         return found
+
+    def in_parallel(self, kernel: Parallel, call: Call) -> Kernel:
+        return super().in_parallel(replace(kernel, at_once=CACHED), call)
 
     def recomputed(self, kernel: Kernel) -> Recomputing:
         """Segments that change no bit, for this class's own pullback only, which can continue given sums."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from backends.budgets import BUDGETS
-from backends.planning.memory import keep_freed
+from backends.planning.memory import CACHED, keep_freed
 from backends.planning.plan import Plan
 from backends.planning.planner import plans, widths
 from backends.planning.pool import Pool
@@ -33,6 +34,7 @@ from rnnspec.derivation.schedule import widest
 from rnnspec.errors import UnsupportedError
 from rnnspec.interface.backend import Backend
 from rnnspec.network import Network
+from rnnspec.running.parallel import Parallel
 from rnnspec.running.recomputation import Saved
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
@@ -155,6 +157,9 @@ class TorchBackend(Backend):
         if isinstance(saved, Saved):
             return Stretches(kernel, self.arrays, STRETCH).layer_pullback(*given)
         return super().layer_pullback(*given)
+
+    def in_parallel(self, kernel: Parallel, call: Call) -> Kernel:
+        return super().in_parallel(replace(kernel, at_once=CACHED), call)
 
     def native(self, cell: Cell, call: Call) -> Kernel | str:
         if call.policy is not None:

@@ -10,10 +10,10 @@ what the process has before the call. Each part replaces its own figures in the 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import resource
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +21,8 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import torch
+from chunks_by_hand import BY_HAND
 
 import rnnspec
 from rnnspec import Layer, Network, cells
@@ -66,13 +68,33 @@ def compared(calls: Calls, rounds: int = ROUNDS) -> dict[str, float]:
             "ratio": median(a / b for a, b in zip(one, other, strict=True))}  # fmt: skip
 
 
-def waiting(backend: Any, call: Callable[[], Any]) -> Callable[[], Any]:
-    """The call, which ends when its numbers are there."""
-    def waited() -> Any:
-        found = call()
-        return found.block_until_ready() if hasattr(found, "block_until_ready") else found
+def run(backend: Any, net: Network, params: Any, x: Any, d: Any) -> Callable[[], Any]:
+    """A forward run, which ends when its numbers are there."""
+    return lambda: waited(backend.run(net, params, x).outputs)
 
-    return waited
+
+def pullback(backend: Any, net: Network, params: Any, x: Any, d: Any) -> Callable[[], Any]:
+    """The gradients of everything."""
+    return lambda: waited(backend.pullback(net, params, x, d).inputs)
+
+
+def by_hand(cell: str, net: Network, params: Any, x: Any, d: Any) -> Callable[[], Any]:
+    """The gradients of chunks by hand, by PyTorch's autograd."""
+    def call() -> Any:
+        leaves = {kind: {name: a.clone().requires_grad_() for name, a in maps.items()}
+                  for kind, maps in params["layers"][0]["forward"].items()}  # fmt: skip
+        inputs = x.clone().requires_grad_()
+        wanted = [inputs, *(a for maps in leaves.values() for a in maps.values())]
+        return torch.autograd.grad(BY_HAND[cell](leaves, inputs, HEADS), wanted, d)
+
+    return call
+
+
+def waited(found: Any) -> Any:
+    return found.block_until_ready() if hasattr(found, "block_until_ready") else found
+
+
+MODES = {"forward": run, "gradients": pullback}
 
 
 def forward() -> list[dict[str, Any]]:
@@ -81,78 +103,48 @@ def forward() -> list[dict[str, Any]]:
     for name in ("numpy", "torch"):
         backend = rnnspec.get_backend(name)
         stepwise = backend.through(rnnspec.Path.GENERIC)
-        for cell in MATRICES:
-            for batch in (1, 4):
-                net, params, x, _ = of_matrices(backend, cell, STEPS, batch)
-                calls = {"parallel": lambda: backend.run(net, params, x),
-                         "stepwise": lambda: stepwise.run(net, params, x)}  # fmt: skip
-                rows.append(said({"backend": name, "cell": cell, "rows": batch, **compared(calls)}))
+        for cell, batch in itertools.product(MATRICES, (1, 4)):
+            arguments = of_matrices(backend, cell, STEPS, batch)
+            calls = {"parallel": run(backend, *arguments), "stepwise": run(stepwise, *arguments)}
+            rows.append(said({"backend": name, "cell": cell, "rows": batch, **compared(calls)}))
     return rows
 
 
 def gradients_jax() -> list[dict[str, Any]]:
     """The default beside JAX's own gradient of a plain `lax.scan` over the same equations."""
-    backend = rnnspec.get_backend("jax")
-    plain, rows = backend.through(rnnspec.Path.FRAMEWORK), []
-    for cell in MATRICES:
-        for batch in (1, 4):
-            net, params, x, d = of_matrices(backend, cell, STEPS, batch)
-            calls = {"parallel": waiting(backend, lambda: backend.pullback(net, params, x, d).inputs),
-                     "jax.grad": waiting(backend, lambda: plain.pullback(net, params, x, d).inputs)}  # fmt: skip
-            rows.append(said({"cell": cell, "rows": batch, **compared(calls, 3)}))
+    backend, rows = rnnspec.get_backend("jax"), []
+    plain = backend.through(rnnspec.Path.FRAMEWORK)
+    for cell, batch in itertools.product(MATRICES, (1, 4)):
+        arguments = of_matrices(backend, cell, STEPS, batch)
+        calls = {"parallel": pullback(backend, *arguments), "jax.grad": pullback(plain, *arguments)}
+        rows.append(said({"cell": cell, "rows": batch, **compared(calls, 3)}))
     return rows
 
 
 def gradients_torch() -> list[dict[str, Any]]:
     """The default beside chunks by hand, which PyTorch's autograd differentiates."""
-    import torch
-    from chunks_by_hand import BY_HAND
-
     backend, rows = rnnspec.get_backend("torch"), []
-    for cell in MATRICES:
-        for batch in (1, 4):
-            net, params, x, d = of_matrices(backend, cell, STEPS, batch)
-
-            def by_hand() -> Any:
-                leaves = {kind: {name: a.clone().requires_grad_() for name, a in maps.items()}
-                          for kind, maps in params["layers"][0]["forward"].items()}  # fmt: skip
-                inputs = x.clone().requires_grad_()
-                outputs = BY_HAND[cell](leaves, inputs, HEADS)
-                return torch.autograd.grad(outputs, [inputs, *(a for kind in leaves.values() for a in kind.values())], d)
-
-            def derived() -> Any:
-                return backend.pullback(net, params, x, d)
-
-            rows.append(said({"cell": cell, "rows": batch, **compared({"parallel": derived, "by hand": by_hand})}))
+    for cell, batch in itertools.product(MATRICES, (1, 4)):
+        arguments = of_matrices(backend, cell, STEPS, batch)
+        calls = {"parallel": pullback(backend, *arguments), "by hand": by_hand(cell, *arguments)}
+        rows.append(said({"cell": cell, "rows": batch, **compared(calls, 9)}))
     return rows
 
 
 def scans() -> list[dict[str, Any]]:
-    """The default beside step by step, and beside a scan by hand, for states that are vectors."""
+    """The default beside step by step, and beside scans, for states that are vectors."""
     rows = []
     for name in BACKENDS:
         backend = rnnspec.get_backend(name)
-        paths = backend.capabilities.paths
-        others = {path.value: backend.through(path) for path in (rnnspec.Path.NATIVE, rnnspec.Path.GENERIC)
-                  if path in paths and (name != "torch" or path is rnnspec.Path.GENERIC)}  # fmt: skip
-        stepwise = next(iter(others.values()))
-        by_scan = backend.through(rnnspec.Path.PARALLEL)
-        for cell in DIAGONALS:
-            for steps in (8192, 65536):
-                net, params, x, d = of_vectors(backend, cell, steps, 1)
-                for mode in ("forward", "gradients"):
-                    calls = {kind: waiting(backend, called(be, mode, net, params, x, d))
-                             for kind, be in (("default", backend), ("stepwise", stepwise), ("scan", by_scan))}  # fmt: skip
-                    found = compared(calls, 5 if steps < 10000 else 3)
-                    found["ratio"] = found["default"] / min(found["stepwise"], found["scan"])
-                    rows.append(said({"backend": name, "cell": cell, "steps": steps, "mode": mode, **found}))
+        compiled = name == "tensorflow"
+        stepwise = backend.through(rnnspec.Path.NATIVE if compiled else rnnspec.Path.GENERIC)
+        kinds = {"default": backend, "stepwise": stepwise, "scan": backend.through(rnnspec.Path.PARALLEL)}
+        for cell, steps, (mode, call) in itertools.product(DIAGONALS, (8192, 65536), MODES.items()):
+            arguments = of_vectors(backend, cell, steps, 1)
+            found = compared({kind: call(held, *arguments) for kind, held in kinds.items()}, 5)
+            found["ratio"] = found["default"] / min(found["stepwise"], found["scan"])
+            rows.append(said({"backend": name, "cell": cell, "steps": steps, "mode": mode, **found}))
     return rows
-
-
-def called(backend: Any, mode: str, net: Network, params: Any, x: Any, d: Any) -> Callable[[], Any]:
-    if mode == "forward":
-        return lambda: backend.run(net, params, x).outputs
-    return lambda: backend.pullback(net, params, x, d).inputs
 
 
 def growth() -> list[dict[str, Any]]:
@@ -172,7 +164,8 @@ def memory() -> list[dict[str, Any]]:
     for name in ("numpy", "torch", "jax"):
         for cell in MATRICES:
             peaks = {kind: alone(timed, name, cell, 8192, kind)[1] for kind in ("default", "stepwise")}
-            rows.append(said({"backend": name, "cell": cell, **peaks, "ratio": peaks["default"] / peaks["stepwise"]}))
+            ratio = peaks["default"] / peaks["stepwise"]
+            rows.append(said({"backend": name, "cell": cell, **peaks, "ratio": ratio}))
     return rows
 
 
@@ -181,10 +174,10 @@ def timed(name: str, cell: str, steps: int, kind: str) -> tuple[float, int]:
     backend = rnnspec.get_backend(name)
     held = backend.through(rnnspec.Path.GENERIC) if kind == "stepwise" else backend
     short = of_matrices(backend, cell, 128, 1)
-    waiting(held, lambda: held.pullback(*short).inputs)()
+    pullback(held, *short)()
     arguments = of_matrices(backend, cell, steps, 1)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    call = waiting(held, lambda: held.pullback(*arguments).inputs)
+    call = pullback(held, *arguments)
     call()
     peak = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     seconds = []
@@ -225,5 +218,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
     main()

@@ -8,13 +8,16 @@ The pullback of the states is the same recurrence, turned around.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rnnspec.contract.arrays import Array, Arrays, Values
 from rnnspec.running.halves import Halves, Met, turned
+from rnnspec.running.meeting import ByKey, ByNumber, Meeting
+from rnnspec.running.triangular import inverse
 
-__all__ = ["ChunkScan", "Given", "Ran"]
+__all__ = ["ChunkScan", "Given", "Groups", "Ran"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,11 @@ class Given:
     values: Array
     feedback: Array | None
 
+    def part(self, low: int, high: int) -> Given:
+        """The streams of some chunks."""
+        fed = None if self.feedback is None else self.feedback[low:high]
+        return Given(self.queries[low:high], self.keys[low:high], self.decay[low:high], self.values[low:high], fed)
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -38,6 +46,7 @@ class Ran:
     last: Array
     given: Given
     met: Met
+    solved: Array | None
     written: Array
     through: Array | None
     starts: Array
@@ -45,28 +54,31 @@ class Ran:
 
 @dataclass(frozen=True)
 class ChunkScan:
-    """Runs chunks with reads in the order that `Halves` asks for."""
+    """Runs chunks. The first `before` reads of each step are before it, and the first `fed` of them feed back."""
 
     arrays: Arrays
-    halves: Halves
+    before: int
+    fed: int
 
     def run(self, given: Given, state: Array) -> Ran:
         """The reads and the last state, from `state` (..., key, value)."""
         add, matmul = self.arrays.functions["add"], self.arrays.matmul
-        met = self.halves.join(given.queries, given.keys, given.decay, given.feedback)
-        own, through = self._flat(given.values), None
+        met = self._meeting(given).join((given.queries, given.keys, given.decay))
+        own, through, solved = self._flat(given.values), None, None
         written = turned(self.arrays, met.keys)
         values: Values = {"decay": turned(self.arrays, met.decay)}
-        if met.solved is not None:
-            own = matmul(met.solved, own)
-            through = matmul(met.solved, self._fed(given.feedback, self._apart(given, met.queries)))
+        if given.feedback is not None:
+            writes = given.keys.shape[-2]
+            solved = inverse(self.arrays, self._fed(given.feedback, self._apart(given, met.products)), writes)
+            own = matmul(solved, own)
+            through = matmul(solved, self._fed(given.feedback, self._apart(given, met.queries)))
             values["through"] = matmul(written, through)
         values["own"] = matmul(written, own)
         starts, last = self._chain(values, state, reverse=False)
         if through is not None:
             own = add(own, matmul(through, starts))
         reads = add(matmul(met.queries, starts), matmul(met.products, own))
-        return Ran(self._apart(given, reads), last, given, met, own, through, starts)
+        return Ran(self._apart(given, reads), last, given, met, solved, own, through, starts)
 
     def pull(self, ran: Ran, reads: Array, last: Array) -> tuple[Given, Array]:
         """The cotangents of the streams and of the first state, from those of the reads and of the last state."""
@@ -81,21 +93,24 @@ class ChunkScan:
             values["through"] = matmul(back, met.keys)
         ends, first = self._chain(values, last, reverse=True)
         written, feedback = add(written, matmul(met.keys, ends)), None
-        if met.solved is not None:
-            written = matmul(turned(arrays, met.solved), written)
+        if ran.solved is not None:
+            written = matmul(turned(arrays, ran.solved), written)
             feedback, found = self._feedback(ran, written, reads)
         products = matmul(found, turned(arrays, ran.written))
         queries = matmul(found, turned(arrays, ran.starts))
         keys = matmul(ran.written, turned(arrays, ends))
         kept = turned(arrays, arrays.sum(multiply(ends, ran.starts), (-1,), True))
-        decay = kept if met.decay.shape[-1] == kept.shape[-1] else arrays.sum(kept, (-1,), True)
         whole = (given.queries, given.keys, given.decay)
-        streams = self.halves.pull(met, whole, products, queries, keys, decay)
+        streams = self._meeting(given).pull(whole, met, products, queries, keys, kept)
         return Given(*streams, arrays.reshape(written, tuple(given.values.shape)), feedback), first
+
+    def _meeting(self, given: Given) -> Meeting:
+        halves = Halves(self.arrays, self.before)
+        return ByNumber(self.arrays, halves) if given.decay.shape[-1] == 1 else ByKey(halves)
 
     def _feedback(self, ran: Ran, written: Array, reads: Array) -> tuple[Array, Array]:
         """The cotangents of the feedback, and of all reads with what reaches them through the values."""
-        given, fed, f = ran.given, self.halves.fed, self.arrays.functions
+        given, fed, f = ran.given, self.fed, self.arrays.functions
         values = self.arrays.reshape(written, tuple(given.values.shape))
         own = self.arrays.matmul(values, turned(self.arrays, ran.reads[..., :fed, :]))
         back = self.arrays.matmul(turned(self.arrays, given.feedback), values)
@@ -103,8 +118,8 @@ class ChunkScan:
         return own, self._flat(self.arrays.concatenate([first, reads[..., fed:, :]], -2))
 
     def _fed(self, feedback: Array, queries: Array) -> Array:
-        """The feedback times what the fed reads are made of: (chunks, ..., writes of all steps, key)."""
-        product = self.arrays.functions["multiply"](feedback[..., None], queries[..., None, : self.halves.fed, :])
+        """The feedback times what the fed reads are made of: (chunks, ..., writes of all steps, columns)."""
+        product = self.arrays.functions["multiply"](feedback[..., None], queries[..., None, : self.fed, :])
         return self._flat(self.arrays.sum(product, (-2,), False))
 
     def _chain(self, values: Values, state: Array, reverse: bool) -> tuple[Array, Array]:
@@ -130,3 +145,33 @@ class ChunkScan:
         *lead, _, width = a.shape
         steps, reads = given.queries.shape[-3:-1]
         return self.arrays.reshape(a, (*lead, steps, reads, width))
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Runs groups of `size` chunks one after the other, whose values then stay in the cache."""
+
+    scan: ChunkScan
+    size: int
+
+    def run(self, given: Given, state: Array) -> tuple[Array, Array, list[Ran]]:
+        """The reads, the last state, and the runs of all groups."""
+        ran: list[Ran] = []
+        for low in range(0, given.keys.shape[0], self.size):
+            ran.append(self.scan.run(given.part(low, low + self.size), state))
+            state = ran[-1].last
+        return self._joined([each.reads for each in ran]), state, ran
+
+    def pull(self, ran: list[Ran], reads: Array, last: Array) -> tuple[Given, Array]:
+        """The cotangents of the streams and of the first state."""
+        found: list[Given] = []
+        for i, each in reversed(list(enumerate(ran))):
+            given, last = self.scan.pull(each, reads[i * self.size : (i + 1) * self.size], last)
+            found.insert(0, given)
+        fed = None if found[0].feedback is None else self._joined([g.feedback for g in found])
+        queries, keys = self._joined([g.queries for g in found]), self._joined([g.keys for g in found])
+        decay, values = self._joined([g.decay for g in found]), self._joined([g.values for g in found])
+        return Given(queries, keys, decay, values, fed), last
+
+    def _joined(self, parts: Sequence[Array]) -> Array:
+        return parts[0] if len(parts) == 1 else self.scan.arrays.concatenate(parts, 0)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rnnspec.contract.arrays import Array, Arrays, Values
 from rnnspec.derivation.parallel import Chunks
 from rnnspec.derivation.schedule import Schedule
-from rnnspec.running.chunks import ChunkScan, Given, Ran
-from rnnspec.running.halves import Halves, turned
+from rnnspec.running.chunks import ChunkScan, Given, Groups, Ran
+from rnnspec.running.halves import turned
 from rnnspec.running.marks import Marks
 from rnnspec.tracing.graph import iterate
 from rnnspec.tracing.ranks import VECTOR
@@ -22,40 +23,44 @@ Valued = Callable[[int, Values], Array]
 
 @dataclass(frozen=True)
 class MatrixStage:
-    """Runs chunks of `chunk` steps, a power of 2, among the values of a schedule's nodes."""
+    """Runs chunks of `chunk` steps, a power of 2, among the values of a schedule's nodes.
+
+    Chunks run in groups of at most `at_once` numbers of a stream, or all together where it is None.
+    """
 
     arrays: Arrays
     plan: Schedule
     marks: Marks
     steps: int
     chunk: int
+    at_once: int | None
 
     @property
     def chunks(self) -> int:
         """The number of chunks."""
         return -(-self.steps // self.chunk)
 
-    def run(self, stage: Chunks, values: Values, state: Array, valued: Valued) -> Ran:
-        """Add the reads of all steps to `values`; return the run."""
-        ran = self._scan(stage).run(self._given(stage, values, state, valued), self._inner(stage, state))
+    def run(self, stage: Chunks, values: Values, state: Array, valued: Valued) -> tuple[Array, list[Ran]]:
+        """Add the reads of all steps to `values`; return the last state, and the runs of groups of chunks."""
+        given = self._given(stage, values, state, valued)
+        reads, last, groups = self._groups(stage, given.keys).run(given, self._inner(stage, state))
         leaves = {node.name: index for index, node in iterate(self.plan.cell.graph.nodes, "state")}
-        values |= {leaves[read.leaf]: self._over_time(ran.reads[..., i, :])
+        values |= {leaves[read.leaf]: self._over_time(reads[..., i, :])
                    for i, read in enumerate(stage.reads) if read.leaf in leaves}  # fmt: skip
-        return ran
-
-    def last(self, stage: Chunks, ran: Ran) -> Array:
-        """The state after the last step."""
-        return self._inner(stage, ran.last)
+        return self._inner(stage, last), groups
 
     def pull(
-        self, stage: Chunks, ran: Ran, values: Values, leaves: Mapping[str, int | None], carried: Array, valued: Valued
+        self, stage: Chunks, ran: list[Ran], values: Values, leaves: Mapping[str, int | None], carried: Array,
+        valued: Valued,
     ) -> tuple[dict[str, Array], Array]:
         """The cotangents of the streams by name, and of the first state, from those of the reads' leaves in `values`
         and of the last state."""
-        none = self.arrays.zeros((self.chunks, *ran.reads.shape[1:-2], ran.reads.shape[-1]))
+        *lead, _, width = ran[0].reads.shape[1:]
+        none = self.arrays.zeros((self.chunks, *lead, width))
         reads = [none if index is None else self._in_chunks(self.marks.real(VECTOR, valued(index, values)))
                  for index in (leaves[read.leaf] for read in stage.reads)]  # fmt: skip
-        found, first = self._scan(stage).pull(ran, self._beside(reads), self._inner(stage, carried))
+        groups = self._groups(stage, ran[0].given.keys)
+        found, first = groups.pull(ran, self._beside(reads), self._inner(stage, carried))
         streams = {stage.decay: (found.decay[..., 0, :], True)} if stage.decay else {}
         streams |= {name: (found.keys[..., j, :], False) for j, name in enumerate(stage.keys)}
         streams |= {name: (found.values[..., j, :], False) for j, name in enumerate(stage.values) if name}
@@ -65,8 +70,10 @@ class MatrixStage:
         cotangents = {name: self._cotangent(name, a, values, valued, stops) for name, (a, stops) in streams.items()}
         return cotangents, self._inner(stage, first)
 
-    def _scan(self, stage: Chunks) -> ChunkScan:
-        return ChunkScan(self.arrays, Halves(self.arrays, stage.before, stage.fed))
+    def _groups(self, stage: Chunks, keys: Array) -> Groups:
+        """Groups of chunks of at most `at_once` numbers of a stream; all chunks where it is None."""
+        size = self.chunks if self.at_once is None else max(1, self.at_once // math.prod(keys.shape[1:]))
+        return Groups(ChunkScan(self.arrays, stage.before, stage.fed), size)
 
     def _inner(self, stage: Chunks, state: Array) -> Array:
         """The state with keys along its rows, or back."""

@@ -34,7 +34,7 @@ __all__ = ["CHUNK", "SEGMENT", "InSegments", "Parallel", "parallel_kernel"]
 
 CHUNK = 64
 """The steps of a chunk, unless a backend is told another number."""
-SEGMENT = 1024
+SEGMENT = 2048
 """The most steps that run at once. A longer call keeps the states in between, and runs each segment again in its
 pullback."""
 
@@ -64,7 +64,8 @@ class Tape:
 
 @dataclass(frozen=True)
 class Parallel:
-    """The parallel form of a cell, with chunks of `chunk` steps, a power of 2.
+    """The parallel form of a cell, with chunks of `chunk` steps, a power of 2, and at most `at_once` numbers of each
+    stream of a matrix at a time, None for all.
 
     Products over many steps mix a value that is not finite with others, and 0 times infinity is NaN. So where a result
     is not finite, what counts is the result of the steps one by one.
@@ -73,6 +74,7 @@ class Parallel:
     arrays: Arrays
     form: Form
     chunk: int
+    at_once: int | None = None
 
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call,
@@ -155,7 +157,8 @@ class _Run:
         self.evaluator = Evaluator(self.arrays, self.plan, self.maps)
         self.marks = Marks(self.axes, given.mask, given.resets)
         self.scans = ScanStage(self.arrays, self.plan, self.marks, steps)
-        self.matrices = MatrixStage(self.arrays, self.plan, self.marks, steps, kernel.length(steps))
+        self.matrices = MatrixStage(self.arrays, self.plan, self.marks, steps, kernel.length(steps),
+                                    kernel.at_once)  # fmt: skip
 
     def forward(self) -> tuple[Array, Values, Values, dict[str, Any]]:
         """The outputs and the final state; the values of all nodes, and what each chunked state ran."""
@@ -167,8 +170,7 @@ class _Run:
                 final |= self.scans.run(stage, values, {s: state[s] for s in stage.states}, self.value)
             else:
                 self.evaluate(map(graph.result, stage.streams), values)
-                ran[stage.state] = self.matrices.run(stage, values, state[stage.state], self.value)
-                final[stage.state] = self.matrices.last(stage, ran[stage.state])
+                final[stage.state], ran[stage.state] = self.matrices.run(stage, values, state[stage.state], self.value)
         output = graph.result(OUTPUT)
         self.evaluate([output], values)
         outputs = self.axes.beside(self.marks.real(self.plan.ranks[output], self.value(output, values)))
