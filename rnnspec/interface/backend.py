@@ -26,6 +26,7 @@ from rnnspec.derivation.schedule import Schedule, schedule, widest
 from rnnspec.errors import ArgumentError, NetworkError, UnsupportedError
 from rnnspec.interface import validation
 from rnnspec.interface.adoption import adopt, check_array, hosted
+from rnnspec.interface.bound import Bound
 from rnnspec.interface.owner import Owner
 from rnnspec.interface.reopening import opener, reopened
 from rnnspec.network import Network
@@ -56,6 +57,8 @@ class Backend(Owner):
     """
 
     spec_version: ClassVar[str] = SPEC_VERSION
+    binds: ClassVar[type[Bound]] = Bound
+    """What `bound` makes; a backend with quicker ones names its own."""
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         super().__init__(device, precision)
@@ -346,6 +349,14 @@ class Backend(Owner):
         """The loss, and the gradients of its sum times a factor."""
         (loss_sum, own, x, first, final), _ = self.program(execution.value_and_grad, net)(*given, wanted, factor)
         return Step(loss_sum, validation.count(self, net, given, given[3]), Gradients(own, x, first), final)
+
+    def bound(self, net: Network, params: Tree) -> Bound:
+        """The calls of a network with these parameters, which are looked at and packed once: for serving and streaming.
+
+        The parameters are copied. Raises an RnnSpecError where they do not fit, or the backend cannot run the network.
+        """
+        own = validation.parameters(self, "bound", net, params)
+        return self.binds(self, net, self.asarray(self.to_numpy(own)))
 
     def as_layer(self, net: Network) -> Any:
         """The network as a layer of the framework; raises UnsupportedError where the backend has no layers."""

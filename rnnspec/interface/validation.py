@@ -29,9 +29,10 @@ from rnnspec.network import Network
 from rnnspec.output import Last
 from rnnspec.showing import shown
 from rnnspec.tracing.graph import Graph, iterate
-from rnnspec.tree import Shape, Tree, tree_map
+from rnnspec.tree import Shape, Tree, bounded, leaves, tree_map
 
-__all__ = ["arguments", "cotangents", "count", "gradients", "rule", "rule_numbers", "rule_state", "targets"]
+__all__ = ["arguments", "cotangents", "count", "forward_only", "gradients", "parameters", "rows", "rule",
+           "rule_numbers", "rule_state", "sequences", "state", "step", "targets"]  # fmt: skip
 
 SHAPE = "(time, batch, feature)"
 KNOWN = (int, np.integer)
@@ -51,25 +52,104 @@ def arguments(
     call = _call(backend, method)
     _check_network(call, net)
     _check_capabilities(backend, call, net, gradient)
+    x = _inputs(backend, call, net, inputs, gradient)
+    own = own_tree(backend, call, "params", params, net.parameter_shapes())
+    return own, x, *_around(backend, call, net, x, state, lengths, resets)
+
+
+def parameters(backend: Owner, method: str, net: Network, params: Tree) -> Tree:
+    """The parameters of a network that the backend runs, as the backend's own arrays."""
+    call = _call(backend, method)
+    _check_network(call, net)
+    _check_capabilities(backend, call, net, False)
+    return own_tree(backend, call, "params", params, net.parameter_shapes())
+
+
+def sequences(
+    backend: Owner, method: str, net: Network, inputs: Any, state: Tree, lengths: Any, gradient: bool = False,
+    resets: Any = None,
+) -> tuple[Array, Tree, Array | None, Array | None]:
+    """As `arguments`, for a network whose parameters are known: inputs, state, lengths and resets."""
+    call = _call(backend, method)
+    if gradient:
+        _check_capabilities(backend, call, net, gradient)
+    x = _inputs(backend, call, net, inputs, gradient)
+    return x, *_around(backend, call, net, x, state, lengths, resets)
+
+
+def forward_only(backend: Owner, method: str, net: Network) -> None:
+    """Raise UnsupportedError where a layer needs the steps that are still to come."""
+    for i, layer in enumerate(net.layers):
+        if layer.direction != "forward":
+            raise UnsupportedError(_call(backend, method), "every layer of a stream must run forward",
+                                   f"layers.{i} {layer.direction!r}", "call run with complete sequences")  # fmt: skip
+
+
+def step(backend: Owner, method: str, net: Network, x: Any, batch: int | None) -> Array:
+    """One step (batch, feature) as the backend's own array; any number of rows but 0 where `batch` is None."""
+    call = _call(backend, method)
+    check_array(backend, call, "x_t", x)
+    shape = tuple(x.shape)
+    wanted = "at least one row" if batch is None else f"{batch} rows"
+    if len(shape) != 2 or shape[1] != net.inputs or (shape[0] != batch if batch else not shape[0]):
+        raise ShapeError(call, f"x_t must be (batch, feature) with {wanted} and {net.inputs} features",
+                         f"shape {shape}", "reshape it, or call reset() before another batch")  # fmt: skip
+    return adopt(backend, call, "x_t", x)
+
+
+def state(backend: Owner, method: str, net: Network, given: Tree) -> tuple[Tree, int | None]:
+    """A state as the backend's own arrays, and its number of rows, None where the cells have no state."""
+    call = _call(backend, method)
+    shapes = [tuple(getattr(a, "shape", ())) for _, a in leaves(bounded(call, given))]
+    batch = next((shape[0] for shape in shapes if shape), None)
+    own = own_tree(backend, call, "state", given, net.state_shapes(1 if batch is None else batch))
+    if batch == 0:
+        raise ShapeError(call, "the state of a stream must have at least one row", "none", "give a state with rows")
+    return own, batch
+
+
+def rows(backend: Owner, method: str, given: Any, batch: int) -> Array:
+    """True or false for each row, as the backend's own array."""
+    call = _call(backend, method)
+    host = _true_or_false(backend, call, "rows", given)
+    if host.shape != (batch,):
+        raise ShapeError(call, f"rows must have the shape ({batch},), as the stream has rows", f"shape {host.shape}",
+                         "say for each row whether it begins anew")  # fmt: skip
+    return backend.from_numpy(host)
+
+
+def _inputs(backend: Owner, call: str, net: Network, inputs: Any, gradient: bool) -> Array:
+    """The inputs as the backend's own array, of sizes that the call can have."""
     check_array(backend, call, "inputs", inputs)
     if len(inputs.shape) != 3 or inputs.shape[2] != net.inputs:
         raise ShapeError(call, f"inputs must be {SHAPE} with {net.inputs} features", f"shape {tuple(inputs.shape)}",
                          "transpose or reshape them")  # fmt: skip
-    steps, batch = [int(size) if isinstance(size, KNOWN) else size for size in inputs.shape[:2]]
+    steps, batch = _sizes(inputs)
     known = [max(size, 1) for size in (steps, batch) if isinstance(size, int)]
     if math.prod(known) * net.most_values * 8 > MOST_NUMBERS:
         raise ShapeError(call, "the layers' values over all time must be fewer than 2^62",
                          f"time {steps} and batch {batch}", "split the batch")  # fmt: skip
     if gradient:
         _check_steps(backend, call, net, steps)
-    x = adopt(backend, call, "inputs", inputs)
-    own = own_tree(backend, call, "params", params, net.parameter_shapes())
+    return adopt(backend, call, "inputs", inputs)
+
+
+def _around(
+    backend: Owner, call: str, net: Network, x: Array, state: Tree, lengths: Any, resets: Any
+) -> tuple[Tree, Array | None, Array | None]:
+    """State, lengths and resets as the backend's own arrays; a missing state is zeros."""
+    steps, batch = _sizes(x)
     if state is None:
         first = net.state_tree(batch, backend.zeros)
     else:
         first = own_tree(backend, call, "state", state, net.state_shapes(batch))
-    ends = _lengths(backend, call, lengths, steps, batch)
-    return own, x, first, ends, _resets(backend, call, resets, steps, batch)
+    return first, _lengths(backend, call, lengths, steps, batch), _resets(backend, call, resets, steps, batch)
+
+
+def _sizes(inputs: Any) -> tuple[Any, Any]:
+    """Steps and rows; a tracer's symbol stays as it is."""
+    steps, batch = [int(size) if isinstance(size, KNOWN) else size for size in inputs.shape[:2]]
+    return steps, batch
 
 
 def cotangents(
@@ -199,10 +279,7 @@ def _lengths(backend: Owner, call: str, lengths: Any, steps: int, batch: int) ->
 def _resets(backend: Owner, call: str, resets: Any, steps: int, batch: int) -> Array | None:
     if resets is None:
         return None
-    check_array(backend, call, "resets", resets)
-    host = backend.to_numpy_array(resets) if backend.is_own(resets) else np.asarray(resets)
-    if host.dtype.kind != "b":
-        raise DtypeError(call, "resets must be true or false", f"dtype {host.dtype}", "convert them with astype(bool)")
+    host = _true_or_false(backend, call, "resets", resets)
     if host.shape != (steps, batch):
         raise ShapeError(call, f"resets must have the shape ({steps}, {batch}), (time, batch)", f"shape {host.shape}",
                          "say for each step of each row whether it starts afresh")  # fmt: skip
@@ -211,6 +288,14 @@ def _resets(backend: Owner, call: str, resets: Any, steps: int, batch: int) -> A
             raise _lacking(call, "resets")
         return None
     return backend.from_numpy(host)
+
+
+def _true_or_false(backend: Owner, call: str, what: str, given: Any) -> np.ndarray[Any, Any]:
+    check_array(backend, call, what, given)
+    host = backend.to_numpy_array(given) if backend.is_own(given) else np.asarray(given)
+    if host.dtype.kind != "b":
+        raise DtypeError(call, f"{what} must be true or false", f"dtype {host.dtype}", "convert them with astype(bool)")
+    return host
 
 
 def host_lengths(backend: Owner, lengths: Any) -> np.ndarray[Any, Any]:

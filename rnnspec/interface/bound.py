@@ -1,0 +1,161 @@
+"""A call that is bound to its network and parameters: they are looked at once, and packed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from functools import partial
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Self
+
+from rnnspec.contract.arrays import Array
+from rnnspec.contract.results import Gradients, Result
+from rnnspec.errors import UnsupportedError
+from rnnspec.interface import validation
+from rnnspec.network import Network
+from rnnspec.running import execution
+from rnnspec.running.programs import Function
+from rnnspec.running.stepping import ProgramSteps, Stepper
+from rnnspec.tree import Tree
+
+if TYPE_CHECKING:
+    from rnnspec.interface.backend import Backend
+
+__all__ = ["Bound"]
+
+
+class Bound:
+    """A network with its parameters, bound to a backend by `backend.bound(net, params)`.
+
+    The parameters were copied: a later change of the caller's arrays has no effect. `run` and `pullback` give the
+    numbers of the backend's own calls; a product that adds up its terms in another order may differ in the last bits.
+    They keep nothing, so threads may share them where the backend's capabilities say `concurrent`.
+
+    `step` runs a stream: it keeps the state for the next step. One thread at a time may step; `stream()` gives each
+    thread a stream of its own. The outputs and states of steps are those of `run` over all steps, up to rounding: one
+    product over many steps may add up its terms in another order than a product for each step.
+    """
+
+    def __init__(self, backend: Backend, net: Network, params: Tree) -> None:
+        self.backend, self.net, self._params = backend, net, params
+        self._run, self._pullback = self.program(execution.run), self.program(execution.pullback)
+        self._alone = _Alone(f"{backend.name}.bound(...)")
+        self._begin()
+
+    def __repr__(self) -> str:
+        return f"<rnnspec call of {self.backend!r}, bound to a network of {self.net.inputs} inputs>"
+
+    # Methods that a backend overrides.
+
+    def program(self, function: Function) -> Callable[..., tuple[Tree, Tree]]:
+        """A function of `rnnspec.running.execution`, as a function of the arrays after the parameters."""
+        return partial(self.backend.program(function, self.net), self._params)
+
+    def stepper(self, state: Tree) -> Stepper:
+        """A stream that begins at a state of the backend's own arrays."""
+        return ProgramSteps(self.program(execution.step), state)
+
+    # Methods that users call.
+
+    def run(self, inputs: Array, state: Tree = None, lengths: Array = None, resets: Array = None) -> Result:
+        """As `Backend.run`; it raises the same errors."""
+        given = validation.sequences(self.backend, "bound(...).run", self.net, inputs, state, lengths, resets=resets)
+        (outputs, final), path = self._run(*given)
+        return Result(outputs, final, path)
+
+    def pullback(
+        self, inputs: Array, output_cotangent: Array, state_cotangent: Tree = None, state: Tree = None,
+        lengths: Array = None, resets: Array = None,
+    ) -> Gradients:
+        """As `Backend.pullback`; it raises the same errors."""
+        be, net, method = self.backend, self.net, "bound(...).pullback"
+        given = validation.sequences(be, method, net, inputs, state, lengths, True, resets)
+        all_given = (self._params, *given)
+        cotangents = validation.cotangents(be, method, net, all_given, output_cotangent, state_cotangent)
+        (own, x, first), _ = self._pullback(*given, *cotangents)
+        return Gradients(own, x, first)
+
+    def step(self, x_t: Array) -> Array:
+        """The outputs (batch, feature) of the next step `x_t` (batch, feature), whose state is kept for the one after.
+
+        The first step after `reset()` decides the number of rows. With `Last()` the outputs are those of the steps so
+        far. Raises UnsupportedError where a layer is not forward, or another thread runs a step, and ShapeError,
+        DtypeError, DeviceError or ArgumentError where `x_t` does not fit; the state is then as it was.
+        """
+        with self._alone:
+            if self._stepper is None or not self.backend.fits(x_t, self._shape):
+                x_t = self._received(x_t)
+            return self._stepper.step(x_t)  # type: ignore[union-attr]  # there is one by now
+
+    @property
+    def state(self) -> Tree:
+        """The state after the last step as a tree like `Result.state`, copied; None where the stream begins anew.
+
+        It can be set to a state that the stream goes on from, or to None. Setting it raises what `run` raises where a
+        state does not fit.
+        """
+        with self._alone:
+            return None if self._stepper is None else self._copied(self._stepper.state)
+
+    @state.setter
+    def state(self, state: Tree) -> None:
+        with self._alone:
+            if state is None:
+                return self._begin()
+            validation.forward_only(self.backend, "bound(...).state", self.net)
+            own, batch = validation.state(self.backend, "bound(...).state", self.net, state)
+            return self._begin(self._copied(own), batch)
+
+    def reset(self, rows: Array = None) -> None:
+        """Begin anew; with `rows` (batch,), only the rows where it is true, whose next step then starts from zeros.
+
+        Raises ArgumentError, DtypeError or ShapeError where `rows` is not true or false for each row of the stream.
+        """
+        with self._alone:
+            if rows is None:
+                return self._begin()
+            which = validation.rows(self.backend, "bound(...).reset", rows, self._shape[0])
+            if self._stepper is not None:
+                self._stepper.state, _ = self.backend.program(execution.restarted)(self._stepper.state, which)
+            return None
+
+    def stream(self) -> Self:
+        """The same call with a stream of its own, which begins anew; the parameters are shared."""
+        other = copy(self)
+        other._alone = _Alone(self._alone.call)
+        other._begin()
+        return other
+
+    def _begin(self, state: Tree = None, batch: int | None = None) -> None:
+        """Begin at a state of so many rows, which nobody else has; None: at zeros, of as many rows as the next step."""
+        self._stepper, self._shape = None, (0, self.net.inputs)
+        if batch is not None:
+            self._stepper, self._shape = self.stepper(state), (batch, self.net.inputs)
+
+    def _received(self, x_t: Any) -> Array:
+        """A step as the backend's own array, validated; the first one begins the stream."""
+        be, net = self.backend, self.net
+        validation.forward_only(be, "bound(...).step", net)
+        own = validation.step(be, "bound(...).step", net, x_t, None if self._stepper is None else self._shape[0])
+        if self._stepper is None:
+            batch = int(own.shape[0])
+            self._begin(net.state_tree(batch, be.zeros), batch)
+        return own
+
+    def _copied(self, state: Tree) -> Tree:
+        return self.backend.program(execution.copied)(state)[0]
+
+
+class _Alone:
+    """Lets one call at a time use a stream, and refuses others."""
+
+    def __init__(self, call: str) -> None:
+        self.call, self.lock = call, Lock()
+
+    def __enter__(self) -> None:
+        if not self.lock.acquire(blocking=False):
+            raise UnsupportedError(self.call, "one thread at a time must use a stream", "a call while another one runs",
+                                   "give each thread a stream of its own, by bound.stream()")  # fmt: skip
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
