@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from backends.numpy_backend.program import Program
+from backends.numpy_backend.program import Program, copying, replay
 from backends.numpy_backend.rows import Rows
 from backends.numpy_backend.segments import LongLayer, Segments
+from backends.numpy_backend.workspace import BoundCall
 from backends.planning.memory import CACHED, keep_freed
 from backends.planning.plan import Plan
 from backends.planning.planner import plan, plans, widths
 from backends.planning.pool import Pool
 from backends.planning.rewriting import Logistic
+from backends.planning.streams import Half, PlannedSteps, streams
 from backends.planning.stretches import STRETCH, Run, Stretch
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.capabilities import DTYPES, Capabilities
+from rnnspec.contract.fixed import Fixed, fixed
 from rnnspec.contract.kernel import Call, Kernel, Path
 from rnnspec.contract.resets import Resets
 from rnnspec.contract.results import Gradients, LayerResult
 from rnnspec.control.recurrence import HOOKS, trace_hook
 from rnnspec.derivation.schedule import widest
 from rnnspec.interface.backend import Backend
+from rnnspec.interface.bound import Bound
+from rnnspec.network import Network
 from rnnspec.running.lowering import Trace
 from rnnspec.running.parallel import Parallel
+from rnnspec.running.reading import dense
 from rnnspec.running.recomputation import Recomputing, Saved
+from rnnspec.running.stepping import Stepper
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree, tree_map
 
@@ -43,17 +51,22 @@ class _Stretch(Stretch[Key]):
 
     path = "planned"
 
-    def __init__(self, backend: NumpyBackend) -> None:
+    def __init__(self, backend: NumpyBackend, params: Tree) -> None:
         self.backend = backend
+        self.idle: Pool[Program] = params.kept(Pool) if isinstance(params, Fixed) else backend.idle
+
+    def key(self, cell: Cell, params: Tree, state: Tree, batch: int, features: int) -> Key:
+        """What a program must be made for."""
+        sizes = widths(params, state, features)
+        logistic = Logistic.TANGENT if batch * max(width for _, width in sizes) < FEW else Logistic.EXPONENTIAL
+        return plan(self.backend.plan(cell, batch, widest(state)), sizes, logistic), features, batch
 
     def run(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
     ) -> tuple[Run[Key], Array, Tree]:
         """As the base says."""
         steps, batch, features = inputs.shape
-        sizes = widths(params, state, features)
-        logistic = Logistic.TANGENT if batch * max(width for _, width in sizes) < FEW else Logistic.EXPONENTIAL
-        key = (plan(self.backend.plan(cell, batch, widest(state)), sizes, logistic), features, batch)
+        key = self.key(cell, params, state, batch, features)
         program, rows = self.program(key, inputs), Rows(steps, batch, lengths)
         with np.errstate(all="ignore"):
             outputs, final = program.forward(params, inputs, state, rows)
@@ -68,19 +81,45 @@ class _Stretch(Stretch[Key]):
         with np.errstate(all="ignore"):
             return Gradients(*run.program.backward(params, output_cotangent, state_cotangent, run.rows, hooks, sums))
 
+    def half(self, cell: Cell, params: Fixed, features: int, state: Tree, batch: int) -> Half[BoundCall]:
+        """The layer as a part of a stream, at a state of so many rows."""
+        key = self.key(cell, params, state, batch, features)
+        return Program(key[0], features, 1, batch, DTYPES[self.backend.precision]).half(params)
+
     def program(self, key: Key, inputs: Array) -> Program:
         """As the base says."""
         plan, features, batch = key
         steps, dtype = len(inputs), DTYPES[self.backend.precision]
-        return self.backend.idle.take(key, steps) or Program(plan, features, steps, batch, dtype)
+        return self.idle.take(key, steps) or Program(plan, features, steps, batch, dtype)
 
     def give(self, run: Run[Key]) -> None:
         """As the base says."""
-        self.backend.idle.give(run.key, run.program)
+        self.idle.give(run.key, run.program)
+
+
+class NumpyBound(Bound):
+    """A bound call of planned programs, whose parameters are packed once."""
+
+    def __init__(self, backend: NumpyBackend, net: Network, params: Tree) -> None:
+        super().__init__(backend, net, fixed(params))
+
+    def stepper(self, state: Tree, batch: int) -> Stepper:
+        """Planned programs of one step, where all layers have a plan."""
+        be, net, params = self.backend, self.net, self._params
+        if not isinstance(be, NumpyBackend) or not streams(net):
+            return super().stepper(state, batch)
+        halves = [
+            _Stretch(be, own["forward"]).half(layer.cell, own["forward"], net.layer_inputs(i), first["forward"], batch)
+            for i, (layer, own, first) in enumerate(zip(net.layers, params["layers"], state, strict=True))
+        ]
+        finish = np.errstate(all="ignore")(partial(dense, be.arrays, params["output"])) if net.output else np.array
+        return PlannedSteps(halves, state, copying, replay, finish)
 
 
 class NumpyBackend(Backend):
     """NumPy on the CPU."""
+
+    binds = NumpyBound
 
     name = "numpy"
     version = np.__version__
@@ -99,7 +138,7 @@ class NumpyBackend(Backend):
         """Run the planned program, or the lowering where there are resets or no plan; a long layer by stretches."""
         if resets is not None or not plans(cell):
             return super().layer(cell, params, inputs, state, lengths, call, resets)
-        kernel = _Stretch(self)
+        kernel = _Stretch(self, params)
         if call.steps > STRETCH:
             return LongLayer(kernel, self.arrays, STRETCH).layer(cell, params, inputs, state, lengths, call)
         run, outputs, final = kernel.run(cell, params, inputs, state, lengths, call)
@@ -113,7 +152,7 @@ class NumpyBackend(Backend):
         sums: Tree = None,
     ) -> Gradients:
         """The pullback of `layer`; the gradients of the parameters are added to `sums`, if given."""
-        kernel = _Stretch(self)
+        kernel = _Stretch(self, params)
         if isinstance(result.saved, Trace):
             found = super().layer_pullback(cell, params, result, output_cotangent, state_cotangent, call)
             return found if sums is None else replace(found, params=tree_map(np.add, sums, found.params))

@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 
 from backends.numpy_backend.rows import Rows
 from backends.numpy_backend.segments import blocks
-from backends.numpy_backend.workspace import Bound, Workspace, first_rows
+from backends.numpy_backend.workspace import Bound, BoundCall, Workspace, first_rows
 from backends.planning.emission import Call, Place
 from backends.planning.plan import Plan, Product
+from backends.planning.streams import Half
 from rnnspec.contract.arrays import NumpyArrays
+from rnnspec.contract.fixed import Fixed
 from rnnspec.control.recurrence import STEP
 from rnnspec.running.evaluation import evaluate_graph
 from rnnspec.tracing.graph import Graph
 from rnnspec.tree import Tree
 
-__all__ = ["Program"]
+__all__ = ["Program", "copying", "replay"]
 
 Array = NDArray[Any]
 
@@ -45,6 +47,9 @@ class Program:
         pull_calls = (*self.receive, *plan.pull_step)
         self.pull_calls, self.pull_rowed = pull_calls, self.workspace.rowed(pull_calls)
         self.rowed, self.factors_rowed = self.workspace.rowed(plan.step), self.workspace.rowed(plan.pull_before)
+        self.holds_maps = False
+        """Whether the packed maps are those of parameters that nobody changes."""
+        self.input_maps: Array | None = None
         self.runs: list[Bound] = []
         self.pull_runs: dict[tuple[int, int], Bound] = {}
 
@@ -57,23 +62,35 @@ class Program:
             self._over(self.plan.x, steps)[...] = space.x[:steps, :, :-1]
         for name, array in state.items():
             space.history[name][0] = rows.sort(array, 0)
-        self._multiply_inputs(params, steps)
-        _replay(space.bind(self.plan.before, slice(0, steps)))
+        replay(self._input_products(params, steps))
+        replay(space.bind(self.plan.before, slice(0, steps)))
         for t in range(len(self.runs), steps):
             self.runs.append(space.in_strips(space.bind(self.plan.step, t), self.rowed))
         if rows.lengths is None:
-            _replay(chain.from_iterable(self.runs[:steps]))
+            replay(chain.from_iterable(self.runs[:steps]))
         else:
             for t, count in enumerate(rows.counts):
                 whole = count == self.batch
-                _replay(self.runs[t] if whole else first_rows(space.bind(self.plan.step, t), self.rowed, count))
-        _replay(space.bind(self.plan.after, slice(0, steps)))
+                replay(self.runs[t] if whole else first_rows(space.bind(self.plan.step, t), self.rowed, count))
+        replay(space.bind(self.plan.after, slice(0, steps)))
         outputs = self._over(self.plan.output, steps)
         features = outputs.shape[-1] if outputs.ndim else 1
         outputs = rows.unsort(np.broadcast_to(outputs, (steps, self.batch, features)), 1)
         if rows.lengths is not None:
             outputs[np.arange(steps)[:, None] >= rows.lengths[None, :]] = 0
         return outputs, {name: self._final(name, steps, rows) for name in state}
+
+    def half(self, params: Fixed) -> Half[BoundCall]:
+        """One step after another: the calls of step 0 with these parameters, for a stream that has this program."""
+        space, plan, first = self.workspace, self.plan, slice(0, 1)
+        self._take_parameters(params)
+        x, output = space.x[0, :, :-1], self._over(plan.output, 1)
+        calls = [copying(a[0], a[1]) for a in space.history.values()]
+        calls += [copying(self._over(plan.x, 1)[0], x)] if plan.x is not None else []
+        calls += self._input_products(params, 1) + space.bind(plan.before, first)
+        calls += space.in_strips(space.bind(plan.step, 0), self.rowed) + space.bind(plan.after, first)
+        outputs = np.broadcast_to(output, (1, self.batch, output.shape[-1] if output.ndim else 1))[0]
+        return Half(calls, x, outputs, {name: a[1] for name, a in space.history.items()})
 
     @property
     def capacity(self) -> int:
@@ -111,12 +128,12 @@ class Program:
         for low in reversed(range(0, steps, chunk)):
             high = min(steps, low + chunk)
             if rows.lengths is None and not any(hooks.values()):
-                _replay(self._pull_run(low, high))
+                replay(self._pull_run(low, high))
                 continue
-            _replay(self.workspace.bind(self.plan.pull_before, slice(low, high), low))
+            replay(self.workspace.bind(self.plan.pull_before, slice(low, high), low))
             for t in reversed(range(low, high)):
                 self._pull_step(t, rows.counts[t], hooks)
-        _replay(self.workspace.bind(self.plan.pull_after, slice(0, steps)))
+        replay(self.workspace.bind(self.plan.pull_after, slice(0, steps)))
         own, inputs = self._gradients(params, steps, rows, sums)
         return own, inputs, {name: rows.unsort(self._carried(name), 0) for name in state_cotangent}
 
@@ -128,7 +145,9 @@ class Program:
 
     def _take_parameters(self, params: Tree) -> None:
         """Pack the recurrent maps and copy the vectors, each times its factor."""
-        space = self.workspace
+        if self.holds_maps:
+            return
+        self.holds_maps, space = isinstance(params, Fixed), self.workspace
         for (op, maps), pack in space.packs.items():
             low = 0
             for name, scale in maps:
@@ -142,24 +161,34 @@ class Program:
             if node.op == "vector" and n in self.plan.places:
                 self._over(self.plan.places[n], 0)[...] = params["p"][node.name] * space.dtype.type(node.value or 1.0)
 
-    def _multiply_inputs(self, params: Tree, steps: int) -> None:
-        """Multiply all input maps over all steps; a column of ones adds the biases."""
+    def _input_products(self, params: Tree, steps: int) -> Bound:
+        """The products of all input maps over all steps; a column of ones adds the biases."""
         if not self.plan.inputs:
-            return
+            return []
         space, block = self.workspace, self.plan.inputs[0][2].block
-        packed = np.empty((self.plan.blocks[block].columns, space.x.shape[-1]), space.dtype)
-        for name, scale, place in self.plan.inputs:
-            maps = packed[place.low : place.high]
-            np.multiply(params["W"][name], space.dtype.type(scale), maps[:, :-1])
-            np.multiply(params["b"][name], space.dtype.type(scale), maps[:, -1])
+        packed, found = self._packed_inputs(params), Bound()
         places = [place for _, _, place in self.plan.inputs]
         apart = space.is_apart(self.plan.blocks[block])
         for when in blocks(steps, self.batch):
             x = _flat(space.x[when])
             for place in places if apart else ():
-                np.matmul(x, packed[place.low : place.high].T, out=_flat(space.view(place, when)))
+                found.append((np.matmul, (x, packed[place.low : place.high].T, _flat(space.view(place, when)))))
             if not apart:
-                np.matmul(x, packed.T, out=_flat(space.arrays[block][when]))
+                found.append((np.matmul, (x, packed.T, _flat(space.arrays[block][when]))))
+        return found
+
+    def _packed_inputs(self, params: Tree) -> Array:
+        """The input maps below each other, each times its factor; the last column are the biases."""
+        if self.input_maps is not None:
+            return self.input_maps
+        space = self.workspace
+        packed = np.empty((self.plan.blocks[self.plan.inputs[0][2].block].columns, space.x.shape[-1]), space.dtype)
+        for name, scale, place in self.plan.inputs:
+            maps = packed[place.low : place.high]
+            np.multiply(params["W"][name], space.dtype.type(scale), maps[:, :-1])
+            np.multiply(params["b"][name], space.dtype.type(scale), maps[:, -1])
+        self.input_maps = packed if isinstance(params, Fixed) else None
+        return packed
 
     def _pull_run(self, low: int, high: int) -> Bound:
         """The calls of a chunk of backward steps, its factors first."""
@@ -181,11 +210,11 @@ class Program:
         calls = self.workspace.bind(self.pull_calls, t, t - t % self.workspace.chunk)
         calls = calls if count == self.batch else first_rows(calls, self.pull_rowed, count)
         if hooks["total"] is None:
-            _replay(calls)
+            replay(calls)
         else:
-            _replay(calls[: len(self.receive)])
+            replay(calls[: len(self.receive)])
             self._control(hooks["total"], t, count)
-            _replay(calls[len(self.receive) :])
+            replay(calls[len(self.receive) :])
         if hooks["carry"] is not None and t > 0:
             self._control(hooks["carry"], t, count)
 
@@ -257,7 +286,13 @@ def _addition(to: Place, what: Place) -> Call:
     return Call("add", (to, what), to)
 
 
-def _replay(calls: Iterable[tuple[Callable[..., Any], tuple[Any, ...]]]) -> None:
+def copying(to: Array, what: Array) -> BoundCall:
+    """The call that copies."""
+    return np.copyto, (to, what)
+
+
+def replay(calls: Iterable[tuple[Callable[..., Any], tuple[Any, ...]]]) -> None:
+    """Run bound calls."""
     for function, operands in calls:
         function(*operands)
 

@@ -19,11 +19,12 @@ from backends.numpy_backend.functions import FUNCTIONS
 from backends.planning.emission import Block, Call, Kind, Place
 from backends.planning.plan import PRODUCTS, Plan
 
-__all__ = ["Bound", "Workspace", "aligned", "first_rows"]
+__all__ = ["Bound", "BoundCall", "Workspace", "aligned", "first_rows"]
 
 Array = NDArray[Any]
-Bound = list[tuple[Callable[..., Any], tuple[Any, ...]]]
-"""NumPy calls with their operands."""
+BoundCall = tuple[Callable[..., Any], tuple[Any, ...]]
+"""A NumPy call with its operands."""
+Bound = list[BoundCall]
 
 CHUNK_BYTES = 1 << 18
 """The most bytes of the factors of one chunk of backward steps, which should stay in the cache of one core."""

@@ -51,8 +51,8 @@ class Bound:
         """A function of `rnnspec.running.execution`, as a function of the arrays after the parameters."""
         return partial(self.backend.program(function, self.net), self._params)
 
-    def stepper(self, state: Tree) -> Stepper:
-        """A stream that begins at a state of the backend's own arrays."""
+    def stepper(self, state: Tree, batch: int) -> Stepper:
+        """A stream of so many rows that begins at a state, in arrays that nobody else has."""
         return ProgramSteps(self.program(execution.step), state)
 
     # Methods that users call.
@@ -130,7 +130,7 @@ class Bound:
         """Begin at a state of so many rows, which nobody else has; None: at zeros, of as many rows as the next step."""
         self._stepper, self._shape = None, (0, self.net.inputs)
         if batch is not None:
-            self._stepper, self._shape = self.stepper(state), (batch, self.net.inputs)
+            self._stepper, self._shape = self.stepper(state, batch), (batch, self.net.inputs)
 
     def _received(self, x_t: Any) -> Array:
         """A step as the backend's own array, validated; the first one begins the stream."""
