@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,24 +17,21 @@ from backends.planning.plan import Plan
 from backends.planning.planner import plan, plans, widths
 from backends.planning.pool import Pool
 from backends.planning.rewriting import Logistic
-from backends.planning.streams import Half, PlannedSteps, streams
+from backends.planning.streams import Half, PlannedBound
 from backends.planning.stretches import STRETCH, Run, Stretch
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.capabilities import DTYPES, Capabilities
-from rnnspec.contract.fixed import Fixed, fixed
+from rnnspec.contract.fixed import Fixed
 from rnnspec.contract.kernel import Call, Kernel, Path
 from rnnspec.contract.resets import Resets
 from rnnspec.contract.results import Gradients, LayerResult
 from rnnspec.control.recurrence import HOOKS, trace_hook
 from rnnspec.derivation.schedule import widest
 from rnnspec.interface.backend import Backend
-from rnnspec.interface.bound import Bound
-from rnnspec.network import Network
 from rnnspec.running.lowering import Trace
 from rnnspec.running.parallel import Parallel
 from rnnspec.running.reading import dense
 from rnnspec.running.recomputation import Recomputing, Saved
-from rnnspec.running.stepping import Stepper
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree, tree_map
 
@@ -51,7 +48,7 @@ class _Stretch(Stretch[Key]):
 
     path = "planned"
 
-    def __init__(self, backend: NumpyBackend, params: Tree) -> None:
+    def __init__(self, backend: Any, params: Tree) -> None:
         self.backend = backend
         self.idle: Pool[Program] = params.kept(Pool) if isinstance(params, Fixed) else backend.idle
 
@@ -81,11 +78,6 @@ class _Stretch(Stretch[Key]):
         with np.errstate(all="ignore"):
             return Gradients(*run.program.backward(params, output_cotangent, state_cotangent, run.rows, hooks, sums))
 
-    def half(self, cell: Cell, params: Fixed, features: int, state: Tree, batch: int) -> Half[BoundCall]:
-        """The layer as a part of a stream, at a state of so many rows."""
-        key = self.key(cell, params, state, batch, features)
-        return Program(key[0], features, 1, batch, DTYPES[self.backend.precision]).half(params)
-
     def program(self, key: Key, inputs: Array) -> Program:
         """As the base says."""
         plan, features, batch = key
@@ -97,30 +89,33 @@ class _Stretch(Stretch[Key]):
         self.idle.give(run.key, run.program)
 
 
-class NumpyBound(Bound):
-    """A bound call of planned programs, whose parameters are packed once."""
+class NumpyBound(PlannedBound[BoundCall]):
+    """A bound call of NumPy programs."""
 
-    def __init__(self, backend: NumpyBackend, net: Network, params: Tree) -> None:
-        super().__init__(backend, net, fixed(params))
+    def half(self, cell: Cell, params: Fixed, features: int, state: Tree, batch: int) -> Half[BoundCall]:
+        """As the base says."""
+        key = _Stretch(self.backend, params).key(cell, params, state, batch, features)
+        return Program(key[0], features, 1, batch, DTYPES[self.backend.precision]).half(params)
 
-    def stepper(self, state: Tree, batch: int) -> Stepper:
-        """Planned programs of one step, where all layers have a plan."""
-        be, net, params = self.backend, self.net, self._params
-        if not isinstance(be, NumpyBackend) or not streams(net):
-            return super().stepper(state, batch)
-        halves = [
-            _Stretch(be, own["forward"]).half(layer.cell, own["forward"], net.layer_inputs(i), first["forward"], batch)
-            for i, (layer, own, first) in enumerate(zip(net.layers, params["layers"], state, strict=True))
-        ]
-        finish = np.errstate(all="ignore")(partial(dense, be.arrays, params["output"])) if net.output else np.array
-        return PlannedSteps(halves, state, copying, replay, finish)
+    def copying(self, to: Array, what: Array) -> BoundCall:
+        """As the base says."""
+        return copying(to, what)
+
+    def play(self, calls: Sequence[BoundCall]) -> None:
+        """As the base says."""
+        replay(calls)
+
+    def outputs(self, calls: Sequence[BoundCall], last: Array) -> Array:
+        """As the base says."""
+        with np.errstate(all="ignore"):
+            replay(calls)
+            return dense(self.backend.arrays, self._params["output"], last) if self.net.output else np.array(last)
 
 
 class NumpyBackend(Backend):
     """NumPy on the CPU."""
 
     binds = NumpyBound
-
     name = "numpy"
     version = np.__version__
     capabilities = Capabilities(paths=(Path.GENERIC, Path.PARALLEL), resets=True)

@@ -1,26 +1,31 @@
-"""A stream by planned programs: one program for each layer, with room for one step and its parameters in place."""
+"""Bound calls of planned programs: parameters are packed once, and a stream is one list of calls on fixed memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from itertools import pairwise
+from typing import Any, Generic, TypeVar
 
 from backends.planning.planner import plans
 from rnnspec.contract.arrays import Array
+from rnnspec.contract.fixed import Fixed, fixed
+from rnnspec.interface.bound import Bound
 from rnnspec.network import Network
+from rnnspec.running.stepping import Stepper
+from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
 
-__all__ = ["Half", "PlannedSteps", "streams"]
+__all__ = ["Half", "PlannedBound", "PlannedSteps"]
 
 C = TypeVar("C")
 
 
 @dataclass(frozen=True)
 class Half(Generic[C]):
-    """One layer of a stream: its calls, the memory of its step, its outputs, and its states.
+    """One layer of a stream: its calls, the memory of its step, of its outputs and of its states.
 
-    The calls begin with those that make the last states the ones before the step.
+    The calls begin with those that make the states after the last step the ones before this step.
     """
 
     calls: Sequence[C]
@@ -29,28 +34,58 @@ class Half(Generic[C]):
     state: dict[str, Array]
 
 
+class PlannedBound(Bound, Generic[C]):
+    """A bound call whose programs keep the packed parameters."""
+
+    def __init__(self, backend: Any, net: Network, params: Tree) -> None:
+        super().__init__(backend, net, fixed(params))
+
+    def half(self, cell: Cell, params: Fixed, features: int, state: Tree, batch: int) -> Half[C]:
+        """One layer as a part of a stream of so many rows."""
+        raise NotImplementedError
+
+    def copying(self, to: Array, what: Array) -> C:
+        """The call that copies."""
+        raise NotImplementedError
+
+    def play(self, calls: Sequence[C]) -> None:
+        """Run calls."""
+        raise NotImplementedError
+
+    def outputs(self, calls: Sequence[C], last: Array) -> Array:
+        """Run calls, which write the outputs of the last layer; then the outputs of the network, in new memory."""
+        raise NotImplementedError
+
+    @property
+    def streams(self) -> bool:
+        """Whether plans run all layers."""
+        return all(plans(layer.cell) for layer in self.net.layers)
+
+    def stepper(self, state: Tree, batch: int) -> Stepper:
+        """Planned programs of one step, where all layers have a plan."""
+        if not self.streams:
+            return super().stepper(state, batch)
+        halves = [
+            self.half(layer.cell, own["forward"], self.net.layer_inputs(i), first["forward"], batch)
+            for i, (layer, own, first) in enumerate(zip(self.net.layers, self._params["layers"], state, strict=True))
+        ]
+        return PlannedSteps(self, halves, state)
+
+
 class PlannedSteps(Generic[C]):
-    """The steps of a stack of planned layers: one list of calls on fixed memory.
+    """The steps of a stack of planned layers."""
 
-    `copy(to, what)` is the call that copies, `replay` runs a list of calls, and `finish` makes the outputs of the
-    network, in new memory, from those of the last layer.
-    """
-
-    def __init__(
-        self, halves: Sequence[Half[C]], state: Tree, copy: Callable[[Array, Array], C],
-        replay: Callable[[Sequence[C]], None], finish: Callable[[Array], Array],
-    ) -> None:  # fmt: skip
-        self.halves, self.copy, self.replay, self.finish = halves, copy, replay, finish
-        self.first, self.last = halves[0].x, halves[-1].outputs
+    def __init__(self, bound: PlannedBound[C], halves: Sequence[Half[C]], state: Tree) -> None:
+        self.bound, self.halves = bound, halves
+        self.x, self.last = halves[0].x, halves[-1].outputs
         self.calls = list(halves[0].calls)
-        for before, after in zip(halves, halves[1:], strict=False):
-            self.calls += [copy(after.x, before.outputs), *after.calls]
+        for before, after in pairwise(halves):
+            self.calls += [bound.copying(after.x, before.outputs), *after.calls]
         self.state = state
 
     def step(self, x: Array) -> Array:
         """As `Stepper.step`."""
-        self.replay([self.copy(self.first, x), *self.calls])
-        return self.finish(self.last)
+        return self.bound.outputs([self.bound.copying(self.x, x), *self.calls], self.last)
 
     @property
     def state(self) -> Tree:
@@ -59,10 +94,6 @@ class PlannedSteps(Generic[C]):
 
     @state.setter
     def state(self, state: Tree) -> None:
-        self.replay([self.copy(place, named["forward"][name]) for half, named in zip(self.halves, state, strict=True)
-                     for name, place in half.state.items()])  # fmt: skip
-
-
-def streams(net: Network) -> bool:
-    """Whether plans run all layers of a network."""
-    return all(plans(layer.cell) for layer in net.layers)
+        copying = self.bound.copying
+        self.bound.play([copying(place, own["forward"][name]) for half, own in zip(self.halves, state, strict=True)
+                         for name, place in half.state.items()])  # fmt: skip

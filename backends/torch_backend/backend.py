@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from backends.planning.memory import CACHED, keep_freed
 from backends.planning.plan import Plan
 from backends.planning.planner import plans, widths
 from backends.planning.pool import Pool
+from backends.planning.streams import Half, PlannedBound
 from backends.planning.stretches import STRETCH, Run, Stretch, Stretches
 from backends.torch_backend.arrays import TorchArrays
 from backends.torch_backend.fusion import forward_only
@@ -23,10 +25,11 @@ from backends.torch_backend.module import NetworkModule
 from backends.torch_backend.native import chosen
 from backends.torch_backend.packing import alike, in_memory, side_by_side
 from backends.torch_backend.planned import planned
-from backends.torch_backend.program import Program
+from backends.torch_backend.program import Program, replay
 from backends.torch_backend.rows import Rows
 from rnnspec.contract.arrays import Array, Arrays
 from rnnspec.contract.capabilities import DTYPES, Capabilities
+from rnnspec.contract.fixed import Fixed
 from rnnspec.contract.kernel import Call, Kernel, Path
 from rnnspec.contract.resets import Resets
 from rnnspec.contract.results import Gradients, LayerResult
@@ -35,6 +38,7 @@ from rnnspec.errors import UnsupportedError
 from rnnspec.interface.backend import Backend
 from rnnspec.network import Network
 from rnnspec.running.parallel import Parallel
+from rnnspec.running.reading import dense
 from rnnspec.running.recomputation import Saved
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
@@ -55,8 +59,9 @@ class _Stretch(Stretch[Key]):
 
     path = "generic"
 
-    def __init__(self, backend: TorchBackend) -> None:
+    def __init__(self, backend: Any, params: Tree) -> None:
         self.backend = backend
+        self.idle: Pool[Program] = params.kept(Pool) if isinstance(params, Fixed) else backend.idle
 
     def run(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call
@@ -79,18 +84,52 @@ class _Stretch(Stretch[Key]):
     def program(self, key: Key, inputs: Array) -> Program:
         """An idle program, or a new one; a new one where the inputs' numbers lie nowhere."""
         plan, batch = key
-        idle = self.backend.idle.take(key, len(inputs)) if in_memory(inputs) else None
+        idle = self.idle.take(key, len(inputs)) if in_memory(inputs) else None
         return idle or Program(plan, len(inputs), batch, inputs.dtype, self.backend.device)
 
     def give(self, run: Run[Key]) -> None:
         """As the base says; but a program of fake tensors serves nobody else."""
         if in_memory(run.inputs):
-            self.backend.idle.give(run.key, run.program)
+            self.idle.give(run.key, run.program)
 
     def lend(self, run: Run[Key]) -> None:
         """Give back the program once nothing holds the run, which may be pulled back again, or never."""
         if in_memory(run.inputs):
-            weakref.finalize(run, self.backend.idle.give, run.key, run.program)
+            weakref.finalize(run, self.idle.give, run.key, run.program)
+
+
+class TorchBound(PlannedBound[Callable[[], Any]]):
+    """A bound call of PyTorch programs."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether plans run all layers, and no other path is asked for."""
+        return super().streams and self.backend.path in (None, Path.GENERIC)
+
+    def half(self, cell: Cell, params: Fixed, features: int, state: Tree, batch: int) -> Half[Callable[[], Any]]:
+        """As the base says."""
+        schedule = forward_only(self.backend.plan(cell, batch, widest(state)))
+        kind = getattr(torch, DTYPES[self.backend.precision])
+        program = Program(planned(schedule, widths(params, state, features)), 1, batch, kind, self.backend.device)
+        with torch.set_grad_enabled(False):
+            return program.half(params, features)
+
+    def copying(self, to: Array, what: Array) -> Callable[[], Any]:
+        """As the base says."""
+        return partial(to.copy_, what)
+
+    def play(self, calls: Sequence[Callable[[], Any]]) -> None:
+        """As the base says."""
+        with torch.set_grad_enabled(False):
+            replay(calls)
+
+    def outputs(self, calls: Sequence[Callable[[], Any]], last: Array) -> Array:
+        """As the base says."""
+        with torch.set_grad_enabled(False), math_mode(self.backend.device, self.backend.precision):
+            replay(calls)
+            if self.net.output:
+                return dense(self.backend.arrays, self._params["output"], last)
+            return last.clone(memory_format=torch.contiguous_format)
 
 
 class TorchBackend(Backend):
@@ -101,6 +140,7 @@ class TorchBackend(Backend):
     Raises UnsupportedError where `device` is "cuda" and there is none.
     """
 
+    binds = TorchBound
     name = "torch"
     version = torch.__version__
     capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16", "tf32"), devices=("cpu", "cuda"),
@@ -137,7 +177,7 @@ class TorchBackend(Backend):
         eager = self.path is Path.FRAMEWORK or call.policy is not None or resets is not None
         if eager or waits or not plans(cell):
             return super().layer(cell, params, inputs, state, lengths, call, resets)
-        kernel = _Stretch(self)
+        kernel = _Stretch(self, params)
         if call.steps > STRETCH:
             return Stretches(kernel, self.arrays, STRETCH).layer(cell, params, inputs, state, lengths, call)
         run, outputs, final = kernel.run(cell, params, inputs, state, lengths, call)
@@ -150,7 +190,7 @@ class TorchBackend(Backend):
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
     ) -> Gradients:
-        kernel, saved = _Stretch(self), result.saved
+        kernel, saved = _Stretch(self, params), result.saved
         if isinstance(saved, Run):
             return kernel.pull(cell, params, saved, output_cotangent, state_cotangent, call)
         given = (cell, params, result, output_cotangent, state_cotangent, call)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
 from backends.planning.emission import Call, Place
 from backends.planning.plan import Plan, Product
+from backends.planning.streams import Half
 from backends.torch_backend.products import quicker
 from backends.torch_backend.rows import Rows
 from backends.torch_backend.workspace import Bound, Workspace
 from rnnspec.contract.arrays import Array
+from rnnspec.contract.fixed import Fixed
 from rnnspec.tree import Tree
 
-__all__ = ["Program"]
+__all__ = ["Program", "replay"]
 
 BOUND_BYTES = 3 << 10
 """The bytes of a call that is bound to the tensors of one step, with three or four views."""
@@ -34,6 +37,9 @@ class Program:
         self.pulls: dict[int, Bound] = {}
         self.bound: dict[tuple[str, int, int], Bound] = {}
         self.count = 0
+        self.holds_maps = False
+        """Whether the packed maps are those of parameters that nobody changes."""
+        self.input_maps: tuple[Array, Array] | None = None
 
     def forward(self, params: Tree, inputs: Array, state: Tree, rows: Rows) -> tuple[Array, dict[str, Array]]:
         """Outputs, 0 after the rows' ends, and final state."""
@@ -43,17 +49,31 @@ class Program:
             space.history[name][0].copy_(tensor)
         if self.plan.x is not None:
             self._over(self.plan.x, steps).copy_(inputs)
-        self._multiply_inputs(params, inputs)
-        _replay(self._over_time("before", self.plan.before, 0, steps))
+        replay(self._input_product(params, inputs))
+        replay(self._over_time("before", self.plan.before, 0, steps))
         for t in range(len(self.steps), steps):
             self.steps.append(self._bind(self.plan.step, t))
         for calls in self.steps[:steps]:
-            _replay(calls)
-        _replay(self._over_time("after", self.plan.after, 0, steps))
+            replay(calls)
+        replay(self._over_time("after", self.plan.after, 0, steps))
         outputs = self._over(self.plan.output, steps)
         features = outputs.shape[-1] if outputs.ndim else 1
         outputs = outputs.expand(steps, self.batch, features).clone(memory_format=torch.contiguous_format)
         return rows.clear(outputs), {name: rows.last(space.history[name]) for name in state}
+
+    def half(self, params: Fixed, features: int) -> Half[Callable[[], Any]]:
+        """One step after another: the calls of step 0 with these parameters, for a stream that has this program."""
+        space, plan, first = self.workspace, self.plan, slice(0, 1)
+        self._take_parameters(params)
+        with torch.inference_mode(False):
+            x = torch.zeros((1, self.batch, features), dtype=space.dtype, device=space.device)
+        calls: Bound = [partial(a[0].copy_, a[1]) for a in space.history.values()]
+        calls += [partial(self._over(plan.x, 1).copy_, x)] if plan.x is not None else []
+        calls += self._input_product(params, x) + space.bind(plan.before, first)
+        calls += space.bind(plan.step, 0) + space.bind(plan.after, first)
+        output = self._over(plan.output, 1)
+        outputs = output.expand(1, self.batch, output.shape[-1] if output.ndim else 1)[0]
+        return Half(calls, x[0], outputs, {name: a[1] for name, a in space.history.items()})
 
     @property
     def capacity(self) -> int:
@@ -87,13 +107,13 @@ class Program:
             self._carried(name).zero_()
         for low in reversed(range(0, steps, chunk)):
             high = min(steps, low + chunk)
-            _replay(self._over_time("factors", self.plan.pull_before, low, high))
+            replay(self._over_time("factors", self.plan.pull_before, low, high))
             for first, end in rows.stretches(low, high):
                 self._receive(state_cotangent, rows, end)
                 for t in reversed(range(first, end)):
-                    _replay(self._pull(t))
+                    replay(self._pull(t))
         self._receive(state_cotangent, rows, 0)
-        _replay(self._over_time("pulled", self.plan.pull_after, 0, steps))
+        replay(self._over_time("pulled", self.plan.pull_after, 0, steps))
         own, found = self._gradients(params, inputs, rows)
         return own, found, {name: self._carried(name).clone() for name in state_cotangent}
 
@@ -120,22 +140,32 @@ class Program:
         return self.workspace.bind(calls, when, chunk_start)
 
     def _take_parameters(self, params: Tree) -> None:
-        space = self.workspace
+        if self.holds_maps:
+            return
+        self.holds_maps, space = isinstance(params, Fixed), self.workspace
         for (_, maps), pack in space.packs.items():
             torch.cat([params["U"][name] for name, _ in maps], out=pack)
         for n, node in enumerate(self.plan.nodes):
             if node.op == "vector" and n in self.plan.places:
                 self._over(self.plan.places[n], 0).copy_(params["p"][node.name])
 
-    def _multiply_inputs(self, params: Tree, inputs: Array) -> None:
-        """Multiply all input maps over all steps; they are one block, in the order of their places."""
+    def _input_product(self, params: Tree, inputs: Array) -> Bound:
+        """The product of all input maps over all steps; they are one block, in the order of their places."""
         if not self.plan.inputs:
-            return
-        names = [name for name, _, _ in sorted(self.plan.inputs, key=lambda entry: entry[2].low)]
-        maps, biases = (torch.cat([params[kind][name] for name in names]) for kind in ("W", "b"))
+            return []
+        maps, biases = self._packed_inputs(params)
         block = self.workspace.tensors[self.plan.inputs[0][2].block][: inputs.shape[0]]
         x = _flat(inputs)
-        quicker(x, maps.T).added(biases, x, maps.T, out=_flat(block))
+        return [partial(quicker(x, maps.T).added, biases, x, maps.T, out=_flat(block))]
+
+    def _packed_inputs(self, params: Tree) -> tuple[Array, Array]:
+        """The input maps below each other, and the biases."""
+        if self.input_maps is not None:
+            return self.input_maps
+        names = [name for name, _, _ in sorted(self.plan.inputs, key=lambda entry: entry[2].low)]
+        packed = torch.cat([params["W"][n] for n in names]), torch.cat([params["b"][n] for n in names])
+        self.input_maps = packed if isinstance(params, Fixed) else None
+        return packed
 
     def _gradients(self, params: Tree, inputs: Array, rows: Rows) -> tuple[Tree, Array]:
         """The gradients: one product over all steps for each stretch of cotangents."""
@@ -188,7 +218,8 @@ def _addition(to: Place, what: Place) -> Call:
     return Call("add", (to, what), to)
 
 
-def _replay(calls: Iterable[Callable[[], Any]]) -> None:
+def replay(calls: Iterable[Callable[[], Any]]) -> None:
+    """Run bound calls."""
     for call in calls:
         call()
 
