@@ -65,6 +65,8 @@ class Program:
         """One step after another: the calls of step 0 with these parameters, for a stream that has this program."""
         space, plan, first = self.workspace, self.plan, slice(0, 1)
         self._take_parameters(params)
+        if self.batch == 1:
+            self._turn_maps(params)
         with torch.inference_mode(False):
             x = torch.zeros((1, self.batch, features), dtype=space.dtype, device=space.device)
         calls: Bound = [partial(a[0].copy_, a[1]) for a in space.history.values()]
@@ -74,6 +76,14 @@ class Program:
         output = self._over(plan.output, 1)
         outputs = output.expand(1, self.batch, output.shape[-1] if output.ndim else 1)[0]
         return Half(calls, x[0], outputs, {name: a[1] for name, a in space.history.items()})
+
+    def _turn_maps(self, params: Fixed) -> None:
+        """The same maps, column by column in memory: MKL multiplies a single row by them in two thirds of the time."""
+        packs = self.workspace.packs
+        packs |= {key: pack.T.contiguous().T if key[0] == "map" else pack for key, pack in packs.items()}
+        if self.plan.inputs:
+            maps, biases = self._packed_inputs(params)
+            self.input_maps = maps.T.contiguous().T, biases
 
     @property
     def capacity(self) -> int:
