@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import jax
@@ -15,6 +15,7 @@ import numpy as np
 from backends.budgets import BUDGETS
 from backends.contexts import both
 from backends.jax_backend.arrays import JaxArrays
+from backends.jax_backend.binding import Split, split
 from backends.jax_backend.layer import Functions, functions
 from backends.planning.phases import under_xla
 from rnnspec.contract.arrays import Array, Arrays
@@ -22,6 +23,7 @@ from rnnspec.contract.capabilities import DTYPES, Capabilities
 from rnnspec.contract.kernel import Path
 from rnnspec.derivation.schedule import Schedule
 from rnnspec.interface.backend import Backend
+from rnnspec.interface.bound import Bound
 from rnnspec.network import Network
 from rnnspec.running.programs import MOST_KEPT, Function, Program, Programs, is_empty
 from rnnspec.tracing.cell import Cell
@@ -45,6 +47,37 @@ class Said:
     second: Any
 
 
+class JaxBound(Bound):
+    """A bound call whose programs read the packed parameters."""
+
+    def program(self, function: Function) -> Program:
+        """As the base says; the parameters are packed at the first call for each shape."""
+        whole, packed = super().program(function), dict[Any, tuple[Split, list[Array]]]()
+        be: Any = self.backend
+
+        def call(*arguments: Tree) -> tuple[Tree, Tree]:
+            key = (arguments[0].shape, *[a is None for a in arguments])
+            if key not in packed:
+                if is_empty(arguments):
+                    return whole(*arguments)
+                if len(packed) >= MOST_KEPT:
+                    packed.clear()
+                with be.settings():
+                    found = be.splits.of(function, (self.net,), (self._params, *arguments))
+                    packed[key] = found, found.pack(self._params)
+            found, maps = packed[key]
+            with be.settings():
+                return found.rest(maps, *arguments), found.said
+
+        return call
+
+    def _received(self, x_t: Any) -> Array:
+        """As the base says; the program itself takes a NumPy array in the precision sooner than JAX makes one of it."""
+        be: Any = self.backend
+        follows = self._stepper is not None and type(x_t) is np.ndarray and x_t.dtype == be._dtype
+        return x_t.copy() if follows and x_t.shape == self._shape else super()._received(x_t)
+
+
 class JaxBackend(Backend):
     """JAX on the CPU: one program per function, network and shapes; `lengths` are data, so they compile nothing.
 
@@ -52,6 +85,7 @@ class JaxBackend(Backend):
     In bf16 and f16 each operation rounds its result, and products and sums are accumulated in float32.
     """
 
+    binds = JaxBound
     name = "jax"
     version = jax.__version__
     capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), resets=True,
@@ -60,6 +94,7 @@ class JaxBackend(Backend):
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         self.programs = Programs(self._compile)
+        self.splits: Programs[Split] = Programs(self._split)
         self.programs_compiled = 0
         """The number of compiled programs: one for each function, network and shapes."""
         super().__init__(device, precision)
@@ -135,6 +170,11 @@ class JaxBackend(Backend):
             return tree, said.second
 
         return call
+
+    def _split(self, function: Function, constants: tuple[Any, ...], arguments: tuple[Tree, ...]) -> Split:
+        """The program of a bound call for one shape; the parameters are the first argument."""
+        self.programs_compiled += 1
+        return split(partial(function, self, *constants), *arguments)
 
     def is_own(self, array: Any) -> bool:
         return isinstance(array, jax.Array) and not isinstance(array, jax.core.Tracer)

@@ -19,10 +19,11 @@ from rnnspec.contract.capabilities import DTYPES, Capabilities
 from rnnspec.contract.kernel import Call, Kernel, Path
 from rnnspec.errors import UnsupportedError
 from rnnspec.interface.backend import Backend
+from rnnspec.interface.bound import Bound
 from rnnspec.interface.plugins import unavailable
 from rnnspec.network import Network
 from rnnspec.running.parallel import Parallel
-from rnnspec.running.programs import Function, Program, Programs, is_empty
+from rnnspec.running.programs import MOST_KEPT, Function, Program, Programs, is_empty
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree, flat, tree_map
 
@@ -37,6 +38,28 @@ LONG = 32
 """The least steps of a layer that XLA compiles, which saves time in every step and takes a second itself."""
 
 
+class TensorflowBound(Bound):
+    """A bound call that looks up its graph by the arguments after the parameters."""
+
+    def program(self, function: Function) -> Program:
+        """As the base says."""
+        whole, graphs = super().program(function), dict[Any, Program]()
+        be: Any = self.backend
+
+        def call(*arguments: Tree) -> tuple[Tree, Tree]:
+            key = (tuple(arguments[0].shape.as_list()), *[a is None for a in arguments])
+            if key not in graphs:
+                if len(graphs) >= MOST_KEPT:
+                    graphs.clear()
+                found = whole(*arguments)
+                graphs[key] = be.programs.of(function, (self.net,), (self._params, *arguments))
+                return found
+            with tf.device(CPU):
+                return graphs[key](self._params, *arguments)
+
+        return call
+
+
 class TensorflowBackend(Backend):
     """TensorFlow on the CPU: one graph per function, network and shapes; `lengths` are data, so they trace nothing.
 
@@ -44,6 +67,7 @@ class TensorflowBackend(Backend):
     In bf16 and f16 each operation rounds its result, and products and sums are accumulated in float32.
     """
 
+    binds = TensorflowBound
     name = "tensorflow"
     version = tf.__version__
     capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), paths=tuple(Path), resets=True,

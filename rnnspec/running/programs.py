@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from rnnspec.errors import NetworkError
 from rnnspec.showing import shown
@@ -31,7 +31,10 @@ def kind(array: Any) -> Hashable:
     return tuple(array.shape), str(array.dtype)
 
 
-class Programs:
+P = TypeVar("P")
+
+
+class Programs(Generic[P]):
     """Programs by function, constants and the arguments' names, shapes and dtypes; safe to use from several threads.
 
     `compiled` counts compilations. Constants are hashable values, or trees of them. `kind` returns an array's shape and
@@ -39,14 +42,14 @@ class Programs:
     """
 
     def __init__(
-        self, compile: Callable[[Function, tuple[Any, ...], tuple[Tree, ...]], Program],
+        self, compile: Callable[[Function, tuple[Any, ...], tuple[Tree, ...]], P],
         kind: Callable[[Any], Hashable] = kind,
     ) -> None:  # fmt: skip
         self.compile, self.kind, self.compiled = compile, kind, 0
-        self.kept: dict[Hashable, Program] = {}
+        self.kept: dict[Hashable, P] = {}
         self.lock = threading.RLock()
 
-    def of(self, function: Function, constants: tuple[Any, ...], arguments: tuple[Tree, ...]) -> Program:
+    def of(self, function: Function, constants: tuple[Any, ...], arguments: tuple[Tree, ...]) -> P:
         """The program for these arguments, compiled unless it is kept."""
         key = (function, _frozen(constants), _signature(self.kind, arguments))
         with self.lock:
