@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import pluggy
 
 from conformance.cases import CELLS
-from conformance.mutants.calls import arguments, few, leftovers, memory, paths, segments, sharing, spans
+from conformance.mutants.calls import arguments, bound, few, leftovers, memory, paths, segments, sharing, spans
 from conformance.mutants.control import governed, guards, policies, rules
 from conformance.mutants.derived.choices import choice_mutants
 from conformance.mutants.derived.equations import equation_mutants
@@ -62,7 +62,7 @@ def _protocol() -> Iterator[Mutant]:
     calls = (states, lengths, steps, cotangents, losses, alignments, numbers, memory, sharing, paths, extents, blocks,
              arguments, counters, readings, few)  # fmt: skip
     questions = (spans, training, leftovers, nothing, vanishing, reach, small, resets)
-    for module in (*calls, policies, rules, guards, segments, governed, *questions, heads, matrices):
+    for module in (*calls, policies, rules, guards, segments, governed, *questions, heads, matrices, bound):
         yield from protocol_mutants(module)
 
 

@@ -106,4 +106,19 @@ CALLS = Theme("Calls", "Arguments, types, memory, and calls one after another.",
         failure="Training that catches an error and continues learns from a wrong gradient.",
         first="Look for gradients that are set to zero at the end of a call instead of its beginning.",
     ),
+    Statement(
+        "P145", "steps of streams",
+        says="The steps of a bound call, one after another, give the outputs and states of one run, from a given state "
+             "and after a reset of all or some rows.",
+        failure="A stream forgets what it has read, or a user who begins anew still hears of the last one.",
+        first="Look for the state of a layer that is not kept between two steps, and for one that a reset leaves out.",
+    ),
+    Statement(
+        "P146", "bound calls",
+        says="A bound call gives the values and gradients of the backend's own call with the parameters as they were "
+             "when they were bound.",
+        failure="A server gives other numbers than the trained network, or half of a later change of its parameters.",
+        first="Look for parameters that are not copied when they are bound, and for packed maps that are kept too "
+              "long.",
+    ),
 ))  # fmt: skip

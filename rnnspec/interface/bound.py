@@ -8,6 +8,8 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.results import Gradients, Result
 from rnnspec.errors import UnsupportedError
@@ -16,7 +18,7 @@ from rnnspec.network import Network
 from rnnspec.running import execution
 from rnnspec.running.programs import Function
 from rnnspec.running.stepping import ProgramSteps, Stepper
-from rnnspec.tree import Tree
+from rnnspec.tree import Tree, tree_map
 
 if TYPE_CHECKING:
     from rnnspec.interface.backend import Backend
@@ -114,9 +116,9 @@ class Bound:
         with self._alone:
             if rows is None:
                 return self._begin()
-            which = validation.rows(self.backend, "bound(...).reset", rows, self._shape[0])
+            anew = validation.rows(self.backend, "bound(...).reset", rows, self._shape[0])
             if self._stepper is not None:
-                self._stepper.state, _ = self.backend.program(execution.restarted)(self._stepper.state, which)
+                self._stepper.state = self._copied(self._stepper.state, anew)
             return None
 
     def stream(self) -> Self:
@@ -142,8 +144,15 @@ class Bound:
             self._begin(net.state_tree(batch, be.zeros), batch)
         return own
 
-    def _copied(self, state: Tree) -> Tree:
-        return self.backend.program(execution.copied)(state)[0]
+    def _copied(self, state: Tree, anew: Any = ()) -> Tree:
+        """The state in new memory, with zeros in some rows."""
+
+        def copied(a: Array) -> Array:
+            host = self.backend.to_numpy_array(a)
+            host[np.flatnonzero(anew)] = 0
+            return self.backend.from_numpy(host)
+
+        return tree_map(copied, state)
 
 
 class _Alone:

@@ -108,14 +108,14 @@ def state(backend: Owner, method: str, net: Network, given: Tree) -> tuple[Tree,
     return own, batch
 
 
-def rows(backend: Owner, method: str, given: Any, batch: int) -> Array:
-    """True or false for each row, as the backend's own array."""
+def rows(backend: Owner, method: str, given: Any, batch: int) -> np.ndarray[Any, Any]:
+    """True or false for each row, as a NumPy array."""
     call = _call(backend, method)
     host = _true_or_false(backend, call, "rows", given)
     if host.shape != (batch,):
         raise ShapeError(call, f"rows must have the shape ({batch},), as the stream has rows", f"shape {host.shape}",
                          "say for each row whether it begins anew")  # fmt: skip
-    return backend.from_numpy(host)
+    return host
 
 
 def _inputs(backend: Owner, call: str, net: Network, inputs: Any, gradient: bool) -> Array:

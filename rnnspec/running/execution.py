@@ -20,7 +20,7 @@ from rnnspec.running.stack import backward, forward, path
 from rnnspec.tracing.graph import Graph
 from rnnspec.tree import Tree, leaves, tree_map
 
-__all__ = ["copied", "pullback", "restarted", "run", "step", "update", "value_and_grad", "vjp"]
+__all__ = ["pullback", "run", "step", "update", "value_and_grad", "vjp"]
 
 Pull = Callable[[Array, Tree], tuple[Tree, Array, Tree]]
 """From cotangents of outputs and final state to cotangents of parameters, inputs and initial state."""
@@ -40,22 +40,6 @@ def step(backend: Engine, net: Network, params: Tree, x: Array, state: Tree) -> 
     inputs = backend.arrays.reshape(x, (1, *x.shape))
     outputs, final, _ = forward(backend, net, params, inputs, state, None, pullback=False)
     return (outputs if isinstance(net.read, Last) else outputs[0], final), None
-
-
-def restarted(backend: Engine, state: Tree, rows: Array) -> tuple[Tree, Tree]:
-    """The state with zeros in some rows."""
-    arrays = backend.arrays
-
-    def fresh(a: Array) -> Array:
-        here = arrays.reshape(rows, (-1, *[1] * (len(a.shape) - 1)))
-        return arrays.functions["where"](here, arrays.scalar(0.0), a)
-
-    return tree_map(fresh, state), None
-
-
-def copied(backend: Engine, state: Tree) -> tuple[Tree, Tree]:
-    """The state in new memory."""
-    return tree_map(backend.arrays.copy, state), None
 
 
 def pullback(
