@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 from backends.numpy_backend.rows import Rows
 from backends.numpy_backend.segments import blocks
 from backends.numpy_backend.workspace import Bound, BoundCall, Workspace, first_rows
-from backends.planning.emission import Call, Place
+from backends.planning.emission import Call, Kind, Place
 from backends.planning.plan import Plan, Product
-from backends.planning.streams import Half
+from backends.planning.streams import Half, in_place, once
 from rnnspec.contract.arrays import NumpyArrays
 from rnnspec.contract.fixed import Fixed
 from rnnspec.control.recurrence import STEP
@@ -81,16 +82,22 @@ class Program:
         return outputs, {name: self._final(name, steps, rows) for name in state}
 
     def half(self, params: Fixed) -> Half[BoundCall]:
-        """One step after another: the calls of step 0 with these parameters, for a stream that has this program."""
-        space, plan, first = self.workspace, self.plan, slice(0, 1)
+        """Step 0 again and again with these parameters, for a stream that has this program for itself."""
+        space, plan, when = self.workspace, self.plan, slice(0, 1)
         self._take_parameters(params)
+        over = in_place(plan)
+        for n, block in enumerate(plan.blocks):
+            if block.kind is Kind.OLD and block.state in over:
+                space.arrays[n] = space.history[block.state][1:]
+        early, before = once(plan)
+        replay(space.bind(early, when))
         x, output = space.x[0, :, :-1], self._over(plan.output, 1)
-        calls = [copying(a[0], a[1]) for a in space.history.values()]
+        calls = [copying(a[0], a[1]) for name, a in space.history.items() if name not in over]
         calls += [copying(self._over(plan.x, 1)[0], x)] if plan.x is not None else []
-        calls += self._input_products(params, 1) + space.bind(plan.before, first)
-        calls += space.in_strips(space.bind(plan.step, 0), self.rowed) + space.bind(plan.after, first)
+        calls += self._input_products(params, 1) + space.bind(before, when)
+        calls += space.in_strips(space.bind(plan.step, 0), self.rowed) + space.bind(plan.after, when)
         outputs = np.broadcast_to(output, (1, self.batch, output.shape[-1] if output.ndim else 1))[0]
-        return Half(calls, x, outputs, {name: a[1] for name, a in space.history.items()})
+        return Half(partial(copying, x), calls, outputs, {name: a[1] for name, a in space.history.items()})
 
     @property
     def capacity(self) -> int:

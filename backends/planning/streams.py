@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
+from backends.planning.emission import Call, Kind, Place
+from backends.planning.plan import Plan
 from backends.planning.planner import plans
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.fixed import Fixed, fixed
@@ -16,22 +18,58 @@ from rnnspec.running.stepping import Stepper
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
 
-__all__ = ["Half", "PlannedBound", "PlannedSteps"]
+__all__ = ["Half", "PlannedBound", "PlannedSteps", "in_place", "once"]
 
 C = TypeVar("C")
 
 
+ENTRY_BY_ENTRY = ("add", "subtract", "multiply", "lerp", "addcmul", "subcmul")
+"""Calls whose result may lie where an operand lies."""
+
+
 @dataclass(frozen=True)
 class Half(Generic[C]):
-    """One layer of a stream: its calls, the memory of its step, of its outputs and of its states.
+    """One layer of a stream: the call that receives a step, those after it, and the memory of outputs and states."""
 
-    The calls begin with those that make the states after the last step the ones before this step.
-    """
-
+    receive: Callable[[Array], C]
     calls: Sequence[C]
-    x: Array
     outputs: Array
     state: dict[str, Array]
+
+
+def in_place(plan: Plan) -> frozenset[str]:
+    """The states whose new value can be written over the old one in every step: nothing reads the old one later."""
+    calls = (*plan.before, *plan.step, *plan.after)
+    found = set()
+    for state in plan.schedule.cell.states:
+        old, new = ({n for n, block in enumerate(plan.blocks) if block.kind is kind and block.state == state}
+                    for kind in (Kind.OLD, Kind.NEW))  # fmt: skip
+        first = min((i for i, call in enumerate(calls) if call.out.block in new), default=len(calls))
+        reads = [(i, call, place) for i, call in enumerate(calls) for place in call.operands if place.block in old]
+        late = [i for i, call, place in reads if i > first or (i == first and not _over(call, place))]
+        if not late and plan.output.block not in old:
+            found.add(state)
+    return frozenset(found)
+
+
+def once(plan: Plan) -> tuple[tuple[Call, ...], tuple[Call, ...]]:
+    """The calls before the loop that read parameters alone and whose results stay, and the other ones."""
+    calls = (*plan.before, *plan.step, *plan.after)
+
+    def stays(call: Call) -> bool:
+        fixed = all(plan.blocks[place.block].kind is Kind.FIXED for place in call.operands)
+        return fixed and not any(_meet(call.out, other.out) for other in calls if other is not call)
+
+    return tuple(c for c in plan.before if stays(c)), tuple(c for c in plan.before if not stays(c))
+
+
+def _over(call: Call, place: Place) -> bool:
+    """Whether a call can write its result over an operand."""
+    return call.op in ENTRY_BY_ENTRY and (place.low, place.high) == (call.out.low, call.out.high)
+
+
+def _meet(one: Place, other: Place) -> bool:
+    return one.block == other.block and one.low < other.high and other.low < one.high
 
 
 class PlannedBound(Bound, Generic[C]):
@@ -77,15 +115,15 @@ class PlannedSteps(Generic[C]):
 
     def __init__(self, bound: PlannedBound[C], halves: Sequence[Half[C]], state: Tree) -> None:
         self.bound, self.halves = bound, halves
-        self.x, self.last = halves[0].x, halves[-1].outputs
+        self.receive, self.last = halves[0].receive, halves[-1].outputs
         self.calls = list(halves[0].calls)
         for before, after in pairwise(halves):
-            self.calls += [bound.copying(after.x, before.outputs), *after.calls]
+            self.calls += [after.receive(before.outputs), *after.calls]
         self.state = state
 
     def step(self, x: Array) -> Array:
         """As `Stepper.step`."""
-        return self.bound.outputs([self.bound.copying(self.x, x), *self.calls], self.last)
+        return self.bound.outputs([self.receive(x), *self.calls], self.last)
 
     @property
     def state(self) -> Tree:

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from backends.planning.emission import Call, Place
+from backends.planning.emission import Call, Kind, Place
 from backends.planning.plan import Plan, Product
-from backends.planning.streams import Half
+from backends.planning.streams import Half, in_place, once
 from backends.torch_backend.products import quicker
 from backends.torch_backend.rows import Rows
 from backends.torch_backend.workspace import Bound, Workspace
@@ -62,20 +62,35 @@ class Program:
         return rows.clear(outputs), {name: rows.last(space.history[name]) for name in state}
 
     def half(self, params: Fixed, features: int) -> Half[Callable[[], Any]]:
-        """One step after another: the calls of step 0 with these parameters, for a stream that has this program."""
-        space, plan, first = self.workspace, self.plan, slice(0, 1)
+        """Step 0 again and again with these parameters, for a stream that has this program for itself."""
+        space, plan, when = self.workspace, self.plan, slice(0, 1)
         self._take_parameters(params)
         if self.batch == 1:
             self._turn_maps(params)
-        with torch.inference_mode(False):
-            x = torch.zeros((1, self.batch, features), dtype=space.dtype, device=space.device)
-        calls: Bound = [partial(a[0].copy_, a[1]) for a in space.history.values()]
-        calls += [partial(self._over(plan.x, 1).copy_, x)] if plan.x is not None else []
-        calls += self._input_product(params, x) + space.bind(plan.before, first)
-        calls += space.bind(plan.step, 0) + space.bind(plan.after, first)
+        over = in_place(plan)
+        for n, block in enumerate(plan.blocks):
+            if block.kind is Kind.OLD and block.state in over:
+                space.tensors[n] = space.history[block.state][1:]
+        early, before = once(plan)
+        replay(space.bind(early, when))
+        receive, first = self._receiving(params, features)
+        calls: Bound = [partial(a[0].copy_, a[1]) for name, a in space.history.items() if name not in over]
+        calls += first + space.bind(before, when) + space.bind(plan.step, 0) + space.bind(plan.after, when)
         output = self._over(plan.output, 1)
         outputs = output.expand(1, self.batch, output.shape[-1] if output.ndim else 1)[0]
-        return Half(calls, x[0], outputs, {name: a[1] for name, a in space.history.items()})
+        return Half(receive, calls, outputs, {name: a[1] for name, a in space.history.items()})
+
+    def _receiving(self, params: Fixed, features: int) -> tuple[Callable[[Array], Callable[[], Any]], Bound]:
+        """What receives a step: the product itself where nothing else reads `x`; and the calls right after it."""
+        with torch.inference_mode(False):
+            x = torch.zeros((self.batch, features), dtype=self.workspace.dtype, device=self.workspace.device)
+        product = self._input_product(params, x[None])
+        if self.plan.x is None and product:
+            (found,) = product
+            biases, _, maps = found.args
+            return lambda a: partial(found.func, biases, a, maps, **found.keywords), []
+        kept = [partial(self._over(self.plan.x, 1).copy_, x)] if self.plan.x is not None else []
+        return lambda a: partial(x.copy_, a), [*kept, *product]
 
     def _turn_maps(self, params: Fixed) -> None:
         """The same maps, column by column in memory: MKL multiplies a single row by them in two thirds of the time."""
@@ -159,7 +174,7 @@ class Program:
             if node.op == "vector" and n in self.plan.places:
                 self._over(self.plan.places[n], 0).copy_(params["p"][node.name])
 
-    def _input_product(self, params: Tree, inputs: Array) -> Bound:
+    def _input_product(self, params: Tree, inputs: Array) -> list[partial[Any]]:
         """The product of all input maps over all steps; they are one block, in the order of their places."""
         if not self.plan.inputs:
             return []
