@@ -50,7 +50,7 @@ class _Stretch(Stretch[Key]):
 
     def __init__(self, backend: Any, params: Tree) -> None:
         self.backend = backend
-        self.idle: Pool[Program] = params.kept(Pool) if isinstance(params, Fixed) else backend.idle
+        self.idle: Pool[Program] = params.kept(Pool, Pool) if isinstance(params, Fixed) else backend.idle
 
     def key(self, cell: Cell, params: Tree, state: Tree, batch: int, features: int) -> Key:
         """What a program must be made for."""

@@ -61,7 +61,7 @@ class _Stretch(Stretch[Key]):
 
     def __init__(self, backend: Any, params: Tree) -> None:
         self.backend = backend
-        self.idle: Pool[Program] = params.kept(Pool) if isinstance(params, Fixed) else backend.idle
+        self.idle: Pool[Program] = params.kept(Pool, Pool) if isinstance(params, Fixed) else backend.idle
 
     def run(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
 from rnnspec.contract.arrays import Array
+from rnnspec.contract.fixed import Fixed
 from rnnspec.derivation.correspondence import Names
 from rnnspec.tree import Tree
 
@@ -84,6 +86,9 @@ class Packing:
 
     def below(self, params: Tree) -> tuple[Array, Array, Array]:
         """The stacked input maps, recurrent maps and biases of the gates."""
+        return params.kept(self, partial(self._below, params)) if isinstance(params, Fixed) else self._below(params)
+
+    def _below(self, params: Tree) -> tuple[Array, Array, Array]:
         W, U, b = params["W"], params["U"], params["b"]
         return joined([W[n] for n in self.gates]), joined([U[n] for n in self.maps]), joined([b[n] for n in self.gates])
 

@@ -80,9 +80,9 @@ def run(be: Any, row: Row) -> Call:
 
 def unbound(be: Any, row: Row) -> Call:
     """The same runs by `be.run`."""
-    params, wait = be.asarray(row.network.init(0)), waiting(be)
-    given = [be.asarray(x) for x in row.inputs()]
-    return lambda count: wait(be.run(row.network, params, given[count % INPUTS]).outputs)
+    net, wait = row.network, waiting(be)
+    params, given = be.asarray(net.init(0)), [be.asarray(x) for x in row.inputs()]
+    return lambda count: wait(be.run(net, params, given[count % INPUTS]).outputs)
 
 
 def waiting(be: Any) -> Callable[[Any], Any]:

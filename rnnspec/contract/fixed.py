@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 from rnnspec.tree import Tree
@@ -17,11 +17,12 @@ class Fixed(dict[str, Tree]):
 
     def __init__(self, params: Tree) -> None:
         super().__init__(params)
-        self._kept: dict[Callable[[], Any], Any] = {}
+        self._kept: dict[Hashable, Any] = {}
 
-    def kept(self, make: Callable[[], T]) -> T:
-        """What `make` made when it was first asked for; threads that ask at once get the same."""
-        return self._kept.setdefault(make, make()) if make not in self._kept else self._kept[make]  # type: ignore[no-any-return]
+    def kept(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` made when the key was first asked for; threads that ask at once get the same."""
+        found = self._kept.get(key)
+        return self._kept.setdefault(key, make()) if found is None else found  # type: ignore[no-any-return]
 
 
 def fixed(params: Tree) -> Tree:
