@@ -59,6 +59,7 @@ FIGURES = {
     "kappa": (suite.kappa_tables, "make kappa"),
     "memory": (speed.memory_tables, "make bench"),
     "heads": (speed.heads_tables, "make heads"),
+    "bound": (speed.bound_tables, "make bound"),
     "first_calls": (speed.first_call_tables, "make bench"),
     "verification": (speed.verification_tables, "make bench"),
     "recomputation": (speed.recomputation_tables, "make bench"),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rnnspec.contract.results import Gradients, LayerResult, Result, Step, Trained
     from rnnspec.control.rule import chain
     from rnnspec.interface.backend import Backend
+    from rnnspec.interface.bound import Bound
     from rnnspec.interface.plugins import Mutant, backend_names, get_backend, hookimpl
     from rnnspec.network import Layer, Network
     from rnnspec.output import Dense, Last, Steps
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Backend",
+    "Bound",
     "Call",
     "Capabilities",
     "Cell",
@@ -76,6 +78,7 @@ _HOMES = {
     "contract.results": ("Gradients", "LayerResult", "Result", "Step", "Trained"),
     "control.rule": ("chain",),
     "interface.backend": ("Backend",),
+    "interface.bound": ("Bound",),
     "interface.plugins": ("Mutant", "backend_names", "get_backend", "hookimpl"),
     "network": ("Layer", "Network"),
     "output": ("Dense", "Last", "Steps"),

@@ -10,6 +10,7 @@ import rnnspec
 from conformance.cases import Case
 from conformance.judge import Judge
 from conformance.properties.calls.bound import bound_call, stream
+from conformance.registry import Shape
 from rnnspec import Dense, Last, Layer, Network, Path, cell, cells, out
 from rnnspec.errors import ArgumentError, DtypeError, ShapeError, TreeError, UnsupportedError
 from rnnspec.policies import Truncated
@@ -242,6 +243,17 @@ def test_jax_packs_the_maps_of_a_layer_into_three_arrays():
     compiled = be.programs_compiled
     be.bound(LSTM, LSTM.init(1)).step(X[0])
     assert be.programs_compiled == compiled
+
+
+def test_the_script_times_steps_and_runs(figures, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    script = figures("bound")
+    for name, value in {"ROUNDS": 2, "STEP": Shape(1, 1, 2, 3), "ONE": Shape(1, 2, 2, 3), "SMALL": Shape(2, 2, 2, 3),
+                        "CELLS": ("gru",), "STEPPED": ("gru",)}.items():  # fmt: skip
+        monkeypatch.setattr(script, name, value)
+    rows = script.measured("numpy")
+    assert [(row["what"], row["peer"]) for row in rows] == [("step", "onnxruntime"), *[("run", "be.run")] * 4]
+    assert all(row["seconds"] > 0 and row["low"] <= row["ratio"] <= row["high"] for row in rows)
 
 
 def same(name, found, expected, be):

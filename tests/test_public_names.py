@@ -17,6 +17,7 @@ import rnnspec
 MODULES = [module.name for module in pkgutil.walk_packages(rnnspec.__path__, "rnnspec.")]
 PUBLIC = {
     "Backend",
+    "Bound",
     "Call",
     "Capabilities",
     "Cell",
@@ -69,6 +70,11 @@ SIGNATURES = {
     "Backend.layer": "(self, cell, params, inputs, state, lengths, call, resets=None)",
     "Backend.through": "(self, path)",
     "Backend.native": "(self, cell, call)",
+    "Backend.bound": "(self, net, params)",
+    "Bound.run": "(self, inputs, state=None, lengths=None, resets=None)",
+    "Bound.pullback": "(self, inputs, output_cotangent, state_cotangent=None, state=None, lengths=None, resets=None)",
+    "Bound.step": "(self, x_t)",
+    "Bound.reset": "(self, rows=None)",
 }
 FIELDS = {
     "Result": ["outputs", "state", "path"], "Gradients": ["params", "inputs", "state"],

@@ -97,12 +97,12 @@ def rivals(be: Any, row: Row) -> dict[str, Call]:
     return {**found, "be.run": unbound(be, row)}
 
 
-def compared(own: Call, others: dict[str, Call], rounds: int = ROUNDS) -> list[dict[str, Any]]:
+def compared(own: Call, others: dict[str, Call]) -> list[dict[str, Any]]:
     """A call against each other one, in rounds that time all of them."""
     calls = {"": Timed(own), **{name: Timed(call) for name, call in others.items()}}
     turns, rng = ["", *calls], random.Random(0)
     times: dict[str, list[list[float]]] = {who: [] for who in calls}
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         rng.shuffle(turns)
         found: dict[str, list[float]] = {who: [] for who in calls}
         for who in turns:
@@ -123,7 +123,7 @@ def measured(name: str) -> list[dict[str, Any]]:
     be, rows = rnnspec.get_backend(framework), []
     for cell in STEPPED:
         row = Row(cell, STEP, "forward", "f32")
-        rows += [{"what": "step", "cell": cell, **found}
+        rows += [{"what": "step", "cell": cell, "shape": asdict(STEP), **found}
                  for found in compared(step(be, row), {"onnxruntime": session(row)})]  # fmt: skip
     for cell in (*CELLS, "lstm_peephole") if name == framework else ():
         for shape in (ONE, SMALL):

@@ -9,6 +9,7 @@ from tables.markdown import number, table, yes
 
 __all__ = [
     "arrangement_tables",
+    "bound_tables",
     "first_call_tables",
     "import_tables",
     "layers_tables",
@@ -71,6 +72,16 @@ def heads_tables(data: Any) -> Iterator[str]:
     yield from table(("backend", "cell", "rows, steps", "mode", "heads / layers", "heads: ms", "layers: ms"),
                      ((row["backend"], row["cell"], f"{row['rows']}, {row['steps']}", row["mode"],
                        number(row["ratio"]), *(f"{1e3 * row[key]:.1f}" for key in ("heads_seconds", "layers_seconds")))
+                      for row in data["rows"]))  # fmt: skip
+
+
+def bound_tables(data: Any) -> Iterator[str]:
+    """Bound calls beside others: the ratio of their times, its interval, and both times in microseconds."""
+    yield from table(("call", "backend", "cell", "batch, time, inputs, hidden", "peer", "time / peer", "95 % interval",
+                      "bound, us", "peer, us"),
+                     ((row["what"], row["backend"], row["cell"], ", ".join(map(str, row["shape"].values())),
+                       row["peer"], number(row["ratio"]), f"{number(row['low'])} to {number(row['high'])}",
+                       *(f"{1e6 * row[key]:,.0f}" for key in ("seconds", "peer_seconds")))
                       for row in data["rows"]))  # fmt: skip
 
 

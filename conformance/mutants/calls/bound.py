@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from conformance.mutants.faulty import Faulty
-from rnnspec import Result
+from rnnspec import Bound, Result
 from rnnspec.contract.arrays import Array
-from rnnspec.interface.bound import Bound
 from rnnspec.tree import Tree, tree_map
 
 

@@ -12,8 +12,7 @@ from conformance.properties.asking import Question, ask
 from conformance.properties.networks import Labels
 from conformance.registry import Scope, law
 from conformance.statements import CALLS
-from rnnspec import Backend, Dense, Gradients, Last, Layer, Network, Result
-from rnnspec.interface.bound import Bound
+from rnnspec import Backend, Bound, Dense, Gradients, Last, Layer, Network, Result
 from rnnspec.tree import tree_map
 
 
