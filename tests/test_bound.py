@@ -98,6 +98,13 @@ def test_a_path_is_kept():
         native.bound(PLANNED, PLANNED.init(0)).step(X[0])
 
 
+def test_the_framework_differentiates_a_bound_call():
+    be = rnnspec.get_backend("torch").through(Path.FRAMEWORK)
+    bound, cotangent = be.bound(LSTM, PARAMS), np.ones((6, 2, 4))
+    same("torch", bound.pullback(X, cotangent), be.pullback(LSTM, PARAMS, X, cotangent), be)
+    np.testing.assert_allclose(bound.step(X[0]), bound.run(X).outputs[0], rtol=1e-5, atol=1e-6)
+
+
 def test_threads_share_a_bound_run():
     be = rnnspec.get_backend("numpy")
     bound, expected = be.bound(LSTM, PARAMS), be.run(LSTM, PARAMS, X).outputs

@@ -12,6 +12,7 @@ from backends.planning.plan import Plan
 from backends.planning.planner import plans
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.fixed import Fixed, fixed
+from rnnspec.contract.kernel import Path
 from rnnspec.interface.bound import Bound
 from rnnspec.network import Network
 from rnnspec.running.stepping import Stepper
@@ -76,7 +77,8 @@ class PlannedBound(Bound, Generic[C]):
     """A bound call whose programs keep the packed parameters."""
 
     def __init__(self, backend: Any, net: Network, params: Tree) -> None:
-        super().__init__(backend, net, fixed(params))
+        derived = backend.path is not Path.FRAMEWORK  # a framework that differentiates would take them for leaves
+        super().__init__(backend, net, fixed(params) if derived else params)
 
     def half(self, cell: Cell, params: Fixed, features: int, state: Tree, batch: int) -> Half[C]:
         """One layer as a part of a stream of so many rows."""

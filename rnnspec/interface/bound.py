@@ -42,8 +42,8 @@ class Bound:
         self.backend, self.net, self._params = backend, net, params
         self._run, self._pullback = self.program(execution.run), self.program(execution.pullback)
         self._alone = _Alone(f"{backend.name}.bound(...)")
-        self._known: tuple[tuple[int, ...], Tree] = (-1,), None
-        """The shape of the last inputs that had no state, and the zeros that they started from."""
+        self._known: tuple[int, ...] = (-1,)
+        """The shape of the last inputs of a run."""
         self._begin()
 
     def __repr__(self) -> str:
@@ -63,12 +63,12 @@ class Bound:
 
     def run(self, inputs: Array, state: Tree = None, lengths: Array = None, resets: Array = None) -> Result:
         """As `Backend.run`; it raises the same errors."""
-        given = self._known_arguments(inputs) if state is None and lengths is None and resets is None else None
-        if given is None:
-            be, net = self.backend, self.net
+        be, net, shape = self.backend, self.net, self._known  # read once: another thread may set it
+        if state is None and lengths is None and resets is None and be.fits(inputs, shape):
+            given = inputs, net.state_tree(shape[1], be.zeros), None, None
+        else:
             given = validation.sequences(be, "bound(...).run", net, inputs, state, lengths, False, resets)
-            if state is None:
-                self._known = tuple(given[0].shape), given[1]
+            self._known = tuple(given[0].shape)
         (outputs, final), path = self._run(*given)
         return Result(outputs, final, path)
 
@@ -134,11 +134,6 @@ class Bound:
         other._alone = _Alone(self._alone.call)
         other._begin()
         return other
-
-    def _known_arguments(self, inputs: Array) -> tuple[Array, Tree, None, None] | None:
-        """The arguments of a run where its inputs have the shape of the last ones: there is nothing to validate."""
-        shape, zeros = self._known
-        return (inputs, zeros, None, None) if self.backend.fits(inputs, shape) else None
 
     def _begin(self, state: Tree = None, batch: int | None = None) -> None:
         """Begin at a state of so many rows, which nobody else has; None: at zeros, of as many rows as the next step."""
