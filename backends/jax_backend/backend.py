@@ -57,17 +57,17 @@ class JaxBound(Bound):
 
         def call(*arguments: Tree) -> tuple[Tree, Tree]:
             key = (arguments[0].shape, *[a is None for a in arguments])
-            if key not in packed:
-                if is_empty(arguments):
-                    return whole(*arguments)
-                if len(packed) >= MOST_KEPT:
-                    packed.clear()
-                with be.settings():
-                    found = be.splits.of(function, (self.net,), (self._params, *arguments))
-                    packed[key] = found, found.pack(self._params)
-            found, maps = packed[key]
+            found = packed.get(key)
+            if found is None and is_empty(arguments):
+                return whole(*arguments)
             with be.settings():
-                return found.rest(maps, *arguments), found.said
+                if found is None:
+                    if len(packed) >= MOST_KEPT:
+                        packed.clear()
+                    made: Split = be.splits.of(function, (self.net,), (self._params, *arguments))
+                    found = packed[key] = made, made.pack(self._params)
+                parts, maps = found
+                return parts.rest(maps, *arguments), parts.said
 
         return call
 

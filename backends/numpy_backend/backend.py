@@ -95,7 +95,8 @@ class NumpyBound(PlannedBound[BoundCall]):
     def half(self, cell: Cell, params: Fixed, features: int, state: Tree, batch: int) -> Half[BoundCall]:
         """As the base says."""
         key = _Stretch(self.backend, params).key(cell, params, state, batch, features)
-        return Program(key[0], features, 1, batch, DTYPES[self.backend.precision]).half(params)
+        with np.errstate(all="ignore"):
+            return Program(key[0], features, 1, batch, DTYPES[self.backend.precision]).half(params)
 
     def copying(self, to: Array, what: Array) -> BoundCall:
         """As the base says."""

@@ -98,8 +98,9 @@ class PlannedBound(Bound, Generic[C]):
 
     @property
     def streams(self) -> bool:
-        """Whether plans run all layers."""
-        return all(plans(layer.cell) for layer in self.net.layers)
+        """Whether plans run all layers, and no other path is asked for."""
+        asked = self.backend.path not in (None, Path.GENERIC)
+        return not asked and all(plans(layer.cell) for layer in self.net.layers)
 
     def stepper(self, state: Tree, batch: int) -> Stepper:
         """Planned programs of one step, where all layers have a plan."""

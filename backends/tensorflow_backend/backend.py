@@ -48,14 +48,15 @@ class TensorflowBound(Bound):
 
         def call(*arguments: Tree) -> tuple[Tree, Tree]:
             key = (tuple(arguments[0].shape.as_list()), *[a is None for a in arguments])
-            if key not in graphs:
+            graph = graphs.get(key)
+            if graph is None:
                 if len(graphs) >= MOST_KEPT:
                     graphs.clear()
                 found = whole(*arguments)
                 graphs[key] = be.programs.of(function, (self.net,), (self._params, *arguments))
                 return found
             with tf.device(CPU):
-                return graphs[key](self._params, *arguments)
+                return graph(self._params, *arguments)
 
         return call
 

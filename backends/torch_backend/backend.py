@@ -101,17 +101,12 @@ class _Stretch(Stretch[Key]):
 class TorchBound(PlannedBound[Callable[[], Any]]):
     """A bound call of PyTorch programs."""
 
-    @property
-    def streams(self) -> bool:
-        """Whether plans run all layers, and no other path is asked for."""
-        return super().streams and self.backend.path in (None, Path.GENERIC)
-
     def half(self, cell: Cell, params: Fixed, features: int, state: Tree, batch: int) -> Half[Callable[[], Any]]:
         """As the base says."""
         schedule = forward_only(self.backend.plan(cell, batch, widest(state)))
         kind = getattr(torch, DTYPES[self.backend.precision])
         program = Program(planned(schedule, widths(params, state, features)), 1, batch, kind, self.backend.device)
-        with torch.set_grad_enabled(False):
+        with torch.set_grad_enabled(False), math_mode(self.backend.device, self.backend.precision):
             return program.half(params, features)
 
     def copying(self, to: Array, what: Array) -> Callable[[], Any]:
