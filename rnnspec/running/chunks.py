@@ -32,6 +32,11 @@ class Given:
     values: Array
     feedback: Array | None
 
+    @property
+    def met(self) -> tuple[Array, Array, Array]:
+        """The streams that say how reads and writes meet."""
+        return self.queries, self.keys, self.decay
+
     def part(self, low: int, high: int) -> Given:
         """The streams of some chunks."""
         fed = None if self.feedback is None else self.feedback[low:high]
@@ -63,45 +68,42 @@ class ChunkScan:
     def run(self, given: Given, state: Array) -> Ran:
         """The reads and the last state, from `state` (..., key, value)."""
         add, matmul = self.arrays.functions["add"], self.arrays.matmul
-        met = self._meeting(given).join((given.queries, given.keys, given.decay))
+        met = self._meeting(given).join(given.met)
         own, through, solved = self._flat(given.values), None, None
-        written = turned(self.arrays, met.keys)
         values: Values = {"decay": turned(self.arrays, met.decay)}
         if given.feedback is not None:
             writes = given.keys.shape[-2]
             solved = inverse(self.arrays, self._fed(given.feedback, self._apart(given, met.products)), writes)
             own = matmul(solved, own)
             through = matmul(solved, self._fed(given.feedback, self._apart(given, met.queries)))
-            values["through"] = matmul(written, through)
-        values["own"] = matmul(written, own)
-        starts, last = self._chain(values, state, reverse=False)
-        if through is not None:
-            own = add(own, matmul(through, starts))
+            values |= {"vectors": own, "read": through, "written": turned(self.arrays, met.keys)}
+        else:
+            values["own"] = matmul(turned(self.arrays, met.keys), own)
+        chained, last = self._chain(values, state, reverse=False)
+        starts, own = chained["start"], chained.get("vectors", own)
         reads = add(matmul(met.queries, starts), matmul(met.products, own))
         return Ran(self._apart(given, reads), last, given, met, solved, own, through, starts)
 
     def pull(self, ran: Ran, reads: Array, last: Array) -> tuple[Given, Array]:
         """The cotangents of the streams and of the first state, from those of the reads and of the last state."""
         arrays, met, given = self.arrays, ran.met, ran.given
-        add, multiply, matmul = arrays.functions["add"], arrays.functions["multiply"], arrays.matmul
-        found = self._flat(reads)
-        written = matmul(turned(arrays, met.products), found)
+        matmul, found = arrays.matmul, self._flat(reads)
+        written, feedback = matmul(turned(arrays, met.products), found), None
         values: Values = {"decay": turned(arrays, met.decay), "own": matmul(turned(arrays, met.queries), found)}
         if ran.through is not None:
-            back = turned(arrays, ran.through)
-            values["own"] = add(values["own"], matmul(back, written))
-            values["through"] = matmul(back, met.keys)
-        ends, first = self._chain(values, last, reverse=True)
-        written, feedback = add(written, matmul(met.keys, ends)), None
-        if ran.solved is not None:
-            written = matmul(turned(arrays, ran.solved), written)
+            values |= {"vectors": written, "read": met.keys, "written": turned(arrays, ran.through)}
+        chained, first = self._chain(values, last, reverse=True)
+        ends = chained["start"]
+        if ran.solved is None:
+            written = arrays.functions["add"](written, matmul(met.keys, ends))
+        else:
+            written = matmul(turned(arrays, ran.solved), chained["vectors"])
             feedback, found = self._feedback(ran, written, reads)
         products = matmul(found, turned(arrays, ran.written))
         queries = matmul(found, turned(arrays, ran.starts))
         keys = matmul(ran.written, turned(arrays, ends))
-        kept = turned(arrays, arrays.sum(multiply(ends, ran.starts), (-1,), True))
-        whole = (given.queries, given.keys, given.decay)
-        streams = self._meeting(given).pull(whole, met, products, queries, keys, kept)
+        kept = turned(arrays, arrays.sum(arrays.functions["multiply"](ends, ran.starts), (-1,), True))
+        streams = self._meeting(given).pull(given.met, met, products, queries, keys, kept)
         return Given(*streams, arrays.reshape(written, tuple(given.values.shape)), feedback), first
 
     def _meeting(self, given: Given) -> Meeting:
@@ -122,18 +124,25 @@ class ChunkScan:
         product = self.arrays.functions["multiply"](feedback[..., None], queries[..., None, : self.fed, :])
         return self._flat(self.arrays.sum(product, (-2,), False))
 
-    def _chain(self, values: Values, state: Array, reverse: bool) -> tuple[Array, Array]:
-        """The states from which the chunks start, and the last one."""
-        f = self.arrays.functions
+    def _chain(self, values: Values, state: Array, reverse: bool) -> tuple[Values, Array]:
+        """The states from which the chunks start, and the last one: `S' = decay S + own + written (vectors + read S)`.
+
+        The vectors in parentheses are found with the states, where there are any.
+        """
+        add, multiply, matmul = self.arrays.functions["add"], self.arrays.functions["multiply"], self.arrays.matmul
 
         def body(carried: Values, now: Values, t: Any) -> tuple[Values, Values]:
-            new = f["add"](f["multiply"](now["decay"], carried["state"]), now["own"])
-            if "through" in now:
-                new = f["add"](new, self.arrays.matmul(now["through"], carried["state"]))
-            return {"state": new}, {"start": carried["state"]}
+            begun = carried["state"]
+            new, kept = multiply(now["decay"], begun), {"start": begun}
+            if "own" in now:
+                new = add(new, now["own"])
+            if "read" in now:
+                kept["vectors"] = add(now["vectors"], matmul(now["read"], begun))
+                new = add(new, matmul(now["written"], kept["vectors"]))
+            return {"state": new}, kept
 
-        last, starts = self.arrays.scan(body, {"state": state}, values, values["own"].shape[0], reverse)
-        return starts["start"], last["state"]
+        last, kept = self.arrays.scan(body, {"state": state}, values, values["decay"].shape[0], reverse)
+        return kept, last["state"]
 
     def _flat(self, a: Array) -> Array:
         """Reads or writes of all steps in one axis."""
