@@ -8,6 +8,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 import rnnspec
+from backends.planning.emission import Kind
 from backends.planning.planner import plan, widths
 from backends.torch_backend import products
 from backends.torch_backend.backend import TorchBackend
@@ -15,7 +16,9 @@ from backends.torch_backend.fusion import forward_only, fused
 from backends.torch_backend.math_mode import math_mode
 from backends.torch_backend.native import KERNELS, find
 from backends.torch_backend.packing import joined, side_by_side
+from backends.torch_backend.planned import planned
 from backends.torch_backend.products import LARGE, ONEDNN, OWN, WIDE, favours_others, quicker
+from backends.torch_backend.scratch import in_scratch
 from backends.torch_backend.summands import summed
 from conformance.cases import network_for
 from conformance.own_cell import leaky_gate
@@ -123,6 +126,27 @@ def test_what_is_added_to_parts_of_a_product_is_laid_out_before_the_loop():
     forward, kept = (plan(fused(own(schedule(cells.gru))), sizes) for own in (forward_only, lambda whole: whole))
     assert [call.op for call in summed(forward).step] == ["map", "sigmoid", "addcmul", "tanh", "lerp"]
     assert summed(kept).before == kept.before  # one of the sums goes into the pullback
+    assert summed(forward, small=False).before == forward.before
+
+
+def test_what_only_one_step_reads_lies_in_memory_of_one_step():
+    net = Network(2, [Layer(cells.gru, 3)])
+    sizes = widths(net.init(0)["layers"][0]["forward"], {"h": np.zeros((2, 3))}, 2)
+    found, kept = (planned(own(schedule(cells.gru)), sizes) for own in (forward_only, lambda whole: whole))
+    written = {call.op: found.blocks[call.out.block] for call in found.step}
+    assert {op: (block.kind, block.columns) for op, block in written.items() if op != "map"} == {
+        "sigmoid": (Kind.STEP, 6), "addcmul": (Kind.STEP, 3), "tanh": (Kind.STEP, 3), "lerp": (Kind.NEW, 3),
+    }  # fmt: skip
+    assert in_scratch(kept) is kept  # the pullback reads the values of all steps
+    assert {kept.blocks[call.out.block].kind for call in kept.step} >= {Kind.TIME}
+
+
+def test_a_term_that_is_added_in_its_place_stays_there():
+    net = Network(2, [Layer(cells.elman, 3)])
+    sizes = widths(net.init(0)["layers"][0]["forward"], {"h": np.zeros((2, 3))}, 2)
+    product = planned(forward_only(schedule(cells.elman)), sizes).step[0]
+    assert product.op == "map"
+    assert product.operands[0] == product.out
 
 
 @pytest.mark.parametrize("hidden", [1, 5])

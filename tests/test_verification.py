@@ -14,7 +14,7 @@ from backends.planning.plan import PRODUCTS
 from backends.planning.planner import laid_out
 from backends.planning.rewriting import Logistic
 from backends.planning.verification import WrongPlan, verify
-from backends.torch_backend import summands
+from backends.torch_backend import scratch, summands
 from backends.torch_backend.fusion import forward_only, fused
 from conformance.cases import CELLS, hidden_for
 from conformance.own_cell import leaky_gate
@@ -31,6 +31,11 @@ def sizes(given, widths=(4, 3, 5, 2, 6)):
 
 def for_numpy(given, logistic=Logistic.TANGENT, widths=(4, 3, 5, 2, 6)):
     return laid_out(unstopped(schedule(given)), sizes(given, widths), logistic)
+
+
+def for_torch_forward(given, widths, small):
+    own = laid_out(fused(unstopped(forward_only(schedule(given)))), sizes(given, widths))
+    return scratch.in_scratch(summands.summed(own, small))
 
 
 def for_torch(given, widths=(4, 3, 5, 2, 6)):
@@ -97,6 +102,8 @@ def test_every_plan_is_right(given, widths):
     verify(for_torch(given, widths), schedule(given))
     run = forward_only(schedule(given))
     verify(summands.summed(laid_out(fused(run), sizes(given, widths))), run)
+    for small in (True, False):
+        verify(for_torch_forward(given, widths, small), run)
 
 
 def test_a_right_plan_is_never_refused_for_the_numbers_drawn():

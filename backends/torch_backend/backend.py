@@ -50,6 +50,9 @@ _HALVES = (torch.bfloat16, torch.float16)
 _NAMES = {getattr(torch, name): name for name in DTYPES.values()}
 
 
+SMALL = 1 << 11
+"""Up to this number of values of a gate, a call in each step takes longer than the memory that saves it."""
+
 Key = tuple[Plan, int]
 """The plan of a program, and its batch."""
 
@@ -69,7 +72,9 @@ class _Stretch(Stretch[Key]):
         """As the base says."""
         steps, batch, features = inputs.shape
         schedule = self.backend.plan(cell, batch, widest(state))
-        key = planned(schedule if call.pullback else forward_only(schedule), widths(params, state, features)), batch
+        sizes = widths(params, state, features)
+        small = batch * max(width for _, width in sizes) <= SMALL
+        key = planned(schedule if call.pullback else forward_only(schedule), sizes, small), batch
         program, rows = self.program(key, inputs), Rows(steps, lengths)
         outputs, final = program.forward(params, inputs, state, rows)
         return Run(program, key, inputs, rows), outputs, final

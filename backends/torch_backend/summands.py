@@ -2,7 +2,8 @@
 
 Maps that lie side by side are one product; an input product is added to one part of it, a bias to another. Each
 addition is a call in every step, which in small networks takes nearly as long as the product. So the terms are laid out
-before the loop, and a product that only the next call reads, to add all of it, joins that call.
+before the loop, and a product that only the next call reads, to add all of it, joins that call. In large networks the
+memory of the laid out terms costs more than the calls, so there the terms stay where they are.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from itertools import pairwise
 
 from backends.planning.emission import Block, Call, Kind, Place
 from backends.planning.plan import PRODUCTS, Plan
+from backends.torch_backend.places import moved, overlap, width, within
 
 __all__ = ["summed"]
 
@@ -26,9 +28,12 @@ class Addition:
     summand: Place
 
 
-def summed(plan: Plan) -> Plan:
-    """The same plan with fewer calls for each step: each product includes the terms that are added to it."""
-    laid = _laid_out(plan)
+def summed(plan: Plan, small: bool = True) -> Plan:
+    """The same plan with fewer calls for each step: each product includes the terms that are added to it.
+
+    Only in a `small` network are terms laid out for this.
+    """
+    laid = _laid_out(plan) if small else plan
     return replace(laid, step=_joined(laid, laid.step), pull_step=_joined(laid, laid.pull_step))
 
 
@@ -57,8 +62,8 @@ def _adds(plan: Plan, product: Call, addition: Call, calls: Sequence[Call]) -> b
     return (
         addition.op == "add" and readers == [addition] and product.out in addition.operands
         and addition.operands[0] != addition.operands[1]
-        and all(_width(place) == _width(product.out) for place in (*addition.operands, addition.out))
-        and not _overlap(addition.out, product.operands[0])
+        and all(width(place) == width(product.out) for place in (*addition.operands, addition.out))
+        and not overlap(addition.out, product.operands[0])
     )  # fmt: skip
 
 
@@ -76,33 +81,33 @@ def _additions(plan: Plan, index: int) -> Iterator[Addition]:
     """For each part of a product, the first call that reads it, where that call adds a term known before the loop."""
     out = plan.step[index].out
     for n, call in enumerate(plan.step[index + 1 :], index + 1):
-        parts = [place for place in call.operands if _within(place, out)]
+        parts = [place for place in call.operands if within(place, out)]
         if call.op != "add" or len(parts) != 1:
             continue
         part, [summand] = parts[0], [place for place in call.operands if place is not parts[0]]
-        if _width(summand) == _width(part) and _known(plan, summand, n) and _alone(plan, call, part, index, n):
+        if width(summand) == width(part) and _known(plan, summand, n) and _alone(plan, call, part, index, n):
             yield Addition(n, part, summand)
 
 
 def _known(plan: Plan, summand: Place, index: int) -> bool:
     """Whether no other call of the step writes the term: it is a vector, or a product over all steps."""
     known = plan.blocks[summand.block].kind in (Kind.FIXED, Kind.TIME)
-    return known and not any(_overlap(call.out, summand) for call in plan.step[:index])
+    return known and not any(overlap(call.out, summand) for call in plan.step[:index])
 
 
 def _alone(plan: Plan, addition: Call, part: Place, product: int, index: int) -> bool:
     """Whether only this addition reads its part of the product, and only the step's next calls read the sum."""
-    if _width(addition.out) != _width(part) or any(
-        _overlap(place, part) for call in plan.step[product + 1 : index] for place in (*call.operands, call.out)
+    if width(addition.out) != width(part) or any(
+        overlap(place, part) for call in plan.step[product + 1 : index] for place in (*call.operands, call.out)
     ):
         return False
     later = plan.step[index + 1 :]
     if addition.out == part:
         return True
-    unread = not any(_overlap(place, part) for call in later for place in (*call.operands, call.out))
+    unread = not any(overlap(place, part) for call in later for place in (*call.operands, call.out))
     return unread and any(call.out == addition.out for call in later) and all(
-        _within(place, addition.out) for call in _until_written(later, addition.out) for place in call.operands
-        if _overlap(place, addition.out)
+        within(place, addition.out) for call in _until_written(later, addition.out) for place in call.operands
+        if overlap(place, addition.out)
     )  # fmt: skip
 
 
@@ -116,38 +121,20 @@ def _until_written(calls: Iterable[Call], place: Place) -> Iterator[Call]:
 def _with_summand(plan: Plan, index: int, additions: Sequence[Addition]) -> Plan:
     """The plan without the additions; readers of the sums read the product."""
     product, block = plan.step[index], len(plan.blocks)
-    low, width = product.out.low, _width(product.out)
+    low, columns = product.out.low, width(product.out)
     copies = tuple(Call("copy", (each.summand,), Place(block, each.part.low - low, each.part.high - low))
                    for each in additions)  # fmt: skip
     step = list(plan.step)
-    step[index] = replace(product, operands=(Place(block, 0, width), *product.operands))
+    step[index] = replace(product, operands=(Place(block, 0, columns), *product.operands))
     for each in additions:
-        moved = plan.step[each.index].out
+        origin = plan.step[each.index].out
         for n, call in enumerate(step[each.index + 1 :], each.index + 1):
-            step[n] = replace(call, operands=tuple(_moved(place, moved, each.part) for place in call.operands))
-            if call.out == moved:
+            step[n] = replace(call, operands=tuple(moved(place, origin, each.part) for place in call.operands))
+            if call.out == origin:
                 break
     left_out = {each.index for each in additions}
-    return replace(plan, blocks=(*plan.blocks, Block(Kind.TIME, width)), before=(*plan.before, *copies),
+    return replace(plan, blocks=(*plan.blocks, Block(Kind.TIME, columns)), before=(*plan.before, *copies),
                    step=tuple(call for n, call in enumerate(step) if n not in left_out))  # fmt: skip
-
-
-def _moved(place: Place, origin: Place, to: Place) -> Place:
-    if not _within(place, origin):
-        return place
-    return Place(to.block, to.low + place.low - origin.low, to.low + place.high - origin.low)
-
-
-def _width(place: Place) -> int:
-    return place.high - place.low
-
-
-def _within(place: Place, whole: Place) -> bool:
-    return place.block == whole.block and whole.low <= place.low and place.high <= whole.high
-
-
-def _overlap(one: Place, other: Place) -> bool:
-    return one.block == other.block and one.low < other.high and other.low < one.high
 
 
 def _cover(whole: Place, parts: Sequence[Place]) -> bool:
