@@ -29,6 +29,7 @@ def pytest_configure(config):
     """
     folder = tempfile.TemporaryDirectory(prefix="rnnspec-jax-", ignore_cleanup_errors=True)
     config.add_cleanup(folder.cleanup)
+    os.environ["RNNSPEC_CALIBRATION"] = "off"  # no test depends on how quick the machine is
     os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"

@@ -1,6 +1,7 @@
 """The PyTorch backend by itself: its programs, its kernels and who is given one, its precisions, a device not there."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from backends.torch_backend.math_mode import math_mode
 from backends.torch_backend.native import KERNELS, find
 from backends.torch_backend.packing import joined, side_by_side
 from backends.torch_backend.planned import planned
-from backends.torch_backend.products import LARGE, ONEDNN, OWN, WIDE, favours_others, quicker
+from backends.torch_backend.products import CHOICES, LARGE, ONEDNN, OWN, WIDE, for_gradients, quicker
 from backends.torch_backend.scratch import in_scratch
 from backends.torch_backend.summands import summed
 from conformance.cases import network_for
@@ -397,36 +398,63 @@ def test_maps_that_are_neighbours_by_chance_are_copied_together():
     assert found.data_ptr() != maps[0].data_ptr()
 
 
-@pytest.fixture
-def elsewhere(monkeypatch):
-    """A processor that is not Intel's."""
-    monkeypatch.setattr("backends.torch_backend.products.favours_others", lambda: True)
+def deciding(option, asked=None):
+    """What stands in for the decisions of a process: every choice takes one option."""
+    def decide(choice):
+        if asked is not None:
+            asked.append(choice.name)
+        return option
+    return {key: replace(choice, decide=decide) for key, choice in CHOICES.items()}
 
 
-@pytest.mark.parametrize(("told", "expected"), [
-    ({"cpu_name": "AMD EPYC"}, True), ({"cpu_name": "Intel(R) Xeon(R)"}, False), ({"cpu_name": ""}, False), ({}, False),
-], ids=["another's", "Intel's", "nameless", "unknown"])  # fmt: skip
-def test_onednn_multiplies_where_mkl_favours_others(told, expected, monkeypatch):
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: told, raising=False)
-    for library in (torch.backends.mkl, torch.backends.mkldnn):
-        monkeypatch.setattr(library, "is_available", lambda: True)
-    assert favours_others.__wrapped__() is expected
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    assert not favours_others.__wrapped__()
-
-
-def test_only_large_products_of_float32_on_the_cpu_are_onednns(elsewhere):
+def test_only_large_products_of_float32_on_the_cpu_are_in_question(monkeypatch):
+    monkeypatch.setattr(products, "CHOICES", deciding("onednn"))
     rows, maps = torch.zeros(LARGE // WIDE, WIDE // 64), torch.zeros(WIDE // 64, 64)
-    assert quicker(rows, maps) is ONEDNN
-    assert quicker(rows[1:], maps) is quicker(rows.double(), maps.double()) is OWN
-    assert quicker(rows.to("meta"), maps.to("meta")) is OWN
-    assert quicker(torch.zeros(LARGE, 2), torch.zeros(2, 3)) is OWN
+    for taken in (quicker, for_gradients):
+        assert taken(rows, maps) is ONEDNN
+        assert taken(rows[1:], maps) is taken(rows.double(), maps.double()) is OWN
+        assert taken(rows.to("meta"), maps.to("meta")) is OWN
+        assert taken(torch.zeros(LARGE, 2), torch.zeros(2, 3)) is OWN
+        with FakeTensorMode() as mode:
+            assert taken(mode.from_tensor(rows), mode.from_tensor(maps)) is OWN
+
+
+def test_without_onednn_nothing_is_in_question(monkeypatch):
+    monkeypatch.setattr(products, "CHOICES", deciding("onednn"))
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert quicker(torch.zeros(LARGE // WIDE, WIDE // 64), torch.zeros(WIDE // 64, 64)) is OWN
+
+
+def test_each_class_of_products_is_a_choice_of_its_own(monkeypatch):
+    asked = []
+    monkeypatch.setattr(products, "CHOICES", deciding("torch", asked))
+    for rows, width in ((15, 512), (16, 512), (16, 1024)):
+        quicker(torch.zeros(rows, width), torch.zeros(width, 3 * width))
+    for_gradients(torch.zeros(512, 64), torch.zeros(64, 256))
+    assert asked == [choice.name for choice in CHOICES.values()]
+
+
+def test_a_choice_of_products_computes_what_is_asked_without_a_random_number():
+    before = torch.get_rng_state()
+    for choice in CHOICES.values():
+        assert choice.default == "torch"
+        for option in choice.options.values():
+            found = choice.call(option)()
+            assert torch.equal(found, torch.full_like(found, found[0, 0].item()))
+            assert found.shape[1] > 1
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_only_a_backend_that_makes_the_choices_declares_them():
+    assert TorchBackend().choices == tuple(CHOICES.values())
+    assert TorchBackend(precision="f64").choices == ()
 
 
 @pytest.fixture
-def multiplied(elsewhere, monkeypatch):
+def multiplied(monkeypatch):
     """What oneDNN was given to multiply: products of every size are its."""
     given, multiply = [], products._linear
+    monkeypatch.setattr(products, "CHOICES", deciding("onednn"))
     for bound in ("LARGE", "WIDE"):
         monkeypatch.setattr(products, bound, 0)
     monkeypatch.setattr(products, "_linear", lambda a, maps: given.append((a.shape, maps.shape)) or multiply(a, maps))
@@ -447,7 +475,8 @@ def test_onednn_multiplies_inputs_steps_and_cotangents(multiplied):
     steps, batch, inputs, hidden = 6, 3, 4, 5
     everything(opened("f32", Path.GENERIC), Network(inputs, [Layer(cells.elman, hidden)]), steps, batch)
     run = {((steps * batch, inputs), (inputs, hidden)), ((batch, hidden), (hidden, hidden))}
-    assert set(multiplied) == run | {((steps * batch, hidden), (hidden, inputs))}
+    of_maps = {((hidden, steps * batch), (steps * batch, width)) for width in (inputs, hidden)}
+    assert set(multiplied) == run | of_maps | {((steps * batch, hidden), (hidden, inputs))}
     assert multiplied.count(((batch, hidden), (hidden, hidden))) >= 3 * steps  # two runs, and a pullback
 
 

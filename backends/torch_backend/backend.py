@@ -25,6 +25,7 @@ from backends.torch_backend.module import NetworkModule
 from backends.torch_backend.native import chosen
 from backends.torch_backend.packing import alike, in_memory, side_by_side
 from backends.torch_backend.planned import planned
+from backends.torch_backend.products import CHOICES
 from backends.torch_backend.program import Program, replay
 from backends.torch_backend.rows import Rows
 from rnnspec.contract.arrays import Array, Arrays
@@ -151,6 +152,7 @@ class TorchBackend(Backend):
         super().__init__(device, precision)
         self._dtype, self._device = getattr(torch, DTYPES[precision]), torch.device(self.device)
         self._device_type = self._device.type
+        self.choices = tuple(CHOICES.values()) if (self.device, precision) == ("cpu", "f32") else ()
         self.idle = Pool[Program]()
         keep_freed()
 

@@ -11,7 +11,7 @@ import torch
 from backends.planning.emission import Call, Kind, Place
 from backends.planning.plan import Plan, Product
 from backends.planning.streams import Half, in_place, once
-from backends.torch_backend.products import quicker
+from backends.torch_backend.products import for_gradients, quicker
 from backends.torch_backend.rows import Rows
 from backends.torch_backend.workspace import Bound, Workspace
 from rnnspec.contract.arrays import Array
@@ -199,7 +199,7 @@ class Program:
         found = self._of_x(steps, rows)
         for product in self.plan.input_gradients:
             delta = _flat(rows.clear(self._over(product.cotangents, steps)))
-            own["W"] |= _split(delta.T @ x, product, params["W"])
+            own["W"] |= _split(_of_maps(delta, x), product, params["W"])
             own["b"] |= _split(delta.sum(0), product, params["b"])
             maps = torch.cat([params["W"][name] for name in product.names])
             products = quicker(delta, maps)
@@ -210,7 +210,7 @@ class Program:
             kept = rows.lengths is not None and product.operand.block in self.plan.read_again
             operand = self._operand(operand.clone() if kept else operand, rows)
             delta = _flat(rows.clear(self._over(product.cotangents, steps)))
-            for name, part in _split(delta.T @ _flat(operand), product, params["U"]).items():
+            for name, part in _split(_of_maps(delta, _flat(operand)), product, params["U"]).items():
                 own["U"][name] = own["U"][name] + part if name in own["U"] else part
         for name, place in self.plan.vector_gradients:
             own["p"][name] = _flat(rows.clear(self._over(place, steps)).expand(steps, self.batch, -1)).sum(0)
@@ -251,6 +251,10 @@ def replay(calls: Iterable[Callable[[], Any]]) -> None:
 
 def _flat(a: Array) -> Array:
     return a.reshape(-1, a.shape[-1])
+
+
+def _of_maps(delta: Array, operand: Array) -> Array:
+    return for_gradients(delta.T, operand).product(delta.T, operand)
 
 
 def _split(found: Array, product: Product, params: dict[str, Array]) -> dict[str, Array]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from rnnspec.contract.arrays import Array, Arrays, NumpyArrays
 from rnnspec.contract.capabilities import DTYPES
+from rnnspec.contract.choice import Choice
 from rnnspec.contract.kernel import Call, Kernel, Path
 from rnnspec.contract.resets import Resets
 from rnnspec.contract.results import Gradients, LayerResult, Result, Step, Trained
@@ -59,6 +60,9 @@ class Backend(Owner):
     spec_version: ClassVar[str] = SPEC_VERSION
     binds: ClassVar[type[Bound]] = Bound
     """What `bound` makes; a backend with quicker ones names its own."""
+
+    choices: tuple[Choice[Any], ...] = ()
+    """The choices that this backend makes by measurement; the suite tests that what it takes is not the slower one."""
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         super().__init__(device, precision)
