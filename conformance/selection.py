@@ -73,6 +73,11 @@ class Selection:
         first = own[0]
         return (Grid(self.cells or first.cells, self.shapes or first.shapes, self.modes or first.modes),)
 
+    @property
+    def choices(self) -> bool:
+        """Whether the choices of a backend are timed: in a tier that does so, where no part of its grids is named."""
+        return self.depth.choices and not (self.cells or self.shapes or self.modes)
+
     def to_json(self) -> str:
         """The selection as one line of JSON."""
         return json.dumps(asdict(self))

@@ -24,7 +24,7 @@ class Tier:
 
     `labels` is the number of cells or networks that a law without the oracle is tested on, drawn by the seed and shared
     among the precisions; None is all in each precision. `brief` leaves out cases that compile slowly, and also shares
-    the labels of laws with the oracle.
+    the labels of laws with the oracle. With `choices` what a backend chose is timed beside the rest.
     """
 
     examples: int
@@ -32,6 +32,7 @@ class Tier:
     brief: bool = False
     wide: bool = False
     grids: tuple[Grid, ...] = ()
+    choices: bool = False
 
 
 SMALL, MIDDLE = Shape(16, 64, 32, 64), Shape(32, 128, 128, 256)
@@ -49,5 +50,5 @@ TIERS = {
     "smoke": Tier(1, labels=2, brief=True),
     "default": Tier(2, labels=6, grids=(Grid(("lstm", "gru"), (SMALL, MIDDLE), ("train",)),)),
     "deep": Tier(10, wide=True, grids=(Grid(CELLS, (ONE, SMALL, MIDDLE, LARGE), BOTH),
-                                       Grid(OWN, (SMALL, MIDDLE), BOTH))),
+                                       Grid(OWN, (SMALL, MIDDLE), BOTH)), choices=True),
 }  # fmt: skip

@@ -42,6 +42,7 @@ class Entry:
     properties: list[dict[str, Any]] = field(default_factory=list)
     not_applicable: list[dict[str, str]] = field(default_factory=list)
     speed: list[dict[str, Any]] = field(default_factory=list)
+    choices: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, finding: dict[str, Any], counted: bool) -> None:
         """One property is judged."""
@@ -64,6 +65,15 @@ class Entry:
                 self.status = "fails"
                 self.why = (f"{row['cell']} {row['mode']} took {row['ratio_peer']:.2f} of the time of {row['peer']}, "
                             f"and at most {row['budget']:.2f} is declared")  # fmt: skip
+
+    def decide(self, rows: list[dict[str, Any]]) -> None:
+        """One choice is timed beside its other options; taking one that is clearly slower fails."""
+        self.choices += rows
+        for row in rows:
+            if row["verdict"] == "slower" and self.status == "conforms":
+                self.status = "fails"
+                self.why = (f"{row['name']}: {row['taken']} is taken, in {row['ratio']:.2f} of the time of "
+                            f"{row['other']}; delete what was measured before, or turn off what disturbs the machine")
 
     def end(self, status: str, why: str, law: Statement | None = None, code: str = "") -> None:
         """The process ended early: the property that it was testing, if any, is an error."""

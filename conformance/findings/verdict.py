@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["beyond", "spoken"]
+__all__ = ["beyond", "chosen", "spoken"]
 
 
 def beyond(row: Mapping[str, Any]) -> bool:
@@ -22,3 +22,11 @@ def spoken(row: Mapping[str, Any]) -> str:
         return f"{row['verdict']}{tries}"
     stands = {"slower": "beyond", "inconclusive": "not clearly within"}.get(row["budget_verdict"], "within")
     return f"{row['verdict']}{tries}, {stands} the declared {row['budget']:.2f}"
+
+
+def chosen(row: Mapping[str, Any]) -> str:
+    """One choice in words: what is taken, its time over that of another option, and whether that agrees."""
+    stands = f"disagrees by {row['ratio'] - 1:.0%}" if row["verdict"] == "slower" else "agrees"
+    if row["verdict"] == "inconclusive" and row["ratio"] > 1:
+        stands = f"inconclusive after {row['tries']} tries"
+    return f"{row['name']}: {row['taken']} is taken, {row['ratio']:.2f} of the time of {row['other']}, {stands}"

@@ -8,7 +8,7 @@ import jinja2
 
 from conformance.findings.entry import missing
 from conformance.findings.finding import BAD, STATUSES
-from conformance.findings.verdict import spoken
+from conformance.findings.verdict import chosen, spoken
 from conformance.reports.asked import left_out, of_each
 from conformance.reports.ratio import written
 
@@ -21,7 +21,7 @@ def environment(*, escape: bool) -> jinja2.Environment:
         loader=jinja2.PackageLoader("conformance.reports", "templates"), autoescape=escape,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    found.filters |= {"shape": _shape, "cell": _cell, "spoken": spoken, "ratio": written}
+    found.filters |= {"shape": _shape, "cell": _cell, "spoken": spoken, "chosen": chosen, "ratio": written}
     found.globals |= {"BAD": BAD, "missing": missing, "shown": _shown, "of_each": of_each, "left_out": left_out}
     return found
 

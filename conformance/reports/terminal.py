@@ -14,7 +14,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from conformance.findings.finding import BAD, STATUSES
-from conformance.findings.verdict import spoken
+from conformance.findings.verdict import chosen, spoken
 from conformance.reports.asked import left_out, of_each
 from conformance.reports.ratio import written
 
@@ -90,6 +90,8 @@ def show(console: Console, document: dict[str, Any]) -> None:
     for entry in document["backends"]:
         if entry["speed"]:
             console.print(_speed(entry))
+        for row in entry["choices"]:
+            console.print(escape(chosen(row)), highlight=False, soft_wrap=True)
     if document["backends"]:
         console.print(_summary(document))
 

@@ -19,6 +19,7 @@ from conformance.processes.limits import Limits
 from conformance.processes.process import Child, Died, Ended, environment
 from conformance.registry import Shape
 from conformance.selection import Selection
+from conformance.speed.choices import timed
 from conformance.speed.outcome import open_question, outcome
 from conformance.speed.peers import Peer, peers
 from conformance.speed.row import Row
@@ -81,6 +82,9 @@ async def measure(name: str, precision: str, selection: Selection, limits: Limit
         for row in rows(selection, precision, entry.device):
             tell({"event": "measuring", "row": f"{row.cell} {row.mode} at {_text(row.shape)}"})
             entry.clock(await arena.row(row))
+        for index in range(here["choices"] if selection.choices else 0):
+            tell({"event": "measuring", "row": f"choice {index + 1} of {here['choices']}"})
+            entry.decide(await timed(subject.ask, index, selection.seed))
 
 
 @dataclass

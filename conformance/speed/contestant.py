@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from conformance.processes.channel import Channel, refusals
@@ -16,6 +17,7 @@ from conformance.speed.row import Row
 from conformance.speed.sampling import Timed
 from conformance.speed.subject import Subject
 from rnnspec import Backend, get_backend
+from rnnspec.contract.choice import Choice
 
 __all__ = ["main"]
 
@@ -31,9 +33,8 @@ def main() -> None:
     timed: dict[str, Timed] = {}
     for message in messages:
         with refusals(channel):
-            if "row" in message:
-                row = Row(**{**message["row"], "shape": Shape(**message["row"]["shape"])})
-                calls, about = prepare(row)
+            if "sample" not in message:
+                calls, about = prepare(message)
                 timed = {who: Timed(call) for who, call in calls.items()}
                 channel.tell("ready", compile_s={who: t.compile_seconds for who, t in timed.items()}, **about())
             else:
@@ -41,13 +42,34 @@ def main() -> None:
 
 
 Ready = tuple[dict[str, Callable[[int], None]], Callable[[], dict[str, Any]]]
-Prepare = Callable[[Row], Ready]
+Prepare = Callable[[dict[str, Any]], Ready]
 
 
-def _backend(given: dict[str, Any]) -> tuple[Prepare, dict[str, str]]:
+def _row(message: dict[str, Any]) -> Row:
+    return Row(**{**message["row"], "shape": Shape(**message["row"]["shape"])})
+
+
+def _choice(choice: Choice[Any]) -> Ready:
+    """The calls of a choice: the option that is taken, twice, and every other one by its name."""
+    taken = choice.taken
+    call = choice.call(choice.options[taken])
+    calls = {"subject": call, "again": call}
+    calls |= {name: choice.call(option) for name, option in choice.options.items() if name != taken}
+    about = {"name": choice.name, "question": choice.question, "taken": taken, "samples": list(calls)}
+    return {name: partial(_called, call) for name, call in calls.items()}, lambda: about
+
+
+def _called(call: Callable[[], object], _: int) -> None:
+    call()
+
+
+def _backend(given: dict[str, Any]) -> tuple[Prepare, dict[str, Any]]:
     backend: Backend = get_backend(given["name"], device=given["device"], precision=given["precision"])
 
-    def prepare(row: Row) -> Ready:
+    def prepare(message: dict[str, Any]) -> Ready:
+        if "choice" in message:
+            return _choice(backend.choices[message["choice"]])
+        row = _row(message)
         layer = row.network.layers[0]
         floor = Floor(products(row.declared, row.shape, layer.widths_given, row.mode), row.precision)
         subject = Subject(backend, row)
@@ -57,14 +79,15 @@ def _backend(given: dict[str, Any]) -> tuple[Prepare, dict[str, str]]:
 
         return {"subject": subject.call, "floor": lambda _: floor()}, about
 
-    return prepare, {"version": str(backend.version), "device": backend.device}
+    about = {"version": str(backend.version), "device": backend.device, "choices": len(backend.choices)}
+    return prepare, about
 
 
-def _peer(given: dict[str, Any]) -> tuple[Prepare, dict[str, str]]:
+def _peer(given: dict[str, Any]) -> tuple[Prepare, dict[str, Any]]:
     make = importlib.import_module(given["module"]).make
 
-    def prepare(row: Row) -> Ready:
-        return {"peer": make(row)}, dict
+    def prepare(message: dict[str, Any]) -> Ready:
+        return {"peer": make(_row(message))}, dict
 
     return prepare, {}
 
