@@ -73,6 +73,19 @@ def close(found, expected, tolerance=1e-11):
         np.testing.assert_allclose(found[name], a, rtol=tolerance, atol=tolerance, err_msg=name)
 
 
+@pytest.mark.parametrize(("precision", "asked"), [("bf16", "_is_mkldnn_bf16_supported"),
+                                                  ("f16", "_is_mkldnn_fp16_supported")])  # fmt: skip
+@pytest.mark.parametrize("multiplies", [True, False])
+def test_an_lstm_of_16_bits_has_its_kernel_where_onednn_multiplies_them(multiplies, precision, asked, monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, asked, lambda: multiplies)
+    row, dtype = find(cells.lstm).row, {"bf16": torch.bfloat16, "f16": torch.float16}[precision]
+    assert row.pays("cpu", dtype) is multiplies
+    assert row.pays("cpu", torch.float32)
+    assert row.pays("cuda", dtype)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert not row.pays("cpu", dtype)
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("declared", EVERY, ids=lambda c: c.name)
 def test_every_path_gives_what_numpy_gives(declared, batch):

@@ -33,7 +33,7 @@ class Row:
 
     `gates` are stacked in its weights; `inner` are the vectors in the recurrent bias, None where it has none. `states`
     are in the function's order. `projection` is the map after the output gate, which must be narrower than the gate. On
-    the CPU the kernel is quicker than the lowered declaration for the dtypes `on_cpu`, in which PyTorch uses oneDNN.
+    the CPU the kernel is quicker than the lowered declaration for the dtypes `on_cpu`, where oneDNN multiplies them.
     `onednn` is the cell's number in oneDNN, None where it has none.
     """
 
@@ -48,7 +48,18 @@ class Row:
 
     def pays(self, device: str, dtype: torch.dtype) -> bool:
         """Whether to take the kernel by default; on CUDA a loop of small calls is always slower."""
-        return dtype in self.on_cpu if device == "cpu" else self.projection is None
+        return dtype in self.on_cpu and _multiplies(dtype) if device == "cpu" else self.projection is None
+
+
+HALVES = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldnn_fp16_supported"}
+"""What PyTorch answers whether oneDNN multiplies a dtype with the instructions of this processor."""
+
+
+def _multiplies(dtype: torch.dtype) -> bool:
+    """Whether oneDNN multiplies a dtype here; where not, PyTorch's kernel takes up to twice as long with gradients."""
+    if dtype not in HALVES:
+        return True
+    return torch.backends.mkldnn.is_available() and bool(getattr(torch.ops.mkldnn, HALVES[dtype])())
 
 
 KERNELS = (
