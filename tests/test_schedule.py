@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import rnnspec
-from backends.planning.phases import FEW, LARGE, WIDE, under_xla
+from backends.planning.phases import FEW, LARGE, VERY_LARGE, WIDE, WIDE_FOR_ONE, under_xla
 from conformance.cases import CELLS, hidden_for
 from rnnspec import Layer, Network, Path, cell, cells, out
 from rnnspec.contract.arrays import NumpyArrays
@@ -125,6 +125,8 @@ REARRANGED = {
     "each map by itself": lambda plan: replace(plan, packed=False),
     "several rows under XLA": lambda plan: under_xla(plan, 2, WIDE - 1),
     "few rows of wide states under XLA": lambda plan: under_xla(plan, FEW, WIDE),
+    "one row of wide states under XLA": lambda plan: under_xla(plan, 1, WIDE_FOR_ONE),
+    "few rows of very large maps under XLA": lambda plan: under_xla(plan, FEW, VERY_LARGE),
     "more rows of large maps under XLA": lambda plan: under_xla(plan, FEW + 1, LARGE),
     "on columns": lambda plan: replace(plan, columns=True),
 }
@@ -209,3 +211,20 @@ def test_a_width_runs_in_no_phase_and_what_only_it_reads_does_not_run():
     phases = (plan.forward, plan.backward)
     everything = {index for phase in phases for index in (*phase.before, *phase.step, *phase.after)}
     assert not {index for index in everything if plan.nodes[index].op == "width"}
+
+
+def test_few_rows_run_on_columns_only_through_very_large_maps():
+    plan = schedule(cells.gru)
+    assert not under_xla(plan, FEW, 992).columns
+    assert under_xla(plan, FEW, 1024).columns
+    assert under_xla(plan, 2, 1024).columns
+
+
+def test_one_row_multiplies_by_each_map_alone_only_where_maps_are_wide():
+    plan = schedule(cells.gru)
+    assert under_xla(plan, 1, WIDE_FOR_ONE - 1) is plan
+    for states in (WIDE_FOR_ONE, 1024):
+        found = under_xla(plan, 1, states)
+        assert not found.packed
+        assert not found.columns
+        assert found.forward.before == plan.forward.before

@@ -14,9 +14,15 @@ __all__ = ["apart", "under_xla"]
 FEW, WIDE = 32, 256
 """Up to this number of rows, and from this width on, each map is its own product, by `make arrangements`."""
 
+WIDE_FOR_ONE = 384
+"""From this width on the maps of a single row are products of their own, by `make choices`."""
+
 LARGE = 1_500_000
 """From this size of all recurrent maps on, counted with the widest state, more rows run on columns. By `make
 arrangements` four maps of 512 are too small, and three of 768 are large enough."""
+
+VERY_LARGE = 3_000_000
+"""From this size on few rows run on columns too: three maps of 1,024."""
 
 
 def under_xla(plan: Schedule, rows: int, width: int) -> Schedule:
@@ -28,20 +34,24 @@ def under_xla(plan: Schedule, rows: int, width: int) -> Schedule:
     no products to fuse into, and keeps its schedule.
 
     A few rows through wide maps are faster the less a step reads: the input maps run before the loop, and each map is
-    its own product, whose result is read in one piece. More rows through large recurrent maps are faster on columns,
-    where the product reads the maps without transposing them.
+    its own product, whose result is read in one piece. So is a single row through wider ones. More rows through large
+    recurrent maps are faster on columns, where the product reads the maps without transposing them; so are few rows
+    through very large ones.
 
     With heads everything runs in the step as well, and each map is its own product, since XLA would join the cotangents
     of all heads number by number. A cell with matrices keeps its schedule.
     """
     maps = len(list(iterate(plan.nodes, "map")))
-    if rows == 1 or not maps or MATRIX in plan.ranks:
+    if not maps or MATRIX in plan.ranks:
         return plan
+    if rows == 1:
+        return apart(plan) if width >= WIDE_FOR_ONE and plan.cell.heads is None else plan
     if plan.cell.heads is not None:
         return _heads(plan)
-    if rows <= FEW and width >= WIDE:
+    size = maps * width * width
+    if rows <= FEW and width >= WIDE and size < VERY_LARGE:
         return apart(plan)
-    return _columns(plan) if maps * width * width >= LARGE else _in_the_step(plan)
+    return _columns(plan) if size >= LARGE else _in_the_step(plan)
 
 
 @lru_cache(maxsize=256)
