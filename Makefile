@@ -12,7 +12,7 @@ BEYOND_AVX2 := from numpy._core._multiarray_umath import __cpu_dispatch__ as nam
   print(*[name for name in names if name == "X86_V4" or name.startswith("AVX512")])
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance nightly test test-avx2 lint release self-test stress bench arrangements products heads bound kappa teeth handwriting experiments tracking text speech language scoreboard report docs site serve clean
+.PHONY: conformance nightly test test-avx2 lint release self-test stress bench arrangements choices products heads bound kappa teeth handwriting experiments tracking text speech language scoreboard report docs site serve clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -75,6 +75,11 @@ bound: $(READY)
 
 arrangements: $(READY)
 	$(VENV) $(FIGURES)/arrangements.py --json $(FIGURES)/arrangements.json
+	XLA_FLAGS=--xla_cpu_max_isa=AVX2 $(VENV) $(FIGURES)/arrangements.py --json $(FIGURES)/arrangements-avx2.json
+	$(VENV) docs/includes.py
+
+choices: $(READY)
+	$(VENV) $(FIGURES)/choices.py --json $(FIGURES)/choices.json
 	$(VENV) docs/includes.py
 
 products: $(READY)
