@@ -53,6 +53,8 @@ FIGURES = {
     **{f"speed-{name}": (speed.speed_tables, "make bench") for name in ("numpy", "torch", "jax", "tensorflow")},
     **{f"layers-{name}": (speed.layers_tables, "make bench") for name in ("torch", "jax", "tensorflow")},
     "arrangements": (speed.arrangement_tables, "make arrangements"),
+    "arrangements-avx2": (speed.arrangement_tables, "make arrangements"),
+    "choices": (speed.choice_tables, "make choices"),
     "products": (speed.products_tables, "make products"),
     "missed": (speed.missed_tables, "make bench"),
     "stress": (suite.stress_tables, "make stress"),

@@ -2,7 +2,8 @@
 
     python docs/figures/arrangements.py --json docs/figures/arrangements.json
 
-Each is timed in rounds of random order; a ratio is of the medians.
+Each is timed in rounds of random order; a ratio is of the medians. A line for each choice says whether this machine
+agrees with what is taken.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ from rnnspec.derivation.schedule import Schedule
 
 CELLS, MODES = ("lstm", "gru", "gru_reset_before"), ("forward", "train")
 ROWS, WIDTHS = (8, 32, 64), (64, 256, 512, 768, 1024)
-STEPS, ROUNDS = 32, 5
+STEPS, ROUNDS, ALLOWED = 32, 5, 1.10
 
 NEVER, PHASES, SEVERAL = sys.maxsize, "backends.planning.phases", "backends.tensorflow_backend.xla.SEVERAL"
 
 ARRANGEMENTS = {
     "packed": {f"{PHASES}.FEW": 0, f"{PHASES}.LARGE": NEVER, SEVERAL: NEVER},
-    "apart": {f"{PHASES}.FEW": max(ROWS), f"{PHASES}.WIDE": 0},
+    "apart": {f"{PHASES}.FEW": max(ROWS), f"{PHASES}.WIDE": 0, f"{PHASES}.VERY_LARGE": NEVER},
     "columns": {f"{PHASES}.FEW": 0, f"{PHASES}.LARGE": 0, SEVERAL: NEVER},
 }
 """The bounds by which each is taken everywhere."""
@@ -76,9 +77,23 @@ def measured(name: str, row: Row) -> dict[str, Any]:
             "taken": arrangement(taken), **{way: statistics.median(found) for way, found in times.items()}}  # fmt: skip
 
 
+def agreements(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """A line for each backend and arrangement: the time where it is taken, over the quickest of the others."""
+    for name, way in product(PLANS, ARRANGEMENTS):
+        ratios = [row[way] / min(row[other] for other in ARRANGEMENTS if other != way)
+                  for row in rows if (row["backend"], row["taken"]) == (name, way)]  # fmt: skip
+        if ratios:
+            middle = statistics.median(ratios)
+            stands = "agrees" if middle <= ALLOWED else f"disagrees by {middle - 1:.0%}"
+            beyond = sum(ratio > ALLOWED for ratio in ratios)
+            yield (f"{name}, {way}: {middle:.2f} of the quickest other in the median of {len(ratios)}, {stands}; "
+                   f"slower by more than a tenth in {beyond}")  # fmt: skip
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, required=True)
     given = parser.parse_args()
     rows = [measured(name, row) for name, row in track(list(grid()))]
     given.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+    print(*agreements(rows), sep="\n")

@@ -2,7 +2,8 @@
 
     python docs/figures/products.py --json docs/figures/products.json
 
-Maps are those of a GRU, from a width to three of them. Each product is timed in rounds of random order.
+Maps are those of a GRU, from a width to three of them. Each product is timed in rounds of random order. A line for each
+choice says whether this machine agrees with what is taken.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from choices import of_choices, told
 from rich.progress import track
 
-from backends.torch_backend.products import ONEDNN, OWN, quicker
+from backends.torch_backend.products import ONEDNN, OWN, for_gradients, quicker
 from conformance.speed.sampling import Timed
 
 ROWS, WIDTHS, ROUNDS = (1, 4, 16, 32, 64, 4096), (64, 128, 256, 512, 1024), 7
@@ -29,7 +31,7 @@ LIBRARIES = {"own": OWN, "onednn": ONEDNN}
 KINDS = {
     "rows by maps": (lambda rows, width: (torch.randn(rows, width), torch.randn(3 * width, width).T), quicker),
     "gradients of maps": (lambda rows, width: (torch.randn(rows, 3 * width).T, torch.randn(rows, width)),
-                          lambda *_: OWN),
+                          for_gradients),
 }  # fmt: skip
 """What is multiplied, and whose products are taken."""
 
@@ -63,3 +65,4 @@ if __name__ == "__main__":
     about = getattr(torch.cpu, "get_capabilities", dict)()
     found = {"processor": about.get("cpu_name", "unknown"), "rows": [measured(*sizes) for sizes in track(list(grid()))]}
     given.json.write_text(json.dumps(found, indent=1) + "\n")
+    print(*map(told, of_choices()), sep="\n")

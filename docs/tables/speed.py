@@ -10,6 +10,7 @@ from tables.markdown import number, table, yes
 __all__ = [
     "arrangement_tables",
     "bound_tables",
+    "choice_tables",
     "first_call_tables",
     "import_tables",
     "layers_tables",
@@ -152,6 +153,29 @@ def arrangement_tables(data: Any) -> Iterator[str]:
         found.setdefault(key, {})[row["shape"]["hidden"]] = ", ".join(shown)
     lines = ((*map(str, key), *(by_width[width] for width in widths)) for key, by_width in found.items())
     yield from table(("backend", "cell", "mode", "rows", *(f"width {width}" for width in widths)), lines)
+
+
+def choice_tables(data: Any) -> Iterator[str]:
+    """Each rule with its two ways, and each run beside the layer of `torch.nn`; bold beyond what is allowed."""
+    sides = ("all", "avx2")
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for side in sides:
+        for row in data[side]["choices"]:
+            ratio = number(row["ratio"])
+            shown = f"**{ratio}**" if row["ratio"] > data["allowed"] else ratio
+            found.setdefault((row["choice"], row["at"]), {})[side] = f"{row['taken']}: {shown}"
+    yield f"Processor: {data['all']['processor']}."
+    yield ""
+    yield from table(("choice", "at", "all instructions", "AVX2"),
+                     ((*key, *(by_side[side] for side in sides)) for key, by_side in found.items()))  # fmt: skip
+    yield ""
+    runs: dict[tuple[str, ...], dict[str, str]] = {}
+    for side in sides:
+        for row in data[side]["peers"]:
+            key = row["cell"], ", ".join(map(str, row["shape"])), row["peer"]
+            runs.setdefault(key, {})[side] = number(row["ratio"])
+    yield from table(("cell", "batch, time, inputs, hidden", "peer", "all instructions", "AVX2"),
+                     ((*key, *(by_side[side] for side in sides)) for key, by_side in runs.items()))  # fmt: skip
 
 
 def products_tables(data: Any) -> Iterator[str]:
