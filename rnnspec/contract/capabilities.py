@@ -28,7 +28,7 @@ class Capabilities:
     `cells` lists the cells that run, None for all; `sizes` lists pairs of a layer's inputs and outputs, None for all.
     Without `lengths` every row must be full; without `empty_rows` no length may be 0; without `any_padding` padded
     steps must be finite; without `resets`, which a `layer` must take as an argument, no step may be a reset.
-    `deterministic` promises equal bits for equal calls; `concurrent` promises that several
+    `deterministic` promises equal bits for equal calls in one process; `concurrent` promises that several
     threads may call at once. `paths` are the paths that `through` accepts. `budgets` are promises of speed that the
     conformance suite checks. Without `heads` no layer may have heads, without `matrices` no cell may have a matrix; a
     cell with heads is another cell than the one without, so `cells` must list it too.
