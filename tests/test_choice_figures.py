@@ -1,4 +1,4 @@
-"""The script that times each choice beside the other way: its rules name ways that exist, and take what backends take."""
+"""The script that times each choice beside the other way: its rules have ways that exist, and take what is taken."""
 
 from dataclasses import replace
 from importlib import import_module
