@@ -18,7 +18,7 @@ import pytest
 
 from backends.choices import decisions, measuring
 from backends.choices.decisions import Decisions
-from backends.choices.measuring import CLEARLY, quickest, ratios
+from backends.choices.measuring import CLEARLY, Measured, quickest
 from backends.choices.record import VARIABLE, Record, folder
 from conformance.findings.entry import Entry
 from conformance.findings.verdict import chosen
@@ -38,8 +38,13 @@ def choosing(conditions=CONDITIONS, name="which way", options=("first", "second"
 def measured(monkeypatch, tmp_path):
     """The choices that were measured, each time for the second option; the files are in a folder of the test."""
     found = []
+
+    def measure(choice):
+        found.append(choice.name)
+        return Measured("second", 0.5, True)
+
     monkeypatch.setenv(VARIABLE, str(tmp_path / "choices"))
-    monkeypatch.setattr(decisions, "quickest", lambda choice: (found.append(choice.name), ("second", 0.5))[1])
+    monkeypatch.setattr(decisions, "quickest", measure)
     return found
 
 
@@ -201,7 +206,7 @@ def test_a_forked_process_keeps_the_choice_and_never_waits_for_a_thread_of_its_p
 
 
 def test_importing_a_backend_measures_nothing(tmp_path):
-    code = ("import backends.choices.measuring as m; m.ratios = None\n"
+    code = ("import backends.choices.measuring as m; m.sampled = None\n"
             "import numpy as np; import rnnspec; be = rnnspec.get_backend('torch')\n"
             "net = rnnspec.Network(2, [rnnspec.Layer(rnnspec.cells.gru, 3)])\n"
             "be.run(net, net.init(0), np.zeros((2, 1, 2), 'float32'))\n"
@@ -239,11 +244,22 @@ class Watch:
 def test_the_default_is_left_only_for_a_clearly_quicker_option(first, second, taken, monkeypatch):
     watch = Watch({"first": first, "second": second})
     monkeypatch.setattr(measuring.time, "perf_counter", lambda: watch.now)
-    found, ratio = quickest(watch.choice())
-    assert found == taken
-    assert ratio == pytest.approx(1.0 if taken == "first" else min(second) / min(first))
+    found = quickest(watch.choice())
+    assert found.taken == taken
+    assert found.ratio == pytest.approx(1.0 if taken == "first" else min(second) / min(first))
     assert watch.calls.count("first") == watch.calls.count("second")
-    assert ratios(watch.choice())["first"] == 1.0
+
+
+def test_a_disturbed_measurement_decides_for_its_process_alone(monkeypatch, tmp_path):
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "choices"))
+    rounds = {"steady": [1.0, 1.05, 1.0, 1.05], "disturbed": [1.0, 1.3, 1.0, 1.3]}
+    for name, others in rounds.items():
+        monkeypatch.setattr(measuring, "sampled", lambda _, others=others: {"first": [2.0] * 4, "second": others})
+        choice = choosing(name=name)
+        found = quickest(choice)
+        assert (found.taken, found.steady) == ("second", name == "steady")
+        assert Decisions()(choice) == "second"
+        assert (Record(choice, folder()).read() == "second") is found.steady
 
 
 READY = {"event": "ready", "name": "products", "question": "Whose?", "taken": "torch",

@@ -39,11 +39,13 @@ def _decided(choice: Choice[Any]) -> str:
     if os.environ.get(VARIABLE) == OFF:
         return choice.default
     record = Record(choice, folder())
-    found = record.read()
-    if found is None:
-        found, ratio = quickest(choice)
-        record.write(found, ratio)
-    return found
+    known = record.read()
+    if known is not None:
+        return known
+    found = quickest(choice)
+    if found.steady:  # else the next process measures again
+        record.write(found.taken, found.ratio)
+    return found.taken
 
 
 DECISIONS = Decisions()
