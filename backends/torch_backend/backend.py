@@ -27,6 +27,7 @@ from backends.torch_backend.packing import alike, in_memory, side_by_side
 from backends.torch_backend.planned import planned
 from backends.torch_backend.products import CHOICES
 from backends.torch_backend.program import Program, replay
+from backends.torch_backend.quick import QuickArrays
 from backends.torch_backend.rows import Rows
 from rnnspec.contract.arrays import Array, Arrays
 from rnnspec.contract.capabilities import DTYPES, Capabilities
@@ -201,7 +202,7 @@ class TorchBackend(Backend):
         return super().layer_pullback(*given)
 
     def in_parallel(self, kernel: Parallel, call: Call) -> Kernel:
-        return super().in_parallel(replace(kernel, at_once=CACHED), call)
+        return super().in_parallel(replace(kernel, arrays=QuickArrays(self._dtype, self.device), at_once=CACHED), call)
 
     def native(self, cell: Cell, call: Call) -> Kernel | str:
         if call.policy is not None:
