@@ -14,7 +14,7 @@ from typing import Any
 
 from rnnspec.contract.arrays import Array, Arrays, Values
 from rnnspec.running.halves import Halves, Met, turned
-from rnnspec.running.meeting import ByKey, ByNumber, Meeting
+from rnnspec.running.meeting import ByKey, ByNumber, Meeting, Undecayed
 from rnnspec.running.triangular import inverse
 
 __all__ = ["ChunkScan", "Given", "Groups", "Ran"]
@@ -23,24 +23,24 @@ __all__ = ["ChunkScan", "Given", "Groups", "Ran"]
 @dataclass(frozen=True)
 class Given:
     """The streams of all chunks: queries (chunks, ..., steps, reads, key), keys (chunks, ..., steps, writes, key),
-    decay (chunks, ..., steps, 1, key or 1), values (chunks, ..., steps, writes, value), and the feedback
+    decay (chunks, ..., steps, 1, key or 1) or None, values (chunks, ..., steps, writes, value), and the feedback
     (chunks, ..., steps, writes, fed) or None. Cotangents of them are in the same shapes."""
 
     queries: Array
     keys: Array
-    decay: Array
+    decay: Array | None
     values: Array
     feedback: Array | None
 
     @property
-    def met(self) -> tuple[Array, Array, Array]:
+    def met(self) -> tuple[Array, Array, Array | None]:
         """The streams that say how reads and writes meet."""
         return self.queries, self.keys, self.decay
 
     def part(self, low: int, high: int) -> Given:
         """The streams of some chunks."""
-        fed = None if self.feedback is None else self.feedback[low:high]
-        return Given(self.queries[low:high], self.keys[low:high], self.decay[low:high], self.values[low:high], fed)
+        decay, fed = (None if a is None else a[low:high] for a in (self.decay, self.feedback))
+        return Given(self.queries[low:high], self.keys[low:high], decay, self.values[low:high], fed)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class ChunkScan:
         add, matmul = self.arrays.functions["add"], self.arrays.matmul
         met = self._meeting(given).join(given.met)
         own, through, solved = self._flat(given.values), None, None
-        values: Values = {"decay": turned(self.arrays, met.decay)}
+        values = self._decaying(met)
         if given.feedback is not None:
             writes = given.keys.shape[-2]
             solved = inverse(self.arrays, self._fed(given.feedback, self._apart(given, met.products)), writes)
@@ -89,7 +89,7 @@ class ChunkScan:
         arrays, met, given = self.arrays, ran.met, ran.given
         matmul, found = arrays.matmul, self._flat(reads)
         written, feedback = matmul(turned(arrays, met.products), found), None
-        values: Values = {"decay": turned(arrays, met.decay), "own": matmul(turned(arrays, met.queries), found)}
+        values = self._decaying(met) | {"own": matmul(turned(arrays, met.queries), found)}
         if ran.through is not None:
             values |= {"vectors": written, "read": met.keys, "written": turned(arrays, ran.through)}
         chained, first = self._chain(values, last, reverse=True)
@@ -102,13 +102,24 @@ class ChunkScan:
         products = matmul(found, turned(arrays, ran.written))
         queries = matmul(found, turned(arrays, ran.starts))
         keys = matmul(ran.written, turned(arrays, ends))
-        kept = turned(arrays, arrays.sum(arrays.functions["multiply"](ends, ran.starts), (-1,), True))
-        streams = self._meeting(given).pull(given.met, met, products, queries, keys, kept)
+        streams = self._meeting(given).pull(given.met, met, products, queries, keys, self._of_decay(ran, ends))
         return Given(*streams, arrays.reshape(written, tuple(given.values.shape)), feedback), first
 
     def _meeting(self, given: Given) -> Meeting:
         halves = Halves(self.arrays, self.before)
+        if given.decay is None:
+            return Undecayed(self.arrays, halves)
         return ByNumber(self.arrays, halves) if given.decay.shape[-1] == 1 else ByKey(halves)
+
+    def _decaying(self, met: Met) -> Values:
+        return {} if met.decay is None else {"decay": turned(self.arrays, met.decay)}
+
+    def _of_decay(self, ran: Ran, ends: Array) -> Array | None:
+        """The cotangent of a chunk's decay of each key, from those of the states at its end."""
+        if ran.met.decay is None:
+            return None
+        kept = self.arrays.functions["multiply"](ends, ran.starts)
+        return turned(self.arrays, self.arrays.sum(kept, (-1,), True))
 
     def _feedback(self, ran: Ran, written: Array, reads: Array) -> tuple[Array, Array]:
         """The cotangents of the feedback, and of all reads with what reaches them through the values."""
@@ -133,7 +144,7 @@ class ChunkScan:
 
         def body(carried: Values, now: Values, t: Any) -> tuple[Values, Values]:
             begun = carried["state"]
-            new, kept = multiply(now["decay"], begun), {"start": begun}
+            new, kept = multiply(now["decay"], begun) if "decay" in now else begun, {"start": begun}
             if "own" in now:
                 new = add(new, now["own"])
             if "read" in now:
@@ -141,7 +152,7 @@ class ChunkScan:
                 new = add(new, matmul(now["written"], kept["vectors"]))
             return {"state": new}, kept
 
-        last, kept = self.arrays.scan(body, {"state": state}, values, values["decay"].shape[0], reverse)
+        last, kept = self.arrays.scan(body, {"state": state}, values, next(iter(values.values())).shape[0], reverse)
         return kept, last["state"]
 
     def _flat(self, a: Array) -> Array:
@@ -179,8 +190,8 @@ class Groups:
             found.insert(0, given)
         fed = None if found[0].feedback is None else self._joined([g.feedback for g in found])
         queries, keys = self._joined([g.queries for g in found]), self._joined([g.keys for g in found])
-        decay, values = self._joined([g.decay for g in found]), self._joined([g.values for g in found])
-        return Given(queries, keys, decay, values, fed), last
+        decay = None if found[0].decay is None else self._joined([g.decay for g in found])
+        return Given(queries, keys, decay, self._joined([g.values for g in found]), fed), last
 
     def _joined(self, parts: Sequence[Array]) -> Array:
         return parts[0] if len(parts) == 1 else self.scan.arrays.concatenate(parts, 0)

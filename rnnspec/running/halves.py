@@ -30,13 +30,13 @@ class Met:
 
     `products` (..., reads, writes) say how much of each write a read finds. `queries` (..., reads, key) read the state
     at the chunk's beginning, `keys` (..., writes, key) write to that at its end, and `decay` (..., 1, key) is that of
-    the whole chunk. `boundaries` are those of all halves, of single steps first.
+    the whole chunk, None where nothing decays. `boundaries` are those of all halves, of single steps first.
     """
 
     products: Array
     queries: Array
     keys: Array
-    decay: Array
+    decay: Array | None
     boundaries: tuple[Boundary, ...]
 
 

@@ -61,7 +61,8 @@ class MatrixStage:
                  for index in (leaves[read.leaf] for read in stage.reads)]  # fmt: skip
         groups = self._groups(stage, ran[0].given.keys)
         found, first = groups.pull(ran, self._beside(reads), self._inner(stage, carried))
-        streams = {stage.decay: (found.decay[..., 0, :], True)} if stage.decay else {}
+        decay: Array = found.decay
+        streams = {stage.decay: (decay[..., 0, :], True)} if stage.decay else {}
         streams |= {name: (found.keys[..., j, :], False) for j, name in enumerate(stage.keys)}
         streams |= {name: (found.values[..., j, :], False) for j, name in enumerate(stage.values) if name}
         streams |= {read.query: (found.queries[..., i, :], i < stage.before) for i, read in enumerate(stage.reads)}
@@ -94,7 +95,7 @@ class MatrixStage:
         feedback = [[self._in_chunks(fed.get((j, i), none)) for i in range(stage.fed)] for j in range(len(written))]
         return Given(
             self._beside(map(self._in_chunks, queries)), self._beside(map(self._in_chunks, written)),
-            self._in_chunks(self._decay(stage, lead, values, valued), 1.0)[..., None, :],
+            self._decay(stage, lead, values, valued),
             self._beside(map(self._in_chunks, own)),
             self._beside([self.arrays.concatenate(row, -1) for row in feedback]) if fed else None,
         )  # fmt: skip
@@ -107,12 +108,15 @@ class MatrixStage:
         a = self.marks.real(VECTOR, valued(self.plan.cell.graph.result(name), values))
         return a if a.shape[-1] == shape[-1] else self.arrays.functions["add"](none, a)
 
-    def _decay(self, stage: Chunks, lead: Sequence[int], values: Values, valued: Valued) -> Array:
+    def _decay(self, stage: Chunks, lead: Sequence[int], values: Values, valued: Valued) -> Array | None:
+        """The decay in chunks, 1 at padded steps and 0 at resets; None where every state is kept as it is."""
+        if stage.decay is None and self.marks.resets is None:
+            return None
         if stage.decay is None:
-            zeros = self.arrays.zeros((self.steps, *lead, 1))
-            return self.marks.going_on(VECTOR, self.arrays.functions["add"](zeros, self.arrays.scalar(1.0)))
-        a = valued(self.plan.cell.graph.result(stage.decay), values)
-        return self.marks.real(VECTOR, self.marks.going_on(VECTOR, a), 1.0)
+            a = self.arrays.functions["add"](self.arrays.zeros((self.steps, *lead, 1)), self.arrays.scalar(1.0))
+        else:
+            a = valued(self.plan.cell.graph.result(stage.decay), values)
+        return self._in_chunks(self.marks.real(VECTOR, self.marks.going_on(VECTOR, a), 1.0), 1.0)[..., None, :]
 
     def _cotangent(self, name: str, a: Array, values: Values, valued: Valued, stops: bool) -> Array:
         """The cotangent of a stream over time: 0 where the stream is not read, and at resets where it `stops`."""

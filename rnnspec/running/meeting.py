@@ -1,4 +1,4 @@
-"""The reads of a chunk and its writes, where each key has a decay of its own, and where all keys have one.
+"""The reads of a chunk and its writes, where each key has a decay of its own, where all keys have one, and without.
 
 Where all keys have one decay, the decays between all steps are found alone, and multiply the products of queries and
 keys.
@@ -12,10 +12,10 @@ from typing import Protocol
 from rnnspec.contract.arrays import Array, Arrays
 from rnnspec.running.halves import Halves, Met, turned
 
-__all__ = ["ByKey", "ByNumber", "Meeting"]
+__all__ = ["ByKey", "ByNumber", "Meeting", "Undecayed"]
 
-Streams = tuple[Array, Array, Array]
-"""Queries (..., steps, reads, key), keys (..., steps, writes, key), and the decay (..., steps, 1, key or 1)."""
+Streams = tuple[Array, Array, Array | None]
+"""Queries (..., steps, reads, key), keys (..., steps, writes, key), and the decay (..., steps, 1, key or 1) or None."""
 
 
 class Meeting(Protocol):
@@ -25,7 +25,7 @@ class Meeting(Protocol):
         """The chunk of all steps."""
 
     def pull(
-        self, given: Streams, met: Met, products: Array, queries: Array, keys: Array, decay: Array
+        self, given: Streams, met: Met, products: Array, queries: Array, keys: Array, decay: Array | None
     ) -> Streams:
         """The cotangents of the streams, from those of what `join` returns."""
 
@@ -40,7 +40,7 @@ class ByKey:
         return self.halves.join(*given)
 
     def pull(
-        self, given: Streams, met: Met, products: Array, queries: Array, keys: Array, decay: Array
+        self, given: Streams, met: Met, products: Array, queries: Array, keys: Array, decay: Array | None
     ) -> Streams:
         return self.halves.pull(met, given, products, queries, keys, decay)
 
@@ -61,7 +61,7 @@ class ByNumber:
                        keys=multiply(keys, decays.keys))  # fmt: skip
 
     def pull(
-        self, given: Streams, met: Met, products: Array, queries: Array, keys: Array, decay: Array
+        self, given: Streams, met: Met, products: Array, queries: Array, keys: Array, decay: Array | None
     ) -> Streams:
         query, key, factor = given
         f, matmul = self.arrays.functions, self.arrays.matmul
@@ -88,5 +88,39 @@ class ByNumber:
         return decay if decay.shape[-1] == 1 else self.arrays.sum(decay, (-1,), True)
 
     def _flat(self, a: Array) -> Array:
-        *lead, steps, each, width = a.shape
-        return self.arrays.reshape(a, (*lead, steps * each, width))
+        return _flat(self.arrays, a)
+
+
+@dataclass(frozen=True)
+class Undecayed:
+    """Nothing decays: a read finds all earlier writes alike, and the decay and its cotangent are None."""
+
+    arrays: Arrays
+    halves: Halves
+
+    def join(self, given: Streams) -> Met:
+        queries, keys = _flat(self.arrays, given[0]), _flat(self.arrays, given[1])
+        products = self.arrays.matmul(queries, turned(self.arrays, keys))
+        return Met(self.arrays.functions["multiply"](products, self._earlier(given)), queries, keys, None, ())
+
+    def pull(
+        self, given: Streams, met: Met, products: Array, queries: Array, keys: Array, decay: Array | None
+    ) -> Streams:
+        add, matmul = self.arrays.functions["add"], self.arrays.matmul
+        reached = self.arrays.functions["multiply"](products, self._earlier(given))
+        found = add(queries, matmul(reached, met.keys)), add(keys, matmul(turned(self.arrays, reached), met.queries))
+        query, key = (self.arrays.reshape(d, tuple(a.shape)) for d, a in zip(found, given[:2], strict=True))
+        return query, key, None
+
+    def _earlier(self, given: Streams) -> Array:
+        """1 where a read finds a write, and 0 for others (reads, writes)."""
+        (*_, steps, reads, _), (*_, writes, _) = given[0].shape, given[1].shape
+        one, zeros = self.arrays.scalar(1.0), self.arrays.zeros
+        ones = (self.arrays.functions["add"](zeros((steps, each, 1)), one) for each in (reads, writes, 1))
+        return self.halves.join(*ones).products
+
+
+def _flat(arrays: Arrays, a: Array) -> Array:
+    """The reads or writes of all steps in one axis."""
+    *lead, steps, each, width = a.shape
+    return arrays.reshape(a, (*lead, steps * each, width))
