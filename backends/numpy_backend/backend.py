@@ -26,6 +26,7 @@ from rnnspec.contract.kernel import Call, Kernel, Path
 from rnnspec.contract.resets import Resets
 from rnnspec.contract.results import Gradients, LayerResult
 from rnnspec.control.recurrence import HOOKS, trace_hook
+from rnnspec.derivation.parallel import Form
 from rnnspec.derivation.schedule import widest
 from rnnspec.interface.backend import Backend
 from rnnspec.running.lowering import Trace
@@ -39,6 +40,9 @@ __all__ = ["NumpyBackend"]
 
 FEW = 1 << 10
 """Below this number of values of a gate, calls take longer than their arithmetic, and fewer calls are better."""
+
+SCAN_FROM = 1024
+"""The steps of one row from which on a scan is quicker than a program of single steps."""
 
 Key = tuple[Plan, int, int]
 
@@ -158,6 +162,11 @@ class NumpyBackend(Backend):
         found = kernel.pull(cell, params, result.saved, output_cotangent, state_cotangent, call, sums)
         kernel.give(result.saved)
         return found
+
+    def prefers_parallel(self, form: Form, call: Call) -> bool:
+        """As the base says, and for one row of many steps, where calls take longer than their arithmetic."""
+        scans = form.of_vectors and call.batch == 1 and call.steps >= SCAN_FROM
+        return scans or super().prefers_parallel(form, call)
 
     def in_parallel(self, kernel: Parallel, call: Call) -> Kernel:
         return super().in_parallel(replace(kernel, at_once=CACHED), call)

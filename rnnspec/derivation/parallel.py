@@ -101,8 +101,13 @@ class Form:
 
     @property
     def has_chunks(self) -> bool:
-        """Whether a stage is a matrix."""
+        """Whether a stage runs by chunks."""
         return any(isinstance(stage, Chunks) for stage in self.stages)
+
+    @property
+    def of_vectors(self) -> bool:
+        """Whether all states are vectors, so that a scan keeps no matrix of each step."""
+        return all(rank < MATRIX for rank in self.schedule.cell.ranks.values()) and not self.has_chunks
 
 
 @lru_cache(maxsize=256)

@@ -32,7 +32,7 @@ from rnnspec.interface.owner import Owner
 from rnnspec.interface.reopening import opener, reopened
 from rnnspec.network import Network
 from rnnspec.running import execution, lowering, padding
-from rnnspec.running.parallel import CHUNK, SEGMENT, InSegments, Parallel, parallel_kernel
+from rnnspec.running.parallel import CHUNK, InSegments, Parallel, parallel_kernel
 from rnnspec.running.recomputation import Recomputing
 from rnnspec.showing import shown
 from rnnspec.tracing.cell import Cell
@@ -133,7 +133,7 @@ class Backend(Owner):
 
     def in_parallel(self, kernel: Parallel, call: Call) -> Kernel:
         """What runs a call in parallel over time: the kernel itself, or for a long call the kernel by segments."""
-        return kernel if call.steps <= SEGMENT else InSegments(kernel)
+        return kernel if call.steps <= kernel.most else InSegments(kernel)
 
     def recomputed(self, kernel: Kernel) -> Recomputing:
         """A wrapper of a kernel that runs segments again in the pullback."""

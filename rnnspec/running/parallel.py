@@ -35,8 +35,8 @@ __all__ = ["CHUNK", "SEGMENT", "InSegments", "Parallel", "parallel_kernel"]
 CHUNK = 64
 """The steps of a chunk, unless a backend is told another number."""
 SEGMENT = 2048
-"""The most steps that run at once. A longer call keeps the states in between, and runs each segment again in its
-pullback."""
+"""The most steps of a matrix that run at once. A longer call keeps the states in between, and runs each segment again
+in its pullback."""
 
 GIVEN = ("constant", "vector", "width")
 """The operations whose values are the same for all steps."""
@@ -111,6 +111,11 @@ class Parallel:
         parts = (["scans"] if scans else []) + ([f"chunks of {self.length(steps)}"] if self.form.has_chunks else [])
         return f"{Path.PARALLEL.value}: {' and '.join(parts)}"
 
+    @property
+    def most(self) -> int:
+        """The most steps that run at once; vectors take less memory than the streams of a matrix."""
+        return SEGMENT if self.form.has_chunks else 4 * SEGMENT
+
     def length(self, steps: int) -> int:
         """The steps of a chunk: `chunk`, or the least power of 2 that holds all steps."""
         return min(self.chunk, 1 << (steps - 1).bit_length())
@@ -127,10 +132,10 @@ class Parallel:
 
 
 class InSegments(Recomputing):
-    """Segments of `SEGMENT` steps in place of all steps at once, whose values would need too much memory."""
+    """Segments of the most steps that run at once, since the values of more would need too much memory."""
 
     def __init__(self, kernel: Parallel) -> None:
-        super().__init__(kernel, kernel.arrays, SEGMENT)
+        super().__init__(kernel, kernel.arrays, kernel.most)
 
     def said(self, path: str, n: int) -> str:
         return f"{path}, in segments of {n}"
