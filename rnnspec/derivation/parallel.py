@@ -222,7 +222,7 @@ class _Derivation:
         reads = sorted(found.reads.values(), key=lambda read: (read.after, read.leaf not in fed))
         moving = descendants(self.builder.nodes, [read.leaf for read in reads])
         fixed = [form.decay, *(key for key, _ in form.writes), *(read.query for read in reads)]
-        if form.decay is None or moving.intersection(i for i in fixed if i is not None):
+        if form.decay is None or not form.writes or not reads or moving.intersection(i for i in fixed if i is not None):
             raise NotAffine(self.nodes[new])
         names = {"decay": form.decay} if form.decay != self.builder.constant(1.0) else {}
         names |= {f"key {j}": key for j, (key, _) in enumerate(form.writes)}

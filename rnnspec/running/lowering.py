@@ -70,6 +70,7 @@ def forward(
     over_time, still = axes.moving({i: values[i] for i in read if i in values})
     over_time |= _marks(mask, resets)
     final, recorded = arrays.scan(body, state, over_time, inputs.shape[0], False)
+    final = {s: arrays.copy(a) if a is state[s] else a for s, a in final.items()}
     values |= recorded
     evaluator.run(plan.forward.after, values)
     output = cell.graph.result(OUTPUT)
