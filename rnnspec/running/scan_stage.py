@@ -12,6 +12,7 @@ from rnnspec.derivation.semirings import LINEAR, Semiring
 from rnnspec.running.marks import Marks
 from rnnspec.running.scans import scan
 from rnnspec.tracing.graph import iterate
+from rnnspec.tracing.ranks import MATRIX
 
 __all__ = ["ScanStage"]
 
@@ -70,8 +71,14 @@ class ScanStage:
         valued: Valued,
     ) -> Terms:
         own = dict(rests)
-        a = {pair: valued(index, values) for pair, index in factors}
-        return a, {s: valued(own[s], values) if s in own else self._filled(like[s], semiring.zero) for s in like}
+
+        def fitting(state: str, index: int) -> Array:
+            """The value of a node; a number has one more axis among matrices."""
+            a = valued(index, values)
+            return a[..., None] if self.plan.ranks[index] < self._rank(state) == MATRIX else a
+
+        a = {(s, t): fitting(s, index) for (s, t), index in factors}
+        return a, {s: fitting(s, own[s]) if s in own else self._filled(like[s], semiring.zero) for s in like}
 
     def _fresh(self, a: dict[tuple[str, str], Array], u: dict[str, Array], semiring: Semiring) -> Terms:
         """The terms where steps that start afresh read a state of zeros."""
