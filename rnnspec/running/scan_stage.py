@@ -70,14 +70,13 @@ class ScanStage:
         self, factors: Factors, rests: tuple[tuple[str, int], ...], semiring: Semiring, values: Values, like: Values,
         valued: Valued,
     ) -> Terms:
-        own = dict(rests)
-
         def fitting(state: str, index: int) -> Array:
-            """The value of a node; a number has one more axis among matrices."""
+            """The value of a node with the axes of a state: a number times a matrix has none of its two."""
             a = valued(index, values)
-            return a[..., None] if self.plan.ranks[index] < self._rank(state) == MATRIX else a
+            return a[..., None] if self._rank(state) == MATRIX != self.plan.ranks[index] else a
 
-        a = {(s, t): fitting(s, index) for (s, t), index in factors}
+        own = dict(rests)
+        a = {pair: fitting(pair[0], index) for pair, index in factors}
         return a, {s: fitting(s, own[s]) if s in own else self._filled(like[s], semiring.zero) for s in like}
 
     def _fresh(self, a: dict[tuple[str, str], Array], u: dict[str, Array], semiring: Semiring) -> Terms:
