@@ -224,6 +224,8 @@ class _Derivation:
         fixed = [form.decay, *(key for key, _ in form.writes), *(read.query for read in reads)]
         if form.decay is None or not form.writes or not reads or moving.intersection(i for i in fixed if i is not None):
             raise NotAffine(self.nodes[new])
+        if not (form.writes and reads):  # entry by entry, without products of matrices
+            raise NotAffine(self.nodes[new])
         names = {"decay": form.decay} if form.decay != self.builder.constant(1.0) else {}
         names |= {f"key {j}": key for j, (key, _) in enumerate(form.writes)}
         names |= {f"query {i}": read.query for i, read in enumerate(reads)}
