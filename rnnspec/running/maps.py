@@ -8,7 +8,7 @@ from rnnspec.contract.arrays import Array, Arrays, Values
 from rnnspec.derivation.schedule import Schedule
 from rnnspec.running.heads import Heads
 from rnnspec.tracing.graph import MAPS, Node, iterate
-from rnnspec.tracing.ranks import MATRIX, NUMBERS
+from rnnspec.tracing.ranks import MATRIX, NUMBERS, VECTOR
 from rnnspec.tracing.widths import INPUT
 from rnnspec.tree import Tree
 
@@ -61,7 +61,7 @@ class Maps:
             case "input":
                 return (params["W"][node.name].shape[0] // cell.beside(f"x.{node.name}"),)
             case "state":
-                return tuple(self.state[node.name].shape[-cell.ranks[node.name] :])
+                return tuple(self.state[node.name].shape[-cell.ranks.get(node.name, VECTOR) :])
             case "vector":
                 rank, shape = cell.ranks[f"p.{node.name}"], params["p"][node.name].shape
                 return tuple(shape[-2:]) if rank == MATRIX else (shape[0] // cell.beside(f"p.{node.name}"),)

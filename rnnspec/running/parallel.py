@@ -15,7 +15,7 @@ from rnnspec.contract.arrays import Array, Arrays, Values
 from rnnspec.contract.kernel import Call, Path
 from rnnspec.contract.resets import Resets
 from rnnspec.contract.results import Gradients, LayerResult
-from rnnspec.derivation.parallel import Form, Scan, parallel
+from rnnspec.derivation.parallel import Chunks, Form, Scan, parallel
 from rnnspec.derivation.schedule import schedule
 from rnnspec.running import lowering, padding
 from rnnspec.running.axes import Axes
@@ -157,7 +157,7 @@ class _Run:
     def __init__(self, kernel: Parallel, params: Tree, given: Start) -> None:
         self.kernel, self.given, self.arrays, self.plan = kernel, given, kernel.arrays, kernel.form.schedule
         inputs, state, steps = given.inputs, given.state, given.inputs.shape[0]
-        self.maps = Maps(self.arrays, self.plan, params, state, inputs)
+        self.maps = Maps(self.arrays, self.plan, params, {**state, **_read(kernel.form, state)}, inputs)
         self.axes = Axes(self.arrays, self.plan, inputs)
         self.evaluator = Evaluator(self.arrays, self.plan, self.maps)
         self.marks = Marks(self.axes, given.mask, given.resets)
@@ -225,3 +225,9 @@ class _Run:
     def value(self, index: int, values: Values) -> Array:
         """The value of a node whose operands have values, with all axes."""
         return self.axes.wide(index, self.evaluator.value(index, values))
+
+
+def _read(form: Form, state: Values) -> Values:
+    """Vectors as wide as what is read of matrices, by the names of reads, of which the equations may ask the width."""
+    return {read.leaf: state[stage.state][..., 0, :] if stage.keys_are_rows else state[stage.state][..., 0]
+            for stage in form.stages if isinstance(stage, Chunks) for read in stage.reads}  # fmt: skip
