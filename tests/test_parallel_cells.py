@@ -67,6 +67,14 @@ ODD = {
         g = sigmoid(x.a) * h + x.b
         T = outer(tanh(g), 1) * S + outer(h, g)
         return out(g @ T + h @ S), g, T""",
+    "queries that are a pair of vectors": """x, h, c, S
+        g = h - x.u * c + x.o
+        T = 0.5 * S + outer(x.k, x.v)
+        return out(g @ S + (h + c) @ T), g, x.u * h + c, T""",
+    "queries that a read has made": """x, h, S
+        T = 0.5 * S + outer(x.k, x.v)
+        r = x.q @ T
+        return out(r + h @ T), sigmoid(r) * h + r, T""",
     "a matrix that reads another": """x, S, M
         T = 0.5 * S + outer(x.k, x.v)
         r = tanh(x.q @ T)

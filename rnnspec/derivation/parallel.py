@@ -11,6 +11,7 @@ computed for all steps together. In the pullback the stages follow in reverse or
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,7 +23,7 @@ from rnnspec.derivation.schedule import Phases, Schedule
 from rnnspec.derivation.semirings import LINEAR, TROPICAL, Semiring
 from rnnspec.derivation.tropical import maximum_of
 from rnnspec.tracing.cell import OUTPUT, Cell
-from rnnspec.tracing.graph import Graph, GraphBuilder, Node, descendants, iterate
+from rnnspec.tracing.graph import Graph, GraphBuilder, Node, ancestors, descendants, iterate
 from rnnspec.tracing.ranks import MATRIX, narrowness, ranks
 
 __all__ = ["Chunks", "Factors", "Form", "Query", "Scan", "Stage", "parallel"]
@@ -128,12 +129,14 @@ class _Derivation:
         self.builder, self.place = GraphBuilder(has_matrices=True), dict[int, int]()
         self.matrices: dict[str, Matrices] = {}
         self.results: dict[str, int] = {}
+        self.staged: set[str] = set()
 
     def form(self) -> Form:
         """The form; raises NotAffine."""
         stages: list[Stage] = []
         for group in components(self.cell.graph, self.cell.states):
             stages.append(self._stage(group))
+            self.staged |= set(group)
         self.results[OUTPUT] = self.carried(self.cell.graph.result(OUTPUT))
         graph = self.builder.graph(self.results)
         adjoint = derive(graph)
@@ -176,6 +179,12 @@ class _Derivation:
                 self.place, self.results = before
                 self.matrices.pop(state, None)
         return self._elementwise(group)
+
+    def _are_known(self, queries: Iterable[int]) -> bool:
+        """Whether queries read states of earlier stages alone."""
+        needed = ancestors(self.builder.nodes, list(queries))
+        named = {node.name for i, node in iterate(self.builder.nodes, "state") if i in needed}
+        return not named & set(self.cell.states) - self.staged
 
     def _elementwise(self, group: tuple[str, ...]) -> Scan:
         """The states of a scan; its factors are found once the graph is complete."""
@@ -224,7 +233,7 @@ class _Derivation:
         fixed = [form.decay, *(key for key, _ in form.writes), *(read.query for read in reads)]
         if form.decay is None or not form.writes or not reads or moving.intersection(i for i in fixed if i is not None):
             raise NotAffine(self.nodes[new])
-        if not (form.writes and reads):  # entry by entry, without products of matrices
+        if not (form.writes and reads and self._are_known(read.query for read in reads)):
             raise NotAffine(self.nodes[new])
         names = {"decay": form.decay} if form.decay != self.builder.constant(1.0) else {}
         names |= {f"key {j}": key for j, (key, _) in enumerate(form.writes)}
