@@ -14,7 +14,7 @@ from conformance import oracle, tolerance
 from conformance.cases import Arrays, Case
 from conformance.oracle import Arithmetic
 from conformance.tolerance import PROFILES, Reference
-from rnnspec import Backend, Gradients, Last, Network, Result, Step
+from rnnspec import Backend, Cell, Gradients, Last, Network, Result, Step
 from rnnspec.errors import RnnSpecError
 from rnnspec.tree import Tree, leaves, named_map, tree_map
 
@@ -122,7 +122,8 @@ class Question:
         def counted(arithmetic: Arithmetic) -> Tree:
             return compute(arithmetic=arithmetic)
 
-        return _kept(_Asked(self.backend.precision, compute.func.__name__, self._digest(), counted))
+        cells = tuple(layer.cell for layer in self.net.layers)  # drawn ones have one name, and so one `repr`
+        return _kept(_Asked(self.backend.precision, compute.func.__name__, self._digest(), cells, counted))
 
     def _digest(self) -> bytes:
         """What all numbers of the question and its network come to."""
@@ -146,6 +147,7 @@ class _Asked:
     precision: str
     what: str
     digest: bytes
+    cells: tuple[Cell, ...]
     compute: Callable[[Arithmetic], Tree] = field(compare=False)
 
 
