@@ -53,18 +53,26 @@ class ScanStage:
 
         `carried` are the cotangents of the last states, `direct` those of an output that is a state.
         """
-        add, multiply = self.arrays.functions["add"], self.arrays.functions["multiply"]
         a, u = self._terms(stage.back, stage.back_rest, LINEAR, values, carried, valued)
-        for (state, other), factor in a.items():
-            if other in direct:
-                u[state] = add(u[state], multiply(factor, direct[other]))
         a = {(s, t): self.marks.going_on(self._rank(s), v) for (s, t), v in a.items()}
         u = {s: self.marks.going_on(self._rank(s), v) for s, v in u.items()}
-        before, first = scan(self.arrays, LINEAR, *self._real(a, u, LINEAR, carried), carried, reverse=True)
-        for state in stage.states:
-            after = self.arrays.concatenate([before[state][1:], carried[state][None]], 0)
-            values[seeds[state]] = add(after, direct[state]) if state in direct else after
+        a, u = self._real(a, u, LINEAR, carried)
+        reached = {s: self._reached(u, s, d, direct.get(s)) for s, d in carried.items()}
+        before, first = scan(self.arrays, LINEAR, a, u, reached, reverse=True)
+        for s, d in reached.items():
+            values[seeds[s]] = self.arrays.concatenate([before[s][1:], d[None]], 0)
         return first
+
+    def _reached(self, u: dict[str, Array], state: str, carried: Array, direct: Array | None) -> Array:
+        """The cotangent of the last state with that of its output; those of earlier outputs are added to `u`.
+
+        They join the cotangents of the states before these are multiplied: two that cancel leave no rounding behind.
+        """
+        if direct is None:
+            return carried
+        add, none = self.arrays.functions["add"], self.arrays.zeros((1, *carried.shape))
+        u[state] = add(u[state], self.arrays.concatenate([none, direct[:-1]], 0))
+        return add(carried, direct[-1])
 
     def _terms(
         self, factors: Factors, rests: tuple[tuple[str, int], ...], semiring: Semiring, values: Values, like: Values,
