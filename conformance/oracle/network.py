@@ -180,7 +180,8 @@ def _step(
     tape: Tape, layer: Layer, params: Tree, x: Number, states: dict[str, Number]
 ) -> tuple[Number, dict[str, Number]]:
     """The equations of every head; an output that is a state is that state, whose cotangent a policy may change."""
-    found = [_equations(tape, layer, params, x, states, head) for head in range(layer.cell.heads or 1)]
+    shared: dict[str, Number] = {}
+    found = [_equations(tape, layer, params, x, states, head, shared) for head in range(layer.cell.heads or 1)]
     new = {name: tape.reached(joined(tape, [own[name] for _, own in found])) for name in layer.cell.states}
     if layer.cell.output_state is not None:
         return new[layer.cell.output_state], new
@@ -188,12 +189,21 @@ def _step(
 
 
 def _equations(
-    tape: Tape, layer: Layer, params: Tree, x: Number, states: dict[str, Number], head: int
+    tape: Tape, layer: Layer, params: Tree, x: Number, states: dict[str, Number], head: int,
+    shared: dict[str, Number],
 ) -> tuple[Number, dict[str, Number]]:
+    """The equations of one head; `shared` are the values of the maps that heads share, whose cotangents add up."""
     cell = layer.cell
+
+    def mapped(name: str) -> Number:
+        known = shared if f"x.{name}" in cell.shared else dict[str, Number]()
+        if name not in known:
+            known[name] = tape.affine(params["W"][name].of(head), params["b"][name].of(head), x)
+        return known[name]
+
     width, parts = x.value.shape[2], cell.beside(INPUT)
     own = x if parts == 1 else tape.features(x, slice(width // parts * head, width // parts * (head + 1)))
-    inputs = Input(own, lambda name: tape.affine(params["W"][name].of(head), params["b"][name].of(head), x))
+    inputs = Input(own, mapped)
     recurrent = _Names(lambda name: _Map(tape, params["U"][name].of(head)))
     vectors = _Names(lambda name: params["p"][name].of(head))
     given = {name: state_of(tape, layer.state_shapes[name], cell.heads, head, states[name]) for name in cell.states}
