@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import Any, ClassVar
 
 from rnnspec.contract.arrays import Array, Arrays, Values
 from rnnspec.contract.kernel import Call, Path
@@ -75,6 +75,8 @@ class Parallel:
     form: Form
     chunk: int
     at_once: int | None = None
+    scans: ClassVar[type[ScanStage]] = ScanStage
+    matrices: ClassVar[type[MatrixStage]] = MatrixStage
 
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call,
@@ -161,9 +163,9 @@ class _Run:
         self.axes = Axes(self.arrays, self.plan, inputs)
         self.evaluator = Evaluator(self.arrays, self.plan, self.maps)
         self.marks = Marks(self.axes, given.mask, given.resets)
-        self.scans = ScanStage(self.arrays, self.plan, self.marks, steps)
-        self.matrices = MatrixStage(self.arrays, self.plan, self.marks, steps, kernel.length(steps),
-                                    kernel.at_once)  # fmt: skip
+        self.scans = kernel.scans(self.arrays, self.plan, self.marks, steps)
+        self.matrices = kernel.matrices(self.arrays, self.plan, self.marks, steps, kernel.length(steps),
+                                        kernel.at_once)  # fmt: skip
 
     def forward(self) -> tuple[Array, Values, Values, dict[str, Any]]:
         """The outputs and the final state; the values of all nodes, and what each chunked state ran."""
