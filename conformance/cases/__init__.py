@@ -2,6 +2,7 @@
 
     case        a case: a network, sizes and a seed, from which all numbers follow
     drawing     random cells
+    affine      random cells that run in parallel over time
     equations   the source of a cell, as a person would write it
     networks    short fixed tables of networks, which need few compiled programs
     strategies  hypothesis strategies: of structure, seeds and scales, not of single numbers
@@ -22,7 +23,14 @@ from conformance.cases.networks import (
     network_for,
     table,
 )
-from conformance.cases.strategies import cases, drawn_cases, drawn_cell_cases, drawn_cell_programs, wild_cases
+from conformance.cases.strategies import (
+    affine_cell_cases,
+    cases,
+    drawn_cases,
+    drawn_cell_cases,
+    drawn_cell_programs,
+    wild_cases,
+)
 
 __all__ = [
     "BATCH",
@@ -36,6 +44,7 @@ __all__ = [
     "Case",
     "Planted",
     "Pull",
+    "affine_cell_cases",
     "cases",
     "drawn_cases",
     "drawn_cell_cases",

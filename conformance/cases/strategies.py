@@ -9,6 +9,7 @@ from math import inf, nan
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
+from conformance.cases.affine import affine_cells
 from conformance.cases.case import Case, Pull
 from conformance.cases.drawing import drawn_cells
 from conformance.cases.networks import BATCH, HIDDEN, INPUTS, STEPS, hidden_for, network_for
@@ -18,7 +19,7 @@ from rnnspec.output import Dense, Last, Read, Steps
 from rnnspec.policies import Truncated
 from rnnspec.tracing.cell import Cell
 
-__all__ = ["cases", "drawn_cases", "drawn_cell_cases", "drawn_cell_programs", "wild_cases"]
+__all__ = ["affine_cell_cases", "cases", "drawn_cases", "drawn_cell_cases", "drawn_cell_programs", "wild_cases"]
 
 SEEDS = st.integers(0, 2**32 - 1)
 SCALES = st.integers(0, 100).map(lambda i: round(0.1 * 30.0 ** (i / 100), 4))
@@ -108,6 +109,16 @@ def drawn_cell_cases() -> SearchStrategy[Case]:
 def drawn_cell_programs() -> SearchStrategy[Case]:
     """One layer of a random cell at the default sizes, with lengths and a loss: one compiled program in all."""
     return drawn_cells().flatmap(lambda cell: cases([network_for(cell)]))
+
+
+@st.composite
+def affine_cell_cases(draw: DrawFn) -> Case:
+    """One layer of a random cell that has a parallel form, in any direction, with heads or none, and with lengths."""
+    cell, widths = draw(affine_cells()), draw(st.permutations((HIDDEN, 3, 2, 1)))
+    heads, shared = draw(_heads(cell))
+    layer = Layer(cell, hidden_for(cell, widths), draw(st.sampled_from(tuple(DIRECTIONS))), heads=heads, shared=shared)
+    inputs = INPUTS * (heads or 1) if cell.reads_input else INPUTS
+    return draw(_cases((Network(inputs, [layer]),)))
 
 
 @st.composite
