@@ -16,6 +16,7 @@ from conformance.statements.equations import EQUATIONS
 from conformance.statements.extremes import EXTREMES
 from conformance.statements.layers import LAYERS
 from conformance.statements.padding import PADDING
+from conformance.statements.parallel import PARALLEL
 from conformance.statements.paths import PATHS
 from conformance.statements.recurrence import RECURRENCE
 from conformance.statements.resets import RESETS
@@ -26,9 +27,9 @@ from conformance.statements.training import TRAINING
 from conformance.statements.values import VALUES
 
 __all__ = ["ALIGNMENT", "CALLS", "CLIPPING", "CONCURRENCY", "EQUATIONS", "EXTREMES", "LAYERS", "PADDING",
-           "PATHS", "RECURRENCE", "RESETS", "ROWS", "SEQUENCE", "THEMES", "TRAINING", "VALUES", "Statement",
+           "PARALLEL", "PATHS", "RECURRENCE", "RESETS", "ROWS", "SEQUENCE", "THEMES", "TRAINING", "VALUES", "Statement",
            "Theme"]  # fmt: skip
 
 THEMES = (VALUES, SEQUENCE, LAYERS, ROWS, PADDING, EQUATIONS, EXTREMES, ALIGNMENT, CALLS, CONCURRENCY, RECURRENCE,
-          CLIPPING, TRAINING, PATHS, RESETS)  # fmt: skip
+          CLIPPING, TRAINING, PATHS, RESETS, PARALLEL)  # fmt: skip
 """In the order in which the pages list them."""

@@ -29,4 +29,11 @@ PATHS = Theme("Execution paths", "Each path of a backend is correct on its own."
         first="Look for operations that break the framework's tape: a copy through NumPy, a detached array, or a write "
               "in place.",
     ),
+    Statement(
+        "P61-parallel", "parallel path alone",
+        says="If the backend runs layers in parallel over time, those with such a form run so on request and give the "
+             "oracle's values and gradients, and others are refused.",
+        failure="The backend runs another path than the one that was asked for, or does not say which one.",
+        first="Look at `Result.path` first, and at `parallel(cell)`, which has the reason why a cell has no form.",
+    ),
 ))  # fmt: skip

@@ -8,11 +8,15 @@ from conformance import tolerance
 from conformance.cases import Case
 from conformance.judge import Judge
 from conformance.properties import networks
-from conformance.properties.asking import ask
+from conformance.properties.asking import Question, ask, is_eager
+from conformance.properties.parallel import forms
 from conformance.registry import law
 from conformance.statements import PATHS
 from conformance.tolerance import PROFILES
-from rnnspec import Backend, Call, Layer, Path, Result
+from rnnspec import Backend, Call, Cell, Layer, Path, Result
+from rnnspec.derivation.parallel import Scan, parallel
+from rnnspec.errors import UnsupportedError
+from rnnspec.policies import Truncated
 
 NOTHING = "nothing to run"
 """What ran where there is no step or no row."""
@@ -42,6 +46,51 @@ def framework(backend: Backend, case: Case, judge: Judge) -> None:
     judge.close("pullback", question.pull(), tolerance.pullback(case, PROFILES[backend.precision]))
 
 
+@law(PATHS["P61-parallel"], cases=forms.paths, needs=("lengths", "gradients"), also=("heads", "policies"), oracle=True)
+def in_parallel(backend: Backend, case: Case, judge: Judge) -> None:
+    """Asks for layers in parallel over time, and where that costs no program step by step; others are refused, and so
+    is a policy inside the recurrence.
+    """
+    question, eager = forms.ask_parallel(backend, case, judge), is_eager(backend)
+    given, layer = case.net.layers[0].cell, case.net.layers[0]
+    if eager and backend.capabilities.policies:
+        governed = replace(case.net, layers=[replace(layer, gradient=Truncated(2))])
+        _judge_refusal(replace(question, net=governed), "policy", judge)
+    if not forms.formed(given):
+        _judge_refusal(question, str(parallel(given)), judge)
+        return
+    result = question.run()
+    judge.holds("path", _ran(result) <= {_label(given, forms.chunk_of(case), case.steps)}, sorted(_ran(result)),
+                _label(given, forms.chunk_of(case), case.steps))  # fmt: skip
+    judge.close("run", result, question.run_reference())
+    if not eager:
+        judge.close("value_and_grad", question.step(), question.step_reference())
+        return
+    judge.close("pullback", question.pull(), question.pull_reference())
+    stepwise = _ran(forms.set_apart(question).run())
+    judge.holds("path, step by step", not any(label.startswith(Path.PARALLEL.value) for label in stepwise),
+                sorted(stepwise), Path.GENERIC.value)  # fmt: skip
+
+
+def _judge_refusal(question: Question, reason: str, judge: Judge) -> None:
+    for name, call in (("run", question.run), ("pullback", question.pull)):
+        try:
+            call()
+        except UnsupportedError as error:
+            judge.holds(f"the reason why {name} is refused", reason in str(error), str(error), reason)
+        else:
+            judge.fail(f"{name} of a layer without a parallel form", "an answer", "UnsupportedError")
+
+
+def _label(given: Cell, chunk: int, steps: int) -> str:
+    """What a layer's path must be: its kinds of stages, and the steps of a chunk, of which there is at least one."""
+    form = parallel(given)
+    assert not isinstance(form, str)
+    scans = ["scans"] if any(isinstance(stage, Scan) for stage in form.stages) else []
+    chunks = [f"chunks of {min(chunk, 1 << (steps - 1).bit_length())}"] if form.has_chunks else []
+    return f"{Path.PARALLEL.value}: {' and '.join([*scans, *chunks])}"
+
+
 def _judge_path(backend: Backend, path: Path, case: Case, judge: Judge) -> None:
     """Values and gradients of the backend as it is where it takes the path by itself, and else held to it."""
     question, profile = ask(backend, case), PROFILES[backend.precision]
@@ -63,7 +112,8 @@ def _refusal(backend: Backend, layer: Layer, case: Case) -> str | None:
 
 
 def _took(path: Path, result: Result) -> bool:
-    return all(label.startswith("native") == (path is Path.NATIVE) for label in _ran(result))
+    return all(label.startswith("native") == (path is Path.NATIVE) and not label.startswith(Path.PARALLEL.value)
+               for label in _ran(result))  # fmt: skip
 
 
 def _ran(result: Result) -> set[str]:

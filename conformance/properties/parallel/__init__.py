@@ -1,0 +1,1 @@
+"""Laws of layers that run in parallel over time."""
