@@ -7,6 +7,7 @@ control      gradient policies and update rules
 calls        arguments, memory, threads, paths
 ranges       sizes and numbers
 parts        heads, and the rows and columns of matrices
+parallel     time in parallel: scans, chunks, segments, and which path runs
 
 faulty       the places at which a backend can be faulty
 census       all mutants, and those that installed plugins offer through the hook `rnnspec_mutants`

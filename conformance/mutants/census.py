@@ -17,6 +17,7 @@ from conformance.mutants.derived.loop import loop_mutants
 from conformance.mutants.derived.matrices import matrix_mutants
 from conformance.mutants.faulty import protocol_mutants
 from conformance.mutants.learning import alignments, losses, nothing, training
+from conformance.mutants.parallel import chunks, halves, scans, ways
 from conformance.mutants.parts import heads, matrices
 from conformance.mutants.ranges import blocks, counters, extents, numbers, small, vanishing
 from conformance.mutants.sequences import cotangents, lengths, reach, readings, resets, states, steps
@@ -62,7 +63,9 @@ def _protocol() -> Iterator[Mutant]:
     calls = (states, lengths, steps, cotangents, losses, alignments, numbers, memory, sharing, paths, extents, blocks,
              arguments, counters, readings, few)  # fmt: skip
     questions = (spans, training, leftovers, nothing, vanishing, reach, small, resets)
-    for module in (*calls, policies, rules, guards, segments, governed, *questions, heads, matrices, bound):
+    parallel = (chunks, halves, scans, ways)
+    parts = (heads, matrices, bound, *parallel)
+    for module in (*calls, policies, rules, guards, segments, governed, *questions, *parts):
         yield from protocol_mutants(module)
 
 
