@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +20,10 @@ from rnnspec.interface import validation
 from rnnspec.interface.backend import Backend
 from rnnspec.network import Network
 from rnnspec.running import stack
+from rnnspec.running.chunks import Given, Ran
+from rnnspec.running.halves import Boundary, Met
 from rnnspec.running.lowering import Trace
+from rnnspec.running.parallel import Start, Tape
 from rnnspec.running.recomputation import Saved
 from rnnspec.tree import Tree, tree_map
 
@@ -33,6 +37,7 @@ for _kind, _data, _static in (
     (LayerResult, ["outputs", "state", "saved"], ["path"]),
     (Trace, ["values", "inputs", "mask", "resets"], []),
     (Saved, ["inputs", "lengths", "begins", "rest", "runs", "resets"], []),
+    *((kind, [field.name for field in fields(kind)], []) for kind in (Tape, Start, Ran, Given, Met, Boundary)),
 ):
     jax.tree_util.register_dataclass(_kind, _data, _static)
 

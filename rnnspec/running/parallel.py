@@ -91,7 +91,8 @@ class Parallel:
             return self._stepwise(cell, params, given)[:2]
 
         outputs, final = self.arrays.choose(finite, lambda: (outputs, final), stepwise)
-        tape = Tape(values, ran, given, finite) if call.pullback else None
+        nodes = {i: a for i, a in values.items() if isinstance(i, int)}
+        tape = Tape(nodes, ran, given, finite) if call.pullback else None
         return LayerResult(outputs, final, self.path(inputs.shape[0]), tape)
 
     def layer_pullback(
@@ -187,7 +188,7 @@ class _Run:
         self, tape: Tape, output_cotangent: Array, state_cotangent: Values
     ) -> tuple[Tree, Array, Values]:
         """The cotangents of parameters, inputs and initial state."""
-        plan, values, initial = self.plan, dict(tape.values), dict[str, Array]()
+        plan, values, initial = self.plan, self.axes.given() | tape.values, dict[str, Array]()
         seeds = {node.name: index for index, node in iterate(plan.nodes, "cotangent")}
         reached = self.axes.heads.apart(output_cotangent, OUTPUT)
         shown = next((name for name, i in plan.cell.graph.results if i == plan.cell.graph.result(OUTPUT) and name), "")
