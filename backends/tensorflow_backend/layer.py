@@ -128,17 +128,18 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         own = {name: value for name, value in super().get_config().items() if name != "dtype"}
         path = self.backend.path.value if self.backend.path else None
         held = {"precision": self.backend.precision, "path": path, "recomputes": self.backend.recomputes,
-                "every": self.backend.every}  # fmt: skip
+                "every": self.backend.every, "chunk": self.backend.chunk}  # fmt: skip
         given = {"seed": self.seed, "return_state": self.return_state}
         return own | {"network": storage.to_json(self.net)} | held | given
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> NetworkLayer:
         """The layer of the values of `get_config`."""
-        ours = ("network", "precision", "path", "recomputes", "every")
+        ours = ("network", "precision", "path", "recomputes", "every", "chunk")
         rest = {name: value for name, value in config.items() if name not in ours}
         backend = TensorflowBackend(precision=config["precision"])
         held = backend.through(Path(config["path"])) if config["path"] else backend
+        held = held.chunking(config["chunk"]) if config.get("chunk") else held
         held = held.recomputing(config["every"]) if config.get("recomputes") else held
         return cls(storage.from_json(config["network"]), held, **rest)
 

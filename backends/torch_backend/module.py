@@ -30,8 +30,8 @@ from rnnspec.tree import Tree, filled, flat, flat_as, tree_map
 
 __all__ = ["NetworkModule"]
 
-MadeBy = tuple[Callable[[str, str], Backend], str, Path | None, bool, int | None]
-"""The class of a backend, and its precision, path and segments."""
+MadeBy = tuple[Callable[[str, str], Backend], str, Path | None, bool, int | None, int | None]
+"""The class of a backend, and its precision, path, segments and chunks."""
 
 CALL = "torch.as_layer(net)(...)"
 
@@ -55,7 +55,8 @@ class NetworkModule(Branch):
     ) -> None:
         super().__init__(backend.asarray(net.init(seed) if params is None else params))
         self.net, self.batch_first = net, batch_first
-        self._made_by: MadeBy = type(backend), backend.precision, backend.path, backend.recomputes, backend.every
+        self._made_by: MadeBy = (type(backend), backend.precision, backend.path, backend.recomputes, backend.every,
+                                 backend.chunk)  # fmt: skip
 
     def backend(self) -> Backend:
         """What runs the module, by the dtype and device of its parameters."""
@@ -128,10 +129,11 @@ class NetworkModule(Branch):
 
 @lru_cache(maxsize=16)
 def _backend(made_by: MadeBy, device: torch.device, dtype: torch.dtype) -> Backend:
-    kind, precision, path, recomputes, every = made_by
+    kind, precision, path, recomputes, every, chunk = made_by
     known = getattr(torch, DTYPES[precision]) == dtype
     opened = kind(str(device), precision if known else PRECISIONS[dtype])
     held = opened if path is None else opened.through(path)
+    held = held if chunk is None else held.chunking(chunk)
     return held.recomputing(every) if recomputes else held
 
 
