@@ -51,8 +51,9 @@ def in_parallel(backend: Backend, case: Case, judge: Judge) -> None:
     """Asks for layers in parallel over time, and where that costs no program step by step; others are refused, and so
     is a policy inside the recurrence.
     """
-    question, eager = forms.ask_parallel(backend, case, judge), is_eager(backend)
-    given, layer = case.net.layers[0].cell, case.net.layers[0]
+    eager, layer, given = is_eager(backend), case.net.layers[0], case.net.layers[0].cell
+    chunk = forms.chunk_of(case) if eager else forms.CHUNKS[2]
+    question = forms.ask_parallel(backend, case, judge, chunk)
     if eager and backend.capabilities.policies:
         governed = replace(case.net, layers=[replace(layer, gradient=Truncated(2))])
         _judge_refusal(replace(question, net=governed), "policy", judge)
@@ -60,8 +61,8 @@ def in_parallel(backend: Backend, case: Case, judge: Judge) -> None:
         _judge_refusal(question, str(parallel(given)), judge)
         return
     result = question.run()
-    judge.holds("path", _ran(result) <= {_label(given, forms.chunk_of(case), case.steps)}, sorted(_ran(result)),
-                _label(given, forms.chunk_of(case), case.steps))  # fmt: skip
+    label = _label(given, chunk, case.steps)
+    judge.holds("path", _ran(result) <= {label}, sorted(_ran(result)), label)
     judge.close("run", result, question.run_reference())
     if not eager:
         judge.close("value_and_grad", question.step(), question.step_reference())
