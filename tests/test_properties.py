@@ -1,6 +1,7 @@
 """The laws hold for a right backend in both precisions, and each of them can fail."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,7 +49,14 @@ class WithWitness(paths.FrameworkForgetsFinalState, Reference):
         return super().through(rnnspec.Path.GENERIC)
 
 
-SUBJECTS = {"P61-generic": WithKernels, "P61-native": WithKernels, "P61-framework": WithWitness}
+class InParallel(Reference):
+    """The lowering, and time in parallel where it is asked for."""
+
+    capabilities = replace(Reference.capabilities, paths=(rnnspec.Path.GENERIC, rnnspec.Path.PARALLEL))
+
+
+SUBJECTS = {"P61-generic": WithKernels, "P61-native": WithKernels, "P61-framework": WithWitness,
+            **{law: InParallel for law in LAWS if law == "P61-parallel" or re.fullmatch(r"P15\d", law)}}  # fmt: skip
 """Laws of what the generic lowering alone does not have."""
 
 
