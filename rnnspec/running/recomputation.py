@@ -79,7 +79,7 @@ class Recomputing:
             part = replace(call, steps=steps, pullback=self.keeps and call.pullback)
             ends = self.left(lengths, first, steps)
             found = run_layer(self.kernel, cell, params, values[INPUTS], carried, ends, part, _resets(values))
-            paths[0] = found.path
+            paths[0] = paths[0] or found.path  # a last segment of few steps has another
             if part.pullback:
                 runs[first] = found
             return found
