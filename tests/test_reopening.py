@@ -18,6 +18,7 @@ from rnnspec import Layer, Network, Path, cells
 from rnnspec.errors import UnknownBackend
 
 NET, X = Network(2, [Layer(cells.gru, 3)]), np.sin(np.arange(24.0)).reshape(6, 2, 2)
+IN_PARALLEL = Network(2, [Layer(cells.gla, 3)])
 WAYS = {"pickle": lambda backend: pickle.loads(pickle.dumps(backend)), "copy": copy.copy, "deepcopy": copy.deepcopy,
         "in a configuration": lambda backend: copy.deepcopy({"backend": [backend]})["backend"][0]}  # fmt: skip
 
@@ -33,13 +34,14 @@ class Unlisted(rnnspec.Backend):
 
 
 def settings(backend):
-    return type(backend), backend.device, backend.precision, backend.path, backend.recomputes, backend.every
+    return (type(backend), backend.device, backend.precision, backend.path, backend.recomputes, backend.every,
+            backend.chunk)  # fmt: skip
 
 
 @cache
 def held(backend):
     """The backend, and all that can be made of it, with the programs that they have compiled."""
-    made = [backend, backend.recomputing(), backend.recomputing(3)]
+    made = [backend, backend.recomputing(), backend.recomputing(3), backend.chunking(4)]
     for path in backend.capabilities.paths:
         made.append(backend.through(path))
         made += [] if path is Path.FRAMEWORK else [backend.through(path).recomputing(2)]
@@ -53,7 +55,8 @@ def test_a_backend_comes_back_with_its_settings(either, way):
         again = WAYS[way](backend)
         assert again is not backend
         assert settings(again) == settings(backend)
-        got, expected = (be.to_numpy(be.run(NET, NET.init(0), X).outputs) for be in (again, backend))
+        net = IN_PARALLEL if backend.path is Path.PARALLEL else NET
+        got, expected = (be.to_numpy(be.run(net, net.init(0), X).outputs) for be in (again, backend))
         np.testing.assert_array_equal(got, expected)
 
 
