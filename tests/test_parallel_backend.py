@@ -16,7 +16,7 @@ from rnnspec import Layer, Network, Path, cells
 from rnnspec.contract.kernel import Call
 from rnnspec.errors import ArgumentError, UnsupportedError
 from rnnspec.policies import Truncated
-from rnnspec.running.parallel import parallel_kernel
+from rnnspec.running.parallel import SEGMENT, parallel_kernel
 from rnnspec.tree import leaves
 from tests.parallel_runs import agree, answers, given_for, layer_of
 
@@ -85,8 +85,8 @@ class TestChoice:
         held = backend.through(Path.PARALLEL)
         assert paths(held, net, 5) == ["parallel: scans and chunks of 8", "parallel: scans"]
         assert paths(held.chunking(2), net, 5) == ["parallel: scans and chunks of 2", "parallel: scans"]
-        assert paths(held, net, 1025, 1) == ["parallel: scans and chunks of 64, in segments of 1024",
-                                             "parallel: scans, in segments of 1024"]  # fmt: skip
+        assert paths(held, net, SEGMENT + 1, 1) == [f"parallel: scans and chunks of 64, in segments of {SEGMENT}",
+                                                    f"parallel: scans, in segments of {SEGMENT}"]  # fmt: skip
 
 
 class TestSegments:
@@ -101,7 +101,7 @@ class TestSegments:
 
     def test_a_long_sequence_carries_its_state_and_cotangents(self, backend):
         net = Network(2, [Layer(cells.gla, {"S.rows": 1, "S.columns": 2}, "bidirectional")])
-        agree(backend, net, 1100, 3, within=1e-8)
+        agree(backend, net, SEGMENT + 70, 3, within=1e-8)
 
 
 def test_an_infinite_number_stays_in_its_row(backend):

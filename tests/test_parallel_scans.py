@@ -7,7 +7,6 @@ import torch
 from rnnspec.contract.arrays import NumpyArrays
 from rnnspec.derivation.semirings import TROPICAL
 from rnnspec.running.chunks import ChunkScan, Given
-from rnnspec.running.halves import Halves
 from rnnspec.running.scans import linear_scan, scan
 
 ARRAYS = NumpyArrays(np.float64)
@@ -101,7 +100,7 @@ def test_chunks_are_their_steps_and_so_are_their_cotangents(chunks, steps, reads
     leaves = [a for a in (q, k, decay, v, feedback, state) if a is not None]
     wanted = torch.autograd.grad([expected, last], leaves, [d_reads, d_last])
     given = [None if a is None else a.detach().numpy() for a in (q, k, decay, v, feedback, state)]
-    chunked = ChunkScan(ARRAYS, Halves(ARRAYS, before, fed))
+    chunked = ChunkScan(ARRAYS, before, fed)
     ran = chunked.run(Given(*given[:-1]), given[-1])
     assert np.allclose(ran.reads, expected.detach(), atol=1e-12)
     assert np.allclose(ran.last, last.detach(), atol=1e-12)

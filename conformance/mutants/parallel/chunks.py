@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from conformance.mutants.parallel.kernels import InParallel, of_matrices
+from conformance.mutants.parallel.kernels import InParallel, WithScan, of_matrices
 from rnnspec.contract.resets import Resets
-from rnnspec.running.chunks import ChunkScan
-from rnnspec.running.halves import Halves
+from rnnspec.running.chunks import ChunkScan, Groups
 from rnnspec.running.matrix_stage import MatrixStage
 
 
 class _DecayOfTheStepBefore(MatrixStage):
     def _given(self, *given: Any) -> Any:
         found = super()._given(*given)
+        if found.decay is None:
+            return found
         decay = np.array(found.decay)
         decay[1:, ..., 0, :, :] = found.decay[:-1, ..., -1, :, :]
         return replace(found, decay=decay)
@@ -29,25 +30,28 @@ class EdgeDecaysAsTheStepBefore(InParallel):
 
 
 class _ForgettingScan(ChunkScan):
-    def _chain(self, values: Any, state: Any, reverse: bool) -> Any:
-        starts, last = super()._chain(values, state, reverse)
-        return (starts if reverse else np.concatenate([starts[:1], np.zeros_like(starts[1:])])), last
+    def run(self, given: Any, state: Any) -> Any:
+        ran = super().run(given, state)
+        alone = [super(_ForgettingScan, self).run(given.part(i, i + 1), state * 0).reads
+                 for i in range(1, given.keys.shape[0])]  # fmt: skip
+        return replace(ran, reads=np.concatenate([ran.reads[:1], *alone]))
 
 
 class _OneChunkPulledBack(ChunkScan):
     def _chain(self, values: Any, state: Any, reverse: bool) -> Any:
-        ends, first = super()._chain(values, state, reverse)
-        return (np.concatenate([np.zeros_like(ends[:-1]), ends[-1:]]) if reverse else ends), first
+        chained, first = super()._chain(values, state, reverse)
+        ends = chained["start"]
+        if reverse:
+            chained = {**chained, "start": np.concatenate([np.zeros_like(ends[:-1]), ends[-1:]])}
+        return chained, first
 
 
-class _Forgetting(MatrixStage):
-    def _scan(self, stage: Any) -> ChunkScan:
-        return _ForgettingScan(self.arrays, super()._scan(stage).halves)
+class _Forgetting(WithScan):
+    scan = _ForgettingScan
 
 
-class _PulledBackAlone(MatrixStage):
-    def _scan(self, stage: Any) -> ChunkScan:
-        return _OneChunkPulledBack(self.arrays, super()._scan(stage).halves)
+class _PulledBackAlone(WithScan):
+    scan = _OneChunkPulledBack
 
 
 class ChunksReadZeros(InParallel):
@@ -63,13 +67,15 @@ class ChunksWithoutLaterCotangents(InParallel):
 
 
 class _AllBefore(MatrixStage):
-    def _scan(self, stage: Any) -> ChunkScan:
-        return ChunkScan(self.arrays, Halves(self.arrays, len(stage.reads), stage.fed))
+    def _groups(self, stage: Any, keys: Any) -> Groups:
+        groups = super()._groups(stage, keys)
+        return Groups(ChunkScan(self.arrays, len(stage.reads), stage.fed), groups.size)
 
 
 class _AllAfter(MatrixStage):
-    def _scan(self, stage: Any) -> ChunkScan:
-        return ChunkScan(self.arrays, Halves(self.arrays, 0, stage.fed))
+    def _groups(self, stage: Any, keys: Any) -> Groups:
+        groups = super()._groups(stage, keys)
+        return Groups(ChunkScan(self.arrays, 0, stage.fed), groups.size)
 
 
 class ReadsAfterAsBefore(InParallel):
@@ -172,7 +178,9 @@ class ColumnsTakenForRows(InParallel):
 class _DecayOfTheFirstHead(MatrixStage):
     def _decay(self, *given: Any) -> Any:
         found = super()._decay(*given)
-        return np.repeat(found[:, :, :1], found.shape[2], 2) if found.ndim == 4 else found
+        if found is None or not self.plan.cell.heads:
+            return found
+        return np.repeat(found[:, :, :1] if found.ndim == 6 else found, found.shape[2] if found.ndim == 6 else 1, 2)
 
 
 class HeadsDecayAsTheFirst(InParallel):

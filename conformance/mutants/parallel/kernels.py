@@ -8,13 +8,12 @@ from conformance.mutants.faulty import Faulty
 from rnnspec import Call, Capabilities, Path
 from rnnspec.contract.kernel import Kernel
 from rnnspec.derivation.parallel import Chunks
-from rnnspec.running.chunks import ChunkScan
-from rnnspec.running.halves import Halves
+from rnnspec.running.chunks import ChunkScan, Groups
 from rnnspec.running.matrix_stage import MatrixStage
 from rnnspec.running.parallel import InSegments, Parallel
 from rnnspec.running.recomputation import Recomputing
 
-__all__ = ["InParallel", "WithHalves"]
+__all__ = ["InParallel", "WithScan", "of_matrices"]
 
 
 class InParallel(Faulty):
@@ -33,17 +32,17 @@ class InParallel(Faulty):
 
     def faulty(self, kernel: Parallel) -> Parallel:
         """The kernel that runs in place of a right one."""
-        return self.kernel(kernel.arrays, kernel.form, kernel.chunk)
+        return self.kernel(kernel.arrays, kernel.form, kernel.chunk, kernel.at_once)
 
 
-class WithHalves(MatrixStage):
-    """Chunks whose scan and halves may be faulty."""
+class WithScan(MatrixStage):
+    """Chunks whose scan may be faulty."""
 
     scan: ClassVar[type[ChunkScan]] = ChunkScan
-    halves: ClassVar[type[Halves]] = Halves
 
-    def _scan(self, stage: Chunks) -> ChunkScan:
-        return self.scan(self.arrays, self.halves(self.arrays, stage.before, stage.fed))
+    def _groups(self, stage: Chunks, keys: Any) -> Groups:
+        groups = super()._groups(stage, keys)
+        return Groups(self.scan(self.arrays, groups.scan.before, groups.scan.fed), groups.size)
 
 
 def of_matrices(stage: type[MatrixStage]) -> Any:

@@ -70,7 +70,7 @@ class InfinityReachesAll(InParallel):
 class _TrustingBack(Parallel):
     def layer_pullback(self, cell: Any, params: Any, result: Any, *given: Any) -> Any:
         tape = replace(result.saved, finite=np.bool_(True))
-        trusting = _Trusting(self.arrays, self.form, self.chunk)
+        trusting = _Trusting(self.arrays, self.form, self.chunk, self.at_once)
         return Parallel.layer_pullback(trusting, cell, params, replace(result, saved=tape), *given)
 
 
@@ -126,7 +126,7 @@ class _Changed(InParallel):
 
     def faulty(self, kernel: Parallel) -> Parallel:
         stages = tuple(self.changed(s) if isinstance(s, Chunks) else s for s in kernel.form.stages)
-        return Parallel(kernel.arrays, Form(stages, kernel.form.schedule), kernel.chunk)
+        return Parallel(kernel.arrays, Form(stages, kernel.form.schedule), kernel.chunk, kernel.at_once)
 
     def changed(self, stage: Chunks) -> Chunks:
         return stage
