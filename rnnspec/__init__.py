@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rnnspec.contract.kernel import Call, Kernel, Path
     from rnnspec.contract.results import Gradients, LayerResult, Result, Step, Trained
     from rnnspec.control.rule import chain
+    from rnnspec.derivation.linearity import Linearity, linearity
     from rnnspec.interface.backend import Backend
     from rnnspec.interface.bound import Bound
     from rnnspec.interface.plugins import Mutant, backend_names, get_backend, hookimpl
@@ -44,6 +45,7 @@ __all__ = [
     "Last",
     "Layer",
     "LayerResult",
+    "Linearity",
     "Mutant",
     "Network",
     "Path",
@@ -62,6 +64,7 @@ __all__ = [
     "gradient_flow",
     "hookimpl",
     "initialisers",
+    "linearity",
     "load",
     "losses",
     "out",
@@ -77,6 +80,7 @@ _HOMES = {
     "contract.kernel": ("Call", "Kernel", "Path"),
     "contract.results": ("Gradients", "LayerResult", "Result", "Step", "Trained"),
     "control.rule": ("chain",),
+    "derivation.linearity": ("Linearity", "linearity"),
     "interface.backend": ("Backend",),
     "interface.bound": ("Bound",),
     "interface.plugins": ("Mutant", "backend_names", "get_backend", "hookimpl"),

@@ -11,7 +11,7 @@ computed for all steps together. In the pullback the stages follow in reverse or
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -26,7 +26,7 @@ from rnnspec.tracing.cell import OUTPUT, Cell
 from rnnspec.tracing.graph import Graph, GraphBuilder, Node, ancestors, descendants, iterate
 from rnnspec.tracing.ranks import MATRIX, narrowness, ranks
 
-__all__ = ["Chunks", "Factors", "Form", "Query", "Scan", "Stage", "parallel"]
+__all__ = ["Chunks", "Derivation", "Factors", "Form", "Query", "Scan", "Stage", "parallel"]
 
 Factors = tuple[tuple[tuple[str, str], int], ...]
 """The node that multiplies a state or a cotangent, the second of a pair of names, in the equation of the first."""
@@ -115,35 +115,35 @@ class Form:
 def parallel(cell: Cell) -> Form | str:
     """The parallel form of a cell, or the reason why it has none, as a clause without a full stop."""
     try:
-        return _Derivation(cell).form()
+        return Derivation(cell.graph, ranks(cell.graph), cell.numbers).form(cell)
     except NotAffine as found:
         return f"a step that is not affine in its state ({found})"
 
 
-class _Derivation:
-    """Carries the equations of a cell into a new graph, state by state."""
+class Derivation:
+    """Carries equations into a new graph, state by state; `numbers` are the states of one feature."""
 
-    def __init__(self, cell: Cell) -> None:
-        self.cell, self.nodes = cell, cell.graph.nodes
-        self.ranks, self.narrow = ranks(cell.graph), narrowness(cell.graph.nodes)
+    def __init__(self, graph: Graph, ranks: Sequence[int], numbers: Collection[str]) -> None:
+        self.graph, self.nodes, self.ranks, self.numbers = graph, graph.nodes, ranks, numbers
+        self.narrow = narrowness(graph.nodes)
         self.builder, self.place = GraphBuilder(has_matrices=True), dict[int, int]()
         self.matrices: dict[str, Matrices] = {}
         self.results: dict[str, int] = {}
         self.staged: set[str] = set()
 
-    def form(self) -> Form:
-        """The form; raises NotAffine."""
+    def form(self, cell: Cell) -> Form:
+        """The form of the cell of the equations; raises NotAffine."""
         stages: list[Stage] = []
-        for group in components(self.cell.graph, self.cell.states):
-            stages.append(self._stage(group))
+        for group in components(self.graph, cell.states):
+            stages.append(self.stage(group))
             self.staged |= set(group)
-        self.results[OUTPUT] = self.carried(self.cell.graph.result(OUTPUT))
+        self.results[OUTPUT] = self.carried(self.graph.result(OUTPUT))
         graph = self.builder.graph(self.results)
         adjoint = derive(graph)
         builder = GraphBuilder(list(adjoint.nodes))
         done = tuple(self._scan(builder, adjoint, graph, s) if isinstance(s, Scan) else s for s in stages)
         complete = Adjoint(tuple(builder.nodes), adjoint.forward, adjoint.leaves, adjoint.maps)
-        inner = Cell(self.cell.name, self.cell.states, graph, None, self.cell.heads, self.cell.shared)
+        inner = Cell(cell.name, cell.states, graph, None, cell.heads, cell.shared)
         return Form(done, Schedule(inner, complete, Phases((), (), ()), Phases((), (), ())))
 
     def carried(self, index: int) -> int:
@@ -167,9 +167,10 @@ class _Derivation:
     def _in_chunks(self, index: int) -> bool:
         return self.ranks[index] == MATRIX and any(m.depends(index) for m in self.matrices.values())
 
-    def _stage(self, group: tuple[str, ...]) -> Stage:
+    def stage(self, group: tuple[str, ...]) -> Stage:
+        """The stage of a group after those that it reads; raises NotAffine."""
         state = group[0]
-        if len(group) > 1 or self.ranks[self.cell.graph.result(state)] != MATRIX:
+        if len(group) > 1 or self.ranks[self.graph.result(state)] != MATRIX:
             return self._elementwise(group)
         for keys_are_rows in (True, False):
             before = dict(self.place), dict(self.results)
@@ -184,14 +185,14 @@ class _Derivation:
         """Whether queries read states of earlier stages alone."""
         needed = ancestors(self.builder.nodes, list(queries))
         named = {node.name for i, node in iterate(self.builder.nodes, "state") if i in needed}
-        return not named & set(self.cell.states) - self.staged
+        return not named & set(self.graph.names("state")) - self.staged
 
     def _elementwise(self, group: tuple[str, ...]) -> Scan:
         """The states of a scan; its factors are found once the graph is complete."""
         for state in group:
-            self.results[state] = self.carried(self.cell.graph.result(state))
+            self.results[state] = self.carried(self.graph.result(state))
         leaves = {index for index, node in iterate(self.builder.nodes, "state") if node.name in group}
-        numbers = {index for index in leaves if self.builder.nodes[index].name in self.cell.numbers}
+        numbers = {index for index in leaves if self.builder.nodes[index].name in self.numbers}
         trial = GraphBuilder(list(self.builder.nodes))
         semiring = _semiring(trial, leaves, numbers, [self.results[state] for state in group])
         return Scan(group, semiring, (), ())
@@ -200,7 +201,7 @@ class _Derivation:
         """The scan with the factors of its states and of their cotangents, which are added to the graph."""
         leaf = {node.name: i for i, node in iterate(graph.nodes, "state") if node.name in stage.states}
         cotangent = {node.name: i for i, node in iterate(builder.nodes, "cotangent") if node.name in stage.states}
-        numbers = {i for named in (leaf, cotangent) for s, i in named.items() if s in self.cell.numbers}
+        numbers = {i for named in (leaf, cotangent) for s, i in named.items() if s in self.numbers}
         back = Affinity(builder, set(cotangent.values()), numbers)
         new = {s: graph.result(s) for s in stage.states}
         old = {s: i for s in stage.states if (i := adjoint.leaf("state", s)) is not None}
@@ -216,7 +217,7 @@ class _Derivation:
 
     def _chunks(self, state: str, keys_are_rows: bool) -> Chunks:
         leaf = next((i for i, node in iterate(self.nodes, "state") if node.name == state), None)
-        new = self.cell.graph.result(state)
+        new = self.graph.result(state)
         if leaf is None:
             raise NotAffine(self.nodes[new])
         found = Matrices(self.builder, self.nodes, self.ranks, self.narrow, self.carried, leaf, new, keys_are_rows)
