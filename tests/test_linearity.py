@@ -332,3 +332,15 @@ def test_what_stops_gradients_has_cotangents_that_depend_on_none():
 def test_only_a_cell_can_be_asked_about():
     with pytest.raises(ArgumentError, match="cell must be a declared cell, got 'lstm'; give one"):
         linearity("lstm")
+
+
+def test_a_correction_that_stops_gradients_has_no_chunks():
+    @cell
+    def stopped(x, S):
+        S = S + outer(x.v - stop(S @ x.k), x.k)
+        return out(S @ x.q), S
+
+    (group,) = linearity(stopped).groups
+    assert (group.step.kind, group.back.kind) == (Kind.DENSE, Kind.RANK_ONE)
+    assert group.back.corrections == 0
+    assert linearity(stopped).reason

@@ -231,6 +231,10 @@ class Derivation:
         fed = {leaf for value in known for leaf in value.factors}
         reads = sorted(found.reads.values(), key=lambda read: (read.after, read.leaf not in fed))
         moving = descendants(self.builder.nodes, [read.leaf for read in reads])
+        feeding = moving & ancestors(self.builder.nodes, [value for _, value in form.writes])
+        stops = next((node for i, node in iterate(self.builder.nodes, "stop") if i in feeding), None)
+        if stops is not None:  # the pullback has the feedback of the values
+            raise NotAffine(stops)
         fixed = [form.decay, *(key for key, _ in form.writes), *(read.query for read in reads)]
         if form.decay is None or not form.writes or not reads or moving.intersection(i for i in fixed if i is not None):
             raise NotAffine(self.nodes[new])
