@@ -116,6 +116,7 @@ def page(name: str, cell: Any) -> str:
     """The page of one cell."""
     parts = (f"# {name}", sentence(name), f"![{described(name, cell)}]({name}.svg)",
              "## Equations", f"```math\n{cell.latex()}\n```", MATHS,
+             "## Over time", " ".join(rnnspec.linearity(cell).sentences), TIME,
              "## Declaration", f"<!-- as declared -->\n```python\n{declaration(name)}\n```",
              "## Source", origin(name), "## States and parameters", "\n".join(sizes(cell)),
              "## In other libraries", "\n".join(elsewhere(name, cell)), "## Example", example(name, cell),
@@ -124,6 +125,7 @@ def page(name: str, cell: Any) -> str:
 
 
 NEXT = "[All cells](index.md). [Choose a cell](../choose-a-cell.md)."
+TIME = "[Time in parallel](../parallel.md) says what this means, and how it was derived."
 MATHS = "σ is the logistic function; ⊙ multiplies element by element. In the picture a prime marks the new state."
 
 
