@@ -15,7 +15,7 @@ from rnnspec import Cell, Layer, Network, cell, cells, linearity, out
 from rnnspec.derivation.parallel import parallel
 from rnnspec.derivation.structure import Bend, Factor, Kind
 from rnnspec.errors import ArgumentError
-from rnnspec.primitives import outer, relu, stop, tanh, total
+from rnnspec.primitives import outer, relu, stop, tanh, total, where
 
 CELLS = {name: value for name, value in vars(cells).items() if isinstance(value, Cell)}
 WIDTH = 6
@@ -145,6 +145,8 @@ def holds(found, probe, group, is_back):
 def fits(found, probe, group, factors, rest):
     """Whether factors and rest of an affine step have the structure."""
     if found.kind is Kind.RANK_ONE:
+        if found.factor in (Factor.ROWS, Factor.COLUMNS) and (found.factor is Factor.ROWS) != found.keys_are_rows:
+            return False
         own = keyed(found, probe, group[0], factors)
         written = rank(rest.reshape(probe.shapes[group[0]][1:]))
         return own is not None and has_rank(found, own) and written <= found.writes
@@ -186,6 +188,8 @@ def is_tight(found, probe, group, measured):
         each = [keyed(found, probe, group[0], factors) for factors in measured]
         own = [np.diag(a) for a in each] if not found.corrections else []
         ranks = {rank(a[: WIDTH // 2, WIDTH // 2 :]) for a in each}
+        if found.factor is Factor.NUMBER and all(rank(a - np.eye(len(a))) <= found.corrections for a in each):
+            return False
         return ranks == {found.corrections} and not any(all(is_wide(f, a) for a in own) for f in SIMPLER[found.factor]
                                                         if own)  # fmt: skip
     shape = probe.shapes[group[0]][1:]
@@ -296,15 +300,27 @@ def test_a_map_is_affine_and_dense():
 def test_every_operation_that_bends_is_named_with_what_it_bends():
     @cell
     def bent(x, R, h, c):
-        return tanh(c) + h * h / (1 + c), relu(R.a(h)) + c
+        return tanh(c) + h * h, relu(R.a(h)) + where(c > 0, x.a, x.b) / (x.c + h)
 
     (group,) = linearity(bent).groups
     assert group.step.bends == (
         Bend("tanh", ("c",), ("h",)), Bend("multiply", ("h",), ("h",)), Bend("relu", ("h",), ("c",)),
+        Bend("greater", ("c",), ("c",)),
     )  # fmt: skip
     assert linearity(bent).sentences[0] == (
-        "h' and c' are not affine in h and c: tanh bends c in h'; a product bends h in h'; relu bends h in c'."
+        "h' and c' are not affine in h and c: tanh bends c in h'; a product bends h in h'; relu bends h in c'; "
+        "a comparison bends c in c'."
     )
+
+
+def test_a_quotient_bends_what_it_divides_by():
+    @cell
+    def divided(x, h, c):
+        return h / x.a + c, x.b / (1 + c)
+
+    one, other = (group.step for group in linearity(divided).groups)
+    assert one.bends == (Bend("divide", ("c",), ("c",)),)
+    assert other.kind is Kind.ENTRYWISE
 
 
 def test_a_group_is_judged_with_earlier_ones_given():
