@@ -62,6 +62,7 @@ FIGURES = {
     "memory": (speed.memory_tables, "make bench"),
     "heads": (speed.heads_tables, "make heads"),
     "bound": (speed.bound_tables, "make bound"),
+    "newton": (speed.newton_tables, "make newton"),
     "first_calls": (speed.first_call_tables, "make bench"),
     "verification": (speed.verification_tables, "make bench"),
     "recomputation": (speed.recomputation_tables, "make bench"),

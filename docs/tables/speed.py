@@ -84,6 +84,14 @@ def bound_tables(data: Any) -> Iterator[str]:
                        row["peer"], number(row["ratio"]), f"{number(row['low'])} to {number(row['high'])}",
                        *(f"{1e6 * row[key]:,.0f}" for key in ("seconds", "peer_seconds")))
                       for row in data["rows"]))  # fmt: skip
+def newton_tables(data: Any) -> Iterator[str]:
+    """Newton's method beside single steps, forward and backward; a row that did not converge says how far it came."""
+    yield from table(("parameters", "steps", "backend", "cell", "iterations", "residual", "Newton / steps",
+                      "with a backward scan / pullback"),
+                     ((row["parameters"], f"{row['steps']:,}", row["backend"], f"`{row['cell']}`", row["iterations"],
+                       f"{row['residual']:.0e}" + ("" if row["converged"] else f", not found at {row['failed']} steps"),
+                       *(f"{number(row[f'{key}_ratio'])} ({number(row[f'processor_{key}_ratio'])})"
+                         for key in ("forward", "backward"))) for row in data["rows"]))  # fmt: skip
 
 
 def memory_tables(data: Any) -> Iterator[str]:
