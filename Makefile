@@ -13,6 +13,7 @@ BEYOND_AVX2 := from numpy._core._multiarray_umath import __cpu_dispatch__ as nam
 GROUPS := --group test --group lint --group docs --group peers
 
 .PHONY: conformance nightly test test-avx2 lint release self-test stress bench arrangements choices products heads bound kappa teeth handwriting experiments tracking text speech language scoreboard report docs site serve clean
+.PHONY: conformance nightly test test-avx2 lint release self-test stress bench arrangements products heads newton kappa teeth handwriting experiments tracking text speech language scoreboard report docs site serve clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -71,6 +72,8 @@ heads: $(READY)
 
 bound: $(READY)
 	$(ALONE) $(VENV) $(FIGURES)/bound.py --json $(FIGURES)/bound.json
+newton: $(READY)
+	$(ALONE) $(VENV) $(FIGURES)/newton.py --json $(FIGURES)/newton.json
 	$(VENV) docs/includes.py
 
 arrangements: $(READY)
