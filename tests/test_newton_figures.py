@@ -47,7 +47,7 @@ class Given:
         self.equations = layer.Equations(own)
 
     def solved(self, bound=1e-13, most=40):
-        return self.layer.solve(self.backend, self.equations, self.own, self.inputs, self.initial, bound, most)
+        return self.layer.Solver(self.backend, self.equations).solve(self.own, self.inputs, self.initial, bound, most)
 
 
 @cell

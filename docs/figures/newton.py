@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from newton_layer import Equations, Solved, gradients, solve
+from newton_layer import Equations, Solved, Solver, gradients
 
 import rnnspec
 from rnnspec import Layer, Network, cell, cells
@@ -68,6 +68,7 @@ class Given:
         states = self.equations.plan.cell.states
         self.initial = backend.asarray({s: np.zeros((1, units), np.float32) for s in states})
         self.stepwise = backend.through(Way.GENERIC)
+        self.solver = Solver(backend, self.equations, self.compiled)
         self.back = self.compiled(self._gradients)
 
     @property
@@ -84,7 +85,7 @@ class Given:
     def solved(self) -> Solved:
         """The layer by Newton's method."""
         with self.settings:
-            return solve(self.backend, self.equations, self.own, self.inputs, self.initial, BOUND, MOST, self.compiled)
+            return self.solver.solve(self.own, self.inputs, self.initial, BOUND, MOST)
 
     def run(self) -> Any:
         """The outputs, step by step."""

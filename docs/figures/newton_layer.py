@@ -26,7 +26,7 @@ from rnnspec.tracing.cell import OUTPUT, Cell
 from rnnspec.tracing.graph import GraphBuilder, ancestors, descendants, iterate
 from rnnspec.tree import Tree
 
-__all__ = ["Equations", "Solved", "gradients", "solve"]
+__all__ = ["Equations", "Solved", "Solver", "gradients"]
 
 GIVEN = ("constant", "vector", "width")
 """The operations whose values are the same for all steps."""
@@ -146,45 +146,38 @@ class _Steps:
         return self.arrays.largest(flat)[:, 0]
 
 
-def solve(
-    backend: Any, equations: Equations, params: Tree, inputs: Array, initial: Values, bound: float, most: int,
-    compiled: Compiled = lambda f: f,
-) -> Solved:
-    """The states and outputs of a layer by Newton's method from states that stay as they begin.
+class Solver:
+    """Solves layers of one cell on one backend; `compiled` compiles a function of arrays, or returns it as it is."""
 
-    It ends when no residual is above `bound`, or one is no number, or after `most` iterations.
-    """
-    arrays = backend.arrays
-    start, step = _compiled(arrays, equations, compiled)
-    fixed = start(params, inputs, initial)
-    f, count = arrays.functions, inputs.shape[0]
-    before = {s: f["add"](arrays.zeros((count, *a.shape)), a) for s, a in initial.items()}
-    for iteration in range(most + 1):
-        residuals, following, outputs = step(params, inputs, initial, fixed, before)
-        each = np.asarray(backend.to_numpy(residuals))
-        failed = np.flatnonzero(~(each <= bound))
-        if not len(failed) or np.isnan(each).any() or iteration == most:
-            return Solved(before, outputs, iteration, float(each.max()), not len(failed), tuple(failed.tolist()))
-        before = following
-    raise AssertionError("the loop returns")
+    def __init__(self, backend: Any, equations: Equations, compiled: Compiled = lambda f: f) -> None:
+        self.backend, self.equations = backend, equations
+        self.start, self.step = compiled(self._start), compiled(self._step)
 
+    def solve(self, params: Tree, inputs: Array, initial: Values, bound: float, most: int) -> Solved:
+        """The states and outputs of a layer by Newton's method from states that stay as they begin.
 
-_COMPILED: dict[Any, tuple[Callable[..., Any], Callable[..., Any]]] = {}
+        It ends when no residual is above `bound`, or one is no number, or after `most` iterations.
+        """
+        arrays = self.backend.arrays
+        fixed = self.start(params, inputs, initial)
+        zeros = {s: arrays.zeros((inputs.shape[0], *a.shape)) for s, a in initial.items()}
+        before = {s: arrays.functions["add"](zeros[s], a) for s, a in initial.items()}
+        iterations = 0
+        while True:
+            residuals, following, outputs = self.step(params, inputs, initial, fixed, before)
+            each = np.asarray(self.backend.to_numpy(residuals))
+            failed = np.flatnonzero(~(each <= bound))
+            if not len(failed) or np.isnan(each).any() or iterations == most:
+                return Solved(before, outputs, iterations, float(each.max()), not len(failed), tuple(failed.tolist()))
+            before, iterations = following, iterations + 1
 
+    def _start(self, params: Tree, inputs: Array, initial: Values) -> list[Array]:
+        """The values that depend on no state."""
+        return _Steps(self.backend.arrays, self.equations, params, inputs, initial).fixed()
 
-def _compiled(
-    arrays: Arrays, equations: Equations, compiled: Compiled
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """What computes the values that depend on no state, and one iteration."""
-    key = id(arrays), equations.plan.cell
-
-    def start(params: Tree, inputs: Array, initial: Values) -> list[Array]:
-        return _Steps(arrays, equations, params, inputs, initial).fixed()
-
-    def step(params: Tree, inputs: Array, initial: Values, fixed: list[Array], before: Values) -> Any:
-        return _Steps(arrays, equations, params, inputs, initial).iterate(fixed, before)
-
-    return _COMPILED.setdefault(key, (compiled(start), compiled(step)))
+    def _step(self, params: Tree, inputs: Array, initial: Values, fixed: list[Array], before: Values) -> Any:
+        """One iteration."""
+        return _Steps(self.backend.arrays, self.equations, params, inputs, initial).iterate(fixed, before)
 
 
 def gradients(
