@@ -12,8 +12,7 @@ BEYOND_AVX2 := from numpy._core._multiarray_umath import __cpu_dispatch__ as nam
   print(*[name for name in names if name == "X86_V4" or name.startswith("AVX512")])
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance nightly test test-avx2 lint release self-test stress bench arrangements choices products heads bound kappa teeth handwriting experiments tracking text speech language scoreboard report docs site serve clean
-.PHONY: conformance nightly test test-avx2 lint release self-test stress bench arrangements products heads newton kappa teeth handwriting experiments tracking text speech language scoreboard report docs site serve clean
+.PHONY: conformance nightly test test-avx2 lint release self-test stress bench arrangements choices products heads parallel newton bound kappa teeth handwriting experiments tracking text speech language scoreboard report docs site serve clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -70,8 +69,15 @@ heads: $(READY)
 	$(ALONE) $(VENV) $(FIGURES)/heads.py --json $(FIGURES)/heads.json
 	$(VENV) docs/includes.py
 
+# On a machine that does nothing else; memory is that of processes of their own.
+parallel: $(READY)
+	$(VENV) $(FIGURES)/parallel.py --json $(FIGURES)/parallel.json
+	$(VENV) docs/includes.py
+
 bound: $(READY)
 	$(ALONE) $(VENV) $(FIGURES)/bound.py --json $(FIGURES)/bound.json
+	$(VENV) docs/includes.py
+
 newton: $(READY)
 	$(ALONE) $(VENV) $(FIGURES)/newton.py --json $(FIGURES)/newton.json
 	$(VENV) docs/includes.py
