@@ -109,3 +109,23 @@ def test_chunks_are_their_steps_and_so_are_their_cotangents(chunks, steps, reads
     for got, right in zip([a for a in found if a is not None], wanted, strict=True):
         assert got.shape == right.shape
         assert np.allclose(got, right, atol=1e-12)
+
+
+@pytest.mark.parametrize("strength", [1.0, 1.99, 2.0])
+@pytest.mark.parametrize("distinct", [1, 2, 64])
+def test_a_correction_that_turns_the_same_keys_again_and_again_keeps_its_digits(distinct, strength):
+    """At strength 2 a step mirrors the state and forgets nothing, so that terms of a chunk's system cancel."""
+    rng, steps, keys, width = np.random.default_rng(distinct), 64, 8, 4
+    k = rng.normal(size=(distinct, keys))[np.arange(steps) % distinct]
+    k /= np.linalg.norm(k, axis=1, keepdims=True)
+    q, v, state = rng.normal(size=(steps, keys)), rng.normal(size=(steps, width)), rng.normal(size=(keys, width))
+    exact, expected = state, []
+    for t in range(steps):
+        exact = exact + np.outer(k[t], strength * (v[t] - k[t] @ exact))
+        expected.append(q[t] @ exact)
+    streams = (np.stack([k, q], 1), k[:, None], strength * v[:, None], np.full((steps, 1, 1), -strength), state)
+    queries, written, values, feedback, first = (a[None].astype(np.float32) for a in streams)
+    given = Given(queries[:, None], written[:, None], None, values[:, None], feedback[:, None])
+    ran = ChunkScan(NumpyArrays(np.float32), 1, 1).run(given, first)
+    error, largest = np.abs(ran.reads[0, 0, :, 1] - expected).max(), np.abs(expected).max()
+    assert error < 4 * steps * np.finfo(np.float32).eps * largest

@@ -25,6 +25,7 @@ from rnnspec.running.halves import Boundary, Met
 from rnnspec.running.lowering import Trace
 from rnnspec.running.parallel import Start, Tape
 from rnnspec.running.recomputation import Saved
+from rnnspec.running.triangular import System
 from rnnspec.tree import Tree, tree_map
 
 __all__ = ["Functions", "functions"]
@@ -37,7 +38,7 @@ for _kind, _data, _static in (
     (LayerResult, ["outputs", "state", "saved"], ["path"]),
     (Trace, ["values", "inputs", "mask", "resets"], []),
     (Saved, ["inputs", "lengths", "begins", "rest", "runs", "resets"], []),
-    *((kind, [field.name for field in fields(kind)], []) for kind in (Tape, Start, Ran, Given, Met, Boundary)),
+    *((kind, [field.name for field in fields(kind)], []) for kind in (Tape, Start, Ran, Given, Met, Boundary, System)),
 ):
     jax.tree_util.register_dataclass(_kind, _data, _static)
 

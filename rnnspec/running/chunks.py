@@ -2,7 +2,7 @@
 
 `S' = diag(decay) S + sum of outer(key, value)`, with reads `query @ S` before or after the step. Within a chunk the
 reads are `queries @ S + products @ values` for the S at its beginning. With a feedback, values are
-`value + feedback * reads`, so that they are `own + through @ S`, by the inverse of the chunk's triangular system.
+`value + feedback * reads`, so that they are `own + through @ S`, by the triangular system of the chunk.
 The pullback of the states is the same recurrence, turned around.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 from rnnspec.contract.arrays import Array, Arrays, Values
 from rnnspec.running.halves import Halves, Met, turned
 from rnnspec.running.meeting import ByKey, ByNumber, Meeting, Undecayed
-from rnnspec.running.triangular import inverse
+from rnnspec.running.triangular import System, solve, solve_turned, system
 
 __all__ = ["ChunkScan", "Given", "Groups", "Ran"]
 
@@ -51,7 +51,7 @@ class Ran:
     last: Array
     given: Given
     met: Met
-    solved: Array | None
+    system: System | None
     written: Array
     through: Array | None
     starts: Array
@@ -69,20 +69,20 @@ class ChunkScan:
         """The reads and the last state, from `state` (..., key, value)."""
         add, matmul = self.arrays.functions["add"], self.arrays.matmul
         met = self._meeting(given).join(given.met)
-        own, through, solved = self._flat(given.values), None, None
+        own, through, found = self._flat(given.values), None, None
         values = self._decaying(met)
         if given.feedback is not None:
             writes = given.keys.shape[-2]
-            solved = inverse(self.arrays, self._fed(given.feedback, self._apart(given, met.products)), writes)
-            own = matmul(solved, own)
-            through = matmul(solved, self._fed(given.feedback, self._apart(given, met.queries)))
+            found = system(self.arrays, self._fed(given.feedback, self._apart(given, met.products)), writes)
+            own = solve(self.arrays, found, own)
+            through = solve(self.arrays, found, self._fed(given.feedback, self._apart(given, met.queries)))
             values |= {"vectors": own, "read": through, "written": turned(self.arrays, met.keys)}
         else:
             values["own"] = matmul(turned(self.arrays, met.keys), own)
         chained, last = self._chain(values, state, reverse=False)
         starts, own = chained["start"], chained.get("vectors", own)
         reads = add(matmul(met.queries, starts), matmul(met.products, own))
-        return Ran(self._apart(given, reads), last, given, met, solved, own, through, starts)
+        return Ran(self._apart(given, reads), last, given, met, found, own, through, starts)
 
     def pull(self, ran: Ran, reads: Array, last: Array) -> tuple[Given, Array]:
         """The cotangents of the streams and of the first state, from those of the reads and of the last state."""
@@ -94,10 +94,10 @@ class ChunkScan:
             values |= {"vectors": written, "read": met.keys, "written": turned(arrays, ran.through)}
         chained, first = self._chain(values, last, reverse=True)
         ends = chained["start"]
-        if ran.solved is None:
+        if ran.system is None:
             written = arrays.functions["add"](written, matmul(met.keys, ends))
         else:
-            written = matmul(turned(arrays, ran.solved), chained["vectors"])
+            written = solve_turned(arrays, ran.system, chained["vectors"])
             feedback, found = self._feedback(ran, written, reads)
         products = matmul(found, turned(arrays, ran.written))
         queries = matmul(found, turned(arrays, ran.starts))

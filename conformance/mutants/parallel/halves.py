@@ -12,7 +12,7 @@ from conformance.mutants.parallel.kernels import InParallel, WithScan, of_matric
 from rnnspec.running import chunks
 from rnnspec.running.chunks import ChunkScan
 from rnnspec.running.meeting import Meeting
-from rnnspec.running.triangular import inverse
+from rnnspec.running.triangular import system
 
 LEAST = 1e-12
 
@@ -65,25 +65,25 @@ class DecaysByDivision(InParallel):
 
 class _TransposedSystem(ChunkScan):
     def run(self, given: Any, state: Any) -> Any:
-        with patch.object(chunks, "inverse", _transposed):
+        with patch.object(chunks, "system", _transposed):
             return super().run(given, state)
 
 
 class _HalfASystem(ChunkScan):
     def run(self, given: Any, state: Any) -> Any:
-        with patch.object(chunks, "inverse", _halves):
+        with patch.object(chunks, "system", _halves):
             return super().run(given, state)
 
 
 def _transposed(arrays: Any, matrix: Any, block: int) -> Any:
-    return inverse(arrays, np.array(np.swapaxes(matrix[..., ::-1, ::-1], -1, -2)), block)
+    return system(arrays, np.array(np.swapaxes(matrix[..., ::-1, ::-1], -1, -2)), block)
 
 
 def _halves(arrays: Any, matrix: Any, block: int) -> Any:
     half, matrix = matrix.shape[-1] // 2, np.array(matrix)
     if half >= block:
         matrix[..., half:, :half] = 0
-    return inverse(arrays, matrix, block)
+    return system(arrays, matrix, block)
 
 
 class FeedbackTurned(InParallel):
