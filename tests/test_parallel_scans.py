@@ -111,11 +111,11 @@ def test_chunks_are_their_steps_and_so_are_their_cotangents(chunks, steps, reads
         assert np.allclose(got, right, atol=1e-12)
 
 
-@pytest.mark.parametrize("strength", [1.0, 1.99, 2.0])
-@pytest.mark.parametrize("distinct", [1, 2, 64])
-def test_a_correction_that_turns_the_same_keys_again_and_again_keeps_its_digits(distinct, strength):
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(("distinct", "strength"), [(1, 1.0), (1, 1.99), (1, 2.0), (2, 1.99), (64, 2.0)])
+def test_a_correction_that_turns_the_same_keys_again_and_again_keeps_its_digits(distinct, strength, seed):
     """At strength 2 a step mirrors the state and forgets nothing, so that terms of a chunk's system cancel."""
-    rng, steps, keys, width = np.random.default_rng(distinct), 64, 8, 4
+    rng, steps, keys, width = np.random.default_rng(seed), 64, 8, 4
     k = rng.normal(size=(distinct, keys))[np.arange(steps) % distinct]
     k /= np.linalg.norm(k, axis=1, keepdims=True)
     q, v, state = rng.normal(size=(steps, keys)), rng.normal(size=(steps, width)), rng.normal(size=(keys, width))
@@ -128,4 +128,4 @@ def test_a_correction_that_turns_the_same_keys_again_and_again_keeps_its_digits(
     given = Given(queries[:, None], written[:, None], None, values[:, None], feedback[:, None])
     ran = ChunkScan(NumpyArrays(np.float32), 1, 1).run(given, first)
     error, largest = np.abs(ran.reads[0, 0, :, 1] - expected).max(), np.abs(expected).max()
-    assert error < 4 * steps * np.finfo(np.float32).eps * largest
+    assert error < 2 * steps * np.finfo(np.float32).eps * largest
