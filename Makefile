@@ -72,6 +72,7 @@ heads: $(READY)
 # On a machine that does nothing else; memory is that of processes of their own.
 parallel: $(READY)
 	$(VENV) $(FIGURES)/parallel.py --json $(FIGURES)/parallel.json
+	$(ALONE) $(VENV) $(FIGURES)/parallel_kappa.py --json $(FIGURES)/parallel_kappa.json
 	$(VENV) docs/includes.py
 
 bound: $(READY)

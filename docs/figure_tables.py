@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.sax.saxutils import unescape
 
 from figure_plots import PLOTS
-from tables import learning, speed, suite
+from tables import learning, parallel, speed, suite
 
 __all__ = ["figures", "measured", "plot"]
 
@@ -63,6 +63,8 @@ FIGURES = {
     "heads": (speed.heads_tables, "make heads"),
     "bound": (speed.bound_tables, "make bound"),
     "newton": (speed.newton_tables, "make newton"),
+    "parallel": (parallel.tables, "make parallel"),
+    "parallel_kappa": (parallel.kappa_tables, "make parallel"),
     "first_calls": (speed.first_call_tables, "make bench"),
     "verification": (speed.verification_tables, "make bench"),
     "recomputation": (speed.recomputation_tables, "make bench"),

@@ -71,6 +71,7 @@ class TensorflowBackend(Backend):
     binds = TensorflowBound
     name = "tensorflow"
     version = tf.__version__
+    chunks_from = 256  # fewer steps do not win back the seconds that their larger program takes to compile
     capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), paths=tuple(Path), resets=True,
                                 budgets=BUDGETS["tensorflow"])  # fmt: skip
 

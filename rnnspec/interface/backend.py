@@ -39,10 +39,6 @@ from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree, bounded, tree_map
 
 __all__ = ["Backend"]
-
-PARALLEL_FROM = 64
-"""The steps from which on chunks are quicker than single steps."""
-
 SAID = {**DTYPES, "tf32": "tf32"}
 """How a `repr` says a precision: tf32 has the arrays of float32, and other products."""
 
@@ -58,6 +54,9 @@ class Backend(Owner):
     """
 
     spec_version: ClassVar[str] = SPEC_VERSION
+
+    chunks_from: ClassVar[int] = 64
+    """The steps from which on chunks are quicker than single steps."""
     binds: ClassVar[type[Bound]] = Bound
     """What `bound` makes; a backend with quicker ones names its own."""
 
@@ -129,7 +128,7 @@ class Backend(Owner):
 
     def prefers_parallel(self, form: Form, call: Call) -> bool:
         """Whether a call that can run in parallel over time does so without being asked: where it is quicker."""
-        return form.has_chunks and call.steps >= PARALLEL_FROM
+        return form.has_chunks and call.steps >= self.chunks_from
 
     def in_parallel(self, kernel: Parallel, call: Call) -> Kernel:
         """What runs a call in parallel over time: the kernel itself, or for a long call the kernel by segments."""

@@ -93,7 +93,7 @@ class Parallel:
         outputs, final = self.arrays.choose(finite, lambda: (outputs, final), stepwise)
         nodes = {i: a for i, a in values.items() if isinstance(i, int)}
         tape = Tape(nodes, ran, given, finite) if call.pullback else None
-        return LayerResult(outputs, final, self.path(inputs.shape[0]), tape)
+        return LayerResult(outputs, final, self.path(state, inputs.shape[0]), tape)
 
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
@@ -108,10 +108,11 @@ class Parallel:
 
         return Gradients(*self.arrays.choose(tape.finite & self._finite(found), lambda: found, stepwise))
 
-    def path(self, steps: int) -> str:
+    def path(self, state: Values, steps: int) -> str:
         """The path for a run of so many steps."""
-        scans = any(isinstance(stage, Scan) for stage in self.form.stages)
-        parts = (["scans"] if scans else []) + ([f"chunks of {self.length(steps)}"] if self.form.has_chunks else [])
+        chunks = {self.length(stage, state, steps) for stage in self.form.stages if isinstance(stage, Chunks)}
+        parts = ["scans"] if any(isinstance(stage, Scan) for stage in self.form.stages) else []
+        parts += [f"chunks of {' and '.join(map(str, sorted(chunks)))}"] if chunks else []
         return f"{Path.PARALLEL.value}: {' and '.join(parts)}"
 
     @property
@@ -119,9 +120,15 @@ class Parallel:
         """The most steps that run at once; vectors take less memory than the streams of a matrix."""
         return SEGMENT if self.form.has_chunks else 4 * SEGMENT
 
-    def length(self, steps: int) -> int:
-        """The steps of a chunk: `chunk`, or the least power of 2 that holds all steps."""
-        return min(self.chunk, 1 << (steps - 1).bit_length())
+    def length(self, stage: Chunks, state: Values, steps: int) -> int:
+        """The steps of a chunk: `chunk`, or the least power of 2 that holds all steps.
+
+        With a feedback it has at most twice as many reads as keys. What the reads of more steps correct is mostly
+        forgotten, and a chunk, which subtracts it from the state at its beginning, would lose the digits of the rest.
+        """
+        most = min(self.chunk, 1 << (steps - 1).bit_length())
+        keys = state[stage.state].shape[-2 if stage.keys_are_rows else -1]
+        return min(most, 1 << max(2 * keys // stage.fed, 1).bit_length() - 1) if stage.fed else most
 
     def _stepwise(self, cell: Cell, params: Tree, given: Start) -> tuple[Array, Values, lowering.Trace]:
         return lowering.forward(self.arrays, schedule(cell), params, given.inputs, given.state, given.mask,
@@ -165,8 +172,6 @@ class _Run:
         self.evaluator = Evaluator(self.arrays, self.plan, self.maps)
         self.marks = Marks(self.axes, given.mask, given.resets)
         self.scans = kernel.scans(self.arrays, self.plan, self.marks, steps)
-        self.matrices = kernel.matrices(self.arrays, self.plan, self.marks, steps, kernel.length(steps),
-                                        kernel.at_once)  # fmt: skip
 
     def forward(self) -> tuple[Array, Values, Values, dict[str, Any]]:
         """The outputs and the final state; the values of all nodes, and what each chunked state ran."""
@@ -178,7 +183,8 @@ class _Run:
                 final |= self.scans.run(stage, values, {s: state[s] for s in stage.states}, self.value)
             else:
                 self.evaluate(map(graph.result, stage.streams), values)
-                final[stage.state], ran[stage.state] = self.matrices.run(stage, values, state[stage.state], self.value)
+                final[stage.state], ran[stage.state] = self.matrices(stage).run(stage, values, state[stage.state],
+                                                                                    self.value)  # fmt: skip
         output = graph.result(OUTPUT)
         self.evaluate([output], values)
         outputs = self.axes.beside(self.marks.real(self.plan.ranks[output], self.value(output, values)))
@@ -203,8 +209,8 @@ class _Run:
             else:
                 leaves = {read.leaf: plan.adjoint.leaf("state", read.leaf) for read in stage.reads}
                 self.evaluate((i for i in leaves.values() if i is not None), values)
-                found, first = self.matrices.pull(stage, tape.ran[stage.state], values, leaves,
-                                                  state_cotangent[stage.state], self.value)  # fmt: skip
+                found, first = self.matrices(stage).pull(stage, tape.ran[stage.state], values, leaves,
+                                                         state_cotangent[stage.state], self.value)  # fmt: skip
                 if shown in found:
                     found[shown] = self.arrays.functions["add"](found[shown], reached)
                 values |= {seeds[name]: a for name, a in found.items()}
@@ -214,6 +220,12 @@ class _Run:
         real = {i: self.marks.real(self.plan.ranks[i], self.value(i, values)) for i in gradients}
         own, inputs = map_gradients(self.arrays, plan, self.maps, self.given.inputs, real)
         return own, inputs, {s: initial[s] for s in state_cotangent}
+
+    def matrices(self, stage: Chunks) -> MatrixStage:
+        """What runs a stage of one matrix."""
+        kernel, steps = self.kernel, self.given.inputs.shape[0]
+        chunk = kernel.length(stage, self.given.state, steps)
+        return kernel.matrices(self.arrays, self.plan, self.marks, steps, chunk, kernel.at_once)
 
     def evaluate(self, wanted: Iterable[int], values: Values) -> None:
         """Add the values of nodes and of all that they need to `values`."""

@@ -18,7 +18,7 @@ from rnnspec.tree import tree_map
 
 
 class _Unnamed(Parallel):
-    def path(self, steps: int) -> str:
+    def path(self, state: Any, steps: int) -> str:
         return Path.GENERIC.value
 
 
@@ -29,8 +29,8 @@ class PathIsCalledGeneric(InParallel):
 
 
 class _OneLength(Parallel):
-    def path(self, steps: int) -> str:
-        return super().path(1 << 20)
+    def path(self, state: Any, steps: int) -> str:
+        return super().path(state, 1 << 20)
 
 
 class ChunksAreCalledLonger(InParallel):
