@@ -57,7 +57,7 @@ def assert_asked_as_often(few, law):
         assert found.examples <= 2 * whole.examples
 
 
-OF_OTHER_CELLS = ("P120", "P121", "P122", "P140", "P141")
+OF_OTHER_CELLS = ("P120", "P121", "P122", "P140", "P141", "P150", "P151", "P152", "P153", "P154", "P155")
 """What is asked of cells that are in no list, and so of backends that run any."""
 
 

@@ -191,7 +191,7 @@ def test_threads_wait_for_one_measurement(measured, monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning", "ignore:.*fork:RuntimeWarning")
 def test_a_forked_process_keeps_the_choice_and_never_waits_for_a_thread_of_its_parent(measured):
     made, open_, this = choosing(), choosing(name="another"), Decisions()
     assert this(made) == "second"

@@ -57,7 +57,7 @@ OPTIONS = {"torch": OWN, "onednn": ONEDNN}
 
 
 def _rows_by_maps(rows: int, width: int, option: Products) -> Callable[[], object]:
-    """A step's product: rows by three maps, as a GRU has them."""
+    """A step's product: rows by three maps of one state."""
     out = torch.empty(rows, 3 * width)
     return partial(option.product, torch.full((rows, width), 0.5), torch.full((3 * width, width), 0.5).T, out=out)
 

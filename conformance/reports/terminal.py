@@ -90,7 +90,7 @@ def show(console: Console, document: dict[str, Any]) -> None:
     for entry in document["backends"]:
         if entry["speed"]:
             console.print(_speed(entry))
-        for row in entry["choices"]:
+        for row in entry.get("choices", ()):
             console.print(escape(chosen(row)), highlight=False, soft_wrap=True)
     if document["backends"]:
         console.print(_summary(document))

@@ -169,17 +169,28 @@ class Derivation:
 
     def stage(self, group: tuple[str, ...]) -> Stage:
         """The stage of a group after those that it reads; raises NotAffine."""
-        state = group[0]
-        if len(group) > 1 or self.ranks[self.graph.result(state)] != MATRIX:
-            return self._elementwise(group)
-        for keys_are_rows in (True, False):
-            before = dict(self.place), dict(self.results)
-            try:
-                return self._chunks(state, keys_are_rows)
-            except NotAffine:
-                self.place, self.results = before
-                self.matrices.pop(state, None)
+        before = dict(self.place), dict(self.results)
+        try:
+            found = self.chunks(group)
+            if found.keys and found.reads:
+                return found
+        except NotAffine:
+            pass
+        self.place, self.results = before
+        self.matrices.pop(group[0], None)
         return self._elementwise(group)
+
+    def chunks(self, group: tuple[str, ...]) -> Chunks:
+        """The stage of one matrix, also of one that nothing writes to or reads; raises NotAffine."""
+        state, new = group[0], self.graph.result(group[0])
+        if len(group) > 1 or self.ranks[new] != MATRIX:
+            raise NotAffine(self.nodes[new], mixed=True)
+        before = dict(self.place), dict(self.results)
+        try:
+            return self._chunks(state, keys_are_rows=True)
+        except NotAffine:
+            self.place, self.results = before
+            return self._chunks(state, keys_are_rows=False)
 
     def _are_known(self, queries: Iterable[int]) -> bool:
         """Whether queries read states of earlier stages alone."""
@@ -236,9 +247,9 @@ class Derivation:
         if stops is not None:  # the pullback has the feedback of the values
             raise NotAffine(stops)
         fixed = [form.decay, *(key for key, _ in form.writes), *(read.query for read in reads)]
-        if form.decay is None or not form.writes or not reads or moving.intersection(i for i in fixed if i is not None):
+        if form.decay is None or moving.intersection(i for i in fixed if i is not None):
             raise NotAffine(self.nodes[new])
-        if not (form.writes and reads and self._are_known(read.query for read in reads)):
+        if not self._are_known(read.query for read in reads):
             raise NotAffine(self.nodes[new])
         names = {"decay": form.decay} if form.decay != self.builder.constant(1.0) else {}
         names |= {f"key {j}": key for j, (key, _) in enumerate(form.writes)}

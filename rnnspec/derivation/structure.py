@@ -91,12 +91,9 @@ def structure(derivation: Derivation, group: tuple[str, ...]) -> Structure:
     if not _leaves(derivation.graph, group):
         return Structure(Kind.SHIFT)
     try:
-        stage = derivation.stage(group)
+        return _rank_one(derivation, derivation.chunks(group))
     except NotAffine:
-        stage = None
-    if isinstance(stage, Chunks):
-        return _rank_one(derivation, stage)
-    return _entrywise(derivation, group) or _mixed(derivation.graph, group)
+        return _entrywise(derivation, group) or _mixed(derivation.graph, group)
 
 
 def bends(graph: Graph, group: tuple[str, ...]) -> tuple[Bend, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from copy import copy
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,9 +19,6 @@ from rnnspec.running import execution
 from rnnspec.running.programs import Function
 from rnnspec.running.stepping import ProgramSteps, Stepper
 from rnnspec.tree import Tree, tree_map
-
-if TYPE_CHECKING:
-    from rnnspec.interface.backend import Backend
 
 __all__ = ["Bound"]
 
@@ -38,7 +35,7 @@ class Bound:
     product over many steps may add up its terms in another order than a product for each step.
     """
 
-    def __init__(self, backend: Backend, net: Network, params: Tree) -> None:
+    def __init__(self, backend: Any, net: Network, params: Tree) -> None:
         self.backend, self.net, self._params = backend, net, params
         self._run, self._pullback = self.program(execution.run), self.program(execution.pullback)
         self._alone = _Alone(f"{backend.name}.bound(...)")
