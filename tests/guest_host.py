@@ -18,8 +18,9 @@ import numpy as np
 
 
 def of_python():
-    """What any guest could change."""
-    loggers = {name: logging.getLogger(name).level for name in sorted(logging.root.manager.loggerDict)}
+    """What any guest could change; a logger without a level of its own changes nothing."""
+    levels = {name: logging.getLogger(name).level for name in sorted(logging.root.manager.loggerDict)}
+    loggers = {name: level for name, level in levels.items() if level != logging.NOTSET}
     return {
         "environment": dict(os.environ),
         "random": hash(random.getstate()),
