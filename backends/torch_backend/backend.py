@@ -211,7 +211,8 @@ class TorchBackend(Backend):
         return scans or super().prefers_parallel(form, call)
 
     def in_parallel(self, kernel: Parallel, call: Call) -> Kernel:
-        return super().in_parallel(replace(kernel, arrays=QuickArrays(self._dtype, self.device), at_once=CACHED), call)
+        at_once = 2 * CACHED  # threads share an array
+        return super().in_parallel(replace(kernel, arrays=QuickArrays(self._dtype, self.device), at_once=at_once), call)
 
     def native(self, cell: Cell, call: Call) -> Kernel | str:
         if call.policy is not None:
