@@ -85,10 +85,10 @@ class TestChoice:
         held = backend.through(Path.PARALLEL)
         assert paths(held, net, 5) == ["parallel: scans and chunks of 8", "parallel: scans"]
         assert paths(held.chunking(2), net, 5) == ["parallel: scans and chunks of 2", "parallel: scans"]
-        assert paths(held, net, SEGMENT + 1, 1) == [f"parallel: scans and chunks of 64, in segments of {SEGMENT}",
+        assert paths(held, net, SEGMENT + 1, 1) == [f"parallel: scans and chunks of 64, in segments of {SEGMENT // 2}",
                                                     "parallel: scans"]
         assert paths(held, Network(3, [layer_of(cells.mingru)]), 4 * SEGMENT + 1, 1) == [
-            f"parallel: scans, in segments of {4 * SEGMENT}"]  # fmt: skip
+            f"parallel: scans, in segments of {2 * SEGMENT}"]  # fmt: skip
 
 
 class TestSegments:

@@ -142,10 +142,13 @@ class Parallel:
 
 
 class InSegments(Recomputing):
-    """Segments of the most steps that run at once, since the values of more would need too much memory."""
+    """Segments of half the most steps that run at once, since the values of more would need too much memory.
+
+    What runs again in any case is run by shorter segments, which need less.
+    """
 
     def __init__(self, kernel: Parallel) -> None:
-        super().__init__(kernel, kernel.arrays, kernel.most)
+        super().__init__(kernel, kernel.arrays, kernel.most // 2)
 
     def said(self, path: str, n: int) -> str:
         return f"{path}, in segments of {n}"
