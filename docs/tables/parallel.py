@@ -86,5 +86,5 @@ def _cells(rows: Any) -> list[tuple[str, int]]:
     return list(dict.fromkeys((row["cell"], row["rows"]) for row in rows))
 
 
-def _one(rows: Any, **named: Any) -> Any:
-    return next(row for row in rows if all(row[key] == value for key, value in named.items()))
+def _one(found: Any, **named: Any) -> Any:
+    return next(row for row in found if all(row[key] == value for key, value in named.items()))
