@@ -26,7 +26,6 @@ from rnnspec.contract.kernel import Call, Kernel, Path
 from rnnspec.contract.resets import Resets
 from rnnspec.contract.results import Gradients, LayerResult
 from rnnspec.control.recurrence import HOOKS, trace_hook
-from rnnspec.derivation.parallel import Form
 from rnnspec.derivation.schedule import widest
 from rnnspec.interface.backend import Backend
 from rnnspec.running.lowering import Trace
@@ -40,9 +39,6 @@ __all__ = ["NumpyBackend"]
 
 FEW = 1 << 10
 """Below this number of values of a gate, calls take longer than their arithmetic, and fewer calls are better."""
-
-SCAN_FROM = 1024
-"""The steps of one row from which on a scan is quicker than a program of single steps."""
 
 Key = tuple[Plan, int, int]
 
@@ -120,6 +116,7 @@ class NumpyBound(PlannedBound[BoundCall]):
 class NumpyBackend(Backend):
     """NumPy on the CPU."""
 
+    scans_from = 1024
     binds = NumpyBound
     name = "numpy"
     version = np.__version__
@@ -162,11 +159,6 @@ class NumpyBackend(Backend):
         found = kernel.pull(cell, params, result.saved, output_cotangent, state_cotangent, call, sums)
         kernel.give(result.saved)
         return found
-
-    def prefers_parallel(self, form: Form, call: Call) -> bool:
-        """As the base says, and for one row of many steps, where calls take longer than their arithmetic."""
-        scans = form.of_vectors and call.batch == 1 and call.steps >= SCAN_FROM
-        return scans or super().prefers_parallel(form, call)
 
     def in_parallel(self, kernel: Parallel, call: Call) -> Kernel:
         return super().in_parallel(replace(kernel, at_once=CACHED), call)

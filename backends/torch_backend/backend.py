@@ -35,7 +35,6 @@ from rnnspec.contract.fixed import Fixed
 from rnnspec.contract.kernel import Call, Kernel, Path
 from rnnspec.contract.resets import Resets
 from rnnspec.contract.results import Gradients, LayerResult
-from rnnspec.derivation.parallel import Form
 from rnnspec.derivation.schedule import widest
 from rnnspec.errors import UnsupportedError
 from rnnspec.interface.backend import Backend
@@ -55,9 +54,6 @@ _NAMES = {getattr(torch, name): name for name in DTYPES.values()}
 
 SMALL = 1 << 11
 """Up to this number of values of a gate, a call in each step takes longer than the memory that saves it."""
-
-SCAN_FROM = 256
-"""The steps of one row from which on a scan is quicker than a program of single steps."""
 
 Key = tuple[Plan, int]
 """The plan of a program, and its batch."""
@@ -146,6 +142,7 @@ class TorchBackend(Backend):
     Raises UnsupportedError where `device` is "cuda" and there is none.
     """
 
+    scans_from = 256
     binds = TorchBound
     name = "torch"
     version = torch.__version__
@@ -204,11 +201,6 @@ class TorchBackend(Backend):
         if isinstance(saved, Saved):
             return Stretches(kernel, self.arrays, STRETCH).layer_pullback(*given)
         return super().layer_pullback(*given)
-
-    def prefers_parallel(self, form: Form, call: Call) -> bool:
-        """As the base says, and for one row of many steps, where calls take longer than their arithmetic."""
-        scans = form.of_vectors and call.batch == 1 and call.steps >= SCAN_FROM
-        return scans or super().prefers_parallel(form, call)
 
     def in_parallel(self, kernel: Parallel, call: Call) -> Kernel:
         at_once = 2 * CACHED  # threads share an array

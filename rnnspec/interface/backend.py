@@ -57,6 +57,9 @@ class Backend(Owner):
 
     chunks_from: ClassVar[int] = 64
     """The steps from which on chunks are quicker than single steps."""
+
+    scans_from: ClassVar[float] = float("inf")
+    """The steps of one row from which on a scan of vectors is quicker than single steps."""
     binds: ClassVar[type[Bound]] = Bound
     """What `bound` makes; a backend with quicker ones names its own."""
 
@@ -128,7 +131,8 @@ class Backend(Owner):
 
     def prefers_parallel(self, form: Form, call: Call) -> bool:
         """Whether a call that can run in parallel over time does so without being asked: where it is quicker."""
-        return form.has_chunks and call.steps >= self.chunks_from
+        scans = form.of_vectors and call.batch == 1 and call.steps >= self.scans_from
+        return scans or (form.has_chunks and call.steps >= self.chunks_from)
 
     def in_parallel(self, kernel: Parallel, call: Call) -> Kernel:
         """What runs a call in parallel over time: the kernel itself, or for a long call the kernel by segments."""
