@@ -105,6 +105,12 @@ class TestSegments:
         net = Network(2, [Layer(cells.gla, {"S.rows": 1, "S.columns": 2}, "bidirectional")])
         agree(backend, net, SEGMENT + 70, 3, within=1e-8)
 
+    def test_jax_runs_shorter_segments(self, monkeypatch):
+        monkeypatch.setattr("backends.jax_backend.backend.SEGMENT", 8)
+        jax, net = rnnspec.get_backend("jax", precision="f64"), Network(2, [layer_of(cells.gla)])
+        assert paths(jax.through(Path.PARALLEL), net, 11) == ["parallel: chunks of 4, in segments of 4"]
+        agree(jax, net, 11, chunk=2, witness=rnnspec.get_backend("numpy", precision="f64"))
+
 
 def test_an_infinite_number_stays_in_its_row(backend):
     (params, x, d, d_state), named = given_for(NET, 9, 3, ragged=False, resets=False)

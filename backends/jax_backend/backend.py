@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from typing import Any
 
@@ -20,11 +20,12 @@ from backends.jax_backend.layer import Functions, functions
 from backends.planning.phases import under_xla
 from rnnspec.contract.arrays import Array, Arrays
 from rnnspec.contract.capabilities import DTYPES, Capabilities
-from rnnspec.contract.kernel import Path
+from rnnspec.contract.kernel import Call, Kernel, Path
 from rnnspec.derivation.schedule import Schedule
 from rnnspec.interface.backend import Backend
 from rnnspec.interface.bound import Bound
 from rnnspec.network import Network
+from rnnspec.running.parallel import Parallel
 from rnnspec.running.programs import MOST_KEPT, Function, Program, Programs, is_empty
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
@@ -33,6 +34,10 @@ __all__ = ["JaxBackend"]
 
 NAMES = {jnp.dtype(name): name for name in DTYPES.values()}
 """The names of dtypes, cached since NumPy is slow to spell them."""
+
+SEGMENT = 256
+"""The most steps of a matrix that run at once: the values of more leave the processor's cache between two operations
+of XLA."""
 
 
 class Empty(Exception):
@@ -128,6 +133,9 @@ class JaxBackend(Backend):
     def plan(self, cell: Cell, rows: int | None, width: int) -> Schedule:
         plan = super().plan(cell, rows, width)
         return under_xla(plan, rows, width) if isinstance(rows, int) else plan
+
+    def in_parallel(self, kernel: Parallel, call: Call) -> Kernel:
+        return super().in_parallel(replace(kernel, segment=SEGMENT), call)
 
     def program(self, function: Function, *constants: Any) -> Program:
         program = self.programs.of(function, constants, ())
