@@ -3,17 +3,18 @@
     python docs/figures/parallel.py --json docs/figures/parallel.json
     python docs/figures/parallel.py --only forward --json docs/figures/parallel.json
 
-float32; a ratio is the median of the ratios of interleaved rounds. Memory is the peak of a process of its own, less
-what the process has before the call. Each part replaces its own figures in the file.
+float32; a ratio is the median of the ratios of interleaved rounds. Memory is the peak of a second call in a process of
+its own, less what the process holds before it. Each part replaces its own figures in the file.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import itertools
 import json
 import multiprocessing
-import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -171,22 +172,37 @@ def memory() -> list[dict[str, Any]]:
 
 
 def timed(name: str, cell: str, steps: int, kind: str) -> tuple[float, int]:
-    """The median seconds of gradients, and the bytes that the process grew by in the first of them."""
+    """The median seconds of gradients, and the bytes that a call needs beside those that the process holds before it.
+
+    The first call is not measured: a compiler needs memory of its own.
+    """
     backend = rnnspec.get_backend(name)
     held = backend.through(rnnspec.Path.GENERIC) if kind == "stepwise" else backend
-    short = of_matrices(backend, cell, 128, 1)
-    pullback(held, *short)()
-    arguments = of_matrices(backend, cell, steps, 1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    call = pullback(held, *arguments)
+    call = pullback(held, *of_matrices(backend, cell, steps, 1))
     call()
-    peak = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    before = settled()
+    call()
+    peak = resident("VmHWM") - before
     seconds = []
     for _ in range(1 if kind == "stepwise" else 3):
         begun = time.perf_counter()
         call()
         seconds.append(time.perf_counter() - begun)
     return median(seconds), peak
+
+
+def settled() -> int:
+    """The bytes that the process holds, once it has given back what it can; Linux counts its peak anew from here."""
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return resident("VmRSS")
+
+
+def resident(what: str) -> int:
+    """The bytes in memory now (VmRSS), or at the peak (VmHWM), as Linux counts them."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(what))
 
 
 def alone(function: Callable[..., Any], *arguments: Any) -> Any:
