@@ -6,18 +6,18 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from enum import Enum
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from conformance.cases import source
+from conformance.cases.kept import Kept
 from conformance.cases.profile import PROFILES
 from conformance.oracle import Batch
 from rnnspec.network import Network
 from rnnspec.output import Last
 from rnnspec.tracing.cell import Cell
-from rnnspec.tree import Tree, tree_map
+from rnnspec.tree import Tree, leaves, tree_map
 
 __all__ = ["Arrays", "Case", "Planted", "Pull", "window"]
 
@@ -115,7 +115,7 @@ class Case:
 
     def arrays(self, precision: str = "f64") -> Arrays:
         """Copies of the arrays, rounded to a precision; a backend may write into them."""
-        drawn = vars(_arrays(self, precision)).items()
+        drawn = vars(DRAWN.get((self, precision), lambda: self.draw(precision), _bytes)).items()
         return Arrays(**{name: None if tree is None else tree_map(np.array, tree) for name, tree in drawn})
 
     def draw(self, precision: str) -> Arrays:
@@ -221,10 +221,12 @@ class Case:
         return found
 
 
-@lru_cache(maxsize=16)
-def _arrays(case: Case, precision: str) -> Arrays:
-    """Cached, since a law, its reference and its reproducer use the same numbers."""
-    return case.draw(precision)
+DRAWN = Kept(2**26)
+"""The arrays of the last cases: a law, its reference and its reproducer use the same numbers."""
+
+
+def _bytes(arrays: Arrays) -> int:
+    return sum(np.asarray(a).nbytes for tree in vars(arrays).values() for _, a in leaves(tree))
 
 
 def window(array: Any, lengths: Any, start: int, stop: int) -> tuple[Any, Any]:

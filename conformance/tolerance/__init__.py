@@ -9,11 +9,12 @@ A fixed relative or absolute tolerance would be too wide for some numbers and to
 
 from conformance.cases.profile import PROFILES, Profile
 from conformance.tolerance.judgement import BUDGET, Verdict, agreement, effective_unit, kappa, verdict
-from conformance.tolerance.yardstick import Reference, pullback, reference, run, train, value_and_grad
+from conformance.tolerance.yardstick import REFERENCES, Reference, pullback, reference, run, train, value_and_grad
 
 __all__ = [
     "BUDGET",
     "PROFILES",
+    "REFERENCES",
     "Profile",
     "Reference",
     "Verdict",

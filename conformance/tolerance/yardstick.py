@@ -9,23 +9,27 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from conformance import oracle
-from conformance.cases.case import Case
+from conformance.cases.case import Arrays, Case
+from conformance.cases.kept import Kept
 from conformance.cases.profile import Profile
 from conformance.oracle import Arithmetic
 from conformance.tolerance.answers import named
 from rnnspec.control.rule import Rule
 from rnnspec.tree import Tree, leaves
 
-__all__ = ["Reference", "pullback", "reference", "run", "train", "value_and_grad"]
+__all__ = ["REFERENCES", "Reference", "pullback", "reference", "run", "train", "value_and_grad"]
+
+REFERENCES = Kept(2**27)
+"""The references of this process that may be asked again: when a case shrinks, or of another backend."""
 
 RUNS = 8
 """The number of perturbed runs; four times as many where a ratio comes near the limit."""
@@ -77,6 +81,11 @@ class Reference:
         """Run 0, leaf by leaf; a count is a number."""
         return {name: a if isinstance(a, int) else a[0] for name, a in self.leaves.items()}
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of its arrays, tau included."""
+        return sum(a.nbytes + a[0].nbytes for a in self.leaves.values() if not isinstance(a, int))
+
     def tau(self) -> dict[str, Any]:
         """The yardstick, leaf by leaf; 0 where no operation rounds, as for an exact 0."""
         return self._tau
@@ -101,7 +110,10 @@ def reference(
     with _uninterrupted():
         leaves = dict(named(compute(arithmetic)))
     both_round = np.finfo(dtype).eps > 1e-3 * profile.unit
-    again = lru_cache(maxsize=None)(lambda more: reference(profile, compute, seed, more, dtype))
+
+    def again(more: int) -> Reference:
+        return _kept((profile, compute, seed, more, dtype), lambda: reference(profile, compute, seed, more, dtype))
+
     why = _ill_posed(profile, leaves, arithmetic)
     return Reference(profile, leaves, why, (np.sqrt(2.0) if both_round else 1.0) / grown, runs, again)
 
@@ -152,39 +164,50 @@ def _dtype(case: Case, profile: Profile) -> Any:
     return np.longdouble if case.steps * case.batch * numbers <= MOST_EXTENDED_PRODUCTS else np.float64
 
 
-@lru_cache(maxsize=256)
+def _kept(key: Hashable, make: Callable[[], Reference]) -> Reference:
+    return REFERENCES.get(key, make, lambda found: found.nbytes)
+
+
+def _of(case: Case, profile: Profile, call: Callable[[Arrays, Arithmetic], Tree]) -> Reference:
+    """The reference of a call with a case's arrays, which are drawn again if more runs need them."""
+    def compute(arithmetic: Arithmetic) -> Tree:
+        return call(case.arrays(profile.name), arithmetic)
+
+    return reference(profile, compute, case.seed, dtype=_dtype(case, profile))
+
+
 def run(case: Case, profile: Profile) -> Reference:
     """The expected result of `Backend.run`: `outputs`, `state`."""
-    a = case.arrays(profile.name)
-    return reference(profile, lambda arithmetic: oracle.run(case.net, a.params, a.inputs, a.state, a.lengths,
-                                                            arithmetic, a.resets),
-                     case.seed, dtype=_dtype(case, profile))  # fmt: skip
+    def call(a: Arrays, arithmetic: Arithmetic) -> Tree:
+        return oracle.run(case.net, a.params, a.inputs, a.state, a.lengths, arithmetic, a.resets)
+
+    return _kept(("run", case, profile), lambda: _of(case, profile, call))
 
 
-@lru_cache(maxsize=256)
 def pullback(case: Case, profile: Profile) -> Reference:
     """The expected result of `Backend.pullback`: `params`, `inputs`, `state`."""
-    a = case.arrays(profile.name)
-    return reference(profile, lambda arithmetic: oracle.pullback(case.net, a.params, a.inputs, a.output_cotangent,
-                                                                 a.state_cotangent, a.state, a.lengths, arithmetic,
-                                                                 a.resets),
-                     case.seed, dtype=_dtype(case, profile))  # fmt: skip
+    def call(a: Arrays, arithmetic: Arithmetic) -> Tree:
+        return oracle.pullback(case.net, a.params, a.inputs, a.output_cotangent, a.state_cotangent, a.state, a.lengths,
+                               arithmetic, a.resets)  # fmt: skip
+
+    return _kept(("pullback", case, profile), lambda: _of(case, profile, call))
 
 
-@lru_cache(maxsize=256)
 def value_and_grad(case: Case, profile: Profile) -> Reference:
     """The expected result of `Backend.value_and_grad`: `loss_sum`, `count`, `grads`, `state`."""
-    a = case.arrays(profile.name)
-    return reference(profile, lambda arithmetic: oracle.value_and_grad(case.net, a.params, a.inputs, a.targets, a.state,
-                                                                       a.lengths, arithmetic, a.resets),
-                     case.seed, dtype=_dtype(case, profile))  # fmt: skip
+    def call(a: Arrays, arithmetic: Arithmetic) -> Tree:
+        return oracle.value_and_grad(case.net, a.params, a.inputs, a.targets, a.state, a.lengths, arithmetic, a.resets)
+
+    return _kept(("value_and_grad", case, profile), lambda: _of(case, profile, call))
 
 
-@lru_cache(maxsize=256)
 def train(case: Case, rule: Rule, steps: int, profile: Profile) -> Reference:
     """The expected results of `steps` calls of `Backend.train_step`, each on one of `case.batches(steps)`.
 
     Names start with the number of the step: `9.params.output.W`.
     """
-    a, batches = case.arrays(profile.name), case.batches(steps, profile.name)
-    return reference(profile, lambda arithmetic: oracle.train(case.net, rule, a.params, batches, arithmetic), case.seed)
+    def compute(arithmetic: Arithmetic) -> Tree:
+        batches = case.batches(steps, profile.name)
+        return oracle.train(case.net, rule, case.arrays(profile.name).params, batches, arithmetic)
+
+    return _kept(("train", case, rule, steps, profile), lambda: reference(profile, compute, case.seed))
