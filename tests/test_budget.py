@@ -32,6 +32,7 @@ READY = {"event": "ready", "compile_s": {"subject": 0.1}, "path": "generic", "bu
 STEADY = [1.0, 1.001, 0.999] * 5
 """Seconds of fifteen rounds."""
 NOISY = [1.0, 3.0, 0.4, 2.0, 0.7] * 3
+UNSTEADY = [1.0, 1.03, 0.97, 1.015, 0.985] * 3
 
 
 def times(ratio, subject=STEADY, again=STEADY):
@@ -145,9 +146,9 @@ class Clock:
         return {"event": "time", "seconds": next(self.seconds[message["sample"]])}
 
 
-def timed(subject, again, peer, budgets=()):
+def timed(subject, again, peer, budgets=(), floor=STEADY):
     """The rows that an arena finds, what it tells, and the rounds that it took."""
-    seconds = {"subject": itertools.cycle(subject), "again": itertools.cycle(again), "floor": itertools.cycle(STEADY)}
+    seconds = {"subject": itertools.cycle(subject), "again": itertools.cycle(again), "floor": itertools.cycle(floor)}
     own = Clock(("subject", "again", "floor"), seconds, budgets=dict(budgets))
     rival, told = Clock(("peer",), {"peer": itertools.cycle(peer)}, TORCH), []
     arena = Arena("torch", own, None, 0, None, told.append, {TORCH.module: rival})
@@ -160,10 +161,25 @@ def test_a_clear_verdict_takes_one_try():
 
 
 def test_what_stays_inconclusive_is_tried_three_times_and_then_shown_as_such():
-    (found,), _, tries = timed(NOISY, STEADY, [1.0])
+    (found,), _, tries = timed(UNSTEADY, UNSTEADY, [1.0])
     assert (found["verdict"], found["tries"], found["rounds"], tries) == ("inconclusive", 3, 3 * ROUNDS, 3)
     assert TRIES == 3
     assert spoken(found) == "inconclusive after 3 tries"
+
+
+@pytest.mark.parametrize(("floor", "why"), [
+    (NOISY, "the machine is too noisy"), (STEADY, "its own times differ too much"),
+])  # fmt: skip
+def test_what_the_tries_cannot_decide_is_given_up_after_one(floor, why):
+    (found,), _, tries = timed(NOISY, STEADY, [1.0], floor=floor)
+    assert (found["verdict"], found["tries"], tries, found["given_up"]) == ("inconclusive", 1, 1, why)
+    assert found["more_rounds"] > ROUNDS * (TRIES - 1)
+    assert spoken(found) == f"inconclusive: {why}, needs at least {found['more_rounds']} more rounds"
+
+
+def test_a_large_difference_is_told_in_the_same_noise():
+    (found,), _, tries = timed(NOISY, STEADY, [100.0], floor=NOISY)
+    assert (found["verdict"], tries, found["given_up"]) == ("faster", 1, "")
 
 
 def test_what_becomes_clear_is_tried_no_more():

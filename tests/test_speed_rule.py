@@ -9,7 +9,7 @@ from conformance.registry import Shape
 from conformance.selection import Selection
 from conformance.speed.arena import rows
 from conformance.speed.floor import Product, flops, products
-from conformance.speed.paired import judge
+from conformance.speed.paired import judge, moved_by_the_machine
 from conformance.speed.peers import torch_loop_peer, torch_peer
 from conformance.speed.row import Row
 from rnnspec import cells
@@ -57,6 +57,39 @@ def test_a_noisy_machine_tells_a_difference_beyond_its_noise(ratio, verdict):
                                                 (0.5, "slower")])  # fmt: skip
 def test_a_subject_unlike_itself_is_told_from_what_is_further_away(other, verdict):
     assert judge([1.2] * ROUNDS, [1.0] * ROUNDS, [other] * ROUNDS).verdict == verdict
+
+
+def given_up(ratio, noise, trials=20):
+    """Of how many trials the rule says after 9 rounds that 27 do not decide, and of how many of these they do."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(trials):
+        subject, again, other = times(rng, ratio, noise)
+        if judge(subject[:9], again[:9], other[:9]).more > 18:
+            found.append(judge(subject[:27], again[:27], other[:27]).verdict)
+    return len(found), sum(verdict != "inconclusive" for verdict in found)
+
+
+def test_rounds_that_would_decide_nothing_are_foreseen():
+    many, decided = given_up(1.0, 0.1)
+    assert many > 15
+    assert decided == 0
+
+
+def test_rounds_that_would_decide_are_seldom_given_up():
+    assert given_up(1.0, 0.02)[1] <= 2
+
+
+def test_more_noise_needs_more_rounds_and_a_verdict_needs_none():
+    quiet, noisy = (judge(*times(np.random.default_rng(2), 1.0, noise)) for noise in (0.3, 0.9))
+    assert 0 < quiet.more < noisy.more
+    assert judge([1.0] * 9, [1.0] * 9, [2.0] * 9).more == 0
+
+
+def test_the_floor_tells_whose_the_noise_is():
+    rng = np.random.default_rng(3)
+    subject, again = (np.exp(0.3 * rng.normal(size=9)) for _ in range(2))
+    assert moved_by_the_machine(subject, again, np.exp(0.3 * rng.normal(size=9)))
+    assert not moved_by_the_machine(subject, again, np.exp(0.01 * rng.normal(size=9)))
 
 
 def test_the_ratio_and_its_interval():

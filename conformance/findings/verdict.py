@@ -18,6 +18,8 @@ def spoken(row: Mapping[str, Any]) -> str:
     if not row["peer"]:
         return "no peer"
     tries = f" after {row['tries']} tries" if row["verdict"] == "inconclusive" and "tries" in row else ""
+    if tries and row.get("given_up"):
+        tries = f": {row['given_up']}, needs at least {row['more_rounds']} more rounds"
     if row.get("budget") is None:
         return f"{row['verdict']}{tries}"
     stands = {"slower": "beyond", "inconclusive": "not clearly within"}.get(row["budget_verdict"], "within")

@@ -15,22 +15,25 @@ from typing import Any
 
 from conformance.cases import load_cell
 from conformance.findings.entry import Entry
+from conformance.processes.deadline import OVER, Deadline
 from conformance.processes.limits import Limits
 from conformance.processes.process import Child, Died, Ended, environment
 from conformance.registry import Shape
 from conformance.selection import Selection
 from conformance.speed.choices import timed
-from conformance.speed.outcome import open_question, outcome
+from conformance.speed.outcome import given_up, open_question, outcome
 from conformance.speed.peers import Peer, peers
 from conformance.speed.row import Row
 
 __all__ = ["measure", "rounds", "rows"]
 
 ROUNDS, TRIES, PATIENCE = 9, 3, 40.0
-"""The rounds of one try, and the most further tries while a verdict is inconclusive.
+"""The rounds of one try, and the most tries while a verdict is inconclusive.
 
-No try begins after this number of seconds on one row.
+No try begins after this number of seconds on one row, nor where all tries together would have too few rounds.
 """
+
+NEVER = Deadline()
 
 MODULE = "conformance.speed.contestant"
 
@@ -64,8 +67,12 @@ class Contestant:
             raise
 
 
-async def measure(name: str, precision: str, selection: Selection, limits: Limits, entry: Entry, tell: Tell) -> None:
-    """Add every speed row of a backend to its entry. Raises Ended for the backend's own process.
+async def measure(
+    name: str, precision: str, selection: Selection, limits: Limits, entry: Entry, tell: Tell,
+    deadline: Deadline = NEVER,
+) -> None:
+    """Add every speed row of a backend to its entry, as far as there is time. Raises Ended for the backend's own
+    process.
 
     A peer that is not installed, or whose process ends, is left out with a note.
     """
@@ -78,13 +85,22 @@ async def measure(name: str, precision: str, selection: Selection, limits: Limit
             entry.end("unavailable" if here["event"] == "unavailable" else "fails", here["why"])
             return
         entry.version, entry.device = here["version"], here["device"]
-        arena = Arena(name, subject, stack, selection.seed, limits, tell)
+        arena = Arena(name, subject, stack, selection.seed, limits, tell, deadline=deadline)
         for row in rows(selection, precision, entry.device):
-            tell({"event": "measuring", "row": f"{row.cell} {row.mode} at {_text(row.shape)}"})
-            entry.clock(await arena.row(row))
+            if _begins(f"{row.cell} {row.mode} at {_text(row.shape)}", deadline, entry, tell):
+                entry.clock(await arena.row(row))
         for index in range(here["choices"] if selection.choices else 0):
-            tell({"event": "measuring", "row": f"choice {index + 1} of {here['choices']}"})
-            entry.decide(await timed(subject.ask, index, selection.seed))
+            if _begins(f"choice {index + 1} of {here['choices']}", deadline, entry, tell):
+                entry.decide(await timed(subject.ask, index, selection.seed))
+
+
+def _begins(what: str, deadline: Deadline, entry: Entry, tell: Tell) -> bool:
+    """Whether there is time to measure a row; the entry says what there was none for."""
+    if deadline.over:
+        entry.not_measured.append({"row": what, "why": OVER})
+    else:
+        tell({"event": "measuring", "row": what})
+    return not deadline.over
 
 
 @dataclass
@@ -98,6 +114,7 @@ class Arena:
     limits: Limits
     tell: Tell
     rivals: dict[str, Contestant | None] = field(default_factory=dict)
+    deadline: Deadline = NEVER
 
     async def row(self, row: Row) -> list[dict[str, Any]]:
         """The measured rows, one for each peer, or one without a peer; none where the backend lacks the call."""
@@ -118,8 +135,11 @@ class Arena:
                 self._leave_out(gone)
                 return await self.row(row)
             found = [outcome(row, ready, rival.peer, times, tries) for rival in rivals]
-            if not any(map(open_question, found)) or time.monotonic() - begun > PATIENCE:
+            undecided, left = [one for one in found if open_question(one)], ROUNDS * (TRIES - tries)
+            if not undecided or time.monotonic() - begun > PATIENCE or self.deadline.over:
                 break
+            if left and all(given_up(one, times, left) for one in undecided):
+                return [one | {"given_up": given_up(one, times, left)} for one in found]
         return found or [outcome(row, ready, None, times, tries)]
 
     async def _rivals(self, row: Row, budgets: Mapping[str, float]) -> list[Contestant]:

@@ -10,11 +10,11 @@ from dataclasses import asdict
 from typing import Any
 
 from conformance.cases import load_cell
-from conformance.speed.paired import judge
+from conformance.speed.paired import judge, moved_by_the_machine
 from conformance.speed.peers import Peer
 from conformance.speed.row import Row
 
-__all__ = ["Times", "open_question", "outcome"]
+__all__ = ["Times", "given_up", "open_question", "outcome"]
 
 Times = Mapping[str, Sequence[float]]
 """The seconds of each round, under "subject", "again", "floor", and each peer's module."""
@@ -29,19 +29,31 @@ def outcome(row: Row, ready: Mapping[str, Any], peer: Peer | None, times: Times,
         "ratio_floor": floor.ratio, "ci_floor": [floor.low, floor.high],
         "peer": "", "ratio_peer": 0.0, "ci": [0.0, 0.0], "verdict": "inconclusive", "budget": None,
         "budget_verdict": "", "compile_s": ready["compile_s"]["subject"], "path": ready["path"],
-        "seconds": min(subject), "rounds": len(subject), "tries": tries,
+        "seconds": min(subject), "rounds": len(subject), "tries": tries, "more_rounds": 0, "given_up": "",
     }  # fmt: skip
     if peer is None:
         return found
     name, other = peer.layers[load_cell(row.cell)], times[peer.module]
     paired, budget = judge(subject, again, other), ready["budgets"].get(name)
-    found |= {"peer": name, "ratio_peer": paired.ratio, "ci": [paired.low, paired.high], "verdict": paired.verdict}
+    found |= {"peer": name, "ratio_peer": paired.ratio, "ci": [paired.low, paired.high], "verdict": paired.verdict,
+              "more_rounds": paired.more}  # fmt: skip
     if budget is None:
         return found
     allowed = judge(subject, again, [budget * seconds for seconds in other])
-    return found | {"budget": budget, "budget_verdict": allowed.verdict}
+    return found | {"budget": budget, "budget_verdict": allowed.verdict, "more_rounds": max(paired.more, allowed.more)}
 
 
 def open_question(row: Mapping[str, Any]) -> bool:
     """Whether a verdict is open that more rounds might decide."""
     return "inconclusive" in (row["verdict"], row["budget_verdict"])
+
+
+def given_up(row: Mapping[str, Any], times: Times, left: int) -> str:
+    """The reason to measure a row no longer, if the rounds that are left cannot decide it; the empty text if they can.
+
+    `more_rounds` of the row is what the rule needs.
+    """
+    if not open_question(row) or row["more_rounds"] <= left:
+        return ""
+    machine = moved_by_the_machine(times["subject"], times["again"], times["floor"])
+    return "the machine is too noisy" if machine else "its own times differ too much"
