@@ -87,7 +87,8 @@ class Property:
     """One law of the specification: its statement, the check, and the cases by label.
 
     `oracle` says that the expected values are the oracle's, and not the backend's own from another call. `also` are
-    capabilities that the check uses if a backend has them, and does not need.
+    capabilities that the check uses if a backend has them, and does not need. `once` says that one precision tells as
+    much of a label as several do: only the deep tier tests each label in all of them.
     """
 
     statement: Statement
@@ -96,6 +97,7 @@ class Property:
     needs: frozenset[str] = frozenset()
     oracle: bool = False
     also: frozenset[str] = frozenset()
+    once: bool = False
 
     @property
     def id(self) -> str:
@@ -119,14 +121,14 @@ class Property:
 
 def law(
     statement: Statement, *, cases: Callable[[Scope], Mapping[str, SearchStrategy[Any]]], needs: Iterable[str] = (),
-    oracle: bool = False, also: Iterable[str] = (),
+    oracle: bool = False, also: Iterable[str] = (), once: bool = False,
 ) -> Callable[[Check], Property]:  # fmt: skip
     """Turn a check into a property. Raises ValueError for a need that no backend can declare."""
     unknown = sorted({*needs, *also} - set(NEEDS))
     if unknown:
         raise ValueError(f"law({statement.id}): needs must be among {', '.join(NEEDS)}, got {', '.join(unknown)}; "
                          "name those")  # fmt: skip
-    return lambda check: Property(statement, check, cases, frozenset(needs), oracle, frozenset(also))
+    return lambda check: Property(statement, check, cases, frozenset(needs), oracle, frozenset(also), once)
 
 
 def collect(found: Iterable[Any]) -> tuple[Property, ...]:

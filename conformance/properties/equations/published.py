@@ -45,13 +45,13 @@ def _everything(case: Case) -> Case:
     return replace(case, lengths=case.lengths or (STEPS,) * BATCH, pull=Pull.BOTH)
 
 
-@law(VALUES["P123"], cases=published, needs=("lengths",), oracle=True)
+@law(VALUES["P123"], cases=published, needs=("lengths",), oracle=True, once=True)
 def published_values(backend: Backend, case: Case, judge: Judge) -> None:
     """Compares outputs and the final states of all cells with the oracle."""
     judge.close("run", ask(backend, case).run(), tolerance.run(case, PROFILES[backend.precision]))
 
 
-@law(VALUES["P124"], cases=published, needs=("lengths", "gradients"), oracle=True)
+@law(VALUES["P124"], cases=published, needs=("lengths", "gradients"), oracle=True, once=True)
 def published_gradients(backend: Backend, case: Case, judge: Judge) -> None:
     """Compares the gradients of parameters, inputs and initial states of all cells with the oracle."""
     judge.close("pullback", ask(backend, case).pull(), tolerance.pullback(case, PROFILES[backend.precision]))
