@@ -17,8 +17,9 @@ from rich.console import Console
 
 from conformance.cases import load_cell
 from conformance.findings.entry import Entry
-from conformance.findings.report import conforms, report, write
+from conformance.findings.report import conforms, failures, report, write
 from conformance.modules.spec import check
+from conformance.processes.deadline import Deadline
 from conformance.processes.limits import Limits
 from conformance.registry import Shape, properties
 from conformance.reports import FORMS
@@ -101,6 +102,10 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
                      "hidden size. Repeatable.")] = None,
     mode: Annotated[list[ModeName] | None, typer.Option(help="forward: laws of values. train: laws of gradients. "
                     "Repeatable.")] = None,
+    minutes: Annotated[float | None, typer.Option(metavar="NUMBER", min=0.01, help="End the run after so many minutes, "
+                       "whatever is not yet asked. Default: 12 in the tier default, no limit in the others.")] = None,
+    after: Annotated[Path | None, typer.Option(metavar="FILE", help="Begin with the laws and networks that failed in "
+                     "this earlier report, which --json wrote, with four times the cases.")] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one HTML page with charts.")]
     = None,
@@ -138,16 +143,16 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
     selection = Selection(
         tier, seed, examples, device, tuple(precision or ()), _ids(only or []), _cells(cell or []),
         tuple(map(_shape, shape or ())), tuple(mode or ()), _xfails(xfails), _as_cell(as_, module),
-        tuple(without or ()),
+        tuple(without or ()), _failed(after),
     )  # fmt: skip
     modules = _modules(module or [])
     backends = backend or ([] if modules else [ALL])
     names = _names(backends) + modules
     _say_problems(console)
-    begun = time.perf_counter()
-    with Terminal(console) as terminal:
+    begun, deadline = time.perf_counter(), Deadline.within(minutes or selection.depth.minutes)
+    with Terminal(console, deadline) as terminal:
         limits = Limits(patience, int(memory * 1e9))
-        entries = run(Plan(names, selection, not speed_only, not no_speed, limits), terminal.watch)
+        entries = run(Plan(names, selection, not speed_only, not no_speed, limits, deadline), terminal.watch)
     document = report(entries, seed, tier, time.perf_counter() - begun)
     show(console, document)
     _write(document, files)
@@ -265,6 +270,14 @@ def _xfails(file: Path | None) -> dict[str, str]:
                                      f"in line {number}; see --list for the ids")  # fmt: skip
         found[id] = reason.strip()
     return found
+
+
+def _failed(file: Path | None) -> dict[str, dict[str, list[str]]]:
+    try:
+        return failures(loads(file.read_text(encoding="utf-8"))) if file else {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise typer.BadParameter(f"--after must name a report that --json wrote, got {file} ({type(error).__name__}); "
+                                 "leave it out for the first run") from error  # fmt: skip
 
 
 def _write(document: dict[str, Any], files: dict[str, Path | None]) -> None:

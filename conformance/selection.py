@@ -22,7 +22,8 @@ __all__ = ["Selection"]
 class Selection:
     """The laws, cells and precisions to test, and the depth. An empty tuple is all, `examples=None` the tier's.
 
-    `as_cell` is the cell that modules must compute, `lacks` the capabilities that they do without.
+    `as_cell` is the cell that modules must compute, `lacks` the capabilities that they do without. `failed` has for
+    each backend the laws that failed in an earlier run, with their labels that failed: these are asked first.
     """
 
     tier: str = "default"
@@ -37,6 +38,7 @@ class Selection:
     xfails: dict[str, str] = field(default_factory=dict)
     as_cell: str = ""
     lacks: tuple[str, ...] = ()
+    failed: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     @property
     def depth(self) -> Tier:

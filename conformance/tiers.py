@@ -24,7 +24,8 @@ class Tier:
 
     `labels` is the number of cells or networks that a law without the oracle is tested on, drawn by the seed and shared
     among the precisions; None is all in each precision. `brief` leaves out cases that compile slowly, and also shares
-    the labels of laws with the oracle. With `choices` what a backend chose is timed beside the rest.
+    the labels of laws with the oracle. With `choices` what a backend chose is timed beside the rest. `minutes` is the
+    time of a run that is not told how much it has; None is as much as it needs.
     """
 
     examples: int
@@ -33,6 +34,7 @@ class Tier:
     wide: bool = False
     grids: tuple[Grid, ...] = ()
     choices: bool = False
+    minutes: float | None = None
 
 
 SMALL, MIDDLE = Shape(16, 64, 32, 64), Shape(32, 128, 128, 256)
@@ -48,7 +50,7 @@ OWN = ("lstm_peephole", OWN_CELL)
 
 TIERS = {
     "smoke": Tier(1, labels=2, brief=True),
-    "default": Tier(2, labels=6, grids=(Grid(("lstm", "gru"), (SMALL, MIDDLE), ("train",)),)),
+    "default": Tier(2, labels=6, grids=(Grid(("lstm", "gru"), (SMALL, MIDDLE), ("train",)),), minutes=12),
     "deep": Tier(10, wide=True, grids=(Grid(CELLS, (ONE, SMALL, MIDDLE, LARGE), BOTH),
                                        Grid(OWN, (SMALL, MIDDLE), BOTH)), choices=True),
 }  # fmt: skip

@@ -24,7 +24,8 @@ def _zeros() -> dict[str, int]:
 @dataclass
 class Entry:
     """What is known of one backend in one precision; `why` says more where the status is not `conforms`, `losses` what
-    the conversion of a module's parameters loses."""
+    the conversion of a module's parameters loses. `peak_memory` is in bytes, and that of the process that tests all
+    precisions; `not_measured` are speed rows for which there was no time."""
 
     name: str
     version: str = ""
@@ -37,12 +38,15 @@ class Entry:
     kappa_max: float = 0.0
     effective_u: float = 0.0
     seconds: float = 0.0
+    processor_seconds: float = 0.0
+    peak_memory: int = 0
     why: str = ""
     losses: list[str] = field(default_factory=list)
     properties: list[dict[str, Any]] = field(default_factory=list)
     not_applicable: list[dict[str, str]] = field(default_factory=list)
     speed: list[dict[str, Any]] = field(default_factory=list)
     choices: list[dict[str, Any]] = field(default_factory=list)
+    not_measured: list[dict[str, str]] = field(default_factory=list)
 
     def add(self, finding: dict[str, Any], counted: bool) -> None:
         """One property is judged."""

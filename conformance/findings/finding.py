@@ -10,13 +10,13 @@ from conformance.statements import Statement
 
 __all__ = ["BAD", "NOT_APPLICABLE", "STATUSES", "Finding", "Verdict", "combine"]
 
-STATUSES = ("pass", "fail", "unsupported", "xfail", "ill_posed", "inconclusive", "error")
+STATUSES = ("pass", "fail", "unsupported", "xfail", "ill_posed", "inconclusive", "error", "not_asked")
 BAD = ("fail", "error")
 """The statuses of a property with which a backend does not conform."""
 NOT_APPLICABLE = "not_applicable"
 """No case met the property's precondition, so that the counts leave it out."""
 
-WORST_FIRST = ("fail", "error", "inconclusive", "pass", "ill_posed", "unsupported", NOT_APPLICABLE)
+WORST_FIRST = ("fail", "error", "inconclusive", "pass", "not_asked", "ill_posed", "unsupported", NOT_APPLICABLE)
 """A property has the first of these that one of its labels has."""
 
 

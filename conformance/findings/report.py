@@ -9,8 +9,9 @@ from typing import Any
 
 from conformance.findings.diagnosis import diagnosed
 from conformance.findings.entry import Entry, missing
+from conformance.findings.finding import BAD
 
-__all__ = ["SCHEMA", "conforms", "report", "write"]
+__all__ = ["SCHEMA", "conforms", "failures", "report", "write"]
 
 SCHEMA = "rnnspec-conformance/1"
 
@@ -41,6 +42,17 @@ def conforms(document: dict[str, Any], named: Sequence[str] = (), require_speed:
         or (require_speed and slow)
         or survivors
     )
+
+
+def failures(document: dict[str, Any]) -> dict[str, dict[str, list[str]]]:
+    """For each backend, the laws that failed in any precision, by id, each with the labels on which it failed."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for entry in document["backends"]:
+        for finding in entry["properties"]:
+            if finding["status"] in BAD:
+                labels = found.setdefault(entry["name"], {}).setdefault(finding["id"], [])
+                labels += [at for at, status in finding["labels"].items() if status in BAD and at not in labels]
+    return found
 
 
 def write(text: str, file: Path) -> None:

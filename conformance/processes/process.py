@@ -57,6 +57,8 @@ class Child:
         self._module, self._limits = module, limits
         self._word, mark = secrets.token_hex(8), secrets.token_hex(8)
         self._env = {**env, MARK: mark}
+        self.peak = 0
+        """The most bytes of memory that it and all that it started were seen to use at one time."""
         self._opened = False
         self._printed = Printed()
         self._overran: Overran | None = None
@@ -150,7 +152,9 @@ class Child:
     async def _watch(self) -> None:
         """End a process that exceeds its memory, and processes that an ended one left, which hold the channel open."""
         while self._process.returncode is None:
-            if self._family.resident() > self._limits.memory:
+            resident = self._family.resident()
+            self.peak = max(self.peak, resident)
+            if resident > self._limits.memory:
                 self._overrun(f"it took more than {_size(self._limits.memory)} of memory, so its process was ended")
             await asyncio.sleep(LOOK)
         self._kill()

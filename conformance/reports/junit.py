@@ -10,7 +10,7 @@ from conformance.findings.finding import BAD
 
 __all__ = ["render"]
 
-SKIPPED = ("unsupported", "xfail", "ill_posed", "inconclusive")
+SKIPPED = ("unsupported", "xfail", "ill_posed", "inconclusive", "not_asked")
 """The statuses that are neither passed nor failed."""
 
 EXPLAINED = {"says": "the law", "failure": "what this means", "first": "where to start"}

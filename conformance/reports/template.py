@@ -9,7 +9,7 @@ import jinja2
 from conformance.findings.entry import missing
 from conformance.findings.finding import BAD, STATUSES
 from conformance.findings.verdict import chosen, spoken
-from conformance.reports.asked import left_out, of_each
+from conformance.reports.asked import left_out, not_asked, of_each
 from conformance.reports.ratio import written
 
 __all__ = ["environment"]
@@ -22,7 +22,8 @@ def environment(*, escape: bool) -> jinja2.Environment:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     found.filters |= {"shape": _shape, "cell": _cell, "spoken": spoken, "chosen": chosen, "ratio": written}
-    found.globals |= {"BAD": BAD, "missing": missing, "shown": _shown, "of_each": of_each, "left_out": left_out}
+    found.globals |= {"BAD": BAD, "missing": missing, "shown": _shown, "of_each": of_each, "left_out": left_out,
+                      "not_asked": not_asked}
     return found
 
 

@@ -5,34 +5,86 @@ Where standard output is no terminal, each step is a plain line.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.syntax import Syntax
 from rich.table import Table
+from rich.text import Text
 
 from conformance.findings.finding import BAD, STATUSES
 from conformance.findings.verdict import chosen, spoken
-from conformance.reports.asked import left_out, of_each
+from conformance.processes.deadline import OVER, Deadline
+from conformance.reports.asked import left_out, not_asked, of_each
 from conformance.reports.ratio import written
 
-__all__ = ["Terminal", "show", "show_self_test"]
+__all__ = ["Terminal", "left", "show", "show_self_test"]
 
 COLOURS = {"conforms": "green", "unavailable": "yellow"}
 SPEED = ("cell, mode, (batch, time, inputs, hidden)", "/ floor", "95 %", "/ peer", "95 %", "peer", "verdict",
          "compile", "path")  # fmt: skip
 
 
-class Terminal:
-    """Shows the messages of a run as they come."""
+class _Left(ProgressColumn):
+    """The minutes that are left of the run."""
 
-    def __init__(self, console: Console) -> None:
-        self._console, self._where = console, {"": ""}
-        self._tasks: dict[str, TaskID] = {}
+    def __init__(self, deadline: Deadline) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    def render(self, task: Task) -> Text:
+        return Text(left(self._deadline), style="progress.elapsed")
+
+
+def left(deadline: Deadline) -> str:
+    """The minutes that are left, in words; the empty text where a run has no deadline."""
+    return "" if deadline.at is None else f"{deadline.minutes:.1f} minutes left"
+
+
+def _and(more: str) -> str:
+    return f", {more}" if more else ""
+
+
+@dataclass
+class Bench:
+    """How far the test of one backend in one precision is."""
+
+    where: str
+    laws: int
+    task: TaskID
+    asked: set[str] = field(default_factory=set)
+    done: set[str] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
+
+    @property
+    def progress(self) -> str:
+        """The laws that are done, of all; those that were asked once, until all are."""
+        once = "" if len(self.asked) == self.laws else f", {len(self.asked)} asked"
+        return f"{len(self.done)} of {self.laws} laws done{once}"
+
+    def hear(self, finding: dict[str, Any], labels: int) -> bool:
+        """Whether a finding, with so many labels left, is to be told: a law once, when it is done or when it fails."""
+        id = finding["id"]
+        self.asked.add(id)
+        if not labels:
+            self.done.add(id)
+        new = id not in self.told and (finding["status"] in BAD or not labels)
+        self.told |= {id} if new else set()
+        return new
+
+
+class Terminal:
+    """Shows the messages of a run as they come: for each backend and precision, how many laws are done, of all."""
+
+    def __init__(self, console: Console, deadline: Deadline | None = None) -> None:
+        self._console, self._deadline = console, deadline or Deadline()
+        self._benches: dict[str, list[Bench]] = {}
+        self._now: dict[str, Bench] = {}
         self._progress = Progress(
-            TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), _Left(self._deadline),
             TextColumn("{task.fields[now]}"), console=console, disable=not console.is_terminal, transient=True,
         )  # fmt: skip
 
@@ -47,34 +99,40 @@ class Terminal:
         """One message of a backend's process."""
         match message["event"]:
             case "entry":
-                self._where[name] = f"{name} {message['precision']}"
-                shown = escape(self._where[name])
-                self._tasks[name] = self._progress.add_task(shown, total=message["expected"], now="")
+                where, laws = f"{name} {message['precision']}", message["expected"]
+                task = self._progress.add_task(escape(where), total=laws, now="")
+                self._benches.setdefault(name, []).append(Bench(where, laws, task))
                 for loss in message["losses"]:
-                    self._say(f"{self._where[name]}: {loss}", "yellow")
-            case "law" if name in self._tasks:
-                self._progress.update(self._tasks[name], now=message["law"])
-            case "finding":
-                self._finding(name, message["finding"])
+                    self._say(f"{where}: {loss}", "yellow")
+            case "law" if name in self._benches:
+                self._now[name] = self._benches[name][message["part"]]
+                self._progress.update(self._now[name].task, now=f"{message['law']}, {self._now[name].progress}")
+            case "finding" if name in self._now:
+                self._finding(self._now[name], message)
             case "judged":
-                self._say(f"{self._where[name]}: tested in {message['seconds']:.1f} s")
-                self._progress.update(self._tasks[name], now="")
+                bench = self._benches[name].pop(0)
+                self._say(f"{bench.where}: tested in {message['seconds']:.1f} s; {self._left(bench)}")
+                self._progress.update(bench.task, now="")
             case "unavailable" | "broken" | "ended":
-                self._say(f"{self._where.get(name, name)}: {message['why']}", "yellow")
+                self._say(f"{self._now[name].where if name in self._now else name}: {message['why']}", "yellow")
             case "measuring":
-                self._say(f"{name}: measuring {message['row']}")
+                self._say(f"{name}: measuring {message['row']}{_and(left(self._deadline))}")
             case "note":
                 self._say(f"{name}: {message['why']}", "yellow")
 
-    def _finding(self, name: str, finding: dict[str, Any]) -> None:
-        if name in self._tasks:
-            self._progress.advance(self._tasks[name])
-        if finding["status"] in BAD:
+    def _finding(self, bench: Bench, message: dict[str, Any]) -> None:
+        finding = message["finding"]
+        new = bench.hear(finding, message["left"])
+        self._progress.update(bench.task, completed=len(bench.done))
+        if new and finding["status"] in BAD:
             law = f"{finding['id']} {finding['status']}, {finding['name']}: {finding['says']}"
-            self._say(f"{self._where[name]}: {law}", "red")
-        elif not self._console.is_terminal:
-            self._say(f"{self._where[name]}: {finding['id']} {finding['status']} ({finding['examples']} examples, "
-                      f"kappa {written(finding['kappa_max'])})")  # fmt: skip
+            self._say(f"{bench.where}: {law}", "red")
+        elif new and not self._console.is_terminal:
+            self._say(f"{bench.where}: {finding['id']} {finding['status']} ({finding['examples']} examples, "
+                      f"kappa {written(finding['kappa_max'])}); {self._left(bench)}")  # fmt: skip
+
+    def _left(self, bench: Bench) -> str:
+        return f"{bench.progress}{_and(left(self._deadline))}"
 
     def _say(self, text: str, style: str | None = None) -> None:
         self._console.print(escape(text), style=style, highlight=False, soft_wrap=True)
@@ -92,8 +150,14 @@ def show(console: Console, document: dict[str, Any]) -> None:
             console.print(_speed(entry))
         for row in entry.get("choices", ()):
             console.print(escape(chosen(row)), highlight=False, soft_wrap=True)
+        for missed in entry["not_measured"]:
+            console.print(escape(f"{entry['name']}: {missed['row']} was not measured: {missed['why']}"), style="yellow")
     if document["backends"]:
         console.print(_summary(document))
+    for entry in document["backends"]:
+        if partly := not_asked(entry):
+            console.print(f"{escape(entry['name'])} {entry['precision']}: {OVER}: {partly} laws were not asked on all "
+                          "of their networks", style="yellow", highlight=False, soft_wrap=True)  # fmt: skip
 
 
 def show_self_test(console: Console, found: dict[str, Any]) -> None:
@@ -161,13 +225,13 @@ def _summary(document: dict[str, Any]) -> Table:
     table = Table(title=f"conformance, tier {document['tier']}, seed {document['seed']}, {document['seconds']:.0f} s")
     shown = [s for s in STATUSES if any(e["counts"][s] for e in document["backends"])]
     asked = ("in all", "examples", "of each", "left out")
-    for column in ("backend", "precision", "status", *shown, *asked, "largest kappa", "programs", "seconds"):
+    for column in ("backend", "precision", "status", *shown, *asked, "largest kappa", "programs", "memory", "seconds"):
         table.add_column(column, justify="left" if column in ("backend", "precision", "status") else "right")
     for e in document["backends"]:
         colour = COLOURS.get(e["status"], "red")
         counts = [str(e["counts"][status]) for status in (*shown, "expected")]
         spent = (str(e["examples"]), of_each(e), str(left_out(e)), written(e["kappa_max"]),
-                 str(e["programs_compiled"]), f"{e['seconds']:.1f}")  # fmt: skip
+                 str(e["programs_compiled"]), f"{e['peak_memory'] / 1e9:.1f} GB", f"{e['seconds']:.1f}")  # fmt: skip
         named = escape(f"{e['name']} {e['version']}")
         table.add_row(named, e["precision"], f"[{colour}]{e['status']}", *counts, *spent)
     return table

@@ -10,7 +10,7 @@ import math
 import random
 import traceback
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,10 +18,12 @@ import hypothesis
 from hypothesis import HealthCheck, Phase
 from hypothesis.strategies import SearchStrategy
 
-from conformance.findings.finding import BAD, NOT_APPLICABLE, Finding, Verdict, combine
+from conformance.findings.finding import BAD, NOT_APPLICABLE, Finding, Verdict
 from conformance.judge import Evidence, Failure, IllPosed, Judge, NotApplicable
+from conformance.processes.deadline import OVER
 from conformance.properties.asking import is_eager
 from conformance.registry import Property, Scope
+from conformance.running.inquiry import Inquiry
 from conformance.running.reproducer import code, reproducer
 from rnnspec import Backend, Capabilities, Layer, Network
 from rnnspec.errors import UnsupportedError
@@ -47,8 +49,9 @@ class Examination:
     """Tests laws on a backend.
 
     Where the backend declares few of the cells in the scope, each label has proportionally more examples. `labels`
-    limits the labels of a law without the oracle. `announce(law, label, case)` is called before each case runs, since
-    the case may end the process. `kappas` collects the worst ratio of every example, for the effective unit roundoff.
+    limits the labels of a law without the oracle; those that `first` has for the law are always among them.
+    `announce(law, label, case)` is called before each case runs, since the case may end the process. `kappas` collects
+    the worst ratio of every example, for the effective unit roundoff.
     """
 
     backend: Backend
@@ -58,33 +61,44 @@ class Examination:
     labels: int | None = None
     announce: Callable[[str, str, Any], None] = _unheard
     kappas: list[float] = field(default_factory=list)
+    first: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def judge(self, law: Property, xfail: str | None = None) -> Finding:
         """Test one law. With `xfail`, the reason for an expected failure, a failure is `xfail` and a pass fails."""
+        inquiry = self.inquire(law, xfail)
+        inquiry.ask(inquiry.left)
+        return inquiry.finding()
+
+    def inquire(self, law: Property, xfail: str | None = None) -> Inquiry:
+        """The inquiry that `judge` completes."""
         able = self.backend.capabilities
         missing = sorted(need for need in law.needs if need != "lengths" and not getattr(able, need))
         if missing:
-            return Finding.of(law.statement, "unsupported", why=f"the backend declares no {', '.join(missing)}")
-        verdicts: dict[str, Verdict] = {}
+            why = f"the backend declares no {', '.join(missing)}"
+            return Inquiry(law, finished=Finding.of(law.statement, "unsupported", why=why))
         scope = replace(self.scope, eager=is_eager(self.backend))
         cases = self._cases(law, scope.within(able))
         examples = self.examples * max(1, len(self._cases(law, scope)) // max(1, len(cases)))
-        for label, strategy in cases.items():
-            failed = any(v.status == "fail" for v in verdicts.values())
-            verdicts[label] = self._label(_Search(self, law, label, examples, 0 if failed else SHRINKS), strategy)
-        shown = next((v for status in ("fail", "error") for v in verdicts.values() if v.status == status), None)
-        pasted = reproducer(law.id, self.backend, shown.case) if shown and shown.case else ""
-        return _expected(combine(law.statement, verdicts, pasted), xfail)
+
+        def judge(label: str, failed: bool, times: int) -> Verdict:
+            return self._label(_Search(self, law, label, times * examples, 0 if failed else SHRINKS), cases[label])
+
+        def conclude(finding: Finding, case: str) -> Finding:
+            pasted = reproducer(law.id, self.backend, case) if case else ""
+            return _expected(replace(finding, reproducer=pasted), xfail)
+
+        return Inquiry(law, tuple(cases), judge, conclude)
 
     def _cases(self, law: Property, scope: Scope) -> dict[str, SearchStrategy[Any]]:
         """The cases by label: all labels for laws with the oracle, at most `labels` for others."""
         cases = dict(law.cases(scope))
-        shared = self.scope.brief or (self.labels is not None and not law.oracle)
+        shared = self.scope.brief or (self.labels is not None and (law.once or not law.oracle))
         part, parts = self.scope.share if shared else (0, 1)
         judged = list(cases)[part::parts] or list(cases)
         if not law.oracle and self.labels is not None:
             drawn = random.Random(f"{self.seed} {law.id}").sample(judged, min(len(judged), -(-self.labels // parts)))
             judged = [label for label in judged if label in drawn]
+        judged = [label for label in self.first.get(law.id, ()) if label in cases and label not in judged] + judged
         return {label: cases[label] for label in judged}
 
     def _label(self, search: _Search, strategy: SearchStrategy[Any]) -> Verdict:
@@ -235,10 +249,12 @@ def _without_heads(layer: Layer) -> Layer:
 
 
 def _expected(finding: Finding, xfail: str | None) -> Finding:
-    if xfail is None or finding.status in ("unsupported", NOT_APPLICABLE):
+    if xfail is None or finding.status in ("unsupported", "not_asked", NOT_APPLICABLE):
         return finding
     if finding.status in BAD:
         return replace(finding, status="xfail", why=xfail)
+    if "not_asked" in finding.labels.values():
+        return replace(finding, status="not_asked", why=OVER)
     return replace(finding, status="fail", why=f"it was expected to fail ({xfail}), and passes: take it off the list")
 
 

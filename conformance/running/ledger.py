@@ -1,6 +1,6 @@
 """What the process of one backend has reported: one entry for each precision, and where the process is.
 
-The ledger knows which properties run, in which order, and how many; it takes none of this from the process.
+The ledger knows which properties run, how many, and until when; it takes none of this from the process.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 from conformance.findings.entry import Entry
 from conformance.findings.finding import NOT_APPLICABLE, Finding
+from conformance.processes.deadline import OVER, Deadline
 from conformance.processes.process import Ended, Garbled
 from conformance.selection import Selection
 from conformance.statements import Statement
@@ -19,18 +20,51 @@ __all__ = ["LAST", "Ledger"]
 LAST = ("done", "unavailable", "broken")
 """The messages that end the work."""
 
+MORE_TIME = "give more --minutes, or select less with --only, --cell or --precision"
+
+
+@dataclass
+class Page:
+    """An entry that is being filled: the laws of which nothing is known yet, and what is known of the others."""
+
+    entry: Entry
+    left: dict[str, Statement]
+    found: dict[str, Finding] = field(default_factory=dict)
+
+    def close(self) -> None:
+        """Put the findings into the entry, by id; of a law that was not asked, that it was not."""
+        rest = {id: Finding.of(law, "not_asked", why=OVER) for id, law in self.left.items()}
+        for id in sorted(self.found | rest):
+            finding = (self.found | rest)[id]
+            self.entry.add(finding.as_dict(), finding.status != NOT_APPLICABLE)
+        unasked = self.entry.counts["not_asked"]
+        if unasked and self.entry.status == "conforms":
+            self.entry.status, self.entry.why = "unfinished", f"{OVER}: {unasked} laws were not asked; {MORE_TIME}"
+
+    def end(self, status: str, why: str, law: Statement | None, code: str) -> None:
+        """The process ended: what is known stays, and the law that it was testing is an error."""
+        for id in sorted(self.found.keys() - ({law.id} if law else set())):
+            self.entry.add(self.found[id].as_dict(), self.found[id].status != NOT_APPLICABLE)
+        self.entry.end(status, why, law, code)
+
 
 @dataclass
 class Ledger:
-    """The entries of a backend, filled message by message."""
+    """The pages of a backend, filled message by message; only after the deadline may a law remain unasked."""
 
     name: str
     selection: Selection
-    entries: list[Entry] = field(default_factory=list)
-    left: list[Statement] = field(default_factory=list)
+    deadline: Deadline = field(default_factory=Deadline)
+    pages: list[Page] = field(default_factory=list)
+    page: Page | None = None
     law: Statement | None = None
     code: str = ""
     judged: int = 0
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The entries of all pages."""
+        return [page.entry for page in self.pages]
 
     def hear(self, message: dict[str, Any]) -> None:
         """One message. Raises Garbled for one that the suite does not send there."""
@@ -42,14 +76,15 @@ class Ledger:
 
     def end(self, end: Ended) -> None:
         """The process ended before its work was done: the property that it was testing is an error."""
-        self._open().end(end.status, str(end), self.law, self.code)
+        self._end(end.status, str(end))
 
     def _hear(self, message: dict[str, Any]) -> None:
         match message["event"]:
             case "entry":
                 self._begin(message)
             case "law":
-                self.law, self.code = self.left[0], ""
+                self.page = self.pages[message["part"]]
+                self.law, self.code = self._statement(message["law"]), ""
             case "case":
                 self.code = str(message["code"])
             case "finding":
@@ -57,41 +92,51 @@ class Ledger:
             case "judged":
                 self._close(message)
             case "done":
-                if self.judged != len(self.entries) or not self.entries:
+                if self.judged != len(self.pages) or not self.pages:
                     raise ValueError("not every property ran")
             case "broken":
-                self._open().end("fails", message["why"])
+                self._end("fails", message["why"])
             case "unavailable":
-                self._open().end("unavailable", message["why"])
+                self._end("unavailable", message["why"])
 
     def _begin(self, message: dict[str, Any]) -> None:
-        if self.judged != len(self.entries):
-            raise ValueError("the entry before is not complete")
-        self.left = [law.statement for law in self.selection.laws()]
-        if message["expected"] != len(self.left):
-            raise ValueError(f"{message['expected']} properties instead of {len(self.left)}")
+        if self.page or self.judged:
+            raise ValueError("the entries before are not complete")
+        laws = {law.id: law.statement for law in self.selection.laws()}
+        if message["expected"] != len(laws):
+            raise ValueError(f"{message['expected']} properties instead of {len(laws)}")
         entry = Entry(self.name, str(message["version"]), device=str(message["device"]))
         entry.precision = str(message["precision"])
-        entry.counts["expected"], entry.losses = len(self.left), list(map(str, message["losses"]))
-        self.entries.append(entry)
+        entry.counts["expected"], entry.losses = len(laws), list(map(str, message["losses"]))
+        self.pages.append(Page(entry, laws))
+
+    def _statement(self, id: str) -> Statement:
+        return next(law.statement for law in self.selection.laws() if law.id == id)
 
     def _add(self, message: dict[str, Any]) -> None:
         finding = Finding(**message["finding"])
-        if finding.id != self.left.pop(0).id:
+        if self.page is None or self.law is None or finding.id != self.law.id:
             raise ValueError(f"a finding of {finding.id}")
         self.law = None
-        self.entries[-1].add(finding.as_dict(), finding.status != NOT_APPLICABLE)
+        self.page.left.pop(finding.id, None)
+        self.page.found[finding.id] = finding
 
     def _close(self, message: dict[str, Any]) -> None:
-        if self.left:
-            raise ValueError(f"{len(self.left)} properties did not run")
-        entry = self.entries[-1]
+        page = self.pages[self.judged]
+        if page.left and not self.deadline.over:
+            raise ValueError(f"{len(page.left)} properties did not run")
+        page.close()
+        entry = page.entry
         entry.seconds, entry.programs_compiled = float(message["seconds"]), int(message["programs_compiled"])
+        entry.processor_seconds = float(message["processor_seconds"])
         entry.effective_u = float(message["effective_u"])
-        self.judged = len(self.entries)
+        self.judged += 1
 
-    def _open(self) -> Entry:
-        """The entry that is not yet judged, or a new one."""
-        if len(self.entries) == self.judged:
-            self.entries.append(Entry(self.name, precision=",".join(self.selection.precisions)))
-        return self.entries[-1]
+    def _end(self, status: str, why: str) -> None:
+        """End every page that is not yet judged, or a new one; the law is that of the page that was being filled."""
+        if self.judged == len(self.pages):
+            self.pages.append(Page(Entry(self.name, precision=",".join(self.selection.precisions)), {}))
+        for page in self.pages[self.judged :]:
+            here = page is self.page
+            page.end(status, why, self.law if here else None, self.code if here else "")
+        self.judged = len(self.pages)

@@ -1,16 +1,21 @@
-"""Runs each backend in its own process: correctness two at a time, then speed one at a time."""
+"""Runs each backend in its own process: correctness two at a time, then speed one at a time, in the time that is left.
+
+Backends that wait for their turn have an equal part of the time; what one does not need is left to those after it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from conformance.findings.entry import Entry
 from conformance.modules.spec import is_module
+from conformance.processes.deadline import Deadline
 from conformance.processes.limits import AT_A_TIME, Limits
 from conformance.processes.process import Child, Ended, environment
 from conformance.running.ledger import LAST, Ledger
@@ -25,13 +30,14 @@ Watch = Callable[[str, dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """The backends to test, the selection, whether correctness and speed are tested, and the limits."""
+    """The backends to test, the selection, whether correctness and speed are tested, the limits, and the time."""
 
     names: tuple[str, ...]
     selection: Selection
     correctness: bool = True
     speed: bool = True
     limits: Limits = field(default_factory=Limits)
+    deadline: Deadline = field(default_factory=Deadline)
 
 
 def run(plan: Plan, watch: Watch) -> list[Entry]:
@@ -43,44 +49,63 @@ async def _run(plan: Plan, watch: Watch) -> list[Entry]:
     begun = time.perf_counter()
     judged: Sequence[list[Entry]] = [[] for _ in plan.names]
     if plan.correctness:
-        turn = asyncio.Semaphore(AT_A_TIME)
-        judged = await asyncio.gather(*(_in_turn(turn, _correctness(name, plan, watch)) for name in plan.names))
+        turns = Turns(len(plan.names), plan.deadline)
+        judged = await asyncio.gather(*(_correctness(name, plan, turns, watch) for name in plan.names))
     if plan.speed and plan.selection.grids():
-        for name, entries in zip(plan.names, judged, strict=True):
-            ended = any(entry.status in ("unavailable", "crashed", "timeout") for entry in entries)
-            if not ended and not is_module(name):
-                await _speed(name, plan, entries, watch)
+        timed = [(name, entries) for name, entries in zip(plan.names, judged, strict=True) if _is_timed(name, entries)]
+        for place, (name, entries) in enumerate(timed):
+            await _speed(name, plan, plan.deadline.part(len(timed) - place), entries, watch)
     watch("", {"event": "over", "seconds": time.perf_counter() - begun})
     return [entry for entries in judged for entry in entries]
 
 
-async def _in_turn(turn: asyncio.Semaphore, work: Awaitable[list[Entry]]) -> list[Entry]:
-    async with turn:
-        return await work
+def _is_timed(name: str, entries: Sequence[Entry]) -> bool:
+    return not is_module(name) and all(entry.status in ("conforms", "fails", "unfinished") for entry in entries)
 
 
-async def _correctness(name: str, plan: Plan, watch: Watch) -> list[Entry]:
-    ledger = Ledger(name, plan.selection)
+class Turns:
+    """The turns of backends, some at a time; each has its part of the time when it begins."""
+
+    def __init__(self, count: int, deadline: Deadline) -> None:
+        self._unfinished, self._deadline, self._free = count, deadline, asyncio.Semaphore(AT_A_TIME)
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[Deadline]:
+        """One turn, with the deadline that it has."""
+        async with self._free:
+            try:
+                yield self._deadline.part(-(-self._unfinished // AT_A_TIME))
+            finally:
+                self._unfinished -= 1
+
+
+async def _correctness(name: str, plan: Plan, turns: Turns, watch: Watch) -> list[Entry]:
     threads = max(1, (os.cpu_count() or 1) // AT_A_TIME)
-    try:
-        async with Child("conformance.running.worker", environment(threads), plan.limits) as child:
-            await child.send(name=name, selection=plan.selection.to_json())
-            async for message in child.messages(LAST):
-                ledger.hear(message)
-                watch(name, message)
-    except Ended as end:
-        ledger.end(end)
-        watch(name, {"event": "ended", "status": end.status, "why": str(end)})
+    async with turns.one() as deadline:
+        ledger = Ledger(name, plan.selection, deadline)
+        child = Child("conformance.running.worker", environment(threads), plan.limits)
+        try:
+            async with child:
+                await child.send(name=name, selection=plan.selection.to_json(), at=deadline.at)
+                async for message in child.messages(LAST):
+                    ledger.hear(message)
+                    watch(name, message)
+        except Ended as end:
+            ledger.end(end)
+            watch(name, {"event": "ended", "status": end.status, "why": str(end)})
+    for entry in ledger.entries:
+        entry.peak_memory = child.peak
     return ledger.entries
 
 
-async def _speed(name: str, plan: Plan, entries: list[Entry], watch: Watch) -> None:
+async def _speed(name: str, plan: Plan, deadline: Deadline, entries: list[Entry], watch: Watch) -> None:
     """Add the speed rows to the backend's first entry, or to a new one."""
     if not entries:
         entries.append(Entry(name, precision=plan.selection.precisions[0] if plan.selection.precisions else "f32"))
     entry, precision = entries[0], entries[0].precision
     try:
-        await measure(name, precision, plan.selection, plan.limits, entry, lambda message: watch(name, message))
+        await measure(name, precision, plan.selection, plan.limits, entry, lambda message: watch(name, message),
+                      deadline)  # fmt: skip
     except Ended as end:
         entry.end(end.status, f"while its speed was measured: {end}")
         watch(name, {"event": "ended", "status": entry.status, "why": entry.why})

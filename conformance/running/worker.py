@@ -1,4 +1,4 @@
-"""The process of one backend: it tests every law in every precision, and sends a message for each.
+"""The process of one backend: it tests every law in every precision, and sends a message whenever it knows more of one.
 
 `python -m conformance.running.worker` starts it. It reads one message with the name of the backend and the selection.
 """
@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 from conformance import modules
 from conformance.processes.channel import Channel, refusals
+from conformance.processes.deadline import Deadline
+from conformance.processes.heap import Heap
+from conformance.running.agenda import Failed, Turn, agenda
 from conformance.running.examination import Examination
+from conformance.running.inquiry import Inquiry
 from conformance.running.reproducer import code, reproducer
+from conformance.running.telling import telling
 from conformance.selection import Selection
 from conformance.tolerance import PROFILES, effective_unit
 from rnnspec import Backend, errors, get_backend
@@ -22,15 +29,29 @@ DEFAULT_PRECISIONS = ("f32", "f64")
 
 
 def main() -> None:
-    """Test the backend that the first message names."""
+    """Test the backend that the first message names, until the deadline that it has."""
     channel = Channel()
     job = next(channel.hear())
     selection = Selection.from_json(job["selection"])
     with refusals(channel):
         backends = subjects(job["name"], selection)
-        for part, backend in enumerate(backends):
-            judge(channel, backend, selection, (part, len(backends)))
+        failed = selection.failed.get(job["name"], {})
+        sittings = [Sitting(channel, backend, selection, (part, len(backends)), failed)
+                    for part, backend in enumerate(backends)]  # fmt: skip
+        hold(sittings, selection, failed, Deadline(job["at"]))
         channel.tell("done", entries=len(backends))
+
+
+def hold(sittings: Sequence[Sitting], selection: Selection, failed: Failed, deadline: Deadline) -> None:
+    """Test every law in every precision, round by round, and close all."""
+    heap, laws = Heap(), [law.id for law in telling(selection.laws())]
+    rounds = [agenda(laws, sitting.left, failed) for sitting in sittings]
+    for each in zip(*rounds, strict=True):
+        for sitting, turns in zip(sittings, each, strict=True):
+            for turn in takewhile(lambda _: not deadline.over, turns):
+                sitting.take(turn, deadline, heap)
+    for sitting in sittings:
+        sitting.close()
 
 
 def subjects(name: str, selection: Selection) -> list[Backend]:
@@ -60,26 +81,53 @@ def opened(name: str, selection: Selection, precision: str) -> Backend:
     return get_backend(name, device=selection.device, precision=precision)
 
 
-def judge(channel: Channel, backend: Backend, selection: Selection, share: tuple[int, int]) -> None:
-    """Test one backend in one precision; `share` is its part of the shared labels, and the number of parts."""
-    laws, begun = selection.laws(), time.perf_counter()
-    channel.tell("entry", precision=backend.precision, device=str(backend.device), version=str(backend.version),
-                 expected=len(laws), losses=getattr(backend, "notes", ()))  # fmt: skip
+class Sitting:
+    """The test of one backend in one precision; `share` is its part of the shared labels, and the number of parts."""
 
-    def announce(law: str, label: str, case: Any) -> None:
-        channel.tell("case", law=law, label=label, code=reproducer(law, backend, code(case)))
+    def __init__(self, channel: Channel, backend: Backend, selection: Selection, share: tuple[int, int],
+                 failed: Failed) -> None:  # fmt: skip
+        self._channel, self._backend, self._xfails, self._part = channel, backend, selection.xfails, share[0]
+        self._laws = {law.id: law for law in selection.laws()}
+        self._inquiries: dict[str, Inquiry] = {}
+        self._seconds = self._processor_seconds = 0.0
+        scope = replace(selection.scope(backend.capabilities), share=share)
+        self._examination = Examination(backend, scope, selection.seed, selection.examples_each,
+                                        selection.depth.labels, self._announce, first=failed)  # fmt: skip
+        channel.tell("entry", precision=backend.precision, device=str(backend.device), version=str(backend.version),
+                     expected=len(self._laws), losses=getattr(backend, "notes", ()))  # fmt: skip
 
-    scope = replace(selection.scope(backend.capabilities), share=share)
-    examination = Examination(backend, scope, selection.seed, selection.examples_each,
-                              selection.depth.labels, announce)  # fmt: skip
-    for law in laws:
-        channel.tell("law", law=law.id)
-        finding = examination.judge(law, selection.xfails.get(law.id))
-        channel.tell("finding", finding=finding.as_dict())
-    channel.tell(
-        "judged", seconds=time.perf_counter() - begun, programs_compiled=_programs(backend),
-        effective_u=effective_unit(PROFILES[backend.precision], examination.kappas) if examination.kappas else 0.0,
-    )  # fmt: skip
+    def left(self, law: str) -> list[str]:
+        """The labels that a law is not yet asked on."""
+        return self._inquiry(law).left
+
+    def take(self, turn: Turn, deadline: Deadline, heap: Heap) -> None:
+        """Test a law on the labels of a turn, as far as there is time, and tell what is known of it."""
+        begun, used = time.perf_counter(), time.process_time()
+        self._channel.tell("law", law=turn.law, part=self._part)
+        inquiry = self._inquiry(turn.law)
+        for label in turn.labels:
+            if not deadline.over:
+                inquiry.ask((label,), turn.times)
+                heap.give_back()
+        self._channel.tell("finding", finding=inquiry.finding().as_dict(), left=len(inquiry.left))
+        self._seconds += time.perf_counter() - begun
+        self._processor_seconds += time.process_time() - used
+
+    def close(self) -> None:
+        """Tell that the entry is complete."""
+        kappas, profile = self._examination.kappas, PROFILES[self._backend.precision]
+        self._channel.tell(
+            "judged", seconds=self._seconds, processor_seconds=self._processor_seconds,
+            programs_compiled=_programs(self._backend), effective_u=effective_unit(profile, kappas) if kappas else 0.0,
+        )  # fmt: skip
+
+    def _inquiry(self, law: str) -> Inquiry:
+        if law not in self._inquiries:
+            self._inquiries[law] = self._examination.inquire(self._laws[law], self._xfails.get(law))
+        return self._inquiries[law]
+
+    def _announce(self, law: str, label: str, case: Any) -> None:
+        self._channel.tell("case", law=law, label=label, code=reproducer(law, self._backend, code(case)))
 
 
 def _programs(backend: Backend) -> int:

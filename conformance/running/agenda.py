@@ -1,0 +1,44 @@
+"""The agenda of a backend: which law is asked on which labels, in which order.
+
+First come the laws and labels that failed in an earlier run, with more examples. Then each law is asked once, on its
+first label, before any law is asked on its others. Among the laws, those come first that detect the most known faults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+__all__ = ["MORE", "Failed", "Turn", "agenda"]
+
+MORE = 4
+"""How many times as many examples a label has that failed in an earlier run."""
+
+Failed = Mapping[str, Sequence[str]]
+"""The ids of laws that failed in an earlier run, each with its labels that failed; with none, if no label is known."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Some labels of the law with this id, each with `times` as many examples as the tier says."""
+
+    law: str
+    labels: tuple[str, ...]
+    times: int = 1
+
+
+def agenda(laws: Sequence[str], left: Callable[[str], Sequence[str]], failed: Failed) -> Iterator[Iterator[Turn]]:
+    """The rounds of turns; `left(law)` are the labels that are not asked yet when a turn begins.
+
+    A law comes up in a round even if no label is left, so that its finding is told once.
+
+    >>> labels = {"P1": ["lstm", "gru"], "P2": ["lstm"], "P3": ["gru", "elman"]}
+    >>> rounds = agenda(["P2", "P1", "P3"], lambda law: labels[law], {"P3": ["elman"]})
+    >>> [(turn.law, turn.times) for turn in next(rounds)]
+    [('P3', 4)]
+    >>> [(turn.law, turn.labels) for turn in next(rounds)]
+    [('P2', ('lstm',)), ('P1', ('lstm',)), ('P3', ('gru',))]
+    """
+    yield (Turn(law, tuple(failed[law] or left(law)), MORE) for law in laws if law in failed)
+    yield (Turn(law, tuple(left(law)[:1])) for law in laws)
+    yield (Turn(law, tuple(left(law))) for law in laws if left(law))
