@@ -12,14 +12,15 @@ BEYOND_AVX2 := from numpy._core._multiarray_umath import __cpu_dispatch__ as nam
   print(*[name for name in names if name == "X86_V4" or name.startswith("AVX512")])
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance nightly test test-avx2 lint release self-test stress bench arrangements choices products heads parallel newton bound kappa teeth handwriting experiments tracking text speech language scoreboard report docs site serve clean
+.PHONY: conformance nightly test test-avx2 lint release self-test stress bench cost arrangements choices products heads parallel newton bound kappa teeth handwriting experiments tracking text speech language scoreboard report docs site serve clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
 
-# Other cases every night, and the same ones again with the seed that the report has.
+# Other cases every night, and the same ones again with the seed that the report has; first what failed the night before.
 nightly: $(READY)
-	$(VENV) -m conformance --backend all --tier deep --seed $(shell date +%Y%m%d) --json nightly.json --html nightly.html
+	$(VENV) -m conformance --backend all --tier deep --seed $(shell date +%Y%m%d) --json nightly.json --html nightly.html \
+	  $(if $(wildcard nightly.json),--after nightly.json)
 
 # Two processes, each with all frameworks in 5 GB of memory; a file of tests stays together, and so do its programs.
 # One thread each: two pools of two threads on two cores wait for each other.
@@ -63,6 +64,12 @@ bench: $(READY)
 	for name in torch jax tensorflow; do \
 	  $(VENV) $(FIGURES)/layers.py --backend $$name --json $(FIGURES)/layers-$$name.json || exit 1; done
 	$(VENV) $(FIGURES)/missed.py --json $(FIGURES)/missed.json
+	$(VENV) docs/includes.py
+
+# What the default tier takes, alone and with two busy processes for each processor.
+cost: $(READY)
+	$(VENV) $(FIGURES)/cost.py --json $(FIGURES)/cost.json
+	$(VENV) $(FIGURES)/cost.py --json $(FIGURES)/cost-loaded.json --load $$((2 * $$(nproc)))
 	$(VENV) docs/includes.py
 
 heads: $(READY)
