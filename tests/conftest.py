@@ -16,6 +16,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 import rnnspec
+from conformance.processes.heap import Heap
 from rnnspec.errors import BackendUnavailable
 
 NAMES = ("numpy", "torch", "jax", "tensorflow")
@@ -35,11 +36,18 @@ def pytest_configure(config):
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 
+HEAP = Heap()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _garbage():
-    """What frameworks and earlier files keep is looked through for garbage once, and not at each collection."""
+    """What frameworks and earlier files keep is looked through for garbage once, and not at each collection.
+
+    The C library gives back what is free: compilers leave several gigabytes of it in a process of many files.
+    """
     gc.collect()
     gc.freeze()
+    HEAP.give_back()
 
 
 @cache
