@@ -14,7 +14,7 @@ __all__ = ["BAD", "Entry", "missing"]
 
 def missing(counts: dict[str, int]) -> int:
     """How many properties should have been judged, and were not."""
-    return counts["expected"] - sum(counts[status] for status in STATUSES)
+    return counts["expected"] - sum(counts.get(status, 0) for status in STATUSES)
 
 
 def _zeros() -> dict[str, int]:

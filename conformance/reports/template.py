@@ -29,7 +29,7 @@ def environment(*, escape: bool) -> jinja2.Environment:
 
 def _shown(document: dict[str, Any]) -> list[str]:
     """The statuses that some backend has."""
-    return [s for s in STATUSES if any(e["counts"][s] for e in document["backends"])]
+    return [s for s in STATUSES if any(e["counts"].get(s) for e in document["backends"])]
 
 
 def _shape(shape: dict[str, int]) -> str:

@@ -150,7 +150,7 @@ def show(console: Console, document: dict[str, Any]) -> None:
             console.print(_speed(entry))
         for row in entry.get("choices", ()):
             console.print(escape(chosen(row)), highlight=False, soft_wrap=True)
-        for missed in entry["not_measured"]:
+        for missed in entry.get("not_measured", ()):
             console.print(escape(f"{entry['name']}: {missed['row']} was not measured: {missed['why']}"), style="yellow")
     if document["backends"]:
         console.print(_summary(document))
@@ -223,7 +223,7 @@ def _likenesses(console: Console, entry: dict[str, Any]) -> None:
 
 def _summary(document: dict[str, Any]) -> Table:
     table = Table(title=f"conformance, tier {document['tier']}, seed {document['seed']}, {document['seconds']:.0f} s")
-    shown = [s for s in STATUSES if any(e["counts"][s] for e in document["backends"])]
+    shown = [s for s in STATUSES if any(e["counts"].get(s) for e in document["backends"])]
     asked = ("in all", "examples", "of each", "left out")
     for column in ("backend", "precision", "status", *shown, *asked, "largest kappa", "programs", "memory", "seconds"):
         table.add_column(column, justify="left" if column in ("backend", "precision", "status") else "right")
@@ -231,7 +231,7 @@ def _summary(document: dict[str, Any]) -> Table:
         colour = COLOURS.get(e["status"], "red")
         counts = [str(e["counts"][status]) for status in (*shown, "expected")]
         spent = (str(e["examples"]), of_each(e), str(left_out(e)), written(e["kappa_max"]),
-                 str(e["programs_compiled"]), f"{e['peak_memory'] / 1e9:.1f} GB", f"{e['seconds']:.1f}")  # fmt: skip
+                 str(e["programs_compiled"]), f"{e.get('peak_memory', 0) / 1e9:.1f} GB", f"{e['seconds']:.1f}")  # fmt: skip
         named = escape(f"{e['name']} {e['version']}")
         table.add_row(named, e["precision"], f"[{colour}]{e['status']}", *counts, *spent)
     return table
