@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import AsyncExitStack
 from io import StringIO
 from types import SimpleNamespace
 
@@ -30,6 +32,7 @@ from conformance.running import worker
 from conformance.running.agenda import MORE, agenda
 from conformance.running.examination import Examination
 from conformance.running.ledger import Ledger
+from conformance.running.runner import Turns
 from conformance.running.telling import telling
 from conformance.selection import Selection
 from conformance.statements import Statement
@@ -153,6 +156,24 @@ def test_the_command_ends_in_its_time_with_a_whole_report(tmp_path):
     assert {row["why"] for row in document["backends"][0]["not_measured"]} == {OVER}
     assert len(document["backends"][0]["not_measured"]) == 4
     assert "minutes left" in done.output
+
+
+def test_who_waits_has_a_part_of_the_time_and_the_last_ones_all_that_is_left():
+    parts = []
+    turns = Turns(4, SimpleNamespace(part=parts.append))
+
+    async def take():
+        numpy, jax = AsyncExitStack(), AsyncExitStack()
+        for place in (numpy, jax):
+            await place.enter_async_context(turns.one())
+        for place in (numpy, jax):
+            await place.aclose()
+            await place.enter_async_context(turns.one())
+        for place in (numpy, jax):
+            await place.aclose()
+
+    asyncio.run(take())
+    assert parts == [2, 2, 1, 1]
 
 
 def test_the_default_tier_alone_has_a_bound():

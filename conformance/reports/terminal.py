@@ -230,8 +230,9 @@ def _summary(document: dict[str, Any]) -> Table:
     for e in document["backends"]:
         colour = COLOURS.get(e["status"], "red")
         counts = [str(e["counts"][status]) for status in (*shown, "expected")]
+        memory = f"{e.get('peak_memory', 0) / 1e9:.1f} GB"
         spent = (str(e["examples"]), of_each(e), str(left_out(e)), written(e["kappa_max"]),
-                 str(e["programs_compiled"]), f"{e.get('peak_memory', 0) / 1e9:.1f} GB", f"{e['seconds']:.1f}")  # fmt: skip
+                 str(e["programs_compiled"]), memory, f"{e['seconds']:.1f}")  # fmt: skip
         named = escape(f"{e['name']} {e['version']}")
         table.add_row(named, e["precision"], f"[{colour}]{e['status']}", *counts, *spent)
     return table

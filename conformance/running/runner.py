@@ -1,6 +1,6 @@
 """Runs each backend in its own process: correctness two at a time, then speed one at a time, in the time that is left.
 
-Backends that wait for their turn have an equal part of the time; what one does not need is left to those after it.
+Backends that wait for their turn have a part of the time; what one does not need is left to those after it.
 """
 
 from __future__ import annotations
@@ -67,16 +67,14 @@ class Turns:
     """The turns of backends, some at a time; each has its part of the time when it begins."""
 
     def __init__(self, count: int, deadline: Deadline) -> None:
-        self._unfinished, self._deadline, self._free = count, deadline, asyncio.Semaphore(AT_A_TIME)
+        self._waiting, self._deadline, self._free = count, deadline, asyncio.Semaphore(AT_A_TIME)
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[Deadline]:
-        """One turn, with the deadline that it has."""
+        """One turn, with its deadline: each place takes an equal number of those that still wait."""
         async with self._free:
-            try:
-                yield self._deadline.part(-(-self._unfinished // AT_A_TIME))
-            finally:
-                self._unfinished -= 1
+            self._waiting -= 1
+            yield self._deadline.part(1 + self._waiting // AT_A_TIME)
 
 
 async def _correctness(name: str, plan: Plan, turns: Turns, watch: Watch) -> list[Entry]:
