@@ -17,8 +17,9 @@ from conformance.command import app
 from conformance.findings.entry import Entry
 from conformance.findings.report import conforms, report
 from conformance.findings.verdict import beyond, spoken
+from conformance.processes.deadline import Deadline
 from conformance.registry import Shape
-from conformance.speed.arena import ROUNDS, TRIES, Arena
+from conformance.speed.arena import NEVER, ROUNDS, TRIES, Arena
 from conformance.speed.outcome import open_question, outcome
 from conformance.speed.peers import PEERS, peers
 from conformance.speed.row import Row
@@ -146,12 +147,12 @@ class Clock:
         return {"event": "time", "seconds": next(self.seconds[message["sample"]])}
 
 
-def timed(subject, again, peer, budgets=(), floor=STEADY):
+def timed(subject, again, peer, budgets=(), floor=STEADY, deadline=NEVER):
     """The rows that an arena finds, what it tells, and the rounds that it took."""
     seconds = {"subject": itertools.cycle(subject), "again": itertools.cycle(again), "floor": itertools.cycle(floor)}
     own = Clock(("subject", "again", "floor"), seconds, budgets=dict(budgets))
     rival, told = Clock(("peer",), {"peer": itertools.cycle(peer)}, TORCH), []
-    arena = Arena("torch", own, None, 0, None, told.append, {TORCH.module: rival})
+    arena = Arena("torch", own, None, 0, None, told.append, {TORCH.module: rival}, deadline)
     return asyncio.run(arena.row(ROW)), told, rival.asked // ROUNDS
 
 
@@ -175,6 +176,10 @@ def test_what_the_tries_cannot_decide_is_given_up_after_one(floor, why):
     assert (found["verdict"], found["tries"], tries, found["given_up"]) == ("inconclusive", 1, 1, why)
     assert found["more_rounds"] > ROUNDS * (TRIES - 1)
     assert spoken(found) == f"inconclusive: {why}, needs at least {found['more_rounds']} more rounds"
+
+
+def test_a_row_without_time_for_one_try_is_not_measured():
+    assert timed(STEADY, STEADY, [1.0], deadline=Deadline(0.0))[0] == []
 
 
 def test_a_large_difference_is_told_in_the_same_noise():

@@ -48,6 +48,10 @@ class Gone(Exception):
         self.peer = peer
 
 
+class Late(Exception):
+    """The time of the run was over before a try was complete."""
+
+
 @dataclass
 class Contestant:
     """A process that is ready to be timed, and the samples that each round takes from it."""
@@ -87,8 +91,12 @@ async def measure(
         entry.version, entry.device = here["version"], here["device"]
         arena = Arena(name, subject, stack, selection.seed, limits, tell, deadline=deadline)
         for row in rows(selection, precision, entry.device):
-            if _begins(f"{row.cell} {row.mode} at {_text(row.shape)}", deadline, entry, tell):
-                entry.clock(await arena.row(row))
+            what = f"{row.cell} {row.mode} at {_text(row.shape)}"
+            if _begins(what, deadline, entry, tell):
+                measured = await arena.row(row)
+                entry.clock(measured)
+                if not measured and deadline.over:
+                    entry.not_measured.append({"row": what, "why": OVER})
         for index in range(here["choices"] if selection.choices else 0):
             if _begins(f"choice {index + 1} of {here['choices']}", deadline, entry, tell):
                 entry.decide(await timed(subject.ask, index, selection.seed))
@@ -117,7 +125,8 @@ class Arena:
     deadline: Deadline = NEVER
 
     async def row(self, row: Row) -> list[dict[str, Any]]:
-        """The measured rows, one for each peer, or one without a peer; none where the backend lacks the call."""
+        """The measured rows, one for each peer, or one without a peer; none where the backend lacks the call, or where
+        there was no time for one try."""
         ready = await self.subject.ask(row=asdict(row))
         if ready["event"] == "unavailable":
             self.tell({"event": "note", "why": f"{row.cell} {row.mode} is left out: {ready['why']}"})
@@ -126,11 +135,14 @@ class Arena:
             raise Died(ready["why"])
         rivals = await self._rivals(row, ready["budgets"])
         times: dict[str, list[float]] = {}
+        found: list[dict[str, Any]] = []
         begun = time.monotonic()
         for tries in range(1, 1 + TRIES):
             rng = random.Random(f"{self.seed}.{tries}.{row}")
             try:
-                await rounds([self.subject, *rivals], ROUNDS, rng, times)
+                await rounds([self.subject, *rivals], ROUNDS, rng, times, self.deadline)
+            except Late:
+                return found
             except Gone as gone:
                 self._leave_out(gone)
                 return await self.row(row)
@@ -174,10 +186,15 @@ class Arena:
         self.tell({"event": "note", "why": str(gone)})
 
 
-async def rounds(contestants: list[Contestant], count: int, rng: random.Random, times: dict[str, list[float]]) -> None:
-    """Time every contestant once in each round, in random order, and append the seconds."""
+async def rounds(
+    contestants: list[Contestant], count: int, rng: random.Random, times: dict[str, list[float]],
+    deadline: Deadline = NEVER,
+) -> None:
+    """Time every contestant once in each round, in random order, and append the seconds. Raises Late."""
     turns = [(contestant, what) for contestant in contestants for what in contestant.samples]
     for _ in range(count):
+        if deadline.over:
+            raise Late
         rng.shuffle(turns)
         for contestant, what in turns:
             answer = await contestant.ask(sample="subject" if what == "again" else what)
