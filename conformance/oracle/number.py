@@ -7,7 +7,9 @@ even where a derivative is not finite.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +19,7 @@ from conformance.oracle.arithmetic import Array, Rounding
 from conformance.oracle.rules import CORNERS, RULES
 from rnnspec.primitives import Expression
 
-__all__ = ["MapTape", "Number", "Parameter", "Rows", "Tape"]
+__all__ = ["MapTape", "Number", "Parameter", "Rows", "Tape", "uninterrupted"]
 
 
 @dataclass(frozen=True)
@@ -289,3 +291,15 @@ class MapTape(Tape):
 
 def _stacked(rounding: Rounding, arrays: list[Array]) -> Array:
     return np.concatenate([np.broadcast_to(a, (rounding.runs, *a.shape[1:])) for a in arrays], 1)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """No search for garbage, which would take a quarter of the time: a tape needs all of its numbers to the end."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()

@@ -7,10 +7,8 @@ more than its own rounding and scales the spread back, since small errors are li
 
 from __future__ import annotations
 
-import gc
 import math
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -22,6 +20,7 @@ from conformance.cases.case import Arrays, Case
 from conformance.cases.kept import Kept
 from conformance.cases.profile import Profile
 from conformance.oracle import Arithmetic
+from conformance.oracle.number import uninterrupted
 from conformance.tolerance.answers import named
 from rnnspec.control.rule import Rule
 from rnnspec.tree import Tree, leaves
@@ -107,7 +106,7 @@ def reference(
     grown = max(1.0, FINEST / profile.unit)
     arithmetic = Arithmetic(dtype, runs, profile.unit * grown, profile.accumulator * grown, profile.function,
                             profile.lost * grown, seed)
-    with _uninterrupted():
+    with uninterrupted():
         leaves = dict(named(compute(arithmetic)))
     both_round = np.finfo(dtype).eps > 1e-3 * profile.unit
 
@@ -116,18 +115,6 @@ def reference(
 
     why = _ill_posed(profile, leaves, arithmetic)
     return Reference(profile, leaves, why, (np.sqrt(2.0) if both_round else 1.0) / grown, runs, again)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """No search for garbage, which would take a quarter of the time: a tape needs all of its numbers to the end."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _spread(a: Any) -> Any:
