@@ -5,11 +5,15 @@
     affine      random cells that run in parallel over time
     equations   the source of a cell, as a person would write it
     networks    short fixed tables of networks, which need few compiled programs
+    gains       factors and shifts of parameters, by which a network remembers
+    reach       how much the end of a case depends on its beginning, measured by the oracle's adjoint
+    search      the search for gains by which it remembers
     strategies  hypothesis strategies: of structure, seeds and scales, not of single numbers
 """
 
 from conformance.cases.case import Arrays, Case, Planted, Pull, window
 from conformance.cases.drawing import drawn_cells
+from conformance.cases.gains import Gain
 from conformance.cases.networks import (
     BATCH,
     CELLS,
@@ -23,6 +27,8 @@ from conformance.cases.networks import (
     network_for,
     table,
 )
+from conformance.cases.reach import memory
+from conformance.cases.search import remembering
 from conformance.cases.strategies import (
     affine_cell_cases,
     cases,
@@ -42,6 +48,7 @@ __all__ = [
     "WIDTHS",
     "Arrays",
     "Case",
+    "Gain",
     "Planted",
     "Pull",
     "affine_cell_cases",
@@ -52,7 +59,9 @@ __all__ = [
     "drawn_cells",
     "hidden_for",
     "load_cell",
+    "memory",
     "network_for",
+    "remembering",
     "table",
     "wild_cases",
     "window",

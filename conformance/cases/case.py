@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from conformance.cases import source
+from conformance.cases.gains import Gain, gained
 from conformance.cases.kept import Kept
 from conformance.cases.profile import PROFILES
 from conformance.oracle import Batch
@@ -69,7 +70,7 @@ class Case:
     inputs, cotangents and real targets after a row's end, where class numbers are -1. No array is zero, constant or
     symmetric: each map has its own scale, and biases and states are drawn too. `lengths=None` calls without lengths.
     `targets` are None where the network has no loss. `resets` is the share of steps that are resets, drawn also after a
-    row's end; None calls without resets.
+    row's end; None calls without resets. `gains` change the drawn parameters.
     """
 
     net: Network
@@ -82,6 +83,7 @@ class Case:
     padding: float = 0.0
     planted: tuple[Planted, ...] = ()
     resets: float | None = None
+    gains: tuple[Gain, ...] = ()
 
     def __repr__(self) -> str:
         return self._written({})
@@ -121,8 +123,8 @@ class Case:
     def draw(self, precision: str) -> Arrays:
         """The result of `arrays`, drawn again."""
         lengths = None if self.lengths is None else self.ends
-        raw = Arrays(self._params(), self._inputs(), self._states("state"), None, self._output_cotangent(),
-                     self._state_cotangent(), self._targets())  # fmt: skip
+        raw = Arrays(gained(self._params(), self.gains), self._inputs(), self._states("state"), None,
+                     self._output_cotangent(), self._state_cotangent(), self._targets())  # fmt: skip
         drawn = {name: tree for name, tree in vars(raw).items() if tree is not None}
         rounded = {name: tree_map(PROFILES[precision].round, tree) for name, tree in drawn.items()}
         return replace(raw, **rounded, lengths=lengths, resets=self._resets())

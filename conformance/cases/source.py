@@ -17,7 +17,7 @@ __all__ = ["IMPORTS", "declarations", "declared", "network"]
 IMPORTS = """\
 from math import inf, nan
 
-from conformance.cases import Case, Planted, Pull, load_cell
+from conformance.cases import Case, Gain, Planted, Pull, load_cell
 from rnnspec import Dense, Last, Layer, Network, Steps, cell, cells, out
 from rnnspec.tracing.cell import Cell
 from rnnspec.tracing.graph import Graph, Node

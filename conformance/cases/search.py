@@ -1,0 +1,193 @@
+"""Cases that remember: gains are sought until the end of each row depends on its beginning, by the measured adjoint.
+
+The search knows a cell by nothing but its parameters. It first tries large changes of one parameter at a time, then
+small ones of several, on short sequences, where it demands that gradients neither fade nor grow. Longer sequences start
+from what it found. So a cell that nobody listed is treated as the others are. A cell that finds no such gains keeps the
+best ones, and `memory` says what it forgets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from conformance.cases.case import Case
+from conformance.cases.gains import Gain, parts
+from conformance.cases.reach import FAINT, LEAST, MOST, MOST_OF_STATES, Row, least_of_inputs, memory, rows, unread
+from rnnspec.network import Layer, Network
+from rnnspec.tree import Tree, leaves, named_map
+
+__all__ = ["remembering"]
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A part of the search: over so many steps, with so many candidates in each generation."""
+
+    steps: int
+    candidates: int
+    generations: int
+    screens: int = 0
+
+
+STAGES = (_Stage(48, 20, 24, screens=4), _Stage(160, 16, 8))
+"""Before the case's own number of steps, where they are fewer."""
+LAST, AGAIN = (8, 8), (10, 8)
+"""Candidates and generations over all steps: of a layer by itself, and of a case that begins with what was found."""
+DRAWN = 4
+"""How often a case is drawn."""
+SEVERAL = 4
+"""A layer by itself remembers with so many drawings of its parameters, so that its gains serve others."""
+MARGIN = 4.0
+"""What the search aims at is so much better than what a case needs."""
+DRIFT = 1.5
+"""How far logarithms of gradients may drift from the first steps to the last before the search minds."""
+MOVES = {"U": ((1 / 64, 1.0), (1 / 64, 0.0), (2.0, 0.0), (0.5, 0.0)), "W": ((0.25, 0.0),)}
+SHIFTS = ((1.0, 2.0), (1.0, -2.0), (1.0, 5.0), (1.0, -5.0))
+"""The large changes of one parameter: a factor of its factor, and a shift of its shift."""
+
+
+@lru_cache(maxsize=256)
+def remembering(case: Case) -> Case:
+    """The case with gains by which it remembers, as far as its cells can; one that forgets is drawn again."""
+    tried = [replace(case, seed=case.seed + again, gains=_known(case)) for again in range(DRAWN)]
+    return next((found for found in tried if not memory(found).lost), None) or _sought(tried[0])
+
+
+def _known(case: Case) -> tuple[Gain, ...]:
+    """The gains of each layer by itself."""
+    return tuple(replace(gain, name=f"layers.{i}.{half}.{gain.name}") for i, layer in enumerate(case.net.layers)
+                 for half in layer.halves for gain in _of_layer(_alone(layer), case.steps))  # fmt: skip
+
+
+def _sought(case: Case) -> Case:
+    """The case with gains that are sought for it alone."""
+    search = _Search(replace(case, gains=()))
+    known = {gain.name: (gain.factor, gain.shift) for gain in case.gains}
+    begun = np.array([known.get(name, (1.0, 0.0)) for name in search.names])
+    return replace(case, gains=search.gains(search.best(begun, _Stage(case.steps, *AGAIN), case.steps)))
+
+
+def _alone(layer: Layer) -> Layer:
+    return replace(layer, direction="forward", gradient=None)
+
+
+@lru_cache(maxsize=256)
+def _of_layer(layer: Layer, steps: int) -> tuple[Gain, ...]:
+    """The gains of a forward layer by itself, by the names of its parameters."""
+    net = Network(2 * (layer.heads or 1), [layer])
+    search = _Search(Case(net, steps, 2), seeds=SEVERAL)
+    found = np.array([(1.0, 0.0)] * len(search.names))
+    for stage in STAGES:
+        if stage.steps < steps:
+            found = search.best(found, stage, steps)
+    screens = 0 if steps > STAGES[0].steps else 2
+    found = search.best(found, _Stage(steps, *LAST, screens), steps)
+    return tuple(replace(gain, name=gain.name.removeprefix("layers.0.forward.")) for gain in search.gains(found))
+
+
+class _Search:
+    """Searches gains of one case; these are (parameters, 2), a factor and a shift each."""
+
+    def __init__(self, case: Case, seeds: int = 1) -> None:
+        self.case, self.seeds = case, seeds
+        drawn = [dict(leaves(replace(case, seed=case.seed + i).arrays().params)) for i in range(seeds)]
+        self.like = case.arrays().params
+        self.names = list(drawn[0])
+        self.parts = {name: [np.stack(each) for each in zip(*(parts(name, own[name]) for own in drawn), strict=True)]
+                      for name in self.names}  # fmt: skip
+        self.unread = unread(case)
+        self._rng = np.random.default_rng(case.seed)
+
+    def gains(self, found: Array) -> tuple[Gain, ...]:
+        """Gains as a case has them."""
+        return tuple(Gain(name, *map(float, own)) for name, own in zip(self.names, found, strict=True))
+
+    def best(self, start: Array, stage: _Stage, steps: int) -> Array:
+        """The best gains of some generations, of which each begins with the best one so far.
+
+        `steps` is the number at which they are to remember.
+        """
+        best, least = start, np.inf
+        for generation in range(stage.generations):
+            if generation < stage.screens:
+                tried = self._screened(best)
+            elif generation:
+                tried = self._varied(best, stage.candidates)
+            else:
+                tried = best[None]
+            found = rows(self.case, self._made(tried), min(stage.steps, self.case.steps))
+            with np.errstate(all="ignore"):
+                lacks = sum(self._lacks(row, steps) for row in found).reshape(len(tried), -1).sum(1)
+                remembers = np.all([self._remembers(row).reshape(len(tried), -1) for row in found], (0, 2))
+            lacks = np.where(np.isfinite(lacks), lacks, np.inf)
+            chosen = int(np.argmin(np.where(remembers, 0, 1e6) + lacks if stage.steps == steps else lacks))
+            if lacks[chosen] < least or (stage.steps == steps and remembers[chosen]):
+                best, least = tried[chosen], lacks[chosen]
+            if least == 0 or (stage.steps == steps and remembers[chosen]):
+                break
+        return best
+
+    def _screened(self, best: Array) -> Array:
+        """The best one, and each with one large change."""
+        found = [best]
+        for i, name in enumerate(self.names):
+            for factor, shift in MOVES.get(name.split(".")[-2], SHIFTS):
+                found.append(np.array(best))
+                found[-1][i] = best[i] * (factor, 1.0) + (0.0, shift)
+        return np.round(found, 4)
+
+    def _varied(self, best: Array, count: int) -> Array:
+        """The best one, and others with changes of a few or of many parameters."""
+        size = np.exp(self._rng.uniform(np.log(0.02), np.log(1.5), (count, 1)))
+        share = self._rng.choice([0.5 / len(self.names), 1.5 / len(self.names), 0.3], (count, 1))
+        chosen = self._rng.random((2, count, len(self.names))) < share
+        grown, moved = chosen * size * self._rng.normal(size=chosen.shape)
+        found = np.stack([best[:, 0] * 2.0**grown, best[:, 1] + 2 * moved], -1)
+        found[0] = best
+        return np.round(found, 4)
+
+    def _made(self, tried: Array) -> Tree:
+        """The parameters of all candidates, each with every drawing."""
+        places = {name: i for i, name in enumerate(self.names)}
+
+        def made(name: str, like: Array) -> Array:
+            base, unit = self.parts[name]
+            factor, shift = tried[:, places[name]].T.reshape(2, -1, 1, *[1] * like.ndim)
+            return (factor * base + shift * unit).reshape(-1, *like.shape)
+
+        return named_map(made, self.like)
+
+    def _read(self, row: Row) -> list[str]:
+        return [half for half in row.starts if half not in self.unread]
+
+    def _remembers(self, row: Row) -> Array:
+        own = [(row.best(half) >= LEAST) & (row.best(half) <= MOST_OF_STATES) for half in self._read(row)]
+        first = row.first >= least_of_inputs(self.case.steps)
+        return np.logical_and.reduce([first, row.largest <= MOST, row.recent >= FAINT, *own])
+
+    def _lacks(self, row: Row, steps: int) -> Array:
+        """How far the gradients of a row are from those that are sought, as a sum of logarithms."""
+        found = _short(row.first, least_of_inputs(steps)) + _short(row.recent, FAINT) + _beyond(row.largest, MOST)
+        for half in self._read(row):
+            found = found + _short(row.best(half), LEAST) + _beyond(row.best(half), MOST_OF_STATES)
+            found = found + sum(0.05 * _short(row.state(half, name), LEAST / MARGIN) for name in row.starts[half])
+        seen = row.line.shape[1]
+        if seen >= steps or seen < STAGES[0].steps // 2:
+            return found
+        sizes, third = np.log(row.line + 1e-300), seen // 3
+        drift = (sizes[:, :third].mean(1) - sizes[:, -third:].mean(1)) * 1.5 * steps / seen
+        return found + (np.abs(drift) - DRIFT).clip(0)
+
+
+def _short(ratio: Array, least: float) -> Array:
+    return np.log(MARGIN * least / np.clip(ratio, 1e-12, None)).clip(0)
+
+
+def _beyond(ratio: Array, most: float) -> Array:
+    return np.log(MARGIN * ratio / most).clip(0)
