@@ -60,4 +60,26 @@ SEQUENCE = Theme("Time", "A sequence can be split, stepped through and cut.", (
         failure="Truncated gradients pass the cut, or are lost at the steps next to it.",
         first="Look at the two steps next to the cut, and at rows that end there.",
     ),
+    Statement(
+        "P170", "long memory",
+        says="Outputs and final states are those of the specification where the end of a sequence depends on its "
+             "beginning, after 7, 64 and 512 steps.",
+        failure="The backend skips steps, forgets the initial state, or loses digits of the state on the way, and "
+                "networks that forget hide this.",
+        first="Compare the first outputs that are wrong with the step at which a block, a chunk or a window begins.",
+    ),
+    Statement(
+        "P171", "long memory of gradients",
+        says="Gradients are those of the specification where the end of a sequence depends on its beginning, after 7, "
+             "64 and 512 steps.",
+        failure="Training learns from the last steps only, though the user asked for no truncation.",
+        first="Look at the step at which the backward loop starts, ends or passes from one block to another.",
+    ),
+    Statement(
+        "P172", "the beginning counts",
+        says="In a sequence whose end depends on its beginning, a split at any step changes nothing, and the gradients "
+             "of the first input and of the initial state are those of the values.",
+        failure="The answer depends on how long a sequence is that the backend gets at once.",
+        first="Split the sequence after its first step, and look at what the second part starts from.",
+    ),
 ))  # fmt: skip

@@ -88,7 +88,7 @@ def differences(backend: Backend, case: Case, judge: Judge) -> None:
     names = [f"params.{name}" for name, _ in leaves(question.given.params)]
     one = [names[case.seed % len(names)]] if names else []
     for what in ("all", "params", "inputs", "state", *one):
-        _judge_difference(judge, question, reference, pulled, what, case.seed)
+        judge_difference(judge, question, reference, pulled, what, case.seed)
 
 
 @law(VALUES["P20"], cases=networks.losses, needs=("lengths", "gradients"))
@@ -119,9 +119,10 @@ def unreached(backend: Backend, case: Case, judge: Judge) -> None:
     judge.exactly("states, where the cotangent is on rows without a step", alone.state, ws)
 
 
-def _judge_difference(
+def judge_difference(
     judge: Judge, question: Question, reference: Reference, pulled: Gradients, what: str, seed: int
 ) -> None:
+    """The pullback gives the difference of the values along a drawn direction, in all arguments or in one of them."""
     rng = np.random.default_rng([seed, len(what)])
     kept = {name: getattr(question.given, name) for name in ("params", "inputs", "state")}
     drawn = named_map(lambda name, a: rng.normal(size=a.shape) * _chosen(what, name), kept)

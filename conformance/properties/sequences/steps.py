@@ -28,9 +28,9 @@ def split(backend: Backend, case: Case, judge: Judge) -> None:
     judge.applies(case.steps > 1, "fewer than two steps cannot be split")
     whole, reference = question.run(), tolerance.run(case, PROFILES[backend.precision])
     for at in _places(case):
-        first = _part(question, 0, at)
+        first = part_of(question, 0, at)
         early = first.run()
-        late = _part(question, at, case.steps).but(state=early.state).run()
+        late = part_of(question, at, case.steps).but(state=early.state).run()
         outputs = np.concatenate([early.outputs[:at], late.outputs[: case.steps - at]])
         judge.agree(f"split at {at}", {"outputs": outputs, "state": late.state}, whole, reference)
 
@@ -43,7 +43,7 @@ def split_gradients(backend: Backend, case: Case, judge: Judge) -> None:
     whole, reference = question.pull(), tolerance.pullback(case, PROFILES[backend.precision])
     for at in _places(case):
         early, late = _halves(question, at, handed_back=True)
-        judge.agree(f"split at {at}", _joined(early, late, at, case.steps), whole, reference)
+        judge.agree(f"split at {at}", joined(early, late, at, case.steps), whole, reference)
 
 
 @law(SEQUENCE["P13"], cases=networks.bidirectional, needs=("lengths", "gradients", "policies"))
@@ -52,7 +52,7 @@ def detached(backend: Backend, case: Case, judge: Judge) -> None:
     question = _forward_half(ask(backend, case))
     judge.applies(case.steps > networks.CUT, "nothing is cut in so few steps")
     early, late = _halves(question, networks.CUT, handed_back=False)
-    judge.agree("the forward half in chunks", _joined(early, late, networks.CUT, case.steps), question.pull(),
+    judge.agree("the forward half in chunks", joined(early, late, networks.CUT, case.steps), question.pull(),
                 question.pull_reference())  # fmt: skip
 
 
@@ -150,7 +150,8 @@ def _places(case: Case) -> list[int]:
     return [1 + case.seed % (case.steps - 1)] if case.steps > 8 else list(range(1, case.steps, 2))
 
 
-def _part(question: Question, start: int, stop: int) -> Question:
+def part_of(question: Question, start: int, stop: int) -> Question:
+    """Some steps at the shape of all of them, with lengths."""
     g = question.given
     x, lengths = window(g.inputs, g.lengths, start, stop)
     w, _ = window(g.output_cotangent, g.lengths, start, stop)
@@ -159,8 +160,8 @@ def _part(question: Question, start: int, stop: int) -> Question:
 
 def _halves(question: Question, at: int, handed_back: bool) -> tuple[Gradients, Gradients]:
     """The gradients of the two parts. A row that ends in the first part holds its state through the second."""
-    first, g = _part(question, 0, at), question.given
-    late = _part(question, at, question.steps).but(state=first.run().state)
+    first, g = part_of(question, 0, at), question.given
+    late = part_of(question, at, question.steps).but(state=first.run().state)
     pulled = late.pull()
     through = (question.ends <= at)[:, None]
     back = tree_map(
@@ -169,7 +170,8 @@ def _halves(question: Question, at: int, handed_back: bool) -> tuple[Gradients, 
     return first.but(state_cotangent=back).pull(), pulled
 
 
-def _joined(early: Gradients, late: Gradients, at: int, steps: int) -> Gradients:
+def joined(early: Gradients, late: Gradients, at: int, steps: int) -> Gradients:
+    """The gradients of a sequence from those of its two parts."""
     own = tree_map(lambda a, b: a + b, early.params, late.params)
     return Gradients(own, np.concatenate([early.inputs[:at], late.inputs[: steps - at]]), early.state)
 

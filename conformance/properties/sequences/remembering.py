@@ -1,0 +1,146 @@
+"""Sequences whose end depends on their beginning: what is skipped, forgotten or cut on the way shows.
+
+A network as it is initialised forgets within tens of steps, and then nothing tells a kernel that reads the last steps
+from one that reads all. Each case here has gains with which the oracle's adjoint measured that it remembers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from conformance import tolerance
+from conformance.cases import BATCH, STEPS, Case, hidden_for, memory, network_for, remembering
+from conformance.judge import Judge
+from conformance.properties.asking import Question, ask, few
+from conformance.properties.equations.gradients import judge_difference
+from conformance.properties.networks import Labels
+from conformance.properties.sequences.steps import joined, part_of
+from conformance.registry import Scope, law
+from conformance.statements import SEQUENCE
+from conformance.tolerance import PROFILES, Reference
+from rnnspec import Backend, Cell, Layer, Network
+
+EXTENTS = (STEPS, 64, 512)
+INPUTS, ROWS, WIDTHS = 2, 2, (3, 2, 4, 2, 3)
+"""Small, since the oracle takes every step in plain loops."""
+SEEDS = st.integers(0, 3)
+"""Few, so that a search for gains serves several laws and precisions."""
+FEW = 2
+"""The most programs for cells at the sizes that other laws compile."""
+
+
+def straight(scope: Scope) -> Labels:
+    """One forward layer at each extent, and two; where programs cost, those of few steps that other laws compile."""
+    if scope.shapes:
+        return {}
+    if not scope.eager:
+        return {f"{cell.name}, {STEPS} steps": _of_table(cell) for cell in scope.cells[:FEW]}
+    found = {f"{steps} steps": _drawn([[cell] for cell in scope.cells], "forward", steps) for steps in EXTENTS}
+    return {**found, "64 steps, two layers": _drawn(_pairs(scope), "forward", 64)}
+
+
+def remembered(scope: Scope) -> Labels:
+    """The same, and at the longest extent both halves and two layers: where programs cost, one of these."""
+    if scope.shapes:
+        return {}
+    pairs, longest = _pairs(scope), EXTENTS[-1]
+    single = [[cell] for cell in scope.cells]
+    if scope.eager:
+        return {**straight(scope), f"{longest} steps, both halves": _drawn(single, "bidirectional", longest),
+                f"{longest} steps, two layers": _drawn(pairs, "forward", longest)}  # fmt: skip
+    if scope.share[0]:
+        return {**straight(scope), f"{longest} steps, two layers": _drawn(pairs[:1], "forward", longest, lengths=True)}
+    return {**straight(scope),
+            f"{longest} steps, both halves": _drawn(single[:1], "bidirectional", longest, lengths=True)}  # fmt: skip
+
+
+@law(SEQUENCE["P170"], cases=remembered, also=("bidirectional",), oracle=True)
+def long_memory(backend: Backend, case: Case, judge: Judge) -> None:
+    """Compares all outputs and final states with the oracle."""
+    _judge_that_it_remembers(case, judge)
+    judge.close("run", ask(backend, case).run(), tolerance.run(case, PROFILES[backend.precision]))
+
+
+@law(SEQUENCE["P171"], cases=remembered, needs=("gradients",), also=("bidirectional",), oracle=True)
+def long_memory_of_gradients(backend: Backend, case: Case, judge: Judge) -> None:
+    """Compares the gradients of parameters, inputs and initial states with the oracle."""
+    _judge_that_it_remembers(case, judge)
+    judge.close("pullback", ask(backend, case).pull(), tolerance.pullback(case, PROFILES[backend.precision]))
+
+
+@law(SEQUENCE["P172"], cases=straight, also=("gradients",))
+def beginning(backend: Backend, case: Case, judge: Judge) -> None:
+    """Splits after the first step, before the last, and at a drawn step; then puts cotangents on the end alone."""
+    _judge_that_it_remembers(case, judge)
+    question, profile = ask(backend, case), PROFILES[backend.precision]
+    whole, reference = question.run(), tolerance.run(case, profile)
+    places = {1, 1 + case.seed * 8191 % (case.steps - 1), case.steps - 1}
+    for at in sorted(places):
+        early = _part(question, 0, at).run()
+        late = _part(question, at, case.steps).but(state=early.state).run()
+        outputs = np.concatenate([early.outputs[:at], late.outputs[: case.steps - at]])
+        judge.agree(f"split at {at}", {"outputs": outputs, "state": late.state}, whole, reference)
+    if judge.gradients:
+        _judge_gradients(backend, case, judge, reference)
+
+
+def _judge_gradients(backend: Backend, case: Case, judge: Judge, reference: Reference) -> None:
+    """Gradients of the end reach the beginning, give the differences of values, and pass through a split."""
+    question = _of_the_end(ask(backend, case))
+    pulled, at = question.pull(), case.steps // 2
+    judge.holds("the gradient of the first input", bool(np.any(pulled.inputs[0], -1).all()), "zeros", "numbers")
+    for half in memory(case).read:
+        index, direction = half.split(".")
+        own = pulled.state[int(index)][direction].values()
+        reached = np.any([np.any(a.reshape(case.batch, -1), 1) for a in own], 0)
+        judge.holds(f"the gradient of the initial state of {half}", bool(reached.all()), "zeros", "numbers")
+    first = _part(question, 0, at)
+    late = _part(question, at, case.steps).but(state=first.run().state).pull()
+    early = first.but(state_cotangent=late.state).pull()
+    judge.agree(f"gradients through a split at {at}", joined(early, late, at, case.steps), pulled,
+                question.pull_reference())  # fmt: skip
+    for what in ("inputs", "state"):
+        judge_difference(judge, question, reference, pulled, what, case.seed)
+
+
+def _of_the_end(question: Question) -> Question:
+    """The question with cotangents on the last outputs and on the final states."""
+    w = np.zeros_like(question.given.output_cotangent)
+    w[-1] = question.given.output_cotangent[-1]
+    return question.but(output_cotangent=w)
+
+
+def _part(question: Question, start: int, stop: int) -> Question:
+    """Some steps: fewer in all, or at the shape of all of them where the case has lengths."""
+    if question.given.lengths is None:
+        return few(question, (slice(start, stop), slice(None)))
+    return part_of(question, start, stop)
+
+
+def _judge_that_it_remembers(case: Case, judge: Judge) -> None:
+    lost = memory(case).lost
+    judge.applies(not lost, f"no gains were found with which it remembers: {lost}")
+
+
+def _pairs(scope: Scope) -> list[list[Cell]]:
+    """Each cell with the next one above it."""
+    turned = [*scope.cells[1:], scope.cells[0]]
+    return [list(pair) for pair in zip(scope.cells, turned, strict=True)]
+
+
+def _drawn(stacks: list[list[Cell]], lowest: str, steps: int, lengths: bool = False) -> SearchStrategy[Case]:
+    """Forward layers, of which the lowest has the direction that is given."""
+    ends = (steps,) * ROWS if lengths else None
+    nets = [Network(INPUTS, [Layer(cell, hidden_for(cell, WIDTHS), "forward" if i else lowest)
+                             for i, cell in enumerate(cells)]) for cells in stacks]  # fmt: skip
+    return st.builds(lambda net, seed: remembering(Case(net, steps, ROWS, ends, seed)), st.sampled_from(nets), SEEDS)
+
+
+def _of_table(cell: Cell) -> SearchStrategy[Case]:
+    """One layer at the sizes of the table, with lengths."""
+    case = Case(network_for(cell), STEPS, BATCH, (STEPS,) * BATCH)
+    return SEEDS.map(lambda seed: remembering(replace(case, seed=seed)))
