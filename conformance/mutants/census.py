@@ -21,6 +21,7 @@ from conformance.mutants.parallel import chunks, halves, scans, ways
 from conformance.mutants.parts import heads, matrices
 from conformance.mutants.ranges import blocks, counters, extents, numbers, small, vanishing
 from conformance.mutants.sequences import cotangents, lengths, reach, readings, resets, states, steps
+from conformance.mutants.sequences.forgetting import forgetting_mutants
 from conformance.own_cell import leaky_gate
 from rnnspec import Cell, Mutant, backend_names, hookimpl
 from rnnspec.errors import BackendError
@@ -36,6 +37,7 @@ class OwnMutants:
     def rnnspec_mutants(self) -> Iterable[Mutant]:
         """The protocol's faults, then those of every cell."""
         yield from _protocol()
+        yield from forgetting_mutants()
         yield from choice_mutants()
         yield from function_mutants()
         yield from matrix_mutants()
