@@ -77,8 +77,8 @@ SEQUENCE = Theme("Time", "A sequence can be split, stepped through and cut.", (
     ),
     Statement(
         "P172", "the beginning counts",
-        says="In a sequence whose end depends on its beginning, a split at any step changes nothing, and the gradients "
-             "of the first input and of the initial state are those of the values.",
+        says="Where a sequence's end depends on its beginning, a split changes nothing, and the beginning's "
+             "gradients are those of the values.",
         failure="The answer depends on how long a sequence is that the backend gets at once.",
         first="Split the sequence after its first step, and look at what the second part starts from.",
     ),
