@@ -136,7 +136,8 @@ def unread(case: Case) -> tuple[str, ...]:
 def rows(case: Case, params: Tree, steps: int) -> list[Row]:
     """What the ends of all rows depend on, of the first `steps` steps, for candidates in the parameters' first axis.
 
-    There are two of each row for each direction of the network: one ends in an output, the other in final states.
+    There are two of each row that has a step for each direction of the network: one ends in an output, the other in
+    final states.
     """
     given, ends = case.arrays(), np.minimum(case.ends, steps)
     directions = [d for d in ("forward", "reverse") if any(d in layer.halves for layer in case.net.layers)]
@@ -156,7 +157,7 @@ def rows(case: Case, params: Tree, steps: int) -> list[Row]:
         sizes = np.sqrt(np.mean(found.inputs.gradient().reshape(rounding.runs, steps, count * batch, -1) ** 2, -1))
         states = named_map(lambda _, number: np.sqrt(np.mean(number.gradient() ** 2, -1)), found.state)
     return [_row(sizes, states, kind, i * batch + row, int(ends[row]))
-            for i, (kind, _) in enumerate(kinds) for row in range(batch)]  # fmt: skip
+            for i, (kind, _) in enumerate(kinds) for row in range(batch) if ends[row]]  # fmt: skip
 
 
 def _row(sizes: Array, states: Tree, direction: str, row: int, end: int) -> Row:
