@@ -12,7 +12,7 @@ BEYOND_AVX2 := from numpy._core._multiarray_umath import __cpu_dispatch__ as nam
   print(*[name for name in names if name == "X86_V4" or name.startswith("AVX512")])
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance nightly test test-avx2 lint release self-test stress bench cost arrangements choices products heads parallel newton bound kappa teeth handwriting experiments tracking text speech language scoreboard report docs site serve clean
+.PHONY: conformance nightly test test-avx2 lint release self-test stress bench cost arrangements choices products heads parallel newton bound kappa teeth remembering handwriting experiments tracking text speech language scoreboard report docs site serve clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -110,6 +110,10 @@ kappa: $(READY)
 teeth: $(READY)
 	$(VENV) $(FIGURES)/detectable.py --json $(FIGURES)/detectable.json
 	$(VENV) $(FIGURES)/other_suites.py --json $(FIGURES)/other_suites.json
+	$(VENV) docs/includes.py
+
+remembering: $(READY)
+	$(ALONE) $(VENV) $(FIGURES)/remembering.py --json $(FIGURES)/remembering.json
 	$(VENV) docs/includes.py
 
 handwriting: $(READY)

@@ -72,6 +72,7 @@ FIGURES = {
     "tracking": (learning.tracking_tables, "make tracking"),
     "detectable": (suite.detectable_tables, "make teeth"),
     "other_suites": (suite.other_suites_tables, "make teeth"),
+    "remembering": (suite.remembering_tables, "make remembering"),
     "text-digits": (learning.text_tables, "make text"),
     "text-words": (learning.text_tables, "make text"),
     "text-reference": (learning.reference_tables, "make text"),

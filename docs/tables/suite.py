@@ -13,6 +13,7 @@ __all__ = [
     "kappa_tables",
     "other_suites_tables",
     "policy_tables",
+    "remembering_tables",
     "scoreboard_tables",
     "self_test_tables",
     "stress_tables",
@@ -61,6 +62,17 @@ def other_suites_tables(data: Any) -> Iterator[str]:
 
     yield from table(("faults of", "faults", *suites),
                      (*(counted(kind, [r for r in rows if r["kind"] == kind]) for kind in kinds), counted("all", rows)))
+
+
+def remembering_tables(data: Any) -> Iterator[str]:
+    """How many cases of a law remember, and the steps that they have."""
+    yield from table(("cases of", "cases", "remember", "steps of those that remember"),
+                     ((row["law"], str(row["cases"]), str(len(row["remember"])), _range(row["remember"]))
+                      for row in data["rows"]))  # fmt: skip
+
+
+def _range(steps: list[int]) -> str:
+    return f"{min(steps)} to {max(steps)}" if steps else "-"
 
 
 def stress_tables(data: Any) -> Iterator[str]:
