@@ -3,7 +3,7 @@
     python docs/figures/remembering.py --json docs/figures/remembering.json
 
 The measure is that of the cases which are made to remember (`conformance.cases.reach`). Of each label one case is
-measured, with full rows; left out are cases without a step or a row, those that read the last step or add up heads, and large ones.
+measured, with full rows; left out are cases without a step or a row, those that read the last step, and large ones.
 """
 
 from __future__ import annotations
