@@ -58,7 +58,9 @@ def remembered(scope: Scope) -> Labels:
     what, stacks, lowest = (("two layers", pairs, "forward") if scope.share[0]
                             else ("both halves", single, "bidirectional"))  # fmt: skip
     compiled = _drawn([stacks[COMPILED % len(stacks)]], lowest, longest, lengths=True)
-    return {**straight(scope), f"{longest} steps, {what}": compiled}
+    found = list(straight(scope).items())
+    found.insert(scope.share[0], (f"{longest} steps, {what}", compiled))  # where each precision has it, if they share
+    return dict(found)
 
 
 @law(SEQUENCE["P170"], cases=remembered, also=("bidirectional",), oracle=True)
