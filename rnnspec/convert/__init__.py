@@ -17,13 +17,14 @@ from typing import Any
 
 from rnnspec.convert.assembly import framework
 from rnnspec.convert.conversion import Exported, Imported, Loss, Lost, Note, PlacedNote
+from rnnspec.convert.layout import Layout
 from rnnspec.network import Network
 from rnnspec.output import Read, Steps
 from rnnspec.tree import Tree
 
-__all__ = ["Exported", "Imported", "Loss", "Lost", "Note", "PlacedNote", "from_flax", "from_keras", "from_onnx",
-           "from_tensors", "from_torch", "from_torchrecurrent", "to_flax", "to_keras", "to_onnx", "to_tensors",
-           "to_torch", "to_torchrecurrent"]  # fmt: skip
+__all__ = ["Exported", "Imported", "Layout", "Loss", "Lost", "Note", "PlacedNote", "from_flax", "from_keras",
+           "from_onnx", "from_tensors", "from_torch", "from_torchrecurrent", "to_flax", "to_keras", "to_onnx",
+           "to_tensors", "to_torch", "to_torchrecurrent"]  # fmt: skip
 
 STEPS = Steps()
 
@@ -169,24 +170,27 @@ def to_torchrecurrent(net: Network, params: Tree) -> Exported:
     return torchrecurrent_modules.write_modules(call, net, params)
 
 
-def from_tensors(kind: str, tensors: Mapping[str, Any] | str | os.PathLike[str], *, prefix: str = "") -> Imported:
-    """The network of one published layer, from its tensors by name, or from a safetensors file of them.
+def from_tensors(
+    kind: str | Layout, tensors: Mapping[str, Any] | str | os.PathLike[str], *, prefix: str = ""
+) -> Imported:
+    """The network of one layer, from its tensors by name, or from a safetensors file of them.
 
-    `kind` is a name of `rnnspec.convert.published_layouts`, such as "xlstm.sLSTMLayer". `prefix` is what the names of
-    the layer's tensors begin with in the file of a model. The layer has heads. Raises ArgumentError for an unknown
-    kind, TreeError where a tensor is missing or unknown, UnsupportedError where one changes the recurrence, ShapeError
-    where shapes do not fit, and FileFormatError where the file is no safetensors file.
+    `kind` is a name of `rnnspec.convert.published_layouts`, such as "xlstm.sLSTMLayer", whose layer has heads, or a
+    `Layout` of any layer. `prefix` is what the names of the layer's tensors begin with in the file of a model. Raises
+    ArgumentError for an unknown kind, TreeError where a tensor is missing or unknown, UnsupportedError where one
+    changes the recurrence, ShapeError where shapes do not fit, and FileFormatError where the file is no safetensors
+    file.
     """
     from rnnspec.convert import published_tensors  # noqa: PLC0415
 
     return published_tensors.read_tensors("from_tensors(...)", kind, tensors, prefix)
 
 
-def to_tensors(kind: str, net: Network, params: Tree) -> Exported:
-    """The tensors of one published layer as NumPy arrays by name: those that `from_tensors` reads.
+def to_tensors(kind: str | Layout, net: Network, params: Tree) -> Exported:
+    """The tensors of one layer as NumPy arrays by name: those that `from_tensors` reads.
 
-    The network is one layer with heads. Raises ArgumentError for an unknown kind, and UnsupportedError where the
-    network is another, or a block-diagonal map is not.
+    The network is one layer, with heads if `kind` is a name. Raises ArgumentError for an unknown kind, and
+    UnsupportedError where the network is another, or a block-diagonal map is not.
     """
     from rnnspec.convert import published_tensors  # noqa: PLC0415
 

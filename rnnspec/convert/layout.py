@@ -1,8 +1,9 @@
 """A layout says where a cell's named maps lie in the tensors of another framework, and packs and unpacks them.
 
-A tensor is described by the maps that it stacks: `"b.r b.z p.n"`. A map that lies in several places is read as their
-sum; when it is written, its first place holds it and the others hold zeros. A part that the cell does not have is `0`,
-a vector of zeros, `1`, one of ones, or `I`, the identity: it must hold just that where it is read.
+A tensor is described by the maps that it stacks: `"b.r b.z p.n"`. Columns of maps stand side by side with `|` between
+them, and a map with `.T` is transposed: `"W.i W.f | U.i U.f"` is one map of (x, h). A map that lies in several places
+is read as their sum; when it is written, its first place holds it and the others hold zeros. A part that the cell does
+not have is `0`, a vector of zeros, `1`, one of ones, or `I`, the identity: it must hold just that where it is read.
 
 >>> import numpy as np
 >>> from rnnspec import cells
@@ -19,7 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from rnnspec.convert.blocks import Blocks, Part, read, renamed
 from rnnspec.convert.conversion import Note
+from rnnspec.convert.extents import Sum, solved
 from rnnspec.derivation.correspondence import correspondence
 from rnnspec.errors import ShapeError, UnsupportedError
 from rnnspec.tracing.cell import OUTPUT, Cell
@@ -36,7 +39,7 @@ FIXED: dict[str, Callable[[tuple[int, ...]], Array]] = {
     "0": np.zeros, "1": np.ones, "I": lambda shape: np.eye(shape[0], shape[1]),
 }  # fmt: skip
 """The parts that a cell does not have, and what they hold."""
-WIDTHS = {"W": ("x.{}",), "U": ("R.{}", "{}.R"), "p": ("p.{}",)}
+WIDTHS = {"W": ("x.{}", INPUT), "b": ("x.{}",), "U": ("R.{}", "{}.R"), "p": ("p.{}",)}
 """The names of the widths that the axes of each kind of map show."""
 
 
@@ -44,9 +47,10 @@ WIDTHS = {"W": ("x.{}",), "U": ("R.{}", "{}.R"), "p": ("p.{}",)}
 class Layout:
     """One cell as another framework stores it: its name and options in the framework, and its tensors.
 
-    The first tensor holds maps of the input. `transposed` says that matrices are stored (in, out). `optional` tensors
-    (biases) may be missing; those that are also `spare` are left out where a cell is written. `constants` are options
-    that are named constants of the cell. `states` are in the framework's order; the default is the cell's order.
+    `transposed` says that matrices are stored (in, out). `optional` tensors (biases) may be missing; those that are
+    also `spare` are left out where a cell is written. `constants` are options that are named constants of the cell.
+    `states` are in the framework's order; the default is the cell's order. `outside` names tensors, or parts of
+    a model such as `fc`, that hold no map of the cell.
     """
 
     kind: str
@@ -58,6 +62,7 @@ class Layout:
     states: tuple[str, ...] = ()
     spare: tuple[str, ...] = ()
     constants: Mapping[str, str] = field(default_factory=dict)
+    outside: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "states", self.states or self.cell.states)
@@ -70,11 +75,11 @@ class Layout:
         if names is None:
             return None
 
-        def renamed(place: str) -> str:
+        def ours(place: str) -> str:
             kind, _, name = place.partition(".")
             return place if place in FIXED else f"{kind}.{names[KINDS[kind], name]}"
 
-        tensors = {tensor: " ".join(map(renamed, maps)) for tensor, maps in row.places()}
+        tensors = {tensor: renamed(text, ours) for tensor, text in row.tensors.items()}
         return replace(row, cell=cell, tensors=tensors, states=tuple(names["state", name] for name in row.states))
 
     def holding(self, constants: Mapping[str, float]) -> Layout:
@@ -83,14 +88,19 @@ class Layout:
         cell = self.cell(**constants) if constants else self.cell
         return replace(self, cell=cell, options={**self.options, **options})
 
+    def is_outside(self, tensor: str) -> bool:
+        """Whether a tensor holds no map of the cell: its name is one of `outside`, or below one."""
+        return any(tensor == name or tensor.startswith(f"{name}.") for name in self.outside)
+
     @property
     def required(self) -> set[str]:
         """The tensors that are not optional."""
         return self.tensors.keys() - set(self.optional)
 
     def places(self) -> Iterator[tuple[str, list[str]]]:
-        """Every tensor with the maps in it."""
-        return ((tensor, names.split()) for tensor, names in self.tensors.items())
+        """Every tensor with the maps in it, column by column."""
+        return ((tensor, [part.name for column in read(text) for part in column])
+                for tensor, text in self.tensors.items())  # fmt: skip
 
     @property
     def repeated(self) -> set[str]:
@@ -110,53 +120,65 @@ class Layout:
 
     def read_notes(self) -> list[Note]:
         """The notes that reading can make."""
-        held = {name for tensor in self.optional for name in self.tensors[tensor].split()} - FIXED.keys()
+        places = dict(self.places())
+        held = {name for tensor in self.optional for name in places[tensor]} - FIXED.keys()
         biases = [Note.SUMMED_BIASES] * bool(self.repeated) + [Note.NO_BIAS] * bool(held)
-        return biases + [Note.NO_INNER_BIAS] * bool(self.absent)
+        return biases + self._absent_notes(biases)
 
     def written_notes(self) -> list[Note]:
         """The notes that writing makes for any numbers."""
-        parts = [name for tensor in self.written for name in self.tensors[tensor].split()]
+        places = dict(self.places())
+        parts = [name for tensor in self.written for name in places[tensor]]
         second = any(parts.count(name) > 1 for name in parts if name not in FIXED)
-        notes = [Note.SECOND_BIAS] * second + [Note.NO_INNER_BIAS] * bool(self.absent)
+        notes = [Note.SECOND_BIAS] * second + self._absent_notes((Note.NO_BIAS,))
         return notes + [Note.FIXED_PART] * any(name in FIXED for name in parts)
+
+    def _absent_notes(self, others: Sequence[Note]) -> list[Note]:
+        """The notes on maps that no tensor holds, beside others that are given already."""
+        inner = {name for name in self.absent if name.startswith("p.")}
+        missing = [Note.NO_BIAS] * (self.absent > inner and Note.NO_BIAS not in others)
+        return missing + [Note.NO_INNER_BIAS] * bool(inner)
 
     def pack(self, maps: Mapping[str, Array]) -> dict[str, Array]:
         """The tensors that hold the maps; a bias tensor has one axis."""
         left = dict(maps)
-        return {tensor: self._stacked(names, [left.pop(n) if n in left else None for n in names], maps)
+        return {tensor: self._stacked(tensor, [left.pop(n) if n in left else None for n in names], maps)
                 for tensor, names in self.places() if tensor in self.written}  # fmt: skip
 
-    def _stacked(self, names: Sequence[str], parts: Sequence[Array | None], maps: Mapping[str, Array]) -> Array:
+    def _stacked(self, tensor: str, parts: Sequence[Array | None], maps: Mapping[str, Array]) -> Array:
         """A tensor of the given parts; None is a further place of a map, or what the cell does not have."""
-        return self._stored(np.concatenate([
-            part if part is not None else np.zeros_like(maps[name]) if name in maps else self._fixed(name, names, maps)
-            for name, part in zip(names, parts, strict=True)
+        shapes = {label: array.shape for label, array in maps.items()}
+        dtype = next(iter(maps.values())).dtype
+        blocks = self._blocks(tensor, shapes)
+        every = [each for column in blocks.columns for each in column]
+        return self._stored(blocks.join([
+            own if own is not None else FIXED.get(part.name, np.zeros)(shape).astype(dtype)
+            for (part, shape), own in zip(every, parts, strict=True)
         ]))  # fmt: skip
 
-    def _fixed(self, name: str, names: Sequence[str], maps: Mapping[str, Array]) -> Array:
-        """What a part that the cell does not have holds."""
-        shape = self._shape(name, names, {label: array.shape for label, array in maps.items()})
-        return FIXED[name](shape).astype(next(iter(maps.values())).dtype)
+    def _blocks(self, tensor: str, shapes: Maps) -> Blocks:
+        """The parts of a tensor with the shapes of their maps."""
+        columns = read(self.tensors[tensor])
+        return Blocks([[(part, self._shape(part.name, column, shapes)) for part in column] for column in columns])
 
-    def _shape(self, name: str, names: Sequence[str], shapes: Maps) -> tuple[int, ...]:
-        """The shape of one part of a tensor; a part that the cell does not have is as large as those beside it."""
-        beside = [label for label in (name, *names) if label in shapes]
-        first = next(label for label in next(iter(self.tensors.values())).split() if label in shapes)
+    def _shape(self, name: str, column: Sequence[Part], shapes: Maps) -> tuple[int, ...]:
+        """The shape of one map; a part that the cell does not have is as large as those beside it."""
+        beside = [label for label in (name, *(part.name for part in column)) if label in shapes]
+        first = next(label for _, names in self.places() for label in names if label in shapes)
         return tuple(shapes[beside[0]]) if beside else tuple(shapes[first][:1])
 
     def spread(self, maps: Mapping[str, Array]) -> dict[str, Array]:
         """The tensors that hold the maps; a map of several places is split into equal parts, so that none is zeros."""
         parts = {name: maps[name] / times for name, times in self._times().items()}
-        return {tensor: self._stacked(names, [parts.get(name) for name in names], maps)
+        return {tensor: self._stacked(tensor, [parts.get(name) for name in names], maps)
                 for tensor, names in self.places()}  # fmt: skip
 
     def gathered(self, tensors: Mapping[str, Array], shapes: Maps) -> Maps:
         """The gradients of the maps from those of the tensors; a map of several places gets their mean."""
         sums: Maps = {}
-        for tensor, names in self.places():
-            rows = np.cumsum([shapes[name][0] for name in names])
-            for name, block in zip(names, np.split(self._stored(tensors[tensor]), rows[:-1]), strict=True):
+        for tensor in self.tensors:
+            blocks = self._blocks(tensor, shapes)
+            for name, block in blocks.split(self._flat(tensors[tensor], blocks.shape)):
                 sums[name] = sums[name] + block if name in sums else block
         return {name: sums[name] / times for name, times in self._times().items()}
 
@@ -173,16 +195,14 @@ class Layout:
         """
         found: Maps = {}
         summed = False
-        for tensor, names in self.places():
-            if tensor not in tensors:
-                continue
-            part = [self._shape(name, names, shapes) for name in names]
-            rows, stored = [shape[0] for shape in part], self._stored(tensors[tensor])
-            if stored.shape != (sum(rows), *part[0][1:]):
-                right = self._stored(np.empty((sum(rows), *part[0][1:]))).shape
+        for tensor in filter(tensors.__contains__, self.tensors):
+            blocks = self._blocks(tensor, shapes)
+            stored = self._flat(tensors[tensor], blocks.shape)
+            if stored.shape != blocks.shape or not blocks.fits:
+                right = self._stored(np.empty(blocks.shape)).shape
                 raise ShapeError(call, f"{tensor} of {place} must have the shape {right}",
                                  f"shape {tensors[tensor].shape}", "give all tensors from one module")  # fmt: skip
-            for name, block in zip(names, np.split(stored, np.cumsum(rows)[:-1]), strict=True):
+            for name, block in blocks.split(stored):
                 if name in FIXED:
                     _check_fixed(call, f"{tensor} of {place}", name, block)
                     continue
@@ -190,27 +210,53 @@ class Layout:
                 found[name] = _sum(found[name], block) if name in found else block.copy()
         missing, dtype = shapes.keys() - found.keys(), next(iter(found.values())).dtype
         notes = [Note.SUMMED_BIASES] * summed + [Note.NO_BIAS] * bool(missing - self.absent)
-        notes += [Note.NO_INNER_BIAS] * bool(self.absent)
+        notes += self._absent_notes(notes)
         return found | {name: np.zeros(shapes[name], dtype) for name in missing}, notes
 
     def widths(self, tensors: Mapping[str, Array]) -> tuple[int, int | dict[str, int]]:
         """The number of inputs and `hidden`, as the tensors' shapes show them."""
-        stored = {tensor: self._stored(array) for tensor, array in tensors.items()}
-        inputs = _extent(stored[next(iter(self.tensors))], 1)
-        widths: dict[str, int] = {}
-        for tensor, names in self.places():
-            for kind, _, name in (label.partition(".") for label in names if tensor in stored):
-                extents = _extent(stored[tensor], 0) // len(names), _extent(stored[tensor], 1)
-                pairs = zip(WIDTHS.get(kind, ()), extents, strict=False)
-                widths |= {width.format(name): extent for width, extent in pairs}
-        hidden = {next((state for state in self.cell.states if state in members), min(members)): shown
-                  for members in self._free() for shown in [widths[name] for name in widths if name in members][:1]}
+        own = filter(tensors.__contains__, self.tensors)
+        shown = solved([each for tensor in own for each in self._sums(tensor, tensors[tensor])])
+        inputs = shown.get(INPUT, 1)
+        hidden = {next((state for state in self.cell.states if state in members), min(members)): shown[min(members)]
+                  for members in self._free() if min(members) in shown}
         return inputs, hidden if len(hidden) > 1 else next(iter(hidden.values()), inputs)
+
+    def _sums(self, tensor: str, array: Array) -> Iterator[Sum]:
+        """The widths along each axis of a tensor."""
+        columns = read(self.tensors[tensor])
+        axes = [[self._axes(part, column) for part in column] for column in columns]
+        if all(len(own) == 1 for column in axes for own in column) and len(columns) == 1:
+            yield [own[0] for own in axes[0]], array.size
+            return
+        two = (len(array), -1) if len(columns) > 1 else (-1, array.shape[-1])
+        stored = self._stored(array.reshape(two) if array.ndim > 2 and array.size else array)
+        yield [own[0] for own in axes[0]], _extent(stored, 0)
+        yield [(*column[0], "")[1] for column in axes], _extent(stored, 1)
+
+    def _axes(self, part: Part, column: Sequence[Part]) -> tuple[str, ...]:
+        """The names of the widths along the axes of one part, one for each class of equal widths."""
+        names = [one.name for one in (part, *column) if one.name not in FIXED]
+        kind, _, name = (names[0] if names else next(
+            label for _, labels in self.places() for label in labels if label not in FIXED)).partition(".")
+        own = [self._class(label.format(name)) for label in WIDTHS[kind]][: 2 if names else 1]
+        flipped = [*own, ""][1::-1] if part.flipped else own
+        return tuple(flipped)
+
+    def _class(self, label: str) -> str:
+        members = next((own for own in self.cell.width_classes if label in own), frozenset({label})) - {OUTPUT}
+        return "" if members & self.cell.numbers else INPUT if INPUT in members else min(members)
 
     def _free(self) -> list[frozenset[str]]:
         """The names of the widths that `hidden` gives."""
         found = (members - {OUTPUT} for members in self.cell.width_classes if not members & {*self.cell.numbers, INPUT})
         return [members for members in found if members]
+
+    def _flat(self, array: Array, shape: tuple[int, ...]) -> Array:
+        """The tensor in our orientation, with the axes of this shape where it has more of them."""
+        own = shape[::-1] if self.transposed else shape
+        fewer = array.ndim > len(shape) and array.size == np.prod(shape)
+        return self._stored(array.reshape(own) if fewer else array)
 
     def _stored(self, array: Array) -> Array:
         return array.T if self.transposed and array.ndim == 2 else array

@@ -14,6 +14,8 @@ from safetensors import SafetensorError, safe_open
 from rnnspec.convert.assembly import numbers, tree_of
 from rnnspec.convert.axes import joined, ordered, shape_of, sizes_of
 from rnnspec.convert.conversion import Exported, Imported, Note, PlacedNote
+from rnnspec.convert.layout import Layout
+from rnnspec.convert.layout_tensors import read_layout, write_layout
 from rnnspec.convert.published_layouts import PUBLISHED, Published
 from rnnspec.errors import ArgumentError, FileFormatError, ShapeError, TreeError, UnsupportedError
 from rnnspec.network import Layer, Network
@@ -26,14 +28,16 @@ ORDERS = {"W": "ghod", "b": "gho", "U": "ghoi", "p": "gho"}
 """The axes of our maps, before heads are laid side by side; `g` counts the maps of a tensor."""
 
 
-def read_tensors(call: str, kind: str, tensors: Any, prefix: str) -> Imported:
+def read_tensors(call: str, kind: str | Layout, tensors: Any, prefix: str) -> Imported:
     """The network of one published layer."""
-    row = _row(call, kind)
     given = _file(call, tensors, prefix) if isinstance(tensors, str | os.PathLike) else tensors
     if not isinstance(given, Mapping):
         raise ArgumentError(call, "tensors must be a mapping of names to arrays, or the path of a safetensors file",
                             type(tensors).__name__, "give the tensors by name")  # fmt: skip
     own = {name.removeprefix(prefix): array for name, array in given.items() if name.startswith(prefix)}
+    if isinstance(kind, Layout):
+        return read_layout(call, kind, own)
+    row = _row(call, kind)
     notes = _check_names(call, kind, row, own)
     arrays = {name: numbers(call, prefix + name, own[name]) for name in row.tensors}
     sizes = _sizes(call, row, arrays)
@@ -49,7 +53,8 @@ def read_tensors(call: str, kind: str, tensors: Any, prefix: str) -> Imported:
 def _row(call: str, kind: Any) -> Published:
     row = PUBLISHED.get(kind) if isinstance(kind, str) else None
     if row is None:
-        raise ArgumentError(call, f"kind must be one of {', '.join(PUBLISHED)}", repr(kind), "choose one")
+        raise ArgumentError(call, f"kind must be one of {', '.join(PUBLISHED)}, or a Layout", repr(kind),
+                            "choose one, or say where the maps lie with convert.Layout")  # fmt: skip
     return row
 
 
@@ -125,8 +130,10 @@ def _ours(kind: str, block: Array) -> Array:
     return block.reshape(-1).copy()
 
 
-def write_tensors(call: str, kind: str, net: Network, params: Tree) -> Exported:
+def write_tensors(call: str, kind: str | Layout, net: Network, params: Tree) -> Exported:
     """The tensors of one published layer, by name."""
+    if isinstance(kind, Layout):
+        return write_layout(call, kind, net, params)
     row = _row(call, kind)
     layer = _only(call, kind, row, net)
     maps = {name: np.asarray(array) for name, array in leaves(params["layers"][0]["forward"])}
