@@ -86,6 +86,8 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
                    "or module:name.")] = None,
     without: Annotated[list[LackName] | None, typer.Option(help="A capability that --module lacks. Repeatable.")]
     = None,
+    layout: Annotated[str, typer.Option(metavar="package:NAME", help="The mapping or Layout that says "
+                      "which maps of the cell each parameter of --module holds.")] = "",
     tier: Annotated[TierName, typer.Option(help="smoke: correctness within a minute. default: also speed. deep: "
                    "many, long and large cases.")] = TierName.default,
     seed: Annotated[int, typer.Option(min=0, help="Random cases follow from this number.")] = 0,
@@ -143,7 +145,7 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
     selection = Selection(
         tier, seed, examples, device, tuple(precision or ()), _ids(only or []), _cells(cell or []),
         tuple(map(_shape, shape or ())), tuple(mode or ()), _xfails(xfails), _as_cell(as_, module),
-        tuple(without or ()), _failed(after),
+        tuple(without or ()), _layout(layout, module), failed=_failed(after),
     )  # fmt: skip
     modules = _modules(module or [])
     backends = backend or ([] if modules else [ALL])
@@ -218,6 +220,17 @@ def _as_cell(given: str | None, modules: list[str] | None) -> str:
     if bool(given) != bool(modules):
         raise typer.BadParameter("--module and --as belong together: name the cell that the module is, such as lstm")
     return _cell(given) if given else ""
+
+
+def _layout(given: str, modules: list[str] | None) -> str:
+    if given and not modules:
+        raise typer.BadParameter("--layout describes a module: name it with --module and --as")
+    if given:
+        try:
+            check(given)
+        except LookupError as error:
+            raise typer.BadParameter(f"--layout: {error}") from error
+    return given
 
 
 def _ids(given: list[str]) -> tuple[str, ...]:

@@ -22,8 +22,9 @@ __all__ = ["Selection"]
 class Selection:
     """The laws, cells and precisions to test, and the depth. An empty tuple is all, `examples=None` the tier's.
 
-    `as_cell` is the cell that modules must compute, `lacks` the capabilities that they do without. `failed` has for
-    each backend the laws that failed in an earlier run, with their labels that failed: these are asked first.
+    `as_cell` is the cell that modules must compute, `lacks` the capabilities that they do without,
+    `layout` the name of the object that says where their parameters hold the maps of the cell. `failed` has for each
+    backend the laws that failed in an earlier run, with their labels that failed: these are asked first.
     """
 
     tier: str = "default"
@@ -38,6 +39,7 @@ class Selection:
     xfails: dict[str, str] = field(default_factory=dict)
     as_cell: str = ""
     lacks: tuple[str, ...] = ()
+    layout: str = ""
     failed: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     @property

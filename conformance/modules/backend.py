@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,10 +39,17 @@ class ModuleBackend(Backend):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The notes of the conversion, as its table declares them."""
-        row = self.source.row
-        found = [Note.SUMMED_BIASES] * bool(row.repeated) + [Note.NO_INNER_BIAS] * bool(row.absent)
-        return tuple(note.value for note in found)
+        """The notes of the conversion, as its table declares them, and where module and cell have other parameters."""
+        given = self.source
+        found = [Note.SUMMED_BIASES.value] * bool(given.row.repeated)
+        found += [Note.NO_INNER_BIAS.value] * (given.absent == {"p.n"})
+        if given.absent - {"p.n"}:
+            found.append(f"the module has no {', '.join(sorted(given.absent))}: it is tested as {given.cell.name}, "
+                         "which has zeros there")  # fmt: skip
+        if given.outside:
+            found.append(f"{', '.join(given.outside)} keep the numbers that the module gives them: the layout says "
+                         "that they hold no map of the cell")  # fmt: skip
+        return tuple(found)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -106,12 +114,15 @@ class _Misshapen(RnnSpecError, AssertionError):
     """A module returned something else than outputs and final states."""
 
 
-def load(spec: str, cell_name: str, precision: str, lacks: tuple[str, ...] = (), device: str | None = None) -> Backend:
-    """The backend of the module that a spec names, which must compute a cell.
+def load(
+    spec: str, cell_name: str, precision: str, lacks: tuple[str, ...] = (), device: str | None = None, layout: str = ""
+) -> Backend:
+    """The backend of the module that a spec names, which must compute a cell; `layout` names its layout.
 
     Raises an RnnSpecError, which is an UnsupportedError where the module lacks the precision.
     """
-    given = source(spec, named(spec), load_cell(cell_name), lacks)
+    given = source(spec, named(spec), load_cell(cell_name), lacks, named(layout) if layout else None)
+    given = replace(given, layout=layout)
     if precision not in given.capabilities.precisions:
         raise UnsupportedError(given.call, "precision must be one that the module has", repr(precision),
                                f"choose one of {', '.join(given.capabilities.precisions)}")  # fmt: skip

@@ -84,6 +84,10 @@ class Family(ABC):
         """The halves of a module."""
 
     @abstractmethod
+    def names(self, thing: Any) -> list[str]:
+        """The names of the module's parameters."""
+
+    @abstractmethod
     def tensors(self, call: str, thing: Any, row: Layout, half: str) -> dict[str, Array]:
         """The module's tensors by the row's names; raises TreeError where it has others."""
 

@@ -16,9 +16,9 @@ import numpy as np
 from flax import nnx
 
 from conformance.modules.family import Array, Family, Pull, Ran, Size, States, Tensors
+from conformance.modules.naming import placed
 from rnnspec.convert.layout import Layout
 from rnnspec.convert.layouts import FLAX
-from rnnspec.errors import TreeError
 
 __all__ = ["FlaxModules"]
 
@@ -55,6 +55,9 @@ class FlaxModules(Family):
     def halves(self, thing: Any) -> tuple[str, ...]:
         return ("reverse" if getattr(thing, "reverse", False) else "forward",)
 
+    def names(self, thing: Any) -> list[str]:
+        return [".".join(map(str, path)) for path, _ in nnx.to_flat_state(nnx.state(thing, nnx.Param))]
+
     def tensors(self, call: str, thing: Any, row: Layout, half: str) -> dict[str, Array]:
         state = nnx.state(thing, nnx.Param)
         return {name: np.array(_at(state, path)[...]) for name, path in _places(call, thing, row).items()}
@@ -78,7 +81,7 @@ class _Subject:
             self.programs += 1  # runs once for each trace
             own = nnx.to_pure_dict(weights)
             for name, path in places.items():
-                _put(own, path, tensors[name])
+                _put(own, path, tensors[name].reshape(_at(own, path).shape))
             filled = nnx.State(weights)
             nnx.replace_by_pure_dict(filled, own)
             return self._called(nnx.merge(definition, filled, rest), inputs, state, lengths)
@@ -122,15 +125,8 @@ def _doubles(dtype: Any) -> AbstractContextManager[Any]:
 
 def _places(call: str, module: Any, row: Layout) -> dict[str, tuple[Any, ...]]:
     """The paths of the parameters by the row's names, below any prefix."""
-    given = [path for path, _ in nnx.to_flat_state(nnx.state(module, nnx.Param))]
-    found = {tensor: [path for path in given if ".".join(map(str, path)).endswith(f".{tensor}") or ".".join(
-        map(str, path)) == tensor] for tensor in row.tensors}  # fmt: skip
-    if any(len(paths) != 1 for paths in found.values()) or len(given) != len(row.tensors):
-        raise TreeError(call, f"the module must have exactly the parameters {', '.join(sorted(row.tensors))}",
-                        ", ".join(".".join(map(str, path)) for path in given) or "none",
-                        'rename them, or give the class a `layout` such as {"kernel": "W.i W.f W.g W.o", ...}, which '
-                        "gives the maps in each")  # fmt: skip
-    return {tensor: paths[0] for tensor, paths in found.items()}
+    given = {".".join(map(str, path)): path for path, _ in nnx.to_flat_state(nnx.state(module, nnx.Param))}
+    return {tensor: given[name] for tensor, name in placed(call, list(given), row).items()}
 
 
 def _at(tree: Any, path: tuple[Any, ...]) -> Any:

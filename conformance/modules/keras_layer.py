@@ -15,9 +15,10 @@ import numpy as np
 
 from conformance.modules.family import Array, Family, Pull, Ran, Size, States, Tensors
 from conformance.modules.keras_calls import CALLS, doubles
+from conformance.modules.naming import placed
 from rnnspec.convert.layout import Layout
 from rnnspec.convert.layouts import KERAS
-from rnnspec.errors import ArgumentError, TreeError
+from rnnspec.errors import ArgumentError
 
 __all__ = ["KerasLayers"]
 
@@ -51,6 +52,9 @@ class KerasLayers(Family):
         if isinstance(thing, keras.layers.Bidirectional):
             return ("forward", "reverse")
         return ("reverse" if getattr(thing, "go_backwards", False) else "forward",)
+
+    def names(self, thing: Any) -> list[str]:
+        return [v.path.replace("/", ".") for v in thing.trainable_weights]
 
     def tensors(self, call: str, thing: Any, row: Layout, half: str) -> dict[str, Array]:
         places = _places(call, _half(thing, half), row)
@@ -154,10 +158,5 @@ def _stored(row: Layout, name: str, a: Array) -> Array:
 
 
 def _places(call: str, layer: Any, row: Layout) -> dict[str, Any]:
-    given = {v.name: v for v in layer.trainable_weights}
-    if given.keys() != row.tensors.keys():
-        raise TreeError(call, f"the layer must have the weights {', '.join(sorted(row.tensors))}",
-                        ", ".join(given) or "none",
-                        'rename them, or give the class a `layout` such as {"kernel": "W.i W.f W.g W.o", ...}, which '
-                        "gives the maps in each")  # fmt: skip
-    return {name: given[name] for name in row.tensors}
+    given = {v.path.replace("/", "."): v for v in layer.trainable_weights}
+    return {tensor: given[name] for tensor, name in placed(call, list(given), row).items()}

@@ -43,6 +43,9 @@ class OnnxModels(Family):
     def halves(self, thing: Any) -> tuple[str, ...]:
         return DIRECTIONS[_direction(thing)]
 
+    def names(self, thing: Any) -> list[str]:
+        return [i.name for i in thing.graph.initializer]
+
     def tensors(self, call: str, thing: Any, row: Layout, half: str) -> dict[str, Array]:
         index = self.halves(thing).index(half)
         return {name: a[index] for name, a in _weights(call, thing, row).items()}

@@ -8,15 +8,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from conformance.cases import INPUTS, hidden_for
 from conformance.modules.families import SIDES, family_of
 from conformance.modules.family import Family, Size
-from conformance.modules.lesser_cells import judged_cell
+from conformance.modules.lesser_cells import judged_as
+from conformance.modules.naming import outside
 from rnnspec.contract.capabilities import Capabilities
-from rnnspec.convert.layout import Layout
-from rnnspec.errors import ArgumentError, TreeError, UnsupportedError
+from rnnspec.convert.layout import FIXED, Layout
+from rnnspec.errors import ArgumentError, ShapeError, TreeError, UnsupportedError
 from rnnspec.network import DIRECTIONS
 from rnnspec.tracing.cell import Cell
+from rnnspec.tree import leaves
 
 __all__ = ["Source", "source"]
 
@@ -25,7 +29,10 @@ HALVES = ("forward", "reverse")
 
 @dataclass(frozen=True)
 class Source:
-    """The object that a spec names: a class, a factory, or a module of fixed size."""
+    """The object that a spec names: a class, a factory, or a module of fixed size; `absent` are maps that it lacks.
+
+    `layout` is the name of its layout, where it was given by name.
+    """
 
     spec: str
     thing: Any
@@ -33,6 +40,8 @@ class Source:
     row: Layout
     cell: Cell
     lacks: tuple[str, ...] = ()
+    absent: frozenset[str] = frozenset()
+    layout: str = ""
 
     @property
     def call(self) -> str:
@@ -94,15 +103,32 @@ class Source:
         inputs, hidden = self.row.widths(tensors)
         return ((inputs, hidden if isinstance(hidden, int) else hidden["h"]),)
 
+    @cached_property
+    def outside(self) -> list[str]:
+        """The parameters of a module that hold no map of the cell, as its layout says."""
+        return outside(self.family.names(self.make(_sample(self.cell))), self.row)
+
     def check(self) -> None:
-        """Raise TreeError where a module lacks the tensors of the row in a half."""
-        sample = self.make(_sample(self.cell))
+        """Raise TreeError where a module lacks the tensors of the row in a half, and ShapeError for other sizes."""
+        size = _sample(self.cell)
+        sample = self.make(size)
         for half in self.family.halves(sample):
-            self.family.tensors(self.call, sample, self.row, half)
+            tensors = self.family.tensors(self.call, sample, self.row, half)
+            inputs, hidden = self.row.widths(tensors) if self.is_fixed else (size.inputs, size.hidden)
+            shapes = leaves(self.cell.parameter_shapes(inputs, hidden))
+            wanted = self.row.spread({name: np.zeros(shape) for name, shape in shapes})
+            for name, array in tensors.items():
+                if array.size != wanted[name].size:
+                    raise ShapeError(self.call, f"{name} must have the shape {wanted[name].shape} with {inputs} inputs "
+                                     f"and {hidden} hidden units, to hold {self.row.tensors[name]}",
+                                     f"shape {array.shape}", "correct the layout, or the size that the factory makes")
 
 
-def source(spec: str, thing: Any, cell: Cell, lacks: tuple[str, ...] = ()) -> Source:
-    """The source of the object that a spec names; raises an RnnSpecError, which says what is needed."""
+def source(spec: str, thing: Any, cell: Cell, lacks: tuple[str, ...] = (), layout: Any = None) -> Source:
+    """The source of the object that a spec names; raises an RnnSpecError, which says what is needed.
+
+    `layout` is where the module's parameters hold the maps of the cell; by default the object's own, or the tables'.
+    """
     call = f"--module {spec}"
     family, is_class = family_of(thing)
     sample = thing
@@ -115,13 +141,14 @@ def source(spec: str, thing: Any, cell: Cell, lacks: tuple[str, ...] = ()) -> So
                             "-> module", type(sample).__name__,
                             "wrap it in a module, or write a backend (docs/adding.md)")  # fmt: skip
     refused: list[TreeError] = []
-    for row in _rows(call, thing if is_class else sample, family, cell):
-        judged = judged_cell(row)
+    given = next((own for own in (layout, _own(thing), _own(sample)) if own is not None), None)
+    for row in _rows(call, given, family, cell):
+        judged = judged_as(row)
         if judged is None:
             raise UnsupportedError(call, f"every map of {cell.name} must be in a tensor",
-                                   f"no place for {', '.join(sorted(row.absent))}",
+                                   f"no place for {', '.join(sorted(n for n in row.absent if n[0] in 'WU'))}",
                                    "add the tensor that holds it to the layout")  # fmt: skip
-        found = Source(spec, thing, family, row, judged, lacks)
+        found = Source(spec, thing, family, judged, judged.cell, lacks, frozenset(row.absent))
         try:
             found.check()
         except TreeError as error:
@@ -131,13 +158,38 @@ def source(spec: str, thing: Any, cell: Cell, lacks: tuple[str, ...] = ()) -> So
     raise refused[0]
 
 
-def _rows(call: str, thing: Any, family: Family, cell: Cell) -> list[Layout]:
-    """The rows of the module's own `layout`, or of the framework's table: with all biases, then without the second."""
-    own = getattr(thing, "layout", None)
-    if isinstance(own, Layout):
-        return [replace(own, cell=cell)]
-    if isinstance(own, Mapping):
-        return [Layout(getattr(thing, "__name__", type(thing).__name__), cell, own)]
+def _own(thing: Any) -> Any:
+    """The layout that an object has as an attribute, or None."""
+    found = getattr(thing, "layout", None)
+    return found if isinstance(found, Layout | Mapping) else None
+
+
+def _rows(call: str, given: Any, family: Family, cell: Cell) -> list[Layout]:
+    """The rows of a given layout, or of the framework's table: with all biases, without the second, without any.
+
+    A mapping that gives no tensor any map extends the rows of the table.
+    """
+    if isinstance(given, Layout):
+        return [replace(given, cell=cell)]
+    own = dict(given or {})
+    beyond = tuple(name for name, text in own.items() if not text)
+    if len(beyond) < len(own):
+        return [_layout(call, cell, {name: text for name, text in own.items() if text}, beyond)]
+    return [replace(row, outside=beyond) for row in _table_rows(call, family, cell)]
+
+
+def _layout(call: str, cell: Cell, tensors: Mapping[str, str], beyond: tuple[str, ...]) -> Layout:
+    """The row of a mapping; raises ArgumentError where a name in it is no map of the cell."""
+    row = Layout("the module", cell, tensors, outside=beyond)
+    known = {f"{kind}.{name}" for kind, names in cell.parameter_names.items() for name in names}
+    unknown = [name for _, names in row.places() for name in names if name not in known | FIXED.keys()]
+    if unknown:
+        raise ArgumentError(call, f"a layout must hold maps of {cell.name}: {', '.join(sorted(known))}", unknown[0],
+                            "see the equations on the page of the cell")  # fmt: skip
+    return row
+
+
+def _table_rows(call: str, family: Family, cell: Cell) -> list[Layout]:
     rows = [row for known in family.table if (row := known.of(cell)) is not None]
     if not rows:
         names = ", ".join(dict.fromkeys(known.cell.name for known in family.table))
@@ -146,7 +198,9 @@ def _rows(call: str, thing: Any, family: Family, cell: Cell) -> list[Layout]:
                                'write layout = {"weight_ih": "W.i W.f", ...}')  # fmt: skip
     fewer = [replace(row, tensors={t: names for t, names in row.tensors.items() if t != optional})
              for row in rows for optional in row.optional]  # fmt: skip
-    return rows + [row for row in fewer if row.absent == rows[0].absent]
+    bare = [replace(row, tensors={t: names for t, names in row.tensors.items() if t not in row.optional})
+            for row in rows if len(row.optional) > 1]  # fmt: skip
+    return rows + [row for row in fewer if row.absent == rows[0].absent] + bare
 
 
 def _sample(cell: Cell) -> Size:

@@ -19,9 +19,10 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from conformance.modules.family import Array, Family, Pull, Ran, Size, States, Tensors
+from conformance.modules.naming import placed
 from rnnspec.convert.layout import Layout
 from rnnspec.convert.layouts import TORCH
-from rnnspec.errors import RnnSpecError, TreeError, UnsupportedError
+from rnnspec.errors import RnnSpecError, UnsupportedError
 
 __all__ = ["TorchModules"]
 
@@ -52,6 +53,9 @@ class TorchModules(Family):
     def halves(self, thing: Any) -> tuple[str, ...]:
         is_both = any(name.endswith("_reverse") for name, _ in thing.named_parameters())
         return ("forward", "reverse") if is_both else ("forward",)
+
+    def names(self, thing: Any) -> list[str]:
+        return [name for name, _ in thing.named_parameters()]
 
     def tensors(self, call: str, thing: Any, row: Layout, half: str) -> dict[str, Array]:
         return {name: a.detach().cpu().numpy() for name, a in _places(call, thing, row, half).items()}
@@ -88,7 +92,7 @@ class _Subject:
         """Call the module as users do: in `eval` mode without gradients, and without a state that is zeros."""
         with torch.no_grad():
             for name, place in self._places.items():
-                place.copy_(torch.from_numpy(tensors[name].copy()))
+                place.copy_(torch.from_numpy(tensors[name].copy()).reshape(place.shape))
         self._module.train(pullback)
         if pullback:
             return self._differentiated(inputs, state, lengths)
@@ -183,15 +187,8 @@ def _is_own(made: Any) -> bool:
 
 
 def _places(call: str, module: Any, row: Layout, half: str) -> dict[str, Any]:
-    """The parameters of one half by the row's names, which are those of torch.nn, below any prefix."""
+    """The parameters of one half by the row's names."""
     given = dict(module.named_parameters())
-    found = {tensor: [a for name, a in given.items()
-                      if name.rpartition(".")[2] in {f"{tensor}{suffix}" for suffix in SUFFIXES[half]}]
-             for tensor in row.tensors}  # fmt: skip
-    halves = 2 if any(name.endswith("_reverse") for name in given) else 1
-    if any(len(places) != 1 for places in found.values()) or len(given) != halves * len(found):
-        names = ", ".join(sorted(row.tensors))
-        raise TreeError(call, f"the module must have exactly the parameters {names} each, perhaps ending in _l0",
-                        ", ".join(given) or "none", "rename them, or give the class a `layout` such as "
-                        '{"weight_ih": "W.i W.f W.g W.o", ...}, which gives the maps in each')  # fmt: skip
-    return {tensor: places[0] for tensor, places in found.items()}
+    other = next(suffixes for name, suffixes in SUFFIXES.items() if name != half)
+    found = placed(call, list(given), row, SUFFIXES[half], other)
+    return {tensor: given[name] for tensor, name in found.items()}

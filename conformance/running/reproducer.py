@@ -18,6 +18,7 @@ def reproducer(law: str, backend: Backend, case: str) -> str:
     before = ""
     if isinstance(backend, modules.ModuleBackend):
         where += f", as_cell={backend.cell_name!r}"
+        where += f", layout={backend.source.layout!r}" if backend.source.layout else ""
         set_first = backend.environment.items()
         before = "".join(f"import os\nos.environ[{name!r}] = {value!r}\n" for name, value in set_first)
     return f"{before}import conformance\n{case.rstrip()}\nconformance.reproduce({law!r}, case, {where})\n"
@@ -29,17 +30,18 @@ def code(case: Any) -> str:
 
 
 def reproduce(
-    law: str, case: Any, name: str, precision: str = "f32", device: str | None = None, as_cell: str = ""
+    law: str, case: Any, name: str, precision: str = "f32", device: str | None = None, as_cell: str = "",
+    layout: str = "",
 ) -> None:
     """Test one case of one law again; raises Failure with the evidence where the law does not hold.
 
-    The name may be that of a module, which must compute the cell `as_cell`.
+    The name may be that of a module, which must compute the cell `as_cell`, perhaps with a named `layout`.
     """
     found = {p.id: p for p in properties()}
     if law not in found:
         raise LookupError(f"reproduce({law!r}, ...): the id must be that of a law; see `python -m conformance --list`")
     if modules.is_module(name):
-        backend: Backend = modules.load(name, as_cell, precision, device=device)
+        backend: Backend = modules.load(name, as_cell, precision, device=device, layout=layout)
     else:
         backend = get_backend(name, device=device, precision=precision)
     found[law](backend, case, Judge(backend))

@@ -77,7 +77,8 @@ def subjects(name: str, selection: Selection) -> list[Backend]:
 def opened(name: str, selection: Selection, precision: str) -> Backend:
     """The backend of a name, or of a module."""
     if modules.is_module(name):
-        return modules.load(name, selection.as_cell, precision, selection.lacks, selection.device)
+        return modules.load(name, selection.as_cell, precision, selection.lacks, selection.device,
+                            selection.layout)  # fmt: skip
     return get_backend(name, device=selection.device, precision=precision)
 
 
