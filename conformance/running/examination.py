@@ -44,6 +44,10 @@ class _ShrunkEnough(BaseException):
     """Ends hypothesis' search; it is neither a failure of a law nor an interrupt of the user."""
 
 
+class _TestedEnough(BaseException):
+    """Ends hypothesis' search where all examples have passed."""
+
+
 @dataclass
 class Examination:
     """Tests laws on a backend.
@@ -112,6 +116,8 @@ class Examination:
         try:
             draw(settings(hypothesis.given(strategy)(search.example)))()
             search.only_simplest()
+        except _TestedEnough:
+            return search.verdict()
         except (_ShrunkEnough, Exception) as error:
             if search.found is None:  # the strategy itself failed
                 return Verdict("error", why=_shown(error), evidence=_raised("drawing a case"))
@@ -141,8 +147,9 @@ class _Search:
         if self.drawn == 1:
             self.simplest = case
             return
-        if self.passed < self.examples:
-            self._judge(case)
+        self._judge(case)
+        if self.passed >= self.examples:
+            raise _TestedEnough
 
     def only_simplest(self) -> None:
         """Test the simplest case where the strategy has no other."""
