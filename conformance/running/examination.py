@@ -32,8 +32,11 @@ __all__ = ["Examination", "lacking"]
 
 SHRINKS = 12
 """The most further examples of a failing law."""
-DRAWN_FOR_FULL_ROWS = 64
-"""The cases drawn for each example on a backend that takes full rows only, which skips those with padding."""
+DRAWN_FOR_FULL_ROWS = 16
+"""The cases drawn for each example on a backend that takes full rows only, which skips those with padding.
+
+Half of the cases of most strategies have full rows; one that draws none among so many has none.
+"""
 
 
 def _unheard(law: str, label: str, case: Any) -> None:
@@ -45,7 +48,7 @@ class _ShrunkEnough(BaseException):
 
 
 class _TestedEnough(BaseException):
-    """Ends hypothesis' search where all examples have passed."""
+    """Ends hypothesis' search where all examples have passed, or none can be tested."""
 
 
 @dataclass
@@ -148,7 +151,7 @@ class _Search:
             self.simplest = case
             return
         self._judge(case)
-        if self.passed >= self.examples:
+        if self.passed >= self.examples or (not self.passed and self.reason and self.drawn > DRAWN_FOR_FULL_ROWS):
             raise _TestedEnough
 
     def only_simplest(self) -> None:
