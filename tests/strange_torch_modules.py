@@ -1,7 +1,6 @@
 """Modules of torch with parameters and calls of their own, right and with one fault each, for the suite to judge."""
 
-from __future__ import annotations
-
+import warnings
 from typing import ClassVar
 
 import torch
@@ -129,6 +128,112 @@ class WithClassifier(nn.LSTM):
 
 CLASSIFIER = {"fc": ""}
 """Extends the table of torch.nn."""
+
+class Ragged(nn.Module):
+    """torch.nn's names, with lengths; subclasses raise errors in some calls."""
+
+    def __init__(self, inputs, hidden):
+        super().__init__()
+        self.weight_ih = nn.Parameter(torch.zeros(4 * hidden, inputs))
+        self.weight_hh = nn.Parameter(torch.zeros(4 * hidden, hidden))
+        self.bias_ih = nn.Parameter(torch.zeros(4 * hidden))
+
+    def forward(self, x, state, lengths=None):
+        h, c = (s[0] for s in state)
+        steps = []
+        for t in range(x.shape[0]):
+            real = torch.ones_like(h[:, :1], dtype=torch.bool) if lengths is None else (t < lengths)[:, None]
+            given = torch.where(real, x[t], torch.zeros_like(x[t]))
+            gates = given @ self.weight_ih.T + self.bias_ih + h @ self.weight_hh.T
+            new, cell = lstm_step(gates.chunk(4, -1), c)
+            steps.append(torch.where(real, new, torch.zeros_like(new)))
+            h, c = torch.where(real, new, h), torch.where(real, cell, c)
+        return torch.stack(steps), (h[None], c[None])
+
+
+class RefusesLengths(Ragged):
+    def forward(self, x, state, lengths=None):
+        if lengths is not None:
+            raise NotImplementedError("no packed sequences yet")
+        return super().forward(x, state)
+
+
+class RefusesEmptyRows(Ragged):
+    def forward(self, x, state, lengths=None):
+        if lengths is not None and not lengths.all():
+            raise ValueError("length must be greater than 0")
+        return super().forward(x, state, lengths)
+
+
+class RefusesOneRow(Ragged):
+    def forward(self, x, state, lengths=None):
+        if x.shape[1] == 1:
+            raise IndexError("too many indices for tensor of dimension 1")
+        return super().forward(x, state, lengths)
+
+
+class RefusesGradients(Ragged):
+    def forward(self, x, state, lengths=None):
+        if x.requires_grad:
+            raise RuntimeError("derivative is not implemented")
+        return super().forward(x, state, lengths)
+
+
+class RefusesFrozen(Ragged):
+    def forward(self, x, state, lengths=None):
+        if not all(p.requires_grad for p in self.parameters()):
+            raise RuntimeError("the program was made for other parameters")
+        return super().forward(x, state, lengths)
+
+
+class RefusesAll(Ragged):
+    def forward(self, x, state, lengths=None):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+
+class Uncopied(Ragged):
+    """An attribute that cannot be copied: a result of an earlier call."""
+
+    def __init__(self, inputs, hidden):
+        super().__init__(inputs, hidden)
+        self.kept = 2 * self.bias_ih
+
+
+class LastIsAView(Joint):
+    """The final state is a view of the outputs."""
+
+    def forward(self, x, state):
+        outputs, (_, c) = super().forward(x, state)
+        return outputs, (outputs[-1:], c)
+
+
+class TypedLSTM(nn.Module):
+    """An LSTM that TorchScript can read."""
+
+    def __init__(self, inputs: int, hidden: int):
+        super().__init__()
+        self.hidden = hidden
+        self.weight_ih = nn.Parameter(torch.zeros(4 * hidden, inputs))
+        self.weight_hh = nn.Parameter(torch.zeros(4 * hidden, hidden))
+        self.bias_ih = nn.Parameter(torch.zeros(4 * hidden))
+
+    def forward(self, x: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor]):
+        h, c = state[0][0], state[1][0]
+        steps: list[torch.Tensor] = []
+        for t in range(x.shape[0]):
+            gates = (x[t] @ self.weight_ih.t() + self.bias_ih + h @ self.weight_hh.t()).chunk(4, -1)
+            c = torch.sigmoid(gates[1]) * c + torch.sigmoid(gates[0]) * torch.tanh(gates[2])
+            h = torch.sigmoid(gates[3]) * torch.tanh(c)
+            steps.append(h)
+        return torch.stack(steps), (h[None], c[None])
+
+
+def scripted(inputs, hidden):
+    """A TorchScript module."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.script(TypedLSTM(inputs, hidden))
+
 
 STRANGE = (Joint, StateFirst, Turned, EachGate, factory)
 FAULTY_LAYOUTS = (BiasInEachGate, ClassifierUsed)

@@ -8,13 +8,14 @@ from test_modules import is_right
 from conformance.cases import load_cell
 from conformance.modules import ModuleBackend
 from conformance.modules.source import source
+from conformance.modules.trial import tried
 from conformance.registry import Scope, properties
 from conformance.running.examination import Examination
 from rnnspec.errors import ArgumentError, ShapeError, TreeError, UnsupportedError
 
 pytest.importorskip("torch")
 theirs = pytest.importorskip("strange_torch_modules")
-PLAIN = ("P01-plain", "P02")
+PLAIN = ("P01-plain", "P02-plain")
 """Values and gradients of full rows."""
 
 
@@ -31,13 +32,20 @@ def judged(thing, cell="lstm", only=PLAIN, **more):
     return found
 
 
+def findings(backend, only):
+    """The findings of some laws, with one example of each."""
+    scope = Scope(backend.capabilities.cells, brief=True, closed=True)
+    examination = Examination(backend, scope, examples=1, labels=1)
+    return {law.id: examination.judge(law) for law in properties() if law.id in only}
+
+
 def opened(thing, cell="lstm", precision="f32", **more):
     return ModuleBackend(source("x:y", thing, load_cell(cell), **more), cell, precision)
 
 
 @pytest.mark.parametrize("thing", theirs.STRANGE, ids=lambda thing: thing.__name__)
 def test_a_layout_says_where_the_maps_lie(thing):
-    assert judged(thing) == {"P01-plain": "pass", "P02": "pass"}
+    assert judged(thing) == {"P01-plain": "pass", "P02-plain": "pass"}
 
 
 @pytest.mark.parametrize("faulty", theirs.FAULTY_LAYOUTS, ids=lambda thing: thing.__name__)
@@ -68,7 +76,7 @@ def test_a_layer_of_torch_without_biases_is_judged_as_such():
         return theirs.nn.GRU(inputs, hidden, bias=False)
 
     found = judged(bare, "gru", only=(*PLAIN, "P32"))
-    assert found == {"P01-plain": "pass", "P02": "pass", "P32": "pass"}
+    assert found == {"P01-plain": "pass", "P02-plain": "pass", "P32": "pass"}
     assert opened(bare, "gru").source.absent == {"b.r", "b.z", "b.n", "p.n"}
 
 
@@ -81,3 +89,60 @@ def test_a_layer_of_torch_without_biases_is_judged_as_such():
 def test_a_layout_that_does_not_fit_says_why(thing, layout, error, says):
     with pytest.raises(error, match=says):
         opened(thing, layout=layout)
+
+
+FIRST_CALLS = {
+    "RefusesLengths": ("lengths", "NotImplementedError: no packed sequences yet", "--without lengths"),
+    "RefusesEmptyRows": ("empty_rows", "ValueError: length must be greater than 0", "--without empty_rows"),
+    "RefusesOneRow": ("", "IndexError: too many indices", "one row"),
+    "RefusesGradients": ("gradients", "RuntimeError: ", "--without gradients"),
+}
+
+
+@pytest.mark.parametrize("name", FIRST_CALLS)
+def test_an_error_of_the_first_calls_is_reported_once_and_what_else_there_is_is_asked(name):
+    need, error, says = FIRST_CALLS[name]
+    backend = tried(opened(getattr(theirs, name)))
+    (raised,) = backend.raised
+    assert raised.need == need
+    assert error in raised.why
+    assert says in raised.why
+    assert not need or not getattr(backend.capabilities, need)
+    found = findings(backend, ("P01-plain", "P02-plain", "P32"))
+    errors = [id for id, finding in found.items() if finding.status == "error"]
+    assert len(errors) == 1
+    assert found[errors[0]].why == raised.why
+    assert "conformance.reproduce" in found[errors[0]].reproducer
+    assert "fail" not in {finding.status for finding in found.values()}
+    assert "pass" in {finding.status for finding in found.values()}
+
+
+def test_a_right_module_has_no_errors_and_keeps_its_capabilities():
+    backend = opened(theirs.Ragged)
+    before = backend.capabilities
+    assert tried(backend).raised == []
+    assert backend.capabilities == before
+    assert findings(backend, ("P01-plain", "P02-plain"))["P02-plain"].status == "pass"
+
+
+def test_a_module_that_cannot_be_called_says_so_once():
+    with pytest.raises(ArgumentError, match="RuntimeError: mat1 and mat2"):
+        tried(opened(theirs.RefusesAll))
+
+
+def test_a_module_that_refuses_frozen_parameters_is_asked_for_all_gradients_without_them():
+    backend = tried(opened(theirs.RefusesFrozen))
+    assert "the module raises RuntimeError: the program was made" in backend.notes[-1]
+    assert findings(backend, ("P02-plain",))["P02-plain"].status == "pass"
+
+
+@pytest.mark.parametrize("name", ["scripted", "Uncopied"])
+def test_a_module_of_torchscript_or_that_cannot_be_copied_is_judged(name):
+    found = findings(tried(opened(getattr(theirs, name))), ("P01-plain", "P02-plain"))
+    assert {finding.status for finding in found.values()} == {"pass"}, found
+
+
+def test_memory_that_results_share_is_a_note_of_a_module_and_no_failure():
+    backend = tried(opened(theirs.LastIsAView))
+    assert "the outputs and the final h share memory" in backend.notes[-1]
+    assert findings(backend, ("P09",))["P09"].status == "pass"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from conformance.cases import load_cell
-from conformance.modules.family import Size, Subject
+from conformance.modules.family import Ran, Size, Subject
 from conformance.modules.source import Source, source
 from conformance.modules.spec import named
 from rnnspec import Backend, Gradients, LayerResult
@@ -19,6 +20,7 @@ from rnnspec.convert.conversion import Note
 from rnnspec.errors import RnnSpecError, UnsupportedError
 from rnnspec.running.padding import in_time
 from rnnspec.tracing.cell import Cell
+from rnnspec.tracing.widths import INPUT
 from rnnspec.tree import Tree, leaves, tree_map
 
 __all__ = ["ModuleBackend", "load"]
@@ -27,12 +29,17 @@ Array = Any
 
 
 class ModuleBackend(Backend):
-    """A source in one precision. The module sees the padding after a row's end, and its results are not corrected."""
+    """A source in one precision. The module sees the padding after a row's end, and its results are not corrected.
+
+    `raised` are the errors of its first calls that no law has reported yet, `found` what was noted in them.
+    """
 
     def __init__(self, given: Source, cell_name: str, precision: str = "f32", device: str | None = None) -> None:
         self.source, self.cell_name = given, cell_name
         self.name, self.version, self.capabilities = given.spec, given.family.version(), given.capabilities
         self._subjects: dict[str, Subject] = {}
+        self.raised: list[Any] = []
+        self.found: list[str] = []
         super().__init__(device, precision)
         if given.family.is_compiled:
             self.programs_compiled = 0
@@ -49,7 +56,7 @@ class ModuleBackend(Backend):
         if given.outside:
             found.append(f"{', '.join(given.outside)} keep the numbers that the module gives them: the layout says "
                          "that they hold no map of the cell")  # fmt: skip
-        return tuple(found)
+        return (*found, *self.found)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -70,15 +77,17 @@ class ModuleBackend(Backend):
         half = call.place.rpartition(".")[2]
         tensors = self.source.row.spread(dict(leaves(params)))
         widths = {name: a.shape[1] for name, a in state.items()}
-        hidden = widths if len(cell.width_classes) > 1 else next(iter(widths.values()))
+        own = [members for members in cell.width_classes if INPUT not in members]
+        hidden = widths if len(own) > 1 else next(iter(widths.values()))
         subject = self._subject(call.place, Size(call.inputs, hidden, half, self.precision))
         x = in_time(self.arrays, half, inputs, lengths)
         ran = subject.run(tensors, x, state, lengths, call.pullback)
         if self.source.family.is_compiled:
             self.programs_compiled = sum(one.programs for one in self._subjects.values())
         self._check(ran.outputs, ran.state, inputs, state)
-        outputs = in_time(self.arrays, half, ran.outputs, lengths)
-        return LayerResult(outputs, ran.state, self.version, (ran.pull, half, lengths))
+        self._note_shared(ran)
+        outputs = in_time(self.arrays, half, np.array(ran.outputs), lengths)
+        return LayerResult(outputs, tree_map(np.array, ran.state), self.version, (ran.pull, half, lengths))
 
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
@@ -87,7 +96,7 @@ class ModuleBackend(Backend):
         tensors, inputs, state = pull(in_time(self.arrays, half, output_cotangent, lengths), state_cotangent)
         shapes = {name: a.shape for name, a in leaves(params)}
         own = tree_of(self.source.row.gathered(tensors, shapes))
-        return Gradients(own, in_time(self.arrays, half, inputs, lengths), state)
+        return Gradients(own, in_time(self.arrays, half, np.array(inputs), lengths), tree_map(np.array, state))
 
     def _subject(self, place: str, size: Size) -> Subject:
         """The module of a layer. Layers of one size have separate modules, which keep their weights for pullbacks."""
@@ -98,6 +107,13 @@ class ModuleBackend(Backend):
             given.family.tensors(given.call, thing, given.row, size.half)
             self._subjects[key] = given.family.subject(given.call, thing, given.row, size)
         return self._subjects[key]
+
+    def _note_shared(self, ran: Ran) -> None:
+        """Note where results share memory: a backend's may not, a layer's may."""
+        arrays = {"the outputs": ran.outputs, **{f"the final {name}": a for name, a in ran.state.items()}}
+        pairs = [pair for pair in combinations(arrays, 2) if np.shares_memory(*(arrays[name] for name in pair))]
+        notes = [f"{one} and {other} share memory: who writes into one changes the other" for one, other in pairs]
+        self.found += [note for note in notes if note not in self.found]
 
     def _check(self, outputs: Array, final: Tree, inputs: Array, state: Tree) -> None:
         """Raise an error where the module returned arrays of other shapes or another precision."""
@@ -116,7 +132,7 @@ class _Misshapen(RnnSpecError, AssertionError):
 
 def load(
     spec: str, cell_name: str, precision: str, lacks: tuple[str, ...] = (), device: str | None = None, layout: str = ""
-) -> Backend:
+) -> ModuleBackend:
     """The backend of the module that a spec names, which must compute a cell; `layout` names its layout.
 
     Raises an RnnSpecError, which is an UnsupportedError where the module lacks the precision.

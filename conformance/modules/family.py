@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from rnnspec.convert.layout import Layout
+from rnnspec.errors import RnnSpecError
 
-__all__ = ["Family", "Pull", "Ran", "Size", "Subject"]
+__all__ = ["Family", "Overwritten", "Pull", "Ran", "Size", "Subject"]
 
 Array = Any
 Tensors = Mapping[str, Array]
@@ -32,6 +33,10 @@ class Size:
     def width(self) -> int:
         """The inner width of the cell: that of `c` where `h` has another."""
         return self.hidden if isinstance(self.hidden, int) else self.hidden["c"]
+
+
+class Overwritten(RnnSpecError, AssertionError):
+    """A module wrote into its arguments."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,8 @@ class Family(ABC):
     has_gradients: bool = True
     is_compiled: bool = False
     """Whether every new shape compiles a program."""
+    spot_checks: bool = True
+    """Whether some gradients are taken again, and with a frozen parameter."""
 
     @abstractmethod
     def construct(self, made: Callable[..., Any], size: Size, options: Mapping[str, Any]) -> Any:
@@ -109,6 +116,10 @@ class Family(ABC):
 
     def ready(self, thing: Any, size: Size) -> Any:
         """A new module with its parameters created."""
+        return thing
+
+    def copied(self, thing: Any) -> Any:
+        """A module like the user's, whose weights can be replaced."""
         return thing
 
     def own_precisions(self, thing: Any) -> tuple[str, ...]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
-
-import numpy as np
 
 from conformance.cases import INPUTS, hidden_for
 from conformance.modules.families import SIDES, family_of
@@ -61,7 +60,7 @@ class Source:
     def make(self, size: Size) -> Any:
         """A module of a size; raises ArgumentError where it cannot be made."""
         if self.is_fixed:
-            return self.family.ready(self.thing, size)
+            return self.family.ready(self.family.copied(self.thing), size)
         try:
             with self.family.making(size.precision):
                 made = self.family.construct(self.thing, size, self.row.options) if self.is_class else _from_factory(
@@ -115,13 +114,14 @@ class Source:
         for half in self.family.halves(sample):
             tensors = self.family.tensors(self.call, sample, self.row, half)
             inputs, hidden = self.row.widths(tensors) if self.is_fixed else (size.inputs, size.hidden)
-            shapes = leaves(self.cell.parameter_shapes(inputs, hidden))
-            wanted = self.row.spread({name: np.zeros(shape) for name, shape in shapes})
+            shapes = dict(leaves(self.cell.parameter_shapes(inputs, hidden)))
             for name, array in tensors.items():
-                if array.size != wanted[name].size:
-                    raise ShapeError(self.call, f"{name} must have the shape {wanted[name].shape} with {inputs} inputs "
-                                     f"and {hidden} hidden units, to hold {self.row.tensors[name]}",
-                                     f"shape {array.shape}", "correct the layout, or the size that the factory makes")
+                wanted = self.row.shape_of(name, shapes)
+                if wanted is None or array.size != math.prod(wanted):
+                    must = f"have the shape {wanted}" if wanted else "hold equally wide maps in each column"
+                    raise ShapeError(self.call, f"{name} must {must} with {inputs} inputs and {hidden} hidden units, "
+                                     f"to hold {self.row.tensors[name]}", f"shape {array.shape}",
+                                     "correct the layout, or the size that the factory makes")  # fmt: skip
 
 
 def source(spec: str, thing: Any, cell: Cell, lacks: tuple[str, ...] = (), layout: Any = None) -> Source:

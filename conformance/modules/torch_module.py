@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import io
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,11 +19,11 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from conformance.modules.family import Array, Family, Pull, Ran, Size, States, Tensors
+from conformance.modules.family import Array, Family, Overwritten, Pull, Ran, Size, States, Tensors
 from conformance.modules.naming import placed
 from rnnspec.convert.layout import Layout
 from rnnspec.convert.layouts import TORCH
-from rnnspec.errors import RnnSpecError, UnsupportedError
+from rnnspec.errors import UnsupportedError
 
 __all__ = ["TorchModules"]
 
@@ -61,32 +62,40 @@ class TorchModules(Family):
         return {name: a.detach().cpu().numpy() for name, a in _places(call, thing, row, half).items()}
 
     def has_lengths(self, thing: Any) -> bool:
-        return isinstance(thing, nn.RNNBase) or "lengths" in inspect.signature(thing.forward).parameters
+        return isinstance(thing, nn.RNNBase) or "lengths" in _arguments(thing)
 
     def has_empty_rows(self, thing: Any) -> bool:
         return not isinstance(thing, nn.RNNBase)  # pack_padded_sequence refuses them
 
     def subject(self, call: str, thing: Any, row: Layout, size: Size) -> _Subject:
-        module = copy.deepcopy(thing).to(DTYPES[size.precision])
+        module = thing.to(DTYPES[size.precision])
         halves = self.halves(module)
-        return _Subject(module, _places(call, module, row, size.half), halves.index(size.half), len(halves))
+        return _Subject(self, module, _places(call, module, row, size.half), halves.index(size.half), len(halves))
+
+    def copied(self, thing: Any) -> Any:
+        if isinstance(thing, torch.jit.ScriptModule):  # a deep copy has parameters that cannot be frozen
+            kept = io.BytesIO()
+            torch.jit.save(thing, kept)
+            kept.seek(0)
+            return torch.jit.load(kept)
+        try:
+            return copy.deepcopy(thing)
+        except Exception:  # attributes may refuse it, such as results of an earlier call
+            return thing
 
     def version(self) -> str:
         return f"torch {torch.__version__}"
 
 
-class Overwritten(RnnSpecError, AssertionError):
-    """A module wrote into its arguments."""
-
-
 class _Subject:
     programs = 0
 
-    def __init__(self, module: Any, places: dict[str, Any], index: int, halves: int) -> None:
+    def __init__(self, family: TorchModules, module: Any, places: dict[str, Any], index: int, halves: int) -> None:
+        self._family = family
         self._module, self._places, self._index, self._halves = module, places, index, halves
         self._batch_first = bool(getattr(module, "batch_first", False))
-        _, begun, *_ = [*inspect.signature(module.forward).parameters.values(), None]
-        self._begins_itself = begun is not None and begun.default is None
+        _, begun, *_ = [*_arguments(module).values(), _NEEDED, _NEEDED]
+        self._begins_itself = begun is None
 
     def run(self, tensors: Tensors, inputs: Array, state: States, lengths: Array | None, pullback: bool) -> Ran:
         """Call the module as users do: in `eval` mode without gradients, and without a state that is zeros."""
@@ -114,13 +123,15 @@ class _Subject:
         outputs, final = self._called(x, first, lengths)
         pull = self._pull([*self._places.values(), x, *first.values()], list(first), outputs, final)
         ran = Ran(outputs.detach().numpy(), {name: a.detach().numpy() for name, a in final.items()}, pull)
-        if turn % 2:
+        if turn % 2 or not self._family.spot_checks:
             return ran
         frozen = list(self._places.values())[turn // 2 % len(self._places)]
 
         def again(output: Array, states: States) -> Any:
             pull(output, states)
             tensors, found, begun = pull(output, states)
+            if len(self._places) == 1:
+                return tensors, found, begun
             frozen.requires_grad_(False)
             try:
                 alone = self._called(torch.tensor(inputs), {name: a.detach() for name, a in first.items()}, lengths)
@@ -180,6 +191,21 @@ def _gradients(given: list[Any], outputs: Any, final: dict[str, Any], output: Ar
     found = torch.autograd.grad([a for a, _ in pairs], given, [d for _, d in pairs], retain_graph=True,
                                 allow_unused=True, materialize_grads=True)  # fmt: skip
     return [a.numpy() for a in found]
+
+
+_NEEDED = object()
+"""The default of an argument that has none."""
+
+
+def _arguments(module: Any) -> dict[str, Any]:
+    """The arguments of the forward pass and their defaults, also of a TorchScript module."""
+    try:
+        given = inspect.signature(module.forward).parameters.values()
+        return {one.name: _NEEDED if one.default is one.empty else one.default for one in given}
+    except (AttributeError, ValueError):
+        schema = getattr(getattr(module, "forward", None), "schema", None)
+        own = schema.arguments[1:] if schema else ()
+        return {one.name: one.default_value if one.has_default_value() else _NEEDED for one in own}
 
 
 def _is_own(made: Any) -> bool:

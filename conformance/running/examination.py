@@ -79,6 +79,9 @@ class Examination:
     def inquire(self, law: Property, xfail: str | None = None) -> Inquiry:
         """The inquiry that `judge` completes."""
         able = self.backend.capabilities
+        told = self._told(law)
+        if told:
+            return told
         missing = sorted(need for need in law.needs if need != "lengths" and not getattr(able, need))
         if missing:
             why = f"the backend declares no {', '.join(missing)}"
@@ -95,6 +98,17 @@ class Examination:
             return _expected(replace(finding, reproducer=pasted), xfail)
 
         return Inquiry(law, tuple(cases), judge, conclude)
+
+    def _told(self, law: Property) -> Finding | None:
+        """The error of a module's first calls, at the first law that needs what they asked and at no other."""
+        raised = getattr(self.backend, "raised", [])
+        needs = law.needs | ({"empty_rows"} if "lengths" in law.needs else set())
+        found = next((one for one in raised if not one.need or one.need in needs), None)
+        if found is None:
+            return None
+        raised.remove(found)
+        return Finding.of(law.statement, "error", why=found.why, examples=1,
+                          reproducer=reproducer(law.id, self.backend, code(found.case)))  # fmt: skip
 
     def _cases(self, law: Property, scope: Scope) -> dict[str, SearchStrategy[Any]]:
         """The cases by label: all labels for laws with the oracle, at most `labels` for others."""

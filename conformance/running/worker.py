@@ -13,6 +13,7 @@ from itertools import takewhile
 from typing import Any
 
 from conformance import modules
+from conformance.modules.trial import tried
 from conformance.processes.channel import Channel, refusals
 from conformance.processes.deadline import Deadline
 from conformance.processes.heap import Heap
@@ -77,8 +78,9 @@ def subjects(name: str, selection: Selection) -> list[Backend]:
 def opened(name: str, selection: Selection, precision: str) -> Backend:
     """The backend of a name, or of a module."""
     if modules.is_module(name):
-        return modules.load(name, selection.as_cell, precision, selection.lacks, selection.device,
-                            selection.layout)  # fmt: skip
+        found = modules.load(name, selection.as_cell, precision, selection.lacks, selection.device,
+                             selection.layout)  # fmt: skip
+        return tried(found)
     return get_backend(name, device=selection.device, precision=precision)
 
 

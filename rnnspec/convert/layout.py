@@ -156,6 +156,11 @@ class Layout:
             for (part, shape), own in zip(every, parts, strict=True)
         ]))  # fmt: skip
 
+    def shape_of(self, tensor: str, shapes: Maps) -> tuple[int, ...] | None:
+        """The shape of a tensor that holds maps of these shapes, or None where its parts do not fit together."""
+        blocks = self._blocks(tensor, shapes)
+        return tuple(self._stored(np.empty(blocks.shape)).shape) if blocks.fits else None
+
     def _blocks(self, tensor: str, shapes: Maps) -> Blocks:
         """The parts of a tensor with the shapes of their maps."""
         columns = read(self.tensors[tensor])
