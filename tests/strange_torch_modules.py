@@ -237,3 +237,26 @@ def scripted(inputs, hidden):
 
 STRANGE = (Joint, StateFirst, Turned, EachGate, factory)
 FAULTY_LAYOUTS = (BiasInEachGate, ClassifierUsed)
+
+
+class SecondCall(Ragged):
+    """A fault of call order: right in its first call, and wrong in all others."""
+
+    calls = 0
+
+    def forward(self, x, state, lengths=None):
+        outputs, final = super().forward(x, state, lengths)
+        self.calls += 1
+        return (outputs if self.calls == 1 else outputs + 1.0), final
+
+
+CALLS = []
+
+
+class AtRandom(Ragged):
+    """A fault of its whole process: only its fourth call is wrong."""
+
+    def forward(self, x, state, lengths=None):
+        outputs, final = super().forward(x, state, lengths)
+        CALLS.append(x)
+        return (outputs + 1.0 if len(CALLS) == 4 else outputs), final

@@ -10,6 +10,7 @@ import math
 import random
 import traceback
 import zlib
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,14 +23,17 @@ from conformance.findings.finding import BAD, NOT_APPLICABLE, Finding, Verdict
 from conformance.judge import Evidence, Failure, IllPosed, Judge, NotApplicable
 from conformance.processes.deadline import OVER
 from conformance.properties.asking import is_eager
-from conformance.registry import Property, Scope
+from conformance.registry import Property, Scope, properties
 from conformance.running.inquiry import Inquiry
 from conformance.running.reproducer import code, reproducer
+from conformance.running.sequence import Asked, fails_after
 from rnnspec import Backend, Capabilities, Layer, Network
 from rnnspec.errors import UnsupportedError
 
 __all__ = ["Examination", "lacking"]
 
+REMEMBERED = 64
+"""The cases that are remembered, for a fault that depends on calls before."""
 SHRINKS = 12
 """The most further examples of a failing law."""
 DRAWN_FOR_FULL_ROWS = 16
@@ -69,6 +73,10 @@ class Examination:
     announce: Callable[[str, str, Any], None] = _unheard
     kappas: list[float] = field(default_factory=list)
     first: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    asked: deque[Asked] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    """The last cases that were tested, of any law."""
+    failed: dict[tuple[str, str], tuple[Any, list[Asked]]] = field(default_factory=dict)
+    """The failing case of each law and label, and the cases before it."""
 
     def judge(self, law: Property, xfail: str | None = None) -> Finding:
         """Test one law. With `xfail`, the reason for an expected failure, a failure is `xfail` and a pass fails."""
@@ -81,7 +89,7 @@ class Examination:
         able = self.backend.capabilities
         told = self._told(law)
         if told:
-            return told
+            return Inquiry(law, finished=told)
         missing = sorted(need for need in law.needs if need != "lengths" and not getattr(able, need))
         if missing:
             why = f"the backend declares no {', '.join(missing)}"
@@ -93,11 +101,21 @@ class Examination:
         def judge(label: str, failed: bool, times: int) -> Verdict:
             return self._label(_Search(self, law, label, times * examples, 0 if failed else SHRINKS), cases[label])
 
-        def conclude(finding: Finding, case: str) -> Finding:
-            pasted = reproducer(law.id, self.backend, case) if case else ""
-            return _expected(replace(finding, reproducer=pasted), xfail)
+        def conclude(finding: Finding, label: str) -> Finding:
+            return _expected(replace(finding, reproducer=self._pasted(law, label)), xfail)
 
         return Inquiry(law, tuple(cases), judge, conclude)
+
+    def _pasted(self, law: Property, label: str) -> str:
+        """Python that fails when pasted: the case alone, or after the cases before it without which it passes.
+
+        Empty where no case of the label failed.
+        """
+        if (law.id, label) not in self.failed:
+            return ""
+        failing, earlier = self.failed[law.id, label]
+        after = fails_after(law, failing, self.backend, earlier, {p.id: p for p in properties()})
+        return reproducer(law.id, self.backend, code(failing), after)
 
     def _told(self, law: Property) -> Finding | None:
         """The error of a module's first calls, at the first law that needs what they asked and at no other."""
@@ -189,6 +207,8 @@ class _Search:
             self.reason["unsupported"] = f"the backend declares no {missing}"
             return
         judge = Judge(backend)
+        earlier = list(self.examination.asked)
+        self.examination.asked.append((self.law.id, case))
         try:
             self.law(backend, case, judge)
             self.passed += 1
@@ -199,19 +219,20 @@ class _Search:
             self.reason["ill_posed"] = str(why)
         except UnsupportedError as why:
             if able == replace(able, cells=None, sizes=None, lengths=True, empty_rows=True, any_padding=True):
-                self._keep(Verdict("error", why=_shown(why), evidence=_raised("a call")), case, judge)
+                self._keep(Verdict("error", why=_shown(why), evidence=_raised("a call")), case, judge, earlier)
                 raise
             self.reason["unsupported"] = str(why)
         except Failure as failure:
-            self._keep(Verdict("fail", why=str(failure), evidence=failure.evidence), case, judge)
+            self._keep(Verdict("fail", why=str(failure), evidence=failure.evidence), case, judge, earlier)
             raise
         except Exception as error:
-            self._keep(Verdict("error", why=_shown(error), evidence=_raised("a call")), case, judge)
+            self._keep(Verdict("error", why=_shown(error), evidence=_raised("a call")), case, judge, earlier)
             raise
         self.kappa = max(self.kappa, judge.kappa)
         self.examination.kappas.append(judge.kappa)
 
-    def _keep(self, verdict: Verdict, case: Any, judge: Judge) -> None:
+    def _keep(self, verdict: Verdict, case: Any, judge: Judge, earlier: list[Asked]) -> None:
+        self.examination.failed[self.law.id, self.label] = case, earlier
         self.found = replace(verdict, case=code(case), kappa=max(judge.kappa, self.kappa))
 
     def verdict(self) -> Verdict:

@@ -17,7 +17,8 @@ class Inquiry:
     """The labels of a law and the verdicts so far; `finished` is the finding where there is nothing to ask.
 
     `judge(label, failed, times)` gives the verdict on a label, with `times` as many examples; `failed` says that
-    another label failed before. `conclude(finding, case)` adds what only a whole finding has.
+    another label failed before. `conclude(finding, label)` adds what only a whole finding has; the label is one that
+    failed, or empty.
     """
 
     law: Property
@@ -45,5 +46,5 @@ class Inquiry:
             return self.finished
         unasked = Verdict("not_asked", why=OVER)
         found = {label: self.verdicts.get(label, unasked) for label in self.labels}
-        shown = next((v for status in ("fail", "error") for v in found.values() if v.status == status), None)
-        return self.conclude(combine(self.law.statement, found), shown.case if shown else "")
+        shown = next((label for status in ("fail", "error") for label, v in found.items() if v.status == status), "")
+        return self.conclude(combine(self.law.statement, found), shown)
