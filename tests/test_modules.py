@@ -20,6 +20,8 @@ from conformance.modules import ModuleBackend
 from conformance.modules.source import source
 from conformance.registry import Scope, Shape, properties
 from conformance.running.examination import Examination
+from conformance.running.worker import F64_ONLY, not_asked
+from conformance.selection import Selection
 from rnnspec.convert import Note
 from rnnspec.errors import ArgumentError, TreeError, UnsupportedError
 
@@ -159,6 +161,15 @@ class TestFlax:
         assert not is_right(judged(faulty, lacks=("lengths",)))
 
 
+def test_a_module_that_is_not_tested_in_f64_says_so():
+    torch = pytest.importorskip("torch")
+    backend = ModuleBackend(source("x:y", torch.nn.LSTM, load_cell("lstm")), "lstm")
+    assert not_asked(backend, Selection()) == not_asked(backend, Selection(precisions=("f32", "f64"))) == []
+    assert not_asked(backend, Selection(precisions=("f32",))) == [f"f64 is not asked: {F64_ONLY}"]
+    narrow = ModuleBackend(source("x:y", their_onnx_models.lstm(6, 5), load_cell("lstm")), "lstm")
+    assert not_asked(narrow, Selection()) == [f"the module has no f64: {F64_ONLY}"]
+
+
 class TestOnnx:
     pytest.importorskip("onnxruntime")
 
@@ -193,7 +204,7 @@ def test_a_right_module_exits_with_0_and_a_faulty_one_with_1_and_can_be_pasted(t
     assert wrong.returncode == 1
     (entry,) = json.loads((tmp_path / "report.json").read_text())["backends"]
     assert (entry["name"], entry["status"]) == ("their_torch_modules:ForgetBiasAdded", "fails")
-    assert entry["losses"] == [Note.SUMMED_BIASES.value]
+    assert entry["losses"] == [Note.SUMMED_BIASES.value, f"f64 is not asked: {F64_ONLY}"]
     (finding,) = entry["properties"]
     pasted = subprocess.run([sys.executable, "-c", finding["reproducer"]], capture_output=True, text=True, check=False,
                             env={**os.environ, "PYTHONPATH": str(HERE)})  # fmt: skip
