@@ -37,13 +37,13 @@ def check_backend(
 
 def reproduce(
     law: str, case: Any, name: str, precision: str = "f32", device: str | None = None, as_cell: str = "",
-    layout: str = "", after: Sequence[tuple[str, Any]] = (),
+    layout: str = "", form: str = "", after: Sequence[tuple[str, Any]] = (),
 ) -> None:
     """Test one case of one law again; raises an AssertionError with the evidence where the law does not hold.
 
     A name such as `package:Thing` names a module, which must compute the cell `as_cell`, perhaps with the layout that
-    `layout` names. The cases of `after`, each with the id of its law, are tested before it.
+    `layout` names and the `form` of its call. The cases of `after`, each with the id of its law, are tested before it.
     """
     from conformance.running import reproducer  # noqa: PLC0415
 
-    reproducer.reproduce(law, case, name, precision, device, as_cell, layout, after)
+    reproducer.reproduce(law, case, name, precision, device, as_cell, layout, form, after)

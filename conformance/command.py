@@ -18,6 +18,7 @@ from rich.console import Console
 from conformance.cases import load_cell
 from conformance.findings.entry import Entry
 from conformance.findings.report import conforms, failures, report, write
+from conformance.modules.form import read
 from conformance.modules.spec import check
 from conformance.processes.deadline import Deadline
 from conformance.processes.limits import Limits
@@ -27,6 +28,7 @@ from conformance.reports.terminal import Terminal, show, show_self_test
 from conformance.running.runner import Plan, run
 from conformance.selection import Selection
 from rnnspec import backend_names
+from rnnspec.errors import RnnSpecError
 from rnnspec.interface.plugins import problems
 from rnnspec.showing import choice, guided
 
@@ -88,6 +90,8 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
     = None,
     layout: Annotated[str, typer.Option(metavar="package:NAME", help="The mapping or Layout that says "
                       "which maps of the cell each parameter of --module holds.")] = "",
+    form: Annotated[str, typer.Option(metavar="TEXT", help='What --module is given and returns, such as '
+                    '"x, (h, c) -> y, (h, c)".')] = "",
     tier: Annotated[TierName, typer.Option(help="smoke: correctness within a minute. default: also speed. deep: "
                    "many, long and large cases.")] = TierName.default,
     seed: Annotated[int, typer.Option(min=0, help="Random cases follow from this number.")] = 0,
@@ -138,14 +142,14 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
     if no_speed and speed_only:
         raise typer.BadParameter("--no-speed and --speed-only together leave nothing to do; choose one")
     files = {"json": json, "html": html, "junit": junit, "markdown": markdown}
-    for form, file in files.items():
-        _check_writable(form, file)
+    for name, file in files.items():
+        _check_writable(name, file)
     if self_test:
         raise typer.Exit(_self_test(console, seed, tier, files))
     selection = Selection(
         tier, seed, examples, device, tuple(precision or ()), _ids(only or []), _cells(cell or []),
         tuple(map(_shape, shape or ())), tuple(mode or ()), _xfails(xfails), _as_cell(as_, module),
-        tuple(without or ()), _layout(layout, module), failed=_failed(after),
+        tuple(without or ()), _layout(layout, module), _form(form, module), _failed(after),
     )  # fmt: skip
     modules = _modules(module or [])
     backends = backend or ([] if modules else [ALL])
@@ -230,6 +234,17 @@ def _layout(given: str, modules: list[str] | None) -> str:
             check(given)
         except LookupError as error:
             raise typer.BadParameter(f"--layout: {error}") from error
+    return given
+
+
+def _form(given: str, modules: list[str] | None) -> str:
+    if given and not modules:
+        raise typer.BadParameter("--form describes a module: name it with --module and --as")
+    if given:
+        try:
+            read("--form", given)
+        except RnnSpecError as error:
+            raise typer.BadParameter(str(error)) from error
     return given
 
 

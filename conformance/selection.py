@@ -23,8 +23,9 @@ class Selection:
     """The laws, cells and precisions to test, and the depth. An empty tuple is all, `examples=None` the tier's.
 
     `as_cell` is the cell that modules must compute, `lacks` the capabilities that they do without,
-    `layout` the name of the object that says where their parameters hold the maps of the cell. `failed` has for each
-    backend the laws that failed in an earlier run, with their labels that failed: these are asked first.
+    `layout` the name of the object that says where their parameters hold the maps of the cell,
+    `form` the text of what they are given and return. `failed` has for each backend the laws that failed in an earlier
+    run, with their labels that failed: these are asked first.
     """
 
     tier: str = "default"
@@ -40,6 +41,7 @@ class Selection:
     as_cell: str = ""
     lacks: tuple[str, ...] = ()
     layout: str = ""
+    form: str = ""
     failed: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     @property

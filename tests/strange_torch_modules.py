@@ -260,3 +260,91 @@ class AtRandom(Ragged):
         outputs, final = super().forward(x, state, lengths)
         CALLS.append(x)
         return (outputs + 1.0 if len(CALLS) == 4 else outputs), final
+
+
+class OutputsOnly(Plain):
+    """Begins with zeros by itself, and returns the outputs of all steps; arrays are (batch, time, feature)."""
+
+    layout, form = PLAIN, "batch first: x -> y"
+
+    def whole(self, x):
+        zeros = x.new_zeros(x.shape[0], self.fc.in_features)
+        return scanned(self.step, x.swapaxes(0, 1), zeros, zeros)
+
+    def forward(self, x):
+        return self.whole(x)[0].swapaxes(0, 1)
+
+
+class LastOnly(OutputsOnly):
+    form = "batch first: x -> y[-1]"
+
+    def forward(self, x):
+        return self.whole(x)[0][-1]
+
+
+class StatesOnly(Plain):
+    """Gets and returns states (batch, width)."""
+
+    layout, form = PLAIN, "x, (h, c) -> (h, c)"
+
+    def forward(self, x, state):
+        return scanned(self.step, x, *state)[1:]
+
+
+class KeepsItsState(Plain):
+    """Goes on from call to call."""
+
+    layout, form = PLAIN, "x, self.kept=(h, c) -> y, self.kept=(h, c)"
+    kept = None
+
+    def forward(self, x):
+        zeros = x.new_zeros(x.shape[1], self.fc.in_features)
+        outputs, *self.kept = scanned(self.step, x, *(self.kept or (zeros, zeros)))
+        return outputs
+
+
+class KeepsItsStateDetached(KeepsItsState):
+    form = "x, self.kept=(h, c) -> y, self.kept=(h, c).detach()"
+
+    def forward(self, x):
+        outputs = super().forward(x)
+        self.kept = [s.detach() for s in self.kept]
+        return outputs
+
+
+class WrongLast(LastOnly):
+    def forward(self, x):
+        return self.whole(x)[0][-2]
+
+
+class WrongStates(StatesOnly):
+    def forward(self, x, state):
+        h, c = super().forward(x, state)
+        return c, h
+
+
+class WrongGradients(OutputsOnly):
+    def forward(self, x):
+        return 0.5 * super().forward(x) + 0.5 * super().forward(x).detach()
+
+
+class RemembersSecretly(OutputsOnly):
+    """A fault: it goes on from call to call, which its form does not say."""
+
+    last = None
+
+    def whole(self, x):
+        zeros = x.new_zeros(x.shape[0], self.fc.in_features)
+        fits = self.last is not None and self.last[0].shape == zeros.shape
+        outputs, *final = scanned(self.step, x.swapaxes(0, 1), *(self.last if fits else (zeros, zeros)))
+        self.last = [s.detach() for s in final]
+        return (outputs, *final)
+
+
+class CallsItDetached(KeepsItsStateDetached):
+    """A fault of its form: the state that it keeps has no gradient."""
+
+    form = KeepsItsState.form
+
+
+FORMS = (OutputsOnly, LastOnly, StatesOnly, KeepsItsState, KeepsItsStateDetached)

@@ -70,7 +70,8 @@ class Case:
     inputs, cotangents and real targets after a row's end, where class numbers are -1. No array is zero, constant or
     symmetric: each map has its own scale, and biases and states are drawn too. `lengths=None` calls without lengths.
     `targets` are None where the network has no loss. `resets` is the share of steps that are resets, drawn also after a
-    row's end; None calls without resets. `gains` change the drawn parameters.
+    row's end; None calls without resets. `gains` change the drawn parameters. The initial states of a `fresh` case are
+    zeros.
     """
 
     net: Network
@@ -84,6 +85,7 @@ class Case:
     planted: tuple[Planted, ...] = ()
     resets: float | None = None
     gains: tuple[Gain, ...] = ()
+    fresh: bool = False
 
     def __repr__(self) -> str:
         return self._written({})
@@ -123,8 +125,10 @@ class Case:
     def draw(self, precision: str) -> Arrays:
         """The result of `arrays`, drawn again."""
         lengths = None if self.lengths is None else self.ends
-        raw = Arrays(gained(self._params(), self.gains), self._inputs(), self._states("state"), None,
-                     self._output_cotangent(), self._state_cotangent(), self._targets())  # fmt: skip
+        state = self._states("state")
+        begun = tree_map(np.zeros_like, state) if self.fresh else state
+        raw = Arrays(gained(self._params(), self.gains), self._inputs(), begun, None, self._output_cotangent(),
+                     self._state_cotangent(), self._targets())  # fmt: skip
         drawn = {name: tree for name, tree in vars(raw).items() if tree is not None}
         rounded = {name: tree_map(PROFILES[precision].round, tree) for name, tree in drawn.items()}
         return replace(raw, **rounded, lengths=lengths, resets=self._resets())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from conformance.cases import load_cell
+from conformance.modules.completing import Completion
 from conformance.modules.family import Ran, Size, Subject
 from conformance.modules.source import Source, source
 from conformance.modules.spec import named
@@ -21,7 +22,7 @@ from rnnspec.errors import RnnSpecError, UnsupportedError
 from rnnspec.running.padding import in_time
 from rnnspec.tracing.cell import Cell
 from rnnspec.tracing.widths import INPUT
-from rnnspec.tree import Tree, leaves, tree_map
+from rnnspec.tree import Tree, leaves, named_map, tree_map
 
 __all__ = ["ModuleBackend", "load"]
 
@@ -56,7 +57,17 @@ class ModuleBackend(Backend):
         if given.outside:
             found.append(f"{', '.join(given.outside)} keep the numbers that the module gives them: the layout says "
                          "that they hold no map of the cell")  # fmt: skip
+        form = given.family.form
+        if form and (form.outputs != "all" or set(form.gives) != set(given.cell.states)):
+            found.append(f"the module is tested on what it returns ({form.text}): the suite's own numbers stand in for "
+                         "the rest")  # fmt: skip
         return (*found, *self.found)
+
+    @property
+    def is_begun_by_itself(self) -> bool:
+        """Whether the module cannot be given all initial states, and begins with zeros."""
+        form = self.source.family.form
+        return form is not None and set(form.takes) != set(self.source.cell.states)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -81,21 +92,38 @@ class ModuleBackend(Backend):
         hidden = widths if len(own) > 1 else next(iter(widths.values()))
         subject = self._subject(call.place, Size(call.inputs, hidden, half, self.precision))
         x = in_time(self.arrays, half, inputs, lengths)
+        form, completion = self.source.family.form, None
+        if form:
+            completion = Completion(self.source.call, form, cell, hidden, params, x, state, lengths)
+            completion.check()
         ran = subject.run(tensors, x, state, lengths, call.pullback)
+        if completion:
+            ran = Ran(*completion.results(ran), ran.pull)
         if self.source.family.is_compiled:
             self.programs_compiled = sum(one.programs for one in self._subjects.values())
         self._check(ran.outputs, ran.state, inputs, state)
         self._note_shared(ran)
         outputs = in_time(self.arrays, half, np.array(ran.outputs), lengths)
-        return LayerResult(outputs, tree_map(np.array, ran.state), self.version, (ran.pull, half, lengths))
+        return LayerResult(outputs, tree_map(np.array, ran.state), self.version, (ran.pull, half, lengths, completion))
 
     def layer_pullback(
         self, cell: Cell, params: Tree, result: LayerResult, output_cotangent: Array, state_cotangent: Tree, call: Call
     ) -> Gradients:
-        pull, half, lengths = result.saved
-        tensors, inputs, state = pull(in_time(self.arrays, half, output_cotangent, lengths), state_cotangent)
+        pull, half, lengths, completion = result.saved
+        output = in_time(self.arrays, half, output_cotangent, lengths)
+        mine = rest = (output, state_cotangent)
+        if completion:
+            mine, rest = completion.shared(*mine)
+        tensors, inputs, state = pull(*mine)
         shapes = {name: a.shape for name, a in leaves(params)}
         own = tree_of(self.source.row.gathered(tensors, shapes))
+        if completion:
+            others = completion.gradients(*rest)
+            own = named_map(lambda name, a: a + dict(leaves(others[0]))[name], own)
+            begun = completion.gradients(output, state_cotangent)[2]
+            inputs = inputs + others[1]
+            state = {name: a + others[2][name] if name in completion.form.takes else begun[name]
+                     for name, a in state.items()}  # fmt: skip
         return Gradients(own, in_time(self.arrays, half, np.array(inputs), lengths), tree_map(np.array, state))
 
     def _subject(self, place: str, size: Size) -> Subject:
@@ -131,14 +159,15 @@ class _Misshapen(RnnSpecError, AssertionError):
 
 
 def load(
-    spec: str, cell_name: str, precision: str, lacks: tuple[str, ...] = (), device: str | None = None, layout: str = ""
+    spec: str, cell_name: str, precision: str, lacks: tuple[str, ...] = (), device: str | None = None, layout: str = "",
+    form: str = "",
 ) -> ModuleBackend:
-    """The backend of the module that a spec names, which must compute a cell; `layout` names its layout.
+    """The backend of the module that a spec names, which must compute a cell, with the name of its layout and its form.
 
     Raises an RnnSpecError, which is an UnsupportedError where the module lacks the precision.
     """
-    given = source(spec, named(spec), load_cell(cell_name), lacks, named(layout) if layout else None)
-    given = replace(given, layout=layout)
+    given = source(spec, named(spec), load_cell(cell_name), lacks, named(layout) if layout else None, form)
+    given = replace(given, layout=layout, form=form)
     if precision not in given.capabilities.precisions:
         raise UnsupportedError(given.call, "precision must be one that the module has", repr(precision),
                                f"choose one of {', '.join(given.capabilities.precisions)}")  # fmt: skip

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from conformance.modules.form import Form
 from rnnspec.convert.layout import Layout
 from rnnspec.errors import RnnSpecError
 
@@ -77,6 +78,9 @@ class Family(ABC):
     """Whether every new shape compiles a program."""
     spot_checks: bool = True
     """Whether some gradients are taken again, and with a frozen parameter."""
+    has_forms: ClassVar[bool] = False
+    form: Form | None = None
+    """How modules are called, where it is not as the framework's own."""
 
     @abstractmethod
     def construct(self, made: Callable[..., Any], size: Size, options: Mapping[str, Any]) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 from conformance.cases import INPUTS, hidden_for
 from conformance.modules.families import SIDES, family_of
 from conformance.modules.family import Family, Size
+from conformance.modules.form import read
 from conformance.modules.lesser_cells import judged_as
 from conformance.modules.naming import outside
 from rnnspec.contract.capabilities import Capabilities
@@ -30,7 +31,7 @@ HALVES = ("forward", "reverse")
 class Source:
     """The object that a spec names: a class, a factory, or a module of fixed size; `absent` are maps that it lacks.
 
-    `layout` is the name of its layout, where it was given by name.
+    `layout` is the name of its layout and `form` the text of its form, where they were given beside it.
     """
 
     spec: str
@@ -41,6 +42,7 @@ class Source:
     lacks: tuple[str, ...] = ()
     absent: frozenset[str] = frozenset()
     layout: str = ""
+    form: str = ""
 
     @property
     def call(self) -> str:
@@ -124,10 +126,13 @@ class Source:
                                      "correct the layout, or the size that the factory makes")  # fmt: skip
 
 
-def source(spec: str, thing: Any, cell: Cell, lacks: tuple[str, ...] = (), layout: Any = None) -> Source:
+def source(
+    spec: str, thing: Any, cell: Cell, lacks: tuple[str, ...] = (), layout: Any = None, form: str = ""
+) -> Source:
     """The source of the object that a spec names; raises an RnnSpecError, which says what is needed.
 
     `layout` is where the module's parameters hold the maps of the cell; by default the object's own, or the tables'.
+    `form` is how the module is called; by default the object's own, or as the framework's own layers are.
     """
     call = f"--module {spec}"
     family, is_class = family_of(thing)
@@ -141,6 +146,7 @@ def source(spec: str, thing: Any, cell: Cell, lacks: tuple[str, ...] = (), layou
                             "-> module", type(sample).__name__,
                             "wrap it in a module, or write a backend (docs/adding.md)")  # fmt: skip
     refused: list[TreeError] = []
+    _take_form(call, family, cell, form or getattr(thing, "form", "") or getattr(sample, "form", ""))
     given = next((own for own in (layout, _own(thing), _own(sample)) if own is not None), None)
     for row in _rows(call, given, family, cell):
         judged = judged_as(row)
@@ -156,6 +162,13 @@ def source(spec: str, thing: Any, cell: Cell, lacks: tuple[str, ...] = (), layou
         else:
             return found
     raise refused[0]
+
+
+def _take_form(call: str, family: Family, cell: Cell, form: Any) -> None:
+    if isinstance(form, str) and form:
+        if not family.has_forms:
+            raise ArgumentError(call, "only a torch module can have a form", repr(form), "leave it out")
+        family.form = read(call, form, cell.states)
 
 
 def _own(thing: Any) -> Any:

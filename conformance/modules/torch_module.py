@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from conformance.modules.family import Array, Family, Overwritten, Pull, Ran, Size, States, Tensors
+from conformance.modules.form import Form
 from conformance.modules.naming import placed
 from rnnspec.convert.layout import Layout
 from rnnspec.convert.layouts import TORCH
@@ -37,6 +38,7 @@ class TorchModules(Family):
     framework = "torch"
     kind = nn.Module
     table = TORCH
+    has_forms = True
 
     def construct(self, made: Callable[..., Any], size: Size, options: Mapping[str, Any]) -> Any:
         if not _is_own(made):
@@ -62,6 +64,8 @@ class TorchModules(Family):
         return {name: a.detach().cpu().numpy() for name, a in _places(call, thing, row, half).items()}
 
     def has_lengths(self, thing: Any) -> bool:
+        if self.form:
+            return self.form.has_lengths
         return isinstance(thing, nn.RNNBase) or "lengths" in _arguments(thing)
 
     def has_empty_rows(self, thing: Any) -> bool:
@@ -96,6 +100,8 @@ class _Subject:
         self._batch_first = bool(getattr(module, "batch_first", False))
         _, begun, *_ = [*_arguments(module).values(), _NEEDED, _NEEDED]
         self._begins_itself = begun is None
+        items = family.form.given if family.form else ()
+        self._kept = {item.kept: getattr(module, item.kept, None) for item in items if item.kept}
 
     def run(self, tensors: Tensors, inputs: Array, state: States, lengths: Array | None, pullback: bool) -> Ran:
         """Call the module as users do: in `eval` mode without gradients, and without a state that is zeros."""
@@ -146,6 +152,8 @@ class _Subject:
     def _called(self, x: Any, first: dict[str, Any], lengths: Array | None) -> tuple[Any, dict[str, Any]]:
         states = [self._stacked(a) for a in first.values()]
         states = [states[0]] * len(states) if len({id(a) for a in first.values()}) == 1 else states
+        if self._family.form:
+            return self._formed(self._family.form, x, first, lengths)
         before = [a.detach().clone() for a in (x, *states)]
         outputs, final = self._asked(x.swapaxes(0, 1) if self._batch_first else x, states, lengths)
         if not all(torch.allclose(a, b, 0.0, 0.0, equal_nan=True) for a, b in zip((x, *states), before, strict=True)):
@@ -156,6 +164,28 @@ class _Subject:
         own = outputs[..., self._index * width : (self._index + 1) * width]
         ended = final if isinstance(final, tuple) else (final,)
         return own, {name: a[self._index] for name, a in zip(first, ended, strict=True)}
+
+    def _formed(self, form: Form, x: Any, first: dict[str, Any], lengths: Array | None) -> tuple[Any, dict[str, Any]]:
+        """The outputs, or nothing, and the states that a module of a form returns."""
+        ends = torch.tensor(np.full(x.shape[1], len(x)) if lengths is None else lengths, dtype=torch.int64)
+        named = {**first, "x": x.swapaxes(0, 1) if form.is_batch_first else x, "lengths": ends}
+        before = {name: a.detach().clone() for name, a in named.items()}
+        for item in form.given:
+            if item.kept:
+                zeros = not any(named[name].requires_grad or bool(named[name].any()) for name in item.names)
+                setattr(self._module, item.kept, self._kept[item.kept] if zeros else item.built(named))
+        found = self._module(*(item.built(named) for item in form.given if not item.kept))
+        if not all(torch.allclose(named[name], a, 0.0, 0.0, equal_nan=True) for name, a in before.items()):
+            raise Overwritten("a module's call", "the module must not modify its arguments", "other numbers in them",
+                              "write into new memory")  # fmt: skip
+        direct = [item for item in form.returned if not item.kept]
+        parts = {name: a for item, own in zip(direct, found if len(direct) > 1 else (found,), strict=True)
+                 for name, a in item.parts(own).items()}  # fmt: skip
+        parts |= {name: a for item in form.returned if item.kept
+                  for name, a in item.parts(getattr(self._module, item.kept)).items()}  # fmt: skip
+        whole = parts["y"].swapaxes(0, 1) if "y" in parts and form.is_batch_first else parts.get("y")
+        outputs = parts.get("y[-1]", whole)
+        return x[:0].detach() if outputs is None else outputs, {name: parts[name] for name in form.gives}
 
     def _asked(self, x: Any, states: list[Any], lengths: Array | None) -> tuple[Any, Any]:
         """The call itself, without a state that is zeros."""
@@ -186,7 +216,8 @@ class _Subject:
 
 
 def _gradients(given: list[Any], outputs: Any, final: dict[str, Any], output: Array, states: States) -> list[Array]:
-    cotangents = [torch.tensor(output), *(torch.tensor(states[name]) for name in final)]
+    shown = torch.tensor(output if outputs.ndim == output.ndim else output[-1])
+    cotangents = [shown[: len(outputs)], *(torch.tensor(states[name]) for name in final)]
     pairs = [(a, d) for a, d in zip([outputs, *final.values()], cotangents, strict=True) if a.requires_grad]
     found = torch.autograd.grad([a for a, _ in pairs], given, [d for _, d in pairs], retain_graph=True,
                                 allow_unused=True, materialize_grads=True)  # fmt: skip

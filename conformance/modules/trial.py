@@ -53,7 +53,8 @@ def tried(backend: ModuleBackend) -> ModuleBackend:
 def _case(backend: ModuleBackend) -> Case:
     able, cell = backend.capabilities, backend.source.cell
     inputs, hidden = able.sizes[0] if able.sizes else (INPUTS, hidden_for(cell))
-    return Case(Network(inputs, [Layer(cell, hidden, able.directions[0])]), STEPS, BATCH)
+    return Case(Network(inputs, [Layer(cell, hidden, able.directions[0])]), STEPS, BATCH,
+                fresh=backend.is_begun_by_itself)  # fmt: skip
 
 
 def _must_run(backend: ModuleBackend, case: Case) -> None:

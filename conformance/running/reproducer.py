@@ -29,6 +29,7 @@ def reproducer(law: str, backend: Backend, case: str, after: Sequence[Asked] | N
     if isinstance(backend, modules.ModuleBackend):
         where += f", as_cell={backend.cell_name!r}"
         where += f", layout={backend.source.layout!r}" if backend.source.layout else ""
+        where += f", form={backend.source.form!r}" if backend.source.form else ""
         set_first = backend.environment.items()
         before = "".join(f"import os\nos.environ[{name!r}] = {value!r}\n" for name, value in set_first)
     said = NOT_AGAIN if after is None else NOT_ALONE if after else ""
@@ -45,18 +46,18 @@ def code(case: Any) -> str:
 
 def reproduce(
     law: str, case: Any, name: str, precision: str = "f32", device: str | None = None, as_cell: str = "",
-    layout: str = "", after: Sequence[Asked] = (),
+    layout: str = "", form: str = "", after: Sequence[Asked] = (),
 ) -> None:
     """Test one case of one law again; raises Failure with the evidence where the law does not hold.
 
-    The name may be that of a module, which must compute the cell `as_cell`, perhaps with a named `layout`.
+    The name may be that of a module, which must compute the cell `as_cell`, perhaps with a named `layout` and a `form`.
     The cases of `after`, each with the id of its law, are tested before it.
     """
     found = {p.id: p for p in properties()}
     if law not in found:
         raise LookupError(f"reproduce({law!r}, ...): the id must be that of a law; see `python -m conformance --list`")
     if modules.is_module(name):
-        backend: Backend = modules.load(name, as_cell, precision, device=device, layout=layout)
+        backend: Backend = modules.load(name, as_cell, precision, device=device, layout=layout, form=form)
     else:
         backend = get_backend(name, device=device, precision=precision)
     replayed(backend, after, found)

@@ -80,7 +80,7 @@ def opened(name: str, selection: Selection, precision: str) -> Backend:
     """The backend of a name, or of a module."""
     if modules.is_module(name):
         found = modules.load(name, selection.as_cell, precision, selection.lacks, selection.device,
-                             selection.layout)  # fmt: skip
+                             selection.layout, selection.form)  # fmt: skip
         return tried(found)
     return get_backend(name, device=selection.device, precision=precision)
 
