@@ -7,6 +7,7 @@ a map reads); the output is the empty name. A matrix has two widths, `S.rows` an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from rnnspec.errors import NetworkError
 from rnnspec.primitives import PRIMITIVES
@@ -30,13 +31,15 @@ def axes(name: str, rank: int) -> tuple[str, ...]:
     return tuple(f"{name}.{axis}" for axis in AXES) if rank == MATRIX else (name,)
 
 
-def classes(graph: Graph, states: Sequence[str]) -> tuple[frozenset[str], ...]:
+@lru_cache(maxsize=256)
+def classes(graph: Graph, states: tuple[str, ...]) -> tuple[frozenset[str], ...]:
     """The sets of names that share one width."""
     public = (_public(members) for members in _unified(graph, states))
     return tuple(sorted((members for members in public if members), key=sorted))
 
 
-def numbers(graph: Graph, states: Sequence[str]) -> frozenset[str]:
+@lru_cache(maxsize=256)
+def numbers(graph: Graph, states: tuple[str, ...]) -> frozenset[str]:
     """The names that are one number for any widths."""
     labels = _labelled(graph)
     found = {own for own, axis in _ends(graph, labels) if axis is None}
