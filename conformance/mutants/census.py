@@ -20,7 +20,7 @@ from conformance.mutants.learning import alignments, losses, nothing, training
 from conformance.mutants.parallel import chunks, halves, scans, ways
 from conformance.mutants.parts import heads, matrices
 from conformance.mutants.ranges import blocks, counters, extents, numbers, small, vanishing
-from conformance.mutants.sequences import cotangents, lengths, reach, readings, resets, states, steps
+from conformance.mutants.sequences import biases, cotangents, lengths, reach, readings, resets, states, steps
 from conformance.mutants.sequences.forgetting import forgetting_mutants
 from conformance.own_cell import leaky_gate
 from rnnspec import Cell, Mutant, backend_names, hookimpl
@@ -66,7 +66,7 @@ def _protocol() -> Iterator[Mutant]:
              arguments, counters, readings, few)  # fmt: skip
     questions = (spans, training, leftovers, nothing, vanishing, reach, small, resets)
     parallel = (chunks, halves, scans, ways)
-    parts = (heads, matrices, bound, *parallel)
+    parts = (heads, matrices, bound, biases, *parallel)
     for module in (*calls, policies, rules, guards, segments, governed, *questions, *parts):
         yield from protocol_mutants(module)
 
