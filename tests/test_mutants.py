@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.findings.diagnosis import read
+from conformance.findings.known import read
 from conformance.mutants import mutants
 from conformance.mutants.census import mutants_of_cell
 from conformance.mutants.derived.equations import equation_mutants

@@ -1,117 +1,160 @@
-"""The diagnosis: the known faults that fail nearly the same properties as a backend.
+"""The diagnosis: which kinds of faults a failing report looks like.
 
-`known.json` is the kill matrix of the last self-test: for each known fault, the properties that detect it. The
-diagnosis compares a failing backend with each fault. A property has more weight the fewer faults it detects; a property
-that did not run has none.
+Each known fault is one example of its kind. How often does a new fault of that kind show a sign? About as often as the
+example does, as all faults of the kind do, and as all faults do: the mean of the three, by the weights below. The
+product over all signs is the likelihood of the example, and the mean over its examples is the likelihood of the kind.
 
->>> [likeness.fault for likeness in diagnose([])]
+Signs hang together, so that such a product is far too sure of itself: all laws together count as if they were no more
+than `CREDIT`. All kinds are equally likely beforehand. A kind is named only where one of its faults fails a good part
+of the laws that fail here; a law counts the more, the fewer faults fail it. Where none does, the report says so.
+
+>>> [likeness.kind for likeness in diagnose([])]
 []
 """
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import cache
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from conformance.cases import CELLS
+from conformance.findings.finding import BAD
+from conformance.findings.kinds import KINDS
+from conformance.findings.known import Known, read
+from conformance.findings.signs import SIGNS, signs
 
-__all__ = ["Known", "Likeness", "diagnose", "diagnosed", "read", "remember"]
+__all__ = ["UNLIKE", "Likeness", "diagnose", "diagnosed", "resembled"]
 
-KNOWN = Path(__file__).with_name("known.json")
-JUDGED, FAILING = ("pass", "fail", "error"), ("fail", "error")
-LEAST = 0.5
-"""The least likeness with which a fault is named."""
+JUDGED = ("pass", *BAD)
 FEWEST = 12
-"""The fewest properties whose pattern means something."""
+"""The fewest laws whose pattern means something."""
 MOST = 3
-"""The most faults that are named; those that fail the same properties count as one."""
+"""The most kinds that are named."""
+LIKELY, POSSIBLE = 0.5, 0.01
+"""The probabilities from which on a kind is likely, and from which on it is named."""
+OF_KIND, OF_ALL = 0.4, 0.1
+"""The weights of the kind's faults and of all faults, where that of the example is 1."""
+CREDIT = 28
+"""How many independent laws all of them are worth."""
+LEAST = 1e-3
+"""The least probability of a sign, and of its absence."""
+COMMON = 1 / 3
+"""The least part of the failing laws that a fault must fail too, for its kind to be named."""
+
+Rates = Mapping[str, float]
+"""How often faults show each sign."""
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """A known fault and its likeness, from 0 to 1; `others` are faults that fail the same properties."""
+    """A kind of faults that a report looks like.
 
-    fault: str
+    `says` is the kind in words; `sure` is "likely" or "possible". `law` is the failing law that speaks most for it,
+    `fault` the most similar known fault of the kind, and `example` what that fault does; both are empty where all are
+    faults of other cells than the one that fails.
+    """
+
+    kind: str
     says: str
-    alike: float
-    others: list[str] = field(default_factory=list)
+    sure: str
+    probability: float
+    law: str = ""
+    fault: str = ""
+    example: str = ""
 
 
-@dataclass(frozen=True)
-class Known:
-    """One fault, the properties that detect it, and the cell whose equations it is in, if there is one."""
-
-    name: str
-    says: str
-    cell: str
-    told_by: frozenset[str]
+UNLIKE = Likeness("", "unlike any known fault", "unlike", 0.0)
 
 
 def diagnose(findings: Sequence[Mapping[str, Any]], known: Collection[Known] | None = None) -> list[Likeness]:
-    """The most similar known faults, best first; none where nothing fails, or no fault is similar enough."""
-    failing = {f["id"] for f in findings if f["status"] in FAILING}
-    judged = {f["id"] for f in findings if f["status"] in JUDGED}
-    faults = [fault for fault in (read() if known is None else known) if _can_be(fault, findings)]
-    if not failing or not faults or len(judged) < FEWEST:
+    """The likeliest kinds, best first; `UNLIKE` where none fits; nothing where no law fails, or too few are judged."""
+    return resembled(signs(findings), {f["id"] for f in findings if f["status"] in JUDGED}, known)
+
+
+def resembled(
+    shown: Collection[str], laws: Collection[str], known: Collection[Known] | None = None
+) -> list[Likeness]:
+    """The same for signs that are shown, and the laws that are judged."""
+    faults = [fault for fault in (read() if known is None else known) if fault.kind in KINDS and fault.laws]
+    if not shown or not faults or len(laws) < FEWEST:
         return []
-    weights = _weights(faults, judged)
-    groups: dict[frozenset[str], list[Known]] = {}
-    for fault in faults:
-        groups.setdefault(fault.told_by & judged, []).append(fault)
-    ranked = sorted(groups.items(), key=lambda group: -_alike(failing, group[0], weights))[:MOST]
-    found = [(_alike(failing, told_by, weights), group) for told_by, group in ranked]
-    return [Likeness(group[0].name, group[0].says, round(alike, 3), [fault.name for fault in group[1:]])
-            for alike, group in found if alike >= LEAST]  # fmt: skip
+    by_kind = {kind: [f for f in faults if f.kind == kind] for kind in KINDS}
+    rates = _rates(faults, (*laws, *SIGNS))
+    found = [_Kind(kind, some, shown, rates) for kind, some in by_kind.items() if some]
+    return _named(found, shown)
 
 
 def diagnosed(entry: dict[str, Any]) -> dict[str, Any]:
-    """A backend's entry of the report with the known faults that it resembles."""
+    """A backend's entry of the report with the kinds of faults that it looks like."""
     return entry | {"looks_like": [asdict(likeness) for likeness in diagnose(entry["properties"])]}
 
 
-@cache
-def read(file: Path = KNOWN) -> tuple[Known, ...]:
-    """The faults that the package remembers."""
-    found = json.loads(file.read_text(encoding="utf-8"))
-    laws, bits = found["laws"], len(found["laws"]) - 1
-    return tuple(
-        Known(row["name"], row["says"], row["cell"],
-              frozenset(law for i, law in enumerate(laws) if int(row["told_by"], 16) >> (bits - i) & 1))
-        for row in found["faults"]
-    )  # fmt: skip
+class _Kind:
+    """How well the signs fit a kind, by its faults."""
+
+    def __init__(self, name: str, faults: Sequence[Known], shown: Collection[str], of_all: Rates) -> None:
+        self.name, self.of_all = name, of_all
+        self.rates = _rates(faults, of_all, of_all)
+        fits = [_fit(shown, self._rates_like(fault)) for fault in faults]
+        self.common = max(_common(shown, fault, of_all) for fault in faults)
+        self.fit = max(fits) + math.log(sum(math.exp(fit - max(fits)) for fit in fits) / len(fits))
+        can_be = [(fit, fault) for fit, fault in zip(fits, faults, strict=True) if _can_be(fault, shown)]
+        self.nearest = max(can_be, key=lambda pair: pair[0], default=(0.0, None))[1]
+
+    def speaks(self, law: str) -> float:
+        """How much more often the kind fails a law than faults at large."""
+        return self.rates[law] / self.of_all[law]
+
+    def _rates_like(self, fault: Known) -> Rates:
+        def rate(sign: str) -> float:
+            shared = OF_KIND * self.rates[sign] + OF_ALL * self.of_all[sign]
+            own = 1.0 if sign in fault.asked else 0.0
+            return (own * (sign in fault.shows) + shared) / (own + OF_KIND + OF_ALL)
+
+        return {sign: rate(sign) for sign in self.of_all}
 
 
-def remember(matrix: Mapping[str, Any], file: Path = KNOWN) -> None:
-    """Keep the matrix of a self-test in the package, one fault a line, without those that its networks do not show."""
-    rows = ",\n".join(json.dumps(row) for row in matrix["faults"] if int(row["told_by"], 16))
-    partial = file.with_suffix(".partial")
-    partial.write_text(f'{{"laws": {json.dumps(matrix["laws"])},\n"faults": [\n{rows}\n]}}\n', encoding="utf-8")
-    partial.replace(file)
+def _can_be(fault: Known, shown: Collection[str]) -> bool:
+    """Whether the failures are not those of one other cell."""
+    return not fault.cell or "on one cell" not in shown or f"on {fault.cell}" in shown
 
 
-def _can_be(fault: Known, findings: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether only networks with the fault's cell fail, as far as their labels say."""
-    alone = {label.partition(",")[0].partition(" at ")[0] for f in findings if f["status"] in FAILING
-             for label, status in f["labels"].items() if status in FAILING}  # fmt: skip
-    return not fault.cell or alone & CELLS.keys() <= {fault.cell}
+def _rates(faults: Iterable[Known], signs: Iterable[str], of_all: Rates | None = None) -> Rates:
+    """How often the faults show each sign; a few of them lean on the rates of all."""
+    found = {}
+    for sign in signs:
+        asked = [sign in fault.shows for fault in faults if sign in fault.asked]
+        lean, weight = (of_all[sign], 2.0) if of_all else (0.5, 1.0)
+        found[sign] = (sum(asked) + weight * lean) / (len(asked) + weight)
+    return found
 
 
-def _weights(faults: Sequence[Known], judged: Iterable[str]) -> dict[str, float]:
-    """The information that each property gives: little if it detects nearly every fault."""
-    return {law: math.log((len(faults) + 1) / (sum(law in fault.told_by for fault in faults) + 0.5)) for law in judged}
+def _fit(shown: Collection[str], rates: Rates) -> float:
+    """The logarithm of the likelihood of these signs, and of the absence of the others."""
+    odds = (rate if sign in shown else 1 - rate for sign, rate in rates.items())
+    credit = min(1.0, CREDIT / len(rates.keys() - {*SIGNS}))
+    return credit * sum(math.log(min(max(p, LEAST), 1 - LEAST)) for p in odds)
 
 
-def _alike(failing: Collection[str], told_by: Collection[str], weights: Mapping[str, float]) -> float:
-    both, either = set(failing) & set(told_by), set(failing) | set(told_by)
-    whole = sum(weights[law] for law in either)
-    return sum(weights[law] for law in both) / whole if whole else 0.0
+def _common(shown: Collection[str], fault: Known, of_all: Rates) -> float:
+    """The part of the failing laws that a fault fails too, of those that it was asked for."""
+    laws = {*shown} & of_all.keys() & fault.asked - {*SIGNS}
+    whole = sum(-math.log(of_all[law]) for law in laws)
+    return sum(-math.log(of_all[law]) for law in laws & fault.shows) / whole if whole else 0.0
 
 
-if __name__ == "__main__":
-    remember(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["self_test"]["matrix"])
+def _named(kinds: Sequence[_Kind], shown: Collection[str]) -> list[Likeness]:
+    """The likeliest kinds with their probabilities."""
+    best = max(kind.fit for kind in kinds)
+    whole = sum(math.exp(kind.fit - best) for kind in kinds)
+    likely = [(math.exp(kind.fit - best) / whole, kind) for kind in sorted(kinds, key=lambda kind: -kind.fit)]
+    found = [(p, kind) for p, kind in likely if p >= POSSIBLE and kind.common >= COMMON]
+    return [_likeness(kind, p, shown) for p, kind in found[:MOST]] or [UNLIKE]
+
+
+def _likeness(kind: _Kind, probability: float, shown: Collection[str]) -> Likeness:
+    law = max(sorted({*shown} & kind.rates.keys() - {*SIGNS}), key=kind.speaks)
+    fault, example = (kind.nearest.name, kind.nearest.says) if kind.nearest else ("", "")
+    sure = "likely" if probability >= LIKELY else "possible"
+    return Likeness(kind.name, KINDS[kind.name], sure, round(probability, 3), law, fault, example)

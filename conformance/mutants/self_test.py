@@ -20,7 +20,7 @@ from typing import Any
 
 from conformance.cases import CELLS
 from conformance.mutants.census import mutants
-from conformance.mutants.matrix import matrix, signatures
+from conformance.mutants.matrix import completed, signatures
 from conformance.mutants.trial import Reference, killed_by, labels, strategies
 from conformance.registry import Property, properties
 from rnnspec import Mutant
@@ -64,7 +64,7 @@ def self_test(known: Mapping[str, Any] | None = None, processes: int | None = No
         idle = [law.id for law in properties() if law.id not in victims]
         likely = [known.get("laws", {}).get(law, "") for law in idle]
         victims |= dict(zip(idle, pool.map(_victim, idle, likely), strict=True))
-        rows = dict(chain.from_iterable(part.items() for part in pool.map(matrix, places, [workers] * workers)))
+        rows = signatures(tuple(chain.from_iterable(pool.map(completed, places, [workers] * workers))))
     equivalent = [{"name": m.name, "why": why} for m in found if (why := getattr(m, "twin", ""))]
     dead = [kill for kill in kills.values() if kill is not None]
     survivors = [{"name": found[place].name, "why": found[place].says} for place, kill in kills.items() if kill is None]
@@ -75,7 +75,8 @@ def self_test(known: Mapping[str, Any] | None = None, processes: int | None = No
         "by_an_exception": sum(kill.raised for kill in dead),
         "kills": {found[place].name: [kill.law, kill.label] for place, kill in sorted(kills.items()) if kill},
         "killers": dict(sorted(Counter(kill.law for kill in dead).items())),
-        "laws": dict(sorted(victims.items())), "matrix": signatures(rows), "signatures": len(set(rows.values())),
+        "laws": dict(sorted(victims.items())), "matrix": rows,
+        "signatures": len({fault["told_by"] for fault in rows["faults"]}),
         "seconds": round(time.perf_counter() - begun, 1),
     }  # fmt: skip
 

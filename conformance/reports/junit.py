@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 
 from conformance.findings.entry import missing
 from conformance.findings.finding import BAD
+from conformance.reports.likeness import alike, page
 
 __all__ = ["render"]
 
@@ -46,7 +47,13 @@ def _suite(entry: dict[str, Any]) -> ET.Element:
         why = entry["why"] or f"{absent} properties did not run"
         ET.SubElement(case, "skipped" if entry["status"] == "unavailable" else "error", message=_text(why))
     _count(suite)
+    if entry["looks_like"]:
+        ET.SubElement(suite, "system-out").text = _text("\n".join(map(_likeness, entry["looks_like"])))
     return suite
+
+
+def _likeness(found: dict[str, Any]) -> str:
+    return f"{alike(found)} Read {page(found['law'])}." if found["law"] else alike(found)
 
 
 def _self_test(found: dict[str, Any]) -> ET.Element:
@@ -70,6 +77,7 @@ def _evidence(finding: dict[str, Any]) -> str:
     lines = [f"{heading}: {finding[text]}" for text, heading in EXPLAINED.items() if finding[text]]
     if found:
         lines += [f"{found['what']} {found['where']}", f"got {found['got']}", f"expected {found['expected']}"]
+    lines.append(f"more: {page(finding['id'])}")
     return "\n".join((*lines, "", finding["reproducer"]))
 
 

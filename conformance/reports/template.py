@@ -10,6 +10,7 @@ from conformance.findings.entry import missing
 from conformance.findings.finding import BAD, STATUSES
 from conformance.findings.verdict import chosen, spoken
 from conformance.reports.asked import left_out, not_asked, of_each
+from conformance.reports.likeness import alike, page
 from conformance.reports.ratio import written
 
 __all__ = ["environment"]
@@ -21,7 +22,8 @@ def environment(*, escape: bool) -> jinja2.Environment:
         loader=jinja2.PackageLoader("conformance.reports", "templates"), autoescape=escape,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    found.filters |= {"shape": _shape, "cell": _cell, "spoken": spoken, "chosen": chosen, "ratio": written}
+    found.filters |= {"shape": _shape, "cell": _cell, "spoken": spoken, "chosen": chosen, "ratio": written,
+                      "alike": alike, "page": page}
     found.globals |= {"BAD": BAD, "missing": missing, "shown": _shown, "of_each": of_each, "left_out": left_out,
                       "not_asked": not_asked}
     return found

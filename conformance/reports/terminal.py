@@ -19,6 +19,7 @@ from conformance.findings.finding import BAD, STATUSES
 from conformance.findings.verdict import chosen, spoken
 from conformance.processes.deadline import OVER, Deadline
 from conformance.reports.asked import left_out, not_asked, of_each
+from conformance.reports.likeness import alike, page
 from conformance.reports.ratio import written
 
 __all__ = ["Terminal", "left", "show", "show_self_test"]
@@ -203,7 +204,8 @@ def _evidence(console: Console, entry: dict[str, Any], finding: dict[str, Any]) 
                           f"yardsticks), at most {evidence['allowed']:.3g} passes", highlight=False)  # fmt: skip
     elif finding["why"]:
         console.print(escape(finding["why"]), highlight=False)
-    for heading, text in (("what this means", finding["failure"]), ("where to start", finding["first"])):
+    law = page(finding["id"])
+    for heading, text in (("what this means", finding["failure"]), ("where to start", finding["first"]), ("more", law)):
         if text:
             console.print(escape(f"{heading}: {text}"), highlight=False)
     if finding["reproducer"]:
@@ -211,14 +213,13 @@ def _evidence(console: Console, entry: dict[str, Any], finding: dict[str, Any]) 
 
 
 def _likenesses(console: Console, entry: dict[str, Any]) -> None:
-    """The known faults that fail the same properties."""
-    for i, found in enumerate(entry["looks_like"]):
-        if i == 0:
-            named = escape(f"{entry['name']} {entry['precision']}")
-            console.rule(f"[red]{named}: known faults that fail the same laws", align="left")
-        others = f", and {len(found['others'])} more" if found["others"] else ""
-        text = f"{found['alike']:4.0%} alike: {found['says']} ({found['fault']}{others})"
-        console.print(escape(text), highlight=False)
+    """The kinds of faults that the failures look like."""
+    if entry["looks_like"]:
+        named = escape(f"{entry['name']} {entry['precision']}")
+        console.rule(f"[red]{named}: what the failures look like", align="left")
+    for found in entry["looks_like"]:
+        read = f" Read {page(found['law'])}." if found["law"] else ""
+        console.print(escape(f"{alike(found)}{read}"), highlight=False)
 
 
 def _summary(document: dict[str, Any]) -> Table:
