@@ -12,7 +12,7 @@ BEYOND_AVX2 := from numpy._core._multiarray_umath import __cpu_dispatch__ as nam
   print(*[name for name in names if name == "X86_V4" or name.startswith("AVX512")])
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance nightly test test-avx2 lint release self-test stress bench cost arrangements choices products heads parallel newton bound kappa teeth remembering handwriting experiments tracking text speech language scoreboard report docs site serve clean
+.PHONY: conformance nightly test test-avx2 lint release self-test looks-like stress bench cost arrangements choices products heads parallel newton bound kappa teeth remembering handwriting experiments tracking text speech language scoreboard report docs site serve clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -45,8 +45,13 @@ release: $(READY)
 # What is too long for CI. Each writes the figures that docs/figures.md shows.
 
 self-test: $(READY)
+	$(ALONE) $(VENV) -m conformance.mutants.matrix
 	$(VENV) -m conformance --self-test --json $(FIGURES)/self-test.json
-	$(VENV) -m conformance.findings.diagnosis $(FIGURES)/self-test.json
+	$(VENV) docs/includes.py
+
+# How often the kinds of faults that a report names are right, for faults that no self-test contains.
+looks-like: $(READY)
+	$(ALONE) $(VENV) $(FIGURES)/looks_like.py --json $(FIGURES)/looks_like.json
 	$(VENV) docs/includes.py
 
 stress: $(READY)
