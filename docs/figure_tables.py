@@ -81,4 +81,5 @@ FIGURES = {
     "text-backends": (learning.text_backend_tables, "make text"),
     "text-courses": (learning.text_course_tables, "make text"),
     "scoreboard": (suite.scoreboard_tables, "make scoreboard"),
+    "looks_like": (suite.looks_like_tables, "make looks-like"),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from tables.markdown import table
 __all__ = [
     "detectable_tables",
     "kappa_tables",
+    "looks_like_tables",
     "other_suites_tables",
     "policy_tables",
     "remembering_tables",
@@ -33,6 +34,28 @@ def self_test_tables(data: Any) -> Iterator[str]:
         if found[kind]:
             yield ""
             yield from table((kind, "why"), ((row["name"], row["why"]) for row in found[kind]))
+
+
+def looks_like_tables(data: Any) -> Iterator[str]:
+    """How often the true kind is named, in the open half and the hidden one; then by kind."""
+    rows = [row for row in data["rows"] if row["shows"]]
+    silent = len(data["rows"]) - len(rows)
+    yield f"{len(data['rows'])} faults; the laws of the smoke tier do not detect {silent} of them."
+    yield ""
+    halves = {"open": [row for row in rows if row["open"]], "hidden": [row for row in rows if not row["open"]]}
+    yield from table(("half", "detected faults", "true kind named first", "among the three", "`unlike`"),
+                     ((name, len(half), _share(half, (1,)), _share(half, (1, 2, 3)),
+                       sum(row["named"][0][1] == "unlike" for row in half))
+                      for name, half in halves.items()))  # fmt: skip
+    yield ""
+    sure = {word: [row for row in rows if row["named"][0][1] == word] for word in ("likely", "possible")}
+    yield from table(("the first kind is called", "faults", "it is right"),
+                     ((f"`{word}`", len(said), _share(said, (1,))) for word, said in sure.items()))  # fmt: skip
+
+
+def _share(rows: Sequence[Any], places: tuple[int, ...]) -> str:
+    right = sum(row["place"] in places for row in rows)
+    return f"{right} ({100 * right / max(len(rows), 1):.0f} %)"
 
 
 def detectable_tables(data: Any) -> Iterator[str]:

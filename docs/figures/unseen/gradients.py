@@ -168,7 +168,7 @@ class InputGradientIsDetachedBetweenLayers(Faulty):
 
 def _own(gradients: Gradients, group: str, change: Any) -> Gradients:
     own = gradients.params
-    return replace(gradients, params={**own, group: {name: change(a) for name, a in own.get(group, {}).items()}})
+    return replace(gradients, params={**own, group: {name: change(a) for name, a in own[group].items()}})
 
 
 class RecurrentGradientTransposed(Faulty):
@@ -304,5 +304,5 @@ class GradientsOfStatesUseTheNewState(Faulty):
         w = np.concatenate([pulled.output_cotangent[1:], np.zeros_like(pulled.output_cotangent[:1])])
         other = super(Faulty, self).layer_pullback(pulled.cell, pulled.params, pulled.result, w, pulled.state_cotangent,
                                                    pulled.call)  # fmt: skip
-        own: Tree = {**gradients.params, "U": other.params.get("U", {})}
+        own: Tree = {**gradients.params, "U": other.params["U"]}
         return replace(gradients, params=own)

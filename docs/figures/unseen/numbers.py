@@ -186,17 +186,16 @@ class WideInputsInTwoParts(Faulty):
 
 
 class ZeroStateHasNoMap(Faulty):
-    """Where the initial state is zeros, recurrent maps learn nothing from the first two steps."""
+    """Recurrent maps and vectors that are zeros have no gradient, as if they were absent."""
 
     kind: ClassVar[str] = "zeros missing"
 
     def pulled_back(self, pulled: Pulled, gradients: Gradients) -> Gradients:
-        vectors = gradients.params.get("p", {})
-        lost = {name: np.zeros_like(g) if not np.asarray(pulled.params["p"][name]).any() else g
-                for name, g in vectors.items()}  # fmt: skip
-        maps = {name: np.zeros_like(g) if not np.asarray(pulled.params["U"][name]).any() else g
-                for name, g in gradients.params.get("U", {}).items()}  # fmt: skip
-        return replace(gradients, params={**gradients.params, "p": lost, "U": maps})
+        def learnt(group: str) -> Tree:
+            own, given = gradients.params[group], pulled.params[group]
+            return {name: g if np.asarray(given[name]).any() else np.zeros_like(g) for name, g in own.items()}
+
+        return replace(gradients, params={**gradients.params, "p": learnt("p"), "U": learnt("U")})
 
 
 class ZeroCotangentIsNone(Faulty):
