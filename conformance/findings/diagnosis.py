@@ -5,8 +5,9 @@ example does, as all faults of the kind do, and as all faults do: the mean of th
 product over all signs is the likelihood of the example, and the mean over its examples is the likelihood of the kind.
 
 Signs hang together, so that such a product is far too sure of itself: all laws together count as if they were no more
-than `CREDIT`. All kinds are equally likely beforehand. A kind is named only where one of its faults fails a good part
-of the laws that fail here; a law counts the more, the fewer faults fail it. Where none does, the report says so.
+than `CREDIT`. Signs beside laws count once half of the known faults were asked for them. All kinds are equally likely
+beforehand. A kind is named only where one of its faults fails a good part of the laws that fail here; a law counts the
+more, the fewer faults fail it. Where none does, the report says so.
 
 >>> [likeness.kind for likeness in diagnose([])]
 []
@@ -33,7 +34,7 @@ MOST = 3
 """The most kinds that are named."""
 LIKELY, POSSIBLE = 0.5, 0.01
 """The probabilities from which on a kind is likely, and from which on it is named."""
-OF_KIND, OF_ALL = 0.4, 0.1
+OF_KIND, OF_ALL = 0.15, 0.05
 """The weights of the kind's faults and of all faults, where that of the example is 1."""
 CREDIT = 28
 """How many independent laws all of them are worth."""
@@ -80,7 +81,8 @@ def resembled(
     if not shown or not faults or len(laws) < FEWEST:
         return []
     by_kind = {kind: [f for f in faults if f.kind == kind] for kind in KINDS}
-    rates = _rates(faults, (*laws, *SIGNS))
+    others = (sign for sign in SIGNS if 2 * sum(sign in fault.asked for fault in faults) >= len(faults))
+    rates = _rates(faults, (*laws, *others))
     found = [_Kind(kind, some, shown, rates) for kind, some in by_kind.items() if some]
     return _named(found, shown)
 
