@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 from conformance.cases import Case
 from conformance.cases.kept import Kept
 from conformance.command import app
-from conformance.findings.diagnosis import read
 from conformance.findings.entry import Entry
+from conformance.findings.known import read
 from conformance.findings.report import conforms, failures, report
 from conformance.processes.deadline import OVER, Deadline
 from conformance.processes.heap import STEP, Heap
@@ -182,7 +182,7 @@ def test_the_default_tier_alone_has_a_bound():
 
 def test_the_most_telling_law_comes_first_and_none_is_lost():
     found = [law.id for law in telling(properties())]
-    told = {id: sum(id in fault.told_by for fault in read()) for id in found}
+    told = {id: sum(id in fault.laws for fault in read()) for id in found}
     assert told[found[0]] == max(told.values())
     assert sorted(found) == [law.id for law in properties()]
 

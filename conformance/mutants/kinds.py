@@ -5,6 +5,7 @@ A family is the module of a protocol mutant; the mutants of a cell's equations h
 
 from __future__ import annotations
 
+from conformance.mutants.sequences.forgetting import EXTENTS
 from rnnspec import Mutant
 
 __all__ = ["kind"]
@@ -18,7 +19,7 @@ FAMILIES = {
     "leftovers": "call before", "nothing": "empty row", "vanishing": "zeros missing", "reach": "output cotangent",
     "small": "range", "resets": "reset", "heads": "heads", "matrices": "matrices", "bound": "call before",
     "chunks": "another way", "halves": "another way", "scans": "another way", "ways": "another way",
-    "biases": "bias", "choices": "equation", "functions": "derivative",
+    "biases": "bias", "forgetting": "step lost", "choices": "equation", "functions": "derivative",
     "equations of matrices": "matrices",
 }  # fmt: skip
 """The kind of the most mutants of each module."""
@@ -117,7 +118,16 @@ PASSES = {"forward": "equation", "both": "equation", "backward": "derivative", "
           "schedule": "step shifted"}  # fmt: skip
 """The kinds of the mutants of a cell, by the word in brackets."""
 
-_KINDS = {name: kind for kind, names in OWN.items() for name in names}
+FORGETTING = {
+    "initial ignored": "initial state", "initial has no gradient": "initial gradient", "cut to sixteen bits": "digits",
+    "gradient cut": "carried cotangent", "gradient cut in upper layers": "carried cotangent",
+    "gradient cut in reverse halves": "carried cotangent", "gradient of the last": "carried cotangent",
+    "gradient cut to sixteen bits": "digits",
+}  # fmt: skip
+"""The kinds of faults of long sequences that lose no step, by the name before the extent."""
+
+_KINDS = {name: kind for kind, names in OWN.items() for name in names} | {
+    f"forgetting: {name}, {steps} steps": kind for name, kind in FORGETTING.items() for steps in EXTENTS}  # fmt: skip
 
 
 def kind(mutant: Mutant) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from conformance.findings.diagnosis import read
+from conformance.findings.known import read
 from conformance.registry import Property
 
 __all__ = ["ordered", "telling"]
@@ -17,7 +17,7 @@ __all__ = ["ordered", "telling"]
 def telling(laws: Iterable[Property]) -> tuple[Property, ...]:
     """The laws, by the faults of the last self-test."""
     by_id, faults = {law.id: law for law in laws}, read()
-    detects = {id: sum(1 << i for i, fault in enumerate(faults) if id in fault.told_by) for id in by_id}
+    detects = {id: sum(1 << i for i, fault in enumerate(faults) if id in fault.laws) for id in by_id}
     return tuple(by_id[id] for id in ordered(detects))
 
 

@@ -20,7 +20,7 @@ from rnnspec.contract.arrays import NumpyArrays, Scan, Values
 from rnnspec.contract.capabilities import DTYPES
 from rnnspec.tree import tree_map
 
-__all__ = ["forgetting_mutants"]
+__all__ = ["EXTENTS", "forgetting_mutants"]
 
 EXTENTS = (5, 48, 400)
 """The steps of which a fault keeps no more: fewer than 7, 64 and 512."""
