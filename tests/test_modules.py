@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import their_onnx_models
@@ -17,11 +18,13 @@ from typer.testing import CliRunner
 from conformance.cases import load_cell
 from conformance.command import app
 from conformance.modules import ModuleBackend
+from conformance.modules.backend import _hidden
 from conformance.modules.source import source
 from conformance.registry import Scope, Shape, properties
 from conformance.running.examination import Examination
 from conformance.running.worker import F64_ONLY, not_asked
 from conformance.selection import Selection
+from rnnspec import cells
 from rnnspec.convert import Note
 from rnnspec.errors import ArgumentError, TreeError, UnsupportedError
 
@@ -246,3 +249,15 @@ def test_what_is_not_there_is_a_row_that_fails():
     done = smoke("torch.nn:Nonesuch")
     assert done.returncode == 1
     assert "Nonesuch" in done.stdout
+
+
+def test_a_factory_gets_the_widths_that_the_states_show():
+    """A matrix shows its rows and columns; what is as wide as the inputs is no part of `hidden`."""
+    def hidden(cell, **shapes):
+        return _hidden(cell, {name: np.zeros(shape) for name, shape in shapes.items()})
+
+    assert hidden(cells.lstm, h=(2, 4), c=(2, 4)) == 4
+    assert hidden(cells.lstm_projected, h=(2, 3), c=(2, 4)) == {"h": 3, "c": 4}
+    assert hidden(cells.gla, S=(2, 3, 4)) == {"S.rows": 3, "S.columns": 4}
+    assert hidden(cells.mamba, S=(2, 5, 4)) == {"S.columns": 4}
+    assert hidden(cells.mlstm, C=(2, 3, 4), n=(2, 4), m=(2, 1)) == {"C.rows": 3, "C.columns": 4, "n": 4}

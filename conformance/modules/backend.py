@@ -87,10 +87,7 @@ class ModuleBackend(Backend):
     ) -> LayerResult:
         half = call.place.rpartition(".")[2]
         tensors = self.source.row.spread(dict(leaves(params)))
-        widths = {name: a.shape[1] for name, a in state.items()}
-        own = [members for members in cell.width_classes if INPUT not in members]
-        hidden = widths if len(own) > 1 else next(iter(widths.values()))
-        subject = self._subject(call.place, Size(call.inputs, hidden, half, self.precision))
+        subject = self._subject(call.place, Size(call.inputs, _hidden(cell, state), half, self.precision))
         x = in_time(self.arrays, half, inputs, lengths)
         form, completion = self.source.family.form, None
         if form:
@@ -152,6 +149,16 @@ class ModuleBackend(Backend):
             got = f"{found} of {', '.join(sorted(dtypes))}"
             raise _Misshapen(self.source.call, f"the module must return {wanted} of {inputs.dtype}", got,
                              "see how modules are called in docs/conformance.md")  # fmt: skip
+
+
+def _hidden(cell: Cell, state: Tree) -> int | dict[str, int]:
+    """`hidden` of a layer, as far as its states show it."""
+    shown: dict[str, int] = {}
+    for name, a in state.items():
+        shown |= {name: a.shape[1]} if a.ndim < 3 else {f"{name}.rows": a.shape[1], f"{name}.columns": a.shape[2]}
+    free = set().union(*(members for members in cell.width_classes if not members & {*cell.numbers, INPUT}))
+    widths = {name: width for name, width in shown.items() if name in free}
+    return widths if len(cell.width_classes) > 1 else next(iter(widths.values()))
 
 
 class _Misshapen(RnnSpecError, AssertionError):
