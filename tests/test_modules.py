@@ -257,6 +257,7 @@ def test_a_factory_gets_the_widths_that_the_states_show():
         return _hidden(cell, {name: np.zeros(shape) for name, shape in shapes.items()})
 
     assert hidden(cells.lstm, h=(2, 4), c=(2, 4)) == 4
+    assert hidden(cells.sru, c=(2, 3)) == 3
     assert hidden(cells.lstm_projected, h=(2, 3), c=(2, 4)) == {"h": 3, "c": 4}
     assert hidden(cells.gla, S=(2, 3, 4)) == {"S.rows": 3, "S.columns": 4}
     assert hidden(cells.mamba, S=(2, 5, 4)) == {"S.columns": 4}

@@ -158,7 +158,7 @@ def _hidden(cell: Cell, state: Tree) -> int | dict[str, int]:
         shown |= {name: a.shape[1]} if a.ndim < 3 else {f"{name}.rows": a.shape[1], f"{name}.columns": a.shape[2]}
     free = set().union(*(members for members in cell.width_classes if not members & {*cell.numbers, INPUT}))
     widths = {name: width for name, width in shown.items() if name in free}
-    return widths if len(cell.width_classes) > 1 else next(iter(widths.values()))
+    return widths if len(cell.width_classes) > 1 else next(iter(shown.values()))
 
 
 class _Misshapen(RnnSpecError, AssertionError):
