@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.sax.saxutils import unescape
 
 from figure_plots import PLOTS
-from tables import learning, parallel, speed, suite
+from tables import field, learning, parallel, speed, suite
 
 __all__ = ["figures", "measured", "plot"]
 
@@ -82,4 +82,6 @@ FIGURES = {
     "text-courses": (learning.text_course_tables, "make text"),
     "scoreboard": (suite.scoreboard_tables, "make scoreboard"),
     "looks_like": (suite.looks_like_tables, "make looks-like"),
+    "published": (field.published_tables, "make scoreboard"),
+    "kernelbench": (field.kernelbench_tables, "make kernelbench"),
 }
