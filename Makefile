@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv/bin/python
 READY := .venv/.ready
 FIGURES := docs/figures
+PUBLISHED := build/scoreboard
 BACKENDS := numpy torch jax tensorflow
 SCRATCH := $(or $(TMPDIR),/tmp)
 TEXT_BACKEND := numpy
@@ -12,7 +13,7 @@ BEYOND_AVX2 := from numpy._core._multiarray_umath import __cpu_dispatch__ as nam
   print(*[name for name in names if name == "X86_V4" or name.startswith("AVX512")])
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance nightly test test-avx2 lint release self-test looks-like stress bench cost arrangements choices products heads parallel newton bound kappa teeth remembering handwriting experiments tracking text speech language scoreboard report docs site serve clean
+.PHONY: conformance nightly test test-avx2 lint release self-test looks-like stress bench cost arrangements choices products heads parallel newton bound kappa teeth remembering handwriting experiments tracking text speech language scoreboard kernelbench report docs site serve clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -166,8 +167,22 @@ language: $(READY)
 	  --save $(SCRATCH)/language.safetensors --json $(FIGURES)/language.json --picture $(FIGURES)/language.png
 	$(VENV) docs/includes.py
 
-scoreboard: $(READY)
+# The published packages have an environment of their own, over the packages of .venv. sru compiles its kernel there.
+scoreboard: $(READY) $(PUBLISHED)/.ready
 	$(VENV) docs/scoreboard/measure.py --json $(FIGURES)/scoreboard.json
+	PATH="$(CURDIR)/$(PUBLISHED)/bin:$$PATH" $(PUBLISHED)/bin/python docs/scoreboard/published.py \
+	  --json $(FIGURES)/published.json
+	$(VENV) docs/includes.py
+
+$(PUBLISHED)/.ready: docs/scoreboard/requirements.txt $(READY)
+	$(PYTHON) -m venv $(PUBLISHED)
+	$(VENV) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
+	  "$$($(PUBLISHED)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/shared.pth"
+	$(PUBLISHED)/bin/python -m pip install --quiet --no-deps -r docs/scoreboard/requirements.txt
+	touch $@
+
+kernelbench: $(READY)
+	$(ALONE) $(VENV) $(FIGURES)/kernelbench.py --json $(FIGURES)/kernelbench.json
 	$(VENV) docs/includes.py
 
 # The picture of a report that the README shows.
