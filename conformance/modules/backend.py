@@ -87,7 +87,8 @@ class ModuleBackend(Backend):
     ) -> LayerResult:
         half = call.place.rpartition(".")[2]
         tensors = self.source.row.spread(dict(leaves(params)))
-        subject = self._subject(call.place, Size(call.inputs, _hidden(cell, state), half, self.precision))
+        hidden = _hidden(cell, state)
+        subject = self._subject(call.place, Size(call.inputs, hidden, half, self.precision))
         x = in_time(self.arrays, half, inputs, lengths)
         form, completion = self.source.family.form, None
         if form:
@@ -156,9 +157,9 @@ def _hidden(cell: Cell, state: Tree) -> int | dict[str, int]:
     shown: dict[str, int] = {}
     for name, a in state.items():
         shown |= {name: a.shape[1]} if a.ndim < 3 else {f"{name}.rows": a.shape[1], f"{name}.columns": a.shape[2]}
-    free = set().union(*(members for members in cell.width_classes if not members & {*cell.numbers, INPUT}))
-    widths = {name: width for name, width in shown.items() if name in free}
-    return widths if len(cell.width_classes) > 1 else next(iter(shown.values()))
+    free = [members for members in cell.width_classes if not members & {*cell.numbers, INPUT}]
+    widths = {name: width for name, width in shown.items() if any(name in members for members in free)}
+    return widths if len(free) > 1 else next(iter((widths or shown).values()))
 
 
 class _Misshapen(RnnSpecError, AssertionError):
