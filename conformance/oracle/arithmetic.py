@@ -47,6 +47,9 @@ EXTENDED = Arithmetic(np.longdouble)
 NEAR = 8.0
 """Rounding could turn a condition whose margin is below this multiple of its spread over the runs."""
 
+TURNED = 4
+"""Such a condition is turned in one perturbed run of so many."""
+
 
 BLOCK = 2**15
 """The random numbers of one draw."""
@@ -134,11 +137,24 @@ class Rounding:
         grown = self.arithmetic.accumulator * math.sqrt(max(a.shape[axis], 1))
         return self.round(y, grown * np.abs(a).sum(axis, keepdims=True) + self.arithmetic.unit * np.abs(y))
 
-    def watch(self, margin: Array) -> None:
-        """Count the conditions `margin > 0` that rounding could turn."""
-        if margin.shape[0] > 1:
-            spread = np.sqrt(np.mean((margin[1:] - margin[:1]) ** 2, axis=0))
-            self.arithmetic.kinks.near += int((np.abs(margin[0]) < NEAR * spread).sum())
+    def turned(self, margin: Array) -> Any:
+        """Where a run finds the contrary of `margin > 0`: in one run of some, if rounding could turn it; else False.
+
+        Margins just beyond the spread of few runs turn in none of them, but may turn in a backend.
+        """
+        if margin.shape[0] == 1:
+            return False
+        spread = np.sqrt(np.mean((margin[1:] - margin[:1]) ** 2, axis=0))
+        near = np.abs(margin[0]) < NEAR * spread
+        count = int(near.sum())
+        if not count:
+            return False
+        self.arithmetic.kinks.near += count
+        runs = self.arithmetic.runs
+        order = self._rng.permuted(np.broadcast_to(np.arange(runs)[:, None], (runs, count)), axis=0)
+        found = np.zeros(margin.shape, bool)
+        found[1:, near] = order < max(1, runs // TURNED)
+        return found
 
     def _note(self, size: Array) -> bool:
         """Record the largest finite number; return whether all are finite."""

@@ -172,10 +172,12 @@ class Tape:
         numbers = self._aligned(op, [self.lift(operand) for operand in operands])
         a = [number.value for number in numbers]
         rule = RULES[op]
+        y, turned = rule.value(self.rounding, *a), False
         if rule.margin is not None and (self.recording or op not in CORNERS):
-            self.rounding.watch(rule.margin(*a))
-        y = rule.value(self.rounding, *a)
-        return self.record(y, numbers, lambda d: rule.pull(self.rounding, d, y, *a), lambda u: rule.unreached(u, *a))
+            turned = self.rounding.turned(rule.margin(*a))
+            y = y if rule.turn is None else rule.turn(turned, y, *a)
+        return self.record(y, numbers, lambda d: rule.pull(self.rounding, d, y, *a),
+                           lambda u: rule.unreached(u, turned, *a))  # fmt: skip
 
     def _aligned(self, op: str, numbers: list[Number]) -> list[Number]:
         """The operands of a primitive; a number beside a matrix is one too, of one row and one column."""

@@ -1,8 +1,9 @@
 """The value and the pullback of each primitive on plain arrays, one line each.
 
 `n` is the rounding arithmetic, `y` the result, `a, b, c` the operands and `d` the cotangent of the result. `margin` is
-positive where a condition inside the primitive holds. `unchosen` is true, operand by operand, where the primitive chose
-another. `gathers` says that one result is made of many features.
+positive where a condition inside the primitive holds, and `turn` is the result where a run finds the contrary.
+`unchosen` is true, operand by operand, where the primitive chose another. `gathers` says that one result is made of
+many features.
 """
 
 from __future__ import annotations
@@ -29,14 +30,18 @@ class PrimitiveRule:
     margin: Callable[..., Array] | None = None
     unchosen: Callable[..., tuple[Any, ...]] | None = None
     gathers: bool = False
+    turn: Callable[..., Array] | None = None
 
-    def unreached(self, result: Any, *operands: Array) -> tuple[Any, ...]:
-        """For each operand, where it is unreached: where the result is, or where the primitive chose another."""
+    def unreached(self, result: Any, turned: Any, *operands: Array) -> tuple[Any, ...]:
+        """For each operand, where it is unreached: where the result is, or where the primitive chose another.
+
+        Where its condition is `turned`, it chose the contrary.
+        """
         if self.gathers:
             return (False,) * len(operands)
         if self.unchosen is None:
             return (result,) * len(operands)
-        return tuple(mask if mask is None else result | mask for mask in self.unchosen(*operands))
+        return tuple(mask if mask is None else result | (mask ^ turned) for mask in self.unchosen(*operands))
 
 
 def _no_pull(n: Rounding, d: Array, y: Array, *operands: Array) -> tuple[Any, ...]:
@@ -69,6 +74,15 @@ def _cos(n: Rounding, a: Array) -> Array:
 
 def _sin(n: Rounding, a: Array) -> Array:
     return n.function(np.sin(a), np.minimum(1, np.abs(a)))
+
+
+def _not(turned: Array, y: Array, *operands: Array) -> Array:
+    return y ^ turned
+
+
+def _other_multiple(turned: Array, y: Array, a: Array, b: Array) -> Array:
+    """The remainder beside a multiple of b, counted from the multiple before it or after it."""
+    return np.where(turned, np.where(np.abs(y) < np.abs(b) / 2, y + b, y - b), y)
 
 
 def _width(n: Rounding, a: Array) -> Array:
@@ -165,10 +179,13 @@ RULES: dict[str, PrimitiveRule] = {
         lambda a, b: (~(b >= a), b >= a),
     ),
     "remainder": PrimitiveRule(
-        lambda n, a, b: n.round(np.remainder(a, b)), lambda n, d, y, a, b: (d, -n.multiply(d, np.floor(a / b)))
+        lambda n, a, b: n.round(np.remainder(a, b)),
+        lambda n, d, y, a, b: (d, -n.multiply(d, np.round((a - y) / b))),
+        lambda a, b: a - b * np.round(a[:1] / b[:1]),
+        turn=_other_multiple,
     ),
-    "greater": PrimitiveRule(lambda n, a, b: a > b, _no_pull, lambda a, b: a - b),
-    "greater_equal": PrimitiveRule(lambda n, a, b: a >= b, _no_pull, lambda a, b: a - b),
+    "greater": PrimitiveRule(lambda n, a, b: a > b, _no_pull, lambda a, b: a - b, turn=_not),
+    "greater_equal": PrimitiveRule(lambda n, a, b: a >= b, _no_pull, lambda a, b: a - b, turn=_not),
     "where": PrimitiveRule(
         lambda n, a, b, c: np.where(a, b, c),
         lambda n, d, y, a, b, c: (None, d, d),

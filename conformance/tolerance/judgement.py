@@ -96,7 +96,7 @@ def _judge(reference: Reference, views: Any) -> Verdict:
     while True:
         got, expected, tau = views(reference)
         elements = sum(t.size for t in tau.values())
-        worst, allowed = _worst(reference.profile, got, expected, tau), kappa(elements, reference.runs)
+        worst, allowed = _worst(reference, got, expected, tau), kappa(elements, reference.runs)
         surely = worst.ratio <= kappa(elements, np.inf)
         if surely or worst.ratio > allowed or reference.runs >= MOST_RUNS:
             passed = surely or worst.ratio <= allowed
@@ -106,11 +106,12 @@ def _judge(reference: Reference, views: Any) -> Verdict:
             return Verdict(False, 0.0, 0.0, "", None, None, 0.0, reference.ill_posed)
 
 
-def _worst(profile: Profile, got: dict[str, Any], expected: dict[str, Any], tau: dict[str, Any]) -> _Worst:
+def _worst(reference: Reference, got: dict[str, Any], expected: dict[str, Any], tau: dict[str, Any]) -> _Worst:
     odd = sorted(got.keys() ^ expected.keys())
     if odd:
         return _wrong(odd[0], *(("there", "not there") if odd[0] in got else ("not there", "there")))
-    found = [_leaf(profile, name, got[name], expected[name], tau.get(name)) for name in expected]
+    found = [_leaf(reference.profile, name, got[name], expected[name], tau.get(name)) for name in expected
+             if name not in reference.untested]  # fmt: skip
     return max(found, key=lambda worst: worst.ratio, default=_Worst(0.0, "", None, None, 0.0))
 
 

@@ -8,7 +8,7 @@ more than its own rounding and scales the spread back, since small errors are li
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -47,29 +47,47 @@ class Reference:
     """The expected result: leaves by dotted name, each with runs as first axis; run 0 is exact.
 
     Names are those of the result's fields and trees: `outputs`, `state.0.forward.h`, `params.layers.0.forward.W.i`,
-    `inputs`, `grads.inputs`, `loss_sum`. `ill_posed` is the reason why no result can be tested, or empty.
+    `inputs`, `grads.inputs`, `loss_sum`. `untested` are the leaves that no result can be tested by, each with the
+    reason; `whole` is the reason where it holds for all of them, or empty.
     `stretch` is tau over the spread of the runs; `again(runs)` returns a reference with more runs.
     """
 
     profile: Profile
     leaves: dict[str, Any]
-    ill_posed: str
+    whole: str
+    untested: Mapping[str, str]
     stretch: float
     runs: int
     again: Callable[[int], Reference]
 
+    @cached_property
+    def ill_posed(self) -> str:
+        """The reason why nothing that is rounded can be tested, or empty."""
+        if self.whole or not self.untested:
+            return self.whole
+        rounded = {name for name, tau in self.tau().items() if tau.any()}
+        return self.doubt if self.untested.keys() >= rounded else ""
+
+    @property
+    def doubt(self) -> str:
+        """The reason why some leaf cannot be tested, or empty."""
+        return self.whole or next(iter(self.untested.values()), "")
+
     def at(self, name: str) -> Reference:
         """The part under a dotted name, such as `reference.at("state")`; names of its leaves lose that prefix."""
-        under = {key: a for key, a in self.leaves.items() if f"{key}.".startswith(f"{name}.")}
-        part = {key.removeprefix(name).removeprefix("."): a for key, a in under.items()}
-        if not part:
+        def part(given: Mapping[str, Any]) -> dict[str, Any]:
+            under = {key: a for key, a in given.items() if f"{key}.".startswith(f"{name}.")}
+            return {key.removeprefix(name).removeprefix("."): a for key, a in under.items()}
+
+        found = part(self.leaves)
+        if not found:
             raise KeyError(f"no leaf under {name!r}, only {', '.join(self.leaves)}")
-        return replace(self, leaves=part, again=lambda runs: self.again(runs).at(name))
+        return replace(self, leaves=found, untested=part(self.untested), again=lambda runs: self.again(runs).at(name))
 
     def plus(self, other: Reference) -> Reference:
         """The sum of two references with the same leaves and independent roundings, from different seeds."""
         leaves = {name: a + other.leaves[name] for name, a in self.leaves.items()}
-        return replace(self, leaves=leaves, ill_posed=self.ill_posed or other.ill_posed,
+        return replace(self, leaves=leaves, whole=self.whole or other.whole, untested={**other.untested, **self.untested},
                        again=lambda runs: self.again(runs).plus(other.again(runs)))  # fmt: skip
 
     def refined(self) -> Reference:
@@ -113,8 +131,8 @@ def reference(
     def again(more: int) -> Reference:
         return _kept((profile, compute, seed, more, dtype), lambda: reference(profile, compute, seed, more, dtype))
 
-    why = _ill_posed(profile, leaves, arithmetic)
-    return Reference(profile, leaves, why, (np.sqrt(2.0) if both_round else 1.0) / grown, runs, again)
+    whole, untested = _undefined(profile, leaves, arithmetic), _untested(profile, leaves, arithmetic)
+    return Reference(profile, leaves, whole, untested, (np.sqrt(2.0) if both_round else 1.0) / grown, runs, again)
 
 
 def _spread(a: Any) -> Any:
@@ -127,20 +145,36 @@ def _spread(a: Any) -> Any:
     return np.where(np.isfinite(a[0]), found, 0.0)
 
 
-def _ill_posed(profile: Profile, leaves: dict[str, Any], arithmetic: Arithmetic) -> str:
-    if arithmetic.kinks.near:
-        return f"{arithmetic.kinks.near} conditions are too near to call in {profile.name}"
+def _undefined(profile: Profile, leaves: dict[str, Any], arithmetic: Arithmetic) -> str:
+    """The reason why the calculation as such has no answer in the precision, or empty."""
+    if arithmetic.kinks.near and arithmetic.unit > profile.unit:  # an outcome that turns is not scaled back
+        return _undecided(profile, arithmetic)
     if arithmetic.kinks.largest > profile.largest / 16:
         return f"numbers up to {arithmetic.kinks.largest:.1e} come too near the largest of {profile.name}"
+    turned = (name for name, a in leaves.items() if not isinstance(a, int) and _turns_an_infinity(a))
+    return next((f"roundings of {profile.name} turn an infinity of {name}" for name in turned), "")
+
+
+def _turns_an_infinity(a: Any) -> bool:
+    return bool((np.isinf(a[:1]) & (a[1:] != a[:1])).any())
+
+
+def _untested(profile: Profile, leaves: dict[str, Any], arithmetic: Arithmetic) -> dict[str, str]:
+    """The leaves that roundings move too far, each with the reason."""
+    found = {}
     for name, a in leaves.items():
         if isinstance(a, int) or not a[0].size:
             continue
-        if (np.isinf(a[:1]) & (a[1:] != a[:1])).any():
-            return f"roundings of {profile.name} turn an infinity of {name}"
         spread, largest = _spread(a).max(), np.abs(np.where(np.isfinite(a[0]), a[0], 0.0)).max()
         if not spread <= ILL_POSED * largest + UNDERFLOWS * arithmetic.lost:
-            return f"roundings of {profile.name} move {name} by {spread:.1e}, its largest number being {largest:.1e}"
-    return ""
+            found[name] = _undecided(profile, arithmetic) if arithmetic.kinks.near else (
+                f"roundings of {profile.name} move {name} by {spread:.1e}, its largest number being {largest:.1e}"
+            )
+    return found
+
+
+def _undecided(profile: Profile, arithmetic: Arithmetic) -> str:
+    return f"{arithmetic.kinks.near} conditions are too near to call in {profile.name}"
 
 
 def _dtype(case: Case, profile: Profile) -> Any:

@@ -72,7 +72,7 @@ def partition(backend: Backend, case: Case, judge: Judge) -> None:
     sized = Sized(ask(backend, case), 200 * LIMIT)
     moment, velocity = sized.trained(GLOBAL).rule_state[1]["m"], _velocity(sized.trained(PARTED), MAPS)
     judge.applies(bool(velocity), "the cell has no input map")
-    judge.applies(not sized.reference(GLOBAL).ill_posed, "the norm has no answer in this precision")
+    judge.applies(not sized.reference(GLOBAL).doubt, "the norm has no answer in this precision")
     one, own, clipped = _factors(moment, sized.mean), _factors(velocity, sized.mean), _clipped(sized.mean)[MAPS]
     slack = 1e-3 + 8 * PROFILES[backend.precision].unit
     judge.holds("the factors of maps under the global norm", bool(np.ptp(one) < slack * max(one)), one, "one number")

@@ -41,7 +41,7 @@ def biases(backend: Backend, case: Case, judge: Judge) -> None:
         least = MOVED * reference.at("outputs").tau()[""].max(initial=0.0)
         if _is_added(cell, name):
             judge.agree(f"from p_{name} to b_{name}", answer, whole, reference)
-        elif not reference.ill_posed and constant.ends.any() and least < FINE:
+        elif not reference.doubt and constant.ends.any() and least < FINE:
             apart = np.abs(answer.outputs - whole.outputs).max()
             judge.holds(f"p_{name} is no bias", bool(apart > least), f"outputs moved by {apart:.3g}", f"> {least:.3g}")
 
