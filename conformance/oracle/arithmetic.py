@@ -117,7 +117,7 @@ class Rounding:
         """`a / b`; where b is 0, every second perturbed run takes it for -0, since zero has no sign."""
         zero = b == 0
         if self.arithmetic.runs and zero.any():
-            signs = np.where(np.arange(self.runs) % 2, 0.0, -0.0).reshape(-1, *[1] * (b.ndim - 1))
+            signs = np.where(np.arange(self.runs) % 2, -0.0, 0.0).reshape(-1, *[1] * (b.ndim - 1))
             b = np.where(zero, signs, b)
         return self.round(a / b)
 

@@ -6,7 +6,8 @@ masked, so that nothing after its end has an effect. A row that a step resets ta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,13 +67,14 @@ class _Map:
 
     tape: Tape
     matrix: Parameter
+    use: int
 
     def __call__(self, v: Number) -> Number:
-        return self.tape.affine(self.matrix, None, v)
+        return self.tape.affine(self.matrix, None, v, self.use)
 
     def T(self, v: Number) -> Number:  # noqa: N802  # as in the equations
         """The product with the transposed map."""
-        return self.tape.transposed(self.matrix, v)
+        return self.tape.transposed(self.matrix, v, self.use)
 
 
 def forward(
@@ -192,22 +194,33 @@ def _equations(
     tape: Tape, layer: Layer, params: Tree, x: Number, states: dict[str, Number], head: int,
     shared: dict[str, Number],
 ) -> tuple[Number, dict[str, Number]]:
-    """The equations of one head; `shared` are the values of the maps that heads share, whose cotangents add up."""
-    cell = layer.cell
+    """The equations of one head; `shared` are the values of the maps that heads share, whose cotangents add up.
+
+    `x.name` and `p.name` are one number in each row, so that the cotangents of several uses are added up there.
+    """
+    cell, leaves, uses = layer.cell, dict[str, Number](), Counter[str]()
+
+    def once(name: str, make: Callable[[], Number]) -> Number:
+        known = shared if name.startswith("x.") and name in cell.shared else leaves
+        if name not in known:
+            known[name] = make()
+        return known[name]
 
     def mapped(name: str) -> Number:
-        known = shared if f"x.{name}" in cell.shared else dict[str, Number]()
-        if name not in known:
-            known[name] = tape.affine(params["W"][name].of(head), params["b"][name].of(head), x)
-        return known[name]
+        return once(f"x.{name}", lambda: tape.affine(params["W"][name].of(head), params["b"][name].of(head), x))
+
+    def learned(name: str) -> Number:
+        return once(f"p.{name}", lambda: tape.learned(params["p"][name].of(head), x.value.shape[1]))
+
+    def recurrent(name: str) -> _Map:
+        uses[name] += 1
+        return _Map(tape, params["U"][name].of(head), uses[name])
 
     width, parts = x.value.shape[2], cell.beside(INPUT)
     own = x if parts == 1 else tape.features(x, slice(width // parts * head, width // parts * (head + 1)))
     inputs = Input(own, mapped)
-    recurrent = _Names(lambda name: _Map(tape, params["U"][name].of(head)))
-    vectors = _Names(lambda name: params["p"][name].of(head))
     given = {name: state_of(tape, layer.state_shapes[name], cell.heads, head, states[name]) for name in cell.states}
-    return cell.equations(inputs, recurrent, vectors, given)
+    return cell.equations(inputs, _Names(recurrent), _Names(learned), given)
 
 
 def _hooked(tape: Tape, policy: Any, index: Array, states: dict[str, Number]) -> dict[str, Number]:

@@ -3,6 +3,9 @@
 A number is an array `(runs, rows, features)`, or `(runs, rows, m, n)` for a matrix of m rows and n columns; an axis of
 size 1 is broadcast. An operand that a choice did not take is `unreached`: it receives no cotangent and hands none on,
 even where a derivative is not finite.
+
+What is made of parameters and constants alone is `fixed`: it is rounded once, equally in all rows at all steps, so that
+its rounding adds up over the steps. Its cotangents are of one row each, as those of all numbers.
 """
 
 from __future__ import annotations
@@ -32,22 +35,28 @@ class Rows:
 
 @dataclass(frozen=True)
 class Outer:
-    """A cotangent of a map, in factors: `cotangent' operand`, summed over rows."""
+    """A cotangent of a map, in factors: `cotangent' operand`, summed over rows; `use` is one of the map's in a step."""
 
     cotangent: Array
     operand: Array
+    use: int
+
+
+Key = tuple[Any, ...]
+"""What a fixed number is made of."""
 
 
 class Number(Expression):
     """A value on a tape, and its cotangent once the tape is pulled back."""
 
-    __slots__ = ("cotangent", "size", "tape", "unreached", "value")
+    __slots__ = ("cotangent", "fixed", "size", "tape", "unreached", "value")
 
     def __init__(self, tape: Tape, value: Array) -> None:
         self.tape, self.value = tape, value
         self.cotangent: Array | None = None
         self.size: Array | None = None
         self.unreached: Array = False
+        self.fixed: Key | None = None
 
     def apply(self, op: str, *operands: Any) -> Number:
         return self.tape.apply(op, operands)
@@ -92,7 +101,10 @@ class Number(Expression):
 
 
 class Parameter(Number):
-    """A parameter `(runs, 1 or out, in)`: its cotangent is one sum over all rows of all steps, in any order."""
+    """A parameter `(runs, 1 or out, in)`: its cotangent is one sum over all rows of all steps, in any order.
+
+    That of a map is such a sum for each of its uses in a step, added up.
+    """
 
     __slots__ = ("parts",)
 
@@ -105,9 +117,12 @@ class Parameter(Number):
 
     def gradient(self) -> Array:
         rounding = self.tape.rounding
-        outer = [part for part in self.parts if isinstance(part, Outer)]
+        uses: dict[int, list[Outer]] = {}
+        for part in self.parts:
+            if isinstance(part, Outer):
+                uses.setdefault(part.use, []).append(part)
         sums = [part for part in self.parts if not isinstance(part, Outer)]
-        if outer:
+        for outer in uses.values():
             left = _stacked(rounding, [part.cotangent for part in outer])
             right = _stacked(rounding, [part.operand for part in outer])
             super().receive(rounding.dot(np.swapaxes(left, 1, 2), right))
@@ -149,6 +164,7 @@ class Tape:
         self.rounding, self.recording = rounding, recording
         self.records: list[Record] = []
         self.constants: dict[float, Number] = {}
+        self.once: dict[Key, tuple[Array, Any]] = {}
 
     def record(
         self, value: Array, operands: Sequence[Number], pull: Pull, unreached: Unreached | None = None
@@ -170,14 +186,40 @@ class Tape:
         if op == "reduce":
             return Number(self, operands[1](operands[0].value))
         numbers = self._aligned(op, [self.lift(operand) for operand in operands])
-        a = [number.value for number in numbers]
-        rule = RULES[op]
-        y, turned = rule.value(self.rounding, *a), False
+        key, (y, turned) = self._evaluated(op, numbers)
+        a, rule = [number.value for number in numbers], RULES[op]
+        found = self.record(y, numbers, lambda d: rule.pull(self.rounding, d, y, *a),
+                            lambda u: rule.unreached(u, turned, *a))  # fmt: skip
+        found.fixed = key
+        return found
+
+    def _evaluated(self, op: str, numbers: Sequence[Number]) -> tuple[Key | None, tuple[Array, Any]]:
+        """The key of a primitive's value, None where it is not fixed; the value, and where its condition is turned."""
+        if op == "width":
+            count = np.prod(numbers[0].value.shape[2:], dtype=int)
+            return self._once((op, int(count)), 1, lambda: self._value(op, [numbers[0].value[:, :1]]))
+        known = [number.fixed for number in numbers]
+        if None in known:
+            return None, self._value(op, [number.value for number in numbers])
+        rows = max(number.value.shape[1] for number in numbers)
+        return self._once((op, *known), rows, lambda: self._value(op, [self.once[key][0] for key in known if key]))
+
+    def _once(
+        self, key: Key, rows: int, compute: Callable[[], tuple[Array, Any]]
+    ) -> tuple[Key, tuple[Array, Any]]:
+        """A fixed value, computed when it is first asked for, in each of `rows` rows."""
+        if key not in self.once:
+            self.once[key] = compute()
+        y, turned = self.once[key]
+        return key, (_in_rows(y, rows), turned if turned is False else _in_rows(turned, rows))
+
+    def _value(self, op: str, a: Sequence[Array]) -> tuple[Array, Any]:
+        rule, turned = RULES[op], False
+        y = rule.value(self.rounding, *a)
         if rule.margin is not None and (self.recording or op not in CORNERS):
             turned = self.rounding.turned(rule.margin(*a))
             y = y if rule.turn is None else rule.turn(turned, y, *a)
-        return self.record(y, numbers, lambda d: rule.pull(self.rounding, d, y, *a),
-                           lambda u: rule.unreached(u, turned, *a))  # fmt: skip
+        return y, turned
 
     def _aligned(self, op: str, numbers: list[Number]) -> list[Number]:
         """The operands of a primitive; a number beside a matrix is one too, of one row and one column."""
@@ -194,20 +236,45 @@ class Tape:
         if value not in self.constants:
             array = self.rounding.array(np.full((1, 1, 1), value))
             held = not np.isfinite(value) or float(np.float32(value)) == value
-            self.constants[value] = Number(self, array if held else self.rounding.round(array))
+            number = self.constants[value] = Number(self, array if held else self.rounding.round(array))
+            number.fixed, _ = self._once(("constant", value), 1, lambda: (number.value, False))
         return self.constants[value]
 
-    def affine(self, matrix: Parameter, bias: Parameter | None, v: Number) -> Number:
+    def learned(self, parameter: Parameter, rows: int) -> Number:
+        """A vector or matrix of the parameters in each of `rows` rows, whose cotangents are numbers of these rows."""
+        key, (value, _) = self._once(("parameter", id(parameter)), rows, lambda: (parameter.value, False))
+        found = self.record(value, [parameter], lambda d: [d])
+        found.fixed = key
+        return found
+
+    def affine(self, matrix: Parameter, bias: Parameter | None, v: Number, use: int = 0) -> Number:
         """`W v + b`, for each row."""
-        y = self.rounding.dot(v.value, np.swapaxes(matrix.value, 1, 2))
-        product = self.record(y, [matrix, v], lambda d: (Outer(d, v.value), self.rounding.dot(d, matrix.value)))
+        turned = np.swapaxes(matrix.value, 1, 2)
+
+        def pull(d: Array) -> tuple[Outer, Array]:
+            return Outer(d, v.value, use), self.rounding.dot(d, matrix.value)
+
+        product = self._mapped(("map", id(matrix)), turned, matrix, v, pull)
         return product if bias is None else product + bias
 
-    def transposed(self, matrix: Parameter, v: Number) -> Number:
+    def transposed(self, matrix: Parameter, v: Number, use: int = 0) -> Number:
         """`U' v`, for each row."""
         turned = np.swapaxes(matrix.value, 1, 2)
-        y = self.rounding.dot(v.value, matrix.value)
-        return self.record(y, [matrix, v], lambda d: (Outer(v.value, d), self.rounding.dot(d, turned)))
+
+        def pull(d: Array) -> tuple[Outer, Array]:
+            return Outer(v.value, d, use), self.rounding.dot(d, turned)
+
+        return self._mapped(("transposed", id(matrix)), matrix.value, matrix, v, pull)
+
+    def _mapped(self, name: Key, factor: Array, matrix: Parameter, v: Number, pull: Pull) -> Number:
+        """The product with a factor, for each row."""
+        if v.fixed is None:
+            return self.record(self.rounding.dot(v.value, factor), [matrix, v], pull)
+        given, rows = self.once[v.fixed][0], v.value.shape[1]
+        key, (y, _) = self._once((*name, v.fixed), rows, lambda: (self.rounding.dot(given, factor), False))
+        found = self.record(y, [matrix, v], pull)
+        found.fixed = key
+        return found
 
     def features(self, number: Number, part: slice) -> Number:
         """Some features."""
@@ -222,7 +289,11 @@ class Tape:
     def shaped(self, number: Number, shape: Sequence[int]) -> Number:
         """The same entries of each row in another shape."""
         value, own = number.value, number.value.shape[2:]
-        return self.record(value.reshape(*value.shape[:2], *shape), [number], lambda d: [d.reshape(*d.shape[:2], *own)])
+        found = self.record(_shaped(value, shape), [number], lambda d: [_shaped(d, own)])
+        if number.fixed is not None:
+            one = self.once[number.fixed][0]
+            found.fixed, _ = self._once(("shaped", *shape, number.fixed), 1, lambda: (_shaped(one, shape), False))
+        return found
 
     def take(self, number: Number, rows: Array) -> Number:
         """Some rows, in the order given."""
@@ -244,10 +315,9 @@ class Tape:
 
     def in_rows(self, number: Number, rows: int) -> Number:
         """The number in each of `rows` rows, also where it is a state made of vectors, equal in all rows."""
-        runs, given, width = number.value.shape
-        if given == rows:
+        if number.value.shape[1] == rows:
             return number
-        return self.record(np.broadcast_to(number.value, (runs, rows, width)), [number], lambda d: [d])
+        return self.record(_in_rows(number.value, rows), [number], lambda d: [d])
 
     def join(self, numbers: Sequence[Number]) -> Number:
         """The numbers joined along features."""
@@ -289,6 +359,14 @@ class MapTape(Tape):
             alone = op == "total_in" and a.shape[-1] == 1
             return Number(self, a if alone else self.rounding.total(a, a.ndim - 1 if op == "total_in" else a.ndim - 2))
         return super().apply(op, operands)
+
+
+def _in_rows(a: Array, rows: int) -> Array:
+    return np.broadcast_to(a, (a.shape[0], rows, *a.shape[2:]))
+
+
+def _shaped(a: Array, shape: Sequence[int]) -> Array:
+    return a.reshape(*a.shape[:2], *shape)
 
 
 def _stacked(rounding: Rounding, arrays: list[Array]) -> Array:

@@ -87,7 +87,8 @@ class Reference:
     def plus(self, other: Reference) -> Reference:
         """The sum of two references with the same leaves and independent roundings, from different seeds."""
         leaves = {name: a + other.leaves[name] for name, a in self.leaves.items()}
-        return replace(self, leaves=leaves, whole=self.whole or other.whole, untested={**other.untested, **self.untested},
+        untested = {**other.untested, **self.untested}
+        return replace(self, leaves=leaves, whole=self.whole or other.whole, untested=untested,
                        again=lambda runs: self.again(runs).plus(other.again(runs)))  # fmt: skip
 
     def refined(self) -> Reference:
@@ -156,7 +157,9 @@ def _undefined(profile: Profile, leaves: dict[str, Any], arithmetic: Arithmetic)
 
 
 def _turns_an_infinity(a: Any) -> bool:
-    return bool((np.isinf(a[:1]) & (a[1:] != a[:1])).any())
+    """Whether a number that is none, or infinite, is another in some run."""
+    same = (a[1:] == a[:1]) | (np.isnan(a[1:]) & np.isnan(a[:1]))
+    return bool((~np.isfinite(a[:1]) & ~same).any())
 
 
 def _untested(profile: Profile, leaves: dict[str, Any], arithmetic: Arithmetic) -> dict[str, str]:
