@@ -27,6 +27,7 @@ from rnnspec.interface.bound import Bound
 from rnnspec.network import Network
 from rnnspec.running.parallel import Parallel
 from rnnspec.running.programs import MOST_KEPT, Function, Program, Programs, is_empty
+from rnnspec.running.widening import Widened
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
 
@@ -38,6 +39,8 @@ NAMES = {jnp.dtype(name): name for name in DTYPES.values()}
 SEGMENT = 256
 """The most steps of a matrix that run at once: the values of more leave the processor's cache between two operations
 of XLA."""
+
+FLOAT = jnp.dtype(jnp.float32)
 
 
 class Empty(Exception):
@@ -135,7 +138,11 @@ class JaxBackend(Backend):
         return under_xla(plan, rows, width) if isinstance(rows, int) else plan
 
     def in_parallel(self, kernel: Parallel, call: Call) -> Kernel:
-        return super().in_parallel(replace(kernel, segment=SEGMENT), call)
+        kernel = replace(kernel, segment=SEGMENT)
+        if self._dtype.itemsize >= FLOAT.itemsize:
+            return super().in_parallel(kernel, call)
+        found = super().in_parallel(replace(kernel, arrays=JaxArrays(FLOAT.name)), call)
+        return Widened(found, lambda a: a.astype(FLOAT), lambda a: a.astype(self._dtype))
 
     def program(self, function: Function, *constants: Any) -> Program:
         program = self.programs.of(function, constants, ())

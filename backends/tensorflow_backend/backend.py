@@ -24,6 +24,7 @@ from rnnspec.interface.plugins import unavailable
 from rnnspec.network import Network
 from rnnspec.running.parallel import Parallel
 from rnnspec.running.programs import MOST_KEPT, Function, Program, Programs, is_empty
+from rnnspec.running.widening import Widened
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree, flat, tree_map
 
@@ -104,7 +105,10 @@ class TensorflowBackend(Backend):
 
     def in_parallel(self, kernel: Parallel, call: Call) -> Kernel:
         start(self._dtype)
-        return XlaParallel(super().in_parallel(replace(kernel, arrays=XlaArrays(DTYPES[self.precision])), call))
+        if self._dtype.size >= tf.float32.size:
+            return XlaParallel(super().in_parallel(replace(kernel, arrays=XlaArrays(DTYPES[self.precision])), call))
+        found = super().in_parallel(replace(kernel, arrays=XlaArrays(tf.float32.name)), call)
+        return XlaParallel(Widened(found, lambda a: tf.cast(a, tf.float32), lambda a: tf.cast(a, self._dtype)))
 
     def framework_vjp(
         self, function: Callable[..., Tree], *arguments: Tree

@@ -42,6 +42,7 @@ from rnnspec.network import Network
 from rnnspec.running.parallel import Parallel
 from rnnspec.running.reading import dense
 from rnnspec.running.recomputation import Saved
+from rnnspec.running.widening import Widened
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
 
@@ -204,7 +205,12 @@ class TorchBackend(Backend):
 
     def in_parallel(self, kernel: Parallel, call: Call) -> Kernel:
         at_once = 2 * CACHED  # threads share an array
-        return super().in_parallel(replace(kernel, arrays=QuickArrays(self._dtype, self.device), at_once=at_once), call)
+        kind = torch.float32 if self._dtype in _HALVES else self._dtype
+        found = super().in_parallel(replace(kernel, arrays=QuickArrays(kind, self.device), at_once=at_once), call)
+        return found if kind is self._dtype else Widened(found, torch.Tensor.float, self._narrow)
+
+    def _narrow(self, a: Array) -> Array:
+        return a.to(self._dtype)
 
     def native(self, cell: Cell, call: Call) -> Kernel | str:
         if call.policy is not None:
