@@ -1,4 +1,4 @@
-"""`python -m tests.stress [PIECE ...] [--json FILE] [--backend NAME ...] [--count N] [--seed N]`."""
+"""`python -m tests.stress [PIECE ...] [--json FILE] [--backend NAME ...] [--precision NAME] [--count N] [--seed N]`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import rnnspec
-from tests.stress import bad_calls, drawn, false_alarms, kill_during_save, kill_during_training, policies
+from tests.stress import bad_calls, drawn, false_alarms, kill_during_save, kill_during_training, policies, sixteen
 
 PIECES = {
     "bad_calls": (bad_calls.measure, 10_000),
@@ -18,7 +18,10 @@ PIECES = {
     "false_alarms": (false_alarms.measure, 2_500),
     "policies": (policies.measure, 1_000),
     "drawn": (drawn.measure, 10_000),
+    "sixteen": (sixteen.measure, 1_000),
 }
+JOINED = {"sixteen": sixteen.joined}
+"""Pieces that take precisions, and whose parts with other seeds are added to those that the file has."""
 
 
 def main() -> int:
@@ -26,6 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser("python -m tests.stress", description=__doc__)
     parser.add_argument("pieces", nargs="*", metavar="PIECE", help=f"of {', '.join(PIECES)}; all of them by default")
     parser.add_argument("--backend", action="append", help="a backend; every installed one by default")
+    parser.add_argument("--precision", choices=sixteen.PRECISIONS, help="of sixteen; both by default")
     parser.add_argument("--count", type=int, help="how many draws; each piece has its own by default")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -40,8 +44,13 @@ def main() -> int:
     for piece in given.pieces or PIECES:
         measure, count = PIECES[piece]
         start = time.perf_counter()
-        figures[piece] = measure(names, given.count or count, given.seed)
-        figures[piece]["seconds"] = round(time.perf_counter() - start, 1)
+        own = {"precisions": [given.precision]} if piece in JOINED and given.precision else {}
+        found = measure(names, given.count or count, given.seed, **own)
+        seconds = time.perf_counter() - start
+        if piece in JOINED and piece in figures:
+            seconds += figures[piece]["seconds"]
+            found = JOINED[piece](figures[piece], found)
+        figures[piece] = found | {"seconds": round(seconds, 1)}
         print(piece, json.dumps(figures[piece], indent=1), sep="\n", flush=True)
         if given.json:
             given.json.parent.mkdir(parents=True, exist_ok=True)
