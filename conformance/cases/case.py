@@ -71,7 +71,8 @@ class Case:
     symmetric: each map has its own scale, and biases and states are drawn too. `lengths=None` calls without lengths.
     `targets` are None where the network has no loss. `resets` is the share of steps that are resets, drawn also after a
     row's end; None calls without resets. `gains` change the drawn parameters. The initial states of a `fresh` case are
-    zeros.
+    zeros. With `one_sign` no input, map or cotangent is negative, so that sums of many terms are far larger than each
+    of them.
     """
 
     net: Network
@@ -86,6 +87,7 @@ class Case:
     resets: float | None = None
     gains: tuple[Gain, ...] = ()
     fresh: bool = False
+    one_sign: bool = False
 
     def __repr__(self) -> str:
         return self._written({})
@@ -141,6 +143,9 @@ class Case:
     def _draw(self, name: str) -> np.random.Generator:
         return np.random.default_rng([self.seed, zlib.crc32(name.encode())])
 
+    def _signed(self, a: Any) -> Any:
+        return np.abs(a) if self.one_sign else a
+
     def _params(self) -> Tree:
         shapes = self.net.parameter_shapes()
 
@@ -159,7 +164,7 @@ class Case:
         for i, (name, shape) in enumerate(sorted(shapes.items())):
             bound = (self.scale / np.sqrt(shape[-1]) if len(shape) > 1 else 0.8) * (0.7 + 0.6 * (i + 1) / len(shapes))
             rng = self._draw(f"{place}.{name}")
-            signs = rng.choice([-1.0, 1.0], shape)
+            signs = self._signed(rng.choice([-1.0, 1.0], shape))
             found[name] = bound * signs * rng.uniform(0.05, 1.0, shape)
         return found
 
@@ -171,7 +176,7 @@ class Case:
         ]  # fmt: skip
 
     def _inputs(self) -> Any:
-        x = self._draw("inputs").normal(size=(self.steps, self.batch, self.net.inputs))
+        x = self._signed(self._draw("inputs").normal(size=(self.steps, self.batch, self.net.inputs)))
         for planted in self.planted:
             x[planted.step, planted.row] = planted.value
         x[np.arange(self.steps)[:, None] >= self.ends] = self.padding
@@ -186,7 +191,7 @@ class Case:
 
     def _output_cotangent(self) -> Any:
         real = self.real
-        found = self._draw("output cotangent").normal(size=(*real.shape, self.net.features))
+        found = self._signed(self._draw("output cotangent").normal(size=(*real.shape, self.net.features)))
         if self.pull is Pull.STATES:
             found *= 0.0
         if self.pull is Pull.ONE and real.any():

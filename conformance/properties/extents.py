@@ -13,7 +13,7 @@ from itertools import cycle, islice, product
 
 from hypothesis.strategies import SearchStrategy
 
-from conformance.cases import WIDTHS, Case, cases, hidden_for
+from conformance.cases import WIDTHS, Case, Pull, cases, hidden_for
 from conformance.registry import Scope, Shape
 from rnnspec import Cell, Dense, Layer, Network
 from rnnspec.losses import SoftmaxCrossEntropy, SquaredError
@@ -21,6 +21,7 @@ from rnnspec.losses import SoftmaxCrossEntropy, SquaredError
 __all__ = [
     "EXTENTS",
     "LARGE_MAPS",
+    "added_up",
     "broad",
     "counted",
     "crowd",
@@ -56,6 +57,10 @@ VAST = (Shape(2, 4096, 2, 3), Shape(65_537, 3, 2, 2), Shape(3, 3, 65_537, 2))
 """More steps than a sum over time has digits to spare; more rows, and more inputs, than 16 bits count."""
 LARGE_MAPS = Shape(33, 3, 17, 901)
 """Recurrent maps of millions of numbers, and more than a few rows."""
+ADDED_UP = {"515 rows of one sign": ROWS, "1030 inputs of one sign": BROAD}
+"""Sums of more terms of one sign than 8 and 10 bits can add up one by one."""
+SCALE_OF_ONE_SIGN = 0.05
+"""The scale at which such a sum does not saturate a gate."""
 
 
 def extents(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
@@ -81,6 +86,18 @@ def counted(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
     dear = {"1024 steps": _drawn(BLOCK, layers, None), "1025 steps ragged": _drawn(BEYOND, layers, BEYOND_ENDS),
             "260 steps ragged": _drawn(LONG, layers, LONG_ENDS)}  # fmt: skip
     return found | _parted(scope, dear)
+
+
+def added_up(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
+    """Sums over rows, steps and inputs whose terms have one sign: a sum that is kept in 16 bits stops growing."""
+    if not scope.eager or scope.shapes:
+        return {}
+    layers = [[cell] for cell in scope.cells]
+    return {label: _drawn(shape, layers, None).map(_of_one_sign) for label, shape in ADDED_UP.items()}
+
+
+def _of_one_sign(case: Case) -> Case:
+    return replace(case, one_sign=True, scale=SCALE_OF_ONE_SIGN, pull=Pull.BOTH)
 
 
 def broad(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:

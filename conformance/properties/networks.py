@@ -27,7 +27,18 @@ from conformance.cases import (
     network_for,
     wild_cases,
 )
-from conformance.properties.extents import broad, counted, crowd, extents, large_maps, many, storeys, tower, vast
+from conformance.properties.extents import (
+    added_up,
+    broad,
+    counted,
+    crowd,
+    extents,
+    large_maps,
+    many,
+    storeys,
+    tower,
+    vast,
+)
 from conformance.properties.truncation import CutAndClip
 from conformance.registry import Scope, Shape
 from rnnspec import Cell, Dense, Last, Layer, Network
@@ -256,7 +267,7 @@ def gradients(scope: Scope) -> Labels:
 def _beyond(scope: Scope) -> Labels:
     """Networks without lengths, read at the end, deeper, longer and larger than the table's, and what is drawn."""
     return {**whole(scope), **unpadded(scope), **last_of_halves(scope), **deep(scope), **long(scope), **extents(scope),
-            **counted(scope), **vast(scope), **large_maps(scope), **_drawn(scope)}  # fmt: skip
+            **counted(scope), **added_up(scope), **vast(scope), **large_maps(scope), **_drawn(scope)}  # fmt: skip
 
 
 def losses(scope: Scope) -> Labels:
