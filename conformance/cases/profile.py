@@ -12,7 +12,7 @@ __all__ = ["PROFILES", "Profile"]
 
 @dataclass(frozen=True)
 class Profile:
-    """`unit` for stored numbers, `accumulator` for sums, `function` for an elementary function, in units of its range.
+    """`unit` for stored numbers, `accumulator` for sums, `function` for an elementary function, in units of sums.
 
     `tiny` is the smallest normal number and `largest` the largest number; flushing below `tiny` and overflow above
     `largest` are allowed. `lost` is the most that underflow may take from a number. `dtypes` are the NumPy dtypes that

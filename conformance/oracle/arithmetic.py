@@ -26,8 +26,8 @@ class Arithmetic:
     """The oracle's dtype, and the number and rounding of the perturbed runs beside run 0.
 
     `unit` is the unit roundoff of stored numbers, `accumulator` that of sums, `function` the error of an elementary
-    function in units of its range, all of the simulated precision. `lost` is the most that underflow may take from a
-    number. `seed` is the seed of the perturbations.
+    function in such units of its range, all of the simulated precision. `lost` is the most that underflow may take
+    from a number. `seed` is the seed of the perturbations.
     """
 
     dtype: Any = np.float64
@@ -96,9 +96,15 @@ class Rounding:
         found, self._drawn = self._drawn[:size], self._drawn[size:]
         return found.reshape(shape)
 
-    def function(self, y: Array, span: Array) -> Array:
-        """The value of an elementary function, accurate to some units of `span`."""
-        return self.round(y, self.arithmetic.unit * (self.arithmetic.function * span + np.abs(y)))
+    def function(self, y: Array, span: Array, inner: int = 0) -> Array:
+        """The value of an elementary function, accurate to some units of `span` and rounded.
+
+        Its units are those of sums, since sixteen bits compute it in float32. But a function that is composed of others
+        may store `inner` values in between.
+        """
+        own = self.arithmetic
+        units = own.function * own.accumulator + inner * (own.unit - own.accumulator)
+        return self.round(y, units * span + own.unit * np.abs(y))
 
     def add(self, a: Array, b: Array) -> Array:
         return self.round(a + b)

@@ -54,7 +54,12 @@ def _relative(n: Rounding, y: Array) -> Array:
 
 def _sigmoid(n: Rounding, a: Array) -> Array:
     e = np.exp(-np.abs(a))
-    return n.function(np.where(a >= 0, 1 / (1 + e), e / (1 + e)), np.ones_like(a))
+    return n.function(np.where(a >= 0, 1 / (1 + e), e / (1 + e)), np.ones_like(a), inner=1)
+
+
+def _softplus(n: Rounding, a: Array) -> Array:
+    y = np.logaddexp(a, a.dtype.type(0))
+    return n.function(y, np.abs(y), inner=1)
 
 
 def _tanh_slope(n: Rounding, y: Array) -> Array:
@@ -65,7 +70,7 @@ def _logsumexp(n: Rounding, a: Array) -> Array:
     shift = a.max(-1, keepdims=True)
     shift = np.where(np.isfinite(shift), shift, 0)
     y = shift + np.log(np.exp(a - shift).sum(-1, keepdims=True))
-    return n.function(y, np.maximum(1, np.abs(y)))
+    return n.function(y, np.maximum(1, np.abs(y)), inner=4)
 
 
 def _cos(n: Rounding, a: Array) -> Array:
@@ -152,7 +157,7 @@ RULES: dict[str, PrimitiveRule] = {
         lambda a: (~(a > 0),),
     ),
     "softplus": PrimitiveRule(
-        lambda n, a: _relative(n, np.logaddexp(a, a.dtype.type(0))),
+        _softplus,
         lambda n, d, y, a: (n.multiply(d, _sigmoid(n, a)),),
     ),
     "exp": PrimitiveRule(lambda n, a: _relative(n, np.exp(a)), lambda n, d, y, a: (n.multiply(d, y),)),
