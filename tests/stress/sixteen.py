@@ -62,9 +62,9 @@ def _in_chunks(backend: rnnspec.Backend) -> rnnspec.Backend:
 
 
 KINDS = {
-    "layers": Kind(lambda: drawn_cases(tuple(CELLS.values())), 0.3),
+    "layers": Kind(lambda: drawn_cases(tuple(CELLS.values())), 0.35),
     "published cells": Kind(lambda: drawn_cases(tuple(PUBLISHED.values())), 0.2),
-    "drawn cells": Kind(drawn_cell_programs, 0.1),
+    "drawn cells": Kind(drawn_cell_programs, 0.05),
     "recomputed": Kind(lambda: drawn_cases((cells.gru, cells.gla, cells.lstm_peephole)), 0.1,
                        lambda backend: backend.recomputing(2)),
     "chunks and scans": Kind(affine_cell_cases, 0.2, _in_chunks),
@@ -75,7 +75,7 @@ KINDS = {
 def measure(names: Sequence[str], count: int, seed: int, precisions: Sequence[str] = PRECISIONS) -> dict[str, Any]:
     """One part: per backend and precision the cases, false alarms, ill-posed ones, arrays left out, and worst ratio."""
     able = {name: [p for p in precisions if p in rnnspec.get_backend(name).capabilities.precisions] for name in names}
-    rows: dict[str, dict[str, Row]] = {name: {p: _empty() for p in own} for name, own in able.items() if own}
+    rows: dict[str, dict[str, Row]] = {name: {p: empty() for p in own} for name, own in able.items() if own}
     for name, own in rows.items():
         for precision, row in own.items():
             backend = rnnspec.get_backend(name, precision=precision)
@@ -94,7 +94,7 @@ def joined(before: dict[str, Any] | None, part: dict[str, Any]) -> dict[str, Any
     for each in (before, part) if before else (part,):
         for name, own in each["backends"].items():
             for precision, row in own.items():
-                old = rows.setdefault(name, {}).get(precision, _empty())
+                old = rows.setdefault(name, {}).get(precision, empty())
                 rows[name][precision] = {key: max(old[key], row[key]) if key == WORST else old[key] + row[key]
                                          for key in row}  # fmt: skip
     every = [row for own in rows.values() for row in own.values()]
@@ -106,7 +106,7 @@ def joined(before: dict[str, Any] | None, part: dict[str, Any]) -> dict[str, Any
 WORST = "worst_kappa"
 
 
-def _empty() -> Row:
+def empty() -> Row:
     """No case yet."""
     return {"cases": 0, "failed": 0, "ill_posed": 0, "arrays": 0, "left_out": 0, WORST: 0.0}
 
