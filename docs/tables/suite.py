@@ -114,6 +114,9 @@ def stress_tables(data: Any) -> Iterator[str]:
 STRESS = {
     "false_alarms": lambda found: ("Right answers to drawn cases are checked by the suite", f"{found['cases']:,} cases",
                                    f"{failures(found['backends'])} false alarms"),
+    "sixteen": lambda found: ("Right answers in sixteen bits are checked by the suite",
+                              f"{sum(part['cases'] for part in found['parts']):,} cases, backends taken together",
+                              f"{failures(found['backends'])} false alarms"),
     "drawn": lambda found: ("Cells are drawn from the primitives and run", f"{found['cells']:,} cells",
                             f"{sum(row['wrong'] for row in found['backends'].values())} wrong"),
     "bad_calls": lambda found: ("Calls are made with one wrong argument", f"{found['calls']:,} calls",
@@ -129,6 +132,8 @@ STRESS = {
 GROUPED = {
     "false_alarms": {"cases": "cases", "failed": "false alarms", "ill_posed": "ill-posed",
                      "worst_kappa": "worst error"},
+    "sixteen": {"cases": "cases", "failed": "false alarms", "ill_posed": "ill-posed", "arrays": "arrays",
+                "left_out": "left out", "worst_kappa": "worst error"},
     "drawn": {"cells": "drawn cells", "wrong": "wrong", "raised": "raised", "refused": "refused",
               "ill_posed": "ill-posed", "worst_kappa": "worst error"},
 }  # fmt: skip
