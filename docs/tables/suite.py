@@ -115,7 +115,8 @@ STRESS = {
     "false_alarms": lambda found: ("Right answers to drawn cases are checked by the suite", f"{found['cases']:,} cases",
                                    f"{failures(found['backends'])} false alarms"),
     "sixteen": lambda found: ("Right answers in sixteen bits are checked by the suite",
-                              f"{sum(part['cases'] for part in found['parts']):,} cases, backends taken together",
+                              f"{sum(row['cases'] for own in found['backends'].values() for row in own.values()):,} "
+                              "cases, of all backends together",
                               f"{failures(found['backends'])} false alarms"),
     "drawn": lambda found: ("Cells are drawn from the primitives and run", f"{found['cells']:,} cells",
                             f"{sum(row['wrong'] for row in found['backends'].values())} wrong"),
