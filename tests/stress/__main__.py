@@ -27,7 +27,8 @@ JOINED = {"sixteen": sixteen.joined}
 def main() -> int:
     """Exit status 0 if everything holds, 1 if not."""
     parser = argparse.ArgumentParser("python -m tests.stress", description=__doc__)
-    parser.add_argument("pieces", nargs="*", metavar="PIECE", help=f"of {', '.join(PIECES)}; by default all but the last")
+    parser.add_argument("pieces", nargs="*", metavar="PIECE",
+                        help=f"of {', '.join(PIECES)}; all but the last by default")
     parser.add_argument("--backend", action="append", help="a backend; every installed one by default")
     parser.add_argument("--precision", choices=sixteen.PRECISIONS, help="of sixteen; both by default")
     parser.add_argument("--count", type=int, help="how many draws; each piece has its own by default")
