@@ -43,9 +43,11 @@ class Layer:
     "b", "U", "p") or one map ("b.f") to an initialiser; a map's entry takes precedence, and `Uniform()` is the default.
     With `heads`, the equations hold for each of so many heads of `hidden` units: recurrent maps are (heads, out, in),
     states (batch, heads, width), and outputs stand side by side. What `shared` names, such as "x.k", "R.i" or "p.d", is
-    one for all heads; `x` itself is split among them unless it is shared. `inputs` is the number of input features,
-    which the network gives to a layer whose equations use `x` itself. Raises NetworkError where an argument is not
-    valid.
+    one for all heads; `x` itself is split among them unless it is shared. A `cell` with heads keeps them where `heads`
+    is None. `inputs` is the number of input features, which the network gives to a layer whose equations use `x`
+    itself. With `mapped=False` the layer has no `W` and no `b`: its inputs are the x.name themselves, side by side in
+    the order of the names, and then `x` itself, whose features `inputs` gives where nothing else does. Raises
+    NetworkError where an argument is not valid.
     """
 
     cell: Cell
@@ -56,6 +58,7 @@ class Layer:
     heads: int | None = None
     shared: tuple[str, ...] = ()
     inputs: int | None = field(default=None, repr=False)
+    mapped: bool = True
 
     def __post_init__(self) -> None:
         call = "Layer(...)"
@@ -79,10 +82,16 @@ class Layer:
         if isinstance(widths, Mapping):
             object.__setattr__(self, "hidden", tuple(sorted(widths.items())))
         self.cell.widths(self.widths_given, self.inputs)
+        given = None if self.mapped else self.cell.given_widths(self.widths_given, self.inputs)
+        if self.cell.given != given:
+            object.__setattr__(self, "cell", replace(self.cell, given=given))
         _check_initial(call, self.initial, self.cell.parameter_names)
 
     def _give_heads(self, call: str) -> None:
         """Check the heads, and give them to the cell, so that no kernel takes it for the cell without heads."""
+        if self.heads is None and self.shared == ():
+            object.__setattr__(self, "heads", self.cell.heads)
+            object.__setattr__(self, "shared", self.cell.shared)
         _check(call, self.heads is None or _is_size(self.heads), "heads must be a whole number of at least 1, or None",
                self.heads, "leave heads out for one set of equations")  # fmt: skip
         _check(call, isinstance(self.shared, Iterable) and not isinstance(self.shared, str),
@@ -200,9 +209,10 @@ class Network:
     @cached_property
     def _parameter_shapes(self) -> Tree:
         layers = [
-            {half: layer.cell.parameter_shapes(self.layer_inputs(i), layer.widths_given) for half in layer.halves}
+            {half: layer.cell.parameter_shapes(self.layer_inputs(i) if layer.mapped else layer.inputs,
+                                               layer.widths_given) for half in layer.halves}
             for i, layer in enumerate(self.layers)
-        ]
+        ]  # fmt: skip
         tree: dict[str, Any] = {"layers": layers}
         if self.output:
             features = self.output.features
@@ -248,7 +258,11 @@ def _joined(inputs: int, layers: Iterable[Layer]) -> tuple[Layer, ...]:
     found = list[Layer]()
     for layer in layers:
         wide = found[-1].width if found else inputs
-        found.append(replace(layer, inputs=wide) if layer.cell.reads_input else layer)
+        names = [f"{name}={width}" for name, width in layer.cell.given or ()]
+        need = sum(width for _, width in layer.cell.given or ())
+        _check("Network(...)", layer.mapped or wide == need, "the inputs of a layer without maps must be its features "
+               f"{' '.join(names)}", wide, f"give it {need} features")  # fmt: skip
+        found.append(replace(layer, inputs=wide) if layer.cell.reads_input and layer.mapped else layer)
     return tuple(found)
 
 

@@ -143,6 +143,7 @@ def _network_to_json(call: str, net: Network) -> dict[str, Any]:
                 "hidden": layer.widths_given,
                 "direction": layer.direction,
                 **({} if layer.heads is None else {"heads": layer.heads, "shared": layer.shared}),
+                **({} if layer.mapped else {"mapped": False, "inputs": layer.inputs}),
                 "gradient": _declared(call, layer.gradient),
             }
             for layer in net.layers
@@ -156,7 +157,8 @@ def _network_to_json(call: str, net: Network) -> dict[str, Any]:
 def _network_from_json(data: Any) -> Network:
     layers = [
         Layer(_cell(layer["cell"]), layer["hidden"], layer["direction"], _rebuilt(layer["gradient"]),
-              heads=layer.get("heads"), shared=tuple(layer.get("shared", ())))
+              heads=layer.get("heads"), shared=tuple(layer.get("shared", ())), mapped=layer.get("mapped", True),
+              inputs=layer.get("inputs"))
         for layer in data["layers"]
     ]
     head = None if data["output"] is None else output.Dense(data["output"])

@@ -61,9 +61,12 @@ SIGNATURES = {
     "save": "(path, net, params)",
     "load": "(path)",
     "Layer": "(cell, hidden, direction='forward', gradient=None, initial=<factory>, heads=None, shared=(), "
-             "inputs=None)",
+             "inputs=None, mapped=True)",
     "Network": "(inputs, layers, read=Steps(), output=None, loss=None)",
     "Backend.run": "(self, net, params, inputs, state=None, lengths=None, resets=None)",
+    "Backend.recur": "(self, cell, given, params=None, state=None, lengths=None, resets=None)",
+    "Backend.recur_pullback": "(self, cell, given, output_cotangent, state_cotangent=None, params=None, state=None, "
+                              "lengths=None, resets=None)",
     "Backend.pullback": "(self, net, params, inputs, output_cotangent, state_cotangent=None, state=None, lengths=None, "
                         "resets=None)",
     "Backend.value_and_grad": "(self, net, params, inputs, targets, state=None, lengths=None, resets=None)",

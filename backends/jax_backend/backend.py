@@ -97,7 +97,7 @@ class JaxBackend(Backend):
     name = "jax"
     version = jax.__version__
     chunks_from = 256  # fewer steps do not win back the seconds that their larger program takes to compile
-    capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), resets=True,
+    capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), resets=True, recur=True,
                                 paths=(Path.GENERIC, Path.PARALLEL, Path.FRAMEWORK),
                                 budgets=BUDGETS["jax"])  # fmt: skip
 

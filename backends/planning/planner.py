@@ -36,9 +36,9 @@ T = TypeVar("T")
 def plans(cell: Cell) -> bool:
     """Whether the planner lays the cell out.
 
-    The generic lowering runs a cell that has heads or matrices, or turns a map around.
+    The generic lowering runs a cell that has heads or matrices, turns a map around, or is given its x.name.
     """
-    return cell.heads is None and not any(node.op in UNPLANNED for node in cell.graph.nodes)
+    return cell.heads is None and cell.given is None and not any(node.op in UNPLANNED for node in cell.graph.nodes)
 
 
 @lru_cache(maxsize=64)

@@ -73,7 +73,7 @@ class TensorflowBackend(Backend):
     name = "tensorflow"
     version = tf.__version__
     chunks_from = 256  # fewer steps do not win back the seconds that their larger program takes to compile
-    capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), paths=tuple(Path), resets=True,
+    capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), paths=tuple(Path), resets=True, recur=True,
                                 budgets=BUDGETS["tensorflow"])  # fmt: skip
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:

@@ -19,6 +19,7 @@ from conformance.oracle.parts import joined, parameters, state_of
 from rnnspec.network import Layer, Network
 from rnnspec.output import Last
 from rnnspec.policies import Recurrence
+from rnnspec.tracing.cell import Cell
 from rnnspec.tracing.graph import Input
 from rnnspec.tracing.widths import INPUT
 from rnnspec.tree import Tree, tree_map
@@ -207,7 +208,12 @@ def _equations(
         return known[name]
 
     def mapped(name: str) -> Number:
-        return once(f"x.{name}", lambda: tape.affine(params["W"][name].of(head), params["b"][name].of(head), x))
+        def found() -> Number:
+            if cell.given is not None:
+                return _given(tape, cell, x, name, f"x.{name}", head)
+            return tape.affine(params["W"][name].of(head), params["b"][name].of(head), x)
+
+        return once(f"x.{name}", found)
 
     def learned(name: str) -> Number:
         return once(f"p.{name}", lambda: tape.learned(params["p"][name].of(head), x.value.shape[1]))
@@ -218,9 +224,23 @@ def _equations(
 
     width, parts = x.value.shape[2], cell.beside(INPUT)
     own = x if parts == 1 else tape.features(x, slice(width // parts * head, width // parts * (head + 1)))
+    if cell.given is not None and cell.reads_input:
+        own = _given(tape, cell, x, INPUT, INPUT, head)
     inputs = Input(own, mapped)
     given = {name: state_of(tape, layer.state_shapes[name], cell.heads, head, states[name]) for name in cell.states}
     return cell.equations(inputs, _Names(recurrent), _Names(learned), given)
+
+
+def _given(tape: Tape, cell: Cell, x: Number, name: str, label: str, head: int) -> Number:
+    """The features of an x.name, or of `x` itself, among those that stand side by side where nothing maps them."""
+    low = 0
+    for other, features in cell.given or ():
+        if other == name:
+            own = features // cell.beside(label)
+            return tape.features(x, slice(low, low + own) if own == features else
+                                 slice(low + own * head, low + own * (head + 1)))  # fmt: skip
+        low += features
+    raise KeyError(name)
 
 
 def _hooked(tape: Tape, policy: Any, index: Array, states: dict[str, Number]) -> dict[str, Number]:

@@ -14,7 +14,7 @@ import numpy as np
 from rnnspec.analysis.half_flow import HalfFlow, median
 from rnnspec.analysis.picture import draw
 from rnnspec.analysis.probing import Half, in_order, jacobians, state_gradients, with_resets
-from rnnspec.errors import ArgumentError, ShapeError
+from rnnspec.errors import ArgumentError, NetworkError, ShapeError
 from rnnspec.interface import validation
 from rnnspec.interface.backend import Backend
 from rnnspec.network import Network
@@ -78,6 +78,9 @@ def gradient_flow(
     call = "gradient_flow"
     given = validation.arguments(backend, call, net, params, inputs, state, lengths, True, resets)
     validation.targets(backend, call, net, given, targets, lengths)
+    if not all(layer.mapped for layer in net.layers):
+        raise NetworkError(f"{backend.name}.gradient_flow(...)", "every layer must map its inputs", "mapped=False",
+                           "leave mapped=False out")  # fmt: skip
     steps, batch = inputs.shape[:2]
     ends = np.full(batch, steps) if lengths is None else validation.host_lengths(backend, lengths)
     if not ends.sum():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rnnspec.contract.budget import Budget
 from rnnspec.contract.kernel import Path
@@ -30,7 +30,8 @@ class Capabilities:
     steps must be finite; without `resets`, which a `layer` must take as an argument, no step may be a reset.
     `deterministic` promises equal bits for equal calls in one process; `concurrent` promises that several
     threads may call at once. `paths` are the paths that `through` accepts. `budgets` are promises of speed that the
-    conformance suite checks. Without `heads` no layer may have heads, without `matrices` no cell may have a matrix; a
+    conformance suite checks. Without `recur`, which lets a `layer` be asked for cells that are `given` their x.name,
+    only maps make these. Without `heads` no layer may have heads, without `matrices` no cell may have a matrix; a
     cell with heads is another cell than the one without, so `cells` must list it too.
     """
 
@@ -51,6 +52,7 @@ class Capabilities:
     budgets: tuple[Budget, ...] = ()
     heads: bool = True
     matrices: bool = True
+    recur: bool = False
 
     @property
     def bidirectional(self) -> bool:
@@ -63,4 +65,7 @@ class Capabilities:
             return f"heads ({cell.label})"
         if cell.has_matrices and not self.matrices:
             return f"matrices ({cell.name})"
-        return f"cell {cell.label}" if self.cells is not None and cell not in self.cells else ""
+        if cell.given is not None and not self.recur:
+            return "recur"
+        mapped = cell if cell.given is None else replace(cell, given=None)
+        return f"cell {cell.label}" if self.cells is not None and mapped not in self.cells else ""

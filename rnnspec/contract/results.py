@@ -29,6 +29,7 @@ class Result:
     """Outputs, the final state, and what ran: a pair `("layers.0.forward", "...")` for each layer and direction.
 
     `outputs` is (time, batch, feature), with `Last()` (batch, feature); `state[0]["forward"]["h"]` is (batch, width).
+    Of `Backend.recur`, `state["h"]` is (batch, width), and outputs of heads are (time, batch, heads, width).
     """
 
     outputs: Array
@@ -38,7 +39,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Gradients:
-    """The vector-Jacobian product: cotangents of the parameters, the inputs and the initial state."""
+    """The vector-Jacobian product: cotangents of the parameters, the inputs and the initial state.
+
+    Of `Backend.recur_pullback`, `inputs` are by name, as `given` is.
+    """
 
     params: Tree
     inputs: Array

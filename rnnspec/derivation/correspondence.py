@@ -38,7 +38,9 @@ ORDERLESS = ("add", "multiply", "maximum", "minimum")
 @lru_cache(maxsize=256)
 def correspondence(one: Cell, other: Cell) -> Names | None:
     """The names of `other` for those of `one`, or None where the equations differ in more than names and order."""
-    if len(one.states) != len(other.states) or (one.heads, one.shared) != (other.heads, other.shared):
+    if (one.heads, one.shared, one.given) != (other.heads, other.shared, other.given):
+        return None
+    if len(one.states) != len(other.states):
         return None
     forms: dict[Any, int] = {}
     mine, theirs = _Forms.of(one, forms), _Forms.of(other, forms)

@@ -143,7 +143,7 @@ class Derivation:
         builder = GraphBuilder(list(adjoint.nodes))
         done = tuple(self._scan(builder, adjoint, graph, s) if isinstance(s, Scan) else s for s in stages)
         complete = Adjoint(tuple(builder.nodes), adjoint.forward, adjoint.leaves, adjoint.maps)
-        inner = Cell(cell.name, cell.states, graph, None, cell.heads, cell.shared)
+        inner = Cell(cell.name, cell.states, graph, None, cell.heads, cell.shared, cell.given)
         return Form(done, Schedule(inner, complete, Phases((), (), ()), Phases((), (), ())))
 
     def carried(self, index: int) -> int:

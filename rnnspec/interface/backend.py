@@ -25,7 +25,7 @@ from rnnspec.control.rule import Rule, traced
 from rnnspec.derivation.parallel import Form
 from rnnspec.derivation.schedule import Schedule, schedule, widest
 from rnnspec.errors import ArgumentError, NetworkError, UnsupportedError
-from rnnspec.interface import validation
+from rnnspec.interface import operands, validation
 from rnnspec.interface.adoption import adopt, check_array, hosted
 from rnnspec.interface.bound import Bound
 from rnnspec.interface.owner import Owner
@@ -290,6 +290,30 @@ class Backend(Owner):
         cotangents = validation.cotangents(self, "pullback", net, given, output_cotangent, state_cotangent)
         (own, x, first), _ = self.program(execution.pullback, net)(*given, *cotangents)
         return Gradients(own, x, first)
+
+    def recur(
+        self, cell: Cell, given: Tree, params: Tree = None, state: Tree = None, lengths: Array = None,
+        resets: Array = None,
+    ) -> Result:
+        """The outputs and the final state of a cell whose `x.name` are `given` by name, and not mapped from an input.
+
+        Each is (time, batch, width), `x` itself is "x"; `params` are `{"U": ..., "p": ...}`, `state` is by name. With
+        heads, an array has an axis for them before its own, also outputs and states; what lacks it is shared by all
+        heads. Raises an RnnSpecError, before anything runs, where an argument is not valid.
+        """
+        asked = operands.arguments(self, "recur", cell, given, params, state, lengths, resets)
+        (outputs, final), path = self.program(execution.recur, asked.net)(*asked.arrays)
+        return Result(outputs, final, path)
+
+    def recur_pullback(
+        self, cell: Cell, given: Tree, output_cotangent: Array, state_cotangent: Tree = None, params: Tree = None,
+        state: Tree = None, lengths: Array = None, resets: Array = None,
+    ) -> Gradients:
+        """The vector-Jacobian product of `recur`; `inputs` of the result are the cotangents of `given` by name."""
+        asked = operands.arguments(self, "recur_pullback", cell, given, params, state, lengths, resets, True)
+        cotangents = operands.cotangents(self, "recur_pullback", asked, output_cotangent, state_cotangent)
+        (own, found, first), _ = self.program(execution.recur_pullback, asked.net)(*asked.arrays, *cotangents)
+        return Gradients(own, found, first)
 
     def value_and_grad(
         self, net: Network, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,

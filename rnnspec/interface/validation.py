@@ -31,8 +31,9 @@ from rnnspec.showing import shown
 from rnnspec.tracing.graph import Graph, iterate
 from rnnspec.tree import Shape, Tree, bounded, leaves, tree_map
 
-__all__ = ["arguments", "cotangents", "count", "forward_only", "gradients", "parameters", "rows", "rule",
-           "rule_numbers", "rule_state", "sequences", "state", "step", "targets"]  # fmt: skip
+__all__ = ["arguments", "around", "check_capabilities", "cotangents", "count", "forward_only", "gradients",
+           "parameters", "rows", "rule", "rule_numbers", "rule_state", "sequences", "state", "step",
+           "targets"]  # fmt: skip
 
 SHAPE = "(time, batch, feature)"
 KNOWN = (int, np.integer)
@@ -51,17 +52,17 @@ def arguments(
     """The common arguments of all calls, as the backend's own arrays; a missing state is zeros."""
     call = _call(backend, method)
     _check_network(call, net)
-    _check_capabilities(backend, call, net, gradient)
+    check_capabilities(backend, call, net, gradient)
     x = _inputs(backend, call, net, inputs, gradient)
     own = own_tree(backend, call, "params", params, net.parameter_shapes())
-    return own, x, *_around(backend, call, net, x, state, lengths, resets)
+    return own, x, *around(backend, call, net, x, state, lengths, resets)
 
 
 def parameters(backend: Owner, method: str, net: Network, params: Tree) -> Tree:
     """The parameters of a network that the backend runs, as the backend's own arrays."""
     call = _call(backend, method)
     _check_network(call, net)
-    _check_capabilities(backend, call, net, False)
+    check_capabilities(backend, call, net, False)
     return own_tree(backend, call, "params", params, net.parameter_shapes())
 
 
@@ -72,9 +73,9 @@ def sequences(
     """As `arguments`, for a network whose parameters are known: inputs, state, lengths and resets."""
     call = _call(backend, method)
     if gradient:
-        _check_capabilities(backend, call, net, gradient)
+        check_capabilities(backend, call, net, gradient)
     x = _inputs(backend, call, net, inputs, gradient)
-    return x, *_around(backend, call, net, x, state, lengths, resets)
+    return x, *around(backend, call, net, x, state, lengths, resets)
 
 
 def forward_only(backend: Owner, method: str, net: Network) -> None:
@@ -134,10 +135,10 @@ def _inputs(backend: Owner, call: str, net: Network, inputs: Any, gradient: bool
     return adopt(backend, call, "inputs", inputs)
 
 
-def _around(
+def around(
     backend: Owner, call: str, net: Network, x: Array, state: Tree, lengths: Any, resets: Any
 ) -> tuple[Tree, Array | None, Array | None]:
-    """State, lengths and resets as the backend's own arrays; a missing state is zeros."""
+    """State, lengths and resets as the backend's own arrays; a missing state is zeros. `x` shows steps and rows."""
     steps, batch = _sizes(x)
     if state is None:
         first = net.state_tree(batch, backend.zeros)
@@ -311,7 +312,8 @@ def _counted(backend: Owner, net: Network, steps: int, batch: int, lengths: Any)
     return ends > 0 if isinstance(net.read, Last) else np.arange(steps)[:, None] < ends[None, :]
 
 
-def _check_capabilities(backend: Owner, call: str, net: Network, gradient: bool) -> None:
+def check_capabilities(backend: Owner, call: str, net: Network, gradient: bool) -> None:
+    """Raise UnsupportedError where a network, or a gradient of it, needs what the backend does not declare."""
     able = backend.capabilities
     lacks = "gradients" if gradient and not able.gradients else ""
     for i, layer in enumerate(net.layers):

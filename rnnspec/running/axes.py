@@ -9,6 +9,7 @@ from rnnspec.contract.arrays import Array, Arrays, Values
 from rnnspec.control.recurrence import STEP
 from rnnspec.derivation.schedule import Schedule
 from rnnspec.running.evaluation import INPUTS, evaluate_graph
+from rnnspec.running.given import place
 from rnnspec.running.heads import Heads
 from rnnspec.tracing.graph import Graph, iterate
 from rnnspec.tracing.ranks import MATRIX
@@ -33,7 +34,8 @@ class Axes:
     def given(self) -> Values:
         """The inputs, as what the input maps read and as the node of `x` itself."""
         nodes = (i for i, _ in iterate(self.plan.nodes, "x"))
-        return {INPUTS: self.inputs} | {i: self.heads.apart(self.inputs, INPUT) for i in nodes}
+        own = self.inputs if self.plan.cell.given is None else self.inputs[..., place(self.plan.cell, INPUT)]
+        return {INPUTS: self.inputs} | {i: self.heads.apart(own, INPUT) for i in nodes}
 
     def moving(self, values: Values) -> tuple[Values, Values]:
         """The values of every step, and those equal in all steps, made of the cell's vectors and numbers."""

@@ -16,11 +16,12 @@ from rnnspec.output import Last
 from rnnspec.running.engine import Engine
 from rnnspec.running.evaluation import evaluate_graph
 from rnnspec.running.objective import objective
+from rnnspec.running.operands import Operands
 from rnnspec.running.stack import backward, forward, path
 from rnnspec.tracing.graph import Graph
 from rnnspec.tree import Tree, leaves, tree_map
 
-__all__ = ["pullback", "run", "step", "update", "value_and_grad", "vjp"]
+__all__ = ["pullback", "recur", "recur_pullback", "run", "step", "update", "value_and_grad", "vjp"]
 
 Pull = Callable[[Array, Tree], tuple[Tree, Array, Tree]]
 """From cotangents of outputs and final state to cotangents of parameters, inputs and initial state."""
@@ -40,6 +41,28 @@ def step(backend: Engine, net: Network, params: Tree, x: Array, state: Tree) -> 
     inputs = backend.arrays.reshape(x, (1, *x.shape))
     outputs, final, _ = forward(backend, net, params, inputs, state, None, pullback=False)
     return (outputs if isinstance(net.read, Last) else outputs[0], final), None
+
+
+def recur(
+    backend: Engine, net: Network, given: Tree, params: Tree, state: Tree, lengths: Array | None,
+    resets: Array | None,
+) -> tuple[Tree, Tree]:
+    """`(outputs, final state)` of a layer without maps and of what is `given` for them, and the path."""
+    own = Operands(backend.arrays, net.layers[0])
+    (outputs, final), said = run(backend, net, own.params(params), own.inputs(given), [{"forward": state}], lengths,
+                                 resets)  # fmt: skip
+    return (own.outputs(outputs), final[0]["forward"]), said
+
+
+def recur_pullback(
+    backend: Engine, net: Network, given: Tree, params: Tree, state: Tree, lengths: Array | None,
+    resets: Array | None, output_cotangent: Array, state_cotangent: Tree,
+) -> tuple[Tree, Tree]:
+    """The cotangents of `(params, given, state)`."""
+    own = Operands(backend.arrays, net.layers[0])
+    found, _ = pullback(backend, net, own.params(params), own.inputs(given), [{"forward": state}], lengths, resets,
+                        own.beside(output_cotangent), [{"forward": state_cotangent}])  # fmt: skip
+    return (own.own_params(found[0]), own.given(found[1]), found[2][0]["forward"]), None
 
 
 def pullback(

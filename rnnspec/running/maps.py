@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from rnnspec.contract.arrays import Array, Arrays, Values
 from rnnspec.derivation.schedule import Schedule
+from rnnspec.running.given import place, width
 from rnnspec.running.heads import Heads
 from rnnspec.tracing.graph import MAPS, Node, iterate
 from rnnspec.tracing.ranks import MATRIX, NUMBERS, VECTOR
@@ -25,15 +26,17 @@ class Maps:
         self.features, rows = inputs.shape[-1], inputs.shape[1]
         self.heads = Heads(arrays, plan.cell)
         recurrent = {pack for packs in plan.recurrent_packs.values() for pack in packs}
-        self.inputs = {pack: self._flattened(arrays.projection(self._pack("W", pack), rows))
-                       for pack in plan.input_packs}  # fmt: skip
-        self.biases = {pack: self._pack("b", pack) for pack in plan.input_packs}
+        mapped = plan.input_packs if plan.cell.given is None else ()
+        self.inputs = {pack: self._flattened(arrays.projection(self._pack("W", pack), rows)) for pack in mapped}
+        self.biases = {pack: self._pack("b", pack) for pack in mapped}
         self.recurrent = {pack: self._through(pack, rows) for pack in recurrent}
         turned = {pack for _, n in iterate(plan.nodes, "transposed") for pack in plan.transposed_packs(n.name)}
         self.transposed = {pack: self._back_through(pack) for pack in turned}
 
     def of_inputs(self, pack: tuple[str, ...], x: Array) -> dict[str, Array]:
-        """`W_name x + b_name` of every map of a pack, with heads as values have them."""
+        """`W_name x + b_name` of every map of a pack, or what is given for it, with heads as values have them."""
+        if self.plan.cell.given is not None:
+            return {name: self.heads.apart(x[..., place(self.plan.cell, name)], f"x.{name}") for name in pack}
         product = self.arrays.functions["add"](self.inputs[pack](x), self.biases[pack])
         parts = self._split(product, "W", pack)
         return {name: self.heads.apart(part, f"x.{name}") for name, part in parts.items()}
@@ -57,7 +60,9 @@ class Maps:
         params, cell = self.params, self.plan.cell
         match node.op:
             case "x":
-                return (self.features // cell.beside(INPUT),)
+                return (width(cell, INPUT, self.features) // cell.beside(INPUT),)
+            case "input" if cell.given is not None:
+                return (width(cell, node.name, self.features) // cell.beside(f"x.{node.name}"),)
             case "input":
                 return (params["W"][node.name].shape[0] // cell.beside(f"x.{node.name}"),)
             case "state":

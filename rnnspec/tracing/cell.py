@@ -60,6 +60,8 @@ class Cell:
     `graph.results` has an entry for each state, under its name, and an entry `""` for the output. `written` is the
     graph as it was written, with named constants, where it has any; `graph` has what they come to. With `heads`, which
     a layer gives, the equations hold for each head; what is `shared`, by the names of `width_classes`, is one for all.
+    `given`, which a layer gives too, says that no map makes the x.name: they stand side by side in the inputs, in this
+    order, each with its number of features, and `x` itself under the name "x".
     """
 
     name: str = field(compare=False)
@@ -68,6 +70,7 @@ class Cell:
     named: Graph | None = field(default=None, compare=False, repr=False)
     heads: int | None = None
     shared: tuple[str, ...] = ()
+    given: tuple[tuple[str, int], ...] | None = None
 
     @classmethod
     def of(cls, name: str, states: tuple[str, ...], written: Graph) -> Cell:
@@ -204,17 +207,17 @@ class Cell:
     @property
     def parameter_names(self) -> dict[str, set[str]]:
         """The names of the maps by kind: `W`, `b`, `U` and `p`."""
-        inputs = set(self._names("input"))
+        inputs = set(self._names("input")) if self.given is None else set[str]()
         return {"W": inputs, "b": inputs, "U": set(self._names(*MAPS)), "p": set(self._names("vector"))}
 
-    def parameter_shapes(self, inputs: int, hidden: int | Mapping[str, int]) -> dict[str, dict[str, Shape]]:
+    def parameter_shapes(self, inputs: int | None, hidden: int | Mapping[str, int]) -> dict[str, dict[str, Shape]]:
         """The shapes of the named maps: `W` (out, inputs), `b` (out), `U` (out, in), `p` (width) or (rows, columns).
 
         With heads, their parts of `W`, `b` and a vector `p` stand side by side, and `U` (heads, out, in) and a matrix
         `p` (heads, rows, columns) have an axis for them. The maps are in the order of the equations, for readers only.
-        Raises NetworkError as `widths` does.
+        Where the x.name are given there is no `W` and no `b`. Raises NetworkError as `widths` does.
         """
-        width = self.widths(hidden, inputs)
+        width, mapped = self.widths(hidden, inputs), self._names("input") if self.given is None else ()
 
         def out(label: str) -> int:
             return self.beside(label) * width[label]
@@ -225,12 +228,27 @@ class Cell:
             return Shape((*self._apart(label), *(width[axis] for axis in widths.axes(label, MATRIX))))
 
         return {
-            "W": {name: Shape((out(f"x.{name}"), inputs)) for name in self._names("input")},
-            "b": {name: Shape((out(f"x.{name}"),)) for name in self._names("input")},
+            "W": {name: Shape((out(f"x.{name}"), inputs or 0)) for name in mapped},
+            "b": {name: Shape((out(f"x.{name}"),)) for name in mapped},
             "U": {name: Shape((*self._apart(f"R.{name}"), width[f"R.{name}"], width[f"{name}.R"]))
                   for name in self._names(*MAPS)},
             "p": {name: learned(f"p.{name}") for name in self._names("vector")},
         }  # fmt: skip
+
+    def given_widths(self, hidden: int | Mapping[str, int], inputs: int | None = None) -> tuple[tuple[str, int], ...]:
+        """What the equations read of an input, in the order of the names, and the features of each, of all heads.
+
+        `inputs` are the features of `x` itself, which comes last. Raises NetworkError as `widths` does, where nothing
+        shows the width of `x` itself, and where an x.x stands beside it.
+        """
+        width, call = self.widths(hidden, inputs), f"Layer({self.name}, mapped=False)"
+        names = sorted(self._names("input"))
+        if self.reads_input and INPUT in names:
+            raise NetworkError(call, "no x.name may be called x where the equations read x itself", "x.x", "rename it")
+        if self.reads_input and INPUT not in width:
+            raise NetworkError(call, "inputs must give the features of x itself", "None", "write inputs=...")
+        own = [(INPUT, self.beside(INPUT) * width[INPUT])] if self.reads_input else []
+        return (*((name, self.beside(f"x.{name}") * width[f"x.{name}"]) for name in names), *own)
 
     def state_shapes(self, hidden: int | Mapping[str, int], inputs: int | None = None) -> dict[str, Shape]:
         """The shape of each state of one row: (width) or (rows, columns), with heads (heads, width) and so on."""
@@ -256,7 +274,7 @@ class Cell:
         nodes = (replace(n, value=float(constants[n.name])) if n.op == "constant" and n.name in constants else n
                  for n in self.written.nodes)  # fmt: skip
         found = Cell.of(self.name, self.states, Graph(tuple(nodes), self.written.results))
-        return replace(found, heads=self.heads, shared=self.shared)
+        return replace(found, heads=self.heads, shared=self.shared, given=self.given)
 
     @property
     def _head(self) -> str:
