@@ -39,7 +39,7 @@ def network(net: Network, names: Mapping[Cell, str] = MappingProxyType({})) -> s
 
 def declared(net: Network) -> dict[Cell, str]:
     """The cells of a network that have no import but can be written as equations, each with a name."""
-    used = dict.fromkeys(replace(layer.cell, heads=None, shared=()) for layer in net.layers)
+    used = dict.fromkeys(replace(layer.cell, heads=None, shared=(), given=None) for layer in net.layers)
     own = [cell for cell in used if _shipped(cell) is None]
     return {cell: f"drawn{number or ''}" for number, cell in enumerate(filter(_can_be_written, own))}
 
@@ -58,13 +58,15 @@ def _can_be_written(given: Cell) -> bool:
 
 
 def _layer(layer: Layer, names: Mapping[Cell, str]) -> str:
-    cell = replace(layer.cell, heads=None, shared=())
+    cell = replace(layer.cell, heads=None, shared=(), given=None)
     parts = [names.get(cell) or _shipped(cell) or f"Cell({cell.name!r}, {cell.states!r}, {cell.graph!r})"]
     parts += [repr(layer.widths_given)]
     parts += [] if layer.direction == "forward" else [repr(layer.direction)]
     parts += [] if layer.gradient is None else [f"gradient={layer.gradient!r}"]
     parts += [] if layer.heads is None else [f"heads={layer.heads}"]
     parts += [f"shared={layer.shared!r}"] if layer.shared else []
+    parts += [] if layer.mapped or layer.inputs is None else [f"inputs={layer.inputs}"]
+    parts += [] if layer.mapped else ["mapped=False"]
     return f"Layer({', '.join(parts)})"
 
 

@@ -293,7 +293,7 @@ def _without_heads(layer: Layer) -> Layer:
     """A layer with as many units in one."""
     heads, given = layer.heads or 1, layer.widths_given
     hidden = heads * given if isinstance(given, int) else {name: heads * width for name, width in given.items()}
-    return replace(layer, hidden=hidden, heads=None, shared=())
+    return replace(layer, cell=replace(layer.cell, heads=None, shared=()), hidden=hidden, heads=None, shared=())
 
 
 def _expected(finding: Finding, xfail: str | None) -> Finding:
