@@ -19,7 +19,8 @@ def check_backend(
     `limits` is a `conformance.processes.limits.Limits`. `selected` takes the other fields of
     `conformance.selection.Selection`: `examples`, `device`, `precisions`, `only`, `cells`, `shapes`, `modes`,
     `xfails`. A law that does not hold is in the report and raises nothing. A name such as `package:Thing` names a
-    module, which must compute the cell `as_cell`, without the capabilities that it `lacks`.
+    module, which must compute the cell `as_cell`, without the capabilities that it `lacks`; if it is in `operators`, it
+    names an operator.
     """
     import time  # noqa: PLC0415
 
@@ -37,13 +38,14 @@ def check_backend(
 
 def reproduce(
     law: str, case: Any, name: str, precision: str = "f32", device: str | None = None, as_cell: str = "",
-    layout: str = "", form: str = "", after: Sequence[tuple[str, Any]] = (),
+    layout: str = "", form: str = "", after: Sequence[tuple[str, Any]] = (), as_operator: str = "",
 ) -> None:
     """Test one case of one law again; raises an AssertionError with the evidence where the law does not hold.
 
     A name such as `package:Thing` names a module, which must compute the cell `as_cell`, perhaps with the layout that
-    `layout` names and the `form` of its call. The cases of `after`, each with the id of its law, are tested before it.
+    `layout` names and the `form` of its call, or an operator, which must compute the cell `as_operator`. The cases of
+    `after`, each with the id of its law, are tested before it.
     """
     from conformance.running import reproducer  # noqa: PLC0415
 
-    reproducer.reproduce(law, case, name, precision, device, as_cell, layout, form, after)
+    reproducer.reproduce(law, case, name, precision, device, as_cell, layout, form, after, as_operator)

@@ -63,6 +63,9 @@ class LackName(StrEnum):
     any_padding = "any_padding"
     gradients = "gradients"
     deterministic = "deterministic"
+    resets = "resets"
+    states = "states"
+    extremes = "extremes"
 
 
 class PrecisionName(StrEnum):
@@ -84,9 +87,12 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
                        "installed one. Repeatable.")] = None,
     module: Annotated[list[str] | None, typer.Option(metavar="package:Thing", help="Test a PyTorch module, a "
                       "Keras layer, a Flax nnx module or an ONNX file. Repeatable.")] = None,
-    as_: Annotated[str | None, typer.Option("--as", metavar="CELL", help="The cell that --module must compute: a name, "
-                   "or module:name.")] = None,
-    without: Annotated[list[LackName] | None, typer.Option(help="A capability that --module lacks. Repeatable.")]
+    op: Annotated[list[str] | None, typer.Option(metavar="package:function", help="Test a function of named arrays, "
+                  "of PyTorch, JAX or NumPy. Repeatable.")] = None,
+    as_: Annotated[str | None, typer.Option("--as", metavar="CELL", help="The cell that --module or --op must compute: "
+                   "a name, or module:name.")] = None,
+    without: Annotated[list[LackName] | None, typer.Option(help="A capability that --module or --op lacks. "
+                       "Repeatable.")]
     = None,
     layout: Annotated[str, typer.Option(metavar="package:NAME", help="The mapping or Layout that says "
                       "which maps of the cell each parameter of --module holds.")] = "",
@@ -148,10 +154,11 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
         raise typer.Exit(_self_test(console, seed, tier, files))
     selection = Selection(
         tier, seed, examples, device, tuple(precision or ()), _ids(only or []), _cells(cell or []),
-        tuple(map(_shape, shape or ())), tuple(mode or ()), _xfails(xfails), _as_cell(as_, module),
-        tuple(without or ()), _layout(layout, module), _form(form, module), _failed(after),
+        tuple(map(_shape, shape or ())), tuple(mode or ()), _xfails(xfails),
+        _as_cell(as_, [*(module or ()), *(op or ())]), _lacks(without or [], op), _layout(layout, module),
+        _form(form, module), operators := _modules(op or [], "--op"), _failed(after),
     )  # fmt: skip
-    modules = _modules(module or [])
+    modules = _modules(module or []) + operators
     backends = backend or ([] if modules else [ALL])
     names = _names(backends) + modules
     _say_problems(console)
@@ -211,18 +218,18 @@ def _names(given: list[str]) -> tuple[str, ...]:
     return known if ALL in given else tuple(dict.fromkeys(given))
 
 
-def _modules(given: list[str]) -> tuple[str, ...]:
+def _modules(given: list[str], option: str = "--module") -> tuple[str, ...]:
     for spec in given:
         try:
             check(spec)
         except LookupError as error:
-            raise typer.BadParameter(f"--module: {error}") from error
+            raise typer.BadParameter(f"{option}: {error}") from error
     return tuple(dict.fromkeys(given))
 
 
 def _as_cell(given: str | None, modules: list[str] | None) -> str:
     if bool(given) != bool(modules):
-        raise typer.BadParameter("--module and --as belong together: name the cell that the module is, such as lstm")
+        raise typer.BadParameter("--module, or --op, and --as belong together: name the cell that it is, such as lstm")
     return _cell(given) if given else ""
 
 
@@ -246,6 +253,13 @@ def _form(given: str, modules: list[str] | None) -> str:
         except RnnSpecError as error:
             raise typer.BadParameter(str(error)) from error
     return given
+
+
+def _lacks(given: list[LackName], operators: list[str] | None) -> tuple[str, ...]:
+    own = [name for name in (LackName.states, LackName.extremes) if name in given]
+    if own and not operators:
+        raise typer.BadParameter(f"--without {own[0]} is for --op, got none; leave it out")
+    return tuple(given)
 
 
 def _ids(given: list[str]) -> tuple[str, ...]:

@@ -22,10 +22,10 @@ __all__ = ["Selection"]
 class Selection:
     """The laws, cells and precisions to test, and the depth. An empty tuple is all, `examples=None` the tier's.
 
-    `as_cell` is the cell that modules must compute, `lacks` the capabilities that they do without,
-    `layout` the name of the object that says where their parameters hold the maps of the cell,
-    `form` the text of what they are given and return. `failed` has for each backend the laws that failed in an earlier
-    run, with their labels that failed: these are asked first.
+    `as_cell` is the cell that modules and operators must compute, `lacks` what they do without,
+    `layout` the name of the object that says where the parameters of modules hold the maps of the cell,
+    `form` the text of what modules are given and return. `operators` are the names of operators. `failed` has for each
+    backend the laws that failed in an earlier run, with their labels that failed: these are asked first.
     """
 
     tier: str = "default"
@@ -42,6 +42,7 @@ class Selection:
     lacks: tuple[str, ...] = ()
     layout: str = ""
     form: str = ""
+    operators: tuple[str, ...] = ()
     failed: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     @property

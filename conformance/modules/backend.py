@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.cases import load_cell
+from conformance.cases import Case, load_cell
 from conformance.modules.completing import Completion
 from conformance.modules.family import Ran, Size, Subject
 from conformance.modules.source import Source, source
@@ -68,6 +68,10 @@ class ModuleBackend(Backend):
         """Whether the module cannot be given all initial states, and begins with zeros."""
         form = self.source.family.form
         return form is not None and set(form.takes) != set(self.source.cell.states)
+
+    def fitted(self, case: Any) -> Any:
+        """A case that the module can run: one of zeros, where it begins by itself."""
+        return replace(case, fresh=True) if self.is_begun_by_itself and isinstance(case, Case) else case
 
     @property
     def environment(self) -> dict[str, str]:

@@ -30,12 +30,12 @@ def check(spec: str) -> None:
         raise LookupError(f"{MUST}, got {spec!r}; name a package that can be imported from here")
 
 
-def named(spec: str) -> Any:
-    """The object that a spec names: a class, a factory, an instance or a model.
+def named(spec: str, option: str = "--module") -> Any:
+    """The object that a spec names: a class, a factory, an instance or a model; errors name the option.
 
     Raises ArgumentError where it does not exist, and BackendUnavailable where its framework is not installed.
     """
-    call = f"--module {spec}"
+    call = f"{option} {spec}"
     if spec.endswith(ONNX):
         return _model(call, spec)
     package, _, attribute = spec.partition(":")

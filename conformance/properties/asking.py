@@ -27,6 +27,7 @@ __all__ = [
     "flat",
     "in_order",
     "is_eager",
+    "of_rows",
     "only_rows",
     "picked",
     "refuses",
@@ -202,6 +203,11 @@ def refuses(call: Callable[..., Any], *given: Any) -> bool:
     except Exception:
         return False
     return False
+
+
+def of_rows(rows: Array, chosen: Array, other: Array) -> Array:
+    """A state, (batch, ...) of any rank, with some rows of one and the others of another."""
+    return np.where(rows.reshape(-1, *(1,) * (chosen.ndim - 1)), chosen, other)
 
 
 def picked(answer: Result, rows: Array) -> dict[str, Any]:

@@ -19,7 +19,6 @@ import hypothesis
 from hypothesis import HealthCheck, Phase
 from hypothesis.strategies import SearchStrategy
 
-from conformance.cases import Case
 from conformance.findings.finding import BAD, NOT_APPLICABLE, Finding, Verdict
 from conformance.judge import Evidence, Failure, IllPosed, Judge, NotApplicable
 from conformance.processes.deadline import OVER
@@ -199,8 +198,7 @@ class _Search:
                 raise _ShrunkEnough
         backend = self.examination.backend
         able, case = backend.capabilities, _tamed(backend.capabilities, case, self.law.needs)
-        if getattr(backend, "is_begun_by_itself", False) and isinstance(case, Case):
-            case = replace(case, fresh=True)
+        case = backend.fitted(case) if hasattr(backend, "fitted") else case
         self.examination.announce(self.law.id, self.label, case)
         net = getattr(case, "net", None)
         missing = lacking(able, net) if isinstance(net, Network) else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from conformance import modules
+from conformance import modules, operators
 from conformance.judge import Judge
 from conformance.registry import properties
 from conformance.running.sequence import Asked, replayed
@@ -32,6 +32,8 @@ def reproducer(law: str, backend: Backend, case: str, after: Sequence[Asked] | N
         where += f", form={backend.source.form!r}" if backend.source.form else ""
         set_first = backend.environment.items()
         before = "".join(f"import os\nos.environ[{name!r}] = {value!r}\n" for name, value in set_first)
+    if isinstance(backend, operators.OperatorBackend):
+        where += f", as_operator={backend.cell_name!r}"
     said = NOT_AGAIN if after is None else NOT_ALONE if after else ""
     first = "".join(f"{code(one).rstrip()}\nearlier.append(({id!r}, case))\n" for id, one in after or ())
     first, where = (f"earlier = []\n{first}", f"{where}, after=earlier") if first else ("", where)
@@ -46,18 +48,20 @@ def code(case: Any) -> str:
 
 def reproduce(
     law: str, case: Any, name: str, precision: str = "f32", device: str | None = None, as_cell: str = "",
-    layout: str = "", form: str = "", after: Sequence[Asked] = (),
+    layout: str = "", form: str = "", after: Sequence[Asked] = (), as_operator: str = "",
 ) -> None:
     """Test one case of one law again; raises Failure with the evidence where the law does not hold.
 
-    The name may be that of a module, which must compute the cell `as_cell`, perhaps with a named `layout` and a `form`.
-    The cases of `after`, each with the id of its law, are tested before it.
+    The name may be that of a module, which must compute the cell `as_cell`, perhaps with a named `layout` and a `form`,
+    or of an operator for `as_operator`. The cases of `after`, each with the id of its law, are tested before it.
     """
     found = {p.id: p for p in properties()}
     if law not in found:
         raise LookupError(f"reproduce({law!r}, ...): the id must be that of a law; see `python -m conformance --list`")
-    if modules.is_module(name):
-        backend: Backend = modules.load(name, as_cell, precision, device=device, layout=layout, form=form)
+    if as_operator:
+        backend: Backend = operators.load(name, as_operator, precision, device=device)
+    elif modules.is_module(name):
+        backend = modules.load(name, as_cell, precision, device=device, layout=layout, form=form)
     else:
         backend = get_backend(name, device=device, precision=precision)
     replayed(backend, after, found)

@@ -29,6 +29,7 @@ SHIFTS = {"f64": (300, -300), "f32": (40, -40), "bf16": (40, -40), "f16": (6, -6
 def units(backend: Backend, case: Case, judge: Judge) -> None:
     """Draws an order for each width of the cell."""
     question, profile = ask(backend, case), PROFILES[backend.precision]
+    judge.applies(_cell(case).heads is None and not _cell(case).has_matrices, "its units are in heads or matrices")
     orders, cell = _orders(case), _cell(case)
     g = question.given
     out = orders.get(OUTPUT, np.arange(case.net.features))

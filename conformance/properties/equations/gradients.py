@@ -12,7 +12,7 @@ from conformance import tolerance
 from conformance.cases import STEPS, Case, Pull
 from conformance.judge import Judge
 from conformance.properties import networks
-from conformance.properties.asking import Question, ask, flat
+from conformance.properties.asking import Question, ask, flat, of_rows
 from conformance.registry import law
 from conformance.statements import VALUES
 from conformance.tolerance import PROFILES, Reference
@@ -112,7 +112,7 @@ def unreached(backend: Backend, case: Case, judge: Judge) -> None:
     row = int(np.argmax(question.ends))
     w, others = np.array(g.output_cotangent), np.arange(case.batch) != row
     w[..., row, :] = 0
-    ws = tree_map(lambda s: np.where(others[:, None], s, s.dtype.type(0)), g.state_cotangent)
+    ws = tree_map(lambda s: of_rows(others, s, s.dtype.type(0)), g.state_cotangent)
     alone = question.but(output_cotangent=w, state_cotangent=ws, lengths=np.where(others, 0, question.ends)).pull()
     judge.exactly("parameters, where the cotangent is on rows without a step", alone.params, 0)
     judge.exactly("inputs, where the cotangent is on rows without a step", alone.inputs, 0)

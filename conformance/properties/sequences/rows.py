@@ -11,7 +11,7 @@ from conformance import tolerance
 from conformance.cases import Case
 from conformance.judge import Judge
 from conformance.properties import networks
-from conformance.properties.asking import ask, in_order, is_eager, only_rows
+from conformance.properties.asking import ask, in_order, is_eager, of_rows, only_rows
 from conformance.registry import law
 from conformance.statements import ROWS
 from conformance.tolerance import PROFILES
@@ -46,14 +46,14 @@ def parted(backend: Backend, case: Case, judge: Judge) -> None:
     one, other = only_rows(question, np.flatnonzero(rows)), only_rows(question, np.flatnonzero(~rows))
     a, b, whole = one.run(), other.run(), question.run()
     judge.agree("run", {"outputs": np.where(rows[:, None], a.outputs, b.outputs),
-                        "state": tree_map(lambda s, t: np.where(rows[:, None], s, t), a.state, b.state)},
+                        "state": tree_map(lambda s, t: of_rows(rows, s, t), a.state, b.state)},
                 whole, tolerance.run(case, profile))  # fmt: skip
     if not judge.gradients:
         return
     p, q = one.pull(), other.pull()
     judge.agree("pullback", {"params": tree_map(lambda g, h: g + h, p.params, q.params),
                              "inputs": np.where(rows[:, None], p.inputs, q.inputs),
-                             "state": tree_map(lambda s, t: np.where(rows[:, None], s, t), p.state, q.state)},
+                             "state": tree_map(lambda s, t: of_rows(rows, s, t), p.state, q.state)},
                 question.pull(), tolerance.pullback(case, profile))  # fmt: skip
 
 
@@ -70,8 +70,8 @@ def parted_loss(backend: Backend, case: Case, judge: Judge) -> None:
     found = {"loss_sum": a.loss_sum + b.loss_sum, "count": a.count + b.count,
              "grads": {"params": tree_map(lambda g, h: g + h, a.grads.params, b.grads.params),
                        "inputs": np.where(rows[:, None], a.grads.inputs, b.grads.inputs),
-                       "state": tree_map(lambda s, t: np.where(rows[:, None], s, t), a.grads.state, b.grads.state)},
-             "state": tree_map(lambda s, t: np.where(rows[:, None], s, t), a.state, b.state)}  # fmt: skip
+                       "state": tree_map(lambda s, t: of_rows(rows, s, t), a.grads.state, b.grads.state)},
+             "state": tree_map(lambda s, t: of_rows(rows, s, t), a.state, b.state)}  # fmt: skip
     judge.agree("value_and_grad", found, whole, reference)
 
 
@@ -150,5 +150,5 @@ def _picked(reference: tolerance.Reference, rows: Any) -> tolerance.Reference:
 
 
 def _sliced(reference: tolerance.Reference, wanted: dict[str, Any], rows: Any) -> tolerance.Reference:
-    leaves = {name: a[..., rows, :] for name, a in wanted.items()}
+    leaves = {name: a[:, rows] if name.startswith("state") else a[..., rows, :] for name, a in wanted.items()}
     return replace(reference, leaves=leaves, again=lambda runs: _kept(reference.again(runs), rows))

@@ -10,7 +10,7 @@ from conformance import tolerance
 from conformance.cases import Case, Pull, window
 from conformance.judge import Judge
 from conformance.properties import networks
-from conformance.properties.asking import Question, ask
+from conformance.properties.asking import Question, ask, of_rows
 from conformance.registry import law
 from conformance.statements import SEQUENCE
 from conformance.tolerance import PROFILES, Reference
@@ -163,9 +163,9 @@ def _halves(question: Question, at: int, handed_back: bool) -> tuple[Gradients, 
     first, g = part_of(question, 0, at), question.given
     late = part_of(question, at, question.steps).but(state=first.run().state)
     pulled = late.pull()
-    through = (question.ends <= at)[:, None]
+    through = question.ends <= at
     back = tree_map(
-        lambda s, w: s if handed_back else np.where(through, w, w.dtype.type(0)), pulled.state, g.state_cotangent
+        lambda s, w: s if handed_back else of_rows(through, w, w.dtype.type(0)), pulled.state, g.state_cotangent
     )
     return first.but(state_cotangent=back).pull(), pulled
 
