@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.sax.saxutils import unescape
 
 from figure_plots import PLOTS
-from tables import field, learning, parallel, speed, suite
+from tables import field, learning, operators, parallel, speed, suite
 
 __all__ = ["figures", "measured", "plot"]
 
@@ -57,6 +57,7 @@ FIGURES = {
     "choices": (speed.choice_tables, "make choices"),
     "products": (speed.products_tables, "make products"),
     "missed": (speed.missed_tables, "make bench"),
+    "operators": (operators.tables, "make operators"),
     "stress": (suite.stress_tables, "make stress"),
     "kappa": (suite.kappa_tables, "make kappa"),
     "memory": (speed.memory_tables, "make bench"),

@@ -66,18 +66,19 @@ def chunk_mlstm(q, k, v, i, f, o, C0, n0, m0, lengths=None):
     outputs = []
     for begin in range(0, T, CHUNK):
         qc, kc, vc, ic, fc = (u[:, :, begin : begin + CHUNK] for u in (q, k, v, i, f))
-        F = fc.cumsum(-1)
-        seen = torch.ones(F.shape[-1], F.shape[-1], dtype=torch.bool).tril()
-        D = (F[..., :, None] - F[..., None, :] + ic[..., None, :]).masked_fill(~seen, -torch.inf)
-        past = F + m[..., None]
+        seen = torch.ones(fc.shape[-1], fc.shape[-1], dtype=torch.bool).tril()
+        sums = torch.where(seen.tril(-1), fc[..., None], 0.0).cumsum(-2)  # no differences of sums, which lose digits
+        D = (sums + ic[..., None, :]).masked_fill(~seen, -torch.inf)
+        past = fc.cumsum(-1) + m[..., None]
         top = torch.maximum(past, D.amax(-1))
         weights, old = (D - top[..., None]).exp() * (qc @ kc.mT), (past - top).exp()[..., None]
         read = old * (qc @ C.mT) + weights @ vc
         norm = old * (qc @ n[..., None]) + weights.sum(-1, keepdim=True)
         outputs.append(read / torch.maximum(norm.abs(), (-top).exp()[..., None]))
-        m, scale = top[..., -1], (D[..., -1, :] - top[..., -1:]).exp()[..., None]
-        C = old[..., -1:, :] * C + (scale * vc).mT @ kc
-        n = old[..., -1, :] * n + (scale * kc).sum(-2)
+        runs, scale = real[:, :, begin, None], (D[..., -1, :] - top[..., -1:]).exp()[..., None]
+        C = torch.where(runs[..., None], old[..., -1:, :] * C + (scale * vc).mT @ kc, C)  # an ended row stays as it is
+        n = torch.where(runs, old[..., -1, :] * n + (scale * kc).sum(-2), n)
+        m = torch.where(runs[..., 0], top[..., -1], m)
     return o.sigmoid() * torch.cat(outputs, 2), (C, n, m)
 
 
@@ -99,12 +100,12 @@ def ssd(v, dt, A, B, C, D, initial_state=None, cu_seqlens=None):
         gc, uc, Bc, Cc = (w[:, begin : begin + CHUNK] for w in (g, u, B, C))
         b = gc.cumsum(1)
         seen = torch.ones(b.shape[1], b.shape[1], dtype=torch.bool).tril()
-        decay = (b[:, :, None] - b[:, None]).masked_fill(~seen[..., None], -torch.inf).exp()
+        sums = torch.where(seen.tril(-1)[..., None], gc[:, :, None], 0.0).cumsum(1)
+        decay = sums.masked_fill(~seen[..., None], -torch.inf).exp()
         inner = torch.einsum("btn,bsn,btsh,bshv->bthv", Cc, Bc, decay, uc)
         outer = torch.einsum("btn,bth,bhvn->bthv", Cc, b.exp(), S)
         outputs.append(inner + outer)
-        left = (b[:, -1:] - b).exp()
-        S = b[:, -1].exp()[..., None, None] * S + torch.einsum("bsn,bsh,bshv->bhvn", Bc, left, uc)
+        S = b[:, -1].exp()[..., None, None] * S + torch.einsum("bsn,bsh,bshv->bhvn", Bc, decay[:, -1], uc)
     return torch.cat(outputs, 1) + D[:, None] * v, S
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.cases import INPUTS, Case, hidden_for, load_cell
+from conformance.cases import INPUTS, Case, Pull, hidden_for, load_cell
 from conformance.modules.spec import named
 from conformance.operators.layout import Misshapen, kind_of
 from conformance.operators.operator import Operator, Ran, operator
@@ -53,7 +53,7 @@ class OperatorBackend(Backend):
         return tuple(said)
 
     def fitted(self, case: Any) -> Any:
-        """The case with sizes in the declared multiples, and with states of zeros where it takes none."""
+        """The case with sizes in the declared multiples, and without the states that it does not take or return."""
         if not isinstance(case, Case):
             return case
         own = self.operator.layout.multiples
@@ -62,7 +62,8 @@ class OperatorBackend(Backend):
         net = replace(case.net, inputs=inputs, layers=layers)
         steps = _up(case.steps, own.get("time", 1))
         lengths = None if case.lengths is None else tuple(steps if n == case.steps else n for n in case.lengths)
-        return replace(case, net=net, steps=steps, lengths=lengths, fresh=not self.operator.has_states)
+        pull = case.pull if self._returns_states else Pull.OUTPUTS
+        return replace(case, net=net, steps=steps, lengths=lengths, pull=pull, fresh=not self.operator.has_states)
 
     def shown(self, inputs: Array, lengths: Array | None) -> Array:
         padded = False if lengths is None else np.arange(len(inputs))[:, None] >= lengths
@@ -117,7 +118,7 @@ class OperatorBackend(Backend):
         inputs = INPUTS * cell.beside("x") if cell.reads_input else None
         layer = _fitted(Layer(cell, hidden_for(cell), inputs=inputs, mapped=False), own)
         net = Network(sum(width for _, width in layer.cell.given or ()), [layer])
-        case = self.fitted(Case(net, _up(3, own.get("time", 1)), 2))
+        case = Case(net, _up(3, own.get("time", 1)), 2, at_rest=not self.operator.has_states)
         given = case.arrays(self.precision)
         half = given.params["layers"][0]["forward"]
         arrays = {**_inputs(layer.cell, half, given.inputs), **_learned(layer.cell, half),

@@ -24,7 +24,7 @@ FRAMEWORKS = {
 
 def function_of(call: str, given: Callable[..., Any]) -> type[Function]:
     """The adapter of a function; raises ArgumentError where it shows no framework."""
-    named = getattr(given, "framework", "") or next((name for name in FRAMEWORKS if name in _used(given)), "")
+    named = getattr(given, "framework", "") or _seen(given)
     if named not in FRAMEWORKS:
         raise ArgumentError(call, f"the framework of an operator must be one of {', '.join(FRAMEWORKS)}",
                             repr(named) if named else "none that its module uses",
@@ -36,13 +36,19 @@ def function_of(call: str, given: Callable[..., Any]) -> type[Function]:
         raise BackendUnavailable(call, f"{named} must be installed", str(error), f"pip install {named}") from error
 
 
-def _used(given: Callable[..., Any]) -> set[str]:
-    """The packages of what stands in the module of a function, and in what it closes over."""
+def _seen(given: Callable[..., Any]) -> str:
+    """The first framework in the module of a function and in what it closes over, or in the modules that these use."""
     inner = given
     while isinstance(inner, functools.partial):
         inner = inner.func
-    inner = inspect.unwrap(inner)
-    return {package for value in _values(inner) for package in [_package(value)]}
+    values = list(_values(inspect.unwrap(inner)))
+    beyond = [other for value in values if isinstance(value, ModuleType) for other in vars(value).values()]
+    for used in (values, beyond):
+        packages = set(map(_package, used))
+        found = [name for name in FRAMEWORKS if name in packages]
+        if found:
+            return found[0]
+    return ""
 
 
 def _values(function: Callable[..., Any]) -> Iterator[Any]:

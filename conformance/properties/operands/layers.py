@@ -14,7 +14,7 @@ __all__ = ["mapped", "network_of", "operands", "short"]
 
 AROUND = (0, 1, 2, 3, 5, 7, 9, 17, 33)
 """Steps below, at and above short chunks."""
-AROUND_CHUNKS = (1, 7, 15, 16, 17, 31, 33, 48, 63, 64, 65, 70, 96, 100, 127, 129, 150)
+AROUND_CHUNKS = (1, 15, 16, 17, 33, 64, 65, 100, 127, 129, 130, 150)
 """Steps below, at and above the chunks of kernels, for what has one cell only."""
 SHARE = 0.1
 """Of the steps of most rows that are resets."""
