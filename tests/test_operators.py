@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("jax")
@@ -20,6 +21,7 @@ from operator_faults import FAULTS, OPERATORS, made  # noqa: E402
 
 import rnnspec  # noqa: E402
 from conformance.cases import Case, load_cell  # noqa: E402
+from conformance.command import app  # noqa: E402
 from conformance.operators import OperatorBackend, findings  # noqa: E402
 from conformance.operators.layout import Layout, Misshapen  # noqa: E402
 from conformance.operators.operator import operator  # noqa: E402
@@ -198,7 +200,7 @@ def test_layouts_turn_axes_and_back():
     for quantity, parameter, given in (("x.q", "", a), ("x.a", "g", a), ("x.b", "b", number), ("S", "", state)):
         there = layout.arranged(quantity, given, parameter)
         np.testing.assert_array_equal(layout.canonical(quantity, there, parameter), given)
-    with pytest.raises(ArgumentError, match="axes of x.q must have heads"):
+    with pytest.raises(ArgumentError, match=r"axes of x.q must have heads"):
         Layout({"inputs": "batch time width"}).arranged("x.q", a)
 
 
@@ -232,12 +234,15 @@ def test_the_command_tests_an_operator(tmp_path):
     assert entry["name"] == "their_torch_operators:scan_mingru"
 
 
-def test_the_command_refuses_what_is_no_operator():
-    assert command("--op", "their_torch_operators:scan_mingru").returncode == 2
-    assert command("--op", "nowhere_at_all:thing", "--as", "gla").returncode == 2
-    done = command("--module", "torch.nn:LSTM", "--as", "lstm", "--without", "states")
-    assert done.returncode == 2
-    assert "--without states is for --op" in " ".join(done.stderr.split())
+@pytest.mark.parametrize(("arguments", "words"), [
+    (("--op", "their_torch_operators:scan_mingru"), "or --op, and --as belong together"),
+    (("--op", "nowhere_at_all:thing", "--as", "gla"), "--op: it must be package:Thing"),
+    (("--module", "torch.nn:LSTM", "--as", "lstm", "--without", "states"), "--without states is for --op, got none"),
+])  # fmt: skip
+def test_the_command_refuses_what_is_no_operator(arguments, words):
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 2
+    assert words in " ".join(done.output.replace("│", " ").split())
 
 
 def test_the_doors_of_the_suite_take_operators():

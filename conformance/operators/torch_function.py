@@ -17,16 +17,17 @@ __all__ = ["TorchFunction"]
 class TorchFunction(Function):
     """A function of tensors.
 
-    The numbers of a call decide how it is made: half of the calls get views of tensors with another order in memory,
-    and half of the pullbacks such cotangents. A fixed quarter of them is pulled back twice, and called again with one
-    tensor that needs no gradient: the answers must not depend on that.
+    The shapes of a call decide whether it gets tensors with another order in memory, and its pullback such cotangents:
+    half of them do. Equal shapes are alike, since another order may change the last bits. The numbers decide which
+    quarter is pulled back twice, and called again with one tensor that needs no gradient, which must change nothing.
     """
 
     framework = "torch"
 
     def run(self, arrays: Mapping[str, Array], pullback: bool) -> Called:
         turn = zlib.crc32(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays.values()))
-        given = {name: _tensor(a, turn % 2 > 0, pullback) for name, a in arrays.items()}
+        order = zlib.crc32(repr([np.shape(a) for a in arrays.values()]).encode())
+        given = {name: _tensor(a, order % 2 > 0, pullback) for name, a in arrays.items()}
         if not pullback:
             with torch.no_grad():
                 return Called([_numpy(a) for a in self._asked(given)], None)
@@ -34,12 +35,12 @@ class TorchFunction(Function):
         learned = [name for name, a in given.items() if a.requires_grad]
 
         def pull(cotangents: Sequence[Array]) -> dict[str, Array]:
-            tensors = [_tensor(d, turn // 2 % 2 > 0, False) for d in cotangents]
+            tensors = [_tensor(d, order // 2 % 2 > 0, False) for d in cotangents]
             own = _gradients(found, [given[name] for name in learned], tensors)
-            if turn // 4 % 4:
+            if turn % 4:
                 return dict(zip(learned, own, strict=True))
             own = _gradients(found, [given[name] for name in learned], tensors)
-            frozen = learned[turn // 16 % len(learned)]
+            frozen = learned[turn // 4 % len(learned)]
             other = {name: a.detach().requires_grad_(name in learned and name != frozen) for name, a in given.items()}
             kept = [name for name in learned if name != frozen]
             again = dict(zip(kept, _gradients(self._asked(other), [other[name] for name in kept], tensors),
