@@ -118,7 +118,7 @@ class OperatorBackend(Backend):
         inputs = INPUTS * cell.beside("x") if cell.reads_input else None
         layer = _fitted(Layer(cell, hidden_for(cell), inputs=inputs, mapped=False), own)
         net = Network(sum(width for _, width in layer.cell.given or ()), [layer])
-        case = Case(net, _up(3, own.get("time", 1)), 2, at_rest=not self.operator.has_states)
+        case = Case(net, _up(3, own.get("time", 1)), 2, fresh=not self.operator.has_states)
         given = case.arrays(self.precision)
         half = given.params["layers"][0]["forward"]
         arrays = {**_inputs(layer.cell, half, given.inputs), **_learned(layer.cell, half),
