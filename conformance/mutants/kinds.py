@@ -24,6 +24,15 @@ FAMILIES = {
 }  # fmt: skip
 """The kind of the most mutants of each module."""
 
+OPERANDS = {
+    "features chosen by a product": "NaN hidden", "final state cotangent left out": "final cotangent",
+    "heads of a vector exchanged": "heads", "initial state learns nothing": "initial gradient",
+    "lengths left out": "padding counted", "of one shape exchanged": "mixed up", "outputs of heads turned": "heads",
+    "resets left out": "reset", "shared arrays learn the mean": "sum is a mean", "state left out": "initial state",
+    "the last array learns nothing": "input gradient", "unknown arrays ignored": "arguments",
+}  # fmt: skip
+"""The kinds of faults of calls with given arrays."""
+
 OWN = {
     "final state": (
         "states: final exchanged", "states: final forgotten", "states: final of step before",
@@ -127,7 +136,8 @@ FORGETTING = {
 """The kinds of faults of long sequences that lose no step, by the name before the extent."""
 
 _KINDS = {name: kind for kind, names in OWN.items() for name in names} | {
-    f"forgetting: {name}, {steps} steps": kind for name, kind in FORGETTING.items() for steps in EXTENTS}  # fmt: skip
+    f"forgetting: {name}, {steps} steps": kind for name, kind in FORGETTING.items() for steps in EXTENTS} | {
+    f"operands: {name}": kind for name, kind in OPERANDS.items()}  # fmt: skip
 
 
 def kind(mutant: Mutant) -> str:
