@@ -62,16 +62,17 @@ def _source(module: str) -> str:
 
 
 END = "torch.cat(outputs, 2).transpose(1, 2), S"
-UPDATE = "S = last.exp().mT * S + (kc * (last - b).exp()).mT @ vc"
+UPDATE = "S = b[:, :, -1:].exp().mT * S + (kc * decay[:, :, -1]).mT @ vc"
 FAULTS = (
     Fault("the mask leaves out the diagonal", "gla", ".tril()", ".tril(-1)"),
     Fault("the mask shows one step of the future", "gla", ".tril()", ".tril(1)"),
     Fault("a query reads the state with the decay of the step before", "gla", "(qc * b.exp()) @ S",
           "(qc * (b - gc).exp()) @ S"),
-    Fault("a value decays in its own step", "gla", "(b[:, :, :, None] - b[:, :, None])",
-          "(b[:, :, :, None] - b[:, :, None] + gc[:, :, None])"),
-    Fault("the state does not decay from chunk to chunk", "gla", "last.exp().mT * S +", "S +"),
-    Fault("what a chunk hands on decays a step too much", "gla", "(last - b).exp()", "(last - b + gc).exp()"),
+    Fault("a value decays in its own step", "gla", "sums.masked_fill",
+          "(sums + gc[:, :, None]).masked_fill"),
+    Fault("the state does not decay from chunk to chunk", "gla", "b[:, :, -1:].exp().mT * S +", "S +"),
+    Fault("what a chunk hands on decays a step too much", "gla", "kc * decay[:, :, -1]",
+          "kc * decay[:, :, -1] * gc.exp()"),
     Fault("heads are mixed in the values", "gla", "scores @ vc)", "scores @ vc.roll(1, 1))"),
     Fault("the gate of head 0 is used for all", "gla", "functional.logsigmoid(a)",
           "functional.logsigmoid(a[:, :, :1]).expand_as(a)"),

@@ -24,11 +24,11 @@ def chunk_gla(q, k, v, a, initial_state=None, lengths=None):
         qc, kc, vc, gc = (u[:, begin : begin + CHUNK].transpose(1, 2) for u in (q, k, v, g))
         b = gc.cumsum(2)
         seen = torch.ones(b.shape[2], b.shape[2], dtype=torch.bool).tril()
-        decay = (b[:, :, :, None] - b[:, :, None]).masked_fill(~seen[..., None], -torch.inf).exp()
+        sums = torch.where(seen.tril(-1)[..., None], gc[:, :, :, None], 0.0).cumsum(2)
+        decay = sums.masked_fill(~seen[..., None], -torch.inf).exp()
         scores = torch.einsum("bhtk,bhsk,bhtsk->bhts", qc, kc, decay)
         outputs.append((qc * b.exp()) @ S + scores @ vc)
-        last = b[:, :, -1:]
-        S = last.exp().mT * S + (kc * (last - b).exp()).mT @ vc
+        S = b[:, :, -1:].exp().mT * S + (kc * decay[:, :, -1]).mT @ vc
     return torch.cat(outputs, 2).transpose(1, 2), S
 
 
