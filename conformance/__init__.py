@@ -1,14 +1,15 @@
 """The conformance suite of rnnspec: `python -m conformance` tests every installed backend.
 
-`check_backend` does the same from Python; `reproduce` runs one case again.
+`check_backend` does the same from Python, `check_function` tests a function of this process, and `reproduce` runs one
+case again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-__all__ = ["check_backend", "reproduce"]
+__all__ = ["check_backend", "check_function", "reproduce"]
 
 
 def check_backend(
@@ -34,6 +35,20 @@ def check_backend(
     plan = runner.Plan((name,), chosen, speed=speed, limits=limits or within.Limits())
     entries = runner.run(plan, lambda name, message: None)
     return report.report(entries, seed, tier, time.perf_counter() - begun)
+
+
+def check_function(
+    function: Callable[..., Any], cell: Any, *, only: Iterable[str] = (), precision: str = "f32", examples: int = 4,
+    seed: int = 0, lacks: Iterable[str] = (),
+) -> dict[str, Any]:
+    """What each law finds in a function that must compute a cell, by the law's id; all laws where `only` is empty.
+
+    A law that does not hold raises nothing: its finding has the status, the evidence, and the case as code. `lacks` are
+    the words of `--without`. Raises an RnnSpecError where the function cannot be called by the names of the cell.
+    """
+    from conformance.running import functions  # noqa: PLC0415
+
+    return functions.findings(function, cell, only, precision, examples, seed, lacks)
 
 
 def reproduce(

@@ -20,9 +20,10 @@ import their_torch_operators as theirs  # noqa: E402
 from operator_faults import FAULTS, OPERATORS, made  # noqa: E402
 
 import rnnspec  # noqa: E402
+from conformance import check_function  # noqa: E402
 from conformance.cases import Case, load_cell  # noqa: E402
 from conformance.command import app  # noqa: E402
-from conformance.operators import OperatorBackend, findings  # noqa: E402
+from conformance.operators import OperatorBackend  # noqa: E402
 from conformance.operators.layout import Layout, Misshapen  # noqa: E402
 from conformance.operators.operator import operator  # noqa: E402
 from conformance.operators.packing import Packing  # noqa: E402
@@ -38,7 +39,8 @@ QUICK = [fault for fault in FAULTS if "JAX" not in fault.operator][1::14]
 
 
 def statuses(function, cell, only=OPERANDS, examples=1, precision="f64", **more):
-    found = findings(function, cell, only=only, examples=examples, precision=precision, lacks=("extremes",), **more)
+    more |= {"examples": examples, "precision": precision, "lacks": ("extremes",)}
+    found = check_function(function, cell, only=only, **more)
     return {law: finding.status for law, finding in found.items()}
 
 

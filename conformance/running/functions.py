@@ -16,14 +16,10 @@ __all__ = ["findings"]
 
 
 def findings(
-    function: Callable[..., Any], cell: Cell, *, only: Iterable[str] = (), precision: str = "f32", examples: int = 4,
-    seed: int = 0, lacks: Iterable[str] = (),
+    function: Callable[..., Any], cell: Cell, only: Iterable[str], precision: str, examples: int, seed: int,
+    lacks: Iterable[str],
 ) -> dict[str, Finding]:
-    """What each law finds in a function that must compute a cell, by the law's id; all laws where `only` is empty.
-
-    A law that does not hold raises nothing: its finding has the status, the evidence, and the case as code. `lacks` are
-    the words of `--without`. Raises an RnnSpecError where the function cannot be called by the names of the cell.
-    """
+    """What `conformance.check_function` returns."""
     name = getattr(function, "__name__", type(function).__name__)
     backend = OperatorBackend(operator(name, function, cell, tuple(lacks)), cell.name, precision)
     chosen, able = tuple(only), backend.capabilities
