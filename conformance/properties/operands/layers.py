@@ -43,8 +43,8 @@ def operands(scope: Scope) -> Labels:
 
 
 def short(scope: Scope) -> Labels:
-    """The same layers, of few steps, which every backend runs one by one; not a kernel, which mixes steps."""
-    return {} if scope.closed else {label: cases([net]).map(_with_lengths) for label, net in _networks(scope).items()}
+    """The same layers, of few steps, which every backend runs one by one."""
+    return {label: cases([net]).map(_with_lengths) for label, net in _networks(scope).items()}
 
 
 def mapped(scope: Scope) -> Labels:
