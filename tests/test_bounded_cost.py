@@ -152,7 +152,9 @@ def test_the_command_ends_in_its_time_with_a_whole_report(tmp_path):
     jsonschema.validate(document, SCHEMA)
     assert [entry["status"] for entry in document["backends"]] == ["unfinished", "unfinished"]
     for entry in document["backends"]:
-        assert entry["counts"]["not_asked"] == entry["counts"]["expected"] == len(properties())
+        counts = entry["counts"]
+        assert counts["not_asked"] + counts.get("not_applicable", 0) == counts["expected"] == len(properties())
+        assert counts["not_asked"] > 100
     assert {row["why"] for row in document["backends"][0]["not_measured"]} == {OVER}
     assert len(document["backends"][0]["not_measured"]) == 4
     assert "minutes left" in done.output
