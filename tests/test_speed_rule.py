@@ -70,7 +70,7 @@ def given_up(ratio, noise, trials=20):
 
 
 def test_rounds_that_would_decide_nothing_are_foreseen():
-    many, decided = given_up(1.0, 0.1)
+    many, decided = given_up(1.0, 0.2)
     assert many > 15
     assert decided == 0
 
