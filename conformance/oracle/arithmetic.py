@@ -148,7 +148,8 @@ class Rounding:
 
         Margins just beyond the spread of few runs turn in none of them, but may turn in a backend.
         """
-        if margin.shape[0] == 1:
+        runs = self.arithmetic.runs
+        if not runs or margin.shape[0] == 1:
             return False
         spread = np.sqrt(np.mean((margin[1:] - margin[:1]) ** 2, axis=0))
         near = np.abs(margin[0]) < NEAR * spread
@@ -156,7 +157,6 @@ class Rounding:
         if not count:
             return False
         self.arithmetic.kinks.near += count
-        runs = self.arithmetic.runs
         order = self._rng.permuted(np.broadcast_to(np.arange(runs)[:, None], (runs, count)), axis=0)
         found = np.zeros(margin.shape, bool)
         found[1:, near] = order < max(1, runs // TURNED)
