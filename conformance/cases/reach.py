@@ -144,7 +144,7 @@ def rows(case: Case, params: Tree, steps: int) -> list[Row]:
     kinds = [(direction, what) for direction in directions for what in ("output", "states")]
     batch, count = case.batch, len(kinds)
     rounding = Rounding(Arithmetic())
-    rounding.runs = len(next(a for _, a in leaves(params)))
+    rounding.runs = next((len(a) for _, a in leaves(params)), 1)
     with np.errstate(all="ignore"), uninterrupted():
         found = forward(rounding, case.net, params, np.tile(given.inputs[:steps], (1, count, 1)),
                         tree_map(lambda s: np.tile(s, (count, *[1] * (s.ndim - 1))), given.state),

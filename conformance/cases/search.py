@@ -68,6 +68,8 @@ def _known(case: Case) -> tuple[Gain, ...]:
 def _sought(case: Case) -> Case:
     """The case with gains that are sought for it alone."""
     search = _Search(replace(case, gains=()))
+    if not search.names:
+        return case
     known = {gain.name: (gain.factor, gain.shift) for gain in case.gains}
     begun = np.array([known.get(name, (1.0, 0.0)) for name in search.names])
     return replace(case, gains=search.gains(search.best(begun, _Stage(case.steps, *AGAIN), case.steps)))
@@ -82,6 +84,8 @@ def _of_layer(layer: Layer, steps: int) -> tuple[Gain, ...]:
     """The gains of a forward layer by itself, by the names of its parameters."""
     net = Network(2 * (layer.heads or 1), [layer])
     search = _Search(Case(net, steps, 2), seeds=SEVERAL)
+    if not search.names:
+        return ()
     found = np.array([(1.0, 0.0)] * len(search.names))
     for stage in STAGES:
         if stage.steps < steps:
