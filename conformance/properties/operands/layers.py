@@ -64,7 +64,8 @@ def _networks(scope: Scope) -> dict[str, Network]:
     if not scope.eager and not scope.closed:
         affordable = scope.wide or not (scope.brief or scope.share[0])
         return {"every operand": network_of(EVERYTHING)} if affordable else {}
-    layers = {cell.label: _layer(cell) for cell in scope.cells} | ({} if scope.closed else BESIDE)
+    reading = [cell for cell in scope.cells if cell.reads_input or cell.graph.names("input")]
+    layers = {cell.label: _layer(cell) for cell in reading} | ({} if scope.closed else BESIDE)
     return {label: network_of(layer) for label, layer in layers.items()}
 
 
