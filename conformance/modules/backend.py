@@ -163,7 +163,8 @@ def _hidden(cell: Cell, state: Tree) -> int | dict[str, int]:
         shown |= {name: a.shape[1]} if a.ndim < 3 else {f"{name}.rows": a.shape[1], f"{name}.columns": a.shape[2]}
     free = [members for members in cell.width_classes if not members & {*cell.numbers, INPUT}]
     widths = {name: width for name, width in shown.items() if any(name in members for members in free)}
-    return widths if len(free) > 1 else next(iter((widths or shown).values()))
+    is_one = len(free) < 2 and not any("." in name for name in widths)
+    return next(iter((widths or shown).values())) if is_one else widths
 
 
 class _Misshapen(RnnSpecError, AssertionError):
