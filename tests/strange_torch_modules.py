@@ -67,6 +67,21 @@ class Turned(Joint):
         return lstm_step((given @ self.kernel).chunk(4, -1), c)
 
 
+class UnitMajor(Joint):
+    """One Linear over (x, h) of which four rows in turn are the gates of one unit."""
+
+    layout: ClassVar = {"gates.weight": f"({rows('W')}) | ({rows('U')})", "gates.bias": f"({rows('b')})", "fc": ""}
+
+    def step(self, x, h, c):
+        return lstm_step(self.gates(torch.cat([x, h], -1)).unflatten(-1, (-1, 4)).unbind(-1), c)
+
+
+class UnitMajorByName(UnitMajor):
+    """A fault of its layout: the gates are below one another in it."""
+
+    layout: ClassVar = Joint.layout
+
+
 class EachGate(Joint):
     """A map of each gate, without biases, the recurrent ones in one tensor (gate, out, in)."""
 
@@ -235,8 +250,8 @@ def scripted(inputs, hidden):
         return torch.jit.script(TypedLSTM(inputs, hidden))
 
 
-STRANGE = (Joint, StateFirst, Turned, EachGate, factory)
-FAULTY_LAYOUTS = (BiasInEachGate, ClassifierUsed)
+STRANGE = (Joint, StateFirst, Turned, UnitMajor, EachGate, factory)
+FAULTY_LAYOUTS = (BiasInEachGate, ClassifierUsed, UnitMajorByName)
 
 
 class SecondCall(Ragged):

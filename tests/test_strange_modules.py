@@ -83,6 +83,7 @@ def test_a_layer_of_torch_without_biases_is_judged_as_such():
 @pytest.mark.parametrize(("thing", "layout", "error", "says"), [
     (theirs.WithClassifier, None, TreeError, r'fc\.weight, fc\.bias besides; say.*"fc\.weight": ""'),
     (theirs.Joint, {**theirs.PLAIN, "gates.bias": "b.i b.f b.x b.o"}, ArgumentError, r"got b\.x"),
+    (theirs.Joint, {**theirs.PLAIN, "gates.bias": "(b.i b.f b.g b.o"}, ArgumentError, "--module x:y: paren"),
     (theirs.Joint, {**theirs.PLAIN, "gates.weight": theirs.rows("W")}, UnsupportedError, r"no place for U\.f, U\.g"),
     (theirs.Joint, {**theirs.PLAIN, "gates.weight": "W.i W.f W.g W.o U.i U.f U.g U.o"}, ShapeError, r"gates\.weight"),
 ])  # fmt: skip

@@ -154,7 +154,7 @@ def _half(layer: Any, half: str) -> Any:
 
 def _stored(row: Layout, name: str, a: Array) -> Array:
     """The array in the shape of the tables, where a bias of two rows, as of a GRU, has one axis."""
-    return a if row.tensors[name][0] in MATRICES else a.reshape(-1)
+    return a if row.tensors[name].lstrip("(")[0] in MATRICES else a.reshape(-1)
 
 
 def _places(call: str, layer: Any, row: Layout) -> dict[str, Any]:

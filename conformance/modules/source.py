@@ -16,7 +16,7 @@ from conformance.modules.form import read
 from conformance.modules.lesser_cells import judged_as
 from conformance.modules.naming import outside
 from rnnspec.contract.capabilities import Capabilities
-from rnnspec.convert.layout import FIXED, Layout
+from rnnspec.convert.layout import Layout
 from rnnspec.errors import ArgumentError, ShapeError, TreeError, UnsupportedError
 from rnnspec.network import DIRECTIONS
 from rnnspec.tracing.cell import Cell
@@ -183,7 +183,9 @@ def _rows(call: str, given: Any, family: Family, cell: Cell) -> list[Layout]:
     A mapping that gives no tensor any map extends the rows of the table.
     """
     if isinstance(given, Layout):
-        return [replace(given, cell=cell)]
+        row = replace(given, cell=cell)
+        row.check_names(call)
+        return [row]
     own = dict(given or {})
     beyond = tuple(name for name, text in own.items() if not text)
     if len(beyond) < len(own):
@@ -192,13 +194,12 @@ def _rows(call: str, given: Any, family: Family, cell: Cell) -> list[Layout]:
 
 
 def _layout(call: str, cell: Cell, tensors: Mapping[str, str], beyond: tuple[str, ...]) -> Layout:
-    """The row of a mapping; raises ArgumentError where a name in it is no map of the cell."""
-    row = Layout("the module", cell, tensors, outside=beyond)
-    known = {f"{kind}.{name}" for kind, names in cell.parameter_names.items() for name in names}
-    unknown = [name for _, names in row.places() for name in names if name not in known | FIXED.keys()]
-    if unknown:
-        raise ArgumentError(call, f"a layout must hold maps of {cell.name}: {', '.join(sorted(known))}", unknown[0],
-                            "see the equations on the page of the cell")  # fmt: skip
+    """The row of a mapping; raises ArgumentError where a text is none of a tensor, or names no map of the cell."""
+    try:
+        row = Layout("the module", cell, tensors, outside=beyond)
+    except ArgumentError as error:
+        raise ArgumentError(call, error.must, error.got, error.do) from error
+    row.check_names(call)
     return row
 
 

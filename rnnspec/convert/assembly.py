@@ -165,6 +165,7 @@ def taken_apart(
             place = f"layers.{i}.{half}"
             maps = {name: np.asarray(a, kept) for name, a in leaves(params["layers"][i][half])}
             _check_absent(call, target, place, row, maps)
+            row.check_fits(call, place, {name: a.shape for name, a in maps.items()})
             tensors[half] = row.pack(maps)
             notes += [PlacedNote(place, what) for what in row.written_notes()]
         notes += [PlacedNote(f"layers.{i}", Note.POLICY)] if layer.gradient is not None else []

@@ -1,9 +1,10 @@
 """A layout says where a cell's named maps lie in the tensors of another framework, and packs and unpacks them.
 
 A tensor is described by the maps that it stacks: `"b.r b.z p.n"`. Columns of maps stand side by side with `|` between
-them, and a map with `.T` is transposed: `"W.i W.f | U.i U.f"` is one map of (x, h). A map that lies in several places
-is read as their sum; when it is written, its first place holds it and the others hold zeros. A part that the cell does
-not have is `0`, a vector of zeros, `1`, one of ones, or `I`, the identity: it must hold just that where it is read.
+them, and a map with `.T` is transposed: `"W.i W.f | U.i U.f"` is one map of (x, h). Parentheses enclose maps whose rows
+take turns: row 2 i + k of `"(W.i W.f)"` is row i of the map k. A map that lies in several places is read as their sum;
+when it is written, its first place holds it and the others hold zeros. A part that the cell does not have is `0`, a
+vector of zeros, `1`, one of ones, or `I`, the identity: it must hold just that where it is read.
 
 >>> import numpy as np
 >>> from rnnspec import cells
@@ -20,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from rnnspec.convert.blocks import Blocks, Part, read, renamed
+from rnnspec.convert.blocks import Blocks, Part, pieces, read, renamed
 from rnnspec.convert.conversion import Note
 from rnnspec.convert.extents import Sum, solved
 from rnnspec.derivation.correspondence import correspondence
-from rnnspec.errors import ShapeError, UnsupportedError
+from rnnspec.errors import ArgumentError, ShapeError, UnsupportedError
 from rnnspec.tracing.cell import OUTPUT, Cell
 from rnnspec.tracing.widths import INPUT
 
@@ -50,7 +51,7 @@ class Layout:
     `transposed` says that matrices are stored (in, out). `optional` tensors (biases) may be missing; those that are
     also `spare` are left out where a cell is written. `constants` are options that are named constants of the cell.
     `states` are in the framework's order; the default is the cell's order. `outside` names tensors, or parts of
-    a model such as `fc`, that hold no map of the cell.
+    a model such as `fc`, that hold no map of the cell. Raises ArgumentError where a text is none of a tensor.
     """
 
     kind: str
@@ -66,6 +67,8 @@ class Layout:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "states", self.states or self.cell.states)
+        for text in self.tensors.values():
+            read(text)
 
     def of(self, cell: Cell) -> Layout | None:
         """This row in the names of a cell with the same equations; None for any other cell."""
@@ -110,8 +113,18 @@ class Layout:
     @property
     def absent(self) -> set[str]:
         """The maps of the cell that no tensor holds."""
-        every = {f"{kind}.{name}" for kind, op in KINDS.items() for name in self.cell.graph.names(op)}
-        return every - {name for _, names in self.places() for name in names}
+        return self._every - {name for _, names in self.places() for name in names}
+
+    def check_names(self, call: str) -> None:
+        """Raise ArgumentError where a tensor holds what is no map of the cell."""
+        unknown = [name for _, names in self.places() for name in names if name not in self._every | FIXED.keys()]
+        if unknown:
+            raise ArgumentError(call, f"a layout must hold maps of {self.cell.name}: {', '.join(sorted(self._every))}",
+                                unknown[0], "see the equations on the page of the cell")  # fmt: skip
+
+    @property
+    def _every(self) -> set[str]:
+        return {f"{kind}.{name}" for kind, names in self.cell.parameter_names.items() for name in names}
 
     @property
     def written(self) -> list[str]:
@@ -202,8 +215,9 @@ class Layout:
         summed = False
         for tensor in filter(tensors.__contains__, self.tensors):
             blocks = self._blocks(tensor, shapes)
+            self._check_fits(call, place, tensor, blocks)
             stored = self._flat(tensors[tensor], blocks.shape)
-            if stored.shape != blocks.shape or not blocks.fits:
+            if stored.shape != blocks.shape:
                 right = self._stored(np.empty(blocks.shape)).shape
                 raise ShapeError(call, f"{tensor} of {place} must have the shape {right}",
                                  f"shape {tensors[tensor].shape}", "give all tensors from one module")  # fmt: skip
@@ -218,6 +232,17 @@ class Layout:
         notes += self._absent_notes(notes)
         return found | {name: np.zeros(shapes[name], dtype) for name in missing}, notes
 
+    def check_fits(self, call: str, place: str, shapes: Maps) -> None:
+        """Raise ShapeError where maps of these shapes do not fit together in a tensor."""
+        for tensor in self.tensors:
+            self._check_fits(call, place, tensor, self._blocks(tensor, shapes))
+
+    def _check_fits(self, call: str, place: str, tensor: str, blocks: Blocks) -> None:
+        if not blocks.fits:
+            shapes = ", ".join(f"{part.name} {shape}" for column in blocks.columns for part, shape in column)
+            raise ShapeError(call, f"{tensor} of {place} must hold equally wide maps in each column, columns of one "
+                             "length, and maps of one shape in parentheses", shapes, "correct the layout")  # fmt: skip
+
     def widths(self, tensors: Mapping[str, Array]) -> tuple[int, int | dict[str, int]]:
         """The number of inputs and `hidden`, as the tensors' shapes show them."""
         own = filter(tensors.__contains__, self.tensors)
@@ -229,15 +254,16 @@ class Layout:
 
     def _sums(self, tensor: str, array: Array) -> Iterator[Sum]:
         """The widths along each axis of a tensor."""
-        columns = read(self.tensors[tensor])
-        axes = [[self._axes(part, column) for part in column] for column in columns]
-        if all(len(own) == 1 for column in axes for own in column) and len(columns) == 1:
-            yield [own[0] for own in axes[0]], array.size
+        columns = [pieces([(part, self._axes(part, column)) for part in column])
+                   for column in read(self.tensors[tensor])]  # fmt: skip
+        rows = [name for piece in columns[0] for name in _along(0, piece)]
+        if len(columns) == 1 and all(len(axes) == 1 for piece in columns[0] for _, axes in piece):
+            yield rows, array.size
             return
         two = (len(array), -1) if len(columns) > 1 else (-1, array.shape[-1])
         stored = self._stored(array.reshape(two) if array.ndim > 2 and array.size else array)
-        yield [own[0] for own in axes[0]], _extent(stored, 0)
-        yield [(*column[0], "")[1] for column in axes], _extent(stored, 1)
+        yield rows, _extent(stored, 0)
+        yield [name for column in columns for name in _along(1, column[0])], _extent(stored, 1)
 
     def _axes(self, part: Part, column: Sequence[Part]) -> tuple[str, ...]:
         """The names of the widths along the axes of one part, one for each class of equal widths."""
@@ -285,6 +311,12 @@ def matching_layout(
 def _sum(one: Array, other: Array) -> Array:
     """The sum, rounded once; adding a zero changes nothing, so that -0 stays."""
     return np.where(other == 0, one, (one.astype(np.float64) + other).astype(one.dtype))
+
+
+def _along(axis: int, piece: Sequence[tuple[Part, Sequence[str]]]) -> list[str]:
+    """The names of the widths along an axis of a piece: those of all parts on the axis on which they take turns."""
+    turning = piece if axis == int(piece[0][0].flipped) else piece[:1]
+    return [(*axes, "")[axis] for _, axes in turning]
 
 
 def _extent(array: Array, axis: int) -> int:

@@ -45,6 +45,7 @@ def write_layout(call: str, layout: Layout, net: Network, params: Tree) -> Expor
 
 def _check_maps(call: str, layout: Layout) -> None:
     """A bias that no tensor holds is zeros; a map must be in one."""
+    layout.check_names(call)
     absent = sorted(name for name in layout.absent if name[0] in "WU")
     if absent:
         raise UnsupportedError(call, f"every map of {layout.cell.name} must be in a tensor",
