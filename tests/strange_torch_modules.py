@@ -327,6 +327,80 @@ class KeepsItsStateDetached(KeepsItsState):
         return outputs
 
 
+class OneStep(Plain):
+    """Computes one step, as nn.LSTMCell does."""
+
+    layout, form = PLAIN, "x_t, (h, c) -> (h, c)"
+
+    def forward(self, x, state):
+        return self.step(x, *state)
+
+
+class OneStepBeside(OneStep):
+    """Returns its output beside its states, one of which it keeps, all (1, batch, width)."""
+
+    form = "x_t, [h], self.kept=[c] -> y_t, [h], self.kept=[c]"
+    kept = None
+
+    def forward(self, x, h):
+        new, c = self.step(x, h[0], torch.zeros_like(h[0]) if self.kept is None else self.kept[0])
+        self.kept = c[None]
+        return new, new[None]
+
+
+class StepOfSwappedGates(OneStep):
+    """A fault: the gates i and f are swapped."""
+
+    def step(self, x, h, c):
+        i, f, g, o = self.gates(torch.cat([x, h], -1)).chunk(4, -1)
+        return lstm_step((f, i, g, o), c)
+
+
+class StepOfTheFirstRow(OneStep):
+    """A fault: every row goes on from the cell state of the first."""
+
+    def forward(self, x, state):
+        h, c = state
+        return self.step(x, h, c[:1].expand_as(c))
+
+
+class StepCutFromItsPast(OneStep):
+    """A fault: the state before the step has no gradient."""
+
+    def forward(self, x, state):
+        return self.step(x, *(s.detach() for s in state))
+
+
+class StepThatOverwrites(OneStep):
+    """A fault: the new cell state is in the memory of the old one."""
+
+    def forward(self, x, state):
+        h, c = self.step(x, *state)
+        return h, c if c.requires_grad else state[1].copy_(c)
+
+
+class BareCell(Plain):
+    """One step, with the gates of a unit below one another, and neither a layout nor a form."""
+
+    step = UnitMajor.step
+
+    def forward(self, x, state):
+        return self.step(x, *state)
+
+
+class BareCellOfSwappedGates(BareCell):
+    """A fault: the gates i and f are swapped."""
+
+    def step(self, x, h, c):
+        i, f, g, o = self.gates(torch.cat([x, h], -1)).unflatten(-1, (-1, 4)).unbind(-1)
+        return lstm_step((f, i, g, o), c)
+
+
+BARE = dict(UnitMajor.layout)
+ORDERED = dict(PLAIN)
+"""A wrong layout of `BareCell`."""
+
+
 class WrongLast(LastOnly):
     def forward(self, x):
         return self.whole(x)[0][-2]
@@ -362,4 +436,4 @@ class CallsItDetached(KeepsItsStateDetached):
     form = KeepsItsState.form
 
 
-FORMS = (OutputsOnly, LastOnly, StatesOnly, KeepsItsState, KeepsItsStateDetached)
+FORMS = (OutputsOnly, LastOnly, StatesOnly, KeepsItsState, KeepsItsStateDetached, OneStep, OneStepBeside)

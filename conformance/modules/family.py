@@ -86,6 +86,10 @@ class Family(ABC):
     def construct(self, made: Callable[..., Any], size: Size, options: Mapping[str, Any]) -> Any:
         """A module of a class; `options` are those of the framework's own class for the cell."""
 
+    def own_form(self, thing: Any, states: tuple[str, ...]) -> str:
+        """The form in which the framework calls a module or class with these states, where it is no layer of it."""
+        return ""
+
     @abstractmethod
     def directions(self, made: type[Any]) -> tuple[str, ...]:
         """The directions in which `construct` makes modules of a class."""

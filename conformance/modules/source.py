@@ -16,7 +16,7 @@ from conformance.modules.form import read
 from conformance.modules.lesser_cells import judged_as
 from conformance.modules.naming import outside
 from rnnspec.contract.capabilities import Capabilities
-from rnnspec.convert.layout import Layout
+from rnnspec.convert.layout import Layout, layout_for
 from rnnspec.errors import ArgumentError, ShapeError, TreeError, UnsupportedError
 from rnnspec.network import DIRECTIONS
 from rnnspec.tracing.cell import Cell
@@ -146,7 +146,7 @@ def source(
                             "-> module", type(sample).__name__,
                             "wrap it in a module, or write a backend (docs/adding.md)")  # fmt: skip
     refused: list[TreeError] = []
-    _take_form(call, family, cell, form or getattr(thing, "form", "") or getattr(sample, "form", ""))
+    _take_form(call, family, cell, sample, form or getattr(thing, "form", "") or getattr(sample, "form", ""))
     given = next((own for own in (layout, _own(thing), _own(sample)) if own is not None), None)
     for row in _rows(call, given, family, cell):
         judged = judged_as(row)
@@ -164,11 +164,13 @@ def source(
     raise refused[0]
 
 
-def _take_form(call: str, family: Family, cell: Cell, form: Any) -> None:
-    if isinstance(form, str) and form:
+def _take_form(call: str, family: Family, cell: Cell, sample: Any, form: Any) -> None:
+    row = layout_for(family.table, cell)
+    text = form if isinstance(form, str) and form else family.own_form(sample, row.states if row else cell.states)
+    if text:
         if not family.has_forms:
-            raise ArgumentError(call, "only a torch module can have a form", repr(form), "leave it out")
-        family.form = read(call, form, cell.states)
+            raise ArgumentError(call, "only a torch module can have a form", repr(text), "leave it out")
+        family.form = read(call, text, cell.states, cell.output_state)
 
 
 def _own(thing: Any) -> Any:

@@ -2,7 +2,7 @@
 
 Inputs are (time, batch, feature), or batch first where `batch_first` is true; states are (halves, batch, width), a pair
 for an LSTM. Modules of torch.nn, and of classes derived from them, get rows of different lengths as packed sequences;
-other modules get `lengths` where `forward` has that parameter.
+other modules get `lengths` where `forward` has that parameter. A cell of torch.nn is called step by step.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from rnnspec.errors import UnsupportedError
 __all__ = ["TorchModules"]
 
 DTYPES = {"f32": torch.float32, "f64": torch.float64}
+CELLS = (nn.RNNCell, nn.LSTMCell, nn.GRUCell)
 SUFFIXES = {"forward": ("", "_l0"), "reverse": ("_reverse", "_l0_reverse")}
 
 
@@ -40,7 +41,14 @@ class TorchModules(Family):
     table = TORCH
     has_forms = True
 
+    def own_form(self, thing: Any, states: tuple[str, ...]) -> str:
+        made = thing if isinstance(thing, type) else type(thing)
+        given = ", ".join(states) if len(states) == 1 else f"({', '.join(states)})"
+        return f"x_t, {given} -> {given}" if issubclass(made, nn.RNNCellBase) else ""
+
     def construct(self, made: Callable[..., Any], size: Size, options: Mapping[str, Any]) -> Any:
+        if made in CELLS:
+            return made(size.inputs, size.width, **options)
         if not _is_own(made):
             return made(size.inputs, size.width)
         projected = {} if isinstance(size.hidden, int) else {"proj_size": size.hidden["h"]}
@@ -167,8 +175,25 @@ class _Subject:
 
     def _formed(self, form: Form, x: Any, first: dict[str, Any], lengths: Array | None) -> tuple[Any, dict[str, Any]]:
         """The outputs, or nothing, and the states that a module of a form returns."""
+        if form.is_step:
+            return self._stepped(form, x, first)
         ends = torch.tensor(np.full(x.shape[1], len(x)) if lengths is None else lengths, dtype=torch.int64)
-        named = {**first, "x": x.swapaxes(0, 1) if form.is_batch_first else x, "lengths": ends}
+        parts = self._answered(form, {**first, "x": x.swapaxes(0, 1) if form.is_batch_first else x, "lengths": ends})
+        whole = parts["y"].swapaxes(0, 1) if "y" in parts and form.is_batch_first else parts.get("y")
+        outputs = parts.get("y[-1]", whole)
+        return x[:0].detach() if outputs is None else outputs, {name: parts[name] for name in form.gives}
+
+    def _stepped(self, form: Form, x: Any, first: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """The outputs, or nothing, and the final states of a module of one step, called in a loop."""
+        states, shown = first, []
+        for x_t in x:
+            parts = self._answered(form, {**states, "x_t": x_t})
+            states = {name: parts[name] for name in form.gives}
+            shown += [parts[form.shown]] if form.shown else []
+        return torch.stack(shown) if shown else x[:0].detach(), states
+
+    def _answered(self, form: Form, named: dict[str, Any]) -> dict[str, Any]:
+        """What one call with these arguments returns, by name."""
         before = {name: a.detach().clone() for name, a in named.items()}
         for item in form.given:
             if item.kept:
@@ -183,9 +208,7 @@ class _Subject:
                  for name, a in item.parts(own).items()}  # fmt: skip
         parts |= {name: a for item in form.returned if item.kept
                   for name, a in item.parts(getattr(self._module, item.kept)).items()}  # fmt: skip
-        whole = parts["y"].swapaxes(0, 1) if "y" in parts and form.is_batch_first else parts.get("y")
-        outputs = parts.get("y[-1]", whole)
-        return x[:0].detach() if outputs is None else outputs, {name: parts[name] for name in form.gives}
+        return parts
 
     def _asked(self, x: Any, states: list[Any], lengths: Array | None) -> tuple[Any, Any]:
         """The call itself, without a state that is zeros."""
