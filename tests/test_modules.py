@@ -131,6 +131,11 @@ class TestKeras:
         assert is_right(found)
         assert found["P02"] == found["P32"] == "pass"
 
+    def test_a_cell_runs_in_an_rnn(self):
+        found = judged(self.keras.layers.LSTMCell, lacks=self.finite, only=("P01-plain", "P32"), labels=1)
+        assert found == {"P01-plain": "pass", "P32": "pass"}
+        assert not is_right(judged(self.theirs.SwappingCell, lacks=self.finite, only=("P01-plain",), labels=1))
+
     def test_both_directions_in_one_are_judged(self):
         assert is_right(judged(self.theirs.bidirectional, lacks=self.finite, only=("P01",)))
 

@@ -1,6 +1,7 @@
 """The adapter of Keras 3, on any of its backends: layers are called as Keras calls its own recurrent layers.
 
 Arrays are (batch, time, feature), rows of different lengths are masks; a layer returns its sequences and its states.
+A cell runs in keras.layers.RNN.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ __all__ = ["KerasLayers"]
 DTYPES = {"f32": "float32", "f64": "float64"}
 WHOLE = {"return_sequences": True, "return_state": True, "zero_output_for_mask": True}
 """The options with which a layer returns all steps and states."""
+CELLS = (keras.layers.SimpleRNNCell, keras.layers.LSTMCell, keras.layers.GRUCell)
+"""The cells of Keras; they and other cells run in keras.layers.RNN."""
 MATRICES = "WU"
 """The kinds of maps that are matrices."""
 
@@ -41,12 +44,15 @@ class KerasLayers(Family):
         self.is_compiled = keras.backend.backend() != "torch"
 
     def construct(self, made: Callable[..., Any], size: Size, options: Mapping[str, Any]) -> Any:
+        if isinstance(made, type) and issubclass(made, CELLS):
+            return made(size.width, **options)
         if not _is_own(made):
             return made(size.width)
         return made(size.width, go_backwards=size.half == "reverse", **WHOLE, **options)
 
     def directions(self, made: type[Any]) -> tuple[str, ...]:
-        return ("forward", "reverse", "bidirectional") if _is_own(made) else ("forward",)
+        is_run = _is_own(made) or issubclass(made, CELLS)
+        return ("forward", "reverse", "bidirectional") if is_run else ("forward",)
 
     def halves(self, thing: Any) -> tuple[str, ...]:
         if isinstance(thing, keras.layers.Bidirectional):
@@ -74,6 +80,8 @@ class KerasLayers(Family):
         return _policy(DTYPES[precision])
 
     def ready(self, thing: Any, size: Size) -> Any:
+        if _is_cell(thing):
+            thing = keras.layers.RNN(thing, go_backwards=size.half == "reverse", dtype=thing.dtype_policy, **WHOLE)
         if not thing.built:
             thing.build((None, None, size.inputs))
         return thing
@@ -144,6 +152,11 @@ def _policy(dtype: str) -> Iterator[None]:
 
 def _is_own(made: Any) -> bool:
     return isinstance(made, type) and issubclass(made, keras.layers.RNN)
+
+
+def _is_cell(layer: Any) -> bool:
+    """Whether a layer computes one step, which keras.layers.RNN repeats."""
+    return hasattr(layer, "state_size") and not isinstance(layer, keras.layers.RNN)
 
 
 def _half(layer: Any, half: str) -> Any:
