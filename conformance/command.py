@@ -156,7 +156,7 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
         tier, seed, examples, device, tuple(precision or ()), _ids(only or []), _cells(cell or []),
         tuple(map(_shape, shape or ())), tuple(mode or ()), _xfails(xfails),
         _as_cell(as_, [*(module or ()), *(op or ())]), _lacks(without or [], op), _layout(layout, module),
-        _form(form, module), operators := _modules(op or [], "--op"), _failed(after),
+        _form(form, module, as_), operators := _modules(op or [], "--op"), _failed(after),
     )  # fmt: skip
     modules = _modules(module or []) + operators
     backends = backend or ([] if modules else [ALL])
@@ -244,12 +244,12 @@ def _layout(given: str, modules: list[str] | None) -> str:
     return given
 
 
-def _form(given: str, modules: list[str] | None) -> str:
+def _form(given: str, modules: list[str] | None, cell: str | None) -> str:
     if given and not modules:
         raise typer.BadParameter("--form describes a module: name it with --module and --as")
     if given:
         try:
-            read("--form", given)
+            read("--form", given, load_cell(cell).states if cell else None)
         except RnnSpecError as error:
             raise typer.BadParameter(str(error)) from error
     return given
