@@ -397,8 +397,7 @@ class BareCellOfSwappedGates(BareCell):
 
 
 BARE = dict(UnitMajor.layout)
-ORDERED = dict(PLAIN)
-"""A wrong layout of `BareCell`."""
+UNCLOSED = {**BARE, "gates.bias": "(b.i b.f b.g b.o"}
 
 
 class WrongLast(LastOnly):

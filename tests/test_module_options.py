@@ -33,6 +33,13 @@ def test_a_wrong_module_beside_a_right_one_fails_and_its_code_to_paste_has_both(
         exec(wrong["properties"][0]["reproducer"], {})  # code that the report gives
 
 
+def test_a_layout_with_a_bad_text_is_a_row_that_fails_with_its_message():
+    """The process of the module imports it, not the command."""
+    done = smoke("strange_torch_modules:BareCell", "--layout", "strange_torch_modules:UNCLOSED", "--form", FORM, *LAW)
+    assert done.returncode == 1
+    assert "parentheses must enclose the maps" in done.stdout
+
+
 @pytest.mark.parametrize(("arguments", "says"), [
     ((*GIVEN, "--form", "x, (h, c) = y"), "the form must be written as"),
     ((*GIVEN, "--form", "x_t, h -> h"), "the form of one step must be written as"),
