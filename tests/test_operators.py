@@ -21,12 +21,15 @@ from operator_faults import FAULTS, OPERATORS, made  # noqa: E402
 
 import rnnspec  # noqa: E402
 from conformance import check_function  # noqa: E402
-from conformance.cases import Case, load_cell  # noqa: E402
+from conformance.cases import Case, load_cell, memory, remembering  # noqa: E402
 from conformance.command import app  # noqa: E402
+from conformance.judge import Failure, Judge  # noqa: E402
 from conformance.operators import OperatorBackend  # noqa: E402
 from conformance.operators.layout import Layout, Misshapen  # noqa: E402
 from conformance.operators.operator import operator  # noqa: E402
 from conformance.operators.packing import Packing  # noqa: E402
+from conformance.properties.sequences.remembering import remembered  # noqa: E402
+from conformance.registry import Scope, properties  # noqa: E402
 from conformance.running.reproducer import reproducer  # noqa: E402
 from rnnspec import Layer, Network, cells  # noqa: E402
 from rnnspec.errors import ArgumentError, UnsupportedError  # noqa: E402
@@ -57,6 +60,49 @@ def test_a_right_operator_conforms(name, laws):
 @pytest.mark.parametrize("fault", QUICK, ids=lambda fault: f"{fault.operator}: {fault.says}")
 def test_a_fault_is_detected(fault):
     assert "fail" in statuses(fault.make(), load_cell(fault.cell), examples=3).values()
+
+
+LONG = {
+    "only the last 32 steps": ("T = q.shape[1]",
+                               "T = q.shape[1]\n    k = k * (torch.arange(T) >= T - 32)[:, None, None]"),
+    "only the last 100 steps": ("T = q.shape[1]",
+                                "T = q.shape[1]\n    k = k * (torch.arange(T) >= T - 100)[:, None, None]"),
+    "zeros every 128 steps": ("        b = gc.cumsum(2)", "        S = S * (begin % 128 > 0 or begin == 0)\n"
+                              "        b = gc.cumsum(2)"),
+}  # fmt: skip
+"""What kernels of several heads forget, on the way to step 512."""
+
+
+def long_memory(function):
+    """Asks a kernel of several heads the long one of its own cases."""
+    subject = backend(function, cells.gla)
+    scope = Scope(subject.capabilities.cells, brief=True, closed=True)
+    assert next(iter(remembered(scope))) == "512 steps, both halves"  # a kernel runs the forward one
+    layer = Layer(subject.capabilities.cells[0], {"S.rows": 3, "S.columns": 2})
+    case = subject.fitted(remembering(Case(Network(2, [layer]), 512, 2, (512, 512))))
+    assert case.net.layers[0].heads == 2
+    next(law for law in properties() if law.id == "P170")(subject, case, Judge(subject))
+
+
+def test_a_right_kernel_keeps_what_it_got_in_512_steps():
+    long_memory(made("gla"))
+
+
+@pytest.mark.parametrize("says", LONG)
+def test_what_a_kernel_forgets_is_told_by_a_case_of_512_steps(says):
+    with pytest.raises(Failure):
+        long_memory(made("gla", *LONG[says]))
+
+
+def test_a_case_remembers_also_at_sizes_in_multiples():
+    def in_blocks(q, k, v, a, initial_state):
+        return theirs.chunk_gla(q, k, v, a, initial_state)
+
+    in_blocks.layout = {**theirs.chunk_gla.layout, "multiples": "time 16, width 8"}
+    case = Case(Network(2, [Layer(cells.gla, {"S.rows": 3, "S.columns": 2}, heads=2)]), 40, 2)
+    fitted = backend(in_blocks, cells.gla).fitted(remembering(case))
+    assert (fitted.steps, fitted.net.layers[0].state_shapes["S"]) == (48, (2, 8, 8))
+    assert memory(fitted).lost == ""
 
 
 def test_every_fault_can_be_made_and_no_two_are_one():

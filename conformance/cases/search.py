@@ -16,6 +16,7 @@ import numpy as np
 
 from conformance.cases.case import Case
 from conformance.cases.gains import Gain, parts
+from conformance.cases.networks import hidden_for
 from conformance.cases.reach import FAINT, LEAST, MOST, MOST_OF_STATES, Row, least_of_inputs, memory, rows, unread
 from rnnspec.network import Layer, Network
 from rnnspec.tree import Tree, leaves, named_map
@@ -43,6 +44,8 @@ DRAWN = 4
 """How often a case is drawn."""
 SEVERAL = 4
 """A layer by itself remembers with so many drawings of its parameters, so that its gains serve others."""
+MOST_UNITS, FEW_UNITS = 6, (3, 2, 4, 2, 3)
+"""A layer of more units is searched at these widths."""
 MARGIN = 4.0
 """What the search aims at is so much better than what a case needs."""
 DRIFT = 1.5
@@ -76,7 +79,11 @@ def _sought(case: Case) -> Case:
 
 
 def _alone(layer: Layer) -> Layer:
-    return replace(layer, direction="forward", gradient=None)
+    """A forward layer of the cell, of few units: gains are of whole maps, so that they serve any width."""
+    given = layer.widths_given
+    wide = max([given] if isinstance(given, int) else given.values(), default=0) > MOST_UNITS
+    hidden = hidden_for(layer.cell, FEW_UNITS) if wide else layer.hidden
+    return replace(layer, hidden=hidden, direction="forward", gradient=None)
 
 
 @lru_cache(maxsize=256)
