@@ -80,6 +80,10 @@ class TestTorch:
     def test_a_module_of_one_s_own_a_factory_and_an_instance_are_judged(self, name):
         assert is_right(judged(getattr(self.theirs, name)))
 
+    def test_an_instance_that_skips_steps_is_told_at_its_own_size(self):
+        assert judged(self.theirs.FORGETFUL, only=("P170",)) == {"P170": "fail"}
+        assert judged(self.torch.nn.LSTM(10, 20), only=("P170",)) == {"P170": "pass"}
+
     def test_one_that_runs_forward_only_is_judged_by_all_laws_but_those_of_directions_and_policies(self):
         found = judged(self.theirs.OwnLSTM, only=("P20", "P21", "P26-loss"))
         assert found == {"P20": "pass", "P21": "unsupported", "P26-loss": "pass"}

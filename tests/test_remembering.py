@@ -9,11 +9,13 @@ from conformance.cases import Case, Gain, hidden_for, memory, remembering
 from conformance.cases.gains import gained
 from conformance.cases.reach import least_of_inputs
 from conformance.judge import Failure, Judge
+from conformance.mutants.sequences import forgetting
 from conformance.mutants.sequences.forgetting import EXTENTS, forgetting_mutants
 from conformance.mutants.trial import Reference
 from conformance.properties.asking import ask
-from conformance.properties.sequences.remembering import straight
-from conformance.registry import Scope, properties
+from conformance.properties.operands.layers import operands
+from conformance.properties.sequences.remembering import HEADED, remembered, straight
+from conformance.registry import Scope, Shape, properties
 from rnnspec import Layer, Network, cell, cells
 from rnnspec.primitives import sigmoid, tanh
 from rnnspec.tree import leaves
@@ -92,7 +94,71 @@ def test_the_source_of_a_case_that_remembers_makes_it_again():
 
 def test_the_labels_are_of_every_extent():
     assert set(straight(Scope((cells.lstm,), eager=True))) == {
-        "7 steps", "64 steps", "512 steps", "64 steps, two layers", "512 steps, two layers"}  # fmt: skip
+        "7 steps", "64 steps", "512 steps", "512 steps, heads", "64 steps, two layers",
+        "512 steps, two layers"}  # fmt: skip
+
+
+def test_sizes_that_are_fixed_have_a_label_each():
+    scope = Scope((cells.lstm,), (Shape(5, 7, 10, 20), Shape(5, 7, 3, 4)))
+    assert set(remembered(scope)) == {"512 steps at 10,20", "512 steps at 3,4"}
+    assert straight(scope) == {}
+    assert set(straight(replace(scope, eager=True))) == set(remembered(scope))
+
+
+def test_gains_of_few_units_serve_many():
+    found = remembering(Case(Network(10, [Layer(cells.lstm, 20)]), 512, 2))
+    assert memory(found).lost == ""
+    assert found.gains == remembering(Case(Network(10, [Layer(cells.lstm, 30)]), 512, 2)).gains
+
+
+@pytest.mark.parametrize(("layer", "steps"), [(HEADED[0], 64), (HEADED[1], 512)])
+def test_a_layer_with_heads_remembers(layer, steps):
+    assert memory(remembering(Case(Network(2, [layer]), steps, 2))).lost == ""
+
+
+class OnlyTheLastOfHeads(forgetting.OnlyTheLast):
+    """Of layers with heads, only the last 100 steps change the states."""
+
+    steps = 100
+
+    def asked(self, asked):
+        found = super().asked(asked)
+        self.__dict__["here_now"] = asked.cell.heads is not None
+        return found
+
+
+class OnlyTheLastOfOperands(forgetting.OnlyTheLast):
+    """Where no map makes the x.name, only the last 100 steps change the states."""
+
+    steps = 100
+
+    def asked(self, asked):
+        found = super().asked(asked)
+        self.__dict__["here_now"] = asked.cell.given is not None
+        return found
+
+
+def made(fault):
+    return type(fault.__name__, (fault, Reference), {})(precision="f64")
+
+
+@pytest.mark.parametrize("law", ["P170", "P172"])
+def test_a_fault_of_layers_with_heads_alone_is_told(law):
+    case = remembering(Case(Network(2, [HEADED[1]]), 512, 2))
+    with pytest.raises(Failure):
+        LAWS[law](made(OnlyTheLastOfHeads), case, Judge(made(OnlyTheLastOfHeads)))
+
+
+def test_a_fault_of_operands_alone_is_told_on_the_products_of_maps_that_remember():
+    case = remembering(Case(Network(2, [HEADED[1]]), 512, 2))
+    LAWS["P170"](made(OnlyTheLastOfOperands), case, Judge(made(OnlyTheLastOfOperands)))
+    LAWS["P160"](Reference(precision="f64"), case, Judge(Reference(precision="f64")))
+    with pytest.raises(Failure):
+        LAWS["P160"](made(OnlyTheLastOfOperands), case, Judge(made(OnlyTheLastOfOperands)))
+
+
+def test_operands_have_these_cases():
+    assert {"512 steps", "512 steps, heads"} <= set(operands(Scope((cells.lstm,), eager=True)))
 
 
 def test_a_right_backend_keeps_the_law():

@@ -94,9 +94,10 @@ def refused(backend: Backend, case: Case, judge: Judge) -> None:
 
 
 def _ask(backend: Backend, case: Case) -> Question:
-    """The question of a case, without resets where the backend has none."""
+    """The question of a case, without resets where the backend has none; maps of a layer make what is given."""
     question = ask(backend, case)
-    return question if backend.capabilities.resets else question.but(resets=None)
+    question = question if backend.capabilities.resets else question.but(resets=None)
+    return _multiplied(question) if question.net.layers[0].mapped else question
 
 
 def _multiplied(question: Question) -> Question:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from conformance.cases import BATCH, INPUTS, STEPS, Case, Pull, cases, hidden_for
 from conformance.properties.equations.heads import mixed
 from conformance.properties.networks import Labels
+from conformance.properties.sequences.remembering import longest
 from conformance.registry import Scope
 from rnnspec import Cell, Layer, Network, cells
 
@@ -37,9 +38,10 @@ def network_of(layer: Layer) -> Network:
 
 
 def operands(scope: Scope) -> Labels:
-    """Layers of any number of steps; where programs cost, of one."""
+    """Layers of any number of steps; where programs cost, of one, and elsewhere with maps whose products remember."""
     around = AROUND_CHUNKS if scope.closed else AROUND if scope.eager else (STEPS,)
-    return {label: cases([net]).map(lambda case: _sized(case, around)) for label, net in _networks(scope).items()}
+    found = {label: cases([net]).map(lambda case: _sized(case, around)) for label, net in _networks(scope).items()}
+    return {**found, **longest(scope)}
 
 
 def short(scope: Scope) -> Labels:

@@ -23,44 +23,60 @@ from conformance.properties.sequences.steps import joined, part_of
 from conformance.registry import Scope, law
 from conformance.statements import SEQUENCE
 from conformance.tolerance import PROFILES, Reference
-from rnnspec import Backend, Cell, Layer, Network
+from rnnspec import Backend, Cell, Layer, Network, cells
+
+__all__ = ["longest", "remembered", "straight"]
 
 EXTENTS = (STEPS, 64, 512)
 INPUTS, ROWS, WIDTHS = 2, 2, (3, 2, 4, 2, 3)
 """Small, since the oracle takes every step in plain loops."""
+HEADS = f"{EXTENTS[-1]} steps, heads"
 SEEDS = st.integers(0, 3)
 """Few, so that a search for gains serves several laws and precisions."""
 COMPILED = 2
 """The cell that is compiled at the longest extent, and that stands above others."""
 FEW = 2
 """The most programs for cells at the sizes that other laws compile."""
+HEADED = (Layer(cells.gru, 3, heads=2, shared=("x.z",)),
+          Layer(cells.gla, {"S.rows": 2, "S.columns": 3}, heads=2, shared=("x.k",)))  # fmt: skip
+"""Vectors and matrices of several heads."""
 
 
 def straight(scope: Scope) -> Labels:
-    """One forward layer at each extent, and two; where programs cost, those of few steps that other laws compile."""
+    """One forward layer at each extent, and two; where programs cost, those of few steps that other laws compile.
+
+    Of shapes that are named, one layer at the longest extent, where it costs no program.
+    """
     if scope.shapes:
-        return {}
+        return _at_shapes(scope) if scope.eager else {}
     if not scope.eager:
         compiled = [cell for cell in scope.cells if cell.name in networks.cells(scope)]
         return {f"{cell.name}, {STEPS} steps": _of_table(cell) for cell in compiled[:FEW]}
     found = {f"{steps} steps": _drawn([[cell] for cell in scope.cells], "forward", steps) for steps in EXTENTS}
+    if not scope.closed:
+        found[HEADS] = _of_networks([Network(INPUTS, [layer]) for layer in HEADED], EXTENTS[-1])
     return {**found, **{f"{steps} steps, two layers": _drawn(_pairs(scope), "forward", steps) for steps in EXTENTS[1:]}}
 
 
 def remembered(scope: Scope) -> Labels:
     """The same, and at the longest extent both halves: where programs cost, these or two layers in each precision."""
     if scope.shapes:
-        return {}
-    pairs, longest = _pairs(scope), EXTENTS[-1]
+        return _at_shapes(scope)
+    pairs, steps = _pairs(scope), EXTENTS[-1]
     single = [[cell] for cell in scope.cells]
     if scope.eager:
-        return {**straight(scope), f"{longest} steps, both halves": _drawn(single, "bidirectional", longest)}
+        return {**straight(scope), f"{steps} steps, both halves": _drawn(single, "bidirectional", steps)}
     what, stacks, lowest = (("two layers", pairs, "forward") if scope.share[0]
                             else ("both halves", single, "bidirectional"))  # fmt: skip
-    compiled = _drawn([stacks[COMPILED % len(stacks)]], lowest, longest, lengths=True)
+    compiled = _drawn([stacks[COMPILED % len(stacks)]], lowest, steps, lengths=True)
     found = list(straight(scope).items())
-    found.insert(scope.share[0], (f"{longest} steps, {what}", compiled))  # where each precision has it, if they share
+    found.insert(scope.share[0], (f"{steps} steps, {what}", compiled))  # where each precision has it, if they share
     return dict(found)
+
+
+def longest(scope: Scope) -> Labels:
+    """One forward layer at the longest extent, and one with heads, where programs cost nothing."""
+    return {label: cases for label, cases in straight(scope).items() if label in (f"{EXTENTS[-1]} steps", HEADS)}
 
 
 @law(SEQUENCE["P170"], cases=remembered, also=("bidirectional",), oracle=True)
@@ -138,9 +154,24 @@ def _pairs(scope: Scope) -> list[list[Cell]]:
 
 def _drawn(stacks: list[list[Cell]], lowest: str, steps: int, lengths: bool = False) -> SearchStrategy[Case]:
     """Forward layers, of which the lowest has the direction that is given."""
-    ends = (steps,) * ROWS if lengths else None
     nets = [Network(INPUTS, [Layer(cell, hidden_for(cell, WIDTHS), "forward" if i else lowest)
-                             for i, cell in enumerate(cells)]) for cells in stacks]  # fmt: skip
+                             for i, cell in enumerate(stack)]) for stack in stacks]  # fmt: skip
+    return _of_networks(nets, steps, lengths)
+
+
+def _at_shapes(scope: Scope) -> Labels:
+    """One layer of the inputs and the width of each shape, at the longest extent: of one cell, where programs cost."""
+    chosen = scope.cells if scope.eager else (scope.cells[COMPILED % len(scope.cells)],)
+    found = {}
+    for shape in scope.shapes:
+        nets = [Network(shape.inputs, [Layer(cell, hidden_for(cell, (shape.hidden, *WIDTHS[1:])))]) for cell in chosen]
+        label = f"{EXTENTS[-1]} steps at {shape.inputs},{shape.hidden}"
+        found[label] = _of_networks(nets, EXTENTS[-1], lengths=not scope.eager)
+    return found
+
+
+def _of_networks(nets: list[Network], steps: int, lengths: bool = False) -> SearchStrategy[Case]:
+    ends = (steps,) * ROWS if lengths else None
     return st.builds(lambda net, seed: remembering(Case(net, steps, ROWS, ends, seed)), st.sampled_from(nets), SEEDS)
 
 
