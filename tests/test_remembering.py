@@ -105,6 +105,10 @@ def test_sizes_that_are_fixed_have_a_label_each():
     assert set(straight(replace(scope, eager=True))) == set(remembered(scope))
 
 
+def test_a_cell_that_chooses_by_comparison_remembers():
+    assert memory(remembering(case_of(cells.elman_relu, 64))).lost == ""
+
+
 def test_gains_of_few_units_serve_many():
     found = remembering(Case(Network(10, [Layer(cells.lstm, 20)]), 512, 2))
     assert memory(found).lost == ""

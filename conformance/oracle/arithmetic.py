@@ -146,7 +146,8 @@ class Rounding:
     def turned(self, margin: Array) -> Any:
         """Where a run finds the contrary of `margin > 0`: in one run of some, if rounding could turn it; else False.
 
-        Margins just beyond the spread of few runs turn in none of them, but may turn in a backend.
+        Margins just beyond the spread of few runs turn in none of them, but may turn in a backend. Without rounding
+        none turns: the runs are then calculations of their own.
         """
         runs = self.arithmetic.runs
         if not runs or margin.shape[0] == 1:
