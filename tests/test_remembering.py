@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from conformance.cases import Case, Gain, hidden_for, memory, remembering
+from conformance.cases import Case, Gain, hidden_for, memory, remembering, still
 from conformance.cases.gains import gained
 from conformance.cases.reach import least_of_inputs
 from conformance.judge import Failure, Judge
@@ -17,7 +17,7 @@ from conformance.properties.operands.layers import operands
 from conformance.properties.sequences.remembering import HEADED, remembered, straight
 from conformance.registry import Scope, Shape, properties
 from rnnspec import Layer, Network, cell, cells
-from rnnspec.primitives import sigmoid, tanh
+from rnnspec.primitives import exp, maximum, sigmoid, softplus, tanh
 from rnnspec.tree import leaves
 
 LAWS = {law.id: law for law in properties()}
@@ -69,6 +69,28 @@ def test_gains_change_what_they_name():
     np.testing.assert_array_equal(changed["layers.0.forward.U.h"], np.eye(3))
     np.testing.assert_allclose(changed["layers.0.forward.b.h"] - drawn["layers.0.forward.b.h"], [2, 2, 0])
     np.testing.assert_array_equal(changed["layers.0.forward.W.h"], drawn["layers.0.forward.W.h"])
+
+
+def test_gates_open_and_close_in_a_case_that_remembers():
+    closed = (Gain("layers.0.forward.b.z", 1.0, -9.0),)
+    assert still(case_of(cells.mingru, 64, gains=closed)) == ()  # the last unit of three is as it was drawn
+    assert still(Case(Network(2, [Layer(cells.mingru, 1)]), 64, 2, gains=closed)) == ("0: sigmoid of z",)
+    for steps in (7, 64, 512):
+        assert still(remembering(case_of(cells.mingru, steps))) == ()
+        assert still(remembering(case_of(cells.lstm, steps))) == ()
+
+
+def test_an_exponential_has_the_gate_that_it_reads_or_is_one_itself():
+    @cell
+    def decaying(x, R, p, h, m):
+        k = maximum(x.i, m + x.f)
+        h = exp(x.i - k) * tanh(x.n) + exp(-softplus(x.a)) * h + exp(p.b) * x.n
+        return h, k
+
+    shifted = tuple(Gain(f"layers.0.forward.b.{name}", 0.0, -9.0) for name in ("i", "a"))
+    net = Network(2, [Layer(decaying, hidden=1)])
+    assert still(Case(net, 64, 2)) == ()
+    assert set(still(Case(net, 64, 2, gains=shifted))) == {"0: softplus of a", "0: exp of f, i"}
 
 
 def test_a_cell_that_cannot_remember_says_what_it_forgets():

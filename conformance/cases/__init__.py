@@ -6,6 +6,7 @@
     equations   the source of a cell, as a person would write it
     networks    short fixed tables of networks, which need few compiled programs
     gains       factors and shifts of parameters, by which a network remembers
+    gates       which gates stay open or closed in a case
     reach       how much the end of a case depends on its beginning, measured by the oracle's adjoint
     search      the search for gains by which it remembers
     strategies  hypothesis strategies: of structure, seeds and scales, not of single numbers
@@ -14,6 +15,7 @@
 from conformance.cases.case import Arrays, Case, Planted, Pull, window
 from conformance.cases.drawing import drawn_cells
 from conformance.cases.gains import Gain
+from conformance.cases.gates import still
 from conformance.cases.networks import (
     BATCH,
     CELLS,
@@ -62,6 +64,7 @@ __all__ = [
     "memory",
     "network_for",
     "remembering",
+    "still",
     "table",
     "wild_cases",
     "window",

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from conformance.cases.case import Case
 from conformance.cases.gains import Gain, parts
+from conformance.cases.gates import still
 from conformance.cases.networks import hidden_for
 from conformance.cases.reach import FAINT, LEAST, MOST, MOST_OF_STATES, Row, least_of_inputs, memory, rows, unread
 from rnnspec.network import Layer, Network
@@ -42,6 +44,8 @@ LAST, AGAIN = (8, 8), (10, 8)
 """Candidates and generations over all steps: of a layer by itself, and of a case that begins with what was found."""
 DRAWN = 4
 """How often a case is drawn."""
+ENOUGH = 3
+"""Of so many cases that remember, the one with the fewest still gates is taken."""
 SEVERAL = 4
 """A layer by itself remembers with so many drawings of its parameters, so that its gains serve others."""
 MOST_UNITS, FEW_UNITS = 6, (3, 2, 4, 2, 3)
@@ -57,9 +61,24 @@ SHIFTS = ((1.0, 2.0), (1.0, -2.0), (1.0, 5.0), (1.0, -5.0))
 
 @lru_cache(maxsize=256)
 def remembering(case: Case) -> Case:
-    """The case with gains by which it remembers, as far as its cells can; one that forgets is drawn again."""
-    tried = [replace(case, seed=case.seed + again, gains=_known(case)) for again in range(DRAWN)]
-    return next((found for found in tried if not memory(found).lost), None) or _sought(tried[0])
+    """The case with gains by which it remembers, as far as its cells can.
+
+    One that forgets is drawn again, and one with gates that stay open or closed, of which `gates.still` tells.
+    """
+    begun, kept = replace(case, gains=_known(case)), list[Case]()
+    for again, gains in product(range(DRAWN), dict.fromkeys((begun.gains, _restored(begun.gains)))):
+        found = replace(begun, seed=case.seed + again, gains=gains)
+        if not memory(found).lost:
+            kept.append(found)
+        if kept and (len(kept) == ENOUGH or not still(kept[-1])):
+            break
+    return min(kept, key=lambda found: len(still(found))) if kept else _sought(begun)
+
+
+def _restored(gains: tuple[Gain, ...]) -> tuple[Gain, ...]:
+    """The gains without those that make input maps smaller, which hold gates where they are."""
+    return tuple(replace(gain, factor=max(gain.factor, 1.0)) if gain.name.split(".")[-2] == "W" else gain
+                 for gain in gains)  # fmt: skip
 
 
 def _known(case: Case) -> tuple[Gain, ...]:
