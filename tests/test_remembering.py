@@ -184,7 +184,8 @@ def test_a_fault_of_operands_alone_is_told_on_the_products_of_maps_that_remember
 
 
 def test_operands_have_these_cases():
-    assert {"512 steps", "512 steps, heads"} <= set(operands(Scope((cells.lstm,), eager=True)))
+    assert "512 steps, heads" in operands(Scope((cells.lstm,), eager=True))
+    assert "512 steps" in operands(Scope((cells.lstm,), eager=True, closed=True))
 
 
 def test_a_right_backend_keeps_the_law():

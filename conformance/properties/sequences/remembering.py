@@ -52,10 +52,7 @@ def straight(scope: Scope) -> Labels:
     if not scope.eager:
         compiled = [cell for cell in scope.cells if cell.name in networks.cells(scope)]
         return {f"{cell.name}, {STEPS} steps": _of_table(cell) for cell in compiled[:FEW]}
-    found = {f"{steps} steps": _drawn([[cell] for cell in scope.cells], "forward", steps) for steps in EXTENTS}
-    if not scope.closed:
-        found[HEADS] = _of_networks([Network(INPUTS, [layer]) for layer in HEADED], EXTENTS[-1])
-    return {**found, **{f"{steps} steps, two layers": _drawn(_pairs(scope), "forward", steps) for steps in EXTENTS[1:]}}
+    return {**_eager(scope), **_headed(scope)}
 
 
 def remembered(scope: Scope) -> Labels:
@@ -65,7 +62,8 @@ def remembered(scope: Scope) -> Labels:
     pairs, steps = _pairs(scope), EXTENTS[-1]
     single = [[cell] for cell in scope.cells]
     if scope.eager:
-        return {**straight(scope), f"{steps} steps, both halves": _drawn(single, "bidirectional", steps)}
+        halves = _drawn(single, "bidirectional", steps)
+        return {**_eager(scope), f"{steps} steps, both halves": halves, **_headed(scope)}
     what, stacks, lowest = (("two layers", pairs, "forward") if scope.share[0]
                             else ("both halves", single, "bidirectional"))  # fmt: skip
     compiled = _drawn([stacks[COMPILED % len(stacks)]], lowest, steps, lengths=True)
@@ -75,8 +73,11 @@ def remembered(scope: Scope) -> Labels:
 
 
 def longest(scope: Scope) -> Labels:
-    """One forward layer at the longest extent, and one with heads, where programs cost nothing."""
-    return {label: cases for label, cases in straight(scope).items() if label in (f"{EXTENTS[-1]} steps", HEADS)}
+    """One forward layer at the longest extent, with heads unless only some cells run; none where programs cost."""
+    if scope.shapes or not scope.eager:
+        return {}
+    plain = f"{EXTENTS[-1]} steps"
+    return _headed(scope) or {plain: _eager(scope)[plain]}
 
 
 @law(SEQUENCE["P170"], cases=remembered, also=("bidirectional",), oracle=True)
@@ -150,6 +151,19 @@ def _judge_that_it_remembers(case: Case, judge: Judge) -> None:
 def _pairs(scope: Scope) -> list[list[Cell]]:
     """Each cell with one of them above it."""
     return [[cell, scope.cells[COMPILED % len(scope.cells)]] for cell in scope.cells]
+
+
+def _eager(scope: Scope) -> Labels:
+    """One layer at each extent, and two."""
+    found = {f"{steps} steps": _drawn([[cell] for cell in scope.cells], "forward", steps) for steps in EXTENTS}
+    return {**found, **{f"{steps} steps, two layers": _drawn(_pairs(scope), "forward", steps) for steps in EXTENTS[1:]}}
+
+
+def _headed(scope: Scope) -> Labels:
+    """Layers with heads at the longest extent, unless only some cells run; one where there is little time."""
+    headed = HEADED[-1:] if scope.brief else HEADED
+    nets = [Network(INPUTS, [layer]) for layer in headed]
+    return {} if scope.closed else {HEADS: _of_networks(nets, EXTENTS[-1])}
 
 
 def _drawn(stacks: list[list[Cell]], lowest: str, steps: int, lengths: bool = False) -> SearchStrategy[Case]:
