@@ -25,6 +25,8 @@ __all__ = ["still"]
 Array = Any
 BEYOND = 0.5
 """An open gate has a preactivation of at least this, and a closed one of at most its negative."""
+SEEN = 128
+"""The steps within which a gate must open and close."""
 GATES = ("sigmoid", "softplus")
 
 
@@ -57,7 +59,7 @@ def _moves(gate: Node, a: Array) -> bool:
 
 
 def _preactivations(case: Case, index: int, gate: int) -> Array:
-    """Those of all real steps: the outputs of the layer, with the argument of the gate in place of its output."""
+    """Those of the first real steps: the outputs of the layer, with the argument of the gate in place of its output."""
     given, layer = case.arrays(), case.net.layers[index]
     graph = layer.cell.graph
     (argument,) = graph.nodes[gate].args
@@ -65,8 +67,9 @@ def _preactivations(case: Case, index: int, gate: int) -> Array:
     probe = replace(layer, cell=Cell(layer.cell.name, layer.cell.states, shown))
     net = Network(case.net.inputs, [*case.net.layers[:index], probe])
     params = {"layers": given.params["layers"][: index + 1]}
-    found = oracle.run(net, params, given.inputs, given.state[: index + 1], given.lengths, resets=given.resets)
-    return found.outputs[0][np.arange(case.steps)[:, None] < case.ends]
+    ends, resets = np.minimum(case.ends, SEEN), None if given.resets is None else given.resets[:SEEN]
+    found = oracle.run(net, params, given.inputs[:SEEN], given.state[: index + 1], ends, resets=resets).outputs[0]
+    return found[np.arange(len(found))[:, None] < ends]
 
 
 def _names(graph: Graph, gate: int) -> str:

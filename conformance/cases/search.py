@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -66,11 +65,15 @@ def remembering(case: Case) -> Case:
     One that forgets is drawn again, and one with gates that stay open or closed, of which `gates.still` tells.
     """
     begun, kept = replace(case, gains=_known(case)), list[Case]()
-    for again, gains in product(range(DRAWN), dict.fromkeys((begun.gains, _restored(begun.gains)))):
-        found = replace(begun, seed=case.seed + again, gains=gains)
-        if not memory(found).lost:
+    for again in range(DRAWN):
+        for gains in (begun.gains, _restored(begun.gains)):
+            found = replace(begun, seed=case.seed + again, gains=gains)
+            if memory(found).lost:
+                break
+            if not still(found):
+                return found
             kept.append(found)
-        if kept and (len(kept) == ENOUGH or not still(kept[-1])):
+        if len(kept) >= ENOUGH:
             break
     return min(kept, key=lambda found: len(still(found))) if kept else _sought(begun)
 
