@@ -153,8 +153,8 @@ def test_the_command_ends_in_its_time_with_a_whole_report(tmp_path):
     assert [entry["status"] for entry in document["backends"]] == ["unfinished", "unfinished"]
     for entry in document["backends"]:
         counts = entry["counts"]
-        assert counts["not_asked"] + counts.get("not_applicable", 0) == counts["expected"] == len(properties())
-        assert counts["not_asked"] > 100
+        assert counts["expected"] == len(entry["properties"]) == len(properties())
+        assert counts["not_asked"] > len(properties()) / 2  # a quick machine asks one or two in half a second
     assert {row["why"] for row in document["backends"][0]["not_measured"]} == {OVER}
     assert len(document["backends"][0]["not_measured"]) == 4
     assert "minutes left" in done.output
