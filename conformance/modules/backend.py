@@ -11,6 +11,7 @@ import numpy as np
 from conformance.cases import Case, load_cell
 from conformance.modules.completing import Completion
 from conformance.modules.family import Ran, Size, Subject
+from conformance.modules.padding import check_padding
 from conformance.modules.source import Source, source
 from conformance.modules.spec import named
 from rnnspec import Backend, Gradients, LayerResult
@@ -79,10 +80,7 @@ class ModuleBackend(Backend):
         return self.source.family.environment()
 
     def shown(self, inputs: Array, lengths: Array | None) -> Array:
-        padded = False if lengths is None else np.arange(len(inputs))[:, None] >= lengths
-        if not self.capabilities.any_padding and not np.isfinite(inputs[padded]).all():
-            raise UnsupportedError(self.source.call, "padding must be finite, as declared", "NaN or infinity",
-                                   "leave out `--without any_padding`")  # fmt: skip
+        check_padding(self.source.call, self.capabilities, inputs, lengths)
         return inputs
 
     def layer(

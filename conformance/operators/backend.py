@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from conformance.cases import INPUTS, Case, Pull, hidden_for, load_cell, remembering
+from conformance.modules.padding import check_padding
 from conformance.modules.spec import named
 from conformance.operators.layout import Misshapen, kind_of
 from conformance.operators.operator import Operator, Ran, operator
@@ -67,10 +68,7 @@ class OperatorBackend(Backend):
         return remembering(replace(found, gains=())) if case.gains else found  # what remembers depends on the widths
 
     def shown(self, inputs: Array, lengths: Array | None) -> Array:
-        padded = False if lengths is None else np.arange(len(inputs))[:, None] >= lengths
-        if not self.capabilities.any_padding and not np.isfinite(inputs[padded]).all():
-            raise UnsupportedError(self.operator.call, "padding must be finite, as declared", "NaN or infinity",
-                                   "leave out `--without any_padding`")  # fmt: skip
+        check_padding(self.operator.call, self.capabilities, inputs, lengths)
         return inputs
 
     def layer(
