@@ -94,8 +94,7 @@ def _index() -> str:
     for theme in THEMES:
         rows = ((f"[{s.id}]({s.id}.md)", s.name, s.says) for s in theme.statements)
         parts += [f"## {theme.title}", theme.says, "\n".join(table(("id", "law", "says"), rows))]
-    ids = "\n".join(statement.id for theme in THEMES for statement in theme.statements)
-    return "\n\n".join((*parts, f"```{{toctree}}\n:hidden:\n\n{ids}\n```")) + "\n"
+    return "\n\n".join(parts) + "\n"
 
 
 def _page(law: Property) -> str:

@@ -1,7 +1,8 @@
 """The navigation entries of generated pages.
 
-The pages of a folder stand under the page of the folder's name, or under the folder's index, without a list. An entry
-that ends in `*` is left out where no page has its name.
+The page of a folder's name, or the folder's index, links to the pages of the folder, which have no entries of their
+own: every page repeats all entries, and so many would take most of the time of a build. An entry that ends in `*` is
+left out where no page has its name.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-CONTENTS = "\n\n```{toctree}\n:hidden:\n:glob:\n\n%s/*\n```\n"
+WITHOUT_ENTRY = "---\norphan: true\n---\n\n"
 
 MAYBE = re.compile(r"^(\S+)\*\n", re.MULTILINE)
 
@@ -21,14 +22,14 @@ def drop_absent(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] = MAYBE.sub(lambda m: m[0] if any(Path(app.srcdir).glob(f"{m[1]}*.md")) else "", source[0])
 
 
-def list_folder(app: Sphinx, docname: str, source: list[str]) -> None:
-    own = docname.removesuffix("/index") if docname.endswith("/index") else docname
-    folder = Path(app.srcdir, own)
-    if any(page.stem != "index" for page in folder.glob("*.md")) and "{toctree}" not in source[0]:
-        source[0] += CONTENTS % f"/{own}"
+def leave_out(app: Sphinx, docname: str, source: list[str]) -> None:
+    page = Path(app.srcdir, docname)
+    has_index = page.parent.with_suffix(".md").exists() or (page.parent / "index.md").exists()
+    if "/" in docname and page.stem != "index" and has_index:
+        source[0] = WITHOUT_ENTRY + source[0]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("source-read", drop_absent)
-    app.connect("source-read", list_folder)
+    app.connect("source-read", leave_out)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
