@@ -119,6 +119,7 @@ teeth: $(READY)
 	$(VENV) docs/includes.py
 
 remembering: $(READY)
+	$(ALONE) $(VENV) $(FIGURES)/found_gains.py
 	$(ALONE) $(VENV) $(FIGURES)/remembering.py --json $(FIGURES)/remembering.json
 	$(VENV) docs/includes.py
 

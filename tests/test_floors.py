@@ -5,6 +5,7 @@ import importlib.util
 import pkgutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,7 @@ def is_private(name):
     return name.startswith("_") and not name.startswith("__")
 
 
+@cache
 def is_module(name):
     try:
         return importlib.util.find_spec(name) is not None

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from conformance.cases import found_gains
 from conformance.cases.case import Case
 from conformance.cases.gains import Gain, parts
 from conformance.cases.gates import still
@@ -22,7 +23,7 @@ from conformance.cases.reach import FAINT, LEAST, MOST, MOST_OF_STATES, Row, lea
 from rnnspec.network import Layer, Network
 from rnnspec.tree import Tree, leaves, named_map
 
-__all__ = ["remembering"]
+__all__ = ["alone", "remembering", "search"]
 
 Array = Any
 
@@ -87,7 +88,7 @@ def _restored(gains: tuple[Gain, ...]) -> tuple[Gain, ...]:
 def _known(case: Case) -> tuple[Gain, ...]:
     """The gains of each layer by itself."""
     return tuple(replace(gain, name=f"layers.{i}.{half}.{gain.name}") for i, layer in enumerate(case.net.layers)
-                 for half in layer.halves for gain in _of_layer(_alone(layer), case.steps))  # fmt: skip
+                 for half in layer.halves for gain in _of_layer(alone(layer), case.steps))  # fmt: skip
 
 
 def _sought(case: Case) -> Case:
@@ -100,7 +101,7 @@ def _sought(case: Case) -> Case:
     return replace(case, gains=search.gains(search.best(begun, _Stage(case.steps, *AGAIN), case.steps)))
 
 
-def _alone(layer: Layer) -> Layer:
+def alone(layer: Layer) -> Layer:
     """A forward layer of the cell, of few units: gains are of whole maps, so that they serve any width."""
     given = layer.widths_given
     wide = max([given] if isinstance(given, int) else given.values(), default=0) > MOST_UNITS
@@ -108,20 +109,26 @@ def _alone(layer: Layer) -> Layer:
     return replace(layer, hidden=hidden, direction="forward", gradient=None)
 
 
-@lru_cache(maxsize=256)
 def _of_layer(layer: Layer, steps: int) -> tuple[Gain, ...]:
+    """The gains of a forward layer by itself: those that were found before, or those of a search."""
+    found = found_gains.found(layer, steps)
+    return search(layer, steps) if found is None else found
+
+
+@lru_cache(maxsize=256)
+def search(layer: Layer, steps: int) -> tuple[Gain, ...]:
     """The gains of a forward layer by itself, by the names of its parameters."""
     net = Network(2 * (layer.heads or 1), [layer])
-    search = _Search(Case(net, steps, 2), seeds=SEVERAL)
-    if not search.names:
+    candidates = _Search(Case(net, steps, 2), seeds=SEVERAL)
+    if not candidates.names:
         return ()
-    found = np.array([(1.0, 0.0)] * len(search.names))
+    found = np.array([(1.0, 0.0)] * len(candidates.names))
     for stage in STAGES:
         if stage.steps < steps:
-            found = search.best(found, stage, steps)
+            found = candidates.best(found, stage, steps)
     screens = 0 if steps > STAGES[0].steps else 2
-    found = search.best(found, _Stage(steps, *LAST, screens), steps)
-    return tuple(replace(gain, name=gain.name.removeprefix("layers.0.forward.")) for gain in search.gains(found))
+    found = candidates.best(found, _Stage(steps, *LAST, screens), steps)
+    return tuple(replace(gain, name=gain.name.removeprefix("layers.0.forward.")) for gain in candidates.gains(found))
 
 
 class _Search:

@@ -13,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("backends", "conformance", "rnnspec")
 DATA = (
+    "conformance/cases/found_gains.json",
     "conformance/findings/known.json",
     "conformance/reports/report.schema.json",
     "conformance/reports/templates/report.html.jinja",
