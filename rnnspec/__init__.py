@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rnnspec.contract.results import Gradients, LayerResult, Result, Step, Trained
     from rnnspec.control.rule import chain
     from rnnspec.derivation.linearity import Linearity, linearity
+    from rnnspec.feed_forward import LayerNorm, RMSNorm
     from rnnspec.interface.backend import Backend
     from rnnspec.interface.bound import Bound
     from rnnspec.interface.plugins import Mutant, backend_names, get_backend, hookimpl
@@ -44,11 +45,13 @@ __all__ = [
     "Kernel",
     "Last",
     "Layer",
+    "LayerNorm",
     "LayerResult",
     "Linearity",
     "Mutant",
     "Network",
     "Path",
+    "RMSNorm",
     "Result",
     "Step",
     "Steps",
@@ -81,6 +84,7 @@ _HOMES = {
     "contract.results": ("Gradients", "LayerResult", "Result", "Step", "Trained"),
     "control.rule": ("chain",),
     "derivation.linearity": ("Linearity", "linearity"),
+    "feed_forward": ("LayerNorm", "RMSNorm"),
     "interface.backend": ("Backend",),
     "interface.bound": ("Bound",),
     "interface.plugins": ("Mutant", "backend_names", "get_backend", "hookimpl"),

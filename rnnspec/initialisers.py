@@ -29,7 +29,8 @@ class Initialiser(ABC):
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...], hidden: int) -> Array:
-        """An array of `shape` in float64; `hidden` is the width of the layer's output."""
+        """An array of `shape` in float64; `hidden` is the width of the layer's output; of a layer without a state, and
+        of the output layer, that of its inputs."""
 
     def drawn_as(self, name: str) -> str:
         """The name, such as `b.f`, that seeds the generator: by default the map's own name."""

@@ -15,12 +15,13 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rnnspec.control.recurrence import HOOKS, Recurrence, trace_hook
 from rnnspec.errors import NetworkError
+from rnnspec.feed_forward import FeedForward
 from rnnspec.initialisers import Initialiser, Uniform
 from rnnspec.losses import CTC, Loss
 from rnnspec.output import Dense, Last, Read, Steps
@@ -46,8 +47,9 @@ class Layer:
     one for all heads; `x` itself is split among them unless it is shared. A `cell` with heads keeps them where `heads`
     is None. `inputs` is the number of input features, which the network gives to a layer whose equations use `x`
     itself. With `mapped=False` the layer has no `W` and no `b`: its inputs are the x.name themselves, side by side in
-    the order of the names, and then `x` itself, whose features `inputs` gives where nothing else does. Raises
-    NetworkError where an argument is not valid.
+    the order of the names, and then `x` itself, whose features `inputs` gives where nothing else does. With `residual`
+    the layer's inputs are added to its outputs, which must be as wide. For a cell without a state, `hidden` is the
+    width of the output, and there is no policy. Raises NetworkError where an argument is not valid.
     """
 
     cell: Cell
@@ -59,6 +61,7 @@ class Layer:
     shared: tuple[str, ...] = ()
     inputs: int | None = field(default=None, repr=False)
     mapped: bool = True
+    residual: bool = False
 
     def __post_init__(self) -> None:
         call = "Layer(...)"
@@ -71,6 +74,10 @@ class Layer:
                "gradient must be a policy inside the recurrence, or None", self.gradient,
                "give policies on finished gradients to train_step, in rnnspec.chain")  # fmt: skip
         _check_hashable(call, "gradient", self.gradient)
+        _check(call, self.gradient is None or bool(self.cell.states), "gradient must be None for a cell without a state",
+               self.gradient, "leave it out: no gradient passes from step to step")  # fmt: skip
+        _check(call, isinstance(self.residual, bool), "residual must be True or False", self.residual,
+               "write residual=True to add the inputs to the outputs")  # fmt: skip
         if self.gradient is not None:
             for hook in HOOKS:
                 trace_hook(self.gradient, hook, self.cell.states)
@@ -141,8 +148,10 @@ class Network:
     """A recurrent network over arrays `(time, batch, feature)`.
 
     `inputs` is the number of input features; `layers` run one after the other. `read` selects `Steps()` or `Last()`.
-    `output` is a `Dense` layer, or None for the outputs of the last layer. `loss` is one of `rnnspec.losses`, or None
-    for a network that is not trained. Raises NetworkError where an argument is not valid or the parts do not fit.
+    `head` are layers without a state that run on what is read. `output` is a `Dense` layer, or None for the outputs of
+    the last of them. `loss` is one of `rnnspec.losses`, or None for a network that is not trained. `Dense`, `LayerNorm`
+    and `RMSNorm` in `layers` and `head` are short names, each of which becomes a `Layer`. Raises NetworkError where an
+    argument is not valid or the parts do not fit.
     """
 
     inputs: int
@@ -150,22 +159,36 @@ class Network:
     read: Read = field(default=Steps())
     output: Dense | None = None
     loss: Loss | None = None
+    head: Sequence[Layer] = ()
+
+    if TYPE_CHECKING:  # what a call may give is more than what the network then has
+
+        def __init__(
+            self, inputs: int, layers: Sequence[Layer | FeedForward], read: Read = ..., output: Dense | None = ...,
+            loss: Loss | None = ..., head: Sequence[Layer | FeedForward] = ...,
+        ) -> None: ...  # fmt: skip
 
     def __post_init__(self) -> None:
         call = "Network(...)"
         _check(call, _is_size(self.inputs), "inputs must be a whole number of at least 1", self.inputs,
                "give the number of input features")  # fmt: skip
-        _check(call, isinstance(self.layers, Iterable), "layers must be at least one Layer", self.layers,
+        layers = _listed(call, "layers must be at least one Layer", self.layers, "write layers=[Layer(cell, hidden=...)]")
+        _check(call, bool(layers), "layers must be at least one Layer", self.layers,
                "write layers=[Layer(cell, hidden=...)]")  # fmt: skip
-        object.__setattr__(self, "layers", tuple(self.layers))
-        _check(call, bool(self.layers) and all(isinstance(layer, Layer) for layer in self.layers),
-               "layers must be at least one Layer", self.layers, "write layers=[Layer(cell, hidden=...)]")  # fmt: skip
-        object.__setattr__(self, "layers", _joined(self.inputs, self.layers))
+        object.__setattr__(self, "layers", _joined(call, self.inputs, layers))
+        head = _listed(call, "head must be layers", self.head, "write head=[Dense(features, activation)]")
+        object.__setattr__(self, "head", _joined(call, self.layers[-1].width, head))
+        for layer in self.head:
+            _check(call, not layer.cell.states and layer.direction == "forward",
+                   "every layer of head must be forward and have a cell without a state", layer,
+                   "put recurrent layers into layers")  # fmt: skip
         _check(call, isinstance(self.read, Steps | Last), "read must be Steps() or Last()", self.read,
                "choose one of them")
         _check(call, self.output is None or isinstance(self.output, Dense), "output must be a Dense or None",
                self.output, "write output=Dense(features)")  # fmt: skip
         if self.output is not None:
+            _check(call, self.output.activation is None, "output must be without an activation", self.output,
+                   "put it last in head, which may end the network: head=[..., Dense(features, activation)]")  # fmt: skip
             _check(call, _is_size(self.output.features), "features of Dense must be a whole number of at least 1",
                    self.output.features, "give the number of outputs")  # fmt: skip
             _check_initial(call, self.output.initial, {"W": {"W"}, "b": {"b"}})
@@ -186,7 +209,7 @@ class Network:
     @cached_property
     def _hash(self) -> int:
         """Cached: every call looks up its program by the network."""
-        return hash((self.inputs, self.layers, self.read, self.output, self.loss))
+        return hash((self.inputs, self.layers, self.read, self.output, self.loss, self.head))
 
     def layer_inputs(self, index: int) -> int:
         """The number of input features of a layer."""
@@ -195,12 +218,17 @@ class Network:
     @property
     def features(self) -> int:
         """The number of features of the outputs."""
-        return self.output.features if self.output else self.layers[-1].width
+        return self.output.features if self.output else self.width
+
+    @property
+    def width(self) -> int:
+        """The number of features that the output layer reads: those of the last layer, or of the end of the head."""
+        return (self.head or self.layers)[-1].width
 
     @cached_property
     def most_values(self) -> int:
-        """The most values that the states of a layer have, in one row at one step."""
-        return max(sum(layer.state_sizes.values()) for layer in self.layers)
+        """The most values that the states of a layer, or its outputs, have in one row at one step."""
+        return max(max(sum(layer.state_sizes.values()), layer.width) for layer in (*self.layers, *self.head))
 
     def parameter_shapes(self) -> Tree:
         """The tree of parameter shapes: `layers.0.forward.W.i` and so on, `output.W`, `output.b`; do not modify it."""
@@ -208,15 +236,12 @@ class Network:
 
     @cached_property
     def _parameter_shapes(self) -> Tree:
-        layers = [
-            {half: layer.cell.parameter_shapes(self.layer_inputs(i) if layer.mapped else layer.inputs,
-                                               layer.widths_given) for half in layer.halves}
-            for i, layer in enumerate(self.layers)
-        ]  # fmt: skip
-        tree: dict[str, Any] = {"layers": layers}
+        tree: dict[str, Any] = {"layers": _shapes(self.inputs, self.layers)}
+        if self.head:
+            tree["head"] = _shapes(self.layers[-1].width, self.head)
         if self.output:
             features = self.output.features
-            tree["output"] = {"W": Shape((features, self.layers[-1].width)), "b": Shape((features,))}
+            tree["output"] = {"W": Shape((features, self.width)), "b": Shape((features,))}
         return tree
 
     def state_shapes(self, batch: int) -> Tree:
@@ -239,31 +264,57 @@ class Network:
         _check("Network.init(seed)", isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0,
                "seed must be a whole number of at least 0", seed, "give one, such as 0")  # fmt: skip
         shapes = self.parameter_shapes()
-        layers = [
-            {
-                half: _draw(named, layer.initial, layer.half_width, seed, f"layers.{i}.{half}")
-                for half, named in halves.items()
-            }
-            for i, (layer, halves) in enumerate(zip(self.layers, shapes["layers"], strict=True))
-        ]
-        if not self.output:
-            return {"layers": layers}
-        named = {kind: {kind: shape} for kind, shape in shapes["output"].items()}
-        drawn = _draw(named, self.output.initial, self.layers[-1].width, seed, "output")
-        return {"layers": layers, "output": {kind: maps[kind] for kind, maps in drawn.items()}}
+        found: dict[str, Any] = {"layers": _drawn_stack("layers", self.inputs, self.layers, shapes["layers"], seed)}
+        if self.head:
+            found["head"] = _drawn_stack("head", self.layers[-1].width, self.head, shapes["head"], seed)
+        if self.output:
+            named = {kind: {kind: shape} for kind, shape in shapes["output"].items()}
+            drawn = _draw(named, self.output.initial, self.width, seed, "output")
+            found["output"] = {kind: maps[kind] for kind, maps in drawn.items()}
+        return found
 
 
-def _joined(inputs: int, layers: Iterable[Layer]) -> tuple[Layer, ...]:
-    """The layers, where those whose equations use `x` itself know its width."""
+def _listed(call: str, must: str, layers: Any, do: str) -> tuple[Layer | FeedForward, ...]:
+    _check(call, isinstance(layers, Iterable), must, layers, do)
+    found = tuple(layers)
+    _check(call, all(isinstance(layer, Layer | FeedForward) for layer in found), must, layers, do)
+    return found
+
+
+def _joined(call: str, inputs: int, layers: Iterable[Layer | FeedForward]) -> tuple[Layer, ...]:
+    """The layers, where those whose equations use `x` itself know its width, and short names are written out."""
     found = list[Layer]()
-    for layer in layers:
+    for given in layers:
         wide = found[-1].width if found else inputs
+        layer = Layer(given.cell, given.width(wide), initial=given.initial) if isinstance(given, FeedForward) else given
         names = [f"{name}={width}" for name, width in layer.cell.given or ()]
         need = sum(width for _, width in layer.cell.given or ())
-        _check("Network(...)", layer.mapped or wide == need, "the inputs of a layer without maps must be its features "
+        _check(call, layer.mapped or wide == need, "the inputs of a layer without maps must be its features "
                f"{' '.join(names)}", wide, f"give it {need} features")  # fmt: skip
-        found.append(replace(layer, inputs=wide) if layer.cell.reads_input and layer.mapped else layer)
+        own = replace(layer, inputs=wide) if layer.cell.reads_input and layer.mapped else layer
+        _check(call, not layer.residual or own.width == wide, f"a residual layer of {layer.cell.label} must be as wide "
+               "as its inputs", f"{own.width} for inputs of {wide}", "give them one width")  # fmt: skip
+        found.append(own)
     return tuple(found)
+
+
+def _inputs(inputs: int, layers: Sequence[Layer]) -> list[int]:
+    """The number of input features of each layer of a stack."""
+    return [inputs, *(layer.width for layer in layers)][: len(layers)]
+
+
+def _shapes(inputs: int, layers: Sequence[Layer]) -> list[Tree]:
+    """The parameter shapes of a stack."""
+    return [{half: layer.cell.parameter_shapes(wide if layer.mapped else layer.inputs, layer.widths_given)
+             for half in layer.halves} for wide, layer in zip(_inputs(inputs, layers), layers, strict=True)]  # fmt: skip
+
+
+def _drawn_stack(kind: str, inputs: int, layers: Sequence[Layer], shapes: Sequence[Tree], seed: int) -> list[Tree]:
+    """The initial parameters of a stack, `layers` or `head`."""
+    given = zip(_inputs(inputs, layers), layers, shapes, strict=True)
+    return [{half: _draw(named, layer.initial, layer.half_width if layer.cell.states else wide, seed,
+                         f"{kind}.{i}.{half}") for half, named in halves.items()}
+            for i, (wide, layer, halves) in enumerate(given)]  # fmt: skip
 
 
 def _draw(shapes: Tree, initial: Mapping[str, Initialiser], hidden: int, seed: int, place: str) -> Tree:

@@ -1,4 +1,4 @@
-"""The outputs of a network: the steps that are read, and the output layer.
+"""The outputs of a network: the steps that are read, and the dense layer, such as the output layer.
 
 >>> Dense(10)
 Dense(features=10)
@@ -6,10 +6,15 @@ Dense(features=10)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from rnnspec.errors import NetworkError
+from rnnspec.feed_forward import FeedForward, activated
 from rnnspec.initialisers import Initialiser
+from rnnspec.showing import shown
+from rnnspec.tracing.cell import Cell
 
 __all__ = ["Dense", "Last", "Read", "Steps"]
 
@@ -32,11 +37,32 @@ class Last(Read):
 
 
 @dataclass(frozen=True)
-class Dense:
-    """The output layer o_t = W h_t + b: logits, not probabilities. Elman (1990), section 2.
+class Dense(FeedForward):
+    """A dense layer: activation(W x + b), of each step by itself.
 
-    `features` is the number of outputs. Parameters are `output.W` (features, width) and `output.b` (features).
+    As the `output` of a network it is o_t = W h_t + b, logits and not probabilities, without an activation: Elman
+    (1990), section 2. Its parameters are `output.W` (features, width) and `output.b` (features). In `layers` and in the
+    `head` it stands for a layer of the cell `dense`, with parameters such as `layers.1.forward.W.y`. `features` is the
+    number of its outputs. `activation` is a function of `rnnspec.primitives`, or any function of one vector made of
+    them. Raises NetworkError where it is none.
     """
 
     features: int
+    activation: Callable[[Any], Any] | None = None
     initial: Mapping[str, Initialiser] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.activation is not None and not callable(self.activation):
+            raise NetworkError("Dense(features, activation)", "activation must be a function of a vector, or None",
+                               shown(self.activation), "give one of rnnspec.primitives, such as tanh")  # fmt: skip
+
+    def __repr__(self) -> str:
+        name = getattr(self.activation, "__name__", repr(self.activation))
+        return f"Dense(features={self.features}{'' if self.activation is None else f', activation={name}'})"
+
+    @property
+    def cell(self) -> Cell:
+        return activated(self.activation)
+
+    def width(self, inputs: int) -> int:
+        return self.features

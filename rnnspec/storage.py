@@ -133,43 +133,47 @@ def _network_to_json(call: str, net: Network) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "inputs": net.inputs,
-        "layers": [
-            {
-                "cell": {
-                    "name": layer.cell.name,
-                    "states": layer.cell.states,
-                    "graph": graph.to_json(layer.cell.written),
-                },
-                "hidden": layer.widths_given,
-                "direction": layer.direction,
-                **({} if layer.heads is None else {"heads": layer.heads, "shared": layer.shared}),
-                **({} if layer.mapped else {"mapped": False, "inputs": layer.inputs}),
-                "gradient": _declared(call, layer.gradient),
-            }
-            for layer in net.layers
-        ],
+        "layers": [_layer_to_json(call, layer) for layer in net.layers],
         "read": _declared(call, net.read),
+        **({"head": [_layer_to_json(call, layer) for layer in net.head]} if net.head else {}),
         "output": None if net.output is None else net.output.features,
         "loss": _declared(call, net.loss),
     }
 
 
+def _layer_to_json(call: str, layer: Layer) -> dict[str, Any]:
+    return {
+        "cell": {
+            "name": layer.cell.name,
+            "states": layer.cell.states,
+            "graph": graph.to_json(layer.cell.written),
+        },
+        "hidden": layer.widths_given,
+        "direction": layer.direction,
+        **({} if layer.heads is None else {"heads": layer.heads, "shared": layer.shared}),
+        **({} if layer.mapped else {"mapped": False, "inputs": layer.inputs}),
+        **({"residual": True} if layer.residual else {}),
+        "gradient": _declared(call, layer.gradient),
+    }
+
+
 def _network_from_json(data: Any) -> Network:
-    layers = [
-        Layer(_cell(layer["cell"]), layer["hidden"], layer["direction"], _rebuilt(layer["gradient"]),
-              heads=layer.get("heads"), shared=tuple(layer.get("shared", ())), mapped=layer.get("mapped", True),
-              inputs=layer.get("inputs"))
-        for layer in data["layers"]
-    ]
-    head = None if data["output"] is None else output.Dense(data["output"])
-    return Network(data["inputs"], layers, _rebuilt(data["read"]), head, _rebuilt(data["loss"]))
+    layers, head = ([_layer(layer) for layer in given] for given in (data["layers"], data.get("head", ())))
+    logits = None if data["output"] is None else output.Dense(data["output"])
+    return Network(data["inputs"], layers, _rebuilt(data["read"]), logits, _rebuilt(data["loss"]), head)
+
+
+def _layer(data: Any) -> Layer:
+    return Layer(_cell(data["cell"]), data["hidden"], data["direction"], _rebuilt(data["gradient"]),
+                 heads=data.get("heads"), shared=tuple(data.get("shared", ())), mapped=data.get("mapped", True),
+                 inputs=data.get("inputs"), residual=data.get("residual", False))  # fmt: skip
 
 
 def _cell(data: Any) -> Cell:
     declared, states = graph.from_json(data["graph"]), tuple(map(str, data["states"]))
     named = [name for name, _ in declared.results if name != OUTPUT]
     leaves_without = set(declared.names("state")) - set(states)
-    if not states or sorted(states) != sorted(named) or declared.results[0][0] != OUTPUT or leaves_without:
+    if sorted(states) != sorted(named) or declared.results[0][0] != OUTPUT or leaves_without:
         raise EquationError("load", "a cell must have one output and one result for each state",
                             f"{named} for {states}",
                             "save it again")  # fmt: skip

@@ -33,7 +33,7 @@ __all__ = ["Functions", "functions"]
 METHOD = "as_layer.apply"
 
 for _kind, _data, _static in (
-    (stack.Tape, ["halves", "read", "lengths"], ["steps", "batch"]),
+    (stack.Tape, ["halves", "read", "lengths", "head"], ["steps", "batch"]),
     (stack.Ran, ["result"], ["call"]),
     (LayerResult, ["outputs", "state", "saved"], ["path"]),
     (Trace, ["values", "inputs", "mask", "resets"], []),

@@ -36,9 +36,11 @@ T = TypeVar("T")
 def plans(cell: Cell) -> bool:
     """Whether the planner lays the cell out.
 
-    The generic lowering runs a cell that has heads or matrices, turns a map around, or is given its x.name.
+    The generic lowering runs a cell that has heads or matrices, turns a map around, or is given its x.name. It also
+    runs a cell without a state, for which a program, which saves calls in the loop over time, has nothing to save.
     """
-    return cell.heads is None and cell.given is None and not any(node.op in UNPLANNED for node in cell.graph.nodes)
+    by_hand = cell.heads is not None or cell.given is not None or not cell.states
+    return not by_hand and not any(node.op in UNPLANNED for node in cell.graph.nodes)
 
 
 @lru_cache(maxsize=64)

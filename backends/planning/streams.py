@@ -98,9 +98,9 @@ class PlannedBound(Bound, Generic[C]):
 
     @property
     def streams(self) -> bool:
-        """Whether plans run all layers, and no other path is asked for."""
-        asked = self.backend.path not in (None, Path.GENERIC)
-        return not asked and all(plans(layer.cell) for layer in self.net.layers)
+        """Whether plans run the network, layers and outputs, and no other path is asked for."""
+        asked, net = self.backend.path not in (None, Path.GENERIC), self.net
+        return not asked and not net.head and all(plans(layer.cell) and not layer.residual for layer in net.layers)
 
     def stepper(self, state: Tree, batch: int) -> Stepper:
         """Planned programs of one step, where all layers have a plan."""

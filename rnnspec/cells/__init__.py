@@ -115,3 +115,8 @@ from rnnspec.cells.delta_rule import (
     deltaproduct as deltaproduct,
     rwkv7 as rwkv7,
 )
+from rnnspec.cells.feed_forward import (
+    dense as dense,
+    layer_norm as layer_norm,
+    rms_norm as rms_norm,
+)

@@ -218,9 +218,10 @@ class Backend(Owner):
             raise UnsupportedError(f"{self.name}, {call.place}",
                                    "a layer must have no policy on Path.FRAMEWORK",
                                    shown(call.policy), "use another path")  # fmt: skip
-        if self.path in (Path.GENERIC, Path.FRAMEWORK):
+        if self.path in (Path.GENERIC, Path.FRAMEWORK) or (self.path is Path.PARALLEL and not cell.states):
             return self
-        if self.path is Path.PARALLEL or (self.path is None and Path.PARALLEL in self.capabilities.paths):
+        free = self.path is None and Path.PARALLEL in self.capabilities.paths and cell.states
+        if self.path is Path.PARALLEL or free:
             found = parallel_kernel(self.arrays, cell, call, self.chunk or CHUNK)
             if isinstance(found, str) and self.path is Path.PARALLEL:
                 raise UnsupportedError(f"{self.name}, {call.place}", "the layer must have a form that is parallel",

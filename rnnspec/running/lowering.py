@@ -1,7 +1,7 @@
 """The generic lowering: a scheduled cell run with the arrays of any framework, for one layer in one direction.
 
 The file follows the data: the packed input product before the loop, the loop, the nodes after it; then the same for the
-adjoint; last the gradients of the maps, each one product over all steps.
+adjoint; last the gradients of the maps, each one product over all steps. A cell without a state has no loop.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def forward(
 
     over_time, still = axes.moving({i: values[i] for i in read if i in values})
     over_time |= _marks(mask, resets)
-    final, recorded = arrays.scan(body, state, over_time, inputs.shape[0], False)
+    final, recorded = arrays.scan(body, state, over_time, inputs.shape[0], False) if cell.states else ({}, {})
     final = {s: arrays.copy(a) if a is state[s] else a for s, a in final.items()}
     values |= recorded
     evaluator.run(plan.forward.after, values)
@@ -123,7 +123,8 @@ def backward(
     over_time, still = axes.moving({i: values[i] for i in read if i in values})
     over_time |= _marks(mask, trace.resets)
     over_time |= {"output": output_cotangent} if cell.output_state is not None else {}
-    initial, recorded = arrays.scan(body, state_cotangent, over_time, trace.inputs.shape[0], True)
+    steps = trace.inputs.shape[0]
+    initial, recorded = arrays.scan(body, state_cotangent, over_time, steps, True) if cell.states else ({}, {})
     evaluator.run(plan.backward.after, values := values | recorded)
     real = {i: axes.real(mask, i, axes.wide(i, evaluator.value(i, values))) for i in gradients}
     own, inputs = map_gradients(arrays, plan, maps, trace.inputs, real)

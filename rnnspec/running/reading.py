@@ -1,4 +1,4 @@
-"""The steps that a network reads and the output layer, with their pullbacks."""
+"""The steps that a network reads, what its head sees of them, and the output layer, with their pullbacks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rnnspec.network import Network
 from rnnspec.running.padding import counted, mask, selected
 from rnnspec.tree import Tree
 
-__all__ = ["dense", "read", "undense", "unread"]
+__all__ = ["as_read", "as_steps", "dense", "has_step", "read", "undense", "unread"]
 
 
 def read(arrays: Arrays, net: Network, values: Array, lengths: Array | None) -> Array:
@@ -43,6 +43,25 @@ def unread(arrays: Arrays, net: Network, shape: tuple[int, int], lengths: Array 
         found.append(arrays.functions["where"](here, part, arrays.scalar(0.0)))
     spread = found[0] if len(found) == 1 else arrays.concatenate(found, -1)
     return selected(arrays, mask(arrays, steps, lengths), spread)
+
+
+def as_steps(arrays: Arrays, values: Array, steps: int) -> Array:
+    """What `Last()` reads as the one step (1, batch, feature) that a head sees; no step where there are none at all."""
+    batch, features = values.shape
+    return arrays.reshape(values, (1, batch, features)) if steps != 0 else arrays.zeros((0, batch, features))
+
+
+def as_read(arrays: Arrays, values: Array) -> Array:
+    """The values of that step (batch, feature), zeros where there are no steps; also the pullback of `as_steps`."""
+    steps, batch, features = values.shape
+    return values[0] if steps else arrays.zeros((batch, features))
+
+
+def has_step(arrays: Arrays, lengths: Array | None) -> Array | None:
+    """The lengths of the rows of that step: 0 for a row of length 0, and 1 for every other."""
+    if lengths is None:
+        return None
+    return arrays.functions["where"](lengths > 1, lengths - lengths + 1, lengths)
 
 
 def dense(arrays: Arrays, params: Tree, values: Array) -> Array:

@@ -1,7 +1,8 @@
-"""A network's layers one after the other, the steps that are read, the output layer, and the pullback of all."""
+"""A network's layers one after the other, the steps that are read, the head, the output layer, and the pullback of all."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rnnspec.contract.arrays import Array
@@ -12,7 +13,7 @@ from rnnspec.output import Dense, Last
 from rnnspec.running.engine import Engine
 from rnnspec.running.padding import counted, in_time, selected
 from rnnspec.running.parts import parts
-from rnnspec.running.reading import dense, read, undense, unread
+from rnnspec.running.reading import as_read, as_steps, dense, has_step, read, undense, unread
 from rnnspec.tree import Tree, tree_map
 
 __all__ = ["Ran", "Tape", "backward", "forward", "path"]
@@ -35,6 +36,7 @@ class Tape:
     lengths: Array | None
     steps: int
     batch: int
+    head: list[dict[str, Ran]]
 
 
 def forward(
@@ -45,54 +47,103 @@ def forward(
     arrays = backend.arrays
     steps, batch = inputs.shape[0], inputs.shape[1]
     values = inputs if lengths is None else backend.shown(inputs, lengths)
-    stack = []
-    for i, layer in enumerate(net.layers):
-        halves = {}
-        for half in layer.halves:
-            call = Call(f"layers.{i}.{half}", layer.gradient, pullback, steps, batch, values.shape[2],
-                        lengths is not None, resets is not None)  # fmt: skip
-            halves[half] = _run_half(backend, layer, half, call, params["layers"][i][half], values, state[i][half],
-                                     lengths, resets)  # fmt: skip
-        stack.append(halves)
-        ordered = [in_time(arrays, half, ran.result.outputs, lengths) for half, ran in halves.items()]
-        values = ordered[0] if len(ordered) == 1 else arrays.concatenate(ordered, -1)
-    reading = read(arrays, net, values, lengths) if isinstance(net.read, Last) else values
+    values, stack = _up(backend, "layers", net.layers, params, values, state, lengths, resets, pullback)
+    reading, head = read(arrays, net, values, lengths) if isinstance(net.read, Last) else values, list[dict[str, Ran]]()
+    if net.head:
+        reading, head = _through_head(backend, net, params, reading, lengths, steps, pullback)
     outputs = dense(arrays, params["output"], reading) if net.output else reading
     if net.output:
         outputs = selected(arrays, counted(arrays, net, steps, batch, lengths), outputs)
     final = [{half: ran.result.state for half, ran in halves.items()} for halves in stack]
-    return outputs, final, Tape(stack, reading, lengths, steps, batch)
+    return outputs, final, Tape(stack, reading, lengths, steps, batch, head)
 
 
 def backward(
     backend: Engine, net: Network, params: Tree, tape: Tape, output_cotangent: Array, state_cotangent: Tree
 ) -> tuple[Tree, Array, Tree]:
     """The cotangents of the parameters, the inputs and the initial state."""
-    arrays, own = backend.arrays, {}
+    arrays, own, head = backend.arrays, {}, {}
     real = counted(arrays, net, tape.steps, tape.batch, tape.lengths)
     cotangent = selected(arrays, real, output_cotangent)
     if isinstance(net.output, Dense):
         own["output"], cotangent = undense(arrays, params["output"], tape.read, cotangent)
+    if net.head:
+        head["head"], cotangent = _back_through_head(backend, net, params, tape, cotangent)
     if isinstance(net.read, Last):
         cotangent = unread(arrays, net, (tape.steps, tape.batch), tape.lengths, cotangent)
-    layers, states = [], []
-    for i, layer in reversed(list(enumerate(net.layers))):
-        halves, low, inputs = {}, 0, None
-        for half in layer.halves:
-            part = cotangent[..., low : low + layer.half_width]
-            low += layer.half_width
-            halves[half] = _pull_half(backend, layer, half, tape.halves[i][half], params["layers"][i][half], part,
-                                      state_cotangent[i][half], tape.lengths)  # fmt: skip
-            inputs = halves[half][1] if inputs is None else inputs + halves[half][1]
-        cotangent = inputs
-        layers.append({half: found[0] for half, found in halves.items()})
-        states.append({half: found[2] for half, found in halves.items()})
-    return {"layers": layers[::-1], **own}, cotangent, states[::-1]
+    layers, cotangent, states = _down(backend, net.layers, tape.halves, params["layers"], cotangent, state_cotangent,
+                                      tape.lengths)  # fmt: skip
+    return {"layers": layers, **head, **own}, cotangent, states
 
 
 def path(tape: Tape) -> tuple[tuple[str, str], ...]:
     """The path of each layer and direction."""
-    return tuple([(ran.call.place, ran.result.path) for halves in tape.halves for ran in halves.values()])
+    return tuple([(ran.call.place, ran.result.path) for halves in [*tape.halves, *tape.head] for ran in halves.values()])
+
+
+def _up(
+    backend: Engine, kind: str, layers: Sequence[Layer], params: Tree, values: Array, state: Tree,
+    lengths: Array | None, resets: Array | None, pullback: bool,
+) -> tuple[Array, list[dict[str, Ran]]]:
+    """The outputs of the last of some layers, `layers` or `head`, and what the pullback of each half needs."""
+    arrays, stack = backend.arrays, []
+    steps, batch = values.shape[0], values.shape[1]
+    for i, layer in enumerate(layers):
+        halves = {}
+        for half in layer.halves:
+            call = Call(f"{kind}.{i}.{half}", layer.gradient, pullback, steps, batch, values.shape[2],
+                        lengths is not None, resets is not None)  # fmt: skip
+            halves[half] = _run_half(backend, layer, half, call, params[kind][i][half], values, state[i][half],
+                                     lengths, resets)  # fmt: skip
+        stack.append(halves)
+        ordered = [in_time(arrays, half, ran.result.outputs, lengths) for half, ran in halves.items()]
+        own = ordered[0] if len(ordered) == 1 else arrays.concatenate(ordered, -1)
+        values = values + own if layer.residual else own
+    return values, stack
+
+
+def _down(
+    backend: Engine, layers: Sequence[Layer], stack: list[dict[str, Ran]], params: Tree, cotangent: Array,
+    state_cotangent: Tree, lengths: Array | None,
+) -> tuple[list[Tree], Array, list[Tree]]:
+    """The pullback of `_up`: the cotangents of the parameters, of the values and of the states of its layers."""
+    found, states = [], []
+    for i, layer in reversed(list(enumerate(layers))):
+        halves, low, inputs = {}, 0, cotangent if layer.residual else None
+        for half in layer.halves:
+            part = cotangent[..., low : low + layer.half_width]
+            low += layer.half_width
+            halves[half] = _pull_half(backend, layer, half, stack[i][half], params[i][half], part,
+                                      state_cotangent[i][half], lengths)  # fmt: skip
+            inputs = halves[half][1] if inputs is None else inputs + halves[half][1]
+        cotangent = inputs
+        found.append({half: own[0] for half, own in halves.items()})
+        states.append({half: own[2] for half, own in halves.items()})
+    return found[::-1], cotangent, states[::-1]
+
+
+def _through_head(
+    backend: Engine, net: Network, params: Tree, values: Array, lengths: Array | None, steps: int, pullback: bool
+) -> tuple[Array, list[dict[str, Ran]]]:
+    """The values read after the head, which takes what `Last()` reads for one step that rows of length 0 lack."""
+    arrays, state = backend.arrays, [{"forward": {}}] * len(net.head)
+    if not isinstance(net.read, Last):
+        return _up(backend, "head", net.head, params, values, state, lengths, None, pullback)
+    one = as_steps(arrays, values, steps)
+    found, stack = _up(backend, "head", net.head, params, one, state, has_step(arrays, lengths), None, pullback)
+    return as_read(arrays, found), stack
+
+
+def _back_through_head(
+    backend: Engine, net: Network, params: Tree, tape: Tape, cotangent: Array
+) -> tuple[list[Tree], Array]:
+    """The pullback of `_through_head`: the cotangents of the head's parameters and of what it reads."""
+    arrays, state = backend.arrays, [{"forward": {}}] * len(net.head)
+    if not isinstance(net.read, Last):
+        return _down(backend, net.head, tape.head, params["head"], cotangent, state, tape.lengths)[:2]
+    one, ends = as_steps(arrays, cotangent, tape.steps), has_step(arrays, tape.lengths)
+    own, found, _ = _down(backend, net.head, tape.head, params["head"], one, state, ends)
+    return own, as_read(arrays, found)
 
 
 def _run_half(
@@ -104,7 +155,7 @@ def _run_half(
         return Ran(call, LayerResult(zeros, tree_map(backend.arrays.copy, state), "nothing to run"))
     ordered = in_time(backend.arrays, half, inputs, lengths)
     runner = backend.runner(layer.cell, call)
-    begun = parts(backend.arrays, layer, half, resets, lengths)
+    begun = parts(backend.arrays, layer, half, resets, lengths) if layer.cell.states else None
     return Ran(call, run_layer(runner, layer.cell, params, ordered, state, lengths, call, begun))
 
 

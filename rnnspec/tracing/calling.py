@@ -54,13 +54,16 @@ def returned(name: str, graph: Graph, states: Sequence[str], arguments: Sequence
     if odd is not None:
         raise EquationError(call, "every state must be a vector of these equations", shown(odd),
                             "call a cell with states in equations only, and with dt=0.1 anywhere")  # fmt: skip
-    builder = next(iter(old.values())).builder
+    builder = next((v.builder for v in map(as_vector, arguments) if isinstance(v, Vector)), None)
+    if builder is None:
+        raise EquationError(call, "a cell called in equations must be given a vector of these equations", "none",
+                            "give x, or a state")  # fmt: skip
     own = parameters(builder)
     x = given.get("x", own["x"])
     inputs = x if isinstance(x, Input) else _mapped(x, own["R"], own["p"])
     output, new = results(graph, inputs, given.get("R", own["R"]), given.get("p", own["p"]), old)
     found = [new[state] for state in states]
-    if graph.result(OUTPUT) != graph.result(states[0]):
+    if not states or graph.result(OUTPUT) != graph.result(states[0]):
         found.insert(0, output)
     return found[0] if len(found) == 1 else tuple(found)
 

@@ -4,7 +4,7 @@ The arguments named `x`, `R` and `p` are the input and the parameters: `x.i` is 
 itself, `R.i(v)` is `U_i v` and never has a bias, `R.i.T(v)` is `U_i' v`, `p.i` is a learned vector. Every other
 positional argument is a state. A keyword-only argument is a named constant: `*, dt=0.1`. The function returns the new
 states in the order of its arguments. The first one is the output too. A cell whose output is no state returns
-`out(y), state, ...`.
+`out(y), state, ...`. A cell without a state, whose steps do not depend on one another, returns its output.
 
 >>> from rnnspec.primitives import tanh
 >>> @cell
@@ -303,7 +303,7 @@ def cell(equations: Callable[..., Any]) -> Cell:
 
     Raises EquationError, which says what can be written, where the function uses anything but the primitives, has an
     argument that is none (a positional one with a default, `*states`, a keyword-only one without a number), returns no
-    vector for a state, or uses the number NaN.
+    vector for a state or for its output, or uses the number NaN.
     """
     name = getattr(equations, "__name__", type(equations).__name__)
     with reading(f"@cell {name}"):
@@ -354,19 +354,18 @@ def _constant(name: str, argument: inspect.Parameter) -> float:
 
 
 def _results(name: str, states: tuple[str, ...], builder: GraphBuilder, returned: Any) -> dict[str, int]:
-    if not states:
-        raise EquationError(
-            f"@cell {name}", "a recurrent cell must have a state", "no argument but x, R, p", "add one, such as h"
-        )
     parts = returned if isinstance(returned, tuple) else (returned,)
     marked = bool(parts) and isinstance(parts[0], Out)
     parts = tuple(map(as_vector, (parts[0].value, *parts[1:]) if marked else parts))
-    new_states = parts[1:] if marked else parts
+    new_states = parts[1:] if marked or not states else parts
     output = parts[0] if parts else None
     if marked and not isinstance(output, Vector):
         raise EquationError(f"@cell {name}", "the output must be a vector", f"out({shown(output)})",
                             "give out(...) a vector, as in out(R.y(h))")  # fmt: skip
     evidence = ", ".join("a vector" if isinstance(part, Vector) else shown(part) for part in parts)
+    if not states and (new_states or not isinstance(output, Vector)):
+        raise EquationError(f"@cell {name}", "a cell without a state must return one vector, its output",
+                            f"({evidence})", "return y, or add an argument for each state, such as h")  # fmt: skip
     if len(new_states) != len(states) or not all(isinstance(v, Vector) for v in (*new_states, output)):
         raise EquationError(
             f"@cell {name}",

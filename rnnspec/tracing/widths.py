@@ -55,12 +55,12 @@ def widths(
 ) -> dict[str, int]:
     """The width of each name, from one number or from `{name: width}`, and the width of the input.
 
-    Where `inputs` is None, names that share the width of `x` and have no other are left out. Raises NetworkError where
+    One number is the width of all states, or of the output where there is no state. Where `inputs` is None, names that share the width of `x` and have no other are left out. Raises NetworkError where
     a width is given twice, is not given, or is below 1.
     """
     sets, ones = classes(graph, states), numbers(graph, states)
     like_x = next((members for members in sets if INPUT in members), frozenset[str]())
-    meant = _meant(_named(graph, states), ones, like_x)
+    meant = _meant(_named(graph, states) or [OUTPUT], ones, like_x)
     given = dict.fromkeys(meant, hidden) if isinstance(hidden, int) else dict(hidden)
     _check_given(call, given, set().union(*sets) - {INPUT})
     given |= {} if inputs is None else {INPUT: inputs}
@@ -74,7 +74,7 @@ def widths(
 
 
 def _meant(states: Sequence[str], ones: frozenset[str], like_x: frozenset[str]) -> list[str]:
-    """The states that one number is the width of: those as wide as the input are meant only where all others are."""
+    """What one number is the width of: states as wide as the input are meant only where all others are."""
     vectors = [state for state in states if state not in ones]
     return [state for state in vectors if state not in like_x] or vectors
 
@@ -91,7 +91,7 @@ def _width(call: str, members: frozenset[str], fixed: list[tuple[str, int]], hid
     """The one width of names that share it."""
     whose = ", ".join(sorted(members - {OUTPUT})) or "the output"
     if len({width for _, width in fixed}) > 1:
-        got = ", ".join(f"{name}={width}" for name, width in fixed)
+        got = ", ".join(f"{name or 'hidden'}={width}" for name, width in fixed)
         why = "x is the input itself" if INPUT in members else "what is made of total(...) only is one number"
         raise NetworkError(call, f"{whose} must have one width", got, f"give them the same number; {why}")
     if not fixed:
