@@ -152,11 +152,13 @@ class Case:
         def half(place: str, kinds: dict[str, Any]) -> Tree:
             return {kind: self._maps(f"{place}.{kind}", maps) for kind, maps in kinds.items()}
 
-        layers = [
-            {name: half(f"{i}.{name}", kinds) for name, kinds in halves.items()}
-            for i, halves in enumerate(shapes["layers"])
-        ]
-        return {"layers": layers} | ({"output": self._maps("output", shapes["output"])} if self.net.output else {})
+        def stack(before: str, layers: list[Tree]) -> list[Tree]:
+            return [{name: half(f"{before}{i}.{name}", kinds) for name, kinds in halves.items()}
+                    for i, halves in enumerate(layers)]  # fmt: skip
+
+        drawn: dict[str, Any] = {"layers": stack("", shapes["layers"])}
+        drawn |= {"head": stack("head.", shapes["head"])} if self.net.head else {}
+        return drawn | ({"output": self._maps("output", shapes["output"])} if self.net.output else {})
 
     def _maps(self, place: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
         """Uniform numbers with another largest value in each map, so that a swap of maps shows at any size."""

@@ -30,11 +30,13 @@ def written(given: Cell) -> str:
     """The declaration of a cell; `read` returns a cell with the same equations from it."""
     writer = _Writer(given)
     returned = [writer.letter(given.graph.result(state)) for state in given.states]
-    if given.output_state != given.states[0]:
+    if not given.states:
+        returned.append(writer.letter(given.graph.result(OUTPUT)))
+    elif given.output_state != given.states[0]:
         returned.insert(0, f"out({writer.letter(given.graph.result(OUTPUT))})")
     lines = [*writer.lines(), f"return {', '.join(returned)}"]
     body = "\n".join(f"    {line}" for line in lines)
-    return f"@cell\ndef {given.name}(x, R, p, {', '.join(given.states)}):\n{body}\n"
+    return f"@cell\ndef {given.name}({', '.join(['x', 'R', 'p', *given.states])}):\n{body}\n"
 
 
 def read(source: str) -> Cell:
@@ -65,7 +67,7 @@ class _Writer:
         self.nodes = given.graph.nodes
         uses = Counter(arg for node in self.nodes for arg in node.args)
         results = [given.graph.result(state) for state in given.states]
-        if given.output_state != given.states[0]:
+        if given.output_state is None or given.output_state != given.states[0]:
             results.append(given.graph.result(OUTPUT))
         uses.update(results)
         twice = [i for i, node in enumerate(self.nodes) if uses[i] > 1 and node.op not in LEAVES]

@@ -163,7 +163,7 @@ def rows(case: Case, params: Tree, steps: int) -> list[Row]:
 def _row(sizes: Array, states: Tree, direction: str, row: int, end: int) -> Row:
     line = sizes[:, :end, row] if direction == "forward" else sizes[:, :end, row][:, ::-1]
     starts = {f"{i}.{direction}": {name: a[:, row] for name, a in halves[direction].items()}
-              for i, halves in enumerate(states) if direction in halves}  # fmt: skip
+              for i, halves in enumerate(states) if halves.get(direction)}  # fmt: skip
     return Row(line, starts)
 
 

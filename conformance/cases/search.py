@@ -88,7 +88,8 @@ def _restored(gains: tuple[Gain, ...]) -> tuple[Gain, ...]:
 def _known(case: Case) -> tuple[Gain, ...]:
     """The gains of each layer by itself."""
     return tuple(replace(gain, name=f"layers.{i}.{half}.{gain.name}") for i, layer in enumerate(case.net.layers)
-                 for half in layer.halves for gain in _of_layer(alone(layer), case.steps))  # fmt: skip
+                 for half in layer.halves if layer.cell.states
+                 for gain in _of_layer(alone(layer), case.steps))  # fmt: skip
 
 
 def _sought(case: Case) -> Case:
@@ -106,7 +107,7 @@ def alone(layer: Layer) -> Layer:
     given = layer.widths_given
     wide = max([given] if isinstance(given, int) else given.values(), default=0) > MOST_UNITS
     hidden = hidden_for(layer.cell, FEW_UNITS) if wide else layer.hidden
-    return replace(layer, hidden=hidden, direction="forward", gradient=None)
+    return replace(layer, hidden=hidden, direction="forward", gradient=None, residual=False)
 
 
 def _of_layer(layer: Layer, steps: int) -> tuple[Gain, ...]:

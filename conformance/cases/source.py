@@ -34,12 +34,13 @@ def network(net: Network, names: Mapping[Cell, str] = MappingProxyType({})) -> s
     parts = [str(net.inputs), f"[{', '.join(_layer(layer, names) for layer in net.layers)}]"]
     parts += [] if net.read == Steps() else [repr(net.read)]
     parts += [f"{name}={value!r}" for name, value in (("output", net.output), ("loss", net.loss)) if value is not None]
+    parts += [f"head=[{', '.join(_layer(layer, names) for layer in net.head)}]"] if net.head else []
     return f"Network({', '.join(parts)})"
 
 
 def declared(net: Network) -> dict[Cell, str]:
     """The cells of a network that have no import but can be written as equations, each with a name."""
-    used = dict.fromkeys(replace(layer.cell, heads=None, shared=(), given=None) for layer in net.layers)
+    used = dict.fromkeys(replace(layer.cell, heads=None, shared=(), given=None) for layer in (*net.layers, *net.head))
     own = [cell for cell in used if _shipped(cell) is None]
     return {cell: f"drawn{number or ''}" for number, cell in enumerate(filter(_can_be_written, own))}
 
@@ -67,6 +68,7 @@ def _layer(layer: Layer, names: Mapping[Cell, str]) -> str:
     parts += [f"shared={layer.shared!r}"] if layer.shared else []
     parts += [] if layer.mapped or layer.inputs is None else [f"inputs={layer.inputs}"]
     parts += [] if layer.mapped else ["mapped=False"]
+    parts += ["residual=True"] if layer.residual else []
     return f"Layer({', '.join(parts)})"
 
 

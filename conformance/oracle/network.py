@@ -7,7 +7,7 @@ masked, so that nothing after its end has an effect. A row that a step resets ta
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,28 +89,58 @@ def forward(
     """
     tape = Tape(rounding, recording)
     steps, batch, features = inputs.shape
-    leaves: dict[str, Any] = {"layers": [{half: parameters(tape, layer.cell, halves[half]) for half in layer.halves}
-                         for layer, halves in zip(net.layers, params["layers"], strict=True)]}  # fmt: skip
+    leaves: dict[str, Any] = {"layers": _leaves(tape, net.layers, params["layers"])}
+    if net.head:
+        leaves["head"] = _leaves(tape, net.head, params["head"])
     if net.output is not None:
         leaves["output"] = tree_map(lambda w: Parameter(tape, w[:, None, :] if w.ndim == 2 else w), params["output"])
     first = tree_map(lambda a: Number(tape, a.reshape(1, batch, a.size // batch if batch else 1)), state)
     given = values = Number(tape, inputs.reshape(1, steps * batch, features))
-    final = []
-    for i, layer in enumerate(net.layers):
-        halves, states = [], {}
-        for half in layer.halves:
-            own, order = leaves["layers"][i][half], _order(half, ends, resets)
-            found, states[half] = _half(tape, layer, own, values, first[i][half], order)
-            halves.append(found)
-        values = tape.join(halves) if len(halves) > 1 else halves[0]
-        final.append(states)
+    values, final = _stack(tape, net.layers, leaves["layers"], values, first, ends, resets)
     if isinstance(net.read, Last):
         values = _last(tape, net.layers[-1], values, ends, steps)
+    if net.head:
+        last, nothing = isinstance(net.read, Last), [{"forward": dict[str, Number]()} for _ in net.head]
+        here = np.minimum(ends, 1) if last else ends
+        fresh = np.zeros((1, batch) if last else (steps, batch), bool)
+        values, _ = _stack(tape, net.head, leaves["head"], values, nothing, here, fresh)
     if net.output is not None:
         rows = real_rows(net, steps, ends)
         logits = tape.affine(leaves["output"]["W"], leaves["output"]["b"], tape.take(values, rows))
         values = tape.put([(logits, rows)], values.value.shape[1], net.features)
     return Forward(tape, leaves, given, first, values, final)
+
+
+def _leaves(tape: Tape, layers: Sequence[Layer], params: Sequence[Tree]) -> list[Tree]:
+    """The parameters of a stack of layers."""
+    return [{half: parameters(tape, layer.cell, halves[half]) for half in layer.halves}
+            for layer, halves in zip(layers, params, strict=True)]  # fmt: skip
+
+
+def _stack(
+    tape: Tape, layers: Sequence[Layer], params: Sequence[Tree], values: Number, first: Tree, ends: Array, resets: Array
+) -> tuple[Number, list[Tree]]:
+    """The outputs of the last of some layers, and the final states of all."""
+    final = []
+    for layer, own, begin in zip(layers, params, first, strict=True):
+        halves, states = [], {}
+        for half in layer.halves:
+            order = _order(half, ends, resets)
+            found, states[half] = _half(tape, layer, own[half], values, begin[half], order, len(ends))
+            halves.append(found)
+        joined_halves = tape.join(halves) if len(halves) > 1 else halves[0]
+        values = _added(tape, joined_halves, values, ends) if layer.residual else joined_halves
+        final.append(states)
+    return values, final
+
+
+def _added(tape: Tape, outputs: Number, inputs: Number, ends: Array) -> Number:
+    """The outputs plus the inputs of a residual layer, at real steps alone."""
+    count = outputs.value.shape[1]
+    steps = count // len(ends) if len(ends) else 0
+    rows = np.flatnonzero((np.arange(steps)[:, None] < ends[None, :]).ravel())
+    found = tape.take(outputs, rows) + tape.take(inputs, rows)
+    return tape.put([(found, rows)], count, outputs.value.shape[2])
 
 
 def real_rows(net: Network, steps: int, ends: Array) -> Array:
@@ -136,10 +166,10 @@ def _order(half: str, ends: Array, resets: Array) -> list[_Turn]:
 
 
 def _half(
-    tape: Tape, layer: Layer, params: Tree, sequence: Number, state: Mapping[str, Number], order: list[_Turn]
+    tape: Tape, layer: Layer, params: Tree, sequence: Number, state: Mapping[str, Number], order: list[_Turn],
+    batch: int,
 ) -> tuple[Number, dict[str, Number]]:
     outputs, now = [], dict(state)
-    batch = next(iter(state.values())).value.shape[1]
     for k, turn in enumerate(order):
         if not len(turn.rows):
             break

@@ -6,14 +6,14 @@ Numbers are kept for each row; a line over steps is the median over the rows tha
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from rnnspec.analysis.half_flow import HalfFlow, median
 from rnnspec.analysis.picture import draw
-from rnnspec.analysis.probing import Half, in_order, jacobians, state_gradients, with_resets
+from rnnspec.analysis.probing import Half, in_order, jacobians, output_gradients, state_gradients, with_resets
 from rnnspec.errors import ArgumentError, NetworkError, ShapeError
 from rnnspec.interface import validation
 from rnnspec.interface.backend import Backend
@@ -69,7 +69,7 @@ def gradient_flow(
     backend: Backend, net: Network, params: Tree, inputs: Any, targets: Any, state: Tree = None, lengths: Any = None,
     resets: Any = None,
 ) -> GradientFlow:
-    """The flow of the loss's gradient back through every layer, computed with the backend's own pullback.
+    """The flow of the loss's gradient back through every layer with a state, by the backend's own pullback.
 
     Arguments are those of `Backend.value_and_grad`. For each half it takes a pullback for each state feature, at a
     batch of time times rows: use few rows. The Jacobian of a step that is a reset is 0. Raises as
@@ -81,6 +81,9 @@ def gradient_flow(
     if not all(layer.mapped for layer in net.layers):
         raise NetworkError(f"{backend.name}.gradient_flow(...)", "every layer must map its inputs", "mapped=False",
                            "leave mapped=False out")  # fmt: skip
+    if not any(layer.cell.states for layer in net.layers):
+        raise NetworkError(f"{backend.name}.gradient_flow(...)", "a layer must have a state", "none",
+                           "give a network with a recurrent layer")  # fmt: skip
     steps, batch = inputs.shape[:2]
     ends = np.full(batch, steps) if lengths is None else validation.host_lengths(backend, lengths)
     if not ends.sum():
@@ -91,14 +94,16 @@ def gradient_flow(
     x = np.where((np.arange(steps)[:, None] < ends)[..., None], x, 0)
     halves: list[HalfFlow] = []
     for i, layer in enumerate(net.layers):
-        upper = Network(net.layer_inputs(i), net.layers[i:], net.read, net.output, net.loss)
-        above = {**own, "layers": own["layers"][i:]}
-        gradients = state_gradients(backend, upper, above, x, targets, first[i:], ends, begun)
-        for half in layer.halves:
-            asked = Half(backend, layer, half, own["layers"][i][half], x, first[i][half], ends, begun)
-            halves.append(_half(f"layers.{i}.{half}", asked, gradients[half]))
-        below, its = Network(net.layer_inputs(i), [layer]), {"layers": own["layers"][i : i + 1]}
-        x = backend.to_numpy(backend.run(below, its, x, first[i : i + 1], ends, **with_resets(begun)).outputs)
+        alone, its, held = Network(net.layer_inputs(i), [layer]), {"layers": own["layers"][i : i + 1]}, first[i : i + 1]
+        y = backend.to_numpy(backend.run(alone, its, x, held, ends, **with_resets(begun)).outputs)
+        if layer.cell.states:
+            upper, above = replace(net, inputs=alone.inputs, layers=net.layers[i:]), own["layers"][i:]
+            down = output_gradients(backend, upper, {**own, "layers": above}, y, targets, first[i:], ends, begun)
+            gradients = state_gradients(backend, alone, its, x, down, held, ends, begun)
+            for half in layer.halves:
+                asked = Half(backend, layer, half, own["layers"][i][half], x, first[i][half], ends, begun)
+                halves.append(_half(f"layers.{i}.{half}", asked, gradients[half]))
+        x = y
     return GradientFlow(backend.name, backend.precision, tuple(halves))
 
 

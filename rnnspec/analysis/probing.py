@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from rnnspec import cells
 from rnnspec.analysis.probes import Probes
 from rnnspec.interface.backend import Backend
 from rnnspec.network import Layer, Network
 from rnnspec.tree import Tree
 
-__all__ = ["Half", "in_order", "jacobians", "state_gradients", "with_resets"]
+__all__ = ["Half", "in_order", "jacobians", "output_gradients", "state_gradients", "with_resets"]
 
 Array = Any
 
@@ -38,20 +39,42 @@ class Half:
     resets: Array | None = None
 
 
+def output_gradients(
+    backend: Backend, net: Network, params: Tree, outputs: Array, targets: Array, state: Tree, ends: Array,
+    resets: Array | None = None,
+) -> Array:
+    """dL/dy_t (time, batch, feature) of the first layer's `outputs` y, with its inputs added where it is residual.
+
+    In its place stands a layer that hands each half its own features, so that `Last()` reads them as those of a half.
+    """
+    layer, maps, low = net.layers[0], {}, 0
+    for half in layer.halves:
+        chosen = np.eye(layer.half_width, layer.width, low, dtype=outputs.dtype)
+        maps[half] = {"W": {"y": chosen}, "b": {"y": np.zeros(layer.half_width, outputs.dtype)}, "U": {}, "p": {}}
+        low += layer.half_width
+    passing = replace(net, inputs=layer.width, layers=[Layer(cells.dense, layer.half_width, layer.direction),
+                                                       *net.layers[1:]])  # fmt: skip
+    own = {**params, "layers": [maps, *params["layers"][1:]]}
+    first = [{half: {} for half in layer.halves}, *state[1:]]
+    found = backend.value_and_grad(passing, own, outputs, targets, first, ends, **with_resets(resets))
+    return backend.to_numpy(found.grads.inputs)
+
+
 def state_gradients(
-    backend: Backend, net: Network, params: Tree, inputs: Array, targets: Array, state: Tree, ends: Array,
+    backend: Backend, net: Network, params: Tree, inputs: Array, gradients: Array, state: Tree, ends: Array,
     resets: Array | None = None,
 ) -> dict[str, dict[str, Array]]:
-    """dL/ds_t of the first layer's states, `[half][state]` (time, batch, entries), in time order, 0 after a row's end.
+    """dL/ds_t of the states of one layer, `[half][state]` (time, batch, entries), in time order, 0 after a row's end.
 
-    A state is one vector of a row, as policies see it: heads side by side, rows of a matrix one after the other.
+    `gradients` are those of its outputs. A state is one vector of a row, as policies see it: heads side by side, rows
+    of a matrix one after the other.
     """
-    layer, probes = net.layers[0], Probes(net.layers[0], net.inputs)
-    probed = replace(net, inputs=probes.wide, layers=[probes.probed, *net.layers[1:]])
-    first = {half: probes.params(half, given) for half, given in params["layers"][0].items()}
-    own = {**params, "layers": [first, *params["layers"][1:]]}
+    layer = replace(net.layers[0], residual=False)
+    probes = Probes(layer, net.inputs)
+    probed = Network(probes.wide, [probes.probed])
+    own = {"layers": [{half: probes.params(half, given) for half, given in params["layers"][0].items()}]}
     held = np.concatenate([inputs, np.zeros((*inputs.shape[:2], probes.wide - net.inputs), inputs.dtype)], -1)
-    found = backend.value_and_grad(probed, own, held, targets, state, ends, **with_resets(resets)).grads.inputs
+    found = backend.pullback(probed, own, held, gradients, state=state, lengths=ends, **with_resets(resets)).inputs
     gradient = np.asarray(backend.to_numpy(found), np.float64)
     return {half: {name: gradient[..., probes.places[half, name]] for name in layer.state_sizes}
             for half in layer.halves}  # fmt: skip
@@ -62,7 +85,8 @@ def jacobians(half: Half) -> tuple[Array, Array]:
 
     A step that starts from zeros depends on no state. Policies are ignored. Values after a row's end have no meaning.
     """
-    layer, (steps, batch) = replace(half.layer, direction="forward", gradient=None), half.inputs.shape[:2]
+    layer = replace(half.layer, direction="forward", gradient=None, residual=False)
+    steps, batch = half.inputs.shape[:2]
     net, params = Network(half.inputs.shape[2], [layer]), {"layers": [{"forward": half.params}]}
     inputs = in_order(half.inputs, half.name, half.ends)
     fresh = _fresh(half)
