@@ -65,4 +65,8 @@ class Dense(FeedForward):
         return activated(self.activation)
 
     def width(self, inputs: int) -> int:
+        """The number of outputs; raises NetworkError where `features` is none."""
+        if type(self.features) is not int or self.features < 1:
+            raise NetworkError("Network(...)", "features of Dense must be a whole number of at least 1",
+                               shown(self.features), "give the number of outputs")  # fmt: skip
         return self.features

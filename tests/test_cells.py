@@ -165,9 +165,17 @@ def test_what_is_no_function_is_no_cell(wrong):
         cell(wrong)
 
 
-def test_a_cell_needs_a_state():
-    with pytest.raises(EquationError, match="must have a state"):
-        cell(lambda x: ())
+@pytest.mark.parametrize("equations", [lambda x: (), lambda x: 1.0, lambda x: (x.a, x.b), lambda x: out(1.0)])
+def test_a_cell_without_a_state_must_return_one_vector(equations):
+    with pytest.raises(EquationError, match="must return one vector|the output must be a vector"):
+        cell(equations)
+
+
+@pytest.mark.parametrize("equations", [lambda x: tanh(x.y), lambda x: out(tanh(x.y))])
+def test_a_cell_may_have_no_state(equations):
+    found = cell(equations)
+    assert found.states == () and found.output_state is None
+    assert found.widths(4)[""] == found.widths(4)["x.y"] == 4
 
 
 @pytest.mark.parametrize("equations", [lambda x, R, h, c: tanh(x.h + R.h(h)), lambda x, h, c: (out(h), c)])

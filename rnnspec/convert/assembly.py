@@ -159,6 +159,7 @@ def taken_apart(
     kept = dtype or ("float64" if given == np.float64 else "float32")
     notes = [PlacedNote("", Note.ROUNDED)] if given.itemsize > np.dtype(kept).itemsize else []
     parts = []
+    _check_plain(call, target, net)
     for i, layer in enumerate(net.layers):
         row, tensors = _row(call, target, layouts, f"layers.{i}", layer), {}
         for half in layer.halves:
@@ -173,6 +174,15 @@ def taken_apart(
     notes += [PlacedNote("", Note.OBJECTIVE)] if net.loss is not None else []
     output = {name: np.asarray(a, kept) for name, a in params["output"].items()} if net.output else None
     return Apart(parts, output, kept, tuple(notes))
+
+
+def _check_plain(call: str, target: str, net: Network) -> None:
+    """Raise UnsupportedError where a network is more than layers and an output layer."""
+    odd = [f"layers.{i} residual" for i, layer in enumerate(net.layers) if layer.residual]
+    odd += [f"a head of {len(net.head)}"] if net.head else []
+    if odd:
+        raise UnsupportedError(call, f"a network for {target} must have recurrent layers and an output layer only",
+                               odd[0], "run it with a backend of rnnspec")  # fmt: skip
 
 
 def _row(call: str, target: str, layouts: Sequence[Layout], place: str, layer: Layer) -> Layout:

@@ -152,7 +152,8 @@ def _only(call: str, kind: str, row: Published, net: Network) -> Layer:
     layer = net.layers[0]
     expected = Layer(row.cell, layer.hidden, heads=layer.heads or 1, inputs=layer.inputs)
     same = layer.heads is not None and layer.cell == expected.cell and layer.direction == "forward"
-    if len(net.layers) > 1 or net.output is not None or not same:
+    alone = len(net.layers) == 1 and net.output is None and not net.head and not layer.residual
+    if not alone or not same:
         raise UnsupportedError(call, f"{kind} is one forward layer of {row.cell.name} with heads and no output layer",
                                str(net), "give the layer in a network of its own")  # fmt: skip
     return layer

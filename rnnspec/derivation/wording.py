@@ -55,6 +55,8 @@ def backward(group: States, step: Structure, back: Structure) -> str:
 
 def running(groups: Sequence[tuple[States, Structure]], reason: str) -> str:
     """How a layer runs in parallel over time, or why it does not."""
+    if not groups:
+        return "No step depends on another: a layer keeps no state, and runs all steps at once."
     if reason:
         return f"A layer runs one step after the other; Path.PARALLEL refuses it: {reason}."
     scanned = [state for states, step in groups if step.has_scan for state in states]

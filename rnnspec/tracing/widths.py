@@ -84,7 +84,7 @@ def _check_given(call: str, given: Mapping[str, int], known: set[str]) -> None:
         if name not in known or isinstance(width, bool) or not isinstance(width, int) or width < 1:
             fixable = ", ".join(sorted(known - {OUTPUT}))
             raise NetworkError(call, "hidden must give names of the cell whole numbers of at least 1",
-                               f"{shown(name)}: {shown(width)}", f"give the width of one of {fixable}")  # fmt: skip
+                               f"{shown(name or 'hidden')}: {shown(width)}", f"give the width of one of {fixable}")  # fmt: skip
 
 
 def _width(call: str, members: frozenset[str], fixed: list[tuple[str, int]], hidden: object) -> int:
