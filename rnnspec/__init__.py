@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from rnnspec.contract.results import Gradients, LayerResult, Result, Step, Trained
     from rnnspec.control.rule import chain
     from rnnspec.derivation.linearity import Linearity, linearity
+    from rnnspec.embedding import Embedding
     from rnnspec.feed_forward import LayerNorm, RMSNorm
     from rnnspec.interface.backend import Backend
     from rnnspec.interface.bound import Bound
     from rnnspec.interface.plugins import Mutant, backend_names, get_backend, hookimpl
     from rnnspec.network import Layer, Network
-    from rnnspec.output import Dense, Last, Steps
+    from rnnspec.output import Dense, Last, Steps, Tied
     from rnnspec.storage import load, save
     from rnnspec.windows import Windows
 
@@ -40,6 +41,7 @@ __all__ = [
     "Capabilities",
     "Cell",
     "Dense",
+    "Embedding",
     "GradientFlow",
     "Gradients",
     "Kernel",
@@ -55,6 +57,7 @@ __all__ = [
     "Result",
     "Step",
     "Steps",
+    "Tied",
     "Trained",
     "Windows",
     "backend_names",
@@ -84,12 +87,13 @@ _HOMES = {
     "contract.results": ("Gradients", "LayerResult", "Result", "Step", "Trained"),
     "control.rule": ("chain",),
     "derivation.linearity": ("Linearity", "linearity"),
+    "embedding": ("Embedding",),
     "feed_forward": ("LayerNorm", "RMSNorm"),
     "interface.backend": ("Backend",),
     "interface.bound": ("Bound",),
     "interface.plugins": ("Mutant", "backend_names", "get_backend", "hookimpl"),
     "network": ("Layer", "Network"),
-    "output": ("Dense", "Last", "Steps"),
+    "output": ("Dense", "Last", "Steps", "Tied"),
     "storage": ("load", "save"),
     "windows": ("Windows",),
 }

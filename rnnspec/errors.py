@@ -10,6 +10,7 @@
     |- TreeError            (ValueError)    a tree of parameters or states has other names than declared
     |- LengthsError         (ValueError)    lengths are outside 0..time
     |- TargetError          (ValueError)    a target at a real step is not valid
+    |- InputError           (ValueError)    a class number at a real step is none of the embedding's
     |- NonFiniteError       (ArithmeticError)  a gradient is not finite, and the rule is to raise
     |- FileFormatError      (ValueError)    a file holds no network of rnnspec, or numbers that are not finite
     |- UnsupportedError     (NotImplementedError)  a backend, or a conversion, lacks what the call needs
@@ -36,6 +37,7 @@ __all__ = [
     "EquationError",
     "FileFormatError",
     "IncompatibleBackend",
+    "InputError",
     "LengthsError",
     "NetworkError",
     "NonFiniteError",
@@ -93,6 +95,10 @@ class LengthsError(RnnSpecError, ValueError):
 
 class TargetError(RnnSpecError, ValueError):
     """A target at a real step is not valid."""
+
+
+class InputError(RnnSpecError, ValueError):
+    """A class number at a real step is none of the embedding's classes."""
 
 
 class NonFiniteError(RnnSpecError, ArithmeticError):

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnspec.control.recurrence import HOOKS, Recurrence, trace_hook
+from rnnspec.embedding import Embedding
 from rnnspec.errors import NetworkError
 from rnnspec.feed_forward import FeedForward
 from rnnspec.initialisers import Initialiser, Uniform
 from rnnspec.losses import CTC, Loss
-from rnnspec.output import Dense, Last, Read, Steps
+from rnnspec.output import Dense, Last, Read, Steps, Tied
 from rnnspec.showing import shown
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Shape, Tree
@@ -145,37 +146,39 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """A recurrent network over arrays `(time, batch, feature)`.
+    """A recurrent network over arrays `(time, batch, feature)`, or over class numbers `(time, batch)`.
 
-    `inputs` is the number of input features; `layers` run one after the other. `read` selects `Steps()` or `Last()`.
-    `head` are layers without a state that run on what is read. `output` is a `Dense` layer, or None for the outputs of
-    the last of them. `loss` is one of `rnnspec.losses`, or None for a network that is not trained. `Dense`, `LayerNorm`
-    and `RMSNorm` in `layers` and `head` are short names, each of which becomes a `Layer`. Raises NetworkError where an
-    argument is not valid or the parts do not fit.
+    `inputs` is the number of input features, or an `Embedding` of class numbers; `layers` run one after the other.
+    `read` selects `Steps()` or `Last()`. `head` are layers without a state that run on what is read. `output` is a
+    `Dense` layer, `Tied()` to the embedding, or None for the outputs of the last of them. `loss` is one of
+    `rnnspec.losses`, or None for a network that is not trained. `Dense`, `LayerNorm` and `RMSNorm` in `layers` and
+    `head` are short names, each of which becomes a `Layer`. Raises NetworkError where an argument is not valid or the
+    parts do not fit.
     """
 
-    inputs: int
+    inputs: int | Embedding
     layers: Sequence[Layer]
     read: Read = field(default=Steps())
-    output: Dense | None = None
+    output: Dense | Tied | None = None
     loss: Loss | None = None
     head: Sequence[Layer] = ()
 
     if TYPE_CHECKING:  # what a call may give is more than what the network then has
 
         def __init__(
-            self, inputs: int, layers: Sequence[Layer | FeedForward], read: Read = ..., output: Dense | None = ...,
-            loss: Loss | None = ..., head: Sequence[Layer | FeedForward] = ...,
+            self, inputs: int | Embedding, layers: Sequence[Layer | FeedForward], read: Read = ...,
+            output: Dense | Tied | None = ..., loss: Loss | None = ..., head: Sequence[Layer | FeedForward] = ...,
         ) -> None: ...  # fmt: skip
 
     def __post_init__(self) -> None:
         call = "Network(...)"
-        _check(call, _is_size(self.inputs), "inputs must be a whole number of at least 1", self.inputs,
+        _check(call, isinstance(self.inputs, Embedding) or _is_size(self.inputs),
+               "inputs must be a whole number of at least 1, or an Embedding", self.inputs,
                "give the number of input features")  # fmt: skip
         layers = _listed(call, "layers must be at least one Layer", self.layers, "write layers=[Layer(cell, hidden=...)]")
         _check(call, bool(layers), "layers must be at least one Layer", self.layers,
                "write layers=[Layer(cell, hidden=...)]")  # fmt: skip
-        object.__setattr__(self, "layers", _joined(call, self.inputs, layers))
+        object.__setattr__(self, "layers", _joined(call, self.input_features, layers))
         head = _listed(call, "head must be layers", self.head, "write head=[Dense(features, activation)]")
         object.__setattr__(self, "head", _joined(call, self.layers[-1].width, head))
         for layer in self.head:
@@ -184,9 +187,13 @@ class Network:
                    "put recurrent layers into layers")  # fmt: skip
         _check(call, isinstance(self.read, Steps | Last), "read must be Steps() or Last()", self.read,
                "choose one of them")
-        _check(call, self.output is None or isinstance(self.output, Dense), "output must be a Dense or None",
-               self.output, "write output=Dense(features)")  # fmt: skip
-        if self.output is not None:
+        _check(call, self.output is None or isinstance(self.output, Dense | Tied),
+               "output must be a Dense, a Tied or None", self.output, "write output=Dense(features)")  # fmt: skip
+        if isinstance(self.inputs, Embedding):
+            _check_initial(call, self.inputs.initial, {"E": {"E"}})
+        if isinstance(self.output, Tied):
+            self._check_tied(call, self.output)
+        if isinstance(self.output, Dense):
             _check(call, self.output.activation is None, "output must be without an activation", self.output,
                    "put it last in head, which may end the network: head=[..., Dense(features, activation)]")  # fmt: skip
             _check(call, _is_size(self.output.features), "features of Dense must be a whole number of at least 1",
@@ -203,6 +210,14 @@ class Network:
                    f"blank must be a class number of 0..{self.features - 1}", blank,
                    "choose a class number")  # fmt: skip
 
+    def _check_tied(self, call: str, output: Tied) -> None:
+        own, wide = self.inputs, self.width
+        _check(call, isinstance(own, Embedding), "inputs must be an Embedding where the output is Tied", own,
+               "write inputs=Embedding(classes, features), or output=Dense(features)")  # fmt: skip
+        _check(call, wide == self.input_features, "the width that is read must be the features of the embedding, "
+               f"{self.input_features}, where the output is Tied", wide, "make them equal")  # fmt: skip
+        _check_initial(call, output.initial, {"b": {"b"}})
+
     def __hash__(self) -> int:
         return self._hash
 
@@ -213,17 +228,29 @@ class Network:
 
     def layer_inputs(self, index: int) -> int:
         """The number of input features of a layer."""
-        return self.layers[index - 1].width if index else self.inputs
+        return self.layers[index - 1].width if index else self.input_features
+
+    @property
+    def input_features(self) -> int:
+        """The number of features that the first layer sees."""
+        return self.inputs.features if isinstance(self.inputs, Embedding) else self.inputs
 
     @property
     def features(self) -> int:
         """The number of features of the outputs."""
+        if isinstance(self.output, Tied):
+            return self._classes
         return self.output.features if self.output else self.width
 
     @property
     def width(self) -> int:
         """The number of features that the output layer reads: those of the last layer, or of the end of the head."""
         return (self.head or self.layers)[-1].width
+
+    @property
+    def _classes(self) -> int:
+        assert isinstance(self.inputs, Embedding)
+        return self.inputs.classes
 
     @cached_property
     def most_values(self) -> int:
@@ -236,10 +263,14 @@ class Network:
 
     @cached_property
     def _parameter_shapes(self) -> Tree:
-        tree: dict[str, Any] = {"layers": _shapes(self.inputs, self.layers)}
+        tree: dict[str, Any] = {"layers": _shapes(self.input_features, self.layers)}
         if self.head:
             tree["head"] = _shapes(self.layers[-1].width, self.head)
-        if self.output:
+        if isinstance(self.inputs, Embedding):
+            tree["embedding"] = {"E": Shape((self.inputs.classes, self.inputs.features))}
+        if isinstance(self.output, Tied):
+            tree["output"] = {"b": Shape((self._classes,))}
+        if isinstance(self.output, Dense):
             features = self.output.features
             tree["output"] = {"W": Shape((features, self.width)), "b": Shape((features,))}
         return tree
@@ -264,13 +295,16 @@ class Network:
         _check("Network.init(seed)", isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0,
                "seed must be a whole number of at least 0", seed, "give one, such as 0")  # fmt: skip
         shapes = self.parameter_shapes()
-        found: dict[str, Any] = {"layers": _drawn_stack("layers", self.inputs, self.layers, shapes["layers"], seed)}
+        found: dict[str, Any] = {"layers": _drawn_stack("layers", self.input_features, self.layers, shapes["layers"],
+                                                        seed)}  # fmt: skip
         if self.head:
             found["head"] = _drawn_stack("head", self.layers[-1].width, self.head, shapes["head"], seed)
-        if self.output:
-            named = {kind: {kind: shape} for kind, shape in shapes["output"].items()}
-            drawn = _draw(named, self.output.initial, self.width, seed, "output")
-            found["output"] = {kind: maps[kind] for kind, maps in drawn.items()}
+        for place, part, wide in (("embedding", self.inputs, self.input_features),
+                                  ("output", self.output, self.width)):  # fmt: skip
+            if place in shapes:
+                named = {kind: {kind: shape} for kind, shape in shapes[place].items()}
+                drawn = _draw(named, part.initial, wide, seed, place)  # type: ignore[union-attr]  # it has parameters
+                found[place] = {kind: maps[kind] for kind, maps in drawn.items()}
         return found
 
 

@@ -16,7 +16,7 @@ from rnnspec.initialisers import Initialiser
 from rnnspec.showing import shown
 from rnnspec.tracing.cell import Cell
 
-__all__ = ["Dense", "Last", "Read", "Steps"]
+__all__ = ["Dense", "Last", "Read", "Steps", "Tied"]
 
 
 class Read:
@@ -70,3 +70,13 @@ class Dense(FeedForward):
             raise NetworkError("Network(...)", "features of Dense must be a whole number of at least 1",
                                shown(self.features), "give the number of outputs")  # fmt: skip
         return self.features
+
+@dataclass(frozen=True)
+class Tied:
+    """The output layer o_t = E h_t + b with the matrix E of the network's Embedding: Press and Wolf (2017).
+
+    There are as many outputs as classes, and the width that is read must be the embedding's features. The one parameter
+    is `output.b` (classes); the gradient of `embedding.E` is the sum of both uses.
+    """
+
+    initial: Mapping[str, Initialiser] = field(default_factory=dict, compare=False, repr=False)

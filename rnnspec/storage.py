@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from rnnspec import losses, output, policies
+from rnnspec.embedding import Embedding
 from rnnspec.errors import ArgumentError, EquationError, FileFormatError, NetworkError, RnnSpecError
 from rnnspec.interface.adoption import readable
 from rnnspec.network import Layer, Network
@@ -33,7 +34,7 @@ KNOWN = {
     kind.__name__: kind
     for kind in (policies.Truncated, policies.Cut, policies.ClipStateByValue, policies.ClipStateByNorm,
                  output.Steps, output.Last, losses.SoftmaxCrossEntropy, losses.SigmoidCrossEntropy,
-                 losses.SquaredError, losses.CTC)
+                 losses.SquaredError, losses.CTC, output.Tied)
 }  # fmt: skip
 """The policies, reads and losses that a file can hold, by name."""
 
@@ -132,13 +133,17 @@ def _check_arrays(call: str, net: Network, arrays: dict[str, Any]) -> None:
 def _network_to_json(call: str, net: Network) -> dict[str, Any]:
     return {
         "format": FORMAT,
-        "inputs": net.inputs,
+        "inputs": _inputs_to_json(net.inputs),
         "layers": [_layer_to_json(call, layer) for layer in net.layers],
         "read": _declared(call, net.read),
         **({"head": [_layer_to_json(call, layer) for layer in net.head]} if net.head else {}),
-        "output": None if net.output is None else net.output.features,
+        "output": net.output.features if isinstance(net.output, output.Dense) else _declared(call, net.output),
         "loss": _declared(call, net.loss),
     }
+
+
+def _inputs_to_json(inputs: int | Embedding) -> Any:
+    return {"classes": inputs.classes, "features": inputs.features} if isinstance(inputs, Embedding) else inputs
 
 
 def _layer_to_json(call: str, layer: Layer) -> dict[str, Any]:
@@ -159,8 +164,10 @@ def _layer_to_json(call: str, layer: Layer) -> dict[str, Any]:
 
 def _network_from_json(data: Any) -> Network:
     layers, head = ([_layer(layer) for layer in given] for given in (data["layers"], data.get("head", ())))
-    logits = None if data["output"] is None else output.Dense(data["output"])
-    return Network(data["inputs"], layers, _rebuilt(data["read"]), logits, _rebuilt(data["loss"]), head)
+    own, inputs = data["output"], data["inputs"]
+    logits = output.Dense(own) if isinstance(own, int) else _rebuilt(own)
+    given = Embedding(inputs["classes"], inputs["features"]) if isinstance(inputs, dict) else inputs
+    return Network(given, layers, _rebuilt(data["read"]), logits, _rebuilt(data["loss"]), head)
 
 
 def _layer(data: Any) -> Layer:
@@ -186,7 +193,8 @@ def _declared(call: str, value: Any) -> Any:
     if KNOWN.get(type(value).__name__) is not type(value):
         raise NetworkError(call, f"a file can hold {', '.join(KNOWN)} only", type(value).__name__,
                            "save the network without it, and add it after loading")  # fmt: skip
-    return {"name": type(value).__name__, **dataclasses.asdict(value)}
+    kept = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.compare}
+    return {"name": type(value).__name__, **kept}
 
 
 def _rebuilt(data: Any) -> Any:

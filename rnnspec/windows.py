@@ -15,6 +15,7 @@ import numpy as np
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.results import Gradients, Step
 from rnnspec.control.recurrence import trace_hook
+from rnnspec.embedding import Embedding
 from rnnspec.errors import NetworkError
 from rnnspec.interface import validation
 from rnnspec.interface.backend import Backend
@@ -116,7 +117,8 @@ class _Sequence:
 
 def _summed(sequence: _Sequence, windows: tuple[tuple[int, int, int], ...], state: Tree) -> Step:
     backend, inputs, count = sequence.backend, sequence.inputs, 0
-    pulled = np.zeros(inputs.shape, np.float64 if backend.precision == "f64" else np.float32)
+    kind = np.float64 if backend.precision == "f64" else np.float32
+    pulled = None if isinstance(sequence.net.inputs, Embedding) else np.zeros(inputs.shape, kind)
     sums: list[Tree] = []
     first: list[Tree] = []
     behind = state
@@ -125,7 +127,7 @@ def _summed(sequence: _Sequence, windows: tuple[tuple[int, int, int], ...], stat
         parts = [(begin, end, step.grads)]
         if far < begin:
             parts.append((far, begin, sequence.pull(far, begin, behind, step.grads.state)))
-        for low, high, found in parts:
+        for low, high, found in parts if pulled is not None else ():
             pulled[low:high] += backend.to_numpy(found.inputs)
         _add(backend, sums, {"loss_sum": step.loss_sum, "params": step.grads.params})
         for _, _, found in parts[1:]:
@@ -134,7 +136,7 @@ def _summed(sequence: _Sequence, windows: tuple[tuple[int, int, int], ...], stat
             _add(backend, first, parts[-1][2].state)
         count, state = count + step.count, step.state
         behind = state if after == end else sequence.run(far, after, behind) if after > far else behind
-    gradients = Gradients(sums[0]["params"], backend.from_numpy(pulled), first[0])
+    gradients = Gradients(sums[0]["params"], None if pulled is None else backend.from_numpy(pulled), first[0])
     return Step(sums[0]["loss_sum"], count, gradients, state)
 
 

@@ -103,6 +103,14 @@ class JaxArrays:
     def take(self, a: Array, index: Array) -> Array:
         return jnp.take_along_axis(a, index[:, :, None], 0)
 
+    def gather(self, table: Array, index: Array) -> Array:
+        wide = table.astype(self.accumulated)  # so that JAX's own derivative adds up wider numbers too
+        return wide[_within(index, len(wide))].astype(self.dtype)
+
+    def scatter(self, values: Array, index: Array, rows: int) -> Array:
+        found = jnp.zeros((rows, values.shape[-1]), self.accumulated)
+        return found.at[_within(index, rows)].add(values.astype(self.accumulated)).astype(self.dtype)
+
     def one_hot(self, labels: Array, classes: int) -> Array:
         return (labels[..., None] == self.steps(classes)).astype(self.dtype)
 
@@ -123,6 +131,11 @@ class JaxArrays:
         over_time = (self.steps(count), list(values.values()))
         last, stacked = lax.scan(step, varying(list(carried.values()), over), over_time, reverse=backwards)
         return dict(zip(carried, last, strict=True)), dict(zip(recorded, stacked, strict=True))
+
+
+def _within(index: Array, rows: int) -> Array:
+    """Whole numbers moved to those of the rows."""
+    return jnp.clip(index, 0, min(rows - 1, jnp.iinfo(index.dtype).max))
 
 
 @jax.custom_jvp  # type: ignore[untyped-decorator]

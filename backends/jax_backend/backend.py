@@ -97,7 +97,7 @@ class JaxBackend(Backend):
     name = "jax"
     version = jax.__version__
     chunks_from = 256  # fewer steps do not win back the seconds that their larger program takes to compile
-    capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), resets=True, recur=True,
+    capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), resets=True, recur=True, embedding=True,
                                 paths=(Path.GENERIC, Path.PARALLEL, Path.FRAMEWORK),
                                 budgets=BUDGETS["jax"])  # fmt: skip
 
@@ -239,6 +239,9 @@ class Traced(JaxBackend):
 
     def fits(self, array: Any, shape: tuple[int, ...]) -> bool:
         return isinstance(array, jax.Array) and array.shape == shape and array.dtype == self._dtype
+
+    def hides(self, array: Any) -> bool:
+        return isinstance(array, jax.core.Tracer)
 
     def own_device(self, array: Any) -> str:
         return self.device

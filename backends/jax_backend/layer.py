@@ -15,6 +15,7 @@ from rnnspec.contract.arrays import Array
 from rnnspec.contract.capabilities import DTYPES
 from rnnspec.contract.kernel import Path
 from rnnspec.contract.results import LayerResult
+from rnnspec.embedding import Embedding
 from rnnspec.errors import DtypeError, ShapeError, UnsupportedError
 from rnnspec.interface import validation
 from rnnspec.interface.backend import Backend
@@ -33,7 +34,7 @@ __all__ = ["Functions", "functions"]
 METHOD = "as_layer.apply"
 
 for _kind, _data, _static in (
-    (stack.Tape, ["halves", "read", "lengths", "head"], ["steps", "batch"]),
+    (stack.Tape, ["inputs", "halves", "read", "lengths", "head"], ["steps", "batch"]),
     (stack.Ran, ["result"], ["call"]),
     (LayerResult, ["outputs", "state", "saved"], ["path"]),
     (Trace, ["values", "inputs", "mask", "resets"], []),
@@ -50,7 +51,7 @@ class Functions(NamedTuple):
     network's tree, such as `net.init(seed)`. Gradients are those of the derived adjoint, with policies, and may be
     differentiated again in reverse mode. With `backend.through(Path.FRAMEWORK)` they are JAX's own, which also have
     forward mode. Raises an RnnSpecError, at the time of tracing, where an argument is not valid; traced lengths cannot
-    be validated and are clipped to 0..time. `resets` (time, batch) is true where a step starts from zeros.
+    be validated and are clipped to 0..time, traced class numbers to those of the embedding. `resets` (time, batch) is true where a step starts from zeros.
     """
 
     init: Callable[[Any], Tree]
@@ -83,6 +84,7 @@ def functions(backend: Backend, traced: Backend, net: Network) -> Functions:
     ) -> tuple[Array, Tree]:
         _check_precision(backend, METHOD)
         unseen = lengths is not None and (isinstance(lengths, jax.core.Tracer) or not _has_known_time(inputs))
+        inputs = _clipped(net, inputs) if unseen else inputs
         hidden = resets is not None and (isinstance(resets, jax.core.Tracer) or not _has_known_time(inputs))
         own, x, first, ends, begun = validation.arguments(traced, METHOD, net, params, inputs, state,
                                                           None if unseen else lengths,
@@ -111,6 +113,12 @@ def _derived(traced: Backend, net: Network, plain: Callable[..., Any]) -> Callab
     return run  # type: ignore[no-any-return]
 
 
+def _clipped(net: Network, inputs: Any) -> Any:
+    """Class numbers of rows whose lengths cannot be read, so that those at padded steps may be any."""
+    whole = isinstance(net.inputs, Embedding) and np.issubdtype(np.result_type(inputs), np.integer)
+    return jnp.clip(jnp.asarray(inputs), 0, net.inputs.classes - 1) if whole else inputs  # type: ignore[union-attr]
+
+
 def _has_known_time(inputs: Any) -> bool:
     """Whether the number of steps is known, and no symbol of an export."""
     return all(isinstance(size, int) for size in np.shape(inputs)[:1])
@@ -121,7 +129,7 @@ def _held(given: Any, inputs: Array) -> Array:
     call = f"jax.{METHOD}(...)"
     if not np.issubdtype(lengths.dtype, np.integer):
         raise DtypeError(call, "lengths must be whole numbers", f"dtype {lengths.dtype}", "convert them to int32")
-    steps, batch, _ = inputs.shape
+    steps, batch = inputs.shape[:2]
     if lengths.shape != (batch,):
         raise ShapeError(call, f"lengths must have the shape ({batch},)", f"shape {lengths.shape}",
                          "give one number for each row")  # fmt: skip

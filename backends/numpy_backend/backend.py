@@ -30,7 +30,7 @@ from rnnspec.derivation.schedule import widest
 from rnnspec.interface.backend import Backend
 from rnnspec.running.lowering import Trace
 from rnnspec.running.parallel import Parallel
-from rnnspec.running.reading import dense
+from rnnspec.running.reading import logits
 from rnnspec.running.recomputation import Recomputing, Saved
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree, tree_map
@@ -110,7 +110,7 @@ class NumpyBound(PlannedBound[BoundCall]):
         """As the base says."""
         with np.errstate(all="ignore"):
             replay(calls)
-            return dense(self.backend.arrays, self._params["output"], last) if self.net.output else np.array(last)
+            return logits(self.backend.arrays, self.net, self._params, last) if self.net.output else np.array(last)
 
 
 class NumpyBackend(Backend):
@@ -120,7 +120,7 @@ class NumpyBackend(Backend):
     binds = NumpyBound
     name = "numpy"
     version = np.__version__
-    capabilities = Capabilities(paths=(Path.GENERIC, Path.PARALLEL), resets=True, recur=True)
+    capabilities = Capabilities(paths=(Path.GENERIC, Path.PARALLEL), resets=True, recur=True, embedding=True)
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         super().__init__(device, precision)

@@ -15,6 +15,7 @@ from rnnspec.contract.fixed import Fixed, fixed
 from rnnspec.contract.kernel import Path
 from rnnspec.interface.bound import Bound
 from rnnspec.network import Network
+from rnnspec.running.embedding import embedded
 from rnnspec.running.stepping import Stepper
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
@@ -96,6 +97,10 @@ class PlannedBound(Bound, Generic[C]):
         """Run calls, which write the outputs of the last layer; then the outputs of the network, in new memory."""
         raise NotImplementedError
 
+    def seen(self, x: Array) -> Array:
+        """A step as the first layer sees it."""
+        return embedded(self.backend.arrays, self.net, self._params, x)
+
     @property
     def streams(self) -> bool:
         """Whether plans run the network, layers and outputs, and no other path is asked for."""
@@ -126,7 +131,7 @@ class PlannedSteps(Generic[C]):
 
     def step(self, x: Array) -> Array:
         """As `Stepper.step`."""
-        return self.bound.outputs([self.receive(x), *self.calls], self.last)
+        return self.bound.outputs([self.receive(self.bound.seen(x)), *self.calls], self.last)
 
     @property
     def state(self) -> Tree:

@@ -100,6 +100,14 @@ class TensorflowArrays:
         rows = tf.broadcast_to(tf.range(tf.shape(index)[1])[None, :], tf.shape(index))
         return tf.gather_nd(a, tf.stack([index, rows], -1))
 
+    def gather(self, table: Array, index: Array) -> Array:
+        return self._rounded(tf.gather(self._widened(table), _within(index, table.shape[0])))
+
+    def scatter(self, values: Array, index: Array, rows: int) -> Array:
+        each = tf.reshape(self._widened(values), (-1, values.shape[-1]))
+        places = tf.reshape(_within(index, rows), (-1,))
+        return self._rounded(tf.math.unsorted_segment_sum(each, places, rows))
+
     def one_hot(self, labels: Array, classes: int) -> Array:
         return tf.cast(labels[..., None] == self.steps(classes), self.dtype)
 
@@ -137,3 +145,8 @@ class TensorflowArrays:
         start = (tf.constant(0), list(carried.values()), records)
         _, last, records = tf.while_loop(lambda done, *_: done < count, step, start)
         return dict(zip(carried, last, strict=True)), {key: a.stack() for key, a in zip(names, records, strict=True)}
+
+
+def _within(index: Array, rows: int) -> Array:
+    """Whole numbers moved to those of the rows."""
+    return tf.clip_by_value(tf.cast(index, tf.int64), 0, rows - 1)

@@ -73,7 +73,7 @@ class TensorflowBackend(Backend):
     name = "tensorflow"
     version = tf.__version__
     chunks_from = 256  # fewer steps do not win back the seconds that their larger program takes to compile
-    capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), paths=tuple(Path), resets=True, recur=True,
+    capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), paths=tuple(Path), resets=True, recur=True, embedding=True,
                                 budgets=BUDGETS["tensorflow"])  # fmt: skip
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
@@ -118,8 +118,9 @@ class TensorflowBackend(Backend):
             value = function(*arguments)
 
         def pull(cotangent: Tree) -> tuple[Tree, ...]:
-            found = iter(tape.gradient(_tensors(value), _tensors(arguments), _tensors(cotangent),
-                                       unconnected_gradients=tf.UnconnectedGradients.ZERO))  # fmt: skip
+            found = map(tf.convert_to_tensor,  # that of a lookup may be slices
+                        tape.gradient(_tensors(value), _tensors(arguments), _tensors(cotangent),
+                                      unconnected_gradients=tf.UnconnectedGradients.ZERO))  # fmt: skip
             return tuple(tree_map(lambda _: next(found), each) for each in arguments)
 
         return value, pull
@@ -133,7 +134,7 @@ class TensorflowBackend(Backend):
         def traced(*flat: Array) -> list[Array]:
             tensors = iter(flat)
             tree, second = function(self, *constants, *tree_map(lambda there: next(tensors) if there else None, given))
-            said[:] = [(tree_map(lambda _: None, tree), second)]
+            said[:] = [(tree_map(lambda a: a is not None, tree), second)]
             return _tensors(tree)
 
         signature = [tf.TensorSpec(a.shape, a.dtype) for a in _tensors(arguments)]
@@ -146,7 +147,7 @@ class TensorflowBackend(Backend):
             given = _tensors(arguments)
             results = iter(inner.call_flat(*given, *graph.captured_inputs) if inner else graph(*given))
             shape, second = said[0]
-            return tree_map(lambda _: next(results), shape), second
+            return tree_map(lambda there: next(results) if there else None, shape), second
 
         return run
 

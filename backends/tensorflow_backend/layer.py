@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from backends.tensorflow_backend.backend import TensorflowBackend
@@ -15,7 +16,9 @@ from rnnspec import storage
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.capabilities import DTYPES
 from rnnspec.contract.kernel import Path
+from rnnspec.embedding import Embedding
 from rnnspec.errors import DtypeError, RnnSpecError, ShapeError, TreeError, UnsupportedError
+from rnnspec.interface import classes
 from rnnspec.network import Network
 from rnnspec.output import Last
 from rnnspec.tree import Tree, filled, flat, leaves, named_map, tree_map
@@ -26,6 +29,9 @@ __all__ = ["NetworkLayer"]
 @keras.saving.register_keras_serializable("rnnspec")
 class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """A network over `(batch, time, feature)`: `(batch, time, features)`, or `(batch, features)` with `Last()`.
+
+    Inputs of an embedding are class numbers `(batch, time)`. In a graph, where they cannot be validated, they are
+    clipped to the classes.
 
     Weights have the network's names, and start as `net.init(seed)`. The dtype is the backend's precision, for any dtype
     policy of Keras. The real steps of a row are those where its mask is true, at any place; outputs at other steps are
@@ -55,9 +61,11 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
 
     def build(self, input_shape: Any) -> None:
         """Create the weights; raises ShapeError where the inputs have another number of features than the network."""
-        if len(input_shape) != 3 or input_shape[-1] != self.net.inputs:
-            raise ShapeError("NetworkLayer.build(input_shape)",
-                             f"inputs must be (batch, time, feature) with {self.net.inputs} features",
+        own = self.net.inputs
+        features = () if isinstance(own, Embedding) else (own,)
+        if len(input_shape) != 2 + len(features) or tuple(input_shape[2:]) != features:
+            must = f"inputs must be (batch, time, feature) with {own} features"
+            raise ShapeError("NetworkLayer.build(input_shape)", must if features else "inputs must be (batch, time)",
                              f"shape {tuple(input_shape)}", "reshape them")  # fmt: skip
         initial = self.net.init(self.seed)
         for name, w in leaves(initial):
@@ -76,13 +84,11 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         no effect. Raises DtypeError, ShapeError or TreeError where inputs, mask, state or resets do not fit.
         """
         x = tf.convert_to_tensor(inputs, dtype_hint=self.compute_dtype)
-        if x.dtype != self.compute_dtype:
-            must = f"inputs must have the layer's dtype {self.compute_dtype}"
-            raise _plain(DtypeError("NetworkLayer(...)", must, x.dtype.name,
-                                    "convert them, or put an Embedding layer before class numbers"))  # fmt: skip
+        self._check_dtype(x.dtype)
         mask = getattr(inputs, "_keras_mask", None) if mask is None else mask  # Keras passes no mask beside a state
         mask = None if mask is None else _of_shape("mask", tf.cast(mask, tf.bool), x.shape[:2])
         begun = None if resets is None else _of_shape("resets", _true_or_false(resets), x.shape[:2])
+        x = self._classes(x, mask)
         params = tree_map(tf.convert_to_tensor, self._weights())
         # XLA would compile a graph called inside its own graph anew for each value of the weights, and TensorFlow's
         # forward mode does not go through the loop of a graph.
@@ -109,6 +115,7 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         resets: Any = None,
     ) -> Any:
         """The symbolic outputs of a call."""
+        self._check_dtype(tf.as_dtype(inputs.dtype))
         if initial_state is not None:
             self._state(initial_state, inputs.shape[0])
         outputs, *final = (keras.KerasTensor(shape, self.compute_dtype) for shape in self._shapes(inputs.shape))
@@ -161,12 +168,34 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
     def _weights(self) -> Tree:
         return named_map(lambda name, _: getattr(self, name), self.net.parameter_shapes())
 
+    def _check_dtype(self, dtype: tf.DType) -> None:
+        """Raise DtypeError where inputs of a dtype do not fit."""
+        if isinstance(self.net.inputs, Embedding):
+            if not dtype.is_integer:
+                raise _plain(DtypeError("NetworkLayer(...)", "inputs must be class numbers, of an integer dtype",
+                                        f"dtype {dtype.name}", "convert them with tf.cast(inputs, tf.int32)",
+                                        ))  # fmt: skip
+        elif dtype != self.compute_dtype:
+            must = f"inputs must have the layer's dtype {self.compute_dtype}"
+            raise _plain(DtypeError("NetworkLayer(...)", must, dtype.name,
+                                    "convert them, or put an Embedding layer before class numbers"))  # fmt: skip
+
+    def _classes(self, x: Array, mask: Array | None) -> Array:
+        """Class numbers, looked at where their numbers can be read; other inputs as they are."""
+        if not isinstance(self.net.inputs, Embedding) or not self.backend.is_own(x):
+            return x
+        real = np.ones(x.shape, bool) if mask is None else mask.numpy()
+        try:
+            return classes.read(self.backend, "NetworkLayer(...)", "inputs", self.net.inputs, x, real)
+        except RnnSpecError as error:
+            raise _plain(error)  # noqa: B904  # the same error, marked
+
     def _gives_state(self, asked: bool | None) -> bool:
         return self.return_state if asked is None else asked
 
     def _shapes(self, input_shape: Any) -> tuple[tuple[Any, ...], ...]:
         """The shapes of the outputs and of the final state's tensors."""
-        batch, steps, _ = input_shape
+        batch, steps = input_shape[:2]
         between = () if isinstance(self.net.read, Last) else (steps,)
         return (batch, *between, self.net.features), *map(tuple, flat(self.net.state_shapes(batch)))
 
@@ -198,7 +227,7 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         batch = x.shape[1] or tf.shape(x)[1]
         state = initial_state
         if state is None:
-            state = self.net.state_tree(batch, lambda shape: tf.zeros(shape, x.dtype))
+            state = self.net.state_tree(batch, lambda shape: tf.zeros(shape, self.compute_dtype))
         lengths = None if mask is None else tf.reduce_sum(tf.cast(mask, tf.int32), 1)
         outputs, final = run(self.backend, self.net, params, x, state, lengths, begun, keep)
         if isinstance(self.net.read, Last):

@@ -20,6 +20,7 @@ class TorchArrays:
 
     def __init__(self, dtype: torch.dtype, device: str) -> None:
         self.dtype, self.device = dtype, device
+        self._accumulated = dtype if dtype.itemsize > 2 else torch.float32
         self.functions = {
             **ELEMENTWISE,
             "relu": torch.relu,
@@ -70,6 +71,15 @@ class TorchArrays:
 
     def take(self, a: Array, index: Array) -> Array:
         return a.gather(0, index[:, :, None].long().expand(-1, -1, a.shape[2]))
+
+    def gather(self, table: Array, index: Array) -> Array:
+        # Where PyTorch differentiates, it adds up the rows' cotangents in the dtype of the table.
+        wide = table.to(self._accumulated) if torch.is_grad_enabled() else table
+        return wide[index.long().clamp(0, len(wide) - 1)].to(self.dtype)
+
+    def scatter(self, values: Array, index: Array, rows: int) -> Array:
+        found = torch.zeros((rows, values.shape[-1]), dtype=self._accumulated, device=self.device)
+        return found.index_put_((index.long().clamp(0, rows - 1),), values.to(found.dtype), accumulate=True).to(self.dtype)
 
     def one_hot(self, labels: Array, classes: int) -> Array:
         return (labels[..., None] == self.steps(classes)).to(self.dtype)

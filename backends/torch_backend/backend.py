@@ -29,6 +29,7 @@ from backends.torch_backend.products import CHOICES
 from backends.torch_backend.program import Program, replay
 from backends.torch_backend.quick import QuickArrays
 from backends.torch_backend.rows import Rows
+from backends.torch_backend.tracing import is_traced, is_transformed, is_watched
 from rnnspec.contract.arrays import Array, Arrays
 from rnnspec.contract.capabilities import DTYPES, Capabilities
 from rnnspec.contract.fixed import Fixed
@@ -40,7 +41,7 @@ from rnnspec.errors import UnsupportedError
 from rnnspec.interface.backend import Backend
 from rnnspec.network import Network
 from rnnspec.running.parallel import Parallel
-from rnnspec.running.reading import dense
+from rnnspec.running.reading import logits
 from rnnspec.running.recomputation import Saved
 from rnnspec.running.widening import Widened
 from rnnspec.tracing.cell import Cell
@@ -131,7 +132,7 @@ class TorchBound(PlannedBound[Callable[[], Any]]):
         with torch.set_grad_enabled(False), math_mode(self.backend.device, self.backend.precision):
             replay(calls)
             if self.net.output:
-                return dense(self.backend.arrays, self._params["output"], last)
+                return logits(self.backend.arrays, self.net, self._params, last)
             return last.clone(memory_format=torch.contiguous_format)
 
 
@@ -149,7 +150,7 @@ class TorchBackend(Backend):
     version = torch.__version__
     capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16", "tf32"), devices=("cpu", "cuda"),
                                 paths=(Path.GENERIC, Path.PARALLEL, Path.NATIVE, Path.FRAMEWORK), resets=True,
-                                recur=True, budgets=BUDGETS["torch"])  # fmt: skip
+                                recur=True, embedding=True, budgets=BUDGETS["torch"])  # fmt: skip
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         super().__init__(device, precision)
@@ -256,6 +257,9 @@ class TorchBackend(Backend):
             and array.dtype is self._dtype
             and (array.device == self._device or array.device.type == self._device_type)
         )
+
+    def hides(self, array: Any) -> bool:
+        return isinstance(array, torch.Tensor) and is_watched() and (is_traced() or is_transformed())
 
     def own_dtype(self, array: Any) -> str:
         return _NAMES.get(array.dtype, str(array.dtype))

@@ -45,7 +45,7 @@ class NetworkModule(Branch):
 
     `state_dict` has the network's names, `layers.0.forward.W.i` and so on, as in a file of `rnnspec.save`. Parameters
     start as `params`, or as `net.init(seed)`. Call it with inputs (time, batch, feature), with `batch_first` (batch,
-    time, feature), and optionally a state, lengths, and resets (time, batch) or (batch, time), true where a step starts
+    time, feature), of an embedding without the axis of features, and optionally a state, lengths, and resets (time, batch) or (batch, time), true where a step starts
     from zeros. It returns outputs in the layout of the inputs, and the final state. `to(dtype)` and `to(device)` choose
     the backend that runs it.
     """
@@ -112,7 +112,7 @@ class NetworkModule(Branch):
             if backend.path is not Path.FRAMEWORK:
                 check_closed((params, inputs, state))
             if state is None and is_traced():  # a trace serves other batches too
-                state = net.state_tree(inputs.shape[1], inputs.new_zeros)
+                state = net.state_tree(inputs.shape[1], self.first().new_zeros)
             hidden = is_traced() or is_transformed()
         unread, unseen = (hidden and isinstance(a, torch.Tensor) for a in (lengths, resets))
         own, x, first, ends, begun = validation.arguments(backend, "as_layer(net)", net, params, inputs, state,

@@ -79,6 +79,19 @@ class Arrays(Protocol):
     def take(self, a: Array, index: Array) -> Array:
         """`a[index[s, n], n]` for a (time, batch, feature) and an index (steps, batch)."""
 
+    def gather(self, table: Array, index: Array) -> Array:
+        """The rows `table[index]` (..., feature) of a table (row, feature), without a product.
+
+        A number below 0 is the first row's, one above all rows the last row's: both can be in traced programs only. A
+        backend without the capability `embedding` need not have it, nor `scatter`.
+        """
+
+    def scatter(self, values: Array, index: Array, rows: int) -> Array:
+        """The table (row, feature) of so many rows, each the sum of the values (..., feature) at its number in `index`.
+
+        Numbers beyond the rows are as in `gather`.
+        """
+
     def one_hot(self, labels: Array, classes: int) -> Array:
         """Ones at the labels, zeros elsewhere, in the backend's precision; the features are the last axis."""
 
@@ -172,6 +185,14 @@ class NumpyArrays:
 
     def take(self, a: Array, index: Array) -> Array:
         return np.take_along_axis(a, index[:, :, None], 0)
+
+    def gather(self, table: Array, index: Array) -> Array:
+        return table.take(index, 0, mode="clip")
+
+    def scatter(self, values: Array, index: Array, rows: int) -> Array:
+        found = np.zeros((rows, values.shape[-1]), self.dtype)
+        np.add.at(found, index.clip(0, rows - 1), values)
+        return found
 
     def one_hot(self, labels: Array, classes: int) -> Array:
         return (labels[..., None] == np.arange(classes)).astype(self.dtype)

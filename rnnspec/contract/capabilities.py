@@ -32,7 +32,8 @@ class Capabilities:
     threads may call at once. `paths` are the paths that `through` accepts. `budgets` are promises of speed that the
     conformance suite checks. Without `recur`, which lets a `layer` be asked for cells that are `given` their x.name,
     only maps make these. Without `heads` no layer may have heads, without `matrices` no cell may have a matrix; a
-    cell with heads is another cell than the one without, so `cells` must list it too.
+    cell with heads is another cell than the one without, so `cells` must list it too. Without `embedding`, whose
+    `arrays` must `gather` and `scatter`, no inputs may be class numbers.
     """
 
     cells: tuple[Cell, ...] | None = None
@@ -53,6 +54,7 @@ class Capabilities:
     heads: bool = True
     matrices: bool = True
     recur: bool = False
+    embedding: bool = False
 
     @property
     def bidirectional(self) -> bool:

@@ -41,6 +41,8 @@ class Result:
 class Gradients:
     """The vector-Jacobian product: cotangents of the parameters, the inputs and the initial state.
 
+    `inputs` are None where the inputs are class numbers.
+
     Of `Backend.recur_pullback`, `inputs` are by name, as `given` is.
     """
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.results import Gradients, Result
+from rnnspec.embedding import Embedding
 from rnnspec.errors import UnsupportedError
 from rnnspec.interface import validation
 from rnnspec.network import Network
@@ -40,7 +41,8 @@ class Bound:
         self._run, self._pullback = self.program(execution.run), self.program(execution.pullback)
         self._alone = _Alone(f"{backend.name}.bound(...)")
         self._known: tuple[int, ...] = (-1,)
-        """The shape of the last inputs of a run."""
+        """The shape of the last inputs of a run, unless they were class numbers."""
+        self._classes = isinstance(net.inputs, Embedding)
         self._begin()
 
     def __repr__(self) -> str:
@@ -65,7 +67,7 @@ class Bound:
             given = inputs, net.state_tree(shape[1], be.zeros), None, None
         else:
             given = validation.sequences(be, "bound(...).run", net, inputs, state, lengths, False, resets)
-            self._known = tuple(given[0].shape)
+            self._known = (-1,) if self._classes else tuple(given[0].shape)
         (outputs, final), path = self._run(*given)
         return Result(outputs, final, path)
 
@@ -84,9 +86,10 @@ class Bound:
     def step(self, x_t: Array) -> Array:
         """The outputs (batch, feature) of the next step `x_t` (batch, feature), whose state is kept for the one after.
 
-        The first step after `reset()` decides the number of rows. With `Last()` the outputs are those of the steps so
-        far. Raises UnsupportedError where a layer is not forward, or another thread runs a step, and ShapeError,
-        DtypeError, DeviceError or ArgumentError where `x_t` does not fit; the state is then as it was.
+        Class numbers of an embedding are (batch,). The first step after `reset()` decides the number of rows. With
+        `Last()` the outputs are those of the steps so far. Raises UnsupportedError where a layer is not forward, or
+        another thread runs a step, and ShapeError, DtypeError, DeviceError, InputError or ArgumentError where `x_t`
+        does not fit; the state is then as it was.
         """
         with self._alone:
             if self._stepper is None or not self.backend.fits(x_t, self._shape):
@@ -134,9 +137,10 @@ class Bound:
 
     def _begin(self, state: Tree = None, batch: int | None = None) -> None:
         """Begin at a state of so many rows, which nobody else has; None: at zeros, of as many rows as the next step."""
-        self._stepper, self._shape = None, (0, self.net.inputs)
+        features = None if self._classes else self.net.input_features  # None: class numbers are looked at every time
+        self._stepper, self._shape = None, (0, features)
         if batch is not None:
-            self._stepper, self._shape = self.stepper(state, batch), (batch, self.net.inputs)
+            self._stepper, self._shape = self.stepper(state, batch), (batch, features)
 
     def _received(self, x_t: Any) -> Array:
         """A step as the backend's own array, validated; the first one begins the stream."""

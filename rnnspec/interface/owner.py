@@ -49,6 +49,10 @@ class Owner:
         """The memory layout of an array of the framework: "dense", or the name of another layout."""
         return "dense"
 
+    def hides(self, array: Any) -> bool:
+        """Whether the numbers of an array of the framework cannot be read, as while a program is traced."""
+        return False
+
     def fits(self, array: Any, shape: tuple[int, ...]) -> bool:
         """Whether an array needs no conversion: the framework's own, of the right shape, dtype, device and layout."""
         return (

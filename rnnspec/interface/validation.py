@@ -12,6 +12,7 @@ from rnnspec.contract.capabilities import COUNTED, SMALLEST
 from rnnspec.contract.results import Gradients, Step
 from rnnspec.control.recurrence import counts
 from rnnspec.control.rule import Rule, UpdateRule
+from rnnspec.embedding import Embedding
 from rnnspec.errors import (
     ArgumentError,
     DtypeError,
@@ -21,6 +22,7 @@ from rnnspec.errors import (
     TargetError,
     UnsupportedError,
 )
+from rnnspec.interface import classes
 from rnnspec.interface.adoption import adopt, check_array, own_array, own_tree
 from rnnspec.interface.owner import Owner
 from rnnspec.interface.spelling import spelling
@@ -55,7 +57,8 @@ def arguments(
     check_capabilities(backend, call, net, gradient)
     x = _inputs(backend, call, net, inputs, gradient)
     own = own_tree(backend, call, "params", params, net.parameter_shapes())
-    return own, x, *around(backend, call, net, x, state, lengths, resets)
+    found = around(backend, call, net, x, state, lengths, resets)
+    return own, _read(backend, call, net, x, lengths), *found
 
 
 def parameters(backend: Owner, method: str, net: Network, params: Tree) -> Tree:
@@ -75,7 +78,8 @@ def sequences(
     if gradient:
         check_capabilities(backend, call, net, gradient)
     x = _inputs(backend, call, net, inputs, gradient)
-    return x, *around(backend, call, net, x, state, lengths, resets)
+    found = around(backend, call, net, x, state, lengths, resets)
+    return _read(backend, call, net, x, lengths), *found
 
 
 def forward_only(backend: Owner, method: str, net: Network) -> None:
@@ -87,14 +91,22 @@ def forward_only(backend: Owner, method: str, net: Network) -> None:
 
 
 def step(backend: Owner, method: str, net: Network, x: Any, batch: int | None) -> Array:
-    """One step (batch, feature) as the backend's own array; any number of rows but 0 where `batch` is None."""
+    """One step (batch, feature), or (batch,) of class numbers, as the backend's own array.
+
+    Any number of rows but 0 where `batch` is None.
+    """
     call = _call(backend, method)
     check_array(backend, call, "x_t", x)
     shape = tuple(x.shape)
     wanted = "at least one row" if batch is None else f"{batch} rows"
-    if len(shape) != 2 or shape[1] != net.inputs or (shape[0] != batch if batch else not shape[0]):
-        raise ShapeError(call, f"x_t must be (batch, feature) with {wanted} and {net.inputs} features",
-                         f"shape {shape}", "reshape it, or call reset() before another batch")  # fmt: skip
+    own = net.inputs
+    features = () if isinstance(own, Embedding) else (own,)
+    if len(shape) != 1 + len(features) or shape[1:] != features or (shape[0] != batch if batch else not shape[0]):
+        must = f"x_t must be (batch, feature) with {wanted} and {own} features"
+        must = must if features else f"x_t must be class numbers (batch,) with {wanted}"
+        raise ShapeError(call, must, f"shape {shape}", "reshape it, or call reset() before another batch")
+    if isinstance(own, Embedding):
+        return classes.read(backend, call, "x_t", own, x, None if backend.hides(x) else np.ones(shape, bool))
     return adopt(backend, call, "x_t", x)
 
 
@@ -120,9 +132,11 @@ def rows(backend: Owner, method: str, given: Any, batch: int) -> np.ndarray[Any,
 
 
 def _inputs(backend: Owner, call: str, net: Network, inputs: Any, gradient: bool) -> Array:
-    """The inputs as the backend's own array, of sizes that the call can have."""
+    """The inputs as the backend's own array, of sizes that the call can have; class numbers are not read yet."""
     check_array(backend, call, "inputs", inputs)
-    if len(inputs.shape) != 3 or inputs.shape[2] != net.inputs:
+    if isinstance(net.inputs, Embedding):
+        classes.check_shape(call, inputs)
+    elif len(inputs.shape) != 3 or inputs.shape[2] != net.inputs:
         raise ShapeError(call, f"inputs must be {SHAPE} with {net.inputs} features", f"shape {tuple(inputs.shape)}",
                          "transpose or reshape them")  # fmt: skip
     steps, batch = _sizes(inputs)
@@ -132,7 +146,15 @@ def _inputs(backend: Owner, call: str, net: Network, inputs: Any, gradient: bool
                          f"time {steps} and batch {batch}", "split the batch")  # fmt: skip
     if gradient:
         _check_steps(backend, call, net, steps)
-    return adopt(backend, call, "inputs", inputs)
+    return inputs if isinstance(net.inputs, Embedding) else adopt(backend, call, "inputs", inputs)
+
+
+def _read(backend: Owner, call: str, net: Network, inputs: Array, lengths: Any) -> Array:
+    """The inputs as `_inputs` found them, where class numbers are read at the real steps."""
+    if not isinstance(net.inputs, Embedding):
+        return inputs
+    real = None if backend.hides(inputs) else _steps_of(backend, *_sizes(inputs), lengths)
+    return classes.read(backend, call, "inputs", net.inputs, inputs, real)
 
 
 def around(
@@ -308,14 +330,21 @@ def host_lengths(backend: Owner, lengths: Any) -> np.ndarray[Any, Any]:
 
 
 def _counted(backend: Owner, net: Network, steps: int, batch: int, lengths: Any) -> np.ndarray[Any, Any]:
+    real = _steps_of(backend, steps, batch, lengths)
+    return real.any(0) if isinstance(net.read, Last) else real
+
+
+def _steps_of(backend: Owner, steps: int, batch: int, lengths: Any) -> np.ndarray[Any, Any]:
+    """True (time, batch) where a row has a step."""
     ends = np.full(batch, steps) if lengths is None else host_lengths(backend, lengths)
-    return ends > 0 if isinstance(net.read, Last) else np.arange(steps)[:, None] < ends[None, :]
+    return np.arange(steps)[:, None] < ends[None, :]
 
 
 def check_capabilities(backend: Owner, call: str, net: Network, gradient: bool) -> None:
     """Raise UnsupportedError where a network, or a gradient of it, needs what the backend does not declare."""
     able = backend.capabilities
     lacks = "gradients" if gradient and not able.gradients else ""
+    lacks = "embedding" if isinstance(net.inputs, Embedding) and not able.embedding else lacks
     for i, layer in enumerate(net.layers):
         size = (net.layer_inputs(i), layer.half_width)
         if able.sizes is not None and size not in able.sizes:

@@ -11,6 +11,7 @@ from functools import partial
 
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.kernel import Path
+from rnnspec.embedding import Embedding
 from rnnspec.network import Network
 from rnnspec.output import Last
 from rnnspec.running.engine import Engine
@@ -23,8 +24,10 @@ from rnnspec.tree import Tree, leaves, tree_map
 
 __all__ = ["pullback", "recur", "recur_pullback", "run", "step", "update", "value_and_grad", "vjp"]
 
-Pull = Callable[[Array, Tree], tuple[Tree, Array, Tree]]
-"""From cotangents of outputs and final state to cotangents of parameters, inputs and initial state."""
+Pull = Callable[[Array, Tree], tuple[Tree, Array | None, Tree]]
+"""From cotangents of outputs and final state to cotangents of parameters, inputs and initial state.
+
+Those of class numbers are None."""
 
 
 def run(
@@ -37,7 +40,7 @@ def run(
 
 
 def step(backend: Engine, net: Network, params: Tree, x: Array, state: Tree) -> tuple[Tree, Tree]:
-    """The outputs (batch, feature) of one step (batch, feature), and the state after it."""
+    """The outputs (batch, feature) of one step (batch, feature), or (batch,) of class numbers; the state after it."""
     inputs = backend.arrays.reshape(x, (1, *x.shape))
     outputs, final, _ = forward(backend, net, params, inputs, state, None, pullback=False)
     return (outputs if isinstance(net.read, Last) else outputs[0], final), None
@@ -94,6 +97,18 @@ def vjp(
     resets: Array | None = None,
 ) -> tuple[Array, Tree, Pull]:
     """Outputs, final state, and their pullback by the derived adjoint or the framework's differentiation."""
+    if backend.path is Path.FRAMEWORK and isinstance(net.inputs, Embedding):
+
+        def of_classes(params: Tree, state: Tree) -> tuple[Array, Tree]:
+            return forward(backend, net, params, inputs, state, lengths, resets, pullback=False)[:2]
+
+        (outputs, final), both = backend.framework_vjp(of_classes, params, state)
+
+        def beside(*cotangents: Tree) -> tuple[Tree, None, Tree]:
+            own, first = both(cotangents)
+            return own, None, first
+
+        return outputs, final, beside
     if backend.path is Path.FRAMEWORK:
 
         def outputs_and_final(params: Tree, inputs: Array, state: Tree) -> tuple[Array, Tree]:

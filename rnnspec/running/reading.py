@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from rnnspec.contract.arrays import Array, Arrays
 from rnnspec.network import Network
+from rnnspec.output import Tied
 from rnnspec.running.padding import counted, mask, selected
 from rnnspec.tree import Tree
 
-__all__ = ["as_read", "as_steps", "dense", "has_step", "read", "undense", "unread"]
+__all__ = ["as_read", "as_steps", "has_step", "logits", "read", "unlogits", "unread"]
 
 
 def read(arrays: Arrays, net: Network, values: Array, lengths: Array | None) -> Array:
@@ -64,16 +65,34 @@ def has_step(arrays: Arrays, lengths: Array | None) -> Array | None:
     return arrays.functions["where"](lengths > 1, lengths - lengths + 1, lengths)
 
 
-def dense(arrays: Arrays, params: Tree, values: Array) -> Array:
-    """The output layer over the last axis."""
+def logits(arrays: Arrays, net: Network, params: Tree, values: Array) -> Array:
+    """The output layer over the last axis, from the parameters of the network."""
+    return _dense(arrays, _of_output(net, params), values)
+
+
+def unlogits(arrays: Arrays, net: Network, params: Tree, values: Array, cotangent: Array) -> tuple[Tree, Array]:
+    """The pullback of `logits`: the cotangents of the parameters that it reads, and of its values."""
+    own, found = _undense(arrays, _of_output(net, params), values, cotangent)
+    if isinstance(net.output, Tied):
+        return {"output": {"b": own["b"]}, "embedding": {"E": own["W"]}}, found
+    return {"output": own}, found
+
+
+def _of_output(net: Network, params: Tree) -> Tree:
+    """The map and the bias of the output layer."""
+    if isinstance(net.output, Tied):
+        return {"W": params["embedding"]["E"], "b": params["output"]["b"]}
+    return params["output"]
+
+
+def _dense(arrays: Arrays, params: Tree, values: Array) -> Array:
     features = values.shape[-1]
     flat = arrays.reshape(values, (-1, features)) if len(values.shape) == 3 else values
     product = arrays.projection(params["W"], flat.shape[0])(flat) + params["b"]
     return arrays.reshape(product, (*values.shape[:-1], params["W"].shape[0]))
 
 
-def undense(arrays: Arrays, params: Tree, values: Array, cotangent: Array) -> tuple[Tree, Array]:
-    """The pullback of `dense`: the cotangents of its parameters and of its values."""
+def _undense(arrays: Arrays, params: Tree, values: Array, cotangent: Array) -> tuple[Tree, Array]:
     rows = 1
     for size in values.shape[:-1]:
         rows *= size

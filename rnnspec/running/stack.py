@@ -9,11 +9,12 @@ from rnnspec.contract.arrays import Array
 from rnnspec.contract.kernel import Call, run_layer
 from rnnspec.contract.results import LayerResult
 from rnnspec.network import Layer, Network
-from rnnspec.output import Dense, Last
+from rnnspec.output import Last
+from rnnspec.running.embedding import embedded, unembedded
 from rnnspec.running.engine import Engine
 from rnnspec.running.padding import counted, in_time, selected
 from rnnspec.running.parts import parts
-from rnnspec.running.reading import as_read, as_steps, dense, has_step, read, undense, unread
+from rnnspec.running.reading import as_read, as_steps, has_step, logits, read, unlogits, unread
 from rnnspec.tree import Tree, tree_map
 
 __all__ = ["Ran", "Tape", "backward", "forward", "path"]
@@ -29,8 +30,12 @@ class Ran:
 
 @dataclass(frozen=True)
 class Tape:
-    """The values that the pullback of a network reads: the result of each half, the values read, and the lengths."""
+    """The values that the pullback of a network reads: inputs, the result of each half, the values read, the lengths.
 
+    Inputs are class numbers where the network has an embedding, else None.
+    """
+
+    inputs: Array | None
     halves: list[dict[str, Ran]]
     read: Array
     lengths: Array | None
@@ -46,34 +51,36 @@ def forward(
     """Outputs, final state, and the tape, which `backward` can use where `pullback` was set."""
     arrays = backend.arrays
     steps, batch = inputs.shape[0], inputs.shape[1]
-    values = inputs if lengths is None else backend.shown(inputs, lengths)
+    seen = embedded(arrays, net, params, inputs)
+    values = seen if lengths is None else backend.shown(seen, lengths)
     values, stack = _up(backend, "layers", net.layers, params, values, state, lengths, resets, pullback)
     reading, head = read(arrays, net, values, lengths) if isinstance(net.read, Last) else values, list[dict[str, Ran]]()
     if net.head:
         reading, head = _through_head(backend, net, params, reading, lengths, steps, pullback)
-    outputs = dense(arrays, params["output"], reading) if net.output else reading
+    outputs = logits(arrays, net, params, reading) if net.output else reading
     if net.output:
         outputs = selected(arrays, counted(arrays, net, steps, batch, lengths), outputs)
     final = [{half: ran.result.state for half, ran in halves.items()} for halves in stack]
-    return outputs, final, Tape(stack, reading, lengths, steps, batch, head)
+    given = None if seen is inputs else inputs
+    return outputs, final, Tape(given, stack, reading, lengths, steps, batch, head)
 
 
 def backward(
     backend: Engine, net: Network, params: Tree, tape: Tape, output_cotangent: Array, state_cotangent: Tree
-) -> tuple[Tree, Array, Tree]:
-    """The cotangents of the parameters, the inputs and the initial state."""
-    arrays, own, head = backend.arrays, {}, {}
+) -> tuple[Tree, Array | None, Tree]:
+    """The cotangents of the parameters, the inputs and the initial state; those of class numbers are None."""
+    arrays, own = backend.arrays, dict[str, Tree]()
     real = counted(arrays, net, tape.steps, tape.batch, tape.lengths)
     cotangent = selected(arrays, real, output_cotangent)
-    if isinstance(net.output, Dense):
-        own["output"], cotangent = undense(arrays, params["output"], tape.read, cotangent)
+    if net.output:
+        own, cotangent = unlogits(arrays, net, params, tape.read, cotangent)
     if net.head:
-        head["head"], cotangent = _back_through_head(backend, net, params, tape, cotangent)
+        own["head"], cotangent = _back_through_head(backend, net, params, tape, cotangent)
     if isinstance(net.read, Last):
         cotangent = unread(arrays, net, (tape.steps, tape.batch), tape.lengths, cotangent)
-    layers, cotangent, states = _down(backend, net.layers, tape.halves, params["layers"], cotangent, state_cotangent,
-                                      tape.lengths)  # fmt: skip
-    return {"layers": layers, **head, **own}, cotangent, states
+    own["layers"], cotangent, states = _down(backend, net.layers, tape.halves, params["layers"], cotangent,
+                                             state_cotangent, tape.lengths)  # fmt: skip
+    return *unembedded(arrays, net, own, tape.inputs, cotangent), states
 
 
 def path(tape: Tape) -> tuple[tuple[str, str], ...]:
