@@ -115,10 +115,26 @@ class _Sequence:
         return {} if self.resets is None else {"resets": self.resets[begin:end]}
 
 
+class _Pulled:
+    """The sum of the windows' gradients of the inputs, on the host; there are none of class numbers."""
+
+    def __init__(self, backend: Backend, shape: tuple[int, ...] | None) -> None:
+        self.backend = backend
+        self.sum = None if shape is None else np.zeros(shape, np.float64 if backend.precision == "f64" else np.float32)
+
+    def add(self, begin: int, end: int, found: Array) -> None:
+        """Add the gradient of a part."""
+        if self.sum is not None:
+            self.sum[begin:end] += self.backend.to_numpy(found)
+
+    def found(self) -> Array:
+        """The sum as the backend's own array."""
+        return None if self.sum is None else self.backend.from_numpy(self.sum)
+
+
 def _summed(sequence: _Sequence, windows: tuple[tuple[int, int, int], ...], state: Tree) -> Step:
     backend, inputs, count = sequence.backend, sequence.inputs, 0
-    kind = np.float64 if backend.precision == "f64" else np.float32
-    pulled = None if isinstance(sequence.net.inputs, Embedding) else np.zeros(inputs.shape, kind)
+    pulled = _Pulled(backend, None if isinstance(sequence.net.inputs, Embedding) else inputs.shape)
     sums: list[Tree] = []
     first: list[Tree] = []
     behind = state
@@ -127,8 +143,8 @@ def _summed(sequence: _Sequence, windows: tuple[tuple[int, int, int], ...], stat
         parts = [(begin, end, step.grads)]
         if far < begin:
             parts.append((far, begin, sequence.pull(far, begin, behind, step.grads.state)))
-        for low, high, found in parts if pulled is not None else ():
-            pulled[low:high] += backend.to_numpy(found.inputs)
+        for low, high, found in parts:
+            pulled.add(low, high, found.inputs)
         _add(backend, sums, {"loss_sum": step.loss_sum, "params": step.grads.params})
         for _, _, found in parts[1:]:
             _add(backend, sums, {"loss_sum": backend.zeros(()), "params": found.params})
@@ -136,7 +152,7 @@ def _summed(sequence: _Sequence, windows: tuple[tuple[int, int, int], ...], stat
             _add(backend, first, parts[-1][2].state)
         count, state = count + step.count, step.state
         behind = state if after == end else sequence.run(far, after, behind) if after > far else behind
-    gradients = Gradients(sums[0]["params"], None if pulled is None else backend.from_numpy(pulled), first[0])
+    gradients = Gradients(sums[0]["params"], pulled.found(), first[0])
     return Step(sums[0]["loss_sum"], count, gradients, state)
 
 

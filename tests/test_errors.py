@@ -12,7 +12,7 @@ EVERY = [getattr(errors, name) for name in errors.__all__]
 KINDS = {
     "EquationError": TypeError, "NetworkError": ValueError, "ArgumentError": TypeError, "DtypeError": TypeError,
     "DeviceError": TypeError, "ShapeError": ValueError, "TreeError": ValueError, "LengthsError": ValueError,
-    "TargetError": ValueError,
+    "InputError": ValueError, "TargetError": ValueError,
     "NonFiniteError": ArithmeticError, "FileFormatError": ValueError, "UnsupportedError": NotImplementedError,
     "BackendError": RuntimeError, "UnknownBackend": LookupError, "BackendUnavailable": RuntimeError,
     "BackendConflict": RuntimeError,

@@ -51,7 +51,8 @@ class Functions(NamedTuple):
     network's tree, such as `net.init(seed)`. Gradients are those of the derived adjoint, with policies, and may be
     differentiated again in reverse mode. With `backend.through(Path.FRAMEWORK)` they are JAX's own, which also have
     forward mode. Raises an RnnSpecError, at the time of tracing, where an argument is not valid; traced lengths cannot
-    be validated and are clipped to 0..time, traced class numbers to those of the embedding. `resets` (time, batch) is true where a step starts from zeros.
+    be validated and are clipped to 0..time, traced class numbers to those of the embedding. `resets` (time, batch) is
+    true where a step starts from zeros.
     """
 
     init: Callable[[Any], Tree]

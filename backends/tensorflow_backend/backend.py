@@ -73,8 +73,8 @@ class TensorflowBackend(Backend):
     name = "tensorflow"
     version = tf.__version__
     chunks_from = 256  # fewer steps do not win back the seconds that their larger program takes to compile
-    capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), paths=tuple(Path), resets=True, recur=True, embedding=True,
-                                budgets=BUDGETS["tensorflow"])  # fmt: skip
+    capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), paths=tuple(Path), resets=True, recur=True,
+                                embedding=True, budgets=BUDGETS["tensorflow"])  # fmt: skip
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         self.programs = Programs(self._compile, _kind)

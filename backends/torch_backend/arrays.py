@@ -79,7 +79,8 @@ class TorchArrays:
 
     def scatter(self, values: Array, index: Array, rows: int) -> Array:
         found = torch.zeros((rows, values.shape[-1]), dtype=self._accumulated, device=self.device)
-        return found.index_put_((index.long().clamp(0, rows - 1),), values.to(found.dtype), accumulate=True).to(self.dtype)
+        places = (index.long().clamp(0, rows - 1),)
+        return found.index_put_(places, values.to(found.dtype), accumulate=True).to(self.dtype)
 
     def one_hot(self, labels: Array, classes: int) -> Array:
         return (labels[..., None] == self.steps(classes)).to(self.dtype)

@@ -45,9 +45,9 @@ class NetworkModule(Branch):
 
     `state_dict` has the network's names, `layers.0.forward.W.i` and so on, as in a file of `rnnspec.save`. Parameters
     start as `params`, or as `net.init(seed)`. Call it with inputs (time, batch, feature), with `batch_first` (batch,
-    time, feature), of an embedding without the axis of features, and optionally a state, lengths, and resets (time, batch) or (batch, time), true where a step starts
-    from zeros. It returns outputs in the layout of the inputs, and the final state. `to(dtype)` and `to(device)` choose
-    the backend that runs it.
+    time, feature), and optionally a state, lengths, and resets (time, batch) or (batch, time), true where a step starts
+    from zeros; class numbers have no axis of features. It returns outputs in the layout of the inputs, and the final
+    state. `to(dtype)` and `to(device)` choose the backend that runs it.
     """
 
     def __init__(

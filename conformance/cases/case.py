@@ -15,6 +15,7 @@ from conformance.cases.gains import Gain, gained
 from conformance.cases.kept import Kept
 from conformance.cases.profile import PROFILES
 from conformance.oracle import Batch
+from rnnspec.embedding import Embedding
 from rnnspec.network import Network
 from rnnspec.output import Last
 from rnnspec.tracing.cell import Cell
@@ -22,6 +23,9 @@ from rnnspec.tree import Tree, leaves, tree_map
 
 __all__ = ["Arrays", "Case", "Planted", "Pull", "window"]
 
+
+NO_CLASS = (-1, 2**31 - 1, 2**40)
+"""What class numbers of inputs are at padded steps."""
 
 LABELS = 5
 """The most labels of a row, for a loss that aligns them."""
@@ -67,7 +71,7 @@ class Case:
     """One case: a network, sizes, a seed, and options.
 
     `scale` is the scale of the weights, over the square root of the number of their inputs. `padding` is the value of
-    inputs, cotangents and real targets after a row's end, where class numbers are -1. No array is zero, constant or
+    inputs, cotangents and real targets after a row's end, where class numbers are none. No array is zero, constant or
     symmetric: each map has its own scale, and biases and states are drawn too. `lengths=None` calls without lengths.
     `targets` are None where the network has no loss. `resets` is the share of steps that are resets, drawn also after a
     row's end; None calls without resets. `gains` change the drawn parameters. The initial states of a `fresh` case are
@@ -158,7 +162,7 @@ class Case:
 
         drawn: dict[str, Any] = {"layers": stack("", shapes["layers"])}
         drawn |= {"head": stack("head.", shapes["head"])} if self.net.head else {}
-        return drawn | ({"output": self._maps("output", shapes["output"])} if self.net.output else {})
+        return drawn | {place: self._maps(place, maps) for place, maps in shapes.items() if place not in drawn}
 
     def _maps(self, place: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
         """Uniform numbers with another largest value in each map, so that a swap of maps shows at any size."""
@@ -178,10 +182,14 @@ class Case:
         ]  # fmt: skip
 
     def _inputs(self) -> Any:
+        padded = np.arange(self.steps)[:, None] >= self.ends
+        if isinstance(self.net.inputs, Embedding):
+            drawn = self._draw("inputs").integers(0, self.net.inputs.classes, (self.steps, self.batch))
+            return np.where(padded, NO_CLASS[self.seed % len(NO_CLASS)], drawn)
         x = self._signed(self._draw("inputs").normal(size=(self.steps, self.batch, self.net.inputs)))
         for planted in self.planted:
             x[planted.step, planted.row] = planted.value
-        x[np.arange(self.steps)[:, None] >= self.ends] = self.padding
+        x[padded] = self.padding
         return x
 
     def _resets(self) -> Any:

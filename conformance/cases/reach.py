@@ -154,6 +154,7 @@ def rows(case: Case, params: Tree, steps: int) -> list[Row]:
         for place, number in leaves(found.final):
             seeds.append((number, _of_states(named[place], place.split(".")[1], kinds, number.value.shape)))
         found.tape.pull_back([(number, np.repeat(seed, rounding.runs, 0)) for number, seed in seeds])
+        assert found.inputs is not None
         sizes = np.sqrt(np.mean(found.inputs.gradient().reshape(rounding.runs, steps, count * batch, -1) ** 2, -1))
         states = named_map(lambda _, number: np.sqrt(np.mean(number.gradient() ** 2, -1)), found.state)
     return [_row(sizes, states, kind, i * batch + row, int(ends[row]))

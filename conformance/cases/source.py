@@ -18,7 +18,7 @@ IMPORTS = """\
 from math import inf, nan
 
 from conformance.cases import Case, Gain, Planted, Pull, load_cell
-from rnnspec import Dense, Last, Layer, Network, Steps, cell, cells, out
+from rnnspec import Dense, Embedding, Last, Layer, Network, Steps, Tied, cell, cells, out
 from rnnspec.tracing.cell import Cell
 from rnnspec.tracing.graph import Graph, Node
 from rnnspec.losses import *

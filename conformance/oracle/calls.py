@@ -13,6 +13,7 @@ from conformance.oracle.network import Forward, forward, real_rows
 from conformance.oracle.number import MapTape, Number
 from rnnspec.contract.results import Gradients, Result, Step, Trained
 from rnnspec.control.rule import Rule
+from rnnspec.embedding import Embedding
 from rnnspec.losses import CTC, Loss
 from rnnspec.network import Network
 from rnnspec.output import Last
@@ -100,7 +101,8 @@ def _given(
         state = net.state_tree(batch, np.zeros)
     ends = np.full(batch, steps) if lengths is None else np.asarray(lengths)
     begins = np.zeros((steps, batch), bool) if resets is None else np.asarray(resets)
-    return rounding.array(inputs), tree_map(rounding.array, state), ends, begins
+    given = np.asarray(inputs) if isinstance(net.inputs, Embedding) else rounding.array(inputs)
+    return given, tree_map(rounding.array, state), ends, begins
 
 
 def _value_and_grad(rounding: Rounding, net: Network, params: Tree, batch: Batch, scale: Array = None) -> Step:
@@ -174,5 +176,6 @@ def _as_declared(net: Network, flat: Tree) -> Tree:
 def _gradients(net: Network, found: Forward, params: Tree, inputs: Array) -> Gradients:
     runs = found.tape.rounding.runs
     own = tree_map(lambda number, w: number.gradient().reshape(runs, *w.shape[1:]), found.params, params)
-    return Gradients(own, found.inputs.gradient().reshape(runs, *np.shape(inputs)),
-                     _as_declared(net, tree_map(lambda number: number.gradient(), found.state)))  # fmt: skip
+    pulled = None if found.inputs is None else found.inputs.gradient().reshape(runs, *np.shape(inputs))
+    first = tree_map(lambda number: number.gradient(), found.state)
+    return Gradients(own, pulled, _as_declared(net, first))

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from conformance.oracle.arithmetic import Array, Rounding
+from conformance.oracle.lookup import Table
 from conformance.oracle.number import Number, Parameter, Tape
 from conformance.oracle.parts import joined, parameters, state_of
+from rnnspec.embedding import Embedding
 from rnnspec.network import Layer, Network
-from rnnspec.output import Last
+from rnnspec.output import Last, Tied
 from rnnspec.policies import Recurrence
 from rnnspec.tracing.cell import Cell
 from rnnspec.tracing.graph import Input
@@ -42,11 +44,14 @@ class _Turn:
 
 @dataclass(frozen=True)
 class Forward:
-    """A finished run of a network: its leaves, and its results as numbers on one tape."""
+    """A finished run of a network: its leaves, and its results as numbers on one tape.
+
+    Inputs are None where they are class numbers.
+    """
 
     tape: Tape
     params: Tree
-    inputs: Number
+    inputs: Number | None
     state: Tree
     outputs: Number
     final: Tree
@@ -84,18 +89,21 @@ def forward(
 ) -> Forward:
     """Run a network.
 
-    `params` have runs first, `inputs` are (time, batch, feature), `state` is as declared, `ends` (batch,) are lengths,
-    `resets` (time, batch) are true or false.
+    `params` have runs first, `inputs` are (time, batch, feature) or class numbers (time, batch), `state` is as
+    declared, `ends` (batch,) are lengths, `resets` (time, batch) are true or false.
     """
     tape = Tape(rounding, recording)
-    steps, batch, features = inputs.shape
+    steps, batch = inputs.shape[:2]
     leaves: dict[str, Any] = {"layers": _leaves(tape, net.layers, params["layers"])}
+    if isinstance(net.inputs, Embedding):
+        leaves["embedding"] = {"E": Table(tape, params["embedding"]["E"])}
     if net.head:
         leaves["head"] = _leaves(tape, net.head, params["head"])
     if net.output is not None:
         leaves["output"] = tree_map(lambda w: Parameter(tape, w[:, None, :] if w.ndim == 2 else w), params["output"])
     first = tree_map(lambda a: Number(tape, a.reshape(1, batch, a.size // batch if batch else 1)), state)
-    given = values = Number(tape, inputs.reshape(1, steps * batch, features))
+    given = None if isinstance(net.inputs, Embedding) else Number(tape, inputs.reshape(1, steps * batch, inputs.shape[2]))
+    values = _looked_up(leaves["embedding"]["E"], inputs, ends) if given is None else given
     values, final = _stack(tape, net.layers, leaves["layers"], values, first, ends, resets)
     if isinstance(net.read, Last):
         values = _last(tape, net.layers[-1], values, ends, steps)
@@ -106,7 +114,8 @@ def forward(
         values, _ = _stack(tape, net.head, leaves["head"], values, nothing, here, fresh)
     if net.output is not None:
         rows = real_rows(net, steps, ends)
-        logits = tape.affine(leaves["output"]["W"], leaves["output"]["b"], tape.take(values, rows))
+        matrix = leaves["embedding"]["E"] if isinstance(net.output, Tied) else leaves["output"]["W"]
+        logits = tape.affine(matrix, leaves["output"]["b"], tape.take(values, rows))
         values = tape.put([(logits, rows)], values.value.shape[1], net.features)
     return Forward(tape, leaves, given, first, values, final)
 
@@ -141,6 +150,13 @@ def _added(tape: Tape, outputs: Number, inputs: Number, ends: Array) -> Number:
     rows = np.flatnonzero((np.arange(steps)[:, None] < ends[None, :]).ravel())
     found = tape.take(outputs, rows) + tape.take(inputs, rows)
     return tape.put([(found, rows)], count, outputs.value.shape[2])
+
+
+def _looked_up(table: Table, classes: Array, ends: Array) -> Number:
+    """The rows of a table at real steps, zeros at others, whose class numbers are not read."""
+    rows = np.flatnonzero((np.arange(len(classes))[:, None] < ends).ravel())
+    found = table.look_up(classes.ravel()[rows])
+    return table.tape.put([(found, rows)], classes.size, table.value.shape[2])
 
 
 def real_rows(net: Network, steps: int, ends: Array) -> Array:

@@ -18,6 +18,7 @@ from rnnspec.errors import ArgumentError, NetworkError, ShapeError
 from rnnspec.interface import validation
 from rnnspec.interface.backend import Backend
 from rnnspec.network import Network
+from rnnspec.running.embedding import after
 from rnnspec.tree import Tree
 
 __all__ = ["GradientFlow", "gradient_flow"]
@@ -91,6 +92,7 @@ def gradient_flow(
                          "give a row with steps")  # fmt: skip
     own, x, first = (backend.to_numpy(tree) for tree in given[:3])
     begun = None if given[4] is None else backend.to_numpy_array(given[4])
+    net, own, x = after(net, own, x)
     x = np.where((np.arange(steps)[:, None] < ends)[..., None], x, 0)
     halves: list[HalfFlow] = []
     for i, layer in enumerate(net.layers):

@@ -70,10 +70,10 @@ def state_gradients(
     of a matrix one after the other.
     """
     layer = replace(net.layers[0], residual=False)
-    probes = Probes(layer, net.inputs)
+    probes = Probes(layer, net.input_features)
     probed = Network(probes.wide, [probes.probed])
     own = {"layers": [{half: probes.params(half, given) for half, given in params["layers"][0].items()}]}
-    held = np.concatenate([inputs, np.zeros((*inputs.shape[:2], probes.wide - net.inputs), inputs.dtype)], -1)
+    held = np.concatenate([inputs, np.zeros((*inputs.shape[:2], probes.wide - net.input_features), inputs.dtype)], -1)
     found = backend.pullback(probed, own, held, gradients, state=state, lengths=ends, **with_resets(resets)).inputs
     gradient = np.asarray(backend.to_numpy(found), np.float64)
     return {half: {name: gradient[..., probes.places[half, name]] for name in layer.state_sizes}

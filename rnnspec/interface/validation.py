@@ -331,7 +331,7 @@ def host_lengths(backend: Owner, lengths: Any) -> np.ndarray[Any, Any]:
 
 def _counted(backend: Owner, net: Network, steps: int, batch: int, lengths: Any) -> np.ndarray[Any, Any]:
     real = _steps_of(backend, steps, batch, lengths)
-    return real.any(0) if isinstance(net.read, Last) else real
+    return np.any(real, 0) if isinstance(net.read, Last) else real
 
 
 def _steps_of(backend: Owner, steps: int, batch: int, lengths: Any) -> np.ndarray[Any, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rnnspec.contract.arrays import Array, Arrays
 from rnnspec.embedding import Embedding
 from rnnspec.network import Network
+from rnnspec.output import Dense, Tied
 from rnnspec.tree import Tree
 
-__all__ = ["embedded", "unembedded"]
+__all__ = ["after", "embedded", "unembedded"]
 
 
 def embedded(arrays: Arrays, net: Network, params: Tree, inputs: Array) -> Array:
@@ -27,3 +30,14 @@ def unembedded(
     found = arrays.scatter(cotangent, inputs, net.inputs.classes)
     tied = own.get("embedding")
     return {**own, "embedding": {"E": found if tied is None else arrays.functions["add"](tied["E"], found)}}, None
+
+
+def after(net: Network, params: Tree, inputs: Array) -> tuple[Network, Tree, Array]:
+    """The network after the embedding, with its parameters and inputs, on NumPy arrays; a tied output is one apart."""
+    if not isinstance(net.inputs, Embedding):
+        return net, params, inputs
+    table, own = params["embedding"]["E"], {name: part for name, part in params.items() if name != "embedding"}
+    if isinstance(net.output, Tied):
+        own["output"] = {"W": table, "b": own["output"]["b"]}
+    output = Dense(net.features) if isinstance(net.output, Tied) else net.output
+    return replace(net, inputs=net.input_features, output=output), own, table[inputs]

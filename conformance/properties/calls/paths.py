@@ -115,7 +115,7 @@ def _judge_path(backend: Backend, path: Path, case: Case, judge: Judge) -> None:
 
 def _refusal(backend: Backend, layer: Layer, case: Case) -> str | None:
     """Why there is no kernel for a layer at the case's sizes; None where there is one."""
-    call = Call("layers.0.forward", layer.gradient, True, case.steps, case.batch, case.net.inputs,
+    call = Call("layers.0.forward", layer.gradient, True, case.steps, case.batch, case.net.input_features,
                 case.lengths is not None)  # fmt: skip
     found = backend.through(Path.NATIVE).native(layer.cell, call)
     return found if isinstance(found, str) else None

@@ -39,7 +39,7 @@ def together(backend: Backend, case: Case, judge: Judge) -> None:
     """Each with numbers of its own: runs and pullbacks side by side, and of another network where that is free."""
     cases = [replace(case, seed=case.seed + i) for i in range(THREADS)]
     if is_eager(backend) and backend.capabilities.sizes is None:
-        cases.append(replace(case, net=replace(case.net, inputs=case.net.inputs + 1)))
+        cases.append(replace(case, net=replace(case.net, inputs=case.net.input_features + 1)))
     questions, profile = [ask(backend, one) for one in cases], PROFILES[backend.precision]
     asked: list[Call] = [question.run for question in questions]
     expected = [tolerance.run(one, profile) for one in cases]

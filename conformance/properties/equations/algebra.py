@@ -56,7 +56,7 @@ def units(backend: Backend, case: Case, judge: Judge) -> None:
 def features(backend: Backend, case: Case, judge: Judge) -> None:
     """Draws an order."""
     question, profile = ask(backend, case), PROFILES[backend.precision]
-    order, g = np.random.default_rng(case.seed).permutation(case.net.inputs), question.given
+    order, g = np.random.default_rng(case.seed).permutation(case.net.input_features), question.given
 
     def columns(tree: Tree) -> Tree:
         return named_map(lambda name, a: a[:, order] if ".W." in name else a, tree)

@@ -56,7 +56,7 @@ def broken(backend: Backend, case: Case, judge: Judge) -> None:
     row = int(np.argmax(question.ends))
     judge.applies(case.batch > 0 and int(question.ends[row]) > 0, "no row has a step")
     inputs = np.array(question.given.inputs)
-    inputs[int(question.ends[row]) // 2, row, case.seed % case.net.inputs] = FOREIGN[case.seed // 7 % len(FOREIGN)]
+    inputs[int(question.ends[row]) // 2, row, case.seed % inputs.shape[2]] = FOREIGN[case.seed // 7 % len(FOREIGN)]
     other = question.but(inputs=inputs)
     with np.errstate(all="ignore"):
         answers: list[tuple[Any, Reference]] = [(recurrence(other).run(), other.run_reference())]
@@ -104,7 +104,7 @@ def _multiplied(question: Question) -> Question:
     """The question of the recurrence alone, on the products of the maps."""
     g, layer = question.given, question.net.layers[0]
     own = g.params["layers"][0]["forward"]
-    inputs = question.net.inputs if layer.cell.reads_input else None
+    inputs = question.net.input_features if layer.cell.reads_input else None
     alone = Layer(layer.cell, layer.hidden, inputs=inputs, mapped=False)
     kind = g.inputs.dtype
     with np.errstate(all="ignore"):

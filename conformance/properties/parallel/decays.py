@@ -55,7 +55,7 @@ def _extreme(question: Question, case: Case) -> Question:
     params = question.given.params
     own = params["layers"][0]["forward"]
     for name, low, high in (("a", 0, WIDTH), ("n", WIDTH, WIDTH + 1)):
-        own["W"][name][...] = np.eye(case.net.inputs, dtype=own["W"][name].dtype)[low:high]
+        own["W"][name][...] = np.eye(case.net.input_features, dtype=own["W"][name].dtype)[low:high]
         own["b"][name][...] = 0
     inputs, rng = question.given.inputs, np.random.default_rng(case.seed)
     for row in range(BATCH):
