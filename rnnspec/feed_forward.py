@@ -85,7 +85,7 @@ def activated(activation: Callable[[Any], Any] | None) -> Cell:
         return _published("dense")
 
     @cell
-    def dense(x):  # type: ignore[no-untyped-def]
+    def dense(x: Any) -> Any:
         return activation(x.y)
 
     return dense

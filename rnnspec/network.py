@@ -75,8 +75,9 @@ class Layer:
                "gradient must be a policy inside the recurrence, or None", self.gradient,
                "give policies on finished gradients to train_step, in rnnspec.chain")  # fmt: skip
         _check_hashable(call, "gradient", self.gradient)
-        _check(call, self.gradient is None or bool(self.cell.states), "gradient must be None for a cell without a state",
-               self.gradient, "leave it out: no gradient passes from step to step")  # fmt: skip
+        _check(call, self.gradient is None or bool(self.cell.states),
+               "gradient must be None for a cell without a state", self.gradient,
+               "leave it out: no gradient passes from step to step")  # fmt: skip
         _check(call, isinstance(self.residual, bool), "residual must be True or False", self.residual,
                "write residual=True to add the inputs to the outputs")  # fmt: skip
         if self.gradient is not None:
@@ -175,9 +176,9 @@ class Network:
         _check(call, isinstance(self.inputs, Embedding) or _is_size(self.inputs),
                "inputs must be a whole number of at least 1, or an Embedding", self.inputs,
                "give the number of input features")  # fmt: skip
-        layers = _listed(call, "layers must be at least one Layer", self.layers, "write layers=[Layer(cell, hidden=...)]")
-        _check(call, bool(layers), "layers must be at least one Layer", self.layers,
-               "write layers=[Layer(cell, hidden=...)]")  # fmt: skip
+        must, do = "layers must be at least one Layer", "write layers=[Layer(cell, hidden=...)]"
+        layers = _listed(call, must, self.layers, do)
+        _check(call, bool(layers), must, self.layers, do)
         object.__setattr__(self, "layers", _joined(call, self.input_features, layers))
         head = _listed(call, "head must be layers", self.head, "write head=[Dense(features, activation)]")
         object.__setattr__(self, "head", _joined(call, self.layers[-1].width, head))
@@ -195,7 +196,7 @@ class Network:
             self._check_tied(call, self.output)
         if isinstance(self.output, Dense):
             _check(call, self.output.activation is None, "output must be without an activation", self.output,
-                   "put it last in head, which may end the network: head=[..., Dense(features, activation)]")  # fmt: skip
+                   "put it last in head: head=[..., Dense(features, activation)]")  # fmt: skip
             _check(call, _is_size(self.output.features), "features of Dense must be a whole number of at least 1",
                    self.output.features, "give the number of outputs")  # fmt: skip
             _check_initial(call, self.output.initial, {"W": {"W"}, "b": {"b"}})
@@ -339,8 +340,11 @@ def _inputs(inputs: int, layers: Sequence[Layer]) -> list[int]:
 
 def _shapes(inputs: int, layers: Sequence[Layer]) -> list[Tree]:
     """The parameter shapes of a stack."""
-    return [{half: layer.cell.parameter_shapes(wide if layer.mapped else layer.inputs, layer.widths_given)
-             for half in layer.halves} for wide, layer in zip(_inputs(inputs, layers), layers, strict=True)]  # fmt: skip
+    def half(wide: int, layer: Layer) -> Tree:
+        return layer.cell.parameter_shapes(wide if layer.mapped else layer.inputs, layer.widths_given)
+
+    given = zip(_inputs(inputs, layers), layers, strict=True)
+    return [{name: half(wide, layer) for name in layer.halves} for wide, layer in given]
 
 
 def _drawn_stack(kind: str, inputs: int, layers: Sequence[Layer], shapes: Sequence[Tree], seed: int) -> list[Tree]:

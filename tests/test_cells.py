@@ -167,7 +167,7 @@ def test_what_is_no_function_is_no_cell(wrong):
 
 @pytest.mark.parametrize("equations", [lambda x: (), lambda x: 1.0, lambda x: (x.a, x.b), lambda x: out(1.0)])
 def test_a_cell_without_a_state_must_return_one_vector(equations):
-    with pytest.raises(EquationError, match="must return one vector|the output must be a vector"):
+    with pytest.raises(EquationError, match=r"must return one vector|output must be a vector"):
         cell(equations)
 
 

@@ -269,8 +269,9 @@ def test_a_cell_without_a_state_is_called_in_the_equations_of_another():
         return tanh(cells.layer_norm(x.h + R.h(h), p))
 
     assert normed.parameter_names["p"] == {"scale", "shift"}
-    with pytest.raises(EquationError, match="given x"):
-        cell(lambda x, h: cells.dense(x, h))
+    assert cell(lambda x, h: cells.dense(h)).parameter_names["U"] == {"x_y"}
+    with pytest.raises(EquationError, match="must be given a vector"):
+        cell(lambda x, h: cells.dense(1.0))
 
 
 def test_cells_without_a_state_are_recurred_too(be):

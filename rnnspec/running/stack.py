@@ -1,4 +1,4 @@
-"""A network's layers one after the other, the steps that are read, the head, the output layer, and the pullback of all."""
+"""A network's layers one after the other, the steps that are read, head and output layer, and the pullback of all."""
 
 from __future__ import annotations
 
@@ -85,7 +85,8 @@ def backward(
 
 def path(tape: Tape) -> tuple[tuple[str, str], ...]:
     """The path of each layer and direction."""
-    return tuple([(ran.call.place, ran.result.path) for halves in [*tape.halves, *tape.head] for ran in halves.values()])
+    layers = [*tape.halves, *tape.head]
+    return tuple([(ran.call.place, ran.result.path) for halves in layers for ran in halves.values()])
 
 
 def _up(
@@ -133,7 +134,7 @@ def _through_head(
     backend: Engine, net: Network, params: Tree, values: Array, lengths: Array | None, steps: int, pullback: bool
 ) -> tuple[Array, list[dict[str, Ran]]]:
     """The values read after the head, which takes what `Last()` reads for one step that rows of length 0 lack."""
-    arrays, state = backend.arrays, [{"forward": {}}] * len(net.head)
+    arrays, state = backend.arrays, _nothing(net)
     if not isinstance(net.read, Last):
         return _up(backend, "head", net.head, params, values, state, lengths, None, pullback)
     one = as_steps(arrays, values, steps)
@@ -145,12 +146,17 @@ def _back_through_head(
     backend: Engine, net: Network, params: Tree, tape: Tape, cotangent: Array
 ) -> tuple[list[Tree], Array]:
     """The pullback of `_through_head`: the cotangents of the head's parameters and of what it reads."""
-    arrays, state = backend.arrays, [{"forward": {}}] * len(net.head)
+    arrays, state = backend.arrays, _nothing(net)
     if not isinstance(net.read, Last):
         return _down(backend, net.head, tape.head, params["head"], cotangent, state, tape.lengths)[:2]
     one, ends = as_steps(arrays, cotangent, tape.steps), has_step(arrays, tape.lengths)
     own, found, _ = _down(backend, net.head, tape.head, params["head"], one, state, ends)
     return own, as_read(arrays, found)
+
+
+def _nothing(net: Network) -> Tree:
+    """The state of the head, whose cells have none."""
+    return [{"forward": {}} for _ in net.head]
 
 
 def _run_half(

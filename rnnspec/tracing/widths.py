@@ -55,8 +55,9 @@ def widths(
 ) -> dict[str, int]:
     """The width of each name, from one number or from `{name: width}`, and the width of the input.
 
-    One number is the width of all states, or of the output where there is no state. Where `inputs` is None, names that share the width of `x` and have no other are left out. Raises NetworkError where
-    a width is given twice, is not given, or is below 1.
+    One number is the width of all states, or of the output where there is no state. Where `inputs` is None, names that
+    share the width of `x` and have no other are left out. Raises NetworkError where a width is given twice, is not
+    given, or is below 1.
     """
     sets, ones = classes(graph, states), numbers(graph, states)
     like_x = next((members for members in sets if INPUT in members), frozenset[str]())
@@ -84,7 +85,8 @@ def _check_given(call: str, given: Mapping[str, int], known: set[str]) -> None:
         if name not in known or isinstance(width, bool) or not isinstance(width, int) or width < 1:
             fixable = ", ".join(sorted(known - {OUTPUT}))
             raise NetworkError(call, "hidden must give names of the cell whole numbers of at least 1",
-                               f"{shown(name or 'hidden')}: {shown(width)}", f"give the width of one of {fixable}")  # fmt: skip
+                               f"{shown(name or 'hidden')}: {shown(width)}",
+                               f"give the width of one of {fixable}")  # fmt: skip
 
 
 def _width(call: str, members: frozenset[str], fixed: list[tuple[str, int]], hidden: object) -> int:
