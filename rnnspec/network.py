@@ -236,6 +236,13 @@ class Network:
         """The number of features that the first layer sees."""
         return self.inputs.features if isinstance(self.inputs, Embedding) else self.inputs
 
+    @cached_property
+    def placed(self) -> tuple[tuple[str, Layer, int], ...]:
+        """Every layer, those of the head too, with its place, such as `layers.0`, and the number of its inputs."""
+        stacks = (("layers", self.input_features, self.layers), ("head", self.layers[-1].width, self.head))
+        return tuple((f"{kind}.{i}", layer, wide) for kind, inputs, layers in stacks
+                     for i, (layer, wide) in enumerate(zip(layers, _inputs(inputs, layers), strict=True)))  # fmt: skip
+
     @property
     def features(self) -> int:
         """The number of features of the outputs."""

@@ -16,7 +16,7 @@ from hypothesis.strategies import DrawFn
 from conformance.cases.equations import read, written
 from rnnspec.tracing.cell import Cell
 
-__all__ = ["drawn_cells"]
+__all__ = ["drawn_cells", "drawn_single_steps"]
 
 STATES = ("h", "c", "m")
 NARROW, WIDE, INPUT = 0, 1, 2
@@ -179,7 +179,7 @@ class _Drawing:
     def result(self, width: int, before: list[str]) -> str:
         """A new state: mostly an equation, else another result or an old state."""
         same = [letter for letter, own in (*self.letters.items(), *self.states.items()) if own == width]
-        kinds = [self.vector(width), self.draw(st.sampled_from([*same, *before]))]
+        kinds = [self.vector(width), self.draw(st.sampled_from([*same, *before] or [self.leaf(width, 0)]))]
         return kinds[self.draw(st.integers(0, 7)) == 7]
 
 
@@ -203,3 +203,13 @@ def drawn_cells(draw: DrawFn) -> Cell:
     returned += [drawing.kept(name, DEPTH) for name in matrices]
     body = "".join(f"    {line}\n" for line in [*drawing.lines, f"return {', '.join(returned)}"])
     return read(written(read(f"@cell\ndef drawn(x, R, p, {', '.join([*states, *matrices])}):\n{body}")))
+
+
+@st.composite
+def drawn_single_steps(draw: DrawFn) -> Cell:
+    """A random cell without a state, declared by its source."""
+    drawing = _Drawing(draw, {}, {})
+    for _ in range(draw(st.integers(0, 2))):
+        drawing.name_one()
+    lines = [*drawing.lines, f"return {drawing.result(draw(st.sampled_from(WIDTHS)), [])}"]
+    return read(written(read("@cell\ndef drawn(x, R, p):\n" + "".join(f"    {line}\n" for line in lines))))

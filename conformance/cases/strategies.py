@@ -11,12 +11,15 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from conformance.cases.affine import affine_cells
 from conformance.cases.case import Case, Pull
-from conformance.cases.drawing import drawn_cells
+from conformance.cases.drawing import drawn_cells, drawn_single_steps
 from conformance.cases.networks import BATCH, HIDDEN, INPUTS, STEPS, hidden_for, network_for
+from rnnspec import cells
+from rnnspec.feed_forward import activated
 from rnnspec.losses import CTC, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from rnnspec.network import DIRECTIONS, Layer, Network
 from rnnspec.output import Dense, Last, Read, Steps
 from rnnspec.policies import Truncated
+from rnnspec.primitives import relu, tanh
 from rnnspec.tracing.cell import Cell
 
 __all__ = ["affine_cell_cases", "cases", "drawn_cases", "drawn_cell_cases", "drawn_cell_programs", "wild_cases"]
@@ -73,7 +76,7 @@ def _anything(
     layers = [draw(_layers(cell_list)) for _ in range(draw(st.integers(1, depth)))]
     output = draw(st.none() | st.integers(1, 12).map(Dense))
     read = draw(st.sampled_from((Steps(), Last())))
-    net = Network(draw(st.integers(1, 33)), layers, read, output)
+    net = draw(_with_single_steps(Network(draw(st.integers(1, 33)), layers, read, output)))
     net = replace(net, loss=draw(_losses(net.features, read)))
     steps = longest if draw(st.integers(0, 19)) == 19 else draw(times)
     batch = draw(st.integers(0, 9))
@@ -126,7 +129,35 @@ def _of_drawn_cells(draw: DrawFn) -> Case:
     layers = [draw(_drawn_layers()) for _ in range(1 + (draw(st.integers(0, 5)) == 5))]
     steps, batch = draw(st.integers(1, STEPS)), draw(st.sampled_from((BATCH, 1, 2, 3)))
     lengths = draw(st.none() | _ragged(steps, batch))
-    return Case(Network(INPUTS, layers), steps, batch, lengths, draw(SEEDS), draw(SCALES), draw(PULLS), draw(PADDINGS))
+    net = draw(_with_single_steps(Network(INPUTS, layers)))
+    return Case(net, steps, batch, lengths, draw(SEEDS), draw(SCALES), draw(PULLS), draw(PADDINGS))
+
+
+@st.composite
+def _with_single_steps(draw: DrawFn, net: Network) -> Network:
+    """The network, sometimes with layers without a state below, between and above its own, with a head, and residual
+    where widths are equal.
+    """
+    def some(few: int) -> list[Layer]:
+        return [draw(_single_steps()) for _ in range(max(0, draw(st.integers(few, 2))))]
+
+    if draw(st.integers(0, 3)) < 3:
+        return net
+    layers = [each for layer in net.layers for each in (*some(-2), layer)] + some(-1)
+    whole = replace(net, layers=layers, head=[replace(layer, direction="forward") for layer in some(-1)])
+    return replace(whole, **{kind: [replace(layer, residual=layer.width == wide and draw(st.booleans()))
+                                    for place, layer, wide in whole.placed if place.startswith(kind)]
+                             for kind in ("layers", "head")})  # fmt: skip
+
+
+@st.composite
+def _single_steps(draw: DrawFn) -> Layer:
+    """A layer without a state: a published one, one with an activation, or a random one."""
+    known = (cells.dense, activated(tanh), activated(relu), cells.layer_norm, cells.rms_norm)
+    cell = draw(st.sampled_from(known) | drawn_single_steps())
+    widths = draw(st.permutations((HIDDEN, INPUTS, HIDDEN, 1)))
+    heads, shared = draw(_heads(cell)) if cell not in known else (None, ())
+    return Layer(cell, hidden_for(cell, widths), draw(st.sampled_from(tuple(DIRECTIONS))), heads=heads, shared=shared)
 
 
 @st.composite

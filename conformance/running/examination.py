@@ -246,8 +246,8 @@ class _Search:
 
 def lacking(able: Capabilities, net: Network) -> str:
     """The first need of a network that a backend does not declare, or the empty string."""
-    for i, layer in enumerate(net.layers):
-        size = (net.layer_inputs(i), layer.half_width)
+    for _, layer, inputs in net.placed:
+        size = (inputs, layer.half_width)
         if able.sizes is not None and size not in able.sizes:
             return f"size {size[0]} to {size[1]}"
         if able.lacked(layer.cell):
@@ -277,12 +277,14 @@ def _tamed(able: Capabilities, case: Any, needs: frozenset[str]) -> Any:
 
 
 def _within(able: Capabilities, net: Network, needs: frozenset[str]) -> Network:
+    turned = "bidirectional" not in needs and any(layer.direction not in able.directions for layer in net.layers)
+
     def within(layer: Layer) -> Layer:
         declared = layer.direction in able.directions or "bidirectional" in needs
         kept = able.policies or "policies" in needs
         own = layer if "heads" in needs or not able.lacked(layer.cell) else _without_heads(layer)
         return replace(own, direction=layer.direction if declared else able.directions[0],
-                       gradient=layer.gradient if kept else None)  # fmt: skip
+                       gradient=layer.gradient if kept else None, residual=layer.residual and not turned)  # fmt: skip
 
     return replace(net, layers=[within(layer) for layer in net.layers])
 

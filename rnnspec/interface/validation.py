@@ -345,8 +345,8 @@ def check_capabilities(backend: Owner, call: str, net: Network, gradient: bool) 
     able = backend.capabilities
     lacks = "gradients" if gradient and not able.gradients else ""
     lacks = "embedding" if isinstance(net.inputs, Embedding) and not able.embedding else lacks
-    for i, layer in enumerate(net.layers):
-        size = (net.layer_inputs(i), layer.half_width)
+    for _, layer, inputs in net.placed:
+        size = (inputs, layer.half_width)
         if able.sizes is not None and size not in able.sizes:
             lacks = f"size {size}"
         lacks = able.lacked(layer.cell) or lacks
