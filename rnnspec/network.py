@@ -23,12 +23,12 @@ from rnnspec.control.recurrence import HOOKS, Recurrence, trace_hook
 from rnnspec.embedding import Embedding
 from rnnspec.errors import NetworkError
 from rnnspec.feed_forward import FeedForward
-from rnnspec.initialisers import Initialiser, Uniform
+from rnnspec.initialisers import Initialiser, Uniform, Zeros
 from rnnspec.losses import CTC, Loss
 from rnnspec.output import Dense, Last, Read, Steps, Tied
 from rnnspec.showing import shown
 from rnnspec.tracing.cell import Cell
-from rnnspec.tree import Shape, Tree
+from rnnspec.tree import Shape, Tree, tree_map
 
 __all__ = ["DIRECTIONS", "Layer", "Network"]
 
@@ -63,6 +63,7 @@ class Layer:
     inputs: int | None = field(default=None, repr=False)
     mapped: bool = True
     residual: bool = False
+    learned_state: bool = False
 
     def __post_init__(self) -> None:
         call = "Layer(...)"
@@ -94,7 +95,11 @@ class Layer:
         given = None if self.mapped else self.cell.given_widths(self.widths_given, self.inputs)
         if self.cell.given != given:
             object.__setattr__(self, "cell", replace(self.cell, given=given))
-        _check_initial(call, self.initial, self.cell.parameter_names)
+        _check(call, isinstance(self.learned_state, bool) and (bool(self.cell.states) or not self.learned_state),
+               "learned_state must be True or False, and the cell must have a state to learn", self.learned_state,
+               "leave learned_state out")  # fmt: skip
+        learned = {"initial": set(self.cell.states)} if self.learned_state else {}
+        _check_initial(call, self.initial, {**self.cell.parameter_names, **learned})
 
     def _give_heads(self, call: str) -> None:
         """Check the heads, and give them to the cell, so that no kernel takes it for the cell without heads."""
@@ -287,6 +292,19 @@ class Network:
         """The tree of state shapes: `[0]["forward"]["h"]` is `(batch, width)`, as `Layer.state_shapes` after batch."""
         return self.state_tree(batch, Shape)
 
+    @cached_property
+    def learns_states(self) -> bool:
+        """Whether a layer learns its initial states."""
+        return any(layer.learned_state for layer in self.layers)
+
+    def unset_state(self, batch: int, leaf: Callable[[tuple[int, ...]], Any]) -> Tree:
+        """As `state_tree`, but None for each half whose initial states are learned."""
+        found = self.state_tree(batch, leaf)
+        if not self.learns_states:
+            return found
+        return [dict.fromkeys(halves) if layer.learned_state else halves
+                for layer, halves in zip(self.layers, found, strict=True)]  # fmt: skip
+
     def state_tree(self, batch: int, leaf: Callable[[tuple[int, ...]], Any]) -> Tree:
         """The tree of the state, where `leaf` makes each leaf from its shape, such as (batch, width)."""
         def of(layer: Layer) -> Tree:
@@ -348,7 +366,8 @@ def _inputs(inputs: int, layers: Sequence[Layer]) -> list[int]:
 def _shapes(inputs: int, layers: Sequence[Layer]) -> list[Tree]:
     """The parameter shapes of a stack."""
     def half(wide: int, layer: Layer) -> Tree:
-        return layer.cell.parameter_shapes(wide if layer.mapped else layer.inputs, layer.widths_given)
+        shapes = layer.cell.parameter_shapes(wide if layer.mapped else layer.inputs, layer.widths_given)
+        return {**shapes, **({"initial": tree_map(Shape, layer.state_shapes)} if layer.learned_state else {})}
 
     given = zip(_inputs(inputs, layers), layers, strict=True)
     return [{name: half(wide, layer) for name in layer.halves} for wide, layer in given]
@@ -364,7 +383,8 @@ def _drawn_stack(kind: str, inputs: int, layers: Sequence[Layer], shapes: Sequen
 
 def _draw(shapes: Tree, initial: Mapping[str, Initialiser], hidden: int, seed: int, place: str) -> Tree:
     def one(kind: str, name: str, shape: tuple[int, ...]) -> Any:
-        initialiser = initial.get(f"{kind}.{name}", initial.get(kind, Uniform()))
+        default = Zeros() if kind == "initial" else Uniform()
+        initialiser = initial.get(f"{kind}.{name}", initial.get(kind, default))
         source = initialiser.drawn_as(f"{kind}.{name}")
         rng = np.random.default_rng([seed, zlib.crc32(f"{place}.{source}".encode())])
         drawn = _drawn(initialiser, rng, shape, hidden)

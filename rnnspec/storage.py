@@ -158,6 +158,7 @@ def _layer_to_json(call: str, layer: Layer) -> dict[str, Any]:
         **({} if layer.heads is None else {"heads": layer.heads, "shared": layer.shared}),
         **({} if layer.mapped else {"mapped": False, "inputs": layer.inputs}),
         **({"residual": True} if layer.residual else {}),
+        **({"learned_state": True} if layer.learned_state else {}),
         "gradient": _declared(call, layer.gradient),
     }
 
@@ -173,7 +174,8 @@ def _network_from_json(data: Any) -> Network:
 def _layer(data: Any) -> Layer:
     return Layer(_cell(data["cell"]), data["hidden"], data["direction"], _rebuilt(data["gradient"]),
                  heads=data.get("heads"), shared=tuple(data.get("shared", ())), mapped=data.get("mapped", True),
-                 inputs=data.get("inputs"), residual=data.get("residual", False))  # fmt: skip
+                 inputs=data.get("inputs"), residual=data.get("residual", False),
+                 learned_state=data.get("learned_state", False))  # fmt: skip
 
 
 def _cell(data: Any) -> Cell:

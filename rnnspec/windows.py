@@ -69,7 +69,7 @@ class Windows:
         ends = None if lengths is None else validation.host_lengths(backend, lengths)
         sequence = _Sequence(backend, net, given[0], _host(backend, inputs), _host(backend, targets), ends,
                              _host(backend, resets))  # fmt: skip
-        return _summed(sequence, self.of(inputs.shape[0]), given[2])
+        return _summed(sequence, self.of(inputs.shape[0]), None if state is None else given[2])
 
 
 @dataclass(frozen=True)

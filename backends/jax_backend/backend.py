@@ -98,7 +98,7 @@ class JaxBackend(Backend):
     version = jax.__version__
     chunks_from = 256  # fewer steps do not win back the seconds that their larger program takes to compile
     capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), resets=True, recur=True, embedding=True,
-                                paths=(Path.GENERIC, Path.PARALLEL, Path.FRAMEWORK),
+                                paths=(Path.GENERIC, Path.PARALLEL, Path.FRAMEWORK), learned_state=True,
                                 budgets=BUDGETS["jax"])  # fmt: skip
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:

@@ -21,6 +21,7 @@ from rnnspec.interface import validation
 from rnnspec.interface.backend import Backend
 from rnnspec.network import Network
 from rnnspec.running import stack
+from rnnspec.running.beginning import begun
 from rnnspec.running.chunks import Given, Ran
 from rnnspec.running.halves import Boundary, Met
 from rnnspec.running.lowering import Trace
@@ -87,11 +88,12 @@ def functions(backend: Backend, traced: Backend, net: Network) -> Functions:
         unseen = lengths is not None and (isinstance(lengths, jax.core.Tracer) or not _has_known_time(inputs))
         inputs = _clipped(net, inputs) if unseen else inputs
         hidden = resets is not None and (isinstance(resets, jax.core.Tracer) or not _has_known_time(inputs))
-        own, x, first, ends, begun = validation.arguments(traced, METHOD, net, params, inputs, state,
+        own, x, first, ends, again = validation.arguments(traced, METHOD, net, params, inputs, state,
                                                           None if unseen else lengths,
                                                           resets=None if hidden else resets)  # fmt: skip
         _check_segments(backend, x)
-        given = own, x, first, _held(lengths, x) if unseen else ends, _marked(resets, x) if hidden else begun
+        state = begun(traced.arrays, net, own, first, x.shape[1])
+        given = own, x, state, _held(lengths, x) if unseen else ends, _marked(resets, x) if hidden else again
         return run(*varying(given, axes(given)))
 
     return Functions(init, apply)

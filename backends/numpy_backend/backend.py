@@ -120,7 +120,8 @@ class NumpyBackend(Backend):
     binds = NumpyBound
     name = "numpy"
     version = np.__version__
-    capabilities = Capabilities(paths=(Path.GENERIC, Path.PARALLEL), resets=True, recur=True, embedding=True)
+    capabilities = Capabilities(paths=(Path.GENERIC, Path.PARALLEL), resets=True, recur=True, embedding=True,
+                                learned_state=True)
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         super().__init__(device, precision)

@@ -15,6 +15,7 @@ from rnnspec.contract.fixed import Fixed, fixed
 from rnnspec.contract.kernel import Path
 from rnnspec.interface.bound import Bound
 from rnnspec.network import Network
+from rnnspec.running.beginning import maps
 from rnnspec.running.embedding import embedded
 from rnnspec.running.stepping import Stepper
 from rnnspec.tracing.cell import Cell
@@ -112,7 +113,7 @@ class PlannedBound(Bound, Generic[C]):
         if not self.streams:
             return super().stepper(state, batch)
         halves = [
-            self.half(layer.cell, own["forward"], self.net.layer_inputs(i), first["forward"], batch)
+            self.half(layer.cell, maps(own["forward"]), self.net.layer_inputs(i), first["forward"], batch)
             for i, (layer, own, first) in enumerate(zip(self.net.layers, self._params["layers"], state, strict=True))
         ]
         return PlannedSteps(self, halves, state)

@@ -74,7 +74,7 @@ class TensorflowBackend(Backend):
     version = tf.__version__
     chunks_from = 256  # fewer steps do not win back the seconds that their larger program takes to compile
     capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), paths=tuple(Path), resets=True, recur=True,
-                                embedding=True, budgets=BUDGETS["tensorflow"])  # fmt: skip
+                                embedding=True, learned_state=True, budgets=BUDGETS["tensorflow"])  # fmt: skip
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         self.programs = Programs(self._compile, _kind)

@@ -21,6 +21,7 @@ from rnnspec.errors import DtypeError, RnnSpecError, ShapeError, TreeError, Unsu
 from rnnspec.interface import classes
 from rnnspec.network import Network
 from rnnspec.output import Last
+from rnnspec.running.beginning import begun
 from rnnspec.tree import Tree, filled, flat, leaves, named_map, tree_map
 
 __all__ = ["NetworkLayer"]
@@ -219,7 +220,7 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         self, params: Tree, inputs: Array, initial_state: Tree, mask: Array | None, resets: Array | None, keep: bool
     ) -> tuple[Array, Tree]:
         order = None if mask is None else tf.argsort(tf.cast(~mask, tf.int32), 1, stable=True)
-        x, begun = _in_front(order, inputs), None if resets is None else _in_front(order, resets)
+        x, again = _in_front(order, inputs), None if resets is None else _in_front(order, resets)
         if self.backend.recomputes and x.shape[0] is None:
             raise UnsupportedError(f"{self.name}.call(inputs)", "the time must be known for a backend with recomputing",
                                    f"shape {tuple(inputs.shape)}",
@@ -227,9 +228,10 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         batch = x.shape[1] or tf.shape(x)[1]
         state = initial_state
         if state is None:
-            state = self.net.state_tree(batch, lambda shape: tf.zeros(shape, self.compute_dtype))
+            unset = self.net.unset_state(batch, lambda shape: tf.zeros(shape, self.compute_dtype))
+            state = begun(self.backend.arrays, self.net, params, unset, batch)
         lengths = None if mask is None else tf.reduce_sum(tf.cast(mask, tf.int32), 1)
-        outputs, final = run(self.backend, self.net, params, x, state, lengths, begun, keep)
+        outputs, final = run(self.backend, self.net, params, x, state, lengths, again, keep)
         if isinstance(self.net.read, Last):
             return outputs, final
         outputs = tf.transpose(outputs, (1, 0, 2))

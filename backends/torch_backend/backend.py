@@ -150,7 +150,7 @@ class TorchBackend(Backend):
     version = torch.__version__
     capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16", "tf32"), devices=("cpu", "cuda"),
                                 paths=(Path.GENERIC, Path.PARALLEL, Path.NATIVE, Path.FRAMEWORK), resets=True,
-                                recur=True, embedding=True, budgets=BUDGETS["torch"])  # fmt: skip
+                                recur=True, embedding=True, learned_state=True, budgets=BUDGETS["torch"])  # fmt: skip
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         super().__init__(device, precision)

@@ -25,6 +25,7 @@ from rnnspec.interface.backend import Backend
 from rnnspec.network import Network
 from rnnspec.output import Last
 from rnnspec.running import stack
+from rnnspec.running.beginning import begun
 from rnnspec.showing import shown
 from rnnspec.tree import Tree, filled, flat, flat_as, tree_map
 
@@ -112,16 +113,18 @@ class NetworkModule(Branch):
             if backend.path is not Path.FRAMEWORK:
                 check_closed((params, inputs, state))
             if state is None and is_traced():  # a trace serves other batches too
-                state = net.state_tree(inputs.shape[1], self.first().new_zeros)
+                state = begun(backend.arrays, net, params, net.unset_state(inputs.shape[1], self.first().new_zeros),
+                              inputs.shape[1])  # fmt: skip
             hidden = is_traced() or is_transformed()
         unread, unseen = (hidden and isinstance(a, torch.Tensor) for a in (lengths, resets))
-        own, x, first, ends, begun = validation.arguments(backend, "as_layer(net)", net, params, inputs, state,
+        own, x, first, ends, again = validation.arguments(backend, "as_layer(net)", net, params, inputs, state,
                                                           None if unread else lengths,
                                                           resets=None if unseen else resets)  # fmt: skip
         ends = _as_given(lengths, x.shape[1]) if unread else ends
-        begun = _marked(resets, x) if unseen else begun
+        again = _marked(resets, x) if unseen else again
         with math_mode(backend.device, backend.precision):
-            return _apply(backend, net, own, x, first, ends, begun)
+            first = begun(backend.arrays, net, own, first, x.shape[1])
+            return _apply(backend, net, own, x, first, ends, again)
 
     def extra_repr(self) -> str:
         return repr(self.net)

@@ -64,6 +64,7 @@ def _layer(layer: Layer, names: Mapping[Cell, str]) -> str:
     parts += [repr(layer.widths_given)]
     parts += [] if layer.direction == "forward" else [repr(layer.direction)]
     parts += [] if layer.gradient is None else [f"gradient={layer.gradient!r}"]
+    parts += ["learned_state=True"] if layer.learned_state else []
     parts += [] if layer.heads is None else [f"heads={layer.heads}"]
     parts += [f"shared={layer.shared!r}"] if layer.shared else []
     parts += [] if layer.mapped or layer.inputs is None else [f"inputs={layer.inputs}"]

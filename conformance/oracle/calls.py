@@ -98,11 +98,11 @@ def _given(
 ) -> tuple[Array, Tree, Array, Array]:
     steps, batch = np.shape(inputs)[:2]
     if state is None:
-        state = net.state_tree(batch, np.zeros)
+        state = net.unset_state(batch, np.zeros)
     ends = np.full(batch, steps) if lengths is None else np.asarray(lengths)
     begins = np.zeros((steps, batch), bool) if resets is None else np.asarray(resets)
     given = np.asarray(inputs) if isinstance(net.inputs, Embedding) else rounding.array(inputs)
-    return given, tree_map(rounding.array, state), ends, begins
+    return given, tree_map(lambda a: None if a is None else rounding.array(a), state), ends, begins
 
 
 def _value_and_grad(rounding: Rounding, net: Network, params: Tree, batch: Batch, scale: Array = None) -> Step:

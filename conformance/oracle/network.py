@@ -90,7 +90,8 @@ def forward(
     """Run a network.
 
     `params` have runs first, `inputs` are (time, batch, feature) or class numbers (time, batch), `state` is as
-    declared, `ends` (batch,) are lengths, `resets` (time, batch) are true or false.
+    declared, None for a half that begins with its learned states, `ends` (batch,) are lengths, `resets` (time, batch)
+    are true or false.
     """
     tape = Tape(rounding, recording)
     steps, batch = inputs.shape[:2]
@@ -101,7 +102,7 @@ def forward(
         leaves["head"] = _leaves(tape, net.head, params["head"])
     if net.output is not None:
         leaves["output"] = tree_map(lambda w: Parameter(tape, w[:, None, :] if w.ndim == 2 else w), params["output"])
-    first = tree_map(lambda a: Number(tape, a.reshape(1, batch, a.size // batch if batch else 1)), state)
+    first = _first(tape, leaves["layers"], state, batch)
     given = None if isinstance(net.inputs, Embedding) else Number(tape, inputs.reshape(1, steps * batch, inputs.shape[2]))
     values = _looked_up(leaves["embedding"]["E"], inputs, ends) if given is None else given
     values, final = _stack(tape, net.layers, leaves["layers"], values, first, ends, resets)
@@ -152,6 +153,21 @@ def _added(tape: Tape, outputs: Number, inputs: Number, ends: Array) -> Number:
     return tape.put([(found, rows)], count, outputs.value.shape[2])
 
 
+def _first(tape: Tape, layers: Tree, state: Tree, batch: int) -> Tree:
+    """The initial states, each one vector of a row: those given, or the learned ones in every row."""
+
+    def given(a: Array) -> Number:
+        return Number(tape, a.reshape(1, batch, a.size // batch if batch else 1))
+
+    def half(own: Tree, states: Tree) -> Tree:
+        if states is None:
+            return {name: tape.learned(learned, batch) for name, learned in own["initial"].items()}
+        return {name: given(a) for name, a in states.items()}
+
+    return [{name: half(own[name], states) for name, states in halves.items()}
+            for own, halves in zip(layers, state, strict=True)]  # fmt: skip
+
+
 def _looked_up(table: Table, classes: Array, ends: Array) -> Number:
     """The rows of a table at real steps, zeros at others, whose class numbers are not read."""
     rows = np.flatnonzero((np.arange(len(classes))[:, None] < ends).ravel())
@@ -191,7 +207,7 @@ def _half(
             break
         everybody = len(turn.rows) == batch
         old = now if everybody else {name: tape.take(number, turn.rows) for name, number in now.items()}
-        old = _carried(tape, layer, k > 0, turn, old)
+        old = _carried(tape, layer, params.get("initial"), k > 0, turn, old)
         output, new = _step(tape, layer, params, tape.take(sequence, turn.places), old)
         own = layer.cell.output_state
         new = {name: tape.in_rows(number, len(turn.rows)) for name, number in new.items()}
@@ -202,15 +218,21 @@ def _half(
     return tape.put(outputs, sequence.value.shape[1], layer.half_width), now
 
 
-def _carried(tape: Tape, layer: Layer, later: bool, turn: _Turn, old: dict[str, Number]) -> dict[str, Number]:
-    """What the rows of a step bring along: what a policy lets pass from the step before, zeros where a part begins."""
-    kept, count = np.flatnonzero(~turn.fresh), len(turn.rows)
+def _carried(
+    tape: Tape, layer: Layer, learned: Tree, later: bool, turn: _Turn, old: dict[str, Number]
+) -> dict[str, Number]:
+    """What the rows of a step bring along: what a policy lets pass from the step before; where a part begins zeros, or
+    what is learned."""
+    kept, count, begun = np.flatnonzero(~turn.fresh), len(turn.rows), np.flatnonzero(turn.fresh)
     if len(kept) < count:
         old = {name: tape.take(number, kept) for name, number in old.items()}
     if layer.gradient is not None and later:
         old = _hooked(tape, layer.gradient.carry, turn.index[kept], old)
     if len(kept) < count:
-        old = {name: tape.put([(number, kept)], count, number.value.shape[2]) for name, number in old.items()}
+        pieces = {name: [(number, kept)] for name, number in old.items()}
+        for name, own in (learned or {}).items():
+            pieces[name].append((tape.learned(own, len(begun)), begun))
+        old = {name: tape.put(pieces[name], count, number.value.shape[2]) for name, number in old.items()}
     return old
 
 

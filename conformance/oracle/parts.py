@@ -40,12 +40,14 @@ class Parts:
 
 
 def parameters(tape: Tape, cell: Cell, params: Tree) -> Tree:
-    """The parameters of a half, runs first, in parts."""
+    """The parameters of a half, runs first, in parts; learned states as vectors of a row."""
     return {kind: {name: _parted(tape, cell, kind, name, w) for name, w in named.items()}
             for kind, named in params.items()}  # fmt: skip
 
 
-def _parted(tape: Tape, cell: Cell, kind: str, name: str, w: Array) -> Parts:
+def _parted(tape: Tape, cell: Cell, kind: str, name: str, w: Array) -> Parts | Parameter:
+    if kind == "initial":
+        return Parameter(tape, w.reshape(len(w), 1, -1))
     label = LABELS[kind] + name
     if kind == "U":
         pieces, axis = ([w] if w.ndim == 3 else list(np.moveaxis(w, 1, 0))), 1

@@ -33,7 +33,9 @@ class Capabilities:
     conformance suite checks. Without `recur`, which lets a `layer` be asked for cells that are `given` their x.name,
     only maps make these. Without `heads` no layer may have heads, without `matrices` no cell may have a matrix; a
     cell with heads is another cell than the one without, so `cells` must list it too. Without `embedding`, whose
-    `arrays` must `gather` and `scatter`, no inputs may be class numbers.
+    `arrays` must `gather` and `scatter`, no inputs may be class numbers. Without `learned_state`, which lets a `layer` with
+    resets be asked to begin with `params["initial"]`, no call may have resets and a layer that learns its initial
+    states.
     """
 
     cells: tuple[Cell, ...] | None = None
@@ -55,6 +57,7 @@ class Capabilities:
     matrices: bool = True
     recur: bool = False
     embedding: bool = False
+    learned_state: bool = False
 
     @property
     def bidirectional(self) -> bool:

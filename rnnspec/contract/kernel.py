@@ -38,6 +38,7 @@ class Call:
     """A call of a layer without its arrays: its place, such as `layers.0.forward`, its policy, and its sizes.
 
     `pullback` says that a pullback will follow, `ragged` that the call has lengths, `resets` that it has resets.
+    `learned` says that these begin with the learned states, which are then `initial` among the parameters.
     """
 
     place: str
@@ -48,6 +49,7 @@ class Call:
     inputs: int
     ragged: bool
     resets: bool = False
+    learned: bool = False
 
 
 class Kernel(Protocol):

@@ -269,9 +269,10 @@ class Backend(Owner):
     ) -> Result:
         """The outputs and the final state of a network.
 
-        `inputs` is (time, batch, feature), `state` a tree as `Result.state`, zeros if None, and `lengths` (batch,)
-        whole numbers between 0 and the number of steps. `resets` (time, batch) is true where a step starts from zeros
-        instead of the state before it. Raises an RnnSpecError, before anything runs, where an argument is not valid.
+        `inputs` is (time, batch, feature), or class numbers (time, batch), `state` a tree as `Result.state`, zeros or
+        learned states if None, and `lengths` (batch,) whole numbers between 0 and the number of steps. `resets` (time,
+        batch) is true where a step starts as the first one without a state does, instead of from the state before it.
+        Raises an RnnSpecError, before anything runs, where an argument is not valid.
         """
         given = validation.arguments(self, "run", net, params, inputs, state, lengths, resets=resets)
         (outputs, final), path = self.program(execution.run, net)(*given)
@@ -348,7 +349,8 @@ class Backend(Owner):
         kept = validation.rule_state(self, "train_step", rule, own, rule_state)
         factor = rule.loss_scale(kept)
         if factor is None:
-            step = self.value_and_grad(net, own, x, targets, first, ends, *(() if begun is None else (begun,)))
+            again = () if begun is None else (begun,)
+            step = self.value_and_grad(net, own, x, targets, None if state is None else first, ends, *again)
         else:
             step = self._scaled(net, given, wanted, factor)
         return self._updated("train_step", rule, own, kept, step)

@@ -10,18 +10,21 @@ from typing import Any, Self
 
 import numpy as np
 
-from rnnspec.contract.arrays import Array
+from rnnspec.contract.arrays import Array, NumpyArrays
 from rnnspec.contract.results import Gradients, Result
 from rnnspec.embedding import Embedding
 from rnnspec.errors import UnsupportedError
 from rnnspec.interface import validation
 from rnnspec.network import Network
 from rnnspec.running import execution
+from rnnspec.running.beginning import begun
 from rnnspec.running.programs import Function
 from rnnspec.running.stepping import ProgramSteps, Stepper
 from rnnspec.tree import Tree, tree_map
 
 __all__ = ["Bound"]
+
+_HOST = NumpyArrays("float64")
 
 
 class Bound:
@@ -64,7 +67,7 @@ class Bound:
         """As `Backend.run`; it raises the same errors."""
         be, net, shape = self.backend, self.net, self._known  # read once: another thread may set it
         if state is None and lengths is None and resets is None and be.fits(inputs, shape):
-            given = inputs, net.state_tree(shape[1], be.zeros), None, None
+            given = inputs, net.unset_state(shape[1], be.zeros), None, None
         else:
             given = validation.sequences(be, "bound(...).run", net, inputs, state, lengths, False, resets)
             self._known = (-1,) if self._classes else tuple(given[0].shape)
@@ -116,7 +119,7 @@ class Bound:
             return self._begin(self._copied(own), batch)
 
     def reset(self, rows: Array = None) -> None:
-        """Begin anew; with `rows` (batch,), only the rows where it is true, whose next step then starts from zeros.
+        """Begin anew; with `rows` (batch,), only the rows where it is true, whose next step starts as a first one does.
 
         Raises ArgumentError, DtypeError or ShapeError where `rows` is not true or false for each row of the stream.
         """
@@ -149,18 +152,27 @@ class Bound:
         own = validation.step(be, "bound(...).step", net, x_t, None if self._stepper is None else self._shape[0])
         if self._stepper is None:
             batch = int(own.shape[0])
-            self._begin(net.state_tree(batch, be.zeros), batch)
+            self._begin(self._anew(batch), batch)
         return own
 
-    def _copied(self, state: Tree, anew: Any = ()) -> Tree:
-        """The state in new memory, with zeros in some rows."""
+    def _anew(self, batch: int) -> Tree:
+        """The state of so many rows that begin: zeros, or learned states."""
+        be, net = self.backend, self.net
+        if not net.learns_states:
+            return net.state_tree(batch, be.zeros)
+        found = begun(_HOST, net, be.to_numpy(self._params), net.unset_state(batch, _HOST.zeros), batch)
+        return tree_map(be.from_numpy, found)
 
-        def copied(a: Array) -> Array:
+    def _copied(self, state: Tree, anew: Any = ()) -> Tree:
+        """The state in new memory, where some rows begin anew."""
+        rows = np.flatnonzero(anew)
+
+        def copied(a: Array, first: Array) -> Array:
             host = self.backend.to_numpy_array(a)
-            host[np.flatnonzero(anew)] = 0
+            host[rows] = self.backend.to_numpy_array(first)
             return self.backend.from_numpy(host)
 
-        return tree_map(copied, state)
+        return tree_map(copied, state, self._anew(len(rows)))
 
 
 class _Alone:

@@ -160,12 +160,17 @@ def _read(backend: Owner, call: str, net: Network, inputs: Array, lengths: Any) 
 def around(
     backend: Owner, call: str, net: Network, x: Array, state: Tree, lengths: Any, resets: Any
 ) -> tuple[Tree, Array | None, Array | None]:
-    """State, lengths and resets as the backend's own arrays; a missing state is zeros. `x` shows steps and rows."""
+    """State, lengths and resets as the backend's own arrays. `x` shows steps and rows.
+
+    A missing state is zeros, and None for each half that learns its initial states.
+    """
     steps, batch = _sizes(x)
     if state is None:
-        first = net.state_tree(batch, backend.zeros)
+        first = net.unset_state(batch, backend.zeros)
     else:
         first = own_tree(backend, call, "state", state, net.state_shapes(batch))
+    if resets is not None and net.learns_states and not backend.capabilities.learned_state:
+        raise _lacking(call, "learned_state")
     return first, _lengths(backend, call, lengths, steps, batch), _resets(backend, call, resets, steps, batch)
 
 

@@ -68,12 +68,18 @@ class Axes:
             return new
         return self.arrays.functions["where"](self.fitting(mask, self.plan.cell.ranks[state]), new, old)
 
-    def fresh(self, reset: Array | None, state: str, a: Array) -> Array:
-        """What a step carries on of a state, or passes back of its cotangent: exact zeros in rows that it resets."""
+    def fresh(self, reset: Array | None, state: str, a: Array, learned: Array | None = None) -> Array:
+        """What a step carries on of a state, or passes back of its cotangent: in rows that it resets exact zeros, or
+        the learned state of a row."""
         if reset is None:
             return a
         marks = self.fitting(reset, self.plan.cell.ranks[state])
-        return self.arrays.functions["where"](marks, self.arrays.scalar(0.0), a)
+        return self.arrays.functions["where"](marks, self.arrays.scalar(0.0) if learned is None else learned, a)
+
+    def begun(self, reset: Array, state: str, cotangent: Array) -> Array:
+        """The cotangent of a state that a step begins with: zeros in rows that it does not reset."""
+        marks = self.fitting(reset, self.plan.cell.ranks[state])
+        return self.arrays.functions["where"](marks, cotangent, self.arrays.scalar(0.0))
 
     def real(self, mask: Array | None, index: int, a: Array) -> Array:
         """The values of a node at real steps, zeros elsewhere."""

@@ -1,7 +1,7 @@
 """The calls of a backend as pure functions of arrays: a run, a pullback, a loss with its gradients, an update.
 
 Each takes `(backend, constants, arrays)` and returns a tree of arrays and a tree of other values, so that a backend may
-compile the complete call.
+compile the complete call. In a state, a half that begins with its learned states is None.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from rnnspec.contract.kernel import Path
 from rnnspec.embedding import Embedding
 from rnnspec.network import Network
 from rnnspec.output import Last
+from rnnspec.running.beginning import begun, unbegun
 from rnnspec.running.engine import Engine
 from rnnspec.running.evaluation import evaluate_graph
 from rnnspec.running.objective import objective
@@ -35,7 +36,8 @@ def run(
     resets: Array | None = None,
 ) -> tuple[Tree, Tree]:
     """`(outputs, final state)`, and the path of each half."""
-    outputs, final, tape = forward(backend, net, params, inputs, state, lengths, resets, pullback=False)
+    first = begun(backend.arrays, net, params, state, inputs.shape[1])
+    outputs, final, tape = forward(backend, net, params, inputs, first, lengths, resets, pullback=False)
     return (outputs, final), path(tape)
 
 
@@ -97,6 +99,21 @@ def vjp(
     resets: Array | None = None,
 ) -> tuple[Array, Tree, Pull]:
     """Outputs, final state, and their pullback by the derived adjoint or the framework's differentiation."""
+    first = begun(backend.arrays, net, params, state, inputs.shape[1])
+    outputs, final, pull = _vjp(backend, net, params, inputs, first, lengths, resets)
+
+    def whole(*cotangents: Tree) -> tuple[Tree, Array | None, Tree]:
+        own, x, ends = pull(*cotangents)
+        return unbegun(backend.arrays, net, state, own, ends), x, ends
+
+    return outputs, final, whole
+
+
+def _vjp(
+    backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
+    resets: Array | None,
+) -> tuple[Array, Tree, Pull]:
+    """As `vjp`, from a given state."""
     if backend.path is Path.FRAMEWORK and isinstance(net.inputs, Embedding):
 
         def of_classes(params: Tree, state: Tree) -> tuple[Array, Tree]:

@@ -14,6 +14,7 @@ from rnnspec.contract.resets import Resets
 from rnnspec.control.recurrence import HOOKS, Recurrence, trace_hook
 from rnnspec.derivation.schedule import Schedule
 from rnnspec.running.axes import Axes
+from rnnspec.running.beginning import LEARNED
 from rnnspec.running.columns import columns
 from rnnspec.running.evaluation import INPUTS, Evaluator, evaluate_graph, primitive
 from rnnspec.running.gradients import map_gradients
@@ -45,12 +46,12 @@ def forward(
     """Outputs (time, batch, feature), the final state, and the trace that `backward` needs.
 
     `mask` (time, batch, 1) is true at the real steps, which come first; after them outputs are 0 and states stay.
-    `resets` are the steps that start from zeros. There is at least one step.
+    `resets` are the steps that start from zeros, or from the learned states among `params`. There is at least one step.
     """
     cell = plan.cell
     arrays = columns(arrays) if plan.columns else arrays
     maps, axes = Maps(arrays, plan, params, state, inputs), Axes(arrays, plan, inputs)
-    evaluator = Evaluator(arrays, plan, maps)
+    evaluator, learned = Evaluator(arrays, plan, maps), params.get(LEARNED, {})
     values = evaluator.run(plan.forward.before, axes.given())
     results = {name: cell.graph.result(name) for name in cell.states}
     leaf = {node.name: index for index, node in iterate(cell.graph.nodes, "state")}
@@ -61,7 +62,7 @@ def forward(
 
     def body(carried: Values, now: Values, t: Any) -> tuple[Values, Values]:
         env = still | {i: a for i, a in now.items() if i not in MARKS}
-        env |= {leaf[s]: axes.fresh(now.get("reset"), s, a) for s, a in carried.items() if s in leaf}
+        env |= {leaf[s]: axes.fresh(now.get("reset"), s, a, learned.get(s)) for s, a in carried.items() if s in leaf}
         evaluator.run(plan.forward.step, env)
         new = {s: axes.like(i, evaluator.value(i, env), carried[s]) for s, i in results.items()}
         new = {s: axes.select(now.get("mask"), s, a, carried[s]) for s, a in new.items()}
@@ -85,7 +86,8 @@ def backward(
 ) -> tuple[Tree, Array, Values]:
     """The cotangents of the parameters, the inputs and the initial state; `output_cotangent` is 0 after a row's end.
 
-    No cotangent passes a reset. The policy counts the steps of each part where the trace has them.
+    No cotangent passes a reset; that of learned states is a sum over resets and rows. The policy counts the steps of
+    each part where the trace has them.
     """
     cell, mask = plan.cell, trace.mask
     maps, axes = Maps(arrays, plan, params, state_cotangent, trace.inputs), Axes(arrays, plan, trace.inputs)
@@ -99,6 +101,7 @@ def backward(
     hooks = {hook: trace_hook(policy, hook, cell.states) if policy else None for hook in HOOKS}
     gradients = {i for _, i in plan.adjoint.leaves} | plan.factors
     wanted = gradients | {arg for i in plan.backward.after for arg in plan.nodes[i].args}
+    begins = list(params.get(LEARNED, ())) if trace.resets is not None else []
     in_loop = set(plan.backward.step) | {leaf[s] for s in cell.states if s in leaf}
     read = {arg for i in plan.backward.step for arg in plan.nodes[i].args}
     read |= {i for (op, _), i in plan.adjoint.leaves if op == "state"}
@@ -112,22 +115,27 @@ def backward(
         env |= {leaf[s]: a for s, a in reached.items() if s in leaf}
         evaluator.run(plan.backward.step, env)
         passed = {s: _state_cotangent(evaluator, plan, s, env, carried[s]) for s in carried}
+        learned = {(LEARNED, s): axes.begun(now["reset"], s, passed[s]) for s in begins}
         if hooks["carry"] is not None:
             inner = arrays.functions["greater"](arrays.as_scalar(t), arrays.scalar(0.5))
             cut = axes.hooked(hooks["carry"], passed, _step(arrays, now, t))
             passed = {s: arrays.functions["where"](inner, cut[s], passed[s]) for s in passed}
         passed = {s: axes.fresh(now.get("reset"), s, a) for s, a in passed.items()}
         new = {s: axes.select(now.get("mask"), s, passed[s], carried[s]) for s in carried}
-        return new, {i: env[i] for i in wanted & in_loop}
+        return new, {i: env[i] for i in wanted & in_loop} | learned
 
     over_time, still = axes.moving({i: values[i] for i in read if i in values})
     over_time |= _marks(mask, trace.resets)
     over_time |= {"output": output_cotangent} if cell.output_state is not None else {}
     steps = trace.inputs.shape[0]
     initial, recorded = arrays.scan(body, state_cotangent, over_time, steps, True) if cell.states else ({}, {})
+    each = {s: recorded.pop((LEARNED, s)) for s in begins}
     evaluator.run(plan.backward.after, values := values | recorded)
     real = {i: axes.real(mask, i, axes.wide(i, evaluator.value(i, values))) for i in gradients}
     own, inputs = map_gradients(arrays, plan, maps, trace.inputs, real)
+    if LEARNED in params:
+        own[LEARNED] = {s: arrays.sum(each[s], (0, 1), False) if s in each else arrays.zeros(tuple(a.shape))
+                        for s, a in params[LEARNED].items()}  # fmt: skip
     return own, inputs, initial
 
 

@@ -159,6 +159,8 @@ def parallel_kernel(arrays: Arrays, cell: Cell, call: Call, chunk: int) -> Paral
     """The kernel of a call, or the reason why it cannot run in parallel over time, as a clause without a full stop."""
     if call.policy is not None:
         return "a policy inside the recurrence, which sees one step after the other"
+    if call.learned:
+        return "resets that begin with learned states"
     if not (isinstance(call.steps, int) and isinstance(call.batch, int)):
         return "sizes that are not known before the call"
     form = parallel(cell)

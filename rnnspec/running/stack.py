@@ -10,6 +10,7 @@ from rnnspec.contract.kernel import Call, run_layer
 from rnnspec.contract.results import LayerResult
 from rnnspec.network import Layer, Network
 from rnnspec.output import Last
+from rnnspec.running.beginning import maps, with_states
 from rnnspec.running.embedding import embedded, unembedded
 from rnnspec.running.engine import Engine
 from rnnspec.running.padding import counted, in_time, selected
@@ -100,7 +101,8 @@ def _up(
         halves = {}
         for half in layer.halves:
             call = Call(f"{kind}.{i}.{half}", layer.gradient, pullback, steps, batch, values.shape[2],
-                        lengths is not None, resets is not None)  # fmt: skip
+                        lengths is not None, resets is not None, layer.learned_state and resets is not None,
+                        )  # fmt: skip
             halves[half] = _run_half(backend, layer, half, call, params[kind][i][half], values, state[i][half],
                                      lengths, resets)  # fmt: skip
         stack.append(halves)
@@ -169,7 +171,8 @@ def _run_half(
     ordered = in_time(backend.arrays, half, inputs, lengths)
     runner = backend.runner(layer.cell, call)
     begun = parts(backend.arrays, layer, half, resets, lengths) if layer.cell.states else None
-    return Ran(call, run_layer(runner, layer.cell, params, ordered, state, lengths, call, begun))
+    own = params if call.learned else maps(params)
+    return Ran(call, run_layer(runner, layer.cell, own, ordered, state, lengths, call, begun))
 
 
 def _pull_half(
@@ -182,5 +185,6 @@ def _pull_half(
         return zeros, arrays.zeros((call.steps, call.batch, call.inputs)), tree_map(arrays.copy, state_cotangent)
     ordered = in_time(arrays, half, cotangent, lengths)
     runner = backend.runner(layer.cell, call)
-    found = runner.layer_pullback(layer.cell, params, ran.result, ordered, state_cotangent, call)
-    return found.params, in_time(arrays, half, found.inputs, lengths), found.state
+    own = params if call.learned else maps(params)
+    found = runner.layer_pullback(layer.cell, own, ran.result, ordered, state_cotangent, call)
+    return with_states(arrays, params, found.params), in_time(arrays, half, found.inputs, lengths), found.state
