@@ -14,10 +14,12 @@ import numpy as np
 from rnnspec.analysis.half_flow import HalfFlow, median
 from rnnspec.analysis.picture import draw
 from rnnspec.analysis.probing import Half, in_order, jacobians, output_gradients, state_gradients, with_resets
+from rnnspec.contract.arrays import NumpyArrays
 from rnnspec.errors import ArgumentError, NetworkError, ShapeError
 from rnnspec.interface import validation
 from rnnspec.interface.backend import Backend
 from rnnspec.network import Network
+from rnnspec.running.beginning import begun as first_of
 from rnnspec.running.embedding import after
 from rnnspec.tree import Tree
 
@@ -90,7 +92,9 @@ def gradient_flow(
     if not ends.sum():
         raise ShapeError(f"{backend.name}.gradient_flow(...)", "a row must have a step", f"lengths {ends.tolist()}",
                          "give a row with steps")  # fmt: skip
-    own, x, first = (backend.to_numpy(tree) for tree in given[:3])
+    own, x = (backend.to_numpy(tree) for tree in given[:2])
+    unset = net.unset_state(batch, np.zeros) if state is None else backend.to_numpy(given[2])
+    first = first_of(NumpyArrays("float64"), net, own, unset, batch)
     begun = None if given[4] is None else backend.to_numpy_array(given[4])
     net, own, x = after(net, own, x)
     x = np.where((np.arange(steps)[:, None] < ends)[..., None], x, 0)

@@ -15,6 +15,7 @@ from rnnspec import cells
 from rnnspec.analysis.probes import Probes
 from rnnspec.interface.backend import Backend
 from rnnspec.network import Layer, Network
+from rnnspec.running.beginning import LEARNED
 from rnnspec.tree import Tree
 
 __all__ = ["Half", "in_order", "jacobians", "output_gradients", "state_gradients", "with_resets"]
@@ -83,7 +84,8 @@ def state_gradients(
 def jacobians(half: Half) -> tuple[Array, Array]:
     """ds_t/ds_{t-1} (time, batch, n, n) in processing order, all states side by side, and the states (time, batch, n).
 
-    A step that starts from zeros depends on no state. Policies are ignored. Values after a row's end have no meaning.
+    A step that starts afresh depends on no state before it. Policies are ignored. Values after a row's end have no
+    meaning.
     """
     layer = replace(half.layer, direction="forward", gradient=None, residual=False)
     steps, batch = half.inputs.shape[:2]
@@ -91,7 +93,9 @@ def jacobians(half: Half) -> tuple[Array, Array]:
     inputs = in_order(half.inputs, half.name, half.ends)
     fresh = _fresh(half)
     states = _states(half.backend, net, params, inputs, half.state, fresh)
-    before = {s: _from_zeros(fresh, np.concatenate([half.state[s][None], a[:-1]])) for s, a in states.items()}
+    learned = half.params.get(LEARNED, {})
+    before = {s: _anew(fresh, np.concatenate([half.state[s][None], a[:-1]]), learned.get(s, 0))
+              for s, a in states.items()}  # fmt: skip
     flat = {s: a.reshape(steps * batch, *a.shape[2:]) for s, a in before.items()}
     given = net, params, inputs.reshape(1, steps * batch, -1), np.zeros((1, steps * batch, layer.half_width))
     rows = []
@@ -101,7 +105,7 @@ def jacobians(half: Half) -> tuple[Array, Array]:
             seed[state].reshape(steps * batch, size)[:, entry] = 1.0
             found = half.backend.pullback(*given, [{"forward": seed}], [{"forward": flat}]).state[0]["forward"]
             rows.append(_beside(half.backend.to_numpy(found), layer, (steps, batch)))
-    return _from_zeros(fresh, np.stack(rows, 2)), _beside(states, layer, (steps, batch))
+    return _anew(fresh, np.stack(rows, 2), 0), _beside(states, layer, (steps, batch))
 
 
 def with_resets(resets: Array | None) -> dict[str, Array]:
@@ -120,25 +124,27 @@ def in_order(a: Array, half: str, ends: Array) -> Array:
 
 
 def _fresh(half: Half) -> Array:
-    """The steps (time, batch), in processing order, before which the half starts from zeros."""
+    """The steps (time, batch), in processing order, before which the half starts afresh."""
     if half.resets is None:
         return np.zeros(half.inputs.shape[:2], bool)
     real = half.resets & (np.arange(len(half.inputs))[:, None] < half.ends)
     return in_order(real if half.name == "forward" else np.append(real[1:], real[:1] & False, 0), half.name, half.ends)
 
 
-def _from_zeros(fresh: Array, a: Array) -> Array:
-    """Values (time, batch, ...) with zeros at the steps that start from zeros."""
-    return np.where(fresh.reshape(*fresh.shape, *(1,) * (a.ndim - 2)), 0, a)
+def _anew(fresh: Array, a: Array, first: Array) -> Array:
+    """Values (time, batch, ...), those of a row where it begins at the steps that start afresh."""
+    return np.where(fresh.reshape(*fresh.shape, *(1,) * (a.ndim - 2)), first, a)
 
 
 def _states(
     backend: Backend, net: Network, params: Tree, inputs: Array, first: Mapping[str, Array], fresh: Array
 ) -> dict[str, Array]:
-    """Every state after each step, of a network of one forward layer, where some steps start from zeros."""
+    """Every state after each step, of a network of one forward layer, where some steps start afresh."""
     found, now = [], [{"forward": dict(first)}]
+    learned = params["layers"][0]["forward"].get(LEARNED, {})
     for x, begins in zip(inputs, fresh, strict=True):
-        before = {s: _from_zeros(begins[None], np.asarray(a)[None])[0] for s, a in now[0]["forward"].items()}
+        before = {s: _anew(begins[None], np.asarray(a)[None], learned.get(s, 0))[0]
+                  for s, a in now[0]["forward"].items()}  # fmt: skip
         now = backend.to_numpy(backend.run(net, params, x[None], [{"forward": before}]).state)
         found.append(now[0]["forward"])
     return {name: np.stack([np.asarray(state[name]) for state in found]) for name in first}

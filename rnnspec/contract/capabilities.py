@@ -33,8 +33,8 @@ class Capabilities:
     conformance suite checks. Without `recur`, which lets a `layer` be asked for cells that are `given` their x.name,
     only maps make these. Without `heads` no layer may have heads, without `matrices` no cell may have a matrix; a
     cell with heads is another cell than the one without, so `cells` must list it too. Without `embedding`, whose
-    `arrays` must `gather` and `scatter`, no inputs may be class numbers. Without `learned_state`, which lets a `layer` with
-    resets be asked to begin with `params["initial"]`, no call may have resets and a layer that learns its initial
+    `arrays` must `gather` and `scatter`, no inputs may be class numbers. Without `learned_state`, which lets a `layer`
+    with resets be asked to begin with `params["initial"]`, no call may have resets and a layer that learns its initial
     states.
     """
 

@@ -101,7 +101,6 @@ def backward(
     hooks = {hook: trace_hook(policy, hook, cell.states) if policy else None for hook in HOOKS}
     gradients = {i for _, i in plan.adjoint.leaves} | plan.factors
     wanted = gradients | {arg for i in plan.backward.after for arg in plan.nodes[i].args}
-    begins = list(params.get(LEARNED, ())) if trace.resets is not None else []
     in_loop = set(plan.backward.step) | {leaf[s] for s in cell.states if s in leaf}
     read = {arg for i in plan.backward.step for arg in plan.nodes[i].args}
     read |= {i for (op, _), i in plan.adjoint.leaves if op == "state"}
@@ -115,7 +114,7 @@ def backward(
         env |= {leaf[s]: a for s, a in reached.items() if s in leaf}
         evaluator.run(plan.backward.step, env)
         passed = {s: _state_cotangent(evaluator, plan, s, env, carried[s]) for s in carried}
-        learned = {(LEARNED, s): axes.begun(now["reset"], s, passed[s]) for s in begins}
+        learned = _learned(axes, params, now, passed)
         if hooks["carry"] is not None:
             inner = arrays.functions["greater"](arrays.as_scalar(t), arrays.scalar(0.5))
             cut = axes.hooked(hooks["carry"], passed, _step(arrays, now, t))
@@ -129,14 +128,25 @@ def backward(
     over_time |= {"output": output_cotangent} if cell.output_state is not None else {}
     steps = trace.inputs.shape[0]
     initial, recorded = arrays.scan(body, state_cotangent, over_time, steps, True) if cell.states else ({}, {})
-    each = {s: recorded.pop((LEARNED, s)) for s in begins}
     evaluator.run(plan.backward.after, values := values | recorded)
     real = {i: axes.real(mask, i, axes.wide(i, evaluator.value(i, values))) for i in gradients}
     own, inputs = map_gradients(arrays, plan, maps, trace.inputs, real)
-    if LEARNED in params:
-        own[LEARNED] = {s: arrays.sum(each[s], (0, 1), False) if s in each else arrays.zeros(tuple(a.shape))
-                        for s, a in params[LEARNED].items()}  # fmt: skip
-    return own, inputs, initial
+    return own | _of_learned(arrays, params, recorded), inputs, initial
+
+
+def _learned(axes: Axes, params: Tree, now: Values, passed: Values) -> Values:
+    """The cotangents of learned states in the rows that a step resets."""
+    return {(LEARNED, s): axes.begun(now["reset"], s, passed[s]) for s in params.get(LEARNED, ()) if "reset" in now}
+
+
+def _of_learned(arrays: Arrays, params: Tree, recorded: Values) -> Tree:
+    """The gradients of learned states, sums over resets and rows, where a half has such states."""
+
+    def total(s: str, a: Array) -> Array:
+        each = recorded.get((LEARNED, s))
+        return arrays.zeros(tuple(a.shape)) if each is None else arrays.sum(each, (0, 1), False)
+
+    return {LEARNED: {s: total(s, a) for s, a in params[LEARNED].items()}} if LEARNED in params else {}
 
 
 def _kept(plan: Schedule) -> set[int]:
