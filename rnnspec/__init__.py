@@ -15,7 +15,7 @@ from rnnspec.showing import missing
 from rnnspec.tracing.cell import Cell, cell, out
 
 if TYPE_CHECKING:
-    from rnnspec import cells, decoding, errors, initialisers, losses, policies, primitives, updates
+    from rnnspec import cells, decoding, errors, initialisers, losses, noise, policies, primitives, updates
     from rnnspec.analysis.flow import GradientFlow, gradient_flow
     from rnnspec.contract.capabilities import Capabilities
     from rnnspec.contract.kernel import Call, Kernel, Path
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from rnnspec.interface.bound import Bound
     from rnnspec.interface.plugins import Mutant, backend_names, get_backend, hookimpl
     from rnnspec.network import Layer, Network
+    from rnnspec.noise.key import Key
+    from rnnspec.noise.kinds import Dropout
     from rnnspec.output import Dense, Last, Steps, Tied
     from rnnspec.storage import load, save
     from rnnspec.windows import Windows
@@ -41,10 +43,12 @@ __all__ = [
     "Capabilities",
     "Cell",
     "Dense",
+    "Dropout",
     "Embedding",
     "GradientFlow",
     "Gradients",
     "Kernel",
+    "Key",
     "Last",
     "Layer",
     "LayerNorm",
@@ -73,6 +77,7 @@ __all__ = [
     "linearity",
     "load",
     "losses",
+    "noise",
     "out",
     "policies",
     "primitives",
@@ -93,6 +98,8 @@ _HOMES = {
     "interface.bound": ("Bound",),
     "interface.plugins": ("Mutant", "backend_names", "get_backend", "hookimpl"),
     "network": ("Layer", "Network"),
+    "noise.key": ("Key",),
+    "noise.kinds": ("Dropout",),
     "output": ("Dense", "Last", "Steps", "Tied"),
     "storage": ("load", "save"),
     "windows": ("Windows",),

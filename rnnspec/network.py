@@ -25,6 +25,9 @@ from rnnspec.errors import NetworkError
 from rnnspec.feed_forward import FeedForward
 from rnnspec.initialisers import Initialiser, Uniform, Zeros
 from rnnspec.losses import CTC, Loss
+from rnnspec.noise.equations import Masked, check, expected, masked
+from rnnspec.noise.kinds import Dropout, Noise
+from rnnspec.noise.passing import PASSING
 from rnnspec.output import Dense, Last, Read, Steps, Tied
 from rnnspec.showing import shown
 from rnnspec.tracing.cell import Cell
@@ -50,7 +53,8 @@ class Layer:
     itself. With `mapped=False` the layer has no `W` and no `b`: its inputs are the x.name themselves, side by side in
     the order of the names, and then `x` itself, whose features `inputs` gives where nothing else does. With `residual`
     the layer's inputs are added to its outputs, which must be as wide. For a cell without a state, `hidden` is the
-    width of the output, and there is no policy. Raises NetworkError where an argument is not valid.
+    width of the output, and there is no policy. `noise` is one kind of `rnnspec.noise`, or several, which act in calls
+    with a key. Raises NetworkError where an argument is not valid.
     """
 
     cell: Cell
@@ -64,6 +68,7 @@ class Layer:
     mapped: bool = True
     residual: bool = False
     learned_state: bool = False
+    noise: Noise | tuple[Noise, ...] = ()
 
     def __post_init__(self) -> None:
         call = "Layer(...)"
@@ -100,6 +105,19 @@ class Layer:
                "leave learned_state out")  # fmt: skip
         learned = {"initial": set(self.cell.states)} if self.learned_state else {}
         _check_initial(call, self.initial, {**self.cell.parameter_names, **learned})
+        self._give_noise(call)
+
+    def _give_noise(self, call: str) -> None:
+        noise = (self.noise,) if isinstance(self.noise, Noise) else self.noise
+        _check(call, isinstance(noise, Iterable) and all(isinstance(one, Noise) for one in noise),
+               "noise must be one kind of rnnspec.noise, or several", self.noise, "write noise=Zoneout(0.1)")  # fmt: skip
+        noise = tuple(noise)
+        _check(call, len({type(one) for one in noise}) == len(noise), "each kind of noise must be given once", noise,
+               "leave one out")  # fmt: skip
+        check(call, self.cell, noise)
+        object.__setattr__(self, "noise", noise)
+        _check(call, self.mapped or not masked(self.cell, noise), "a layer without maps must have no noise on states "
+               "or gates", noise, "leave it out")  # fmt: skip
 
     def _give_heads(self, call: str) -> None:
         """Check the heads, and give them to the cell, so that no kernel takes it for the cell without heads."""
@@ -118,6 +136,28 @@ class Layer:
         object.__setattr__(self, "shared", shared)
         if (self.cell.heads, self.cell.shared) != (self.heads, shared):
             object.__setattr__(self, "cell", replace(self.cell, heads=self.heads, shared=shared))
+
+    @cached_property
+    def evaluated(self) -> Cell:
+        """The cell of a call without a key: with `Zoneout` the expectation, else the cell itself."""
+        return expected(self.cell, self.noises)
+
+    @cached_property
+    def masked(self) -> Masked | None:
+        """The cell of a call with a key, given all x.name and the masks; None where its equations have no masks."""
+        found = masked(self.cell, self.noises)
+        given = found and found.cell.given_widths(self.widths_given, self.inputs)
+        return found and replace(found, cell=replace(found.cell, given=given))
+
+    @property
+    def noises(self) -> tuple[Noise, ...]:
+        """`noise`, as a tuple."""
+        return self.noise if isinstance(self.noise, tuple) else (self.noise,)
+
+    @cached_property
+    def passes(self) -> bool:
+        """Whether the equations only pass the inputs on: a `Dropout` among the layers."""
+        return self.cell == PASSING
 
     @property
     def widths_given(self) -> int | dict[str, int]:
@@ -157,8 +197,8 @@ class Network:
     `inputs` is the number of input features, or an `Embedding` of class numbers; `layers` run one after the other.
     `read` selects `Steps()` or `Last()`. `head` are layers without a state that run on what is read. `output` is a
     `Dense` layer, `Tied()` to the embedding, or None for the outputs of the last of them. `loss` is one of
-    `rnnspec.losses`, or None for a network that is not trained. `Dense`, `LayerNorm` and `RMSNorm` in `layers` and
-    `head` are short names, each of which becomes a `Layer`. Raises NetworkError where an argument is not valid or the
+    `rnnspec.losses`, or None for a network that is not trained. `Dense`, `LayerNorm`, `RMSNorm` and `Dropout` in
+    `layers` and `head` are short names, each of which becomes a `Layer`. Raises NetworkError where an argument is not valid or the
     parts do not fit.
     """
 
@@ -172,8 +212,9 @@ class Network:
     if TYPE_CHECKING:  # what a call may give is more than what the network then has
 
         def __init__(
-            self, inputs: int | Embedding, layers: Sequence[Layer | FeedForward], read: Read = ...,
-            output: Dense | Tied | None = ..., loss: Loss | None = ..., head: Sequence[Layer | FeedForward] = ...,
+            self, inputs: int | Embedding, layers: Sequence[Layer | FeedForward | Dropout], read: Read = ...,
+            output: Dense | Tied | None = ..., loss: Loss | None = ...,
+            head: Sequence[Layer | FeedForward | Dropout] = ...,
         ) -> None: ...  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -185,6 +226,8 @@ class Network:
         layers = _listed(call, must, self.layers, do)
         _check(call, bool(layers), must, self.layers, do)
         object.__setattr__(self, "layers", _joined(call, self.input_features, layers))
+        _check(call, not all(layer.passes for layer in self.layers), "layers must be more than dropout", self.layers,
+               "write layers=[Layer(cell, hidden=...), Dropout(rate)]")  # fmt: skip
         head = _listed(call, "head must be layers", self.head, "write head=[Dense(features, activation)]")
         object.__setattr__(self, "head", _joined(call, self.layers[-1].width, head))
         for layer in self.head:
@@ -240,6 +283,16 @@ class Network:
     def input_features(self) -> int:
         """The number of features that the first layer sees."""
         return self.inputs.features if isinstance(self.inputs, Embedding) else self.inputs
+
+    @cached_property
+    def read_layer(self) -> Layer:
+        """The layer whose halves are read: the last one that does more than to pass its inputs on."""
+        return next(layer for layer in reversed(self.layers) if not layer.passes)
+
+    @cached_property
+    def has_noise(self) -> bool:
+        """Whether a call with a key has noise."""
+        return any(layer.noises for layer in (*self.layers, *self.head))
 
     @cached_property
     def placed(self) -> tuple[tuple[str, Layer, int], ...]:
@@ -334,19 +387,19 @@ class Network:
         return found
 
 
-def _listed(call: str, must: str, layers: Any, do: str) -> tuple[Layer | FeedForward, ...]:
+def _listed(call: str, must: str, layers: Any, do: str) -> tuple[Layer | FeedForward | Dropout, ...]:
     _check(call, isinstance(layers, Iterable), must, layers, do)
     found = tuple(layers)
-    _check(call, all(isinstance(layer, Layer | FeedForward) for layer in found), must, layers, do)
+    _check(call, all(isinstance(layer, Layer | FeedForward | Dropout) for layer in found), must, layers, do)
     return found
 
 
-def _joined(call: str, inputs: int, layers: Iterable[Layer | FeedForward]) -> tuple[Layer, ...]:
+def _joined(call: str, inputs: int, layers: Iterable[Layer | FeedForward | Dropout]) -> tuple[Layer, ...]:
     """The layers, where those whose equations use `x` itself know its width, and short names are written out."""
     found = list[Layer]()
     for given in layers:
         wide = found[-1].width if found else inputs
-        layer = Layer(given.cell, given.width(wide), initial=given.initial) if isinstance(given, FeedForward) else given
+        layer = _written_out(given, wide)
         names = [f"{name}={width}" for name, width in layer.cell.given or ()]
         need = sum(width for _, width in layer.cell.given or ())
         _check(call, layer.mapped or wide == need, "the inputs of a layer without maps must be its features "
@@ -356,6 +409,16 @@ def _joined(call: str, inputs: int, layers: Iterable[Layer | FeedForward]) -> tu
                "as its inputs", f"{own.width} for inputs of {wide}", "give them one width")  # fmt: skip
         found.append(own)
     return tuple(found)
+
+
+def _written_out(given: Layer | FeedForward | Dropout, wide: int) -> Layer:
+    """The layer of a short name, whose inputs have so many features."""
+    match given:
+        case FeedForward():
+            return Layer(given.cell, given.width(wide), initial=given.initial)
+        case Dropout():
+            return Layer(PASSING, wide, inputs=wide, noise=given)
+    return given
 
 
 def _inputs(inputs: int, layers: Sequence[Layer]) -> list[int]:

@@ -35,7 +35,7 @@ __all__ = ["Functions", "functions"]
 METHOD = "as_layer.apply"
 
 for _kind, _data, _static in (
-    (stack.Tape, ["inputs", "halves", "read", "lengths", "head"], ["steps", "batch"]),
+    (stack.Tape, ["inputs", "halves", "read", "lengths", "head", "noise"], ["steps", "batch"]),
     (stack.Ran, ["result"], ["call"]),
     (LayerResult, ["outputs", "state", "saved"], ["path"]),
     (Trace, ["values", "inputs", "mask", "resets"], []),

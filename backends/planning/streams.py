@@ -106,15 +106,17 @@ class PlannedBound(Bound, Generic[C]):
     def streams(self) -> bool:
         """Whether plans run the network, layers and outputs, and no other path is asked for."""
         asked, net = self.backend.path not in (None, Path.GENERIC), self.net
-        return not asked and not net.head and all(plans(layer.cell) and not layer.residual for layer in net.layers)
+        alone = all(layer.passes for layer in net.head)
+        return not asked and alone and all(layer.passes or (plans(layer.evaluated) and not layer.residual) for layer in net.layers)
 
     def stepper(self, state: Tree, batch: int) -> Stepper:
         """Planned programs of one step, where all layers have a plan."""
         if not self.streams:
             return super().stepper(state, batch)
         halves = [
-            self.half(layer.cell, maps(own["forward"]), self.net.layer_inputs(i), first["forward"], batch)
+            self.half(layer.evaluated, maps(own["forward"]), self.net.layer_inputs(i), first["forward"], batch)
             for i, (layer, own, first) in enumerate(zip(self.net.layers, self._params["layers"], state, strict=True))
+            if not layer.passes
         ]
         return PlannedSteps(self, halves, state)
 
@@ -137,10 +139,12 @@ class PlannedSteps(Generic[C]):
     @property
     def state(self) -> Tree:
         """The memory of the states after the last step."""
-        return [{"forward": half.state} for half in self.halves]
+        halves = iter(self.halves)
+        return [{"forward": {} if layer.passes else next(halves).state} for layer in self.bound.net.layers]
 
     @state.setter
     def state(self, state: Tree) -> None:
-        copying = self.bound.copying
-        self.bound.play([copying(place, own["forward"][name]) for half, own in zip(self.halves, state, strict=True)
+        copying, layers = self.bound.copying, self.bound.net.layers
+        given = [own["forward"] for layer, own in zip(layers, state, strict=True) if not layer.passes]
+        self.bound.play([copying(place, own[name]) for half, own in zip(self.halves, given, strict=True)
                          for name, place in half.state.items()])  # fmt: skip

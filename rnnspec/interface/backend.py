@@ -31,6 +31,7 @@ from rnnspec.interface.bound import Bound
 from rnnspec.interface.owner import Owner
 from rnnspec.interface.reopening import opener, reopened
 from rnnspec.network import Network
+from rnnspec.noise.key import Key
 from rnnspec.running import execution, lowering, padding
 from rnnspec.running.parallel import CHUNK, InSegments, Parallel, parallel_kernel
 from rnnspec.running.recomputation import Recomputing
@@ -265,24 +266,26 @@ class Backend(Owner):
 
     def run(
         self, net: Network, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
-        resets: Array = None,
+        resets: Array = None, key: Key | None = None,
     ) -> Result:
         """The outputs and the final state of a network.
 
         `inputs` is (time, batch, feature), or class numbers (time, batch), `state` a tree as `Result.state`, zeros or
         learned states if None, and `lengths` (batch,) whole numbers between 0 and the number of steps. `resets` (time,
         batch) is true where a step starts as the first one without a state does, instead of from the state before it.
-        Raises an RnnSpecError, before anything runs, where an argument is not valid.
+        With a `key` the network has its noise; without one it is evaluated. Raises an RnnSpecError, before anything
+        runs, where an argument is not valid.
         """
         given = validation.arguments(self, "run", net, params, inputs, state, lengths, resets=resets)
-        (outputs, final), path = self.program(execution.run, net)(*given)
+        noise = validation.noise(self, "run", net, given[1], key)
+        (outputs, final), path = self.program(execution.run, net)(*given, *noise)
         return Result(outputs, final, path)
 
     def pullback(
         self, net: Network, params: Tree, inputs: Array, output_cotangent: Array, state_cotangent: Tree = None,
-        state: Tree = None, lengths: Array = None, resets: Array = None,
+        state: Tree = None, lengths: Array = None, resets: Array = None, key: Key | None = None,
     ) -> Gradients:
-        """The vector-Jacobian product of `run`.
+        """The vector-Jacobian product of `run`, with the same key.
 
         `output_cotangent` has the shape of the outputs, `state_cotangent` the shapes of the final state; None is zeros.
         Cotangents at padded steps have no effect. Raises an RnnSpecError, before anything runs, where an argument is
@@ -290,7 +293,8 @@ class Backend(Owner):
         """
         given = validation.arguments(self, "pullback", net, params, inputs, state, lengths, True, resets)
         cotangents = validation.cotangents(self, "pullback", net, given, output_cotangent, state_cotangent)
-        (own, x, first), _ = self.program(execution.pullback, net)(*given, *cotangents)
+        noise = validation.noise(self, "pullback", net, given[1], key)
+        (own, x, first), _ = self.program(execution.pullback, net)(*given, *cotangents, *noise)
         return Gradients(own, x, first)
 
     def recur(
@@ -319,7 +323,7 @@ class Backend(Owner):
 
     def value_and_grad(
         self, net: Network, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,
-        resets: Array = None,
+        resets: Array = None, key: Key | None = None,
     ) -> Step:
         """The loss as `(sum, count)`, and the gradients of the sum.
 
@@ -329,12 +333,12 @@ class Backend(Owner):
         """
         given = validation.arguments(self, "value_and_grad", net, params, inputs, state, lengths, True, resets)
         wanted = validation.targets(self, "value_and_grad", net, given, targets, lengths)
-        (loss_sum, own, x, first, final), _ = self.program(execution.value_and_grad, net)(*given, wanted)
-        return Step(loss_sum, validation.count(self, net, given, lengths), Gradients(own, x, first), final)
+        noise = validation.noise(self, "value_and_grad", net, given[1], key)
+        return self._stepped(net, given, (wanted, *((None, *noise) if noise else ())))
 
     def train_step(
         self, net: Network, rule: Rule, params: Tree, rule_state: Tree, inputs: Array, targets: Array,
-        state: Tree = None, lengths: Array = None, resets: Array = None,
+        state: Tree = None, lengths: Array = None, resets: Array = None, key: Key | None = None,
     ) -> Trained:
         """One step of an update rule, or of a chain that ends in one; the rule reads the gradient of the mean loss.
 
@@ -349,10 +353,11 @@ class Backend(Owner):
         kept = validation.rule_state(self, "train_step", rule, own, rule_state)
         factor = rule.loss_scale(kept)
         if factor is None:
-            again = () if begun is None else (begun,)
-            step = self.value_and_grad(net, own, x, targets, None if state is None else first, ends, *again)
+            further = {name: a for name, a in (("resets", begun), ("key", key)) if a is not None}
+            step = self.value_and_grad(net, own, x, targets, None if state is None else first, ends, **further)
         else:
-            step = self._scaled(net, given, wanted, factor)
+            noise = validation.noise(self, "train_step", net, x, key)
+            step = self._stepped(net, given, (wanted, factor, *noise))
         return self._updated("train_step", rule, own, kept, step)
 
     def update(self, net: Network, rule: Rule, params: Tree, rule_state: Tree, step: Step) -> Trained:
@@ -379,9 +384,9 @@ class Backend(Owner):
         rule.verify(new_state, self.to_numpy)
         return Trained(new, new_state, step.loss_sum, step.count, step.state)
 
-    def _scaled(self, net: Network, given: tuple[Tree, ...], wanted: Array, factor: Array) -> Step:
-        """The loss, and the gradients of its sum times a factor."""
-        (loss_sum, own, x, first, final), _ = self.program(execution.value_and_grad, net)(*given, wanted, factor)
+    def _stepped(self, net: Network, given: tuple[Tree, ...], more: tuple[Tree, ...]) -> Step:
+        """The loss and its gradients, for the targets, and what else the program takes after them."""
+        (loss_sum, own, x, first, final), _ = self.program(execution.value_and_grad, net)(*given, *more)
         return Step(loss_sum, validation.count(self, net, given, given[3]), Gradients(own, x, first), final)
 
     def bound(self, net: Network, params: Tree) -> Bound:

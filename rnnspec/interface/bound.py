@@ -16,6 +16,7 @@ from rnnspec.embedding import Embedding
 from rnnspec.errors import UnsupportedError
 from rnnspec.interface import validation
 from rnnspec.network import Network
+from rnnspec.noise.key import Key
 from rnnspec.running import execution
 from rnnspec.running.beginning import begun
 from rnnspec.running.programs import Function
@@ -63,7 +64,9 @@ class Bound:
 
     # Methods that users call.
 
-    def run(self, inputs: Array, state: Tree = None, lengths: Array = None, resets: Array = None) -> Result:
+    def run(
+        self, inputs: Array, state: Tree = None, lengths: Array = None, resets: Array = None, key: Key | None = None
+    ) -> Result:
         """As `Backend.run`; it raises the same errors."""
         be, net, shape = self.backend, self.net, self._known  # read once: another thread may set it
         if state is None and lengths is None and resets is None and be.fits(inputs, shape):
@@ -71,19 +74,21 @@ class Bound:
         else:
             given = validation.sequences(be, "bound(...).run", net, inputs, state, lengths, False, resets)
             self._known = (-1,) if self._classes else tuple(given[0].shape)
-        (outputs, final), path = self._run(*given)
+        noise = () if key is None else validation.noise(be, "bound(...).run", net, given[0], key)
+        (outputs, final), path = self._run(*given, *noise)
         return Result(outputs, final, path)
 
     def pullback(
         self, inputs: Array, output_cotangent: Array, state_cotangent: Tree = None, state: Tree = None,
-        lengths: Array = None, resets: Array = None,
+        lengths: Array = None, resets: Array = None, key: Key | None = None,
     ) -> Gradients:
         """As `Backend.pullback`; it raises the same errors."""
         be, net, method = self.backend, self.net, "bound(...).pullback"
         given = validation.sequences(be, method, net, inputs, state, lengths, True, resets)
         all_given = (self._params, *given)
         cotangents = validation.cotangents(be, method, net, all_given, output_cotangent, state_cotangent)
-        (own, x, first), _ = self._pullback(*given, *cotangents)
+        noise = validation.noise(be, method, net, given[0], key)
+        (own, x, first), _ = self._pullback(*given, *cotangents, *noise)
         return Gradients(own, x, first)
 
     def step(self, x_t: Array) -> Array:

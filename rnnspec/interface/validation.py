@@ -28,13 +28,15 @@ from rnnspec.interface.owner import Owner
 from rnnspec.interface.spelling import spelling
 from rnnspec.losses import CTC
 from rnnspec.network import Network
+from rnnspec.noise.key import Key
+from rnnspec.noise.masks import masks
 from rnnspec.output import Last
 from rnnspec.showing import shown
 from rnnspec.tracing.graph import Graph, iterate
 from rnnspec.tree import Shape, Tree, bounded, leaves, tree_map
 
 __all__ = ["arguments", "around", "check_capabilities", "cotangents", "count", "forward_only", "gradients",
-           "parameters", "rows", "rule", "rule_numbers", "rule_state", "sequences", "state", "step",
+           "noise", "parameters", "rows", "rule", "rule_numbers", "rule_state", "sequences", "state", "step",
            "targets"]  # fmt: skip
 
 SHAPE = "(time, batch, feature)"
@@ -80,6 +82,23 @@ def sequences(
     x = _inputs(backend, call, net, inputs, gradient)
     found = around(backend, call, net, x, state, lengths, resets)
     return _read(backend, call, net, x, lengths), *found
+
+
+def noise(backend: Owner, method: str, net: Network, x: Array, key: Any) -> tuple[()] | tuple[Tree]:
+    """The masks of a call as the backend's own arrays, one more argument of its program; none without noise."""
+    call = _call(backend, method)
+    if key is None:
+        return ()
+    if not isinstance(key, Key):
+        raise ArgumentError(call, "key must be a Key, or None", shown(key), "write rnnspec.Key(seed)")
+    if not net.has_noise:
+        return ()
+    for layer in (*net.layers, *net.head):
+        lacks = layer.masked and backend.capabilities.lacked(layer.masked.cell)
+        if lacks:
+            raise _lacking(call, lacks)
+    steps, batch = _sizes(x)
+    return (tree_map(backend.from_numpy, masks(net, key, steps, batch)),)
 
 
 def forward_only(backend: Owner, method: str, net: Network) -> None:
@@ -354,7 +373,7 @@ def check_capabilities(backend: Owner, call: str, net: Network, gradient: bool) 
         size = (inputs, layer.half_width)
         if able.sizes is not None and size not in able.sizes:
             lacks = f"size {size}"
-        lacks = able.lacked(layer.cell) or lacks
+        lacks = able.lacked(layer.evaluated) or lacks
         if layer.direction not in able.directions:
             lacks = f"direction {layer.direction}"
         if gradient and layer.gradient is not None and not able.policies:

@@ -33,11 +33,11 @@ Those of class numbers are None."""
 
 def run(
     backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
-    resets: Array | None = None,
+    resets: Array | None = None, noise: Tree = None,
 ) -> tuple[Tree, Tree]:
-    """`(outputs, final state)`, and the path of each half."""
+    """`(outputs, final state)`, and the path of each half; `noise` are the masks of `rnnspec.noise.masks`."""
     first = begun(backend.arrays, net, params, state, inputs.shape[1])
-    outputs, final, tape = forward(backend, net, params, inputs, first, lengths, resets, pullback=False)
+    outputs, final, tape = forward(backend, net, params, inputs, first, lengths, resets, noise, pullback=False)
     return (outputs, final), path(tape)
 
 
@@ -72,22 +72,22 @@ def recur_pullback(
 
 def pullback(
     backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
-    resets: Array | None, output_cotangent: Array, state_cotangent: Tree,
+    resets: Array | None, output_cotangent: Array, state_cotangent: Tree, noise: Tree = None,
 ) -> tuple[Tree, Tree]:
     """The cotangents of `(params, inputs, state)`."""
-    _, _, pull = vjp(backend, net, params, inputs, state, lengths, resets)
+    _, _, pull = vjp(backend, net, params, inputs, state, lengths, resets, noise)
     return pull(output_cotangent, state_cotangent), None
 
 
 def value_and_grad(
     backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
-    resets: Array | None, targets: Array, scale: Array | None = None,
+    resets: Array | None, targets: Array, scale: Array | None = None, noise: Tree = None,
 ) -> tuple[Tree, Tree]:
     """The sum of the loss, the cotangents of `(params, inputs, state)`, and the final state.
 
     `scale` multiplies the cotangent of the outputs, and so all cotangents.
     """
-    outputs, final, pull = vjp(backend, net, params, inputs, state, lengths, resets)
+    outputs, final, pull = vjp(backend, net, params, inputs, state, lengths, resets, noise)
     loss_sum, cotangent = objective(backend.arrays, net, outputs, targets, lengths, inputs.shape[0])
     cotangent = cotangent if scale is None else cotangent * scale
     zeros = tree_map(lambda a: backend.arrays.zeros(tuple(a.shape)), final)
@@ -96,11 +96,11 @@ def value_and_grad(
 
 def vjp(
     backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
-    resets: Array | None = None,
+    resets: Array | None = None, noise: Tree = None,
 ) -> tuple[Array, Tree, Pull]:
     """Outputs, final state, and their pullback by the derived adjoint or the framework's differentiation."""
     first = begun(backend.arrays, net, params, state, inputs.shape[1])
-    outputs, final, pull = _vjp(backend, net, params, inputs, first, lengths, resets)
+    outputs, final, pull = _vjp(backend, net, params, inputs, first, lengths, resets, noise)
 
     def whole(*cotangents: Tree) -> tuple[Tree, Array | None, Tree]:
         own, x, ends = pull(*cotangents)
@@ -111,13 +111,13 @@ def vjp(
 
 def _vjp(
     backend: Engine, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
-    resets: Array | None,
+    resets: Array | None, noise: Tree,
 ) -> tuple[Array, Tree, Pull]:
     """As `vjp`, from a given state."""
     if backend.path is Path.FRAMEWORK and isinstance(net.inputs, Embedding):
 
         def of_classes(params: Tree, state: Tree) -> tuple[Array, Tree]:
-            return forward(backend, net, params, inputs, state, lengths, resets, pullback=False)[:2]
+            return forward(backend, net, params, inputs, state, lengths, resets, noise, pullback=False)[:2]
 
         (outputs, final), both = backend.framework_vjp(of_classes, params, state)
 
@@ -129,11 +129,11 @@ def _vjp(
     if backend.path is Path.FRAMEWORK:
 
         def outputs_and_final(params: Tree, inputs: Array, state: Tree) -> tuple[Array, Tree]:
-            return forward(backend, net, params, inputs, state, lengths, resets, pullback=False)[:2]
+            return forward(backend, net, params, inputs, state, lengths, resets, noise, pullback=False)[:2]
 
         (outputs, final), pull = backend.framework_vjp(outputs_and_final, params, inputs, state)
         return outputs, final, lambda *cotangents: pull(cotangents)
-    outputs, final, tape = forward(backend, net, params, inputs, state, lengths, resets, pullback=True)
+    outputs, final, tape = forward(backend, net, params, inputs, state, lengths, resets, noise, pullback=True)
     return outputs, final, partial(backward, backend, net, params, tape)
 
 

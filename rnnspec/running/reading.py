@@ -16,7 +16,7 @@ def read(arrays: Arrays, net: Network, values: Array, lengths: Array | None) -> 
     steps, batch, _ = values.shape
     if steps == 0 or batch == 0:
         return arrays.zeros((batch, values.shape[-1]))
-    layer, found, low = net.layers[-1], [], 0
+    layer, found, low = net.read_layer, [], 0
     for half in layer.halves:
         part = values[..., low : low + layer.half_width]
         low += layer.half_width
@@ -32,7 +32,7 @@ def read(arrays: Arrays, net: Network, values: Array, lengths: Array | None) -> 
 
 def unread(arrays: Arrays, net: Network, shape: tuple[int, int], lengths: Array | None, cotangent: Array) -> Array:
     """The pullback of `read`, whose values had `shape` (time, batch)."""
-    (steps, batch), layer = shape, net.layers[-1]
+    (steps, batch), layer = shape, net.read_layer
     if steps == 0 or batch == 0:
         return arrays.zeros((steps, batch, layer.width))
     t, found, low = arrays.steps(steps)[:, None, None], [], 0
