@@ -16,6 +16,7 @@ from rnnspec.control.rule import Rule
 from rnnspec.embedding import Embedding
 from rnnspec.losses import CTC, Loss
 from rnnspec.network import Network
+from rnnspec.noise import Key
 from rnnspec.output import Last
 from rnnspec.tree import Tree, tree_map
 
@@ -28,26 +29,28 @@ Batch = tuple[Array, ...]
 
 def run(
     net: Network, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
-    arithmetic: Arithmetic = EXACT, resets: Array = None,
+    arithmetic: Arithmetic = EXACT, resets: Array = None, key: Key | None = None,
 ) -> Result:
     """Outputs and final state, as `Backend.run`: `(runs, time, batch, features)` and so on; `path` is empty."""
     with np.errstate(all="ignore"):
         rounding = Rounding(arithmetic)
         own = tree_map(lambda w: rounding.array(w)[None], params)
-        found = forward(rounding, net, own, *_given(rounding, net, inputs, state, lengths, resets), recording=False)
+        given = _given(rounding, net, inputs, state, lengths, resets)
+        found = forward(rounding, net, own, *given, recording=False, key=key)
         return Result(_outputs(net, found, inputs), _final(net, found), ())
 
 
 def pullback(
     net: Network, params: Tree, inputs: Array, output_cotangent: Array, state_cotangent: Tree = None,
     state: Tree = None, lengths: Array = None, arithmetic: Arithmetic = EXACT, resets: Array = None,
+    key: Key | None = None,
 ) -> Gradients:
     """The vector-Jacobian product, as `Backend.pullback`."""
     with np.errstate(all="ignore"):
         rounding = Rounding(arithmetic)
         own = tree_map(lambda w: rounding.array(w)[None], params)
         given = _given(rounding, net, inputs, state, lengths, resets)
-        found = forward(rounding, net, own, *given, recording=True)
+        found = forward(rounding, net, own, *given, recording=True, key=key)
         rows = real_rows(net, len(inputs), given[2])
         seed = np.zeros(found.outputs.value.shape, arithmetic.dtype)
         seed[:, rows] = rounding.array(output_cotangent).reshape(1, found.outputs.value.shape[1], net.features)[:, rows]
@@ -63,13 +66,13 @@ def pullback(
 
 def value_and_grad(
     net: Network, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,
-    arithmetic: Arithmetic = EXACT, resets: Array = None,
+    arithmetic: Arithmetic = EXACT, resets: Array = None, key: Key | None = None,
 ) -> Step:
     """The loss as `(sum, count)`, the gradients of the sum and the final state, as `Backend.value_and_grad`."""
     with np.errstate(all="ignore"):
         rounding = Rounding(arithmetic)
         own = tree_map(lambda w: rounding.array(w)[None], params)
-        return _value_and_grad(rounding, net, own, (inputs, targets, state, lengths, resets))
+        return _value_and_grad(rounding, net, own, (inputs, targets, state, lengths, resets), key=key)
 
 
 def train(
@@ -105,11 +108,13 @@ def _given(
     return given, tree_map(lambda a: None if a is None else rounding.array(a), state), ends, begins
 
 
-def _value_and_grad(rounding: Rounding, net: Network, params: Tree, batch: Batch, scale: Array = None) -> Step:
+def _value_and_grad(
+    rounding: Rounding, net: Network, params: Tree, batch: Batch, scale: Array = None, key: Key | None = None
+) -> Step:
     assert net.loss is not None
     inputs, targets, *rest = batch
     given = _given(rounding, net, inputs, *rest)
-    found = forward(rounding, net, params, *given, recording=True)
+    found = forward(rounding, net, params, *given, recording=True, key=key)
     loss_sum, count = _loss(net, net.loss, found, targets, given[2], len(inputs))
     seed = np.ones((1, 1, 1)) if scale is None else np.reshape(scale, (-1, 1, 1))
     found.tape.pull_back([(loss_sum, rounding.array(seed))])

@@ -15,10 +15,12 @@ import numpy as np
 
 from conformance.oracle.arithmetic import Array, Rounding
 from conformance.oracle.lookup import Table
+from conformance.oracle.noise import Acting, acting, drawn, dropped, left
 from conformance.oracle.number import Number, Parameter, Tape
 from conformance.oracle.parts import joined, parameters, state_of
 from rnnspec.embedding import Embedding
 from rnnspec.network import Layer, Network
+from rnnspec.noise import Key
 from rnnspec.output import Last, Tied
 from rnnspec.policies import Recurrence
 from rnnspec.tracing.cell import Cell
@@ -85,9 +87,9 @@ class _Map:
 
 def forward(
     rounding: Rounding, net: Network, params: Tree, inputs: Array, state: Tree, ends: Array, resets: Array,
-    recording: bool,
+    recording: bool, key: Key | None = None,
 ) -> Forward:
-    """Run a network.
+    """Run a network, with the noise of a key if there is one.
 
     `params` have runs first, `inputs` are (time, batch, feature) or class numbers (time, batch), `state` is as
     declared, None for a half that begins with its learned states, `ends` (batch,) are lengths, `resets` (time, batch)
@@ -105,14 +107,15 @@ def forward(
     first = _first(tape, leaves["layers"], state, batch)
     given = None if isinstance(net.inputs, Embedding) else Number(tape, inputs.reshape(1, steps * batch, inputs.shape[2]))
     values = _looked_up(leaves["embedding"]["E"], inputs, ends) if given is None else given
-    values, final = _stack(tape, net.layers, leaves["layers"], values, first, ends, resets)
+    noise = drawn(net, key, steps, batch)
+    values, final = _stack(tape, net.layers, leaves["layers"], values, first, ends, resets, noise["layers"])
     if isinstance(net.read, Last):
-        values = _last(tape, net.layers[-1], values, ends, steps)
+        values = _last(tape, net.read_layer, values, ends, steps)
     if net.head:
         last, nothing = isinstance(net.read, Last), [{"forward": dict[str, Number]()} for _ in net.head]
         here = np.minimum(ends, 1) if last else ends
         fresh = np.zeros((1, batch) if last else (steps, batch), bool)
-        values, _ = _stack(tape, net.head, leaves["head"], values, nothing, here, fresh)
+        values, _ = _stack(tape, net.head, leaves["head"], values, nothing, here, fresh, noise["head"])
     if net.output is not None:
         rows = real_rows(net, steps, ends)
         matrix = leaves["embedding"]["E"] if isinstance(net.output, Tied) else leaves["output"]["W"]
@@ -128,15 +131,17 @@ def _leaves(tape: Tape, layers: Sequence[Layer], params: Sequence[Tree]) -> list
 
 
 def _stack(
-    tape: Tape, layers: Sequence[Layer], params: Sequence[Tree], values: Number, first: Tree, ends: Array, resets: Array
+    tape: Tape, layers: Sequence[Layer], params: Sequence[Tree], values: Number, first: Tree, ends: Array,
+    resets: Array, noise: Sequence[Tree],
 ) -> tuple[Number, list[Tree]]:
     """The outputs of the last of some layers, and the final states of all."""
-    final = []
-    for layer, own, begin in zip(layers, params, first, strict=True):
-        halves, states = [], {}
+    final, steps = [], len(resets)
+    for layer, own, begin, masks in zip(layers, params, first, noise, strict=True):
+        halves, states, seen = [], {}, dropped(tape, layer, masks, values, steps)
         for half in layer.halves:
-            order = _order(half, ends, resets)
-            found, states[half] = _half(tape, layer, own[half], values, begin[half], order, len(ends))
+            order, equations = _order(half, ends, resets), acting(tape, layer, half, masks, steps)
+            own[half] = left(tape, layer, half, masks, own[half])
+            found, states[half] = _half(tape, layer, equations, own[half], seen, begin[half], order, len(ends))
             halves.append(found)
         joined_halves = tape.join(halves) if len(halves) > 1 else halves[0]
         values = _added(tape, joined_halves, values, ends) if layer.residual else joined_halves
@@ -198,8 +203,8 @@ def _order(half: str, ends: Array, resets: Array) -> list[_Turn]:
 
 
 def _half(
-    tape: Tape, layer: Layer, params: Tree, sequence: Number, state: Mapping[str, Number], order: list[_Turn],
-    batch: int,
+    tape: Tape, layer: Layer, noise: Acting, params: Tree, sequence: Number, state: Mapping[str, Number],
+    order: list[_Turn], batch: int,
 ) -> tuple[Number, dict[str, Number]]:
     outputs, now = [], dict(state)
     for k, turn in enumerate(order):
@@ -208,7 +213,8 @@ def _half(
         everybody = len(turn.rows) == batch
         old = now if everybody else {name: tape.take(number, turn.rows) for name, number in now.items()}
         old = _carried(tape, layer, params.get("initial"), k > 0, turn, old)
-        output, new = _step(tape, layer, params, tape.take(sequence, turn.places), old)
+        here = Acting(noise.cell, {name: tape.take(mask, turn.places) for name, mask in noise.masks.items()})
+        output, new = _step(tape, layer, here, params, tape.take(sequence, turn.places), old)
         own = layer.cell.output_state
         new = {name: tape.in_rows(number, len(turn.rows)) for name, number in new.items()}
         if layer.gradient is not None:
@@ -248,11 +254,11 @@ def _held(
 
 
 def _step(
-    tape: Tape, layer: Layer, params: Tree, x: Number, states: dict[str, Number]
+    tape: Tape, layer: Layer, noise: Acting, params: Tree, x: Number, states: dict[str, Number]
 ) -> tuple[Number, dict[str, Number]]:
     """The equations of every head; an output that is a state is that state, whose cotangent a policy may change."""
     shared: dict[str, Number] = {}
-    found = [_equations(tape, layer, params, x, states, head, shared) for head in range(layer.cell.heads or 1)]
+    found = [_equations(tape, layer, noise, params, x, states, head, shared) for head in range(layer.cell.heads or 1)]
     new = {name: tape.reached(joined(tape, [own[name] for _, own in found])) for name in layer.cell.states}
     if layer.cell.output_state is not None:
         return new[layer.cell.output_state], new
@@ -260,14 +266,14 @@ def _step(
 
 
 def _equations(
-    tape: Tape, layer: Layer, params: Tree, x: Number, states: dict[str, Number], head: int,
+    tape: Tape, layer: Layer, noise: Acting, params: Tree, x: Number, states: dict[str, Number], head: int,
     shared: dict[str, Number],
 ) -> tuple[Number, dict[str, Number]]:
     """The equations of one head; `shared` are the values of the maps that heads share, whose cotangents add up.
 
     `x.name` and `p.name` are one number in each row, so that the cotangents of several uses are added up there.
     """
-    cell, leaves, uses = layer.cell, dict[str, Number](), Counter[str]()
+    cell, leaves, uses = noise.cell, dict[str, Number](), Counter[str]()
 
     def once(name: str, make: Callable[[], Number]) -> Number:
         known = shared if name.startswith("x.") and name in cell.shared else leaves
@@ -277,6 +283,8 @@ def _equations(
 
     def mapped(name: str) -> Number:
         def found() -> Number:
+            if name in noise.masks:
+                return _of_head(tape, cell, noise.masks[name], head)
             if cell.given is not None:
                 return _given(tape, cell, x, name, f"x.{name}", head)
             return tape.affine(params["W"][name].of(head), params["b"][name].of(head), x)
@@ -297,6 +305,12 @@ def _equations(
     inputs = Input(own, mapped)
     given = {name: state_of(tape, layer.state_shapes[name], cell.heads, head, states[name]) for name in cell.states}
     return cell.equations(inputs, _Names(recurrent), _Names(learned), given)
+
+
+def _of_head(tape: Tape, cell: Cell, mask: Number, head: int) -> Number:
+    """The part of a mask for a head."""
+    width = mask.value.shape[2] // (cell.heads or 1)
+    return mask if cell.heads is None else tape.features(mask, slice(width * head, width * (head + 1)))
 
 
 def _given(tape: Tape, cell: Cell, x: Number, name: str, label: str, head: int) -> Number:

@@ -14,7 +14,7 @@ from conformance import oracle, tolerance
 from conformance.cases import Arrays, Case
 from conformance.oracle import Arithmetic
 from conformance.tolerance import PROFILES, REFERENCES, Reference
-from rnnspec import Backend, Cell, Gradients, Last, Network, Result, Step
+from rnnspec import Backend, Cell, Gradients, Key, Last, Network, Result, Step
 from rnnspec.errors import RnnSpecError
 from rnnspec.tree import Tree, leaves, named_map, tree_map
 
@@ -46,6 +46,7 @@ class Question:
     backend: Backend
     net: Network
     given: Arrays
+    key: Key | None = None
 
     def but(self, **arrays: Any) -> Question:
         """The same question with other arrays."""
@@ -54,39 +55,39 @@ class Question:
     def run(self) -> Result:
         """Outputs and final state."""
         g = self.given
-        found = self.backend.run(self.net, g.params, g.inputs, g.state, g.lengths, *self.resets)
+        found = self.backend.run(self.net, g.params, g.inputs, g.state, g.lengths, *self.resets, **self.keyed)
         return Result(self.backend.to_numpy(found.outputs), self.backend.to_numpy(found.state), found.path)
 
     def pull(self) -> Gradients:
         """The vector-Jacobian product."""
         g = self.given
         return self._numpy(self.backend.pullback(self.net, g.params, g.inputs, g.output_cotangent, g.state_cotangent,
-                                                 g.state, g.lengths, *self.resets))  # fmt: skip
+                                                 g.state, g.lengths, *self.resets, **self.keyed))  # fmt: skip
 
     def step(self) -> Step:
         """The loss and its gradients."""
         g, to_numpy = self.given, self.backend.to_numpy
         found = self.backend.value_and_grad(self.net, g.params, g.inputs, g.targets, g.state, g.lengths,
-                                            *self.resets)  # fmt: skip
+                                            *self.resets, **self.keyed)  # fmt: skip
         return Step(to_numpy(found.loss_sum), found.count, self._numpy(found.grads), to_numpy(found.state))
 
     def run_reference(self) -> Reference:
         """What `run` must give, and the yardstick, of these very arrays."""
         g = self.given
         return self._reference(partial(oracle.run, self.net, g.params, g.inputs, g.state, g.lengths,
-                                       resets=g.resets))  # fmt: skip
+                                       resets=g.resets, **self.keyed))  # fmt: skip
 
     def pull_reference(self) -> Reference:
         """What `pull` must give, and the yardstick, of these very arrays."""
         g = self.given
         return self._reference(partial(oracle.pullback, self.net, g.params, g.inputs, g.output_cotangent,
-                                       g.state_cotangent, g.state, g.lengths, resets=g.resets))  # fmt: skip
+                                       g.state_cotangent, g.state, g.lengths, resets=g.resets, **self.keyed))  # fmt: skip
 
     def step_reference(self) -> Reference:
         """What `step` must give, and the yardstick, of these very arrays."""
         g = self.given
         return self._reference(partial(oracle.value_and_grad, self.net, g.params, g.inputs, g.targets, g.state,
-                                       g.lengths, resets=g.resets))  # fmt: skip
+                                       g.lengths, resets=g.resets, **self.keyed))  # fmt: skip
 
     @property
     def steps(self) -> int:
@@ -119,6 +120,11 @@ class Question:
         """The last argument of a call that has resets: one without them does not name them."""
         return () if self.given.resets is None else (self.given.resets,)
 
+    @property
+    def keyed(self) -> dict[str, Key]:
+        """The argument of a call that has noise: one without noise does not name it."""
+        return {} if self.key is None else {"key": self.key}
+
     def _reference(self, compute: Any) -> Reference:
         def counted(arithmetic: Arithmetic) -> Tree:
             return compute(arithmetic=arithmetic)
@@ -130,7 +136,7 @@ class Question:
 
     def _digest(self) -> bytes:
         """What all numbers of the question and its network come to."""
-        found = sha256(repr(self.net).encode())
+        found = sha256((repr(self.net) + ("" if self.key is None else repr(self.key))).encode())
         without = {"resets"} if self.given.resets is None else set()  # so that other questions keep their roundings
         for name in sorted(vars(self.given).keys() - without):
             for place, a in leaves(getattr(self.given, name)):

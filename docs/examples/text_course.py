@@ -29,6 +29,8 @@ class Course:
     """New ones in every round."""
     patience: int = 12
     norm: float = 1.0
+    dropout: float = 0.0
+    """The share of the features that is dropped between the layers and before the output."""
     validation: int = 400
     testing: int = 1000
 
@@ -39,8 +41,9 @@ class Course:
     def network(self, task: Task) -> rnnspec.Network:
         """Two bidirectional layers, and an output for each character and for blank, which is the last."""
         layer, classes = rnnspec.Layer(rnnspec.cells.lstm, self.hidden, "bidirectional"), len(task.alphabet)
-        return rnnspec.Network(COLUMNS * task.height, [layer, layer], output=rnnspec.Dense(classes + 1),
-                               loss=rnnspec.losses.CTC(classes))  # fmt: skip
+        noise = [rnnspec.Dropout(self.dropout)] if self.dropout else []
+        return rnnspec.Network(COLUMNS * task.height, [layer, *noise, layer, *noise],
+                               output=rnnspec.Dense(classes + 1), loss=rnnspec.losses.CTC(classes))  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ import rnnspec
 
 VALIDATION, TESTING = 1, 2
 """The seeds of the lines that are looked at while training, and of those that are not; those of rounds are larger."""
+UPDATES = 1_000_000
+"""More than a training has."""
 
 
 def begin(be: rnnspec.Backend, task: Task, course: Course, seed: int) -> Run:
@@ -50,7 +52,8 @@ def one_round(be: rnnspec.Backend, task: Task, course: Course, run: Run, seed: i
     net, rule = course.network(task), course.rule(run.stage)
     params, state, total, count, steps = run.params, run.state, 0.0, 0, 0
     for part in practice(task, course, seed, run.round):
-        done = be.train_step(net, rule, params, state, part.frames, part.labels)
+        key = rnnspec.Key(UPDATES * seed + run.steps + steps)  # noise of its own for each update, if there is any
+        done = be.train_step(net, rule, params, state, part.frames, part.labels, key=key)
         params, state, steps = done.params, done.rule_state, steps + 1
         total, count = total + float(done.loss_sum), count + done.count
     return replace(run, params=params, state=state, round=run.round + 1, steps=run.steps + steps,
