@@ -22,6 +22,7 @@ from rnnspec.embedding import Embedding
 from rnnspec.errors import ArgumentError, EquationError, FileFormatError, NetworkError, RnnSpecError
 from rnnspec.interface.adoption import readable
 from rnnspec.network import Layer, Network
+from rnnspec.noise import declaring
 from rnnspec.tracing import graph
 from rnnspec.tracing.cell import OUTPUT, Cell
 from rnnspec.tree import Tree, bounded, leaves, named_map
@@ -147,7 +148,8 @@ def _inputs_to_json(inputs: int | Embedding) -> Any:
 
 
 def _layer_to_json(call: str, layer: Layer) -> dict[str, Any]:
-    return {
+    """The values of a layer; a `Dropout` among the layers has noise and no cell."""
+    return _noise_to_json(call, layer) if layer.passes else {
         "cell": {
             "name": layer.cell.name,
             "states": layer.cell.states,
@@ -160,7 +162,12 @@ def _layer_to_json(call: str, layer: Layer) -> dict[str, Any]:
         **({"residual": True} if layer.residual else {}),
         **({"learned_state": True} if layer.learned_state else {}),
         "gradient": _declared(call, layer.gradient),
+        **(_noise_to_json(call, layer) if layer.noises else {}),
     }
+
+
+def _noise_to_json(call: str, layer: Layer) -> dict[str, Any]:
+    return {"noise": [declaring.to_json(call, one) for one in layer.noises]}
 
 
 def _network_from_json(data: Any) -> Network:
@@ -171,10 +178,13 @@ def _network_from_json(data: Any) -> Network:
     return Network(given, layers, _rebuilt(data["read"]), logits, _rebuilt(data["loss"]), head)
 
 
-def _layer(data: Any) -> Layer:
+def _layer(data: Any) -> Any:
+    noise = tuple(declaring.from_json(one) for one in data.get("noise", ()))
+    if "cell" not in data:
+        return noise[0]
     return Layer(_cell(data["cell"]), data["hidden"], data["direction"], _rebuilt(data["gradient"]),
                  heads=data.get("heads"), shared=tuple(data.get("shared", ())), mapped=data.get("mapped", True),
-                 inputs=data.get("inputs"), residual=data.get("residual", False),
+                 inputs=data.get("inputs"), residual=data.get("residual", False), noise=noise,
                  learned_state=data.get("learned_state", False))  # fmt: skip
 
 

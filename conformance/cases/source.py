@@ -22,6 +22,7 @@ from rnnspec import Dense, Embedding, Last, Layer, Network, Steps, Tied, cell, c
 from rnnspec.tracing.cell import Cell
 from rnnspec.tracing.graph import Graph, Node
 from rnnspec.losses import *
+from rnnspec.noise import *
 from rnnspec.policies import *
 from rnnspec.primitives import *"""
 
@@ -40,7 +41,8 @@ def network(net: Network, names: Mapping[Cell, str] = MappingProxyType({})) -> s
 
 def declared(net: Network) -> dict[Cell, str]:
     """The cells of a network that have no import but can be written as equations, each with a name."""
-    used = dict.fromkeys(replace(layer.cell, heads=None, shared=(), given=None) for layer in (*net.layers, *net.head))
+    used = dict.fromkeys(replace(layer.cell, heads=None, shared=(), given=None) for layer in (*net.layers, *net.head)
+                         if not layer.passes)
     own = [cell for cell in used if _shipped(cell) is None]
     return {cell: f"drawn{number or ''}" for number, cell in enumerate(filter(_can_be_written, own))}
 
@@ -59,6 +61,8 @@ def _can_be_written(given: Cell) -> bool:
 
 
 def _layer(layer: Layer, names: Mapping[Cell, str]) -> str:
+    if layer.passes:
+        return repr(layer.noises[0])
     cell = replace(layer.cell, heads=None, shared=(), given=None)
     parts = [names.get(cell) or _shipped(cell) or f"Cell({cell.name!r}, {cell.states!r}, {cell.graph!r})"]
     parts += [repr(layer.widths_given)]
@@ -70,6 +74,7 @@ def _layer(layer: Layer, names: Mapping[Cell, str]) -> str:
     parts += [] if layer.mapped or layer.inputs is None else [f"inputs={layer.inputs}"]
     parts += [] if layer.mapped else ["mapped=False"]
     parts += ["residual=True"] if layer.residual else []
+    parts += [f"noise={layer.noises!r}"] if layer.noises else []
     return f"Layer({', '.join(parts)})"
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import partial, wraps
 from types import ModuleType
 from typing import Any
 
-from rnnspec import Backend, Call, Cell, Gradients, LayerResult, Mutant, Network, Result, Step, Trained
+from rnnspec import Backend, Call, Cell, Gradients, Key, LayerResult, Mutant, Network, Result, Step, Trained
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.resets import Resets
 from rnnspec.tree import Tree
@@ -60,8 +60,20 @@ class Given:
     resets: Array | None = None
 
 
+CALLS = ("run", "pullback", "value_and_grad", "train_step")
+
+
 class Faulty(Backend):
-    """Every place as it should be."""
+    """Every place as it should be. A subclass whose calls do not name the key has it all the same."""
+
+    key: Key | None = None
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        for name in CALLS:
+            call = vars(cls).get(name)
+            if call is not None and "key" not in inspect.signature(call).parameters:
+                setattr(cls, name, _keyed(call))
 
     def given(self, given: Given) -> Given:
         """What a call goes on with."""
@@ -105,8 +117,9 @@ class Faulty(Backend):
         return self.pulled_back(pulled, super().layer_pullback(*_values(pulled)))
 
     def run(self, net: Network, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
-            resets: Array = None) -> Result:  # fmt: skip
-        return super().run(*_values(self.given(Given(net, params, inputs, state, lengths, resets))))
+            resets: Array = None, key: Key | None = None) -> Result:  # fmt: skip
+        given = self.given(Given(net, params, inputs, state, lengths, resets))
+        return super().run(*_values(given), key=key or self.key)
 
     def pullback(
         self,
@@ -116,26 +129,27 @@ class Faulty(Backend):
         output_cotangent: Array,
         state_cotangent: Tree = None,
         state: Tree = None,
-        lengths: Array = None, resets: Array = None,
+        lengths: Array = None, resets: Array = None, key: Key | None = None,
     ) -> Gradients:
         g = self.given(Given(net, params, inputs, state, lengths, resets))
         return super().pullback(g.net, g.params, g.inputs, output_cotangent, state_cotangent, g.state, g.lengths,
-                                g.resets)  # fmt: skip
+                                g.resets, key or self.key)  # fmt: skip
 
     def value_and_grad(
         self, net: Network, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,
-        resets: Array = None,
+        resets: Array = None, key: Key | None = None,
     ) -> Step:
         g = self.given(Given(net, params, inputs, state, lengths, resets))
-        return super().value_and_grad(g.net, g.params, g.inputs, targets, g.state, g.lengths, g.resets)
+        return super().value_and_grad(g.net, g.params, g.inputs, targets, g.state, g.lengths, g.resets,
+                                      key or self.key)  # fmt: skip
 
     def train_step(
         self, net: Network, rule: Any, params: Tree, rule_state: Tree, inputs: Array, targets: Array,
-        state: Tree = None, lengths: Array = None, resets: Array = None,
+        state: Tree = None, lengths: Array = None, resets: Array = None, key: Key | None = None,
     ) -> Trained:  # fmt: skip
         g = self.begun(Given(net, params, inputs, state, lengths, resets))
         return self.trained(g, super().train_step(g.net, rule, g.params, rule_state, g.inputs, targets, g.state,
-                                                  g.lengths, g.resets))  # fmt: skip
+                                                  g.lengths, g.resets, key or self.key))  # fmt: skip
 
 
 def protocol_mutants(module: ModuleType) -> Iterator[Mutant]:
@@ -145,6 +159,20 @@ def protocol_mutants(module: ModuleType) -> Iterator[Mutant]:
             words = re.sub(r"(?<!^)(?=[A-Z])", " ", name).lower()
             yield Mutant(f"{module.__name__.split('.')[-1]}: {words}", inspect.cleandoc(found.__doc__ or ""),
                          partial(_make, found))  # fmt: skip
+
+
+def _keyed(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A call that does not name the key; what it calls on this object has the key."""
+
+    @wraps(call)
+    def found(self: Faulty, *given: Any, key: Key | None = None, **named: Any) -> Any:
+        before, self.key = self.key, key or self.key
+        try:
+            return call(self, *given, **named)
+        finally:
+            self.key = before
+
+    return found
 
 
 def _make(fault: type[Faulty], backend: Backend) -> Backend:

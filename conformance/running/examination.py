@@ -247,11 +247,13 @@ class _Search:
 def lacking(able: Capabilities, net: Network) -> str:
     """The first need of a network that a backend does not declare, or the empty string."""
     for _, layer, inputs in net.placed:
+        if layer.passes:
+            continue
         size = (inputs, layer.half_width)
         if able.sizes is not None and size not in able.sizes:
             return f"size {size[0]} to {size[1]}"
-        if able.lacked(layer.cell):
-            return able.lacked(layer.cell)
+        if able.lacked(layer.evaluated):
+            return able.lacked(layer.evaluated)
         if layer.direction not in able.directions:
             return f"direction {layer.direction}"
         if layer.gradient is not None and not able.policies:
@@ -286,7 +288,7 @@ def _within(able: Capabilities, net: Network, needs: frozenset[str]) -> Network:
         return replace(own, direction=layer.direction if declared else able.directions[0],
                        gradient=layer.gradient if kept else None, residual=layer.residual and not turned)  # fmt: skip
 
-    return replace(net, layers=[within(layer) for layer in net.layers])
+    return replace(net, layers=[layer if layer.passes else within(layer) for layer in net.layers])
 
 
 def _without_heads(layer: Layer) -> Layer:

@@ -370,6 +370,8 @@ def check_capabilities(backend: Owner, call: str, net: Network, gradient: bool) 
     lacks = "gradients" if gradient and not able.gradients else ""
     lacks = "embedding" if isinstance(net.inputs, Embedding) and not able.embedding else lacks
     for _, layer, inputs in net.placed:
+        if layer.passes:
+            continue
         size = (inputs, layer.half_width)
         if able.sizes is not None and size not in able.sizes:
             lacks = f"size {size}"

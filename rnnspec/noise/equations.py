@@ -23,7 +23,7 @@ from rnnspec.tracing.graph import Graph, GraphBuilder, iterate
 from rnnspec.tracing.ranks import VECTOR
 from rnnspec.tracing.widths import OUTPUT
 
-__all__ = ["Masked", "check", "expected", "masked"]
+__all__ = ["Masked", "check", "expected", "gates", "masked", "zoned"]
 
 SUMS = ("add", "subtract", "negate")
 """What stands between the x.name of a gate and the function that reads it."""
@@ -47,15 +47,23 @@ def check(call: str, cell: Cell, noise: Sequence[Noise]) -> None:
     """Raise NetworkError where a cell lacks the states, gates or maps that its noise acts on."""
     for one in noise:
         if isinstance(one, Zoneout):
-            vectors = [state for state in cell.states if cell.ranks[state] == VECTOR]
             for state in one.rates(cell.states):
-                _require(call, state in vectors, "Zoneout must name states that are vectors", vectors, state)
+                _require(call, state in zoned(cell), "Zoneout must name states that are vectors", zoned(cell), state)
         elif isinstance(one, GateDropout):
-            gates = [name for name in cell.graph.names("input") if _gate(cell.graph, name) is not None]
-            _require(call, one.gate in gates, "GateDropout must name the x.name that one function reads", gates,
-                     one.gate)  # fmt: skip
+            _require(call, one.gate in gates(cell), "GateDropout must name the x.name that one function reads",
+                     gates(cell), one.gate)  # fmt: skip
         elif isinstance(one, WeightDrop):
             _require(call, bool(cell.parameter_names["U"]), "WeightDrop must have recurrent maps", [], cell.name)
+
+
+def zoned(cell: Cell) -> tuple[str, ...]:
+    """The states of a cell that can have zoneout: those that are vectors."""
+    return tuple(state for state in cell.states if cell.ranks[state] == VECTOR)
+
+
+def gates(cell: Cell) -> tuple[str, ...]:
+    """The x.name of a cell whose gates can have dropout."""
+    return tuple(name for name in cell.graph.names("input") if _gate(cell.graph, name) is not None)
 
 
 def expected(cell: Cell, noise: Sequence[Noise]) -> Cell:
@@ -78,7 +86,7 @@ def _expected(cell: Cell, rates: tuple[tuple[str, float], ...]) -> Cell:
 @lru_cache(maxsize=256)
 def masked(cell: Cell, noise: tuple[Noise, ...]) -> Masked | None:
     """The cell with masks among its inputs; None where no state and no gate has noise."""
-    masks, gates, states = list[tuple[str, Noise, str]](), dict[int, Change](), dict[str, Change]()
+    masks, values, states = list[tuple[str, Noise, str]](), dict[int, Change](), dict[str, Change]()
     for one in noise:
         if isinstance(one, Zoneout):
             for state in one.rates(cell.states):
@@ -89,8 +97,8 @@ def masked(cell: Cell, noise: tuple[Noise, ...]) -> Masked | None:
             name, gate = _free(cell, f"kept_{one.gate}"), _gate(cell.graph, one.gate)
             masks.append((name, one, one.gate))
             assert gate is not None
-            gates[gate] = _keeping(name, 1 / (1 - one.rate))
-    return Masked(_changed(cell, gates, states), tuple(masks)) if masks else None
+            values[gate] = _keeping(name, 1 / (1 - one.rate))
+    return Masked(_changed(cell, values, states), tuple(masks)) if masks else None
 
 
 def _choosing(name: str, state: str) -> Change:

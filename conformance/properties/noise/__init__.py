@@ -1,0 +1,1 @@
+"""Laws of calls with a key."""
