@@ -20,6 +20,8 @@ from rnnspec.errors import DtypeError, ShapeError, UnsupportedError
 from rnnspec.interface import validation
 from rnnspec.interface.backend import Backend
 from rnnspec.network import Network
+from rnnspec.noise.key import Key
+from rnnspec.noise.masks import masks
 from rnnspec.running import stack
 from rnnspec.running.beginning import begun
 from rnnspec.running.chunks import Given, Ran
@@ -48,7 +50,8 @@ for _kind, _data, _static in (
 class Functions(NamedTuple):
     """`init(seed or key) -> params`, and the outputs and the final state by `apply`.
 
-    Its arguments are `(params, inputs, state=None, lengths=None, resets=None)`. Both may be traced. Parameters are the
+    Its arguments are `(params, inputs, state=None, lengths=None, resets=None, key=None)`. Both may be traced. `key` is
+    a `Key`, or a key of JAX, from which masks are drawn in NumPy by a callback where it is traced. Parameters are the
     network's tree, such as `net.init(seed)`. Gradients are those of the derived adjoint, with policies, and may be
     differentiated again in reverse mode. With `backend.through(Path.FRAMEWORK)` they are JAX's own, which also have
     forward mode. Raises an RnnSpecError, at the time of tracing, where an argument is not valid; traced lengths cannot
@@ -75,14 +78,14 @@ def functions(backend: Backend, traced: Backend, net: Network) -> Functions:
         return jax.pure_callback(drawn, shapes, jax.random.bits(seed, dtype=jnp.uint32), vmap_method="sequential")
 
     def plain(
-        params: Tree, inputs: Array, state: Tree, lengths: Array | None, resets: Array | None
+        params: Tree, inputs: Array, state: Tree, lengths: Array | None, resets: Array | None, noise: Tree
     ) -> tuple[Array, Tree]:
-        return stack.forward(traced, net, params, inputs, state, lengths, resets, pullback=False)[:2]
+        return stack.forward(traced, net, params, inputs, state, lengths, resets, noise, pullback=False)[:2]
 
     run = plain if backend.path is Path.FRAMEWORK else _derived(traced, net, plain)
 
     def apply(
-        params: Tree, inputs: Any, state: Tree = None, lengths: Any = None, resets: Any = None
+        params: Tree, inputs: Any, state: Tree = None, lengths: Any = None, resets: Any = None, key: Any = None
     ) -> tuple[Array, Tree]:
         _check_precision(backend, METHOD)
         unseen = lengths is not None and (isinstance(lengths, jax.core.Tracer) or not _has_known_time(inputs))
@@ -93,7 +96,9 @@ def functions(backend: Backend, traced: Backend, net: Network) -> Functions:
                                                           resets=None if hidden else resets)  # fmt: skip
         _check_segments(backend, x)
         state = begun(traced.arrays, net, own, first, x.shape[1])
-        given = own, x, state, _held(lengths, x) if unseen else ends, _marked(resets, x) if hidden else again
+        noise = _noise(traced, net, x, key)
+        given = (own, x, state, _held(lengths, x) if unseen else ends, _marked(resets, x) if hidden else again,
+                 noise)  # fmt: skip
         return run(*varying(given, axes(given)))
 
     return Functions(init, apply)
@@ -103,14 +108,14 @@ def _derived(traced: Backend, net: Network, plain: Callable[..., Any]) -> Callab
     run = jax.custom_vjp(plain)
 
     def forward(
-        params: Tree, inputs: Array, state: Tree, lengths: Array | None, resets: Array | None
+        params: Tree, inputs: Array, state: Tree, lengths: Array | None, resets: Array | None, noise: Tree
     ) -> tuple[Any, Any]:
-        outputs, final, tape = stack.forward(traced, net, params, inputs, state, lengths, resets, pullback=True)
+        outputs, final, tape = stack.forward(traced, net, params, inputs, state, lengths, resets, noise, pullback=True)
         return (outputs, final), (params, tape)
 
     def backward(kept: Any, cotangents: Any) -> tuple[Any, ...]:
         found = stack.backward(traced, net, *kept, *cotangents)
-        return *varying(found, axes(kept)), None, None
+        return *varying(found, axes(kept)), None, None, None
 
     run.defvjp(forward, backward)
     return run  # type: ignore[no-any-return]
@@ -120,6 +125,26 @@ def _clipped(net: Network, inputs: Any) -> Any:
     """Class numbers of rows whose lengths cannot be read, so that those at padded steps may be any."""
     whole = isinstance(net.inputs, Embedding) and np.issubdtype(np.result_type(inputs), np.integer)
     return jnp.clip(jnp.asarray(inputs), 0, net.inputs.classes - 1) if whole else inputs  # type: ignore[union-attr]
+
+
+def _noise(traced: Backend, net: Network, inputs: Array, key: Any) -> Tree:
+    """The masks of a key; those of a key of JAX are drawn when the program runs."""
+    if not isinstance(key, jax.Array):
+        return next(iter(validation.noise(traced, METHOD, net, inputs, key)), None)
+    if not net.has_noise:
+        return None
+    steps, batch = inputs.shape[:2]
+    if not (isinstance(steps, int) and isinstance(batch, int)):
+        raise UnsupportedError(f"jax.{METHOD}(...)", "time and batch must be known for a call with a key",
+                               f"shape {inputs.shape}", "export without a key")  # fmt: skip
+    own = tree_map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), masks(net, Key(0), steps, batch))
+
+    def drawn(bits: Any) -> Tree:
+        high, low = map(int, np.asarray(bits))
+        return masks(net, Key(high << 32 | low), steps, batch)
+
+    bits = jax.random.bits(key, (2,), jnp.uint32)
+    return jax.pure_callback(drawn, own, bits, vmap_method="sequential")
 
 
 def _has_known_time(inputs: Any) -> bool:

@@ -20,7 +20,7 @@ __all__ = ["run"]
 
 def run(
     backend: TensorflowBackend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
-    resets: Array | None, keep: bool,
+    resets: Array | None, keep: bool, noise: Tree = None,
 ) -> tuple[Array, Tree]:
     """Outputs and final state, differentiable in parameters, inputs and state."""
     if None in inputs.shape:
@@ -28,7 +28,7 @@ def run(
         backend.arrays = sized_arrays(backend.arrays)
 
     def ran(params: Tree, inputs: Array, state: Tree, pullback: bool) -> tuple[Array, Tree, Any]:
-        given = (params, inputs, state, lengths, resets)
+        given = (params, inputs, state, lengths, resets, noise)
         return forward(backend, net, *(map(sized, given) if None in inputs.shape else given), pullback=pullback)
 
     if backend.path is Path.FRAMEWORK:

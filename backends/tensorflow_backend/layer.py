@@ -17,12 +17,15 @@ from rnnspec.contract.arrays import Array
 from rnnspec.contract.capabilities import DTYPES
 from rnnspec.contract.kernel import Path
 from rnnspec.embedding import Embedding
-from rnnspec.errors import DtypeError, RnnSpecError, ShapeError, TreeError, UnsupportedError
+from rnnspec.errors import ArgumentError, DtypeError, RnnSpecError, ShapeError, TreeError, UnsupportedError
 from rnnspec.interface import classes
 from rnnspec.network import Network
+from rnnspec.noise.key import Key
+from rnnspec.noise.masks import masks
 from rnnspec.output import Last
 from rnnspec.running.beginning import begun
-from rnnspec.tree import Tree, filled, flat, leaves, named_map, tree_map
+from rnnspec.showing import shown
+from rnnspec.tree import Tree, filled, flat, flat_as, leaves, named_map, tree_map
 
 __all__ = ["NetworkLayer"]
 
@@ -56,6 +59,9 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         super().__init__(dtype=kind, **options)
         self.net, self.backend, self.seed, self.supports_masking = net, backend, seed, True
         self.return_state = return_state
+        if net.has_noise:
+            self.supports_jit = False  # XLA has no callbacks, by which masks are drawn
+            self.seeds = keras.random.SeedGenerator(seed)
         self._inline = tf.autograph.experimental.do_not_convert(self._traced)
         # A partial, since a SavedModel would store every graph of an attribute that is a TensorFlow function.
         self._graph = partial(tf.function(self._traced, autograph=False))
@@ -76,13 +82,14 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
 
     def call(
         self, inputs: Array, mask: Array | None = None, initial_state: Tree = None, training: bool | None = None,
-        return_state: bool | None = None, resets: Array | None = None,
+        return_state: bool | None = None, resets: Array | None = None, key: Key | None = None,
     ) -> Any:
         """The outputs, and with `return_state` the tensors of the final state.
 
         `return_state` is the layer's own if None. `initial_state` is a state as `with_state` returns it, or its
         tensors; zeros if None. `resets` (batch, time) is true where a step starts from zeros; at a masked step it has
-        no effect. Raises DtypeError, ShapeError or TreeError where inputs, mask, state or resets do not fit.
+        no effect. A network with noise has it with a `key`, or where `training` is true, with seeds of the layer's own.
+        Raises ArgumentError, DtypeError, ShapeError or TreeError where inputs, mask, state, resets or key do not fit.
         """
         x = tf.convert_to_tensor(inputs, dtype_hint=self.compute_dtype)
         self._check_dtype(x.dtype)
@@ -97,23 +104,24 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         first = None if initial_state is None else self._state(initial_state, x.shape[0])
         traced = self._graph if alone else self._inline
         try:
-            outputs, final = traced(params, x, first, mask, begun, training is not False)
+            noise = self._noise(x, key, bool(training))
+            outputs, final = traced(params, x, first, mask, begun, training is not False, noise)
         except RnnSpecError as error:
             raise _plain(error)  # noqa: B904  # the same error, marked
         return (outputs, *flat(final)) if self._gives_state(return_state) else outputs
 
     def with_state(
         self, inputs: Array, initial_state: Tree = None, mask: Array | None = None, training: bool | None = None,
-        resets: Array | None = None,
+        resets: Array | None = None, key: Key | None = None,
     ) -> tuple[Array, Tree]:
         """The outputs and the final state as the network's tree; `initial_state` is such a tree, zeros if None."""
         outputs, *final = self(inputs, mask=mask, initial_state=initial_state, training=training, return_state=True,
-                               resets=resets)  # fmt: skip
+                               resets=resets, key=key)  # fmt: skip
         return outputs, filled(self.net.state_shapes(0), final)
 
     def compute_output_spec(
         self, inputs: Any, mask: Any = None, initial_state: Any = None, training: Any = None, return_state: Any = None,
-        resets: Any = None,
+        resets: Any = None, key: Any = None,
     ) -> Any:
         """The symbolic outputs of a call."""
         self._check_dtype(tf.as_dtype(inputs.dtype))
@@ -191,6 +199,25 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         except RnnSpecError as error:
             raise _plain(error)  # noqa: B904  # the same error, marked
 
+    def _noise(self, inputs: Array, key: Key | None, training: bool) -> Tree:
+        """The masks of a call over (batch, time, feature), drawn in NumPy when the call runs."""
+        if key is not None and not isinstance(key, Key):
+            raise ArgumentError("NetworkLayer(...)", "key must be a Key, or None", shown(key), "write rnnspec.Key(seed)")
+        if not self.net.has_noise or (key is None and not training):
+            return None
+        whole, other = (masks(self.net, Key(0), *sizes) for sizes in ((2, 3), (3, 4)))
+
+        def drawn(seed: Any, steps: Any, batch: Any) -> list[Any]:
+            own = key or Key(int(seed[0]) << 32 | int(seed[1]))
+            return flat_as(whole, masks(self.net, own, int(steps), int(batch)))
+
+        batch, steps = tf.unstack(tf.shape(inputs)[:2])
+        seed = tf.zeros(2, tf.uint32) if key else tf.convert_to_tensor(self.seeds.next())
+        found = filled(whole, tf.numpy_function(drawn, [seed, steps, batch], [tf.bool] * len(flat(whole))))
+        known = inputs.shape[1], inputs.shape[0]
+        tree_map(lambda mask, a, b: mask.set_shape(_sizes(a.shape, b.shape, known)), found, whole, other)
+        return found
+
     def _gives_state(self, asked: bool | None) -> bool:
         return self.return_state if asked is None else asked
 
@@ -217,7 +244,8 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         return named_map(lambda name, shape: _of_shape(f"initial_state.{name}", found[name], shape), shapes)
 
     def _traced(
-        self, params: Tree, inputs: Array, initial_state: Tree, mask: Array | None, resets: Array | None, keep: bool
+        self, params: Tree, inputs: Array, initial_state: Tree, mask: Array | None, resets: Array | None, keep: bool,
+        noise: Tree = None,
     ) -> tuple[Array, Tree]:
         order = None if mask is None else tf.argsort(tf.cast(~mask, tf.int32), 1, stable=True)
         x, again = _in_front(order, inputs), None if resets is None else _in_front(order, resets)
@@ -231,13 +259,18 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
             unset = self.net.unset_state(batch, lambda shape: tf.zeros(shape, self.compute_dtype))
             state = begun(self.backend.arrays, self.net, params, unset, batch)
         lengths = None if mask is None else tf.reduce_sum(tf.cast(mask, tf.int32), 1)
-        outputs, final = run(self.backend, self.net, params, x, state, lengths, again, keep)
+        outputs, final = run(self.backend, self.net, params, x, state, lengths, again, keep, noise)
         if isinstance(self.net.read, Last):
             return outputs, final
         outputs = tf.transpose(outputs, (1, 0, 2))
         if order is not None:
             outputs = tf.gather(outputs, tf.argsort(order, 1), axis=1, batch_dims=1)
         return outputs, final
+
+
+def _sizes(shape: tuple[int, ...], other: tuple[int, ...], known: Any) -> list[int | None]:
+    """The shape of a mask, where steps and rows, which two calls had different numbers of, are those of this call."""
+    return [a if a == b else known[axis] for axis, (a, b) in enumerate(zip(shape, other, strict=True))]
 
 
 def _directed() -> UnsupportedError:

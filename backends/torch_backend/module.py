@@ -23,6 +23,7 @@ from rnnspec.interface import validation
 from rnnspec.interface.adoption import check_array
 from rnnspec.interface.backend import Backend
 from rnnspec.network import Network
+from rnnspec.noise.key import Key
 from rnnspec.output import Last
 from rnnspec.running import stack
 from rnnspec.running.beginning import begun
@@ -48,7 +49,8 @@ class NetworkModule(Branch):
     start as `params`, or as `net.init(seed)`. Call it with inputs (time, batch, feature), with `batch_first` (batch,
     time, feature), and optionally a state, lengths, and resets (time, batch) or (batch, time), true where a step starts
     from zeros; class numbers have no axis of features. It returns outputs in the layout of the inputs, and the final
-    state. `to(dtype)` and `to(device)` choose the backend that runs it.
+    state. `to(dtype)` and `to(device)` choose the backend that runs it. In training mode a network with noise has it,
+    with the seed of a `key`, or one from PyTorch's generator; after `eval()` it has none, unless a key is given.
     """
 
     def __init__(
@@ -65,46 +67,51 @@ class NetworkModule(Branch):
         return _backend(self._made_by, parameter.device, parameter.dtype)
 
     def forward(
-        self, inputs: Array, state: Tree = None, lengths: Array | None = None, resets: Array | None = None
+        self, inputs: Array, state: Tree = None, lengths: Array | None = None, resets: Array | None = None,
+        key: Key | None = None,
     ) -> tuple[Array, Tree]:
         """Outputs and the final state. A compiled model calls it as it is, since it runs a program of its own."""
         if torch.compiler.is_compiling():
             if not torch.compiler.is_exporting():
                 disabled: Any = torch.compiler.disable(self._eager)
-                return disabled(inputs, state, lengths, resets)  # type: ignore[no-any-return]
+                return disabled(inputs, state, lengths, resets, key)  # type: ignore[no-any-return]
             if torch.compiler.is_dynamo_compiling():
                 refuse_strict()
-        return self._eager(inputs, state, lengths, resets)
+        return self._eager(inputs, state, lengths, resets, key)
 
-    def _eager(self, inputs: Any, state: Tree, lengths: Array | None, resets: Any) -> tuple[Any, Tree]:
+    def _eager(
+        self, inputs: Any, state: Tree, lengths: Array | None, resets: Any, key: Key | None
+    ) -> tuple[Any, Tree]:
         if resets is not None and self.batch_first:
             check_array(self.backend(), CALL, "resets", resets)
             resets = resets.swapaxes(0, 1) if len(resets.shape) > 1 else resets
         if isinstance(inputs, PackedSequence):
-            return self._packed(inputs, state, lengths, resets)
+            return self._packed(inputs, state, lengths, resets, key)
         if not self.batch_first:
-            return self._run(inputs, state, lengths, resets)
+            return self._run(inputs, state, lengths, resets, key)
         check_array(self.backend(), CALL, "inputs", inputs)
         turned = inputs.swapaxes(0, 1) if len(inputs.shape) > 1 else inputs
-        outputs, final = self._run(turned, state, lengths, resets)
+        outputs, final = self._run(turned, state, lengths, resets, key)
         return outputs if isinstance(self.net.read, Last) else outputs.transpose(0, 1), final
 
     def _packed(
-        self, packed: PackedSequence, state: Tree, lengths: Array | None, resets: Array | None
+        self, packed: PackedSequence, state: Tree, lengths: Array | None, resets: Array | None, key: Key | None
     ) -> tuple[Any, Tree]:
         """Run a packed sequence in the caller's order of rows, as states and resets are, and pack the outputs alike."""
         if lengths is not None:
             raise ArgumentError(CALL, "lengths must be None where inputs are packed", type(lengths).__name__,
                                 "leave lengths out: a packed sequence has its own")  # fmt: skip
         padded, ends = pad_packed_sequence(packed)
-        outputs, final = self._run(padded, state, None if (ends == len(padded)).all() else ends, resets)
+        outputs, final = self._run(padded, state, None if (ends == len(padded)).all() else ends, resets, key)
         if isinstance(self.net.read, Last):
             return outputs, final
         order = slice(None) if packed.sorted_indices is None else packed.sorted_indices
         data = pack_padded_sequence(outputs[:, order], ends[order]).data
         return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices), final
 
-    def _run(self, inputs: Array, state: Tree, lengths: Array | None, resets: Array | None) -> tuple[Array, Tree]:
+    def _run(
+        self, inputs: Array, state: Tree, lengths: Array | None, resets: Array | None, key: Key | None
+    ) -> tuple[Array, Tree]:
         net, backend, hidden = self.net, self.backend(), False
         params = self.tree(net.parameter_shapes())
         if torch.is_autocast_enabled(backend.device.partition(":")[0]):
@@ -122,9 +129,19 @@ class NetworkModule(Branch):
                                                           resets=None if unseen else resets)  # fmt: skip
         ends = _as_given(lengths, x.shape[1]) if unread else ends
         again = _marked(resets, x) if unseen else again
+        noise = validation.noise(backend, "as_layer(net)", net, x, self._key(key))
         with math_mode(backend.device, backend.precision):
             first = begun(backend.arrays, net, own, first, x.shape[1])
-            return _apply(backend, net, own, x, first, ends, again)
+            return _apply(backend, net, own, x, first, ends, again, *noise)
+
+    def _key(self, given: Key | None) -> Key | None:
+        """The key of a call: as given, or in training mode one from PyTorch's generator."""
+        if given is not None or not (self.training and self.net.has_noise):
+            return given
+        if is_traced():
+            raise UnsupportedError(CALL, "a network with noise must be traced without it", "training mode",
+                                   "call eval() before, or give a key")  # fmt: skip
+        return Key(int(torch.randint(2**63 - 1, ())))
 
     def extra_repr(self) -> str:
         return repr(self.net)
@@ -142,14 +159,14 @@ def _backend(made_by: MadeBy, device: torch.device, dtype: torch.dtype) -> Backe
 
 def _apply(
     backend: Backend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
-    resets: Array | None,
+    resets: Array | None, noise: Tree = None,
 ) -> tuple[Array, Tree]:
     if backend.path is Path.FRAMEWORK:
-        return stack.forward(backend, net, params, inputs, state, lengths, resets, pullback=False)[:2]
+        return stack.forward(backend, net, params, inputs, state, lengths, resets, noise, pullback=False)[:2]
     arrays = flat((params, inputs, state)) if torch.is_grad_enabled() else []
     if not any(a.requires_grad for a in arrays):
-        return stack.forward(backend, net, params, inputs, state, lengths, resets, pullback=False)[:2]
-    outputs, *final = _Derived.apply(_Run(backend, net, params, inputs, state, lengths, resets), *arrays)
+        return stack.forward(backend, net, params, inputs, state, lengths, resets, noise, pullback=False)[:2]
+    outputs, *final = _Derived.apply(_Run(backend, net, params, inputs, state, lengths, resets, noise), *arrays)
     return outputs, filled(state, final)
 
 
@@ -179,15 +196,16 @@ class _Run:
 
     def __init__(
         self, backend: Backend, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None,
-        resets: Array | None,
+        resets: Array | None, noise: Tree,
     ) -> None:
         self.backend, self.net, self.params, self.state = backend, net, params, state
-        self.inputs, self.lengths, self.resets = inputs, lengths, resets
+        self.inputs, self.lengths, self.resets, self.noise = inputs, lengths, resets, noise
 
     def forward(self) -> list[Array]:
         """Copies of the outputs and of the leaves of the final state; the originals stay on the tape."""
         outputs, final, self.tape = stack.forward(
-            self.backend, self.net, self.params, self.inputs, self.state, self.lengths, self.resets, pullback=True
+            self.backend, self.net, self.params, self.inputs, self.state, self.lengths, self.resets, self.noise,
+            pullback=True,
         )
         return [outputs.clone(), *(leaf.clone() for leaf in flat_as(self.state, final))]
 

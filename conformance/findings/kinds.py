@@ -49,6 +49,7 @@ KINDS = {
     "reset": "a reset is ignored or misplaced",
     "heads": "heads are mixed up",
     "matrices": "a state or parameter that is a matrix is wrong",
+    "noise": "noise acts at the wrong place, at the wrong scale, or where there must be none",
     "another way": "a kernel, recomputation or a form that is parallel over time gives other numbers",
 }
 """What each kind says, by its name."""

@@ -17,6 +17,7 @@ from conformance.mutants.derived.loop import loop_mutants
 from conformance.mutants.derived.matrices import matrix_mutants
 from conformance.mutants.faulty import protocol_mutants
 from conformance.mutants.learning import alignments, losses, nothing, training
+from conformance.mutants.noise import masks
 from conformance.mutants.parallel import chunks, halves, scans, ways
 from conformance.mutants.parts import heads, matrices, operands
 from conformance.mutants.ranges import blocks, counters, extents, numbers, small, vanishing
@@ -66,7 +67,7 @@ def _protocol() -> Iterator[Mutant]:
              arguments, counters, readings, few)  # fmt: skip
     questions = (spans, training, leftovers, nothing, vanishing, reach, small, resets)
     parallel = (chunks, halves, scans, ways)
-    parts = (heads, matrices, bound, biases, *parallel, operands)
+    parts = (heads, matrices, bound, biases, *parallel, operands, masks)
     for module in (*calls, policies, rules, guards, segments, governed, *questions, *parts):
         yield from protocol_mutants(module)
 

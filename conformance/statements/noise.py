@@ -30,7 +30,7 @@ NOISE = Theme("Noise", "A call with a key has noise, the same on every backend; 
         first="Look at whether rows or steps count from the beginning of the call instead of the key's.",
     ),
     Statement(
-        "P193", "evaluation",
+        "P193", "calls without key",
         says="Without a key, values and gradients are those of the network without noise; with zoneout those of the "
              "expectation, rate * old + (1 - rate) * new.",
         failure="A network answers at random where it should predict, or at another scale than it was trained at.",

@@ -8,7 +8,7 @@ from rnnspec.output import Tied
 from rnnspec.running.padding import counted, mask, selected
 from rnnspec.tree import Tree
 
-__all__ = ["as_read", "as_steps", "has_step", "logits", "read", "unlogits", "unread"]
+__all__ = ["as_read", "as_steps", "dense", "has_step", "logits", "read", "undense", "unlogits", "unread"]
 
 
 def read(arrays: Arrays, net: Network, values: Array, lengths: Array | None) -> Array:
@@ -67,12 +67,12 @@ def has_step(arrays: Arrays, lengths: Array | None) -> Array | None:
 
 def logits(arrays: Arrays, net: Network, params: Tree, values: Array) -> Array:
     """The output layer over the last axis, from the parameters of the network."""
-    return _dense(arrays, _of_output(net, params), values)
+    return dense(arrays, _of_output(net, params), values)
 
 
 def unlogits(arrays: Arrays, net: Network, params: Tree, values: Array, cotangent: Array) -> tuple[Tree, Array]:
     """The pullback of `logits`: the cotangents of the parameters that it reads, and of its values."""
-    own, found = _undense(arrays, _of_output(net, params), values, cotangent)
+    own, found = undense(arrays, _of_output(net, params), values, cotangent)
     if isinstance(net.output, Tied):
         return {"output": {"b": own["b"]}, "embedding": {"E": own["W"]}}, found
     return {"output": own}, found
@@ -85,14 +85,16 @@ def _of_output(net: Network, params: Tree) -> Tree:
     return params["output"]
 
 
-def _dense(arrays: Arrays, params: Tree, values: Array) -> Array:
+def dense(arrays: Arrays, params: Tree, values: Array) -> Array:
+    """A map `W` and a bias `b` over the last axis."""
     features = values.shape[-1]
     flat = arrays.reshape(values, (-1, features)) if len(values.shape) == 3 else values
     product = arrays.projection(params["W"], flat.shape[0])(flat) + params["b"]
     return arrays.reshape(product, (*values.shape[:-1], params["W"].shape[0]))
 
 
-def _undense(arrays: Arrays, params: Tree, values: Array, cotangent: Array) -> tuple[Tree, Array]:
+def undense(arrays: Arrays, params: Tree, values: Array, cotangent: Array) -> tuple[Tree, Array]:
+    """The pullback of `dense`: the cotangents of its parameters and of its values."""
     rows = 1
     for size in values.shape[:-1]:
         rows *= size

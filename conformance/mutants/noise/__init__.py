@@ -1,0 +1,1 @@
+"""Faults of calls with a key."""
