@@ -26,7 +26,7 @@ from rnnspec.feed_forward import FeedForward
 from rnnspec.initialisers import Initialiser, Uniform, Zeros
 from rnnspec.losses import CTC, Loss
 from rnnspec.noise.equations import Masked, check, expected, masked
-from rnnspec.noise.kinds import Dropout, Noise
+from rnnspec.noise.kinds import KINDS, Dropout, Noise
 from rnnspec.noise.passing import PASSING
 from rnnspec.output import Dense, Last, Read, Steps, Tied
 from rnnspec.showing import shown
@@ -109,8 +109,9 @@ class Layer:
 
     def _give_noise(self, call: str) -> None:
         noise = (self.noise,) if isinstance(self.noise, Noise) else self.noise
-        _check(call, isinstance(noise, Iterable) and all(isinstance(one, Noise) for one in noise),
-               "noise must be one kind of rnnspec.noise, or several", self.noise, "write noise=Zoneout(0.1)")  # fmt: skip
+        _check(call, isinstance(noise, Iterable) and all(type(one) in KINDS for one in noise),
+               "noise must be one kind of rnnspec.noise, or several", self.noise,
+               "write noise=Zoneout(0.1)")  # fmt: skip
         noise = tuple(noise)
         _check(call, len({type(one) for one in noise}) == len(noise), "each kind of noise must be given once", noise,
                "leave one out")  # fmt: skip
@@ -146,8 +147,10 @@ class Layer:
     def masked(self) -> Masked | None:
         """The cell of a call with a key, given all x.name and the masks; None where its equations have no masks."""
         found = masked(self.cell, self.noises)
-        given = found and found.cell.given_widths(self.widths_given, self.inputs)
-        return found and replace(found, cell=replace(found.cell, given=given))
+        if found is None:
+            return None
+        given = found.cell.given_widths(self.widths_given, self.inputs)
+        return replace(found, cell=replace(found.cell, given=given))
 
     @property
     def noises(self) -> tuple[Noise, ...]:
@@ -198,8 +201,8 @@ class Network:
     `read` selects `Steps()` or `Last()`. `head` are layers without a state that run on what is read. `output` is a
     `Dense` layer, `Tied()` to the embedding, or None for the outputs of the last of them. `loss` is one of
     `rnnspec.losses`, or None for a network that is not trained. `Dense`, `LayerNorm`, `RMSNorm` and `Dropout` in
-    `layers` and `head` are short names, each of which becomes a `Layer`. Raises NetworkError where an argument is not valid or the
-    parts do not fit.
+    `layers` and `head` are short names, each of which becomes a `Layer`. Raises NetworkError where an argument is not
+    valid or the parts do not fit.
     """
 
     inputs: int | Embedding

@@ -149,7 +149,7 @@ def _inputs_to_json(inputs: int | Embedding) -> Any:
 
 def _layer_to_json(call: str, layer: Layer) -> dict[str, Any]:
     """The values of a layer; a `Dropout` among the layers has noise and no cell."""
-    return _noise_to_json(call, layer) if layer.passes else {
+    return _noise_to_json(layer) if layer.passes else {
         "cell": {
             "name": layer.cell.name,
             "states": layer.cell.states,
@@ -162,12 +162,12 @@ def _layer_to_json(call: str, layer: Layer) -> dict[str, Any]:
         **({"residual": True} if layer.residual else {}),
         **({"learned_state": True} if layer.learned_state else {}),
         "gradient": _declared(call, layer.gradient),
-        **(_noise_to_json(call, layer) if layer.noises else {}),
+        **(_noise_to_json(layer) if layer.noises else {}),
     }
 
 
-def _noise_to_json(call: str, layer: Layer) -> dict[str, Any]:
-    return {"noise": [declaring.to_json(call, one) for one in layer.noises]}
+def _noise_to_json(layer: Layer) -> dict[str, Any]:
+    return {"noise": [declaring.to_json(one) for one in layer.noises]}
 
 
 def _network_from_json(data: Any) -> Network:

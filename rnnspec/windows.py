@@ -20,6 +20,7 @@ from rnnspec.errors import NetworkError
 from rnnspec.interface import validation
 from rnnspec.interface.backend import Backend
 from rnnspec.network import Network
+from rnnspec.noise.key import Key
 from rnnspec.output import Last
 from rnnspec.showing import shown
 from rnnspec.tree import Tree, tree_map
@@ -54,12 +55,13 @@ class Windows:
 
     def value_and_grad(
         self, backend: Backend, net: Network, params: Tree, inputs: Any, targets: Any, state: Tree = None,
-        lengths: Any = None, resets: Any = None,
+        lengths: Any = None, resets: Any = None, key: Key | None = None,
     ) -> Step:
         """The loss, its count and the sums of the windows' gradients, in the form of `Backend.value_and_grad`.
 
-        Memory grows with k2; only the inputs and their gradient are as long as the sequence. Raises NetworkError where
-        a layer does not run forward in time, or has a policy with the hook `carry`, since windows cut those edges.
+        With a `key` each window has the noise of its own steps. Memory grows with k2; only the inputs and their
+        gradient are as long as the sequence. Raises NetworkError where a layer does not run forward in time, or has a
+        policy with the hook `carry`, since windows cut those edges.
         """
         _check(net)
         given = validation.arguments(backend, "value_and_grad", net, params, inputs, state, lengths, True, resets)
@@ -68,7 +70,7 @@ class Windows:
             return backend.value_and_grad(net, params, inputs, targets, state, lengths)
         ends = None if lengths is None else validation.host_lengths(backend, lengths)
         sequence = _Sequence(backend, net, given[0], _host(backend, inputs), _host(backend, targets), ends,
-                             _host(backend, resets))  # fmt: skip
+                             _host(backend, resets), key)  # fmt: skip
         return _summed(sequence, self.of(inputs.shape[0]), None if state is None else given[2])
 
 
@@ -83,21 +85,22 @@ class _Sequence:
     targets: Any
     ends: Any
     resets: Any
+    key: Key | None = None
 
     def run(self, begin: int, end: int, state: Tree) -> Tree:
         """The state after a part."""
         return self.backend.run(self.net, self.params, self.inputs[begin:end], state, self._lengths(begin, end),
-                                **self._resets(begin, end)).state  # fmt: skip
+                                **self._more(begin, end)).state  # fmt: skip
 
     def step(self, begin: int, end: int, state: Tree) -> Step:
         """The losses of a part, and their gradients within it."""
-        call, resets = self.backend.value_and_grad, self._resets(begin, end)
+        call, more = self.backend.value_and_grad, self._more(begin, end)
         if not isinstance(self.net.read, Last):
             return call(self.net, self.params, self.inputs[begin:end], self.targets[begin:end], state,
-                        self._lengths(begin, end), **resets)  # fmt: skip
+                        self._lengths(begin, end), **more)  # fmt: skip
         ends = np.full(self.inputs.shape[1], len(self.inputs)) if self.ends is None else self.ends
         here = np.where((begin < ends) & (ends <= end), ends - begin, 0)
-        found = call(self.net, self.params, self.inputs[begin:end], self.targets, state, here, **resets)
+        found = call(self.net, self.params, self.inputs[begin:end], self.targets, state, here, **more)
         return replace(found, state=self.run(begin, end, state))
 
     def pull(self, begin: int, end: int, state: Tree, cotangent: Tree) -> Gradients:
@@ -105,14 +108,15 @@ class _Sequence:
         shape = validation.output_shape(self.net, end - begin, self.inputs.shape[1])
         return self.backend.pullback(self.net, self.params, self.inputs[begin:end], self.backend.zeros(shape),
                                      cotangent, state, self._lengths(begin, end),
-                                     **self._resets(begin, end))  # fmt: skip
+                                     **self._more(begin, end))  # fmt: skip
 
     def _lengths(self, begin: int, end: int) -> Any:
         return None if self.ends is None else np.clip(self.ends - begin, 0, end - begin)
 
-    def _resets(self, begin: int, end: int) -> dict[str, Any]:
-        """The argument of a part's resets, left out where there are none."""
-        return {} if self.resets is None else {"resets": self.resets[begin:end]}
+    def _more(self, begin: int, end: int) -> dict[str, Any]:
+        """The arguments of a part's resets and noise, left out where there are none."""
+        resets = {} if self.resets is None else {"resets": self.resets[begin:end]}
+        return resets if self.key is None else {**resets, "key": self.key.at(step=begin)}
 
 
 class _Pulled:

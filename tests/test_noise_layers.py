@@ -71,13 +71,11 @@ class TestTorch:
         close(x.grad, gradients(Key(7))[1])
 
     def test_batch_first_and_packed_inputs_have_the_masks_of_their_rows(self):
-        from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-
-        x = self.torch.tensor(X)
+        rnn, x = self.torch.nn.utils.rnn, self.torch.tensor(X)
         turned = self.layer(batch_first=True)(x.transpose(0, 1), key=Key(7))[0]
         close(turned.transpose(0, 1).detach(), run(Key(7)))
-        packed = pack_padded_sequence(x, self.torch.full((BATCH,), STEPS), enforce_sorted=False)
-        close(pad_packed_sequence(self.layer()(packed, key=Key(7))[0])[0].detach(), run(Key(7)))
+        packed = rnn.pack_padded_sequence(x, self.torch.full((BATCH,), STEPS), enforce_sorted=False)
+        close(rnn.pad_packed_sequence(self.layer()(packed, key=Key(7))[0])[0].detach(), run(Key(7)))
 
     def test_a_trace_must_be_of_evaluation(self):
         held = get_backend("torch").through(Path.FRAMEWORK)

@@ -106,8 +106,8 @@ class PlannedBound(Bound, Generic[C]):
     def streams(self) -> bool:
         """Whether plans run the network, layers and outputs, and no other path is asked for."""
         asked, net = self.backend.path not in (None, Path.GENERIC), self.net
-        alone = all(layer.passes for layer in net.head)
-        return not asked and alone and all(layer.passes or (plans(layer.evaluated) and not layer.residual) for layer in net.layers)
+        runs = (layer.passes or (plans(layer.evaluated) and not layer.residual) for layer in net.layers)
+        return not asked and all(layer.passes for layer in net.head) and all(runs)
 
     def stepper(self, state: Tree, batch: int) -> Stepper:
         """Planned programs of one step, where all layers have a plan."""

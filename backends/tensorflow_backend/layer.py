@@ -202,7 +202,8 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
     def _noise(self, inputs: Array, key: Key | None, training: bool) -> Tree:
         """The masks of a call over (batch, time, feature), drawn in NumPy when the call runs."""
         if key is not None and not isinstance(key, Key):
-            raise ArgumentError("NetworkLayer(...)", "key must be a Key, or None", shown(key), "write rnnspec.Key(seed)")
+            raise _plain(ArgumentError("NetworkLayer(...)", "key must be a Key, or None", shown(key),
+                                       "write rnnspec.Key(seed)"))  # fmt: skip
         if not self.net.has_noise or (key is None and not training):
             return None
         whole, other = (masks(self.net, Key(0), *sizes) for sizes in ((2, 3), (3, 4)))

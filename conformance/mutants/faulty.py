@@ -72,7 +72,7 @@ class Faulty(Backend):
         super().__init_subclass__(**named)
         for name in CALLS:
             call = vars(cls).get(name)
-            if call is not None and "key" not in inspect.signature(call).parameters:
+            if call is not None and not _takes_key(call):
                 setattr(cls, name, _keyed(call))
 
     def given(self, given: Given) -> Given:
@@ -118,8 +118,8 @@ class Faulty(Backend):
 
     def run(self, net: Network, params: Tree, inputs: Array, state: Tree = None, lengths: Array = None,
             resets: Array = None, key: Key | None = None) -> Result:  # fmt: skip
-        given = self.given(Given(net, params, inputs, state, lengths, resets))
-        return super().run(*_values(given), key=key or self.key)
+        g = self.given(Given(net, params, inputs, state, lengths, resets))
+        return super().run(g.net, g.params, g.inputs, g.state, g.lengths, g.resets, key or self.key)
 
     def pullback(
         self,
@@ -159,6 +159,11 @@ def protocol_mutants(module: ModuleType) -> Iterator[Mutant]:
             words = re.sub(r"(?<!^)(?=[A-Z])", " ", name).lower()
             yield Mutant(f"{module.__name__.split('.')[-1]}: {words}", inspect.cleandoc(found.__doc__ or ""),
                          partial(_make, found))  # fmt: skip
+
+
+def _takes_key(call: Callable[..., Any]) -> bool:
+    known = inspect.signature(call).parameters
+    return "key" in known or any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
 
 
 def _keyed(call: Callable[..., Any]) -> Callable[..., Any]:

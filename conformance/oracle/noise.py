@@ -70,7 +70,8 @@ def left(tape: Tape, layer: Layer, half: str, found: Tree, own: Tree) -> Tree:
     if not kept:
         return own
     rate = next(one.rate for one in layer.noises if isinstance(one, WeightDrop))
-    return {**own, "U": {name: Left(_left(tape, own["U"][name], mask, rate), mask, rate) for name, mask in kept.items()}}
+    U = {name: Left(_left(tape, own["U"][name], mask, rate), mask, rate) for name, mask in kept.items()}
+    return {**own, "U": U}
 
 
 def _left(tape: Tape, whole: Parts, mask: Array, rate: float) -> Parts:

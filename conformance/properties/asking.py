@@ -81,7 +81,8 @@ class Question:
         """What `pull` must give, and the yardstick, of these very arrays."""
         g = self.given
         return self._reference(partial(oracle.pullback, self.net, g.params, g.inputs, g.output_cotangent,
-                                       g.state_cotangent, g.state, g.lengths, resets=g.resets, **self.keyed))  # fmt: skip
+                                       g.state_cotangent, g.state, g.lengths, resets=g.resets,
+                                       **self.keyed))  # fmt: skip
 
     def step_reference(self) -> Reference:
         """What `step` must give, and the yardstick, of these very arrays."""
@@ -121,7 +122,7 @@ class Question:
         return () if self.given.resets is None else (self.given.resets,)
 
     @property
-    def keyed(self) -> dict[str, Key]:
+    def keyed(self) -> dict[str, Any]:
         """The argument of a call that has noise: one without noise does not name it."""
         return {} if self.key is None else {"key": self.key}
 

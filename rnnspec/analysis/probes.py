@@ -56,7 +56,7 @@ class Probes:
     @cached_property
     def probed(self) -> Layer:
         """The layer with probes."""
-        layer, cell = self.layer, self.layer.cell
+        layer, cell = self.layer, self.layer.evaluated
         hidden = {} if isinstance(layer.widths_given, int) else dict(layer.widths_given)
         for state, shape in layer.state_shapes.items():
             hidden |= dict(zip(axes(state, cell.ranks[state]), shape[-cell.ranks[state] :], strict=True))
@@ -65,11 +65,12 @@ class Probes:
             hidden[f"R.{self._own}"] = self.inputs // cell.beside(INPUT)
             shared.add(INPUT)
         wide = self.wide if cell.reads_input else None
-        return replace(layer, cell=self._cell, hidden=hidden, shared=tuple(shared) if layer.heads else (), inputs=wide)
+        return replace(layer, cell=self._cell, hidden=hidden, shared=tuple(shared) if layer.heads else (), inputs=wide,
+                       noise=())  # fmt: skip
 
     def params(self, half: str, own: Tree) -> Tree:
         """The parameters of a half of the probed layer, from those of the layer."""
-        cell, heads = self.layer.cell, self.layer.heads
+        cell, heads = self.layer.evaluated, self.layer.heads
         found = {kind: dict(named) for kind, named in own.items()}
         found["W"] = tree_map(lambda w: np.pad(w, ((0, 0), (0, self.wide - self.inputs))), found["W"])
         for state, size in self.layer.state_sizes.items():
@@ -87,7 +88,7 @@ class Probes:
 
     @cached_property
     def _cell(self) -> Cell:
-        cell, builder, place = self.layer.cell, GraphBuilder(has_matrices=True), list[int]()
+        cell, builder, place = self.layer.evaluated, GraphBuilder(has_matrices=True), list[int]()
         for node in cell.graph.nodes:
             place.append(builder.add(node.op, (place[arg] for arg in node.args), node.name, node.value))
             if node.op == "x":
@@ -106,12 +107,12 @@ class Probes:
 
     def _columns(self, state: str) -> int:
         """The number of probes of a state."""
-        return self.layer.state_shapes[state][-1] if self.layer.cell.ranks[state] == MATRIX else 1
+        return self.layer.state_shapes[state][-1] if self.layer.evaluated.ranks[state] == MATRIX else 1
 
     def _names(self, state: str) -> Iterator[tuple[str, str]]:
         """The names of the probes of a state, each with that of its unit, which a vector does not need."""
-        graph = self.layer.cell.graph
-        if self.layer.cell.ranks[state] != MATRIX:
+        graph = self.layer.evaluated.graph
+        if self.layer.evaluated.ranks[state] != MATRIX:
             yield _unused(graph, "input", f"probe_{state}"), ""
         else:
             for j in range(self._columns(state)):
@@ -120,7 +121,7 @@ class Probes:
     @property
     def _own(self) -> str:
         """The name of the map that chooses the network's own features."""
-        return _unused(self.layer.cell.graph, "map", "own")
+        return _unused(self.layer.evaluated.graph, "map", "own")
 
 
 def _unused(graph: Graph, op: str, name: str) -> str:

@@ -179,6 +179,7 @@ def taken_apart(
 def _check_plain(call: str, target: str, net: Network) -> None:
     """Raise UnsupportedError where a network is more than layers and an output layer."""
     odd = [f"layers.{i} residual" for i, layer in enumerate(net.layers) if layer.residual]
+    odd += [f"layers.{i} {layer.noises[0]}" for i, layer in enumerate(net.layers) if layer.noises]
     odd += [f"a head of {len(net.head)}"] if net.head else []
     if odd:
         raise UnsupportedError(call, f"a network for {target} must have recurrent layers and an output layer only",

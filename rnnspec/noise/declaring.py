@@ -5,30 +5,24 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from rnnspec.errors import NetworkError
-from rnnspec.noise.kinds import Dropout, GateDropout, Noise, WeightDrop, Zoneout
-from rnnspec.noise.lifetimes import Lifetime, PerSequence, PerStep
+from rnnspec.noise.kinds import KINDS, Noise
+from rnnspec.noise.lifetimes import LIFETIMES, Lifetime
 
 __all__ = ["from_json", "to_json"]
 
-KINDS = {kind.__name__: kind for kind in (Dropout, GateDropout, WeightDrop, Zoneout)}
-LIFETIMES = {kind.__name__: kind for kind in (PerStep, PerSequence)}
+BY_NAME: dict[str, Any] = {kind.__name__: kind for kind in (*KINDS, *LIFETIMES)}
 
 
-def to_json(call: str, noise: Noise) -> dict[str, Any]:
-    """The values of a kind of noise; raises NetworkError where a file cannot hold it."""
-    given = {field.name: getattr(noise, field.name) for field in fields(noise)}  # type: ignore[arg-type]
-    for known, one in ((KINDS, noise), *((LIFETIMES, v) for v in given.values() if isinstance(v, Lifetime))):
-        if known.get(type(one).__name__) is not type(one):
-            raise NetworkError(call, f"a file can hold the noise {', '.join(known)} only", type(one).__name__,
-                               "save the network without it, and add it after loading")  # fmt: skip
-    return {"name": type(noise).__name__, **{name: _value(v) for name, v in given.items()}}
+def to_json(noise: Noise) -> dict[str, Any]:
+    """The values of a kind of noise."""
+    given = {field.name: _value(getattr(noise, field.name)) for field in fields(noise)}  # type: ignore[arg-type]
+    return {"name": type(noise).__name__, **given}
 
 
 def from_json(data: Any) -> Noise:
     """The noise of the values of `to_json`."""
-    given = {name: LIFETIMES[v]() if name == "masks" else v for name, v in data.items() if name != "name"}
-    return KINDS[data["name"]](**given)
+    given = {name: BY_NAME[value]() if name == "masks" else value for name, value in data.items() if name != "name"}
+    return BY_NAME[data["name"]](**given)  # type: ignore[no-any-return]
 
 
 def _value(value: Any) -> Any:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnspec.errors import NetworkError
-from rnnspec.noise.lifetimes import Lifetime, PerStep
+from rnnspec.noise.lifetimes import LIFETIMES, Lifetime, PerStep
 from rnnspec.showing import shown
 
-__all__ = ["Dropout", "GateDropout", "Noise", "WeightDrop", "Zoneout"]
+__all__ = ["KINDS", "Dropout", "GateDropout", "Noise", "WeightDrop", "Zoneout"]
+
+EACH = PerStep()
 
 Rates = float | Mapping[str, float] | tuple[tuple[str, float], ...]
 
@@ -33,7 +35,7 @@ class Dropout(Noise):
     """
 
     rate: float
-    masks: Lifetime = PerStep()
+    masks: Lifetime = EACH
 
     def __post_init__(self) -> None:
         _check_rate("Dropout(...)", self.rate)
@@ -51,7 +53,7 @@ class GateDropout(Noise):
 
     gate: str
     rate: float
-    masks: Lifetime = PerStep()
+    masks: Lifetime = EACH
 
     def __post_init__(self) -> None:
         call = "GateDropout(...)"
@@ -103,6 +105,9 @@ class Zoneout(Noise):
         return {name: rate for name, rate in named.items() if rate > 0}  # type: ignore[operator,misc]
 
 
+KINDS = (Dropout, GateDropout, WeightDrop, Zoneout)
+
+
 def _check_rate(call: str, rate: Any) -> None:
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
         raise NetworkError(call, "rate must be a number from 0 to below 1", shown(rate),
@@ -110,5 +115,5 @@ def _check_rate(call: str, rate: Any) -> None:
 
 
 def _check_masks(call: str, masks: Any) -> None:
-    if not isinstance(masks, Lifetime):
+    if type(masks) not in LIFETIMES:
         raise NetworkError(call, "masks must be PerStep() or PerSequence()", shown(masks), "choose one of them")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Lifetime", "PerSequence", "PerStep"]
+__all__ = ["LIFETIMES", "Lifetime", "PerSequence", "PerStep"]
 
 
 class Lifetime:
@@ -19,3 +19,6 @@ class PerStep(Lifetime):
 @dataclass(frozen=True)
 class PerSequence(Lifetime):
     """Each row has one mask for all steps, also across resets and windows: it depends on the key's seed and the row."""
+
+
+LIFETIMES = (PerStep, PerSequence)

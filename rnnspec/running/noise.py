@@ -154,7 +154,7 @@ def _in_order(arrays: Arrays, half: str, masks: Tree, call: Call, lengths: Array
     return {name: ordered(mask) for name, mask in masks.items()}
 
 
-def _rate(layer: Layer, kind: type) -> float:
+def _rate(layer: Layer, kind: type[Dropout | WeightDrop]) -> float:
     return next(one.rate for one in layer.noises if isinstance(one, kind))
 
 

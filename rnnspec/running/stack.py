@@ -32,7 +32,7 @@ class Ran:
 
 @dataclass(frozen=True)
 class Tape:
-    """What the pullback of a network reads: inputs, the result of each half, the values read, lengths, masks.
+    """What the pullback of a network reads: inputs, the result of each half, the values read, lengths, and masks.
 
     Inputs are class numbers where the network has an embedding, else None.
     """

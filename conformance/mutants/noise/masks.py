@@ -27,11 +27,11 @@ class _OfKeys(Faulty):
         """The key that a call goes on with."""
         return key
 
-    def run(self, *given: Any, key: Key | None = None, **named: Any) -> Result:
-        return super().run(*given, key=self.other(key), **named)
+    def run(self, *given: Any, **named: Any) -> Result:
+        return super().run(*given, **{**named, "key": self.other(named.get("key"))})
 
-    def pullback(self, *given: Any, key: Key | None = None, **named: Any) -> Gradients:
-        return super().pullback(*given, key=self.other(key), **named)
+    def pullback(self, *given: Any, **named: Any) -> Gradients:
+        return super().pullback(*given, **{**named, "key": self.other(named.get("key"))})
 
 
 class KeyIgnored(_OfKeys):
@@ -72,15 +72,16 @@ class NoiseInEvaluation(_OfKeys):
 class PullbackWithoutMasks(Faulty):
     """The pullback is that of the network without noise."""
 
-    def pullback(self, *given: Any, key: Key | None = None, **named: Any) -> Gradients:
-        return super().pullback(*given, **named)
+    def pullback(self, *given: Any, **named: Any) -> Gradients:
+        return super().pullback(*given, **{**named, "key": None})
 
 
 class PullbackWithOtherMasks(Faulty):
     """The pullback draws masks of its own."""
 
-    def pullback(self, *given: Any, key: Key | None = None, **named: Any) -> Gradients:
-        return super().pullback(*given, key=key and replace(key, seed=key.seed + 1), **named)
+    def pullback(self, *given: Any, **named: Any) -> Gradients:
+        key = named.get("key")
+        return super().pullback(*given, **{**named, "key": key and replace(key, seed=key.seed + 1)})
 
 
 class _OfMasks(Faulty):
@@ -185,10 +186,10 @@ class ZoneoutOfAnotherState(_OfNetworks):
 class ZoneoutWithoutExpectation(Faulty):
     """A call without a key has the new states, not the expectation of zoneout."""
 
-    def run(self, net: Network, *given: Any, key: Key | None = None, **named: Any) -> Result:
+    def run(self, net: Network, *given: Any, **named: Any) -> Result:
         layers = [replace(layer, noise=tuple(one for one in layer.noises if not isinstance(one, Zoneout)))
                   for layer in net.layers]  # fmt: skip
-        return super().run(net if key else replace(net, layers=layers), *given, key=key, **named)
+        return super().run(net if named.get("key") else replace(net, layers=layers), *given, **named)
 
 
 class KeptIsNotDivided(Faulty):

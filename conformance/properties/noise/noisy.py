@@ -19,7 +19,10 @@ from rnnspec.noise.equations import gates, zoned
 
 __all__ = ["everything", "forward", "shares"]
 
+Layers = Sequence[Layer | Dropout]
+
 CLASSES, HEADS = 3, 2
+EACH = PerStep()
 MANY = 60
 """So many features that shares show."""
 
@@ -38,12 +41,12 @@ def forward(scope: Scope) -> Labels:
 
 def _forward(scope: Scope) -> Mapping[str, Network]:
     lower, upper = (scope.cells[i % len(scope.cells)] for i in (2, 5))
-    every = [_layer(lower, _weights(lower, 0.3), _states(lower), _gate(lower, 0.25)), Dropout(0.2, PerSequence()),
-             _layer(upper, (Dropout(0.4),)), Dropout(0.1)]  # fmt: skip
+    first = _layer(lower, _weights(lower, 0.3), _states(lower), _gate(lower, 0.25))
+    every: Layers = [first, Dropout(0.2, PerSequence()), _layer(upper, (Dropout(0.4),)), Dropout(0.1)]
     found = {"every noise": _network(every)}
     if not scope.eager or scope.shapes:
         return found
-    alone: dict[str, Sequence[Layer | Dropout]] = {
+    alone: dict[str, Layers] = {
         "dropout": [Dropout(0.4), _layer(lower), Dropout(0.3), _layer(upper)],
         "dropout of sequences": [Dropout(0.4, PerSequence()), _layer(upper), Dropout(0.3, PerSequence())],
         "weight drop": [_layer(lower, _weights(lower, 0.4)), _layer(upper, _weights(upper, 0.25))],
@@ -57,8 +60,8 @@ def _others(scope: Scope) -> Mapping[str, Network]:
     """Both directions, whose last step is read through dropout, and heads."""
     if not scope.eager or scope.shapes or scope.closed:
         return {}
-    both = [Layer(cells.lstm, 3, "bidirectional", noise=(Zoneout(0.2), WeightDrop(0.3))), Dropout(0.3),
-            Layer(cells.gru, 2, "reverse", noise=GateDropout("n", 0.4)), Dropout(0.2)]  # fmt: skip
+    lower = Layer(cells.lstm, 3, "bidirectional", noise=(Zoneout(0.2), WeightDrop(0.3)))
+    both: Layers = [lower, Dropout(0.3), Layer(cells.gru, 2, "reverse", noise=GateDropout("n", 0.4)), Dropout(0.2)]
     headed = Layer(cells.slstm, 2, heads=HEADS, noise=(Zoneout({"h": 0.3}), WeightDrop(0.3), GateDropout("z", 0.25)))
     return {
         "noise of halves": Network(INPUTS, both, output=Dense(CLASSES), loss=SoftmaxCrossEntropy()),
@@ -85,7 +88,7 @@ def _labels(networks: Mapping[str, Network]) -> Labels:
             for label, net in networks.items()}  # fmt: skip
 
 
-def _network(layers: Sequence[Layer | Dropout]) -> Network:
+def _network(layers: Layers) -> Network:
     return Network(INPUTS, layers, output=Dense(CLASSES), loss=SoftmaxCrossEntropy())
 
 
@@ -103,5 +106,5 @@ def _states(cell: Cell) -> tuple[Noise, ...]:
     return (Zoneout(rates),) if rates else ()
 
 
-def _gate(cell: Cell, rate: float, masks: Lifetime = PerStep()) -> tuple[Noise, ...]:
+def _gate(cell: Cell, rate: float, masks: Lifetime = EACH) -> tuple[Noise, ...]:
     return tuple(GateDropout(gate, rate, masks) for gate in gates(cell)[:1])
