@@ -130,6 +130,25 @@ def test_strict_export_is_refused(path):
         torch.export.export(layer(NETS["lstm"], path), (drawn(5, 2, 3),), strict=True)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+@pytest.mark.parametrize("path", [None, Path.FRAMEWORK])
+def test_what_reads_code_is_refused_with_what_to_do(path):
+    with pytest.raises(UnsupportedError, match=r"got torch\.jit\.script; trace it with torch\.jit\.trace"):
+        torch.jit.script(Model(layer(NETS["lstm"], path)))
+    torch._dynamo.reset()  # it keeps what it compiled before, whatever is asked for now
+    whole = torch.compile(layer(NETS["lstm"], path), fullgraph=True, backend="eager")
+    with pytest.raises(torch._dynamo.exc.TorchDynamoException, match="got fullgraph=True; compile it without"):
+        whole(drawn(5, 2, 3))
+    broken = torch.compile(layer(NETS["lstm"], path), backend="eager")
+    torch.testing.assert_close(broken(drawn(5, 2, 3)), layer(NETS["lstm"], path)(drawn(5, 2, 3)))
+
+
+def test_a_dynamic_time_is_refused():
+    dims = {"inputs": {0: torch.export.Dim("time")}}
+    with pytest.raises(UnsupportedError, match="must know the number of steps, got a time that is dynamic; leave"):
+        torch.export.export(layer(NETS["lstm"]), (drawn(5, 2, 3),), dynamic_shapes=dims)
+
+
 def test_lengths_that_cannot_be_read_must_have_the_right_shape():
     for wrong in (torch.tensor([5.0, 3.0]), torch.tensor([5])):
         with pytest.raises(ShapeError, match="whole numbers, of the shape"):

@@ -14,7 +14,16 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from backends.torch_backend.branch import Branch
 from backends.torch_backend.math_mode import math_mode
-from backends.torch_backend.tracing import check_closed, is_traced, is_transformed, is_watched, refuse_strict
+from backends.torch_backend.tracing import (
+    check_closed,
+    is_traced,
+    is_transformed,
+    is_watched,
+    refuse_dynamic,
+    refuse_script,
+    refuse_strict,
+    refuse_whole,
+)
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.capabilities import DTYPES
 from rnnspec.contract.kernel import Path
@@ -66,6 +75,10 @@ class NetworkModule(Branch):
         parameter = self.first()
         return _backend(self._made_by, parameter.device, parameter.dtype)
 
+    def __prepare_scriptable__(self) -> Any:
+        """Raises UnsupportedError: `torch.jit.script` asks each module for what it shall read in its place."""
+        refuse_script()
+
     def forward(
         self, inputs: Array, state: Tree = None, lengths: Array | None = None, resets: Array | None = None,
         key: Key | None = None,
@@ -73,6 +86,7 @@ class NetworkModule(Branch):
         """Outputs and the final state. A compiled model calls it as it is, since it runs a program of its own."""
         if torch.compiler.is_compiling():
             if not torch.compiler.is_exporting():
+                refuse_whole()
                 disabled: Any = torch.compiler.disable(self._eager)
                 return disabled(inputs, state, lengths, resets, key)  # type: ignore[no-any-return]
             if torch.compiler.is_dynamo_compiling():
@@ -119,9 +133,11 @@ class NetworkModule(Branch):
         if is_watched():
             if backend.path is not Path.FRAMEWORK:
                 check_closed((params, inputs, state))
-            if state is None and is_traced():  # a trace serves other batches too
-                state = begun(backend.arrays, net, params, net.unset_state(inputs.shape[1], self.first().new_zeros),
-                              inputs.shape[1])  # fmt: skip
+            if is_traced():
+                refuse_dynamic(inputs)
+                if state is None:  # a trace serves other batches too
+                    state = begun(backend.arrays, net, params, net.unset_state(inputs.shape[1], self.first().new_zeros),
+                                  inputs.shape[1])  # fmt: skip
             hidden = is_traced() or is_transformed()
         unread, unseen = (hidden and isinstance(a, torch.Tensor) for a in (lengths, resets))
         own, x, first, ends, again = validation.arguments(backend, "as_layer(net)", net, params, inputs, state,

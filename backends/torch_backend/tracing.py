@@ -6,13 +6,16 @@ plain lowering, `Path.FRAMEWORK`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch.autograd import forward_ad
 
 from rnnspec.errors import UnsupportedError
 from rnnspec.tree import Tree, flat
 
-__all__ = ["check_closed", "is_traced", "is_transformed", "is_watched", "refuse_strict"]
+__all__ = ["check_closed", "is_traced", "is_transformed", "is_watched", "refuse_dynamic", "refuse_script",
+           "refuse_strict", "refuse_whole"]  # fmt: skip
 
 INSTEAD = "use backend.through(rnnspec.Path.FRAMEWORK).as_layer(net)"
 
@@ -36,9 +39,33 @@ def refuse_strict() -> None:
                            "export it with strict=False")  # fmt: skip
 
 
-# Dynamo calls the function as it is, so that it raises: the effect of `torch.compiler.assume_constant_result`, without
-# the import of Dynamo, which takes seconds and changes the user's warnings and loggers.
-refuse_strict._dynamo_marked_constant = True  # type: ignore[attr-defined]
+def refuse_whole() -> None:
+    """Raise UnsupportedError where Dynamo must compile a model as one graph; `torch.compile` calls no other program."""
+    from torch._dynamo.symbolic_convert import InstructionTranslator  # noqa: PLC0415  # in Dynamo only, which is loaded
+
+    if getattr(InstructionTranslator.current_tx(), "one_graph", False):
+        raise UnsupportedError("as_layer(net)", "a compiled model must be allowed to call the module as it is",
+                               "fullgraph=True", "compile it without fullgraph")  # fmt: skip
+
+
+# Dynamo calls the functions as they are, so that they raise: the effect of `torch.compiler.assume_constant_result`,
+# without the import of Dynamo, which takes seconds and changes the user's warnings and loggers.
+for _function in (refuse_strict, refuse_whole):
+    _function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def refuse_dynamic(inputs: Any) -> None:
+    """Raise UnsupportedError where a trace, which holds each step by itself, is not told the number of steps."""
+    if isinstance(inputs.shape[0], torch.SymInt):
+        raise UnsupportedError("as_layer(net)", "a trace must know the number of steps", "a time that is dynamic",
+                               "leave the time out of dynamic_shapes, and export once for each number of steps",
+                               )  # fmt: skip
+
+
+def refuse_script() -> None:
+    """Raise UnsupportedError where TorchScript would compile code."""
+    raise UnsupportedError("as_layer(net)", "TorchScript must trace calls, not read code", "torch.jit.script",
+                           "trace it with torch.jit.trace, on rnnspec.Path.FRAMEWORK")  # fmt: skip
 
 
 def is_transformed() -> bool:
