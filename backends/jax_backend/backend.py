@@ -17,6 +17,7 @@ from backends.contexts import both
 from backends.jax_backend.arrays import JaxArrays
 from backends.jax_backend.binding import Split, split
 from backends.jax_backend.layer import Functions, functions
+from backends.jax_backend.stream import Stream, stream
 from backends.planning.phases import under_xla
 from rnnspec.contract.arrays import Array, Arrays
 from rnnspec.contract.capabilities import DTYPES, Capabilities
@@ -223,7 +224,19 @@ class JaxBackend(Backend):
 
     def as_layer(self, net: Network) -> Functions:
         """The network as two pure functions `(init, apply)` over pytrees, for `jax.jit`, `jax.grad` and others."""
-        return functions(self, Traced(self), net)
+        return functions(self, net)
+
+    def as_stream(self, net: Network) -> Stream:
+        """The network as two pure functions `(init_state, step)`, for `jax.lax.scan` and `jax.jit`.
+
+        Raises UnsupportedError where a layer is not forward.
+        """
+        return stream(self, net)
+
+    @cached_property
+    def traced(self) -> Traced:
+        """This backend for use within a user's program."""
+        return Traced(self)
 
 
 class Traced(JaxBackend):

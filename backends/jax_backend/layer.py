@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax
@@ -32,7 +33,7 @@ from rnnspec.running.recomputation import Saved
 from rnnspec.running.triangular import System
 from rnnspec.tree import Tree, tree_map
 
-__all__ = ["Functions", "functions"]
+__all__ = ["Apply", "Functions", "check_precision", "functions"]
 
 METHOD = "as_layer.apply"
 
@@ -63,45 +64,70 @@ class Functions(NamedTuple):
     apply: Callable[..., tuple[Array, Tree]]
 
 
-def functions(backend: Backend, traced: Backend, net: Network) -> Functions:
-    """The functions of a network; `traced` is the backend for use within a user's program."""
+def functions(backend: Backend, net: Network) -> Functions:
+    """The functions of a network."""
+    return Functions(Init(backend, net), Apply(backend, net))
 
-    def init(seed: Any) -> Tree:
-        _check_precision(backend, "as_layer.init")
+
+@dataclass(frozen=True, eq=False)
+class Init:
+    """The parameters of a seed or a key; a pickle is the backend and the network."""
+
+    backend: Any
+    net: Network
+
+    def __call__(self, seed: Any) -> Tree:
+        """The network's tree of parameters."""
+        check_precision(self.backend, "as_layer.init")
         if isinstance(seed, int):
-            return tree_map(traced.from_numpy, net.init(seed))
-        shapes = tree_map(lambda a: jax.ShapeDtypeStruct(a.shape, DTYPES[backend.precision]), net.init(0))
+            return tree_map(self.backend.traced.from_numpy, self.net.init(seed))
+        shapes = tree_map(lambda a: jax.ShapeDtypeStruct(a.shape, DTYPES[self.backend.precision]), self.net.init(0))
 
         def drawn(bits: Any) -> Tree:
-            return tree_map(lambda a, like: a.astype(like.dtype), net.init(int(bits)), shapes)
+            return tree_map(lambda a, like: a.astype(like.dtype), self.net.init(int(bits)), shapes)
 
         return jax.pure_callback(drawn, shapes, jax.random.bits(seed, dtype=jnp.uint32), vmap_method="sequential")
 
-    def plain(
-        params: Tree, inputs: Array, state: Tree, lengths: Array | None, resets: Array | None, noise: Tree
-    ) -> tuple[Array, Tree]:
-        return stack.forward(traced, net, params, inputs, state, lengths, resets, noise, pullback=False)[:2]
 
-    run = plain if backend.path is Path.FRAMEWORK else _derived(traced, net, plain)
+@dataclass(frozen=True, eq=False)
+class Apply:
+    """The outputs and the final state of a network; a pickle is the backend and the network."""
 
-    def apply(
-        params: Tree, inputs: Any, state: Tree = None, lengths: Any = None, resets: Any = None, key: Any = None
+    backend: Any
+    net: Network
+
+    def __call__(
+        self, params: Tree, inputs: Any, state: Tree = None, lengths: Any = None, resets: Any = None, key: Any = None
     ) -> tuple[Array, Tree]:
-        _check_precision(backend, METHOD)
+        """As `Functions` says."""
+        check_precision(self.backend, METHOD)
         unseen = lengths is not None and (isinstance(lengths, jax.core.Tracer) or not _has_known_time(inputs))
-        inputs = _clipped(net, inputs) if unseen else inputs
+        inputs = _clipped(self.net, inputs) if unseen else inputs
         hidden = resets is not None and (isinstance(resets, jax.core.Tracer) or not _has_known_time(inputs))
-        own, x, first, ends, again = validation.arguments(traced, METHOD, net, params, inputs, state,
+        traced = self.backend.traced
+        own, x, first, ends, again = validation.arguments(traced, METHOD, self.net, params, inputs, state,
                                                           None if unseen else lengths,
                                                           resets=None if hidden else resets)  # fmt: skip
-        _check_segments(backend, x)
-        state = begun(traced.arrays, net, own, first, x.shape[1])
-        noise = _noise(traced, net, x, key)
+        _check_segments(self.backend, x)
+        state = begun(traced.arrays, self.net, own, first, x.shape[1])
+        noise = _noise(traced, self.net, x, key)
         given = (own, x, state, _held(lengths, x) if unseen else ends, _marked(resets, x) if hidden else again,
                  noise)  # fmt: skip
-        return run(*varying(given, axes(given)))
+        return self._run(*varying(given, axes(given)))
 
-    return Functions(init, apply)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.backend, self.net)
+
+    @cached_property
+    def _run(self) -> Callable[..., tuple[Array, Tree]]:
+        traced, net = self.backend.traced, self.net
+
+        def plain(
+            params: Tree, inputs: Array, state: Tree, lengths: Array | None, resets: Array | None, noise: Tree
+        ) -> tuple[Array, Tree]:
+            return stack.forward(traced, net, params, inputs, state, lengths, resets, noise, pullback=False)[:2]
+
+        return plain if self.backend.path is Path.FRAMEWORK else _derived(traced, net, plain)
 
 
 def _derived(traced: Backend, net: Network, plain: Callable[..., Any]) -> Callable[..., tuple[Array, Tree]]:
@@ -184,7 +210,8 @@ def _check_segments(backend: Backend, inputs: Array) -> None:
                                )  # fmt: skip
 
 
-def _check_precision(backend: Backend, method: str) -> None:
+def check_precision(backend: Backend, method: str) -> None:
+    """Raise UnsupportedError where the process does not allow the backend's precision."""
     if backend.precision == "f64" and not jax.config.jax_enable_x64:
         raise UnsupportedError(f"jax.{method}(...)", "a JAX program must allow 64 bits for f64",
                                "jax_enable_x64=False", "enable it, or use precision='f32'")  # fmt: skip

@@ -12,13 +12,14 @@ import tensorflow as tf
 
 from backends.tensorflow_backend.backend import TensorflowBackend
 from backends.tensorflow_backend.differentiation import run
+from backends.tensorflow_backend.kept import KeptState
 from rnnspec import storage
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.capabilities import DTYPES
 from rnnspec.contract.kernel import Path
 from rnnspec.embedding import Embedding
 from rnnspec.errors import ArgumentError, DtypeError, RnnSpecError, ShapeError, TreeError, UnsupportedError
-from rnnspec.interface import classes
+from rnnspec.interface import classes, validation
 from rnnspec.network import Network
 from rnnspec.noise.key import Key
 from rnnspec.noise.masks import masks
@@ -42,13 +43,20 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
     0. With `return_state` a call also returns the final state, as Keras' layers do: its tensors follow the outputs, by
     layer, direction and state in the order of the cell.
 
+    With `stateful` the layer keeps its state between calls, as Keras' own layers do: of a fixed number of rows, neither
+    among the weights nor in a file of Keras. A call with an `initial_state` starts there. A network with a layer that
+    is not forward raises UnsupportedError.
+
     Gradients are those of the derived adjoint. With `backend.through(Path.FRAMEWORK)` TensorFlow computes them, to any
     order. With `training=False` a call keeps nothing for gradients; asking for them runs the network again.
     """
 
     def __init__(
-        self, net: Network, backend: TensorflowBackend, seed: int = 0, return_state: bool = False, **options: Any
+        self, net: Network, backend: TensorflowBackend, seed: int = 0, return_state: bool = False,
+        stateful: bool = False, **options: Any,
     ) -> None:
+        if stateful:
+            validation.forward_only(backend, "as_layer", net)
         if "go_backwards" in options:
             raise _directed()
         kind = DTYPES[backend.precision]
@@ -58,7 +66,8 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
                              "choose it with get_backend('tensorflow', precision=...)")  # fmt: skip
         super().__init__(dtype=kind, **options)
         self.net, self.backend, self.seed, self.supports_masking = net, backend, seed, True
-        self.return_state = return_state
+        self.return_state, self.stateful = return_state, stateful
+        self.kept: KeptState | None = None
         if net.has_noise:
             self.supports_jit = False  # XLA has no callbacks, by which masks are drawn
             self.seeds = keras.random.SeedGenerator(seed)
@@ -74,6 +83,8 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
             must = f"inputs must be (batch, time, feature) with {own} features"
             raise ShapeError("NetworkLayer.build(input_shape)", must if features else "inputs must be (batch, time)",
                              f"shape {tuple(input_shape)}", "reshape them")  # fmt: skip
+        if self.stateful:
+            self.kept = KeptState(self.net, input_shape[0], self.compute_dtype)
         initial = self.net.init(self.seed)
         for name, w in leaves(initial):
             # One attribute each, since TensorFlow's checkpoints and SavedModels find no variable in a Keras container.
@@ -101,13 +112,15 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         # XLA would compile a graph called inside its own graph anew for each value of the weights, and TensorFlow's
         # forward mode does not go through the loop of a graph.
         alone = tf.executing_eagerly() and self.backend.path is not Path.FRAMEWORK
-        first = None if initial_state is None else self._state(initial_state, x.shape[0])
+        first = self._first(initial_state, x.shape[0])
         traced = self._graph if alone else self._inline
         try:
             noise = self._noise(x, key, bool(training))
             outputs, final = traced(params, x, first, mask, begun, training is not False, noise)
         except RnnSpecError as error:
             raise _plain(error)  # noqa: B904  # the same error, marked
+        if self.kept is not None:
+            self.kept.write(final)
         return (outputs, *flat(final)) if self._gives_state(return_state) else outputs
 
     def with_state(
@@ -118,6 +131,19 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         outputs, *final = self(inputs, mask=mask, initial_state=initial_state, training=training, return_state=True,
                                resets=resets, key=key)  # fmt: skip
         return outputs, filled(self.net.state_shapes(0), final)
+
+    def reset_state(self, rows: Any = None) -> None:
+        """Begin anew where `stateful`; with `rows` (batch,), only the rows where it is true.
+
+        Raises DtypeError or ShapeError where `rows` is not true or false for each row of the stream.
+        """
+        if self.kept is not None:
+            anew = None if rows is None else _of_shape("rows", _true_or_false(rows, "rows"), (self.kept.batch,))
+            self.kept.reset(anew)
+
+    def reset_states(self) -> None:
+        """As `reset_state`, under the older name that Keras' layers also have."""
+        self.reset_state()
 
     def compute_output_spec(
         self, inputs: Any, mask: Any = None, initial_state: Any = None, training: Any = None, return_state: Any = None,
@@ -145,7 +171,7 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         path = self.backend.path.value if self.backend.path else None
         held = {"precision": self.backend.precision, "path": path, "recomputes": self.backend.recomputes,
                 "every": self.backend.every, "chunk": self.backend.chunk}  # fmt: skip
-        given = {"seed": self.seed, "return_state": self.return_state}
+        given = {"seed": self.seed, "return_state": self.return_state, "stateful": self.stateful}
         return own | {"network": storage.to_json(self.net)} | held | given
 
     @classmethod
@@ -228,6 +254,15 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         between = () if isinstance(self.net.read, Last) else (steps,)
         return (batch, *between, self.net.features), *map(tuple, flat(self.net.state_shapes(batch)))
 
+    def _first(self, given: Any, batch: int | None) -> Tree:
+        """The state that a call starts from, None for zeros; raises ShapeError where the rows of a stream change."""
+        if self.kept is not None and batch not in (None, self.kept.batch):
+            raise _plain(ShapeError("NetworkLayer(...)", f"a stateful layer must have {self.kept.batch} rows, as it was"
+                                    " built", f"{batch} rows", "make another layer for another batch"))  # fmt: skip
+        if given is not None:
+            return self._state(given, batch)
+        return None if self.kept is None else self.kept.read()
+
     def _state(self, given: Any, batch: int | None) -> Tree:
         """A state as the network's tree, from such a tree or from Keras' list of tensors."""
         shapes = self.net.state_shapes(batch)  # type: ignore[arg-type]  # None where a graph does not know
@@ -286,12 +321,12 @@ def _in_front(order: Array | None, array: Array) -> Array:
     return tf.transpose(moved, (1, 0, *range(2, len(array.shape))))
 
 
-def _true_or_false(resets: Any) -> Array:
-    """The resets as a tensor; raises DtypeError where they hold something else than true and false."""
-    found = tf.convert_to_tensor(resets)
+def _true_or_false(given: Any, what: str = "resets") -> Array:
+    """The resets, or rows, as a tensor; raises DtypeError where they hold something else than true and false."""
+    found = tf.convert_to_tensor(given)
     if found.dtype != tf.bool:
-        raise _plain(DtypeError("NetworkLayer(...)", "resets must be true or false", f"dtype {found.dtype.name}",
-                                "convert them with tf.cast(resets, tf.bool)"))  # fmt: skip
+        raise _plain(DtypeError("NetworkLayer(...)", f"{what} must be true or false", f"dtype {found.dtype.name}",
+                                f"convert them with tf.cast({what}, tf.bool)"))  # fmt: skip
     return found
 
 

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from backends.torch_backend.branch import Branch
 from backends.torch_backend.math_mode import math_mode
+from backends.torch_backend.stream import NetworkStream
 from backends.torch_backend.tracing import (
     check_closed,
     is_traced,
@@ -74,6 +75,13 @@ class NetworkModule(Branch):
         """What runs the module, by the dtype and device of its parameters."""
         parameter = self.first()
         return _backend(self._made_by, parameter.device, parameter.dtype)
+
+    def stream(self) -> NetworkStream:
+        """A module of the same parameters that keeps its state between calls, and begins anew.
+
+        Raises UnsupportedError where a layer is not forward.
+        """
+        return NetworkStream(self)
 
     def __prepare_scriptable__(self) -> Any:
         """Raises UnsupportedError: `torch.jit.script` asks each module for what it shall read in its place."""
