@@ -186,13 +186,13 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         return cls(storage.from_json(config["network"]), held, **rest)
 
     def save_own_variables(self, store: Any) -> None:
-        """The weights by their names."""
-        for name, weight in leaves(self._weights()):
+        """The weights by their names; there is none before the layer is built."""
+        for name, weight in leaves(self._weights()) if self.built else ():
             store[name] = weight.numpy()
 
     def load_own_variables(self, store: Any) -> None:
-        """The weights by their names."""
-        for name, weight in leaves(self._weights()):
+        """The weights by their names; there is none before the layer is built."""
+        for name, weight in leaves(self._weights()) if self.built else ():
             weight.assign(store[name])
 
     @property

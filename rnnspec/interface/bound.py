@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 from functools import partial
 from threading import Lock
 from typing import Any, Self
@@ -36,8 +35,9 @@ class Bound:
     They keep nothing, so threads may share them where the backend's capabilities say `concurrent`.
 
     `step` runs a stream: it keeps the state for the next step. One thread at a time may step; `stream()` gives each
-    thread a stream of its own. The outputs and states of steps are those of `run` over all steps, up to rounding: one
-    product over many steps may add up its terms in another order than a product for each step.
+    thread a stream of its own. A pickle or a copy is bound anew, and its stream goes on from the same state. The
+    outputs and states of steps are those of `run` over all steps, up to rounding: one product over many steps may add
+    up its terms in another order than a product for each step.
     """
 
     def __init__(self, backend: Any, net: Network, params: Tree) -> None:
@@ -51,6 +51,10 @@ class Bound:
 
     def __repr__(self) -> str:
         return f"<rnnspec call of {self.backend!r}, bound to a network of {self.net.inputs} inputs>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        be, state = self.backend, self.state
+        return _bound_again, (be, self.net, be.to_numpy(self._params), None if state is None else be.to_numpy(state))
 
     # Methods that a backend overrides.
 
@@ -138,7 +142,8 @@ class Bound:
 
     def stream(self) -> Self:
         """The same call with a stream of its own, which begins anew; the parameters are shared."""
-        other = copy(self)
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
         other._alone = _Alone(self._alone.call)
         other._begin()
         return other
@@ -178,6 +183,13 @@ class Bound:
             return self.backend.from_numpy(host)
 
         return tree_map(copied, state, self._anew(len(rows)))
+
+
+def _bound_again(backend: Any, net: Network, params: Tree, state: Tree) -> Bound:
+    """What a pickle holds, as a bound call: programs and locks belong to a process."""
+    found: Bound = backend.bound(net, params)
+    found.state = state
+    return found
 
 
 class _Alone:
