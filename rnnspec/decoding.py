@@ -1,6 +1,7 @@
-"""Decoding of a network that was trained with CTC: the labels of each row, read greedily or by a beam search.
+"""From outputs to answers: probabilities, the labels of a network trained with CTC, and what a network writes.
 
-Outputs are NumPy arrays (time, batch, feature) before the softmax, such as `be.to_numpy(be.run(...).outputs)`.
+`greedy` and `beam` read labels; `feedback` lets a model of language read its own outputs. Outputs are NumPy arrays
+before the softmax, such as `be.to_numpy(be.run(...).outputs)`.
 
 >>> import numpy as np
 >>> outputs = np.log([[[0.6, 0.4]], [[0.6, 0.4]]])
@@ -18,10 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from rnnspec.errors import ArgumentError, LengthsError, ShapeError
+from rnnspec.errors import ArgumentError, LengthsError, NetworkError, ShapeError
+from rnnspec.feedback import feedback, most_probable, sampled
+from rnnspec.losses import CTC, SigmoidCrossEntropy, SoftmaxCrossEntropy
+from rnnspec.network import Network
 from rnnspec.showing import shown
 
-__all__ = ["Spelling", "beam", "greedy"]
+__all__ = ["Spelling", "beam", "feedback", "greedy", "most_probable", "probabilities", "sampled"]
 
 Labels = tuple[int, ...]
 Logs = np.ndarray[Any, Any]
@@ -38,6 +42,24 @@ class Spelling:
     def probability(self) -> float:
         """The probability; the spellings of a row sum to 1 where the beam keeps all of them."""
         return float(np.exp(self.log_probability))
+
+
+def probabilities(net: Network, outputs: Any) -> np.ndarray[Any, Any]:
+    """The probabilities that the network's loss gives to outputs (..., feature), in float64.
+
+    They are the softmax for SoftmaxCrossEntropy and CTC, and the sigmoid of each feature for SigmoidCrossEntropy.
+    Raises NetworkError for another loss, and ShapeError where outputs are not real numbers of the network's features.
+    """
+    call, a = "probabilities(net, outputs)", np.asarray(outputs)
+    if not a.ndim or a.shape[-1] != net.features or a.dtype.kind != "f":
+        raise ShapeError(call, f"outputs must be real numbers (..., {net.features})", f"{a.dtype} of shape {a.shape}",
+                         "give be.to_numpy(result.outputs)")  # fmt: skip
+    if isinstance(net.loss, SoftmaxCrossEntropy | CTC):
+        return _softmax(a.astype(np.float64))
+    if isinstance(net.loss, SigmoidCrossEntropy):
+        return _sigmoid(a.astype(np.float64))
+    raise NetworkError(call, "the loss must be one of probabilities", shown(net.loss),
+                       "give the network SoftmaxCrossEntropy, SigmoidCrossEntropy or CTC")  # fmt: skip
 
 
 def greedy(outputs: Any, lengths: Any = None, *, blank: int = 0) -> list[Labels]:
@@ -127,3 +149,13 @@ def _log_softmax(a: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     shifted = a - a.max(-1, keepdims=True)
     logs: Logs = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
     return logs
+
+
+def _softmax(a: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    found: np.ndarray[Any, Any] = np.exp(_log_softmax(a))
+    return found
+
+
+def _sigmoid(a: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    found: np.ndarray[Any, Any] = 0.5 + 0.5 * np.tanh(0.5 * a)  # exp would overflow
+    return found

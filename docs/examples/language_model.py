@@ -25,10 +25,10 @@ from king_james import Text, texts, verses
 from ngrams import bigram, unigram
 from rich.console import Console
 from rich.table import Table
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 
 import rnnspec
-from rnnspec import initialisers
+from rnnspec import decoding, initialisers
 
 BEGINNING = "In the beginning "
 WINDOWS = rnnspec.Windows(every=16, back=32)
@@ -134,17 +134,10 @@ def written(
     be: rnnspec.Backend, net: rnnspec.Network, params: Any, alphabet: str, count: int, temperature: float, seed: int = 0
 ) -> str:
     """The beginning and `count` characters more, each drawn from softmax(logits / temperature)."""
-    rng, own, one_hot, text, state = np.random.default_rng(seed), be.asarray(params), np.eye(len(alphabet)), "", None
-    for character in BEGINNING:
-        found = be.run(net, own, one_hot[[[alphabet.index(character)]]], state)
-        state, text = found.state, text + character
-    for _ in range(count):
-        chances = softmax(be.to_numpy(found.outputs)[0, 0].astype(np.float64) / temperature)
-        drawn = rng.choice(len(alphabet), p=chances)
-        text += alphabet[drawn]
-        found = be.run(net, own, one_hot[[[drawn]]], state)
-        state = found.state
-    return text
+    choose = decoding.sampled(temperature, np.random.default_rng(seed))
+    prompt = [alphabet.index(character) for character in BEGINNING]
+    steps = decoding.feedback(be.bound(net, params), [prompt], choose)
+    return BEGINNING + "".join(alphabet[drawn] for (drawn,) in islice(steps, count))
 
 
 def check(name: str, path: Path, text: Text, expected: float) -> dict[str, Any]:
