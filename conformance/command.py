@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from conformance.cases import load_cell
+from conformance.exported import KINDS, PREFIX
 from conformance.findings.entry import Entry
 from conformance.findings.report import conforms, failures, report, write
 from conformance.modules.form import read
@@ -89,6 +90,8 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
                       "Keras layer, a Flax nnx module or an ONNX file. Repeatable.")] = None,
     op: Annotated[list[str] | None, typer.Option(metavar="package:function", help="Test a function of named arrays, "
                   "of PyTorch, JAX or NumPy. Repeatable.")] = None,
+    exported: Annotated[list[str] | None, typer.Option(metavar="|".join(KINDS), help="Test what `python -m rnnspec "
+                        "export` writes. Repeatable.")] = None,
     as_: Annotated[str | None, typer.Option("--as", metavar="CELL", help="The cell that --module or --op must compute: "
                    "a name, or module:name.")] = None,
     without: Annotated[list[LackName] | None, typer.Option(help="A capability that --module or --op lacks. "
@@ -158,7 +161,7 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
         _as_cell(as_, [*(module or ()), *(op or ())]), _lacks(without or [], op), _layout(layout, module),
         _form(form, module, as_), operators := _modules(op or [], "--op"), _failed(after),
     )  # fmt: skip
-    modules = _modules(module or []) + operators
+    modules = _modules(module or []) + operators + _exported(exported or [])
     backends = backend or ([] if modules else [ALL])
     names = _names(backends) + modules
     _say_problems(console)
@@ -225,6 +228,13 @@ def _modules(given: list[str], option: str = "--module") -> tuple[str, ...]:
         except LookupError as error:
             raise typer.BadParameter(f"{option}: {error}") from error
     return tuple(dict.fromkeys(given))
+
+
+def _exported(given: list[str]) -> tuple[str, ...]:
+    for kind in given:
+        if kind not in KINDS:
+            raise typer.BadParameter(f"--exported must name a target, got {kind!r}; {choice(kind, KINDS)}")
+    return tuple(f"{PREFIX}{kind}" for kind in dict.fromkeys(given))
 
 
 def _as_cell(given: str | None, modules: list[str] | None) -> str:

@@ -1,4 +1,4 @@
-"""The command: `python -m rnnspec info` and `python -m rnnspec doctor`, with what rnnspec itself depends on alone."""
+"""The command: `python -m rnnspec info`, `doctor` and `export`, with what rnnspec itself depends on alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import platform
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import NoReturn
+from importlib import import_module
+from typing import Any, NoReturn
 
 import rnnspec
 from rnnspec.contract.version import SPEC_VERSION
@@ -21,13 +22,18 @@ FLAGS = ("--json", "--version", "--help")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0, 1 where `doctor` finds a fault, 2 where the command itself is wrong."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in OTHERS:
+        other: Any = import_module(OTHERS[words[0]])
+        return int(other.main(words[1:]))
     parser = _parser()
-    given, unknown = parser.parse_known_intermixed_args(arguments)
+    given, unknown = parser.parse_known_intermixed_args(words)
     for flag in unknown:
         parser.error(f"a flag must be one of {', '.join(FLAGS)}, got {flag}; {guided(flag, FLAGS, 'see --help')}")
     command = COMMANDS.get(given.command)
     if command is None:
-        parser.error(f"the command must be one that is there, got {given.command!r}; {choice(given.command, COMMANDS)}")
+        known = (*COMMANDS, *OTHERS)
+        parser.error(f"the command must be one that is there, got {given.command!r}; {choice(given.command, known)}")
     for name in given.backends:
         if name not in backend_names():
             parser.error(f"a backend must be installed, got {name!r}; {choice(name, backend_names())}")
@@ -59,6 +65,8 @@ def doctor(names: Sequence[str], as_json: bool) -> int:
 
 
 COMMANDS = {"info": info, "doctor": doctor}
+OTHERS = {"export": "rnnspec.export.command"}
+"""The commands with arguments of their own, and the modules whose `main` runs them."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -71,12 +79,18 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog=PROGRAM, description="What is installed here, and what is wrong with it.", allow_abbrev=False,
                      formatter_class=argparse.RawDescriptionHelpFormatter,
-                     epilog="\n".join(f"{name:8}{command.__doc__}" for name, command in COMMANDS.items()))  # fmt: skip
-    parser.add_argument("command", help=" or ".join(COMMANDS))
+                     epilog="\n".join(f"{name:8}{says}" for name, says in _commands().items()))  # fmt: skip
+    parser.add_argument("command", help=" or ".join((*COMMANDS, *OTHERS)))
     parser.add_argument("backends", nargs="*", metavar="backend", help="only these, or all that are offered")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--version", action="version", version=f"rnnspec {rnnspec.__version__}")
     return parser
+
+
+def _commands() -> dict[str, str]:
+    """What each command does; one with arguments of its own says more where it is asked."""
+    own = {name: str(command.__doc__) for name, command in COMMANDS.items()}
+    return own | {name: f"See `{PROGRAM} {name} --help`." for name in OTHERS}
 
 
 def _write(lines: Iterator[str] | Sequence[str]) -> None:

@@ -27,7 +27,7 @@ from rnnspec.tracing import graph
 from rnnspec.tracing.cell import OUTPUT, Cell
 from rnnspec.tree import Tree, bounded, leaves, named_map
 
-__all__ = ["from_json", "load", "save", "to_json"]
+__all__ = ["from_json", "load", "save", "to_json", "write_whole"]
 
 FORMAT = "rnnspec-network/1"
 DTYPES = ("float16", "float32", "float64")
@@ -52,10 +52,10 @@ def save(path: str | os.PathLike[str], net: Network, params: Tree) -> None:
     arrays = {name: readable(call, name, array) for name, array in leaves(bounded(call, params))}
     _check_arrays(call, net, arrays)
     stored = {name: np.ascontiguousarray(a, a.dtype.newbyteorder("<")) for name, a in arrays.items()}
-    _write_whole(path, to_bytes(stored, metadata={"rnnspec": json.dumps(_network_to_json(call, net))}))
+    write_whole(path, to_bytes(stored, metadata={"rnnspec": json.dumps(_network_to_json(call, net))}))
 
 
-def _write_whole(path: str | os.PathLike[str], data: bytes) -> None:
+def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file beside the target and move it to the target; links and permissions stay."""
     target = Path(path).resolve()
     temporary = target.with_name(f".{target.name[:200]}.{os.urandom(8).hex()}")

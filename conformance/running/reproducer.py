@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from conformance import modules, operators
+from conformance import exported, modules, operators
 from conformance.judge import Judge
 from conformance.registry import properties
 from conformance.running.sequence import Asked, replayed
@@ -60,6 +60,8 @@ def reproduce(
         raise LookupError(f"reproduce({law!r}, ...): the id must be that of a law; see `python -m conformance --list`")
     if as_operator:
         backend: Backend = operators.load(name, as_operator, precision, device=device)
+    elif exported.is_exported(name):
+        backend = exported.load(name, precision, device)
     elif modules.is_module(name):
         backend = modules.load(name, as_cell, precision, device=device, layout=layout, form=form)
     else:

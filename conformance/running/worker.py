@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
-from conformance import modules, operators
+from conformance import exported, modules, operators
 from conformance.modules.trial import tried
 from conformance.processes.channel import Channel, refusals
 from conformance.processes.deadline import Deadline
@@ -77,9 +77,11 @@ def subjects(name: str, selection: Selection) -> list[Backend]:
 
 
 def opened(name: str, selection: Selection, precision: str) -> Backend:
-    """The backend of a name, of an operator or of a module."""
+    """The backend of a name, of an exported network, of an operator or of a module."""
     if name in selection.operators:
         return operators.load(name, selection.as_cell, precision, selection.lacks, selection.device)
+    if exported.is_exported(name):
+        return exported.load(name, precision, selection.device)
     if modules.is_module(name):
         found = modules.load(name, selection.as_cell, precision, selection.lacks, selection.device,
                              selection.layout, selection.form)  # fmt: skip

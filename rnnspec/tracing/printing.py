@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rnnspec.tracing.graph import LEAVES, MAPS, Graph, Node, iterate
 from rnnspec.tracing.ranks import MATRIX, ranks
 
-__all__ = ["latex", "unicode"]
+__all__ = ["latex", "map_under", "unicode"]
 
 SUM, PRODUCT, ATOM = 1, 2, 3
 """The precedence of an expression; one below that of its place gets parentheses."""
@@ -156,9 +156,9 @@ def _letters(graph: Graph, states: Sequence[str], notation: Notation) -> dict[in
     letters: dict[int, str] = {}
     for index, node in enumerate(nodes):
         shared = uses[index] > 1 and not _is_letter(nodes, node)
-        is_gate = node.op in ("sigmoid", "tanh") and _map_under(graph, index)
+        is_gate = node.op in ("sigmoid", "tanh") and map_under(graph, index)
         if uses[index] and index not in results and (shared or is_gate):
-            wanted = _map_under(graph, index) or "u"
+            wanted = map_under(graph, index) or "u"
             candidates = (wanted, *(f"{wanted}{suffix}" for suffix in range(2, len(nodes) + 2)))
             letter = next(letter for letter in candidates if letter not in taken)
             taken.add(letter)
@@ -184,7 +184,7 @@ def _means(graph: Graph) -> dict[int, int]:
     return found
 
 
-def _map_under(graph: Graph, index: int) -> str:
+def map_under(graph: Graph, index: int) -> str:
     """The gate's name: that of the maps in a function's argument, where they share one name."""
     nodes, left, found = graph.nodes, list(graph.nodes[index].args), set()
     while left:

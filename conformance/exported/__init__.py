@@ -1,0 +1,14 @@
+"""Exported networks judged as backends: what `rnnspec.export` writes is run, and compared with the oracle.
+
+    program        what an exported network must do, and the table of the kinds
+    numpy_program  an exported Python file
+    parts          resets by calling
+    backend        a kind as a backend of rnnspec without gradients
+"""
+
+from __future__ import annotations
+
+from conformance.exported.backend import PREFIX, ExportedBackend, is_exported, load
+from conformance.exported.program import KINDS
+
+__all__ = ["KINDS", "PREFIX", "ExportedBackend", "is_exported", "load"]

@@ -1,0 +1,25 @@
+"""Networks as programs that need no rnnspec: a Python file for NumPy, a C99 header.
+
+    exported        the files of an exported network
+    targets         the table of targets
+    command         `python -m rnnspec export`
+    settings        what an export is asked for, checked
+    equations       the equations of a layer with widths, and names for their values
+    rounding        weights in 8 bits, and the error that they make
+    origin          what an exported function says of its cell
+    numpy_source    the Python file: its parts in numpy_template, the functions of cells in numpy_cell
+
+>>> from rnnspec import Layer, Network, cells
+>>> net = Network(3, [Layer(cells.lstm, 4)])
+>>> exported = to_numpy(net, net.init(0))
+>>> "i = sigmoid(x @ W.i.T + b.i + h @ U.i.T)" in exported.main.decode()
+True
+"""
+
+from __future__ import annotations
+
+from rnnspec.export.exported import Exported
+from rnnspec.export.numpy_source import to_numpy
+from rnnspec.export.targets import TARGETS, Target
+
+__all__ = ["TARGETS", "Exported", "Target", "to_numpy"]

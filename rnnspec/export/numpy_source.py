@@ -1,0 +1,175 @@
+"""A network as one Python file that imports NumPy alone: a function for each cell, a loop over time, the weights."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+
+from rnnspec.export.equations import equations
+from rnnspec.export.exported import Exported
+from rnnspec.export.numpy_cell import HELPERS, NumpyCell, identifier
+from rnnspec.export.numpy_template import DECODED, HEAD, LAST, OUTPUT, READ_BESIDE, RUN, STEP, TURNED
+from rnnspec.export.origin import indented
+from rnnspec.export.rounding import error_of_rounding, in_8_bits, is_matrix
+from rnnspec.export.settings import Asked, asked
+from rnnspec.network import Layer, Network
+from rnnspec.output import Last
+from rnnspec.tree import Tree, leaves
+
+__all__ = ["to_numpy"]
+
+Array = Any
+
+SCALE = ".scale"
+TAKEN = {*HELPERS, "np", "math", "base64", "decoded", "read", "turned", "run", "step"}
+"""The names of the file's own functions, which no cell may have."""
+READABLE = 512
+"""The most numbers that stand in the file as digits; more are written in base64."""
+LINE = 100
+"""The characters of a line of base64."""
+
+
+def to_numpy(
+    net: Network, params: Tree, *, name: str = "net", precision: str = "f32", beside: bool = False, int8: bool = False
+) -> Exported:
+    """The network as a Python file with `run(x, state=None, lengths=None)` and, if it is forward, `step(x_t, state)`.
+
+    `beside` puts the weights into a file `.npz` that stands beside it. With `int8`, matrices are stored in 8 bits, each
+    row with a scale, and the largest error is measured. Raises an RnnSpecError where an argument is not valid.
+    """
+    given = asked("numpy", net, params, name, precision)
+    stored = _stored(given, int8)
+    text = _source(given, _beside(stored, name) if beside else _inside(stored))
+    files = {".py": text.encode()}
+    if beside:
+        files[".npz"] = _archive(stored)
+    return Exported(files, _notes(given), error_of_rounding(given.net, given.params) if int8 else None)
+
+
+def _notes(given: Asked) -> tuple[str, ...]:
+    return () if given.is_forward else ("it has no step: a layer reads backwards, and needs whole sequences",)
+
+
+def _source(given: Asked, weights: str) -> str:
+    """The whole file."""
+    net, functions, helpers = given.net, dict[str, str](), set[str]()
+    layers = [_layer(f"layers.{i}", layer, _function(f"layers.{i}", layer, functions, helpers))
+              for i, layer in enumerate(net.layers)]  # fmt: skip
+    own = [HELPERS[helper].strip() + "\n\n\n" for helper in HELPERS if helper in helpers]
+    is_last, turns = isinstance(net.read, Last), any("reverse" in layer.halves for layer in net.layers)
+    outputs = "(batch, features)" if is_last else "(time, batch, features)"
+    imports = "".join(f"import {m}\n" for m in ("base64", "math") if any(f"{m}." in text for text in (weights, *own)))
+    has_step = "\nstep(x_t, state=None) runs one step of a stream." if given.is_forward else ""
+    named = {"name": given.name, "inputs": net.inputs, "features": net.features, "outputs": outputs}
+    parts = [
+        HEAD.substitute(named, dtype=given.dtype, imports=imports, has_step=has_step),
+        weights, *own, *(text + "\n\n" for text in functions.values()), TURNED if turns else "",
+        RUN.substitute(named, layers="\n".join(layers), end=_end(net), halves=_HALVES[turns], joined=_JOINED[turns]),
+        STEP.substitute(named, first="values" if is_last else "values[0]") if given.is_forward else "",
+    ]  # fmt: skip
+    return "".join(parts).rstrip() + "\n"
+
+
+_HALVES = {
+    False: "name: half.run(values, states[name], lengths) for name, half in layer.items()",
+    True: """name: half.run(turned(values, lengths) if name == "reverse" else values, states[name], lengths)
+                 for name, half in layer.items()""",
+}
+_JOINED = {
+    False: 'found["forward"][0]',
+    True: """np.concatenate([turned(outputs, lengths) if name == "reverse" else outputs
+                                 for name, (outputs, _) in found.items()], -1)""",
+}
+"""How layers run, and what they hand on, without and with reverse halves."""
+
+
+def _function(place: str, layer: Layer, functions: dict[str, str], helpers: set[str]) -> str:
+    """The name of the function of a layer's cell, which is written once for all layers that share it."""
+    writer = NumpyCell(equations(layer))
+    body = writer.function("{}", f"{indented(layer.cell)}\n    ")
+    helpers |= writer.helpers
+    for name, text in functions.items():
+        if text == body.replace("{}", name, 1):
+            return name
+    called = identifier(layer.cell.name if layer.cell.name.isidentifier() else "cell", {*functions, *TAKEN})
+    functions[called] = body.replace("{}", called, 1)
+    return called
+
+
+def _layer(place: str, layer: Layer, called: str) -> str:
+    """One layer as a row of the table of layers."""
+    states = {name: tuple(shape) for name, shape in layer.state_shapes.items()}
+    shape = (layer.half_width,) if layer.heads is None else (layer.heads, layer.half_width // layer.heads)
+    halves = (f'"{half}": Half("{place}.{half}", {called}, {states}, {shape})' for half in layer.halves)
+    return f"    {{{', '.join(halves)}}},"
+
+
+def _end(net: Network) -> str:
+    """What follows the layers: the steps that are read, and the output layer."""
+    found, layer, low = "", net.layers[-1], 0
+    if isinstance(net.read, Last):
+        parts = []
+        for half in layer.halves:
+            when = "lengths - 1" if half == "forward" else "0 * lengths"
+            parts.append(f"values[{when}, rows, {low}:{(low := low + layer.half_width)}]")
+        found += LAST.substitute(parts=", ".join(parts), width=layer.width)
+    return found + (OUTPUT if net.output else "")
+
+
+def _stored(given: Asked, int8: bool) -> dict[str, Array]:
+    """The arrays of the file, by name: with 8 bits, matrices as whole numbers, and their scales beside them."""
+    found: dict[str, Array] = {}
+    for name, a in leaves(given.params):
+        if int8 and is_matrix(a):
+            found[name], found[f"{name}.scale"] = in_8_bits(a)
+        else:
+            found[name] = a.astype(given.dtype)
+    return found
+
+
+def _inside(stored: dict[str, Array]) -> str:
+    """The table of parameters with their numbers: digits where there are few, else base64."""
+    arrays = stored.values()
+    digits = sum(a.size for a in arrays) <= READABLE and all(np.isfinite(a).all() for a in arrays)
+    rows = (f'    "{name}": {_entry(name, stored, digits)},' for name in stored if not name.endswith(SCALE))
+    return ("" if digits else DECODED) + "PARAMETERS = {\n" + "\n".join(rows) + "\n}\n\n\n"
+
+
+def _entry(name: str, stored: dict[str, Array], digits: bool) -> str:
+    """One parameter as an expression."""
+    written = _digits if digits else _base64
+    if f"{name}{SCALE}" not in stored:
+        return written(stored[name])
+    return f"({written(stored[name])}\n        * {written(stored[f'{name}{SCALE}'])}).astype(DTYPE)"
+
+
+def _digits(a: Array) -> str:
+    def of(a: Array) -> str:
+        return f"[{', '.join(map(of, a))}]" if a.ndim else str(a[()])
+
+    rows = f",\n        {' ' * 9}".join(map(of, a)) if a.ndim > 1 else ", ".join(map(of, a))
+    return f"np.array([{rows}], DTYPE)"
+
+
+def _base64(a: Array) -> str:
+    text = base64.b64encode(_little(a).tobytes()).decode()
+    lines = "\n".join(text[low : low + LINE] for low in range(0, len(text), LINE))
+    return f'decoded({a.shape}, "{_little(a).dtype.str}", """\n{lines}\n""").astype(DTYPE)'
+
+
+def _little(a: Array) -> Array:
+    return np.ascontiguousarray(a, a.dtype.newbyteorder("<"))
+
+
+def _beside(stored: dict[str, Array], name: str) -> str:
+    shapes = "\n".join(f'    "{name}": {stored[name].shape},' for name in sorted(stored))
+    return READ_BESIDE.substitute(shapes=shapes, name=name) + "\n\n"
+
+
+def _archive(stored: dict[str, Array]) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **{name: _little(a) for name, a in stored.items()})
+    return file.getvalue()

@@ -1,0 +1,135 @@
+"""The parts of an exported Python file that are the same for every network."""
+
+from __future__ import annotations
+
+from string import Template
+
+__all__ = ["DECODED", "HEAD", "LAST", "OUTPUT", "READ_BESIDE", "RUN", "STEP", "TURNED"]
+
+HEAD = Template('''"""$name: a recurrent network, which rnnspec wrote from its equations.
+
+run(x, state=None, lengths=None) reads x (time, batch, $inputs), and returns the outputs $outputs of
+$features features and the final state.$has_step
+"""
+
+${imports}import numpy as np
+
+DTYPE = np.$dtype
+
+''')
+
+READ_BESIDE = Template('''SHAPES = {
+$shapes
+}
+"""The shape of every parameter, which the file beside this one must have."""
+
+
+def read():
+    """The parameters, from the file beside this one."""
+    beside = __file__.removesuffix(".py") + ".npz"
+    with np.load(beside) as file:
+        found = {name: file[name] for name in file.files}
+    if {name: found[name].shape for name in sorted(found)} != SHAPES:
+        raise ValueError(f"{beside}: it must hold the parameters of $name, got others; export the network again")
+    scaled = {name: a * found[name + ".scale"] if name + ".scale" in found else a for name, a in found.items()}
+    return {name: a.astype(DTYPE) for name, a in scaled.items() if not name.endswith(".scale")}
+
+
+PARAMETERS = read()
+''')
+
+DECODED = '''def decoded(shape, kind, text):
+    """An array from its bytes in base64."""
+    return np.frombuffer(base64.b64decode(text), kind).reshape(shape)
+
+
+'''
+
+TURNED = '''def turned(a, lengths):
+    """The steps of each row in reverse order, padding in its place."""
+    t = np.arange(len(a))[:, None]
+    return a[np.where(t < lengths, lengths - 1 - t, t), np.arange(len(lengths))]
+
+
+'''
+
+RUN = Template('''class Named:
+    """The parameters below one place, as attributes: W.i is that of the name place.i."""
+
+    def __init__(self, place):
+        vars(self).update({name[len(place) + 1:]: a for name, a in PARAMETERS.items() if name.startswith(place + ".")})
+
+
+class Half:
+    """One layer in one direction: its cell, its parameters, and the shapes of its states and of its output in a row."""
+
+    def __init__(self, place, cell, states, shape):
+        self.cell, self.states, self.shape = cell, states, shape
+        self.parameters = [Named(place + "." + kind) for kind in "WbUp"]
+
+    def zeros(self, batch):
+        """The states that a sequence begins with."""
+        return {name: np.zeros((batch, *shape), DTYPE) for name, shape in self.states.items()}
+
+    def run(self, x, state, lengths):
+        """The outputs (time, batch, features) in the order of x, zeros after a row's end, and the final states."""
+        steps, batch = x.shape[:2]
+        width = int(np.prod(self.shape))
+        outputs = np.zeros((steps, batch, width), DTYPE)
+        now = [np.asarray(state[name], DTYPE) for name in self.states]
+        for t in range(steps):
+            y, new = self.cell(x[t], *self.parameters, *now)
+            real = t < lengths
+            outputs[t, real] = np.broadcast_to(y, (batch, *self.shape)).reshape(batch, width)[real]
+            now = [np.where(real.reshape(batch, *[1] * (old.ndim - 1)), a, old) for a, old in zip(new, now)]
+        return outputs, dict(zip(self.states, now))
+
+
+LAYERS = [
+$layers
+]
+
+
+@np.errstate(all="ignore")
+def run(x, state=None, lengths=None):
+    """The outputs $outputs, and the final state.
+
+    x is (time, batch, $inputs). `lengths` (batch,) are the numbers of steps of the rows: what stands after them has
+    no effect, and outputs there are zeros. A state is a list with {"forward": {"h": (batch, width)}} for each layer,
+    zeros where it is left out. Raises ValueError where an argument does not fit.
+    """
+    x = np.asarray(x, DTYPE)
+    if x.ndim != 3 or x.shape[2] != $inputs:
+        raise ValueError(f"run(x): x must be (time, batch, $inputs), got {x.shape}; give such an array")
+    steps, batch = x.shape[:2]
+    lengths = np.full(batch, steps) if lengths is None else np.asarray(lengths)
+    if lengths.shape != (batch,) or lengths.dtype.kind not in "iu" or np.any((lengths < 0) | (lengths > steps)):
+        raise ValueError(f"run(x, lengths): lengths must be {batch} whole numbers from 0 to {steps}, got "
+                         f"{lengths.tolist()}; give the number of steps of each row")
+    lengths = lengths.astype(np.int64)
+    state = [{name: half.zeros(batch) for name, half in layer.items()} for layer in LAYERS] if state is None else state
+    real = (np.arange(steps)[:, None] < lengths)[..., None]
+    values, final = np.where(real, x, 0), []
+    for layer, states in zip(LAYERS, state):
+        found = {$halves}
+        final.append({name: new for name, (_, new) in found.items()})
+        values = $joined
+$end    return values, final
+
+
+''')
+
+LAST = Template('''    rows, real = np.arange(batch), (lengths > 0)[:, None]
+    values = np.concatenate([$parts], -1) if steps else np.zeros((batch, $width), DTYPE)
+    values = np.where(real, values, 0)
+''')
+"""Each direction's last step: that of time 0 of a reverse half."""
+
+OUTPUT = '''    values = np.where(real, values @ PARAMETERS["output.W"].T + PARAMETERS["output.b"], 0)
+'''
+
+STEP = Template('''def step(x_t, state=None):
+    """The outputs (batch, features) of one step x_t (batch, $inputs), and the state after it, for the next step."""
+    values, state = run(np.asarray(x_t)[None], state)
+    return $first, state
+''')

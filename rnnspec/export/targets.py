@@ -1,0 +1,30 @@
+"""The table of what a network can be exported to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rnnspec.export.exported import Exported
+from rnnspec.export.numpy_source import to_numpy
+
+__all__ = ["TARGETS", "Target"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One form of an exported network: its ending, what it is, and the function that makes it.
+
+    `options` are the keyword arguments of the function that the command offers, beside `name`, which all have.
+    """
+
+    ending: str
+    says: str
+    export: Callable[..., Exported]
+    options: tuple[str, ...] = ("precision",)
+
+
+TARGETS = {
+    "numpy": Target(".py", "a Python file that needs NumPy alone", to_numpy, ("precision", "beside", "int8")),
+}
+"""The targets by the name that `--to` takes. An export that needs a library imports it within its function."""
