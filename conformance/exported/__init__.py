@@ -2,6 +2,7 @@
 
     program        what an exported network must do, and the table of the kinds
     numpy_program  an exported Python file
+    c_program      an exported C header, compiled
     parts          resets by calling
     backend        a kind as a backend of rnnspec without gradients
 """

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from conformance.exported.c_program import c_program
 from conformance.exported.numpy_program import numpy_program
 from rnnspec.network import Network
 from rnnspec.tree import Tree
@@ -42,5 +43,6 @@ class Kind:
 
 KINDS = {
     "numpy": Kind(numpy_program),
+    "c": Kind(c_program, lacks=("concurrent",), is_compiled=True),
 }
 """The kinds by the name that `--exported` takes. One that needs a library imports it within its function."""

@@ -7,7 +7,10 @@
     equations       the equations of a layer with widths, and names for their values
     rounding        weights in 8 bits, and the error that they make
     origin          what an exported function says of its cell
+    notation        precedence, as Python and C have it
     numpy_source    the Python file: its parts in numpy_template, the functions of cells in numpy_cell
+    c_source        the C header: its parts in c_template and c_running, the functions of halves in c_cell, which
+                    c_plan puts in order, weights in c_weights, words in c_words
 
 >>> from rnnspec import Layer, Network, cells
 >>> net = Network(3, [Layer(cells.lstm, 4)])
@@ -18,8 +21,9 @@ True
 
 from __future__ import annotations
 
+from rnnspec.export.c_source import to_c
 from rnnspec.export.exported import Exported
 from rnnspec.export.numpy_source import to_numpy
 from rnnspec.export.targets import TARGETS, Target
 
-__all__ = ["TARGETS", "Exported", "Target", "to_numpy"]
+__all__ = ["TARGETS", "Exported", "Target", "to_c", "to_numpy"]

@@ -5,8 +5,8 @@ of its gate where it has one.
 
 >>> from rnnspec import Layer, cells
 >>> own = equations(Layer(cells.lstm, 4))
->>> [own.names[index] for index in sorted(own.names)]
-['o', 'f', 'i', 'g', 'new_c', 'new_h']
+>>> [name for _, name in sorted(own.names.items())]
+['i', 'f', 'g', 'o', 'new_c', 'new_h']
 """
 
 from __future__ import annotations

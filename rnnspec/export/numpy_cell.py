@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rnnspec.export.equations import Equations
+from rnnspec.export.notation import ATOM, PRODUCT, SIGNS, SUM, enclosed
 from rnnspec.running.given import place
 from rnnspec.tracing.cell import OUTPUT, Cell
 from rnnspec.tracing.graph import LEAVES, MAPS, Node
@@ -18,11 +19,6 @@ from rnnspec.tracing.widths import INPUT
 
 __all__ = ["HELPERS", "NumpyCell", "identifier"]
 
-SUM, PRODUCT, ATOM = 1, 2, 3
-"""The precedence of an expression; one below that of its place gets parentheses."""
-SIGNS = {"add": ("+", SUM, SUM), "subtract": ("-", SUM, PRODUCT), "multiply": ("*", PRODUCT, ATOM),
-         "divide": ("/", PRODUCT, ATOM), "greater": (">", SUM, SUM), "greater_equal": (">=", SUM, SUM)}  # fmt: skip
-"""The sign of an operation, its precedence, and the least one of its second operand."""
 FUNCTIONS = {name: f"np.{name}" for name in ("tanh", "exp", "log", "sqrt", "cos", "sin", "maximum", "minimum",
                                              "remainder", "where")}  # fmt: skip
 """The primitives that NumPy has as functions; the others are helpers of the file."""
@@ -152,8 +148,8 @@ class NumpyCell:
 
     def write(self, index: int, at_least: int = SUM) -> str:
         """The expression of a node, written out even where it has a name."""
-        text, binding = self._expression(self.own.nodes[index], index)
-        return text if binding >= at_least else f"({text})"
+        text, binding = self._expression(self.own.nodes[index])
+        return enclosed(text, binding, at_least)
 
     def _operand(self, index: int, at_least: int = SUM) -> str:
         return self.letters[index] if index in self.letters else self.write(index, at_least)
@@ -175,7 +171,7 @@ class NumpyCell:
         self.helpers.add(name)
         return name
 
-    def _expression(self, node: Node, index: int) -> tuple[str, int]:
+    def _expression(self, node: Node) -> tuple[str, int]:
         """The text of an operation with its precedence."""
         if node.op in LEAVES:
             return _LEAVES[node.op](self, node)

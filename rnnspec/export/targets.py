@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rnnspec.export.c_source import to_c
 from rnnspec.export.exported import Exported
 from rnnspec.export.numpy_source import to_numpy
 
@@ -26,5 +27,6 @@ class Target:
 
 TARGETS = {
     "numpy": Target(".py", "a Python file that needs NumPy alone", to_numpy, ("precision", "beside", "int8")),
+    "c": Target(".h", "a C99 header that needs libm alone", to_c, ("precision", "beside", "int8", "most_steps")),
 }
 """The targets by the name that `--to` takes. An export that needs a library imports it within its function."""
