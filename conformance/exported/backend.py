@@ -73,7 +73,9 @@ class ExportedBackend(Backend):
             found = program.run(inputs, state, lengths)
         else:
             found = in_parts(program, net, inputs, state, lengths, resets)
-        path = tuple((f"layers.{i}.{half}", self.name) for i, layer in enumerate(net.layers) for half in layer.halves)
+        stacks = {"layers": net.layers, "head": net.head}
+        path = tuple((f"{kind}.{i}.{half}", self.name) for kind, layers in stacks.items()
+                     for i, layer in enumerate(layers) for half in layer.halves)  # fmt: skip
         return found, path
 
     def _step(self, net: Network, params: Tree, x: Array, state: Tree) -> tuple[Tree, Tree]:

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,11 @@ class CProgram:
         library.net_size.restype = ctypes.c_size_t
         memory = np.full(library.net_size() // x.itemsize, np.nan, x.dtype)
         library.net_reset(_pointer(memory))
-        ends = np.cumsum([a.size for a in begun])
-        memory[: ends[-1]] = np.concatenate(begun)
+        ends = np.cumsum([0, *(a.size for a in begun)])
+        memory[: ends[-1]] = np.concatenate([x[:0].ravel(), *begun])
         if library.net_run(_pointer(x), ctypes.c_size_t(len(x)), _pointer(memory), _pointer(outputs)):
             raise UnsupportedError("exported c", "so many steps must be allowed", str(len(x)), "define NET_MAX_STEPS")
-        return np.split(memory[: ends[-1]].copy(), ends[:-1])
+        return [memory[low:high].copy() for low, high in pairwise(ends)]
 
 
 def _pointer(a: Array) -> ctypes.c_void_p:

@@ -27,45 +27,57 @@ class Running:
         """Whether the network runs step by step."""
         return all(layer.direction == "forward" for layer in self.net.layers)
 
-    def place(self, index: int, half: str) -> str:
-        """The name of a half in C."""
-        return f"layer{index}" if half == "forward" else f"reverse{index}"
+    @property
+    def is_last(self) -> bool:
+        """Whether the outputs are those of the last step."""
+        return isinstance(self.net.read, Last)
+
+    def place(self, kind: str, index: int, half: str) -> str:
+        """The name of a half in C; `kind` is that of the stack, layers or head."""
+        return f"reverse{index}" if half == "reverse" else f"{kind.removesuffix('s')}{index}"
+
+    @property
+    def stacks(self) -> list[tuple[str, int, Layer]]:
+        """All layers, with their places: those of the network, then those of its head."""
+        named = {"layers": self.net.layers, "head": self.net.head}
+        return [(kind, i, layer) for kind, layers in named.items() for i, layer in enumerate(layers)]
 
     # The struct of a stream.
 
-    def members(self, work: int) -> str:
-        """The members of the struct: states first, in the order of the network's, then what lies between layers."""
-        real, found = self.words.real, list[str]()
+    def members(self, work: int) -> list[tuple[str, str]]:
+        """The members of the struct, with their lengths: states in the order of the network's, then memory."""
+        found = list[tuple[str, str]]()
         for i, layer in enumerate(self.net.layers):
             for half in layer.halves:
-                found += [f"{real} {self.words.member(self.place(i, half), state)}[{math.prod(shape)}];"
+                found += [(self.words.member(self.place("layers", i, half), state), f"{math.prod(shape)}")
                           for state, shape in layer.state_shapes.items()]  # fmt: skip
+        if not self.is_forward:
+            found.append(("sequences", f"2 * {self.words.prefix.upper()}_MAX_STEPS * {self._widest}"))
+        found += [(f"outputs{i}", f"{width}") for i, width in enumerate(self._between)]
+        found += [("work", f"{work}")] if work else []
+        return found or [("none", "1")]
+
+    @property
+    def _between(self) -> list[int]:
+        """The widths of what one layer hands to the next in a step."""
         if self.is_forward:
-            last = len(self.net.layers) - (0 if self.net.output else 1)
-            found += [f"{real} outputs{i}[{layer.width}];" for i, layer in enumerate(self.net.layers[:last])]
+            widths = [layer.width for _, _, layer in self.stacks]
         else:
-            size = f"{self.words.prefix.upper()}_MAX_STEPS * {self._widest}"
-            found.append(f"{real} sequences[2][{size}];")
-        if isinstance(self.net.read, Last) and not self.is_forward:
-            found.append(f"{real} last[{self.net.layers[-1].width}];")
-        if work:
-            found.append(f"{real} work[{work}];")
-        return "\n".join(f"    {member}" for member in found)
+            widths = [self.net.layers[-1].width, *(layer.width for layer in self.net.head)] if self.is_last else []
+        return widths if self.net.output else widths[:-1] if self.is_forward else widths
 
     @property
     def _widest(self) -> int:
-        return max(layer.width for layer in self.net.layers)
+        return max(layer.width for _, _, layer in self.stacks)
 
     def state_text(self, work: int) -> str:
         """The memory of a stream in words."""
         size = {"float": 4, "double": 8}[self.words.real]
-        states = sum(sum(layer.state_sizes.values()) * len(layer.halves) for layer in self.net.layers)
-        if not self.is_forward:
-            step = 2 * self._widest * size
-            return f"{size * (states + work)} bytes, and {step} for each step of {self.words.prefix.upper()}_MAX_STEPS"
-        last = len(self.net.layers) - (0 if self.net.output else 1)
-        between = sum(layer.width for layer in self.net.layers[:last])
-        return f"{size * (states + between + work)} bytes"
+        numbers = sum(int(length) for _, length in self.members(work) if length.isdecimal())
+        text = f"{size * numbers} bytes"
+        if self.is_forward:
+            return text
+        return f"{text}, and {2 * size * self._widest} for each step of {self.words.prefix.upper()}_MAX_STEPS"
 
     # The functions.
 
@@ -77,8 +89,7 @@ class Running:
                      "run": f"int {name}_run(const {real} *x, size_t steps, {name}_state *state, {real} *y);",
                      "load": f"int {name}_load(const void *file, size_t size);"}  # fmt: skip
         wanted = ["reset", *(["step"] if self.is_forward else []), "run", *(["load"] if beside else [])]
-        is_last = isinstance(self.net.read, Last)
-        where = "y gets the outputs of the last" if is_last else f"y gets {NAME}_FEATURES for each"
+        where = "y gets the outputs of the last" if self.is_last else f"y gets {NAME}_FEATURES for each"
         refused = "" if self.is_forward else f", or -1 where steps are more than {NAME}_MAX_STEPS"
         said = {"NAME": NAME, "where": where, "refused": refused, "file": f"{name}.bin"}
         return [f"/* {Template(SAYS[one]).substitute(said)} */\n{arguments[one]}\n" for one in wanted]
@@ -87,70 +98,87 @@ class Running:
         """The functions that run a step, where there is one, and a sequence."""
         if not self.is_forward:
             return self._run(self._both_ways())
-        is_last, name = isinstance(self.net.read, Last), self.words.prefix
-        NAME, zero = name.upper(), self.words.number(0.0)
-        at = "y" if is_last else f"y + t * {NAME}_FEATURES"
-        first = [f"for (t = 0; t < {NAME}_FEATURES; t++)", f"    y[t] = {zero};"] if is_last else []
-        return self._step() + self._run([*first, "for (t = 0; t < steps; t++)",
+        name, NAME = self.words.prefix, self.words.prefix.upper()
+        at = "y" if self.is_last else f"y + t * {NAME}_FEATURES"
+        return self._step() + self._run([*(self._zeros() if self.is_last else []), "for (t = 0; t < steps; t++)",
                                          f"    {name}_step(x + t * {NAME}_INPUTS, state, {at});"])  # fmt: skip
+
+    def _zeros(self) -> list[str]:
+        return [f"for (t = 0; t < {self.words.prefix.upper()}_FEATURES; t++)", f"    y[t] = {self.words.number(0.0)};"]
 
     def _run(self, body: list[str]) -> str:
         lines = "\n".join(f"    {line}" for line in body)
         return RUN.substitute(name=self.words.prefix, real=self.words.real, body=lines)
 
     def _step(self) -> str:
-        name, real, x, lines = self.words.prefix, self.words.real, "x", list[str]()
-        for i in range(len(self.net.layers)):
-            is_end = i == len(self.net.layers) - 1 and not self.net.output
-            y = "y" if is_end else f"state->outputs{i}"
-            lines.append(f"    {name}_{self.place(i, 'forward')}({x}, state, {y});")
+        name, real = self.words.prefix, self.words.real
+        lines = "\n".join(f"    {line}" for line in self._upwards(self.stacks, "x", 0))
+        return f"\nvoid {name}_step(const {real} *x, {name}_state *state, {real} *y)\n{{\n{lines}\n}}\n"
+
+    def _upwards(self, stacks: list[tuple[str, int, Layer]], x: str, first: int) -> list[str]:
+        """One step of some layers and of the output layer, from x to y; what lies between begins at `first`."""
+        lines = list[str]()
+        for between, (kind, i, layer) in enumerate(stacks, first):
+            is_end = (kind, i, layer) == stacks[-1] and not self.net.output
+            y = "y" if is_end else f"state->outputs{between}"
+            lines += self._half(kind, i, "forward", x, y, layer)
             x = y
-        lines += [f"    {self._dense(x, 'y')}"] if self.net.output else []
-        body = "\n".join(lines)
-        return f"\nvoid {name}_step(const {real} *x, {name}_state *state, {real} *y)\n{{\n{body}\n}}\n"
+        return lines + ([self._dense(x, "y")] if self.net.output else [])
+
+    def _half(self, kind: str, index: int, half: str, x: str, y: str, layer: Layer) -> list[str]:
+        """One step of a half; of a residual layer, its part of the inputs is added."""
+        place = f"{self.words.prefix}_{self.place(kind, index, half)}"
+        low = layer.half_width if half == "reverse" and len(layer.halves) > 1 else 0
+        own = f"{y} + {low}" if low else y
+        from_x = f"{x} + {low}" if low else x
+        added = [f"{self.words.prefix}_add({layer.half_width}, {from_x}, {own});"] if layer.residual else []
+        return [f"{place}({x}, state, {own});", *added]
 
     def _dense(self, v: str, y: str) -> str:
         """The output layer."""
         name = self.words.prefix
         own = [f"{name}_weights.output_W", *([f"{name}_weights.output_W_scale"] if self.int8 else []),
-               f"{name}_weights.output_b", str(self.net.layers[-1].width), str(self.net.features), v, y]  # fmt: skip
+               f"{name}_weights.output_b", str(self.net.width), str(self.net.features), v, y]  # fmt: skip
         return f"{name}_affine{'8' if self.int8 else ''}({', '.join(own)});"
 
     def _both_ways(self) -> list[str]:
         """All steps of one layer after all of the one before."""
-        NAME, lines = self.words.prefix.upper(), list[str]()
-        lines += [f"if (steps > {NAME}_MAX_STEPS)", "    return -1;"]
-        x, wide = "x", self.net.inputs
-        for i, layer in enumerate(self.net.layers):
-            is_end = i == len(self.net.layers) - 1 and not self.net.output and not isinstance(self.net.read, Last)
-            y = "y" if is_end else f"state->sequences[{i % 2}]"
-            lines += self._layer(i, layer, f"{x} + t * {wide}", f"{y} + t * {layer.width}")
+        NAME = self.words.prefix.upper()
+        lines, x, wide = [f"if (steps > {NAME}_MAX_STEPS)", "    return -1;"], "x", self.net.inputs
+        stacks = self.stacks[: len(self.net.layers)] if self.is_last else self.stacks
+        for place, (kind, i, layer) in enumerate(stacks):
+            is_end = place == len(stacks) - 1 and not self.net.output and not self.is_last
+            y = "y" if is_end else f"state->sequences + {place % 2} * {NAME}_MAX_STEPS * {self._widest}"
+            for half in layer.halves:
+                order = "for (t = 0; t < steps; t++)" if half == "forward" else "for (t = steps; t-- > 0;)"
+                body = self._half(kind, i, half, f"{x} + t * {wide}", f"{y} + t * {layer.width}", layer)
+                lines += _looped(order, body)
             x, wide = y, layer.width
-        if isinstance(self.net.read, Last):
+        if self.is_last:
             return lines + self._last(x)
         if self.net.output:
-            lines += ["for (t = 0; t < steps; t++)",
-                      f"    {self._dense(f'{x} + t * {wide}', f'y + t * {NAME}_FEATURES')}"]  # fmt: skip
+            lines += _looped("for (t = 0; t < steps; t++)",
+                             [self._dense(f"{x} + t * {wide}", f"y + t * {NAME}_FEATURES")])  # fmt: skip
         return lines
 
-    def _layer(self, index: int, layer: Layer, x: str, y: str) -> list[str]:
-        found, low = list[str](), 0
-        for half in layer.halves:
-            order = "for (t = 0; t < steps; t++)" if half == "forward" else "for (t = steps; t-- > 0;)"
-            at = f"{y} + {low}" if low else y
-            found += [order, f"    {self.words.prefix}_{self.place(index, half)}({x}, state, {at});"]
-            low += layer.half_width
-        return found
-
     def _last(self, values: str) -> list[str]:
-        """Each direction's last step, that of time 0 of a reverse half; zeros without a step."""
-        layer, real, NAME, low = self.net.layers[-1], self.words.real, self.words.prefix.upper(), 0
-        zero = self.words.number(0.0)
-        lines = [f"for (t = 0; t < {NAME}_FEATURES; t++)", f"    y[t] = {zero};", "if (!steps)", "    return 0;"]
+        """Each direction's last step, that of time 0 of a reverse half, and the head; zeros without a step."""
+        layer, real, low = self.net.layers[-1], self.words.real, 0
+        lines = [*self._zeros(), "if (!steps)", "    return 0;"]
+        y = "state->outputs0" if self.net.head or self.net.output else "y"
         for half in layer.halves:
             begin = f"(steps - 1) * {layer.width} + {low}" if half == "forward" else f"{low}"
-            lines.append(f"memcpy(state->last + {low}, {values} + {begin}, {layer.half_width} * sizeof({real}));")
+            lines.append(f"memcpy({y}{_plus(low)}, {values} + {begin}, {layer.half_width} * sizeof({real}));")
             low += layer.half_width
-        if self.net.output:
-            return [*lines, self._dense("state->last", "y")]
-        return [*lines, f"memcpy(y, state->last, {layer.width} * sizeof({real}));"]
+        head = self.stacks[len(self.net.layers) :]
+        return lines + (self._upwards(head, y, 1) if head or self.net.output else [])
+
+
+def _plus(offset: int) -> str:
+    return f" + {offset}" if offset else ""
+
+
+def _looped(head: str, body: list[str]) -> list[str]:
+    """A loop, with braces where it has several lines."""
+    inner = [f"    {line}" for line in body]
+    return [head, *inner] if len(body) == 1 else [f"{head} {{", *inner, "}"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from rnnspec.errors import ArgumentError
 from rnnspec.export.c_cell import CHalf
@@ -60,16 +60,19 @@ class _Source:
         self.running = Running(given.net, self.words, int8)
         self.functions, self.helpers, self.work = list[str](), set[str](), 0
         found = list[Member]()
-        for i, layer in enumerate(self.net.layers):
-            plan = Plan(equations(layer))
+        inputs = self.net.inputs
+        for kind, i, layer in self.running.stacks:
+            plan, own = Plan(equations(layer)), given.params[kind][i]
             for half in layer.halves:
-                place = self.running.place(i, half)
-                writer = CHalf(place, plan, self.words, self.net.layer_inputs(i), int8)
-                says = [f"Layer {i}, {half}.", *described(layer.cell)]
+                place = self.running.place(kind, i, half)
+                writer = CHalf(place, plan, self.words, inputs, int8)
+                says = [f"{kind}.{i}.{half}", *described(layer.cell)]
                 self.functions.append(writer.function(says))
                 self.helpers |= writer.helpers
                 self.work = max(self.work, writer.memory)
-                found += of_half(place, plan, self.words, given.params["layers"][i][half], int8)
+                found += of_half(place, plan, self.words, own[half], int8)
+            self.helpers |= {"add"} if layer.residual else set()
+            inputs = layer.width
         if self.net.output:
             found += of_output(given.params["output"], self.words, int8)
             self.helpers.add("affine8" if int8 else "affine")
@@ -91,7 +94,7 @@ class _Source:
         weights = "\n".join(f"    {self._kind(m)} {m.name}[{m.values.size}];" for m in self.members)
         head = HEADER.substitute(
             named, inputs=self.net.inputs, features=self.net.features, usage="", bound=bound,
-            members=self.running.members(self.work), declarations="\n".join(declared), weights=weights,
+            members=_members(self.words.real, self.running.members(self.work)), declarations="\n".join(declared), weights=weights,
         )  # fmt: skip
         taken = self._load(named) if beside else self._inside()
         parts = [head, taken, *helpers, *(f"\n{function}" for function in self.functions), RESET.substitute(named),
@@ -128,3 +131,7 @@ class _Source:
         texts = [write(value) for value in flat.tolist()]
         lines = (", ".join(texts[low : low + NUMBERS]) for low in range(0, len(texts), NUMBERS))
         return f"    {{ /* {member.name} */\n        " + ",\n        ".join(lines) + "\n    }"
+
+
+def _members(real: str, members: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(f"    {real} {name}[{length}];" for name, length in members)

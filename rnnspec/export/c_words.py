@@ -148,6 +148,14 @@ static void ${prefix}_affine8(const signed char *restrict map, const $real *rest
         z[i] = scale[i] * z[i] + (bias ? bias[i] : $zero);
 }
 """),
+    "add": Template("""
+/* y = y + x. */
+static void ${prefix}_add(int width, const $real *restrict x, $real *restrict y)
+{
+    for (int i = 0; i < width; i++)
+        y[i] += x[i];
+}
+"""),
     "turned": Template("""
 /* z = map' v, for some rows of a map whose columns are `rows` long. */
 static void ${prefix}_turned(const $real *restrict map, int in, int out, int rows, const $real *restrict v,

@@ -135,10 +135,10 @@ class NumpyCell:
         """The function: it gets `x`, the maps by kind and the states, and returns the output and the new states."""
         arguments = ", ".join(["x", "W", "b", "U", "p", *self.states.values()])
         lines = [f"{self.letters[index]} = {self.write(index)}" for index in sorted(self.letters)]
-        new = ", ".join(self._operand(self.own.result(state)) for state in self.cell.states)
+        new = "".join(f"{self._operand(self.own.result(state))}, " for state in self.cell.states)
         body = "\n".join(f"    {line}" for line in [*self._own_input(), *lines])
         return (f'def {name}({arguments}):\n    """{says}"""\n{body}\n'
-                f"    return {self._operand(self.own.result(OUTPUT))}, ({new},)\n")  # fmt: skip
+                f"    return {self._operand(self.own.result(OUTPUT))}, ({new.rstrip()})\n")  # fmt: skip
 
     def _own_input(self) -> list[str]:
         """Where each head sees features of its own."""

@@ -11,7 +11,7 @@ import numpy as np
 from rnnspec.export.equations import equations
 from rnnspec.export.exported import Exported
 from rnnspec.export.numpy_cell import HELPERS, NumpyCell, identifier
-from rnnspec.export.numpy_template import DECODED, HEAD, LAST, OUTPUT, READ_BESIDE, RUN, STEP, TURNED
+from rnnspec.export.numpy_template import DECODED, HEAD, LAST, OUTPUT, READ_BESIDE, RUN, STEP, TOP, TURNED
 from rnnspec.export.origin import indented
 from rnnspec.export.rounding import error_of_rounding, in_8_bits, is_matrix
 from rnnspec.export.settings import Asked, asked
@@ -23,7 +23,7 @@ __all__ = ["to_numpy"]
 
 Array = Any
 
-SCALE = ".scale"
+SCALE = " scale"
 TAKEN = {*HELPERS, "np", "math", "base64", "decoded", "read", "turned", "run", "step"}
 """The names of the file's own functions, which no cell may have."""
 READABLE = 512
@@ -56,8 +56,8 @@ def _notes(given: Asked) -> tuple[str, ...]:
 def _source(given: Asked, weights: str) -> str:
     """The whole file."""
     net, functions, helpers = given.net, dict[str, str](), set[str]()
-    layers = [_layer(f"layers.{i}", layer, _function(f"layers.{i}", layer, functions, helpers))
-              for i, layer in enumerate(net.layers)]  # fmt: skip
+    layers = [_layer(f"layers.{i}", layer, _function(layer, functions, helpers)) for i, layer in enumerate(net.layers)]
+    head = [_layer(f"head.{i}", layer, _function(layer, functions, helpers)) for i, layer in enumerate(net.head)]
     own = [HELPERS[helper].strip() + "\n\n\n" for helper in HELPERS if helper in helpers]
     is_last, turns = isinstance(net.read, Last), any("reverse" in layer.halves for layer in net.layers)
     outputs = "(batch, features)" if is_last else "(time, batch, features)"
@@ -65,28 +65,51 @@ def _source(given: Asked, weights: str) -> str:
     has_step = "\nstep(x_t, state=None) runs one step of a stream." if given.is_forward else ""
     named = {"name": given.name, "inputs": net.inputs, "features": net.features, "outputs": outputs}
     parts = [
-        HEAD.substitute(named, dtype=given.dtype, imports=imports, has_step=has_step),
+        TOP.substitute(named, dtype=given.dtype, imports=imports, has_step=has_step),
         weights, *own, *(text + "\n\n" for text in functions.values()), TURNED if turns else "",
-        RUN.substitute(named, layers="\n".join(layers), end=_end(net), halves=_HALVES[turns], joined=_JOINED[turns]),
+        RUN.substitute(named, layers="\n".join(f"    {{{', '.join(halves)}}}," for halves in layers),
+                       head=_residual(net) + _head(net, head), end=_end(net), **_loop(net, turns)),
         STEP.substitute(named, first="values" if is_last else "values[0]") if given.is_forward else "",
     ]  # fmt: skip
     return "".join(parts).rstrip() + "\n"
 
 
-_HALVES = {
-    False: "name: half.run(values, states[name], lengths) for name, half in layer.items()",
-    True: """name: half.run(turned(values, lengths) if name == "reverse" else values, states[name], lengths)
-                 for name, half in layer.items()""",
-}
-_JOINED = {
-    False: 'found["forward"][0]',
-    True: """np.concatenate([turned(outputs, lengths) if name == "reverse" else outputs
-                                 for name, (outputs, _) in found.items()], -1)""",
-}
-"""How layers run, and what they hand on, without and with reverse halves."""
+def _loop(net: Network, turns: bool) -> dict[str, str]:
+    """How layers run and what they hand on: in both directions, or forward only."""
+    adds = any(layer.residual for layer in net.layers)
+    said = {
+        "layer": "i, (layer, states)" if adds else "layer, states",
+        "pairs": "enumerate(zip(LAYERS, state))" if adds else "zip(LAYERS, state)",
+        "halves": "name: half.run(values, states[name], lengths) for name, half in layer.items()",
+        "joined": 'found["forward"][0]',
+    }
+    if turns:
+        said |= {"halves": BOTH, "joined": JOINED}
+    return said | ({"joined": f"{said['joined']} + (values if i in RESIDUAL else 0)"} if adds else {})
 
 
-def _function(place: str, layer: Layer, functions: dict[str, str], helpers: set[str]) -> str:
+BOTH = """name: half.run(turned(values, lengths) if name == "reverse" else values, states[name], lengths)
+                 for name, half in layer.items()"""
+JOINED = """np.concatenate([turned(outputs, lengths) if name == "reverse" else outputs
+                                 for name, (outputs, _) in found.items()], -1)"""
+
+
+def _residual(net: Network) -> str:
+    """The layers whose inputs are added to their outputs."""
+    found = {i for i, layer in enumerate(net.layers) if layer.residual}
+    return f"RESIDUAL = {found}\n" if found else ""
+
+
+def _head(net: Network, head: list[list[str]]) -> str:
+    """The layers after what is read."""
+    if not head:
+        return ""
+    rows = "\n".join(f"    {half.partition(': ')[2]}," for [half] in head)
+    added = {i for i, layer in enumerate(net.head) if layer.residual}
+    return f"HEAD = [\n{rows}\n]\n" + (f"RESIDUAL_HEAD = {added}\n" if added else "")
+
+
+def _function(layer: Layer, functions: dict[str, str], helpers: set[str]) -> str:
     """The name of the function of a layer's cell, which is written once for all layers that share it."""
     writer = NumpyCell(equations(layer))
     body = writer.function("{}", f"{indented(layer.cell)}\n    ")
@@ -99,12 +122,11 @@ def _function(place: str, layer: Layer, functions: dict[str, str], helpers: set[
     return called
 
 
-def _layer(place: str, layer: Layer, called: str) -> str:
-    """One layer as a row of the table of layers."""
+def _layer(place: str, layer: Layer, called: str) -> list[str]:
+    """The halves of a layer, for the table of layers."""
     states = {name: tuple(shape) for name, shape in layer.state_shapes.items()}
     shape = (layer.half_width,) if layer.heads is None else (layer.heads, layer.half_width // layer.heads)
-    halves = (f'"{half}": Half("{place}.{half}", {called}, {states}, {shape})' for half in layer.halves)
-    return f"    {{{', '.join(halves)}}},"
+    return [f'"{half}": Half("{place}.{half}", {called}, {states}, {shape})' for half in layer.halves]
 
 
 def _end(net: Network) -> str:
@@ -116,6 +138,12 @@ def _end(net: Network) -> str:
             when = "lengths - 1" if half == "forward" else "0 * lengths"
             parts.append(f"values[{when}, rows, {low}:{(low := low + layer.half_width)}]")
         found += LAST.substitute(parts=", ".join(parts), width=layer.width)
+    if net.head:
+        is_last = isinstance(net.read, Last)
+        adds = any(layer.residual for layer in net.head)
+        found += HEAD.substitute(first="[None]" if is_last else "", only="[0]" if is_last else "",
+                                 lengths="(lengths > 0) * 1" if is_last else "lengths",
+                                 joined="found + (values if i in RESIDUAL_HEAD else 0)" if adds else "found")
     return found + (OUTPUT if net.output else "")
 
 
@@ -124,7 +152,7 @@ def _stored(given: Asked, int8: bool) -> dict[str, Array]:
     found: dict[str, Array] = {}
     for name, a in leaves(given.params):
         if int8 and is_matrix(a):
-            found[name], found[f"{name}.scale"] = in_8_bits(a)
+            found[name], found[f"{name}{SCALE}"] = in_8_bits(a)
         else:
             found[name] = a.astype(given.dtype)
     return found

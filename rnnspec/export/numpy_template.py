@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from string import Template
 
-__all__ = ["DECODED", "HEAD", "LAST", "OUTPUT", "READ_BESIDE", "RUN", "STEP", "TURNED"]
+__all__ = ["DECODED", "HEAD", "LAST", "OUTPUT", "READ_BESIDE", "RUN", "STEP", "TOP", "TURNED"]
 
-HEAD = Template('''"""$name: a recurrent network, which rnnspec wrote from its equations.
+TOP = Template('''"""$name: a recurrent network, which rnnspec wrote from its equations.
 
 run(x, state=None, lengths=None) reads x (time, batch, $inputs), and returns the outputs $outputs of
 $features features and the final state.$has_step
@@ -31,8 +31,8 @@ def read():
         found = {name: file[name] for name in file.files}
     if {name: found[name].shape for name in sorted(found)} != SHAPES:
         raise ValueError(f"{beside}: it must hold the parameters of $name, got others; export the network again")
-    scaled = {name: a * found[name + ".scale"] if name + ".scale" in found else a for name, a in found.items()}
-    return {name: a.astype(DTYPE) for name, a in scaled.items() if not name.endswith(".scale")}
+    scaled = {name: a * found[name + " scale"] if name + " scale" in found else a for name, a in found.items()}
+    return {name: a.astype(DTYPE) for name, a in scaled.items() if not name.endswith(" scale")}
 
 
 PARAMETERS = read()
@@ -88,7 +88,7 @@ class Half:
 LAYERS = [
 $layers
 ]
-
+$head
 
 @np.errstate(all="ignore")
 def run(x, state=None, lengths=None):
@@ -110,7 +110,7 @@ def run(x, state=None, lengths=None):
     state = [{name: half.zeros(batch) for name, half in layer.items()} for layer in LAYERS] if state is None else state
     real = (np.arange(steps)[:, None] < lengths)[..., None]
     values, final = np.where(real, x, 0), []
-    for layer, states in zip(LAYERS, state):
+    for $layer in $pairs:
         found = {$halves}
         final.append({name: new for name, (_, new) in found.items()})
         values = $joined
@@ -124,6 +124,12 @@ LAST = Template('''    rows, real = np.arange(batch), (lengths > 0)[:, None]
     values = np.where(real, values, 0)
 ''')
 """Each direction's last step: that of time 0 of a reverse half."""
+
+HEAD = Template('''    for i, half in enumerate(HEAD):
+        found = half.run(values$first, {}, $lengths)[0]$only
+        values = $joined
+''')
+"""The layers after what is read; what `Last()` reads is one step, which rows of length 0 lack."""
 
 OUTPUT = '''    values = np.where(real, values @ PARAMETERS["output.W"].T + PARAMETERS["output.b"], 0)
 '''
