@@ -6,21 +6,21 @@ import ctypes
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rnnspec.errors import BackendUnavailable, UnsupportedError
+from rnnspec.errors import BackendUnavailable, BrokenBackend
 from rnnspec.export import to_c
 from rnnspec.network import Network
 from rnnspec.output import Last
 from rnnspec.tree import Tree, flat, tree_map
 
-__all__ = ["STRICT", "CProgram", "c_program", "compiled"]
+__all__ = ["GLUE", "STRICT", "CProgram", "c_program", "compiled", "loaded"]
 
 Array = Any
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
@@ -56,15 +56,15 @@ def compiled(header: bytes, glue: str = GLUE, flags: Sequence[str] = QUICK) -> c
 
 
 class CProgram:
-    """A header with its weights in a file, in one precision; `prefix` is that of its functions."""
+    """A compiled header in one precision; `opened(steps)` is the library for so many steps."""
 
-    def __init__(self, net: Network, files: Mapping[str, bytes], prefix: str = "net") -> None:
-        self.net, self.files, self.prefix = net, files, prefix
+    def __init__(self, net: Network, opened: Callable[[int], ctypes.CDLL], prefix: str = "net") -> None:
+        self.net, self.opened, self.prefix = net, opened, prefix
 
     def run(self, inputs: Array, state: Tree, lengths: Array | None) -> tuple[Array, Tree]:
         """As `Program.run`: each row is a sequence of its own."""
         steps, batch = inputs.shape[:2]
-        library = self.library(steps)
+        library = self.opened(steps)
         ends = np.full(batch, steps) if lengths is None else lengths
         is_last, final = isinstance(self.net.read, Last), tree_map(np.array, state)
         outputs = np.zeros((batch, *(() if is_last else (steps,)), self.net.features), inputs.dtype)
@@ -75,24 +75,17 @@ class CProgram:
                 a[row] = new.reshape(a.shape[1:])
         return outputs if is_last else np.ascontiguousarray(outputs.swapaxes(0, 1)), final
 
-    def library(self, steps: int) -> ctypes.CDLL:
-        """The compiled header, for so many steps, with these weights."""
-        most = 1 << max(steps, 1).bit_length()
-        found = compiled(self.files[".h"], flags=(*QUICK, f"-DNET_MAX_STEPS={most}"))
-        weights = self.files[".bin"]
-        if found.net_load(weights, ctypes.c_size_t(len(weights))):
-            raise UnsupportedError("exported c", "the header must take its own weights", "a refusal", "export again")
-        return found
-
     def _run_row(self, library: ctypes.CDLL, x: Array, begun: list[Array], outputs: Array) -> list[Array]:
-        """The final states of one row, whose outputs are written."""
-        library.net_size.restype = ctypes.c_size_t
-        memory = np.full(library.net_size() // x.itemsize, np.nan, x.dtype)
-        library.net_reset(_pointer(memory))
+        """The final states of one row, whose outputs are written. Zeros are what a reset begins with."""
+        reset, run, size = (getattr(library, f"{self.prefix}_{name}") for name in ("reset", "run", "size"))
+        size.restype = ctypes.c_size_t
+        memory = np.full(size() // x.itemsize, np.nan, x.dtype)
+        reset(_pointer(memory))
         ends = np.cumsum([0, *(a.size for a in begun)])
-        memory[: ends[-1]] = np.concatenate([x[:0].ravel(), *begun])
-        if library.net_run(_pointer(x), ctypes.c_size_t(len(x)), _pointer(memory), _pointer(outputs)):
-            raise UnsupportedError("exported c", "so many steps must be allowed", str(len(x)), "define NET_MAX_STEPS")
+        if any(np.any(a) for a in begun):
+            memory[: ends[-1]] = np.concatenate(begun)
+        if run(_pointer(x), ctypes.c_size_t(len(x)), _pointer(memory), _pointer(outputs)):
+            raise BrokenBackend("exported c", "so many steps must be allowed", str(len(x)), "look at NET_MAX_STEPS")
         return [memory[low:high].copy() for low, high in pairwise(ends)]
 
 
@@ -100,6 +93,24 @@ def _pointer(a: Array) -> ctypes.c_void_p:
     return ctypes.c_void_p(a.ctypes.data)
 
 
+def loaded(files: Mapping[str, bytes], steps: int) -> ctypes.CDLL:
+    """The compiled header for so many steps, with its weights.
+
+    Raises BrokenBackend where it refuses them, or takes a file of another size or of another network.
+    """
+    library = compiled(files[".h"], flags=(*QUICK, f"-DNET_MAX_STEPS={1 << max(steps, 1).bit_length()}"))
+    weights = files[".bin"]
+    wrong = {"a byte less": weights[:-1], "a byte more": weights + b"0", "another signature": b"?" + weights[1:],
+             "nothing": b""}  # fmt: skip
+    for what, other in wrong.items():
+        if not library.net_load(other, ctypes.c_size_t(len(other))):
+            raise BrokenBackend("exported c", "the header must refuse a file of other weights", what,
+                                "look at net_load")  # fmt: skip
+    if library.net_load(weights, ctypes.c_size_t(len(weights))):
+        raise BrokenBackend("exported c", "the header must take its own weights", "a refusal", "look at net_load")
+    return library
+
+
 def c_program(net: Network, params: Tree, precision: str) -> CProgram:
     """The program of a network; the compiled header serves all parameters of the network."""
-    return CProgram(net, to_c(net, params, precision=precision, beside=True).files)
+    return CProgram(net, partial(loaded, to_c(net, params, precision=precision, beside=True).files))

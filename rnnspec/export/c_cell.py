@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from rnnspec.export.c_plan import Loop, Pack, Plan
-from rnnspec.export.c_words import LIBM, Words
+from rnnspec.export.c_words import Words
 from rnnspec.export.equations import Size
 from rnnspec.export.notation import ATOM, PRODUCT, SIGNS, SUM, enclosed
 from rnnspec.running.given import place as place_of
@@ -332,7 +332,7 @@ class CHalf:
             return enclosed(f"-{self._operand(node.args[0], loop, ATOM)}", SUM, at_least)
         arguments = ", ".join(self._operand(arg, loop) for arg in node.args)
         called = self.words.function(node.op)
-        if node.op not in LIBM:
+        if self.words.is_helper(node.op):
             self.helpers.add(node.op)
         return f"{called}({arguments})"
 
@@ -392,5 +392,6 @@ def _words(line: str) -> list[str]:
 def _needed(lines: list[str]) -> list[str]:
     """The lines without pointers that nothing reads."""
     counts = Counter(word for line in lines for word in _words(line))
-    kept = [line for line in lines if not (found := POINTER.match(line)) or counts[found[1]] > 1]
+    kept = [line for line in lines
+            if not (found := POINTER.match(line)) or counts[found[1]] > _words(line).count(found[1])]  # fmt: skip
     return kept if len(kept) == len(lines) else _needed(kept)

@@ -6,6 +6,8 @@ import hashlib
 import struct
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
 from rnnspec.errors import ArgumentError
 from rnnspec.export.c_cell import CHalf
 from rnnspec.export.c_plan import Plan
@@ -76,6 +78,7 @@ class _Source:
         if self.net.output:
             found += of_output(given.params["output"], self.words, int8)
             self.helpers.add("affine8" if int8 else "affine")
+        found = found or [Member("none", np.zeros(1, given.dtype))]  # no struct of C99 is empty
         self.members = [*(m for m in found if not m.in_8), *(m for m in found if m.in_8)]
 
     def notes(self) -> tuple[str, ...]:
@@ -94,7 +97,8 @@ class _Source:
         weights = "\n".join(f"    {self._kind(m)} {m.name}[{m.values.size}];" for m in self.members)
         head = HEADER.substitute(
             named, inputs=self.net.inputs, features=self.net.features, usage="", bound=bound,
-            members=_members(self.words.real, self.running.members(self.work)), declarations="\n".join(declared), weights=weights,
+            members=_members(self.words.real, self.running.members(self.work)), declarations="\n".join(declared),
+            weights=weights,
         )  # fmt: skip
         taken = self._load(named) if beside else self._inside()
         parts = [head, taken, *helpers, *(f"\n{function}" for function in self.functions), RESET.substitute(named),

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from string import Template
 
-__all__ = ["HELPERS", "LIBM", "Words"]
+__all__ = ["HELPERS", "Words"]
 
 KEYWORDS = frozenset((
     "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float",
@@ -14,7 +14,7 @@ KEYWORDS = frozenset((
     "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while",
 ))  # fmt: skip
 LIBM = ("tanh", "exp", "log", "sqrt", "cos", "sin", "erf")
-"""The primitives that libm has; the others are helpers of the header."""
+"""The primitives that libm has; the others are helpers of the header, also tanh of floats, which takes libm long."""
 NAMES = frozenset(name + suffix for name in (*LIBM, "fabs", "fmod", "log1p", "fmax") for suffix in ("", "f"))
 
 
@@ -44,9 +44,13 @@ class Words:
         text = f"{value:.{9 if self.suffix else 17}g}"
         return f"{text}{'' if '.' in text or 'e' in text else '.0'}{self.suffix}"
 
+    def is_helper(self, op: str) -> bool:
+        """Whether the function of a primitive is one of the header's own."""
+        return op not in LIBM or (op == "tanh" and self.precision == "f32")
+
     def function(self, op: str) -> str:
         """The function of a primitive."""
-        return f"{op}{self.suffix}" if op in LIBM else f"{self.prefix}_{op}"
+        return f"{self.prefix}_{op}" if self.is_helper(op) else f"{op}{self.suffix}"
 
     def identifier(self, wanted: str, taken: set[str]) -> str:
         """A name like the wanted one, in letters of C, that is no word of C and not taken."""
@@ -66,6 +70,18 @@ class Words:
 
 
 HELPERS = {
+    "tanh": Template("""
+/* The hyperbolic tangent, to 2.5 units in the last place: a polynomial near 0, where 1 - 2 / (exp(2 a) + 1) cancels. */
+static float ${prefix}_tanh(float a)
+{
+    const float size = fabsf(a), q = a * a;
+    if (size < 0.625f)
+        return a + a * q * (-0.33333284f + q * (0.13331491f + q * (-0.0537435f + q * (0.020650588f
+                                                                                     - 0.0057170466f * q))));
+    const float t = 1.0f - 2.0f / (expf(2.0f * size) + 1.0f);
+    return a < 0.0f ? -t : t;
+}
+"""),
     "sigmoid": Template("""
 /* 1 / (1 + exp(-a)), without overflow. */
 static $real ${prefix}_sigmoid($real a)
