@@ -10,6 +10,6 @@
 from __future__ import annotations
 
 from conformance.exported.backend import PREFIX, ExportedBackend, is_exported, load
-from conformance.exported.program import KINDS
+from conformance.exported.program import KINDS, Kind
 
-__all__ = ["KINDS", "PREFIX", "ExportedBackend", "is_exported", "load"]
+__all__ = ["KINDS", "PREFIX", "ExportedBackend", "Kind", "is_exported", "load"]

@@ -13,7 +13,7 @@ import numpy as np
 
 from conformance.cases import Case
 from conformance.exported.parts import in_parts
-from conformance.exported.program import KINDS, Program
+from conformance.exported.program import KINDS, Kind, Program
 from rnnspec import Backend, Capabilities, Network, __version__
 from rnnspec.errors import UnsupportedError
 from rnnspec.output import Last, Steps
@@ -34,15 +34,14 @@ def is_exported(name: str) -> bool:
 
 def load(name: str, precision: str, device: str | None = None) -> ExportedBackend:
     """The backend of a name; raises UnsupportedError where the kind lacks the precision."""
-    return ExportedBackend(name.removeprefix(PREFIX), precision, device)
+    return ExportedBackend(name, KINDS[name.removeprefix(PREFIX)], precision, device)
 
 
 class ExportedBackend(Backend):
     """One kind of exported network in one precision. It exports each network that it is asked for, as a whole."""
 
-    def __init__(self, kind: str, precision: str = "f32", device: str | None = None) -> None:
-        self.kind = KINDS[kind]
-        self.name, self.version = f"{PREFIX}{kind}", __version__
+    def __init__(self, name: str, kind: Kind, precision: str = "f32", device: str | None = None) -> None:
+        self.kind, self.name, self.version = kind, name, __version__
         self.capabilities = Capabilities(precisions=self.kind.precisions, gradients=False, resets=True,
                                          **dict.fromkeys(self.kind.lacks, False))  # type: ignore[arg-type]
         if self.kind.is_compiled:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from rnnspec.export import to_numpy
 from rnnspec.network import Network
-from rnnspec.tree import Tree
+from rnnspec.tree import Tree, leaves
 
 __all__ = ["NumpyProgram", "numpy_program"]
 
@@ -22,8 +24,9 @@ class NumpyProgram:
         exec(compile(source, "exported.py", "exec"), vars(self.module))
 
     def run(self, inputs: Array, state: Tree, lengths: Array | None) -> tuple[Array, Tree]:
-        """As `Program.run`."""
-        outputs, final = self.module.run(inputs, state, lengths)
+        """As `Program.run`. A state of zeros is left out: a sequence begins with them."""
+        given = state if any(np.any(a) for _, a in leaves(state)) else None
+        outputs, final = self.module.run(inputs, given, lengths)
         return outputs, final
 
 
