@@ -24,7 +24,7 @@ from rnnspec.network import DIRECTIONS, Layer, Network
 from rnnspec.output import Dense, Read
 from rnnspec.tree import Tree, leaves
 
-__all__ = ["Apart", "Assembly", "Part", "framework", "numbers", "taken_apart", "tree_of"]
+__all__ = ["Apart", "Assembly", "Part", "check_params", "framework", "numbers", "taken_apart", "tree_of"]
 
 Array = Any
 
@@ -154,7 +154,7 @@ def taken_apart(
 
     Raises UnsupportedError where the target lacks the cell, or has no place for a map that is not 0.
     """
-    _check_params(call, net, params)
+    check_params(call, net, params)
     given = np.result_type(*(a.dtype for _, a in leaves(params)))
     kept = dtype or ("float64" if given == np.float64 else "float32")
     notes = [PlacedNote("", Note.ROUNDED)] if given.itemsize > np.dtype(kept).itemsize else []
@@ -204,7 +204,8 @@ def _check_absent(call: str, target: str, place: str, row: Layout, maps: Mapping
                                    "train without it, or convert to another framework")  # fmt: skip
 
 
-def _check_params(call: str, net: Network, params: Tree) -> None:
+def check_params(call: str, net: Network, params: Tree) -> None:
+    """Raise an error where `params` are not the parameters of the network, as NumPy arrays in a nested tree."""
     if not isinstance(net, Network):
         raise ArgumentError(call, "net must be a Network", type(net).__name__, "write rnnspec.Network(...)")
     expected, found = dict(leaves(net.parameter_shapes())), dict(leaves(params))
