@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import rnnspec
 from conformance.cases import Case
 from rnnspec import Dense, Last, Layer, Network, Steps, cells
-from rnnspec.convert import Note, from_onnx, to_onnx
+from rnnspec.convert import Note, from_onnx, to_onnx, to_onnx_step
 from rnnspec.errors import ArgumentError, ShapeError, TreeError, UnsupportedError
 from rnnspec.network import DIRECTIONS
 from rnnspec.tree import leaves, tree_map
@@ -207,14 +207,21 @@ REFUSED = {
     "weights that are inputs": (
         lambda: from_onnx(chain(helper.make_node("GRU", ["X", "V", "R"], ["q"]), inputs=["V"])),
         UnsupportedError, "axes=(0, 1, 2)"),
-    "projection": (lambda: written(cells.lstm_projected), UnsupportedError, "lstm_projected"),
-    "a cell of the newest kind": (lambda: written(cells.mingru), UnsupportedError, "mingru"),
+    "an unknown precision": (lambda: written(cells.gru, precision="f16"), ArgumentError, "f16"),
+    "an unknown precision of a step": (lambda: written_step("forward", precision="float32"), ArgumentError, "float32"),
+    "a stream in reverse": (lambda: written_step("reverse"), UnsupportedError, "layers.0 'reverse'"),
+    "no network": (lambda: to_onnx(None, {}, operators=False), ArgumentError, "NoneType"),
 }  # fmt: skip
 
 
-def written(cell):
-    net = Network(3, [Layer(cell, {"h": 2, "c": 4} if cell is cells.lstm_projected else 4)])
-    return to_onnx(net, net.init(0))
+def written(cell, **options):
+    net = Network(3, [Layer(cell, 4)])
+    return to_onnx(net, net.init(0), **options)
+
+
+def written_step(direction, **options):
+    net = Network(3, [Layer(cells.gru, 4, direction)])
+    return to_onnx_step(net, net.init(0), **options)
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -2,6 +2,7 @@
 
     from_torch   from_keras   from_flax   from_onnx   from_torchrecurrent   from_tensors    modules -> Imported
     to_torch     to_keras     to_flax     to_onnx     to_torchrecurrent     to_tensors      (net, params) -> Exported
+                                          to_onnx_step
 
 `Imported` has `net`, `params` and `notes`, `Exported` has `model` and `notes`.
 
@@ -24,7 +25,7 @@ from rnnspec.tree import Tree
 
 __all__ = ["Exported", "Imported", "Layout", "Loss", "Lost", "Note", "PlacedNote", "from_flax", "from_keras",
            "from_onnx", "from_tensors", "from_torch", "from_torchrecurrent", "to_flax", "to_keras", "to_onnx",
-           "to_tensors", "to_torch", "to_torchrecurrent"]  # fmt: skip
+           "to_onnx_step", "to_tensors", "to_torch", "to_torchrecurrent"]  # fmt: skip
 
 STEPS = Steps()
 
@@ -118,9 +119,9 @@ def to_flax(net: Network, params: Tree) -> Exported:
 def from_onnx(model: Any) -> Imported:
     """The network of an `onnx.ModelProto`: a stack of RNN, LSTM or GRU nodes, then at most one Gemm or MatMul.
 
-    It reads the files of `to_onnx` and of `torch.onnx.export(..., dynamo=False)`. Initial states and lengths must be
-    inputs of the graph or absent; initial states may be zeros. Raises UnsupportedError where a node has no counterpart,
-    and ArgumentError where the model is not valid.
+    It reads the files of `to_onnx`, of `to_onnx_step` and of `torch.onnx.export(..., dynamo=False)`. Initial states and
+    lengths must be inputs of the graph or absent; initial states may be zeros. Raises UnsupportedError where a node has
+    no counterpart, and ArgumentError where the model is not valid.
     """
     call = "from_onnx(...)"
     framework(call, "onnx")
@@ -129,17 +130,37 @@ def from_onnx(model: Any) -> Imported:
     return onnx_reading.read_model(call, model)
 
 
-def to_onnx(net: Network, params: Tree, *, lengths: bool = False, state: bool = False) -> Exported:
-    """The network as an `onnx.ModelProto` from `inputs` (time, batch, feature) to `outputs`, in float32.
+def to_onnx(
+    net: Network, params: Tree, *, lengths: bool = False, state: bool = False, precision: str = "f32",
+    operators: bool = True,
+) -> Exported:
+    """The network as an `onnx.ModelProto` from `inputs` (time, batch, feature) to `outputs`.
 
-    `lengths` adds the input `lengths`, int32 (batch). `state` adds inputs such as `state.0.h` (halves, batch, width)
-    and outputs such as `final.state.0.h`. Raises UnsupportedError where ONNX has no counterpart of a layer.
+    A layer is the operator LSTM, GRU or RNN where it is one in float32, and else a Scan of its equations; with
+    `operators=False` every layer is a Scan. `lengths` adds the input `lengths`, int32 (batch). `state` adds inputs such
+    as `state.0.h` (halves, batch, width) and outputs such as `final.state.0.h`. `precision` is "f32" or "f64". A model
+    of operators alone must be given these inputs. Of any other model they are optional, outputs after a row's end are
+    0, states stay, and `from_onnx` gives back the network from the model's metadata.
     """
     call = "to_onnx(...)"
     framework(call, "onnx")
-    from rnnspec.convert import onnx_writing  # noqa: PLC0415
+    from rnnspec.convert.onnx_scan import model as writing  # noqa: PLC0415
 
-    return onnx_writing.write_model(call, net, params, lengths, state)
+    return writing.write_run(call, net, params, writing.Options(lengths, state, precision, operators))
+
+
+def to_onnx_step(net: Network, params: Tree, *, precision: str = "f32") -> Exported:
+    """One step of the network as an `onnx.ModelProto`, for streams: from `x_t` (batch, feature) to `y_t`.
+
+    Inputs such as `state.0.h` (halves, batch, width) are the states before the step, zeros where they are left out;
+    outputs such as `final.state.0.h` are those after it. `precision` is "f32" or "f64". Raises UnsupportedError where a
+    layer reads its inputs in reverse.
+    """
+    call = "to_onnx_step(...)"
+    framework(call, "onnx")
+    from rnnspec.convert.onnx_scan import model as writing  # noqa: PLC0415
+
+    return writing.write_step(call, net, params, precision)
 
 
 def from_torchrecurrent(*parts: Any, read: Read = STEPS) -> Imported:

@@ -1,0 +1,130 @@
+"""A network as an ONNX model: a run over whole sequences, or one step for streams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, checker, helper
+
+from rnnspec.contract.capabilities import DTYPES
+from rnnspec.convert.assembly import check_params
+from rnnspec.convert.conversion import Exported, Note, PlacedNote
+from rnnspec.convert.layout import Layout, layout_for
+from rnnspec.convert.layouts import ONNX
+from rnnspec.convert.onnx_scan import metadata
+from rnnspec.convert.onnx_scan.arrays import OnnxArrays
+from rnnspec.convert.onnx_scan.graph import Dim, Graph, Shape, Value
+from rnnspec.convert.onnx_scan.layers import Layers
+from rnnspec.convert.onnx_writing import write_model
+from rnnspec.errors import ArgumentError, UnsupportedError
+from rnnspec.network import Network
+from rnnspec.running import execution
+from rnnspec.tree import Tree, leaves, named_map
+
+__all__ = ["Options", "write_run", "write_step"]
+
+PRECISIONS = ("f32", "f64")
+OPSET, IR_VERSION = 18, 8
+"""The operator set of 2022: its ReduceMax takes axes as an operand, as ReduceSum does."""
+TIME: Any = Dim("time")
+BATCH: Any = Dim("batch")
+LONGEST = np.iinfo(np.int32).max
+"""The length of a row that is given none."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a model takes and is made of: inputs for lengths and states, its precision, and whether operators may be."""
+
+    lengths: bool = False
+    state: bool = False
+    precision: str = "f32"
+    operators: bool = True
+
+
+def write_run(call: str, net: Network, params: Tree, options: Options) -> Exported:
+    """The model of a run over whole sequences."""
+    dtype = _dtype(call, options.precision)
+    rows = ONNX if options.operators and options.precision == "f32" else ()
+    if rows and isinstance(net, Network) and all(layout_for(rows, layer.cell) for layer in net.layers):
+        return write_model(call, net, params, options.lengths, options.state)
+    writing = _Writing(call, net, params, dtype, rows)
+    inputs = writing.graph.input("inputs", (TIME, BATCH, net.inputs))
+    ends = writing.lengths() if options.lengths else None
+    first = writing.state(options.state)
+    (outputs, final), _ = execution.run(writing.layers, net, writing.params, inputs, first, ends)
+    writing.graph.output("outputs", outputs)
+    return writing.finished(final if options.state else None)
+
+
+def write_step(call: str, net: Network, params: Tree, precision: str) -> Exported:
+    """The model of one step."""
+    writing = _Writing(call, net, params, _dtype(call, precision), ())
+    for i, layer in enumerate(net.layers):
+        if layer.direction != "forward":
+            raise UnsupportedError(call, "every layer of a stream must run forward", f"layers.{i} {layer.direction!r}",
+                                   "write the complete run with to_onnx")  # fmt: skip
+    x = writing.graph.input("x_t", (BATCH, net.inputs))
+    (outputs, final), _ = execution.step(writing.layers, net, writing.params, x, writing.state(given=True))
+    writing.graph.output("y_t", outputs)
+    return writing.finished(final)
+
+
+def _dtype(call: str, precision: str) -> str:
+    if precision not in PRECISIONS:
+        raise ArgumentError(call, f"precision must be one of {', '.join(PRECISIONS)}", repr(precision), "choose one")
+    return DTYPES[precision]
+
+
+class _Writing:
+    """A graph with the parameters of a network."""
+
+    def __init__(self, call: str, net: Network, params: Tree, dtype: str, rows: Sequence[Layout]) -> None:
+        check_params(call, net, params)
+        self.net, self.graph, self.notes = net, Graph(dtype), list[PlacedNote]()
+        self.arrays = OnnxArrays(self.graph)
+        self.layers = Layers(self.arrays, rows)
+        self.params = named_map(self.graph.parameter, params)
+        if any(np.dtype(a.dtype).itemsize > self.graph.dtype.itemsize for _, a in leaves(params)):
+            self.notes.append(PlacedNote("", Note.ROUNDED))
+
+    def lengths(self) -> Value:
+        """The lengths (batch), at most the number of steps; rows of a call without them have all steps."""
+        given = self.graph.input("lengths", (None,), np.int32, [LONGEST])
+        wide = self.graph.node("Cast", [given], given.shape, np.int64, to=TensorProto.INT64)
+        least = self.graph.elementwise("Min", wide, self.graph.sizes((TIME,)))
+        return self._spread(least, (BATCH,))
+
+    def state(self, given: bool) -> Tree:
+        """The initial state: zeros, or what the model is given for them, halves side by side."""
+        if not given:
+            return self.net.state_tree(BATCH, self.arrays.zeros)
+        found = []
+        for place, layer in enumerate(self.net.layers):
+            own = {name: self._given(f"state.{place}.{name}", (len(layer.halves), BATCH, *shape))
+                   for name, shape in layer.state_shapes.items()}  # fmt: skip
+            found.append({half: {name: a[i] for name, a in own.items()} for i, half in enumerate(layer.halves)})
+        return found
+
+    def _given(self, name: str, shape: Shape) -> Value:
+        """A state (halves, batch, ...); a call without it has zeros."""
+        halves, _, *own = shape
+        return self._spread(self.graph.input(name, (halves, None, *own), default=np.zeros((halves, 1, *own))), shape)
+
+    def _spread(self, value: Value, shape: Shape) -> Value:
+        return self.graph.node("Expand", [value, self.graph.sizes(shape)], shape, value.dtype)
+
+    def finished(self, final: Tree | None) -> Exported:
+        """The model, which gives the final state out, or where that is None the outputs alone."""
+        for place, halves in enumerate(final or ()):
+            for name in self.net.layers[place].state_shapes:
+                both = self.arrays.concatenate([own[name][None] for own in halves.values()], 0)
+                self.graph.output(f"final.state.{place}.{name}", both)
+        opset = helper.make_opsetid("", OPSET)
+        model = helper.make_model(self.graph.finished(), opset_imports=[opset], ir_version=IR_VERSION)
+        self.notes += metadata.declare(model, self.net)
+        checker.check_model(model, full_check=True)
+        return Exported(model, tuple(self.notes))

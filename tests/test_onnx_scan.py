@@ -1,0 +1,315 @@
+"""ONNX models with a Scan: every cell of the gallery, in ONNX Runtime and in the reference of ONNX."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from conversions import Answer, Question, noted, same_params
+
+from conformance.cases import PUBLISHED, Case, hidden_for
+from rnnspec import Dense, Last, Layer, Network, Steps, cell, cells, out
+from rnnspec.convert import Note, from_onnx, to_onnx, to_onnx_step
+from rnnspec.errors import ShapeError, UnsupportedError
+from rnnspec.losses import Loss, SquaredError
+from rnnspec.policies import Truncated
+from rnnspec.primitives import (
+    cos,
+    erf,
+    exp,
+    log,
+    logsumexp,
+    maximum,
+    mean,
+    minimum,
+    number,
+    outer,
+    relu,
+    remainder,
+    sigmoid,
+    sin,
+    softplus,
+    sqrt,
+    stop,
+    tanh,
+    total,
+    where,
+    width,
+)
+from rnnspec.tree import leaves, tree_map
+
+onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+reference = pytest.importorskip("onnx.reference")
+
+ERRORS_ONLY = 3
+
+
+def by_runtime(model):
+    options = runtime.SessionOptions()
+    options.log_severity_level = ERRORS_ONLY
+    session = runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return [o.name for o in session.get_outputs()], session.run
+
+
+def by_reference(model):
+    found = reference.ReferenceEvaluator(model)
+    return found.output_names, found.run
+
+
+ENGINES = {"ONNX Runtime": by_runtime, "the reference": by_reference}
+
+
+def called(engine, model, given):
+    names, run = ENGINES[engine](model)
+    with np.errstate(all="ignore"):
+        return dict(zip(names, run(None, given), strict=True))
+
+
+def stacked(net, state):
+    return {f"state.{i}.{name}": np.stack([state[i][half][name] for half in layer.halves])
+            for i, layer in enumerate(net.layers) for name in layer.cell.states}  # fmt: skip
+
+
+def apart(net, found):
+    return [{half: {name: found[f"final.state.{i}.{name}"][k] for name in layer.cell.states}
+             for k, half in enumerate(layer.halves)} for i, layer in enumerate(net.layers)]  # fmt: skip
+
+
+def agrees(case, precision, engine, **options):
+    """The model of a case gives what NumPy's backend gives, and NaN at padded steps has no effect."""
+    question = Question.of(case, precision)
+    g, net = question.given, case.net
+    model = to_onnx(net, g.params, lengths=True, state=True, precision=precision, **options).model
+    ends = np.full(case.batch, case.steps) if g.lengths is None else g.lengths
+    padded = np.arange(case.steps)[:, None] >= ends
+    given = {"inputs": np.where(padded[..., None], g.inputs.dtype.type("nan"), g.inputs),
+             "lengths": ends.astype(np.int32)} | stacked(net, g.state)  # fmt: skip
+    found = called(engine, model, given)
+    assert {a.dtype for a in found.values()} == {g.inputs.dtype}
+    question.holds(Answer(found["outputs"], apart(net, found)))
+    return model
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_cell_is_a_scan(name):
+    cell = PUBLISHED[name]
+    net = Network(3, [Layer(cell, hidden_for(cell), "bidirectional")])
+    for precision, engine in (("f64", "the reference"), ("f32", "ONNX Runtime")):
+        model = agrees(Case(net, 4, 3, (4, 2, 0), seed=1), precision, engine, operators=False)
+    assert from_onnx(model).net == net
+
+
+@cell
+def every_function(x, R, p, h, c):
+    a, b = x.a + R.a(h), p.b * c
+    some = cos(a) + sin(b) * softplus(40 * a) + sqrt(exp(-a)) - log(1 + a * a) / width(a) + remainder(a, 0.7)
+    more = minimum(maximum(a, b), relu(0.5 - b)) + where(a > b, stop(a), where(a >= 0.1, -b, 0.3 * mean(b)))
+    return tanh(some + more), sigmoid(c - logsumexp(a) * number(p.k) + R.a.T(total(a) * h) * number(x.i))
+
+
+@cell
+def every_matrix(x, R, p, S, T):
+    k, v = tanh(x), x.v - x.v * number(p.n)
+    S = sigmoid(number(x.i)) * S + outer(v - S @ k, k) - 0.1 * relu(S) * outer(1, p.d) + outer(x.g, 1) / width(x.g)
+    return out(R.y(S @ k) + p.A @ k + total(T)), S, tanh(T + outer(v, 1))
+
+
+WIDTHS = {"S.rows": 4, "T.columns": 2, "R.y": 5}
+NETWORKS = {
+    "every function": Network(3, [Layer(every_function, 4, "bidirectional")], Steps(), Dense(2)),
+    "matrices": Network(3, [Layer(every_matrix, WIDTHS, "bidirectional")], Last()),
+    "heads": Network(6, [Layer(every_matrix, WIDTHS, heads=3, shared=("p.A", "R.y")),
+                         Layer(every_function, 3, "reverse", heads=2, shared=("x.a", "R.a", "p.k"))], Steps(),
+                     Dense(2)),
+    "a stack": Network(3, [Layer(cells.gru, 4, "reverse"), Layer(cells.mingru, 2, "bidirectional"),
+                           Layer(cells.lstm, 3, "bidirectional")], Last(), Dense(5)),
+    "operators": Network(3, [Layer(cells.lstm_peephole, 4, "bidirectional"), Layer(cells.elman_relu, 2, "reverse"),
+                             Layer(cells.gru_reset_before, 3), Layer(cells.mgu, 3)], Last()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lengths", [(5, 2, 0), None])
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_of_every_kind_are_written(name, engine, lengths):
+    case = Case(NETWORKS[name], 5, 3, lengths, seed=3)
+    assert from_onnx(agrees(case, "f64", engine)).net == case.net
+    agrees(case, "f32", engine, operators=engine == "ONNX Runtime")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_lengths_and_states_may_be_left_out(engine):
+    net = Network(3, [Layer(cells.mingru, 4, "bidirectional")], Last())
+    case = Case(net, 4, 2, seed=2)
+    question = Question.of(case, "f64").from_zeros()
+    model = to_onnx(net, question.params, lengths=True, state=True, precision="f64").model
+    found = called(engine, model, {"inputs": question.given.inputs})
+    question.holds(Answer(found["outputs"], apart(net, found)))
+    plain = to_onnx(net, question.params, precision="f64").model
+    assert [i.name for i in plain.graph.input] == ["inputs"] and [o.name for o in plain.graph.output] == ["outputs"]
+    question.holds(Answer(called(engine, plain, {"inputs": question.given.inputs})["outputs"]))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", ["gru", "gla", "gated_deltanet"])
+def test_steps_one_after_the_other_are_a_run(name, engine):
+    cell = PUBLISHED[name]
+    net = Network(3, [Layer(cell, hidden_for(cell)), Layer(cells.lstm, 2)], Steps(), Dense(2))
+    question = Question.of(Case(net, 3, 2, seed=4), "f64").from_zeros()
+    made = to_onnx_step(net, question.params, precision="f64")
+    names, run = ENGINES[engine](made.model)
+    outputs, state = [], {}
+    for x in question.given.inputs:
+        found = dict(zip(names, run(None, {"x_t": x} | state), strict=True))
+        state = {name.removeprefix("final."): a for name, a in found.items() if name != "y_t"}
+        outputs.append(found["y_t"])
+    question.holds(Answer(np.stack(outputs), apart(net, {f"final.{name}": a for name, a in state.items()})))
+    assert "Scan" not in operators(made.model) and from_onnx(made.model).net == net
+
+
+def operators(model):
+    return {node.op_type for node in model.graph.node}
+
+
+def dims(infos):
+    return {i.name: [d.dim_param or d.dim_value or None for d in i.type.tensor_type.shape.dim] for i in infos}
+
+
+def test_axes_and_parameters_have_their_names():
+    net = Network(3, [Layer(cells.gla, {"S.rows": 4, "S.columns": 5}, "bidirectional")], Steps(), Dense(2))
+    model = to_onnx(net, net.init(0), lengths=True, state=True).model
+    assert dims(model.graph.input) == {"inputs": ["time", "batch", 3], "lengths": [None],
+                                       "state.0.S": [2, None, 4, 5]}  # fmt: skip
+    assert dims(model.graph.output) == {"outputs": ["time", "batch", 2], "final.state.0.S": [2, "batch", 4, 5]}
+    held = {i.name: tuple(i.dims) for i in model.graph.initializer}
+    assert held.items() >= dict(leaves(net.parameter_shapes())).items()
+    assert (model.opset_import[0].version, model.ir_version) == (18, 8)
+    onnx.checker.check_model(model, full_check=True)
+
+
+def test_a_loop_holds_what_each_step_changes_only():
+    """What depends on inputs or parameters alone is computed once, and no parameter is turned around in a loop."""
+    net = Network(3, [Layer(cells.mingru, 4), Layer(cells.gru, 4)])
+    model = to_onnx(net, net.init(0), precision="f64").model
+    bodies = [node.attribute[0].g for node in model.graph.node if node.op_type == "Scan"]
+    assert [len(body.node) for body in bodies] == [3, 17]
+    assert not {"Transpose", "Concat", "Expand"} & {node.op_type for body in bodies for node in body.node}
+
+
+def test_operators_are_used_where_they_may_be():
+    net, mixed = Network(3, [Layer(cells.lstm, 4)]), Network(3, [Layer(cells.lstm, 4), Layer(cells.mingru, 4)])
+    params = tree_map(np.float32, mixed.init(0))
+    kinds = {"LSTM", "Scan"}
+    own = {"layers": params["layers"][:1]}
+    assert operators(to_onnx(net, own).model) & kinds == {"LSTM"}
+    assert operators(to_onnx(net, own, operators=False).model) & kinds == {"Scan"}
+    assert operators(to_onnx(net, own, precision="f64").model) & kinds == {"Scan"}
+    assert operators(to_onnx(mixed, params).model) & kinds == kinds
+    assert operators(to_onnx(mixed, params, operators=False).model) & kinds == {"Scan"}
+
+
+@dataclass(frozen=True)
+class OwnLoss(Loss):
+    """A loss of a caller's own."""
+
+    integer_targets = False
+
+    def at(self, z, y):
+        return total((z - y) * (z - y))
+
+
+def test_the_metadata_give_the_network_back():
+    net = Network(3, [Layer(cells.cornn(dt=0.1), 4, gradient=Truncated(3)), Layer(cells.lstm, 2)], Steps(), Dense(2),
+                  SquaredError())  # fmt: skip
+    params = net.init(0)
+    for precision, rounded in (("f64", {Note.ROUNDED} - {Note.ROUNDED}), ("f32", {Note.ROUNDED})):
+        made = to_onnx(net, params, precision=precision)
+        found = from_onnx(onnx.load_from_string(made.model.SerializeToString()))
+        assert found.net == net and not found.notes and noted(made.notes) == rounded
+        kept = np.float32 if rounded else np.float64
+        same_params(found.params, tree_map(kept, params))
+    assert found.net.layers[0].cell.constants == net.layers[0].cell.constants
+
+
+def test_what_metadata_cannot_hold_is_told():
+    net = Network(3, [Layer(cells.mingru, 4)], Steps(), Dense(2), OwnLoss())
+    made = to_onnx(net, net.init(0), precision="f64")
+    assert noted(made.notes) == {Note.OBJECTIVE}
+    assert from_onnx(made.model).net == replace(net, loss=None)
+
+
+def test_a_changed_graph_is_not_what_its_metadata_say():
+    net = Network(3, [Layer(cells.mingru, 4)])
+    model = to_onnx(net, net.init(0), precision="f64").model
+    trained = onnx.load_from_string(model.SerializeToString())
+    held = next(i for i in trained.graph.initializer if i.name == "layers.0.forward.b.z")
+    held.CopyFrom(onnx.numpy_helper.from_array(np.ones(4), held.name))
+    assert np.array_equal(from_onnx(trained).params["layers"][0]["forward"]["b"]["z"], np.ones(4))
+    held.CopyFrom(onnx.numpy_helper.from_array(np.ones(5), held.name))
+    with pytest.raises(ShapeError, match=r"layers\.0\.forward\.b\.z must have the shape \(4,\), got shape \(5,\)"):
+        from_onnx(trained)
+    node = next(node for node in model.graph.node if node.op_type == "Sigmoid")
+    node.op_type = "Tanh"
+    with pytest.raises(UnsupportedError):
+        from_onnx(model)
+
+
+@cell
+def gelu(x, R, h):
+    a = x.h + R.h(h)
+    return 0.5 * a * (1 + erf(a / 1.4142135623730951))
+
+
+def test_the_error_function_is_an_operator():
+    for engine in ENGINES:
+        agrees(Case(Network(3, [Layer(gelu, 4)]), 4, 3, (4, 2, 0), seed=1), "f32", engine)
+
+
+def given_of(kind, dtype=np.float32, steps=3, batch=2):
+    return {"inputs": np.ones((steps, batch, 3), dtype), "lengths": np.array([steps, 1], np.int32)[:batch]} | (
+        {"state.0.h": np.ones((1, batch, 4), dtype)} if kind == "operators" else {})  # fmt: skip
+
+
+def of_operators(cell, **options):
+    net = Network(3, [Layer(cell, 4)])
+    return to_onnx(net, net.init(0), lengths=True, state=True, **options).model
+
+
+def one_erf():
+    info = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.DOUBLE, (1,)) for name in "xy"]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Erf", ["x"], ["y"])], "erf", info[:1], info[1:])
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8)
+
+
+GAPS = {
+    "ONNX Runtime has no Erf in float64": (
+        lambda: called("ONNX Runtime", one_erf(), {"x": np.ones(1)}), "NOT_IMPLEMENTED"),
+    "ONNX Runtime runs no Scan of no steps": (
+        lambda: called("ONNX Runtime", of_operators(cells.mingru), given_of("Scan", steps=0)), "Invalid dim0_offset"),
+    "the reference runs no Scan of no steps": (
+        lambda: called("the reference", of_operators(cells.mingru), given_of("Scan", steps=0)),
+        "zero scan-input length"),
+    "the reference does not know Relu of RNN": (
+        lambda: called("the reference", of_operators(cells.elman_relu), given_of("operators")),
+        "Unknown activation function 'Relu'"),
+}  # fmt: skip
+"""What an engine refuses of what the standard has, with the smallest model that shows it."""
+
+
+@pytest.mark.parametrize("name", GAPS)
+def test_an_engine_still_lacks_this(name):
+    call, evidence = GAPS[name]
+    with pytest.raises(Exception, match=evidence):
+        call()
+
+
+def test_the_reference_rounds_erf_to_float32():
+    assert called("the reference", one_erf(), {"x": np.ones(1)})["y"] == np.float32(math.erf(1.0))
+
+
+def test_the_reference_does_not_read_the_lengths_of_operators():
+    model, given = of_operators(cells.elman), given_of("operators")
+    theirs, ours = (called(engine, model, given)["final.state.0.h"][0] for engine in ENGINES)
+    assert np.allclose(theirs[0], ours[0], atol=1e-6) and not np.allclose(theirs[1], ours[1], atol=1e-2)
