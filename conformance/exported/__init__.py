@@ -3,6 +3,7 @@
     program        what an exported network must do, and the table of the kinds
     numpy_program  an exported Python file
     c_program      an exported C header, compiled
+    onnx_program   an exported ONNX file
     parts          resets by calling
     backend        a kind as a backend of rnnspec without gradients
 """

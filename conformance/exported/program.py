@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from conformance.exported.c_program import c_program
 from conformance.exported.numpy_program import numpy_program
+from conformance.exported.onnx_program import onnx_program
 from rnnspec.network import Network
 from rnnspec.tree import Tree
 
@@ -44,5 +45,6 @@ class Kind:
 KINDS = {
     "numpy": Kind(numpy_program),
     "c": Kind(c_program, lacks=("concurrent",), is_compiled=True),
+    "onnx": Kind(onnx_program),
 }
 """The kinds by the name that `--exported` takes. One that needs a library imports it within its function."""

@@ -1,4 +1,4 @@
-"""Networks as programs that need no rnnspec: a Python file for NumPy, a C99 header.
+"""Networks as programs that need no rnnspec: a Python file for NumPy, a C99 header, an ONNX file.
 
     exported        the files of an exported network
     targets         the table of targets
@@ -11,6 +11,7 @@
     numpy_source    the Python file: its parts in numpy_template, the functions of cells in numpy_cell
     c_source        the C header: its parts in c_template and c_running, the functions of halves in c_cell, which
                     c_plan puts in order, weights in c_weights, words in c_words
+    onnx_file       the ONNX file, which rnnspec.convert writes
 
 >>> from rnnspec import Layer, Network, cells
 >>> net = Network(3, [Layer(cells.lstm, 4)])
@@ -24,6 +25,7 @@ from __future__ import annotations
 from rnnspec.export.c_source import to_c
 from rnnspec.export.exported import Exported
 from rnnspec.export.numpy_source import to_numpy
+from rnnspec.export.onnx_file import to_onnx
 from rnnspec.export.targets import TARGETS, Target
 
-__all__ = ["TARGETS", "Exported", "Target", "to_c", "to_numpy"]
+__all__ = ["TARGETS", "Exported", "Target", "to_c", "to_numpy", "to_onnx"]

@@ -94,15 +94,19 @@ class Graph:
         self._count = 0
 
     def input(self, name: str, shape: Shape, dtype: Any = None, default: Any = None) -> Value:
-        """An input; one with a default may be left out, and its free axes are those that the default has once."""
+        """An input; one with a default may be left out, and an axis of any length is None there."""
         value = Value(self, name, shape, dtype or self.dtype, 0)
         self.inputs.append(_info(value))
         if default is not None:
             self.initializers[name] = numpy_helper.from_array(np.asarray(default, value.dtype), name)
         for axis, size in enumerate(shape):
-            if isinstance(size, Dim) and size not in self._sizes and default is None:
-                self._sizes[size] = self.node("Shape", [value], (1,), np.int64, start=axis, end=axis + 1)
+            if isinstance(size, Dim) and size not in self._sizes:
+                self.measure(value, axis)
         return value
+
+    def measure(self, value: Value, axis: int) -> None:
+        """Let a call learn the `Dim` of an axis from a value."""
+        self._sizes[value.shape[axis]] = self.node("Shape", [value], (1,), np.int64, start=axis, end=axis + 1)
 
     def parameter(self, name: str, array: Any) -> Value:
         """A learned array, under its own name."""

@@ -24,13 +24,14 @@ from rnnspec.network import Network
 from rnnspec.running import execution
 from rnnspec.tree import Tree, leaves, named_map
 
-__all__ = ["Options", "write_run", "write_step"]
+__all__ = ["Options", "write_run", "write_step", "write_whole"]
 
 PRECISIONS = ("f32", "f64")
 OPSET, IR_VERSION = 18, 8
 """The operator set of 2022: its ReduceMax takes axes as an operand, as ReduceSum does."""
 TIME: Any = Dim("time")
 BATCH: Any = Dim("batch")
+PADDED: Any = Dim("time + 1")
 LONGEST = np.iinfo(np.int32).max
 """The length of a row that is given none."""
 
@@ -46,23 +47,27 @@ class Options:
 
 
 def write_run(call: str, net: Network, params: Tree, options: Options) -> Exported:
-    """The model of a run over whole sequences."""
-    dtype = _dtype(call, options.precision)
-    rows = ONNX if options.operators and options.precision == "f32" else ()
+    """The model of a run over whole sequences: operators alone, where every layer is one."""
+    rows = _rows(call, options)
     if rows and isinstance(net, Network) and all(layout_for(rows, layer.cell) for layer in net.layers):
         return write_model(call, net, params, options.lengths, options.state)
-    writing = _Writing(call, net, params, dtype, rows)
+    return write_whole(call, net, params, options)
+
+
+def write_whole(call: str, net: Network, params: Tree, options: Options) -> Exported:
+    """The model of a run with zeros after a row's end, whose lengths and states may be left out."""
+    writing = _Writing(call, net, params, options.precision, _rows(call, options))
     inputs = writing.graph.input("inputs", (TIME, BATCH, net.inputs))
-    ends = writing.lengths() if options.lengths else None
+    inputs, ends = (writing.padded(inputs), writing.lengths()) if options.lengths else (inputs, None)
     first = writing.state(options.state)
     (outputs, final), _ = execution.run(writing.layers, net, writing.params, inputs, first, ends)
-    writing.graph.output("outputs", outputs)
+    writing.graph.output("outputs", writing.unpadded(outputs))
     return writing.finished(final if options.state else None)
 
 
 def write_step(call: str, net: Network, params: Tree, precision: str) -> Exported:
     """The model of one step."""
-    writing = _Writing(call, net, params, _dtype(call, precision), ())
+    writing = _Writing(call, net, params, precision, _rows(call, Options(precision=precision, operators=False)))
     for i, layer in enumerate(net.layers):
         if layer.direction != "forward":
             raise UnsupportedError(call, "every layer of a stream must run forward", f"layers.{i} {layer.direction!r}",
@@ -73,23 +78,40 @@ def write_step(call: str, net: Network, params: Tree, precision: str) -> Exporte
     return writing.finished(final)
 
 
-def _dtype(call: str, precision: str) -> str:
-    if precision not in PRECISIONS:
-        raise ArgumentError(call, f"precision must be one of {', '.join(PRECISIONS)}", repr(precision), "choose one")
-    return DTYPES[precision]
+def _rows(call: str, options: Options) -> tuple[Layout, ...]:
+    """The table of the operators that a model may have, which no runtime has in float64."""
+    if options.precision not in PRECISIONS:
+        raise ArgumentError(call, f"precision must be one of {', '.join(PRECISIONS)}", repr(options.precision),
+                            "choose one")  # fmt: skip
+    return ONNX if options.operators and options.precision == "f32" else ()
 
 
 class _Writing:
     """A graph with the parameters of a network."""
 
-    def __init__(self, call: str, net: Network, params: Tree, dtype: str, rows: Sequence[Layout]) -> None:
+    def __init__(self, call: str, net: Network, params: Tree, precision: str, rows: Sequence[Layout]) -> None:
         check_params(call, net, params)
-        self.net, self.graph, self.notes = net, Graph(dtype), list[PlacedNote]()
+        self.net, self.graph, self.notes = net, Graph(DTYPES[precision]), list[PlacedNote]()
         self.arrays = OnnxArrays(self.graph)
         self.layers = Layers(self.arrays, rows)
         self.params = named_map(self.graph.parameter, params)
         if any(np.dtype(a.dtype).itemsize > self.graph.dtype.itemsize for _, a in leaves(params)):
             self.notes.append(PlacedNote("", Note.ROUNDED))
+
+    def padded(self, inputs: Value) -> Value:
+        """The inputs with one more step, behind the end of every row: no engine runs a Scan of no steps."""
+        _, *row = inputs.shape
+        more = [inputs, self._spread(self.graph.constant(0, inputs.dtype), (1, *row))]
+        found = self.graph.node("Concat", more, (PADDED, *row), inputs.dtype, axis=0)
+        self.graph.measure(found, 0)
+        return found
+
+    def unpadded(self, outputs: Value) -> Value:
+        """The outputs without that step, where they have one."""
+        if outputs.shape[0] != PADDED:
+            return outputs
+        ends = [self.graph.constant([number], np.int64) for number in (0, -1, 0)]
+        return self.graph.node("Slice", [outputs, *ends], (TIME, *outputs.shape[1:]))
 
     def lengths(self) -> Value:
         """The lengths (batch), at most the number of steps; rows of a call without them have all steps."""

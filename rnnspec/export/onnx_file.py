@@ -1,0 +1,29 @@
+"""A network as an ONNX file, which any runtime of ONNX runs."""
+
+from __future__ import annotations
+
+from rnnspec.convert.assembly import framework
+from rnnspec.export.exported import Exported
+from rnnspec.export.settings import asked
+from rnnspec.network import Network
+from rnnspec.tree import Tree
+
+__all__ = ["to_onnx"]
+
+
+def to_onnx(
+    net: Network, params: Tree, *, name: str = "net", precision: str = "f32", operators: bool = False
+) -> Exported:
+    """The network as an ONNX file from `inputs` (time, batch, feature) to `outputs` and final states.
+
+    It also takes `lengths` (batch), of int32, and initial states such as `state.0.h` (halves, batch, width); each may
+    be left out. Every layer is a Scan of its equations; with `operators` it is LSTM, GRU or RNN where it is one in
+    float32. Raises BackendUnavailable where onnx is not installed, and an RnnSpecError where an argument is not valid.
+    """
+    given = asked("onnx", net, params, name, precision)
+    framework(given.call, "onnx")
+    from rnnspec.convert.onnx_scan import model as writing  # noqa: PLC0415
+
+    options = writing.Options(lengths=True, state=True, precision=precision, operators=operators)
+    model = writing.write_whole(given.call, net, given.params, options).model
+    return Exported({".onnx": model.SerializeToString()})
