@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from conversions import Answer, Question, noted, same_params
 
+import rnnspec
 from conformance.cases import PUBLISHED, Case, hidden_for
-from rnnspec import Dense, Last, Layer, Network, Steps, cell, cells, out
+from rnnspec import Dense, Last, Layer, LayerNorm, Network, RMSNorm, Steps, cell, cells, out
 from rnnspec.convert import Note, from_onnx, to_onnx, to_onnx_step
 from rnnspec.errors import ShapeError, UnsupportedError
 from rnnspec.losses import Loss, SquaredError
@@ -269,15 +270,49 @@ def test_a_changed_graph_is_not_what_its_metadata_say():
         from_onnx(model)
 
 
-@cell
-def gelu(x, R, h):
-    a = x.h + R.h(h)
+def gelu(a):
     return 0.5 * a * (1 + erf(a / 1.4142135623730951))
 
 
+WHOLE = {
+    "a whole model": Network(4, [Dense(3, tanh), LayerNorm(), Layer(cells.lstm, 3, "bidirectional"), RMSNorm(),
+                                 Layer(cells.mingru, 6, residual=True)], Last(), Dense(2), head=[Dense(5, softplus)]),
+    "a residual operator": Network(3, [Layer(cells.gru, 3, residual=True)], Steps(), head=[Dense(2, tanh)]),
+}  # fmt: skip
+"""Networks with layers of single steps."""
+
+
+@pytest.mark.parametrize("lengths", [(5, 2, 0), None])
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", WHOLE)
+def test_whole_models_are_written(name, engine, lengths):
+    net = WHOLE[name]
+    params, x = net.init(0), np.random.default_rng(0).normal(size=(5, 3, net.inputs))
+    ours = rnnspec.get_backend("numpy", precision="f64").run(net, params, x, lengths=lengths and np.array(lengths))
+    model = to_onnx(net, params, lengths=True, state=True, precision="f64").model
+    found = called(engine, model, {"inputs": x} | ({"lengths": np.array(lengths, np.int32)} if lengths else {}))
+    np.testing.assert_allclose(found["outputs"], ours.outputs, 0, 1e-14)
+    for got, expected in zip(leaves(apart(net, found)), leaves(ours.state), strict=True):
+        np.testing.assert_allclose(got[1], expected[1], 0, 1e-14)
+    assert from_onnx(model).net == net
+    narrow = to_onnx(net, params, lengths=True).model
+    found = called("ONNX Runtime", narrow, {"inputs": x.astype(np.float32)})
+    all_steps = rnnspec.get_backend("numpy").run(net, params, x)
+    np.testing.assert_allclose(found["outputs"], all_steps.outputs, 0, 1e-5)
+
+
+def test_a_dense_layer_needs_no_loop():
+    net = Network(3, [Dense(4, tanh), LayerNorm()], head=[Dense(2, tanh)])
+    assert "Scan" not in operators(to_onnx(net, net.init(0)).model)
+
+
 def test_the_error_function_is_an_operator():
+    @cell
+    def smooth(x, R, h):
+        return gelu(x.h + R.h(h))
+
     for engine in ENGINES:
-        agrees(Case(Network(3, [Layer(gelu, 4)]), 4, 3, (4, 2, 0), seed=1), "f32", engine)
+        agrees(Case(Network(3, [Layer(smooth, 4)]), 4, 3, (4, 2, 0), seed=1), "f32", engine)
 
 
 def given_of(steps=3, batch=2):

@@ -49,7 +49,7 @@ class Options:
 def write_run(call: str, net: Network, params: Tree, options: Options) -> Exported:
     """The model of a run over whole sequences: operators alone, where every layer is one."""
     rows = _rows(call, options)
-    if rows and isinstance(net, Network) and all(layout_for(rows, layer.cell) for layer in net.layers):
+    if rows and isinstance(net, Network) and _is_plain(net) and all(layout_for(rows, x.cell) for x in net.layers):
         return write_model(call, net, params, options.lengths, options.state)
     return write_whole(call, net, params, options)
 
@@ -76,6 +76,11 @@ def write_step(call: str, net: Network, params: Tree, precision: str) -> Exporte
     (outputs, final), _ = execution.step(writing.layers, net, writing.params, x, writing.state(given=True))
     writing.graph.output("y_t", outputs)
     return writing.finished(final)
+
+
+def _is_plain(net: Network) -> bool:
+    """Whether nothing but its layers and a linear output layer is in a network."""
+    return not net.head and not any(layer.residual for layer in net.layers)
 
 
 def _rows(call: str, options: Options) -> tuple[Layout, ...]:
