@@ -13,6 +13,8 @@ import rnnspec
 from conformance.cases import PUBLISHED, Case, hidden_for
 from rnnspec import Dense, Last, Layer, LayerNorm, Network, RMSNorm, Steps, cell, cells, out
 from rnnspec.convert import Note, from_onnx, to_onnx, to_onnx_step
+from rnnspec.convert.onnx_scan.arrays import OnnxArrays
+from rnnspec.convert.onnx_scan.graph import Dim, Graph
 from rnnspec.errors import ShapeError, UnsupportedError
 from rnnspec.losses import Loss, SquaredError
 from rnnspec.policies import Truncated
@@ -276,7 +278,7 @@ def gelu(a):
 
 WHOLE = {
     "a whole model": Network(4, [Dense(3, tanh), LayerNorm(), Layer(cells.lstm, 3, "bidirectional"), RMSNorm(),
-                                 Layer(cells.mingru, 6, residual=True)], Last(), Dense(2), head=[Dense(5, softplus)]),
+                                 Layer(cells.mingru, 6, residual=True)], Last(), Dense(2), head=[Dense(5, gelu)]),
     "a residual operator": Network(3, [Layer(cells.gru, 3, residual=True)], Steps(), head=[Dense(2, tanh)]),
 }  # fmt: skip
 """Networks with layers of single steps."""
@@ -312,7 +314,27 @@ def test_the_error_function_is_an_operator():
         return gelu(x.h + R.h(h))
 
     for engine in ENGINES:
-        agrees(Case(Network(3, [Layer(smooth, 4)]), 4, 3, (4, 2, 0), seed=1), "f32", engine)
+        for precision in ("f32", "f64"):
+            agrees(Case(Network(3, [Layer(smooth, 4)]), 4, 3, (4, 2, 0), seed=1), precision, engine)
+
+
+def test_functions_of_several_operators_are_as_exact_as_one():
+    """The graph's own softplus, remainder and erf, of large and small numbers of both signs."""
+    x = np.concatenate([np.linspace(-40, 40, 641), 10.0 ** np.linspace(-300, 3, 100)])
+    x = np.concatenate([x, -x])
+    expected = {"softplus": [math.log1p(math.exp(-abs(a))) + max(a, 0) for a in x], "erf": list(map(math.erf, x)),
+                "remainder": list(np.remainder(x, 0.7))}  # fmt: skip
+    for name, numbers in expected.items():
+        graph = Graph("float64")
+        arrays = OnnxArrays(graph)
+        a = graph.input("a", (Dim("batch"),))
+        given = [a, arrays.scalar(0.7)] if name == "remainder" else [a]
+        graph.output("b", arrays.functions[name](*given))
+        opset = onnx.helper.make_opsetid("", 18)
+        model = onnx.helper.make_model(graph.finished(), opset_imports=[opset], ir_version=8)
+        for engine in ENGINES:
+            found = called(engine, model, {"a": x})["b"]
+            np.testing.assert_allclose(found, numbers, 2e-15, 5e-324)
 
 
 def given_of(steps=3, batch=2):

@@ -1,6 +1,7 @@
 """The arrays of ONNX: each operation adds nodes to a graph, so that our own lowering writes a model.
 
->>> from rnnspec.convert.onnx_scan.graph import Dim, Graph
+>>> from rnnspec.convert.onnx_scan.functions import functions
+from rnnspec.convert.onnx_scan.graph import Dim, Graph
 >>> graph = Graph("float32")
 >>> arrays = OnnxArrays(graph)
 >>> a = graph.input("a", (Dim("batch"), 3))
@@ -11,25 +12,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from rnnspec.contract.arrays import Scan, Values
+from rnnspec.convert.onnx_scan.functions import functions
 from rnnspec.convert.onnx_scan.graph import Dim, Graph, Shape, Value, broadcast
 
 __all__ = ["OnnxArrays"]
-
-OPERATORS = {
-    "add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "negate": "Neg", "tanh": "Tanh",
-    "sigmoid": "Sigmoid", "relu": "Relu", "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "cos": "Cos", "sin": "Sin",
-    "erf": "Erf", "maximum": "Max", "minimum": "Min", "greater": "Greater", "greater_equal": "GreaterOrEqual",
-    "where": "Where",
-}  # fmt: skip
-"""The operator of each primitive that is one."""
-
 
 class OnnxArrays:
     """The operations on the values of a graph."""
@@ -38,27 +30,7 @@ class OnnxArrays:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self._own = {name: partial(graph.elementwise, op) for name, op in OPERATORS.items()}
-        self.functions = self._own | {
-            "softplus": self._softplus, "remainder": self._remainder, "stop": lambda a: a,
-        }  # fmt: skip
-
-    def _softplus(self, a: Value) -> Value:
-        """max(a, 0) + log(1 + u) for u = exp(-|a|); the quotient (w - 1) / u undoes the rounding of w = 1 + u.
-
-        Softplus of ONNX Runtime loses numbers below the precision of 1, and that of the reference overflows.
-        """
-        f, one = self._own, self.scalar(1.0)
-        u = f["exp"](f["negate"](self.graph.elementwise("Abs", a)))
-        w = f["add"](one, u)
-        log = f["multiply"](f["log"](w), f["divide"](u, f["subtract"](w, one)))
-        return f["add"](f["relu"](a), f["where"](f["greater"](w, one), log, u))
-
-    def _remainder(self, a: Value, b: Value) -> Value:
-        """As Python has it, of the sign of b; the operator has the sign of a."""
-        f = self._own
-        left = self.graph.node("Mod", [a, b], broadcast(a.shape, b.shape), fmod=1)
-        return f["where"](f["greater"](self.scalar(0.0), left), f["add"](left, b), left)
+        self.functions = functions(graph)
 
     def scalar(self, value: float) -> Value:
         return self.graph.constant(value)
@@ -128,7 +100,8 @@ class OnnxArrays:
 
     def one_hot(self, labels: Value, classes: int) -> Value:
         where = self.graph.elementwise("Equal", labels[..., None], self.steps(classes), dtype=np.bool_)
-        return self._own["where"](where, self.scalar(1.0), self.scalar(0.0))
+        found: Value = self.functions["where"](where, self.scalar(1.0), self.scalar(0.0))
+        return found
 
     def choose(self, holds: Value, one: Callable[[], Any], other: Callable[[], Any]) -> Any:
         """No pass forwards asks for it."""
