@@ -1,4 +1,4 @@
-"""Networks as programs that need no rnnspec: a Python file for NumPy, a C99 header, an ONNX file.
+"""Networks as programs that need no rnnspec: a Python file for NumPy, a C99 header, an ONNX file, StableHLO.
 
     exported        the files of an exported network
     targets         the table of targets
@@ -12,6 +12,7 @@
     c_source        the C header: its parts in c_template and c_running, the functions of halves in c_cell, which
                     c_plan puts in order, weights in c_weights, words in c_words
     onnx_file       the ONNX file, which rnnspec.convert writes
+    stablehlo       the artifact of jax.export
 
 >>> from rnnspec import Layer, Network, cells
 >>> net = Network(3, [Layer(cells.lstm, 4)])
@@ -26,6 +27,7 @@ from rnnspec.export.c_source import to_c
 from rnnspec.export.exported import Exported
 from rnnspec.export.numpy_source import to_numpy
 from rnnspec.export.onnx_file import to_onnx
+from rnnspec.export.stablehlo import to_stablehlo
 from rnnspec.export.targets import TARGETS, Target
 
-__all__ = ["TARGETS", "Exported", "Target", "to_c", "to_numpy", "to_onnx"]
+__all__ = ["TARGETS", "Exported", "Target", "to_c", "to_numpy", "to_onnx", "to_stablehlo"]

@@ -79,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
                         help="of numbers; f32 where it is left out")  # fmt: skip
     parser.add_argument("--beside", action="store_true", help="weights in a file of their own")
     parser.add_argument("--int8", action="store_true", help="matrices in 8 bits, each row with a scale")
+    parser.add_argument("--steps", type=int, metavar="N", help="the number of steps of every call; else any")
+    parser.add_argument("--batch", type=int, metavar="N", help="the number of rows of every call; else any")
+    parser.add_argument("--text", action="store_true", help="StableHLO as text too, in a file of its own")
     parser.add_argument("--operators", action="store_true", help="layers as LSTM, GRU or RNN of ONNX")
     parser.add_argument("--most-steps", type=int, metavar="N", help="the longest sequence of a network that also reads "
                         "backwards")  # fmt: skip

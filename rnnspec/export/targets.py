@@ -9,6 +9,7 @@ from rnnspec.export.c_source import to_c
 from rnnspec.export.exported import Exported
 from rnnspec.export.numpy_source import to_numpy
 from rnnspec.export.onnx_file import to_onnx
+from rnnspec.export.stablehlo import to_stablehlo
 
 __all__ = ["TARGETS", "Target"]
 
@@ -30,5 +31,7 @@ TARGETS = {
     "numpy": Target(".py", "a Python file that needs NumPy alone", to_numpy, ("precision", "beside", "int8")),
     "c": Target(".h", "a C99 header that needs libm alone", to_c, ("precision", "beside", "int8", "most_steps")),
     "onnx": Target(".onnx", "an ONNX file", to_onnx, ("precision", "operators")),
+    "stablehlo": Target(".stablehlo", "a StableHLO artifact of jax.export", to_stablehlo,
+                        ("precision", "steps", "batch", "text")),
 }
 """The targets by the name that `--to` takes. An export that needs a library imports it within its function."""
