@@ -1,7 +1,6 @@
 """The arrays of ONNX: each operation adds nodes to a graph, so that our own lowering writes a model.
 
->>> from rnnspec.convert.onnx_scan.functions import functions
-from rnnspec.convert.onnx_scan.graph import Dim, Graph
+>>> from rnnspec.convert.onnx_scan.graph import Dim, Graph
 >>> graph = Graph("float32")
 >>> arrays = OnnxArrays(graph)
 >>> a = graph.input("a", (Dim("batch"), 3))
@@ -11,22 +10,21 @@ from rnnspec.convert.onnx_scan.graph import Dim, Graph
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from rnnspec.contract.arrays import Scan, Values
+from rnnspec.contract.arrays import Arrays, Scan, Values
 from rnnspec.convert.onnx_scan.functions import functions
 from rnnspec.convert.onnx_scan.graph import Dim, Graph, Shape, Value, broadcast
 
 __all__ = ["OnnxArrays"]
 
-class OnnxArrays:
-    """The operations on the values of a graph."""
 
-    functions: Mapping[str, Callable[..., Any]]
+class OnnxArrays(Arrays):
+    """The operations on the values of a graph."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
