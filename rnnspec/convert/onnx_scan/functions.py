@@ -38,7 +38,7 @@ def functions(graph: Graph) -> Mapping[str, Callable[..., Any]]:
 def _softplus(graph: Graph, f: Mapping[str, Any], a: Value) -> Value:
     """max(a, 0) + log(1 + u) for u = exp(-|a|); u / (w - 1) undoes the rounding of w = 1 + u.
 
-    Softplus of ONNX Runtime loses numbers below the precision of 1, and that of the reference overflows.
+    Softplus of ONNX Runtime loses numbers below the precision of 1.
     """
     u = f["exp"](f["negate"](graph.elementwise("Abs", a)))
     w = f["add"](u, 1.0)
