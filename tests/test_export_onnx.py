@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import rnnspec
-from rnnspec import Dense, Last, Layer, Network, Steps, cells
+from rnnspec import Dense, Embedding, Last, Layer, Network, Steps, Tied, cells
 from rnnspec.__main__ import main
 from rnnspec.convert import from_onnx
 from rnnspec.errors import ArgumentError, BackendUnavailable
@@ -16,7 +16,8 @@ from rnnspec.export import to_onnx, to_stablehlo
 from rnnspec.tree import leaves
 
 STACK = [Layer(cells.mingru, 4, "bidirectional"), Layer(cells.gla, {"S.rows": 3, "S.columns": 4}), Layer(cells.lstm, 2)]
-NETWORKS = {"last": Network(3, STACK, Last(), Dense(2)), "steps": Network(3, STACK[1:], Steps())}
+NETWORKS = {"last": Network(3, STACK, Last(), Dense(2)), "steps": Network(3, STACK[1:], Steps()),
+            "class numbers": Network(Embedding(5, 4), [Layer(cells.mingru, 4, residual=True)], output=Tied())}
 
 
 def operators(model):
@@ -35,7 +36,8 @@ def test_the_file_is_a_scan_unless_operators_are_asked_for():
 
 @pytest.mark.parametrize(
     ("name", "sizes", "precision"),
-    [("last", {}, "f32"), ("steps", {"steps": 5, "batch": 3}, "f64"), ("last", {"batch": 3}, "f64")])  # fmt: skip
+    [("last", {}, "f32"), ("steps", {"steps": 5, "batch": 3}, "f64"), ("last", {"batch": 3}, "f64"),
+     ("class numbers", {}, "f32")])  # fmt: skip
 def test_jax_runs_the_artifact(name, sizes, precision):
     jax = pytest.importorskip("jax")
     from jax import export  # noqa: PLC0415
@@ -44,7 +46,8 @@ def test_jax_runs_the_artifact(name, sizes, precision):
     params, dtype = net.init(0), {"f32": "float32", "f64": "float64"}[precision]
     made = export.deserialize(bytearray(to_stablehlo(net, params, precision=precision, **sizes).main))
     rng, lengths = np.random.default_rng(0), np.array([5, 2, 0], np.int32)
-    x, state = rng.normal(size=(5, 3, 3)).astype(dtype), net.state_tree(3, lambda s: rng.normal(size=s).astype(dtype))
+    state = net.state_tree(3, lambda s: rng.normal(size=s).astype(dtype))
+    x = rng.normal(size=(5, 3, 3)).astype(dtype) if net.inputs == 3 else rng.integers(5, size=(5, 3), dtype="i4")
     with jax.enable_x64(precision == "f64"):
         outputs, final = made.call(x, state, lengths)
     ours = rnnspec.get_backend("numpy", precision=precision).run(net, params, x, state=state, lengths=lengths)

@@ -31,7 +31,8 @@ class OnnxProgram:
     def run(self, inputs: Array, state: Tree, lengths: Array | None) -> tuple[Array, Tree]:
         """As `Program.run`."""
         layers = list(enumerate(self.net.layers))
-        given = {"inputs": inputs} | ({} if lengths is None else {"lengths": np.asarray(lengths, np.int32)})
+        given = {"inputs": inputs.astype(np.int64) if inputs.dtype.kind in "iu" else inputs}
+        given |= {} if lengths is None else {"lengths": np.asarray(lengths, np.int32)}
         given |= {f"state.{i}.{name}": np.stack([state[i][half][name] for half in layer.halves])
                   for i, layer in layers for name in layer.state_shapes}  # fmt: skip
         outputs, *final = self.session.run(None, given)

@@ -136,11 +136,12 @@ def to_onnx(
 ) -> Exported:
     """The network as an `onnx.ModelProto` from `inputs` (time, batch, feature) to `outputs`.
 
-    A layer is the operator LSTM, GRU or RNN where it is one in float32, and else a Scan of its equations; with
-    `operators=False` every layer is a Scan. `lengths` adds the input `lengths`, int32 (batch). `state` adds inputs such
-    as `state.0.h` (halves, batch, width) and outputs such as `final.state.0.h`. `precision` is "f32" or "f64". A model
-    of operators alone must be given these inputs. Of any other model they are optional, outputs after a row's end are
-    0, states stay, and `from_onnx` gives back the network from the model's metadata.
+    Class numbers are `inputs` (time, batch) of int64. A layer is the operator LSTM, GRU or RNN where it is one in
+    float32, and else a Scan of its equations; with `operators=False` every layer is a Scan. `lengths` adds the input
+    `lengths`, int32 (batch). `state` adds inputs such as `state.0.h` (halves, batch, width) and outputs such as
+    `final.state.0.h`. `precision` is "f32" or "f64". A model of operators alone must be given these inputs. Of any
+    other model they are optional, outputs after a row's end are 0, states stay, and `from_onnx` gives back the network
+    from the model's metadata.
     """
     call = "to_onnx(...)"
     framework(call, "onnx")

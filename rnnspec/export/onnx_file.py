@@ -16,9 +16,10 @@ def to_onnx(
 ) -> Exported:
     """The network as an ONNX file from `inputs` (time, batch, feature) to `outputs` and final states.
 
-    It also takes `lengths` (batch), of int32, and initial states such as `state.0.h` (halves, batch, width); each may
-    be left out. Every layer is a Scan of its equations; with `operators` it is LSTM, GRU or RNN where it is one in
-    float32. Raises BackendUnavailable where onnx is not installed, and an RnnSpecError where an argument is not valid.
+    Class numbers are `inputs` (time, batch) of int64. The file also takes `lengths` (batch), of int32, and initial
+    states such as `state.0.h` (halves, batch, width); each may be left out. Every layer is a Scan of its equations;
+    with `operators` it is LSTM, GRU or RNN where it is one in float32. Raises BackendUnavailable where onnx is not
+    installed, and an RnnSpecError where an argument is not valid.
     """
     given = asked("onnx", net, params, name, precision)
     framework(given.call, "onnx")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rnnspec.convert.assembly import framework
+from rnnspec.embedding import Embedding
 from rnnspec.errors import ArgumentError
 from rnnspec.export.exported import Exported
 from rnnspec.export.settings import Asked, asked
@@ -25,10 +26,10 @@ def to_stablehlo(
 ) -> Exported:
     """The network as an artifact of `jax.export`, a function `(inputs, state, lengths)` to outputs and final state.
 
-    `jax.export.deserialize(artifact).call(...)` runs it, with arrays as `Backend.run` has them and `lengths` (batch) of
-    int32; in float64 also where `jax.enable_x64` is on. It runs any number of steps and rows where `steps` and `batch`
-    are None, but at least one of each. `text` adds the text of its StableHLO. Raises BackendUnavailable where JAX is
-    not installed, and an RnnSpecError where an argument is not valid.
+    `jax.export.deserialize(artifact).call(...)` runs it, with arrays as `Backend.run` has them, and with class numbers
+    and `lengths` (batch) of int32. In float64, `jax.enable_x64` must be on there. It runs any number of steps and rows
+    where `steps` and `batch` are None, but at least one of each. `text` adds the text of its StableHLO. Raises
+    BackendUnavailable where JAX is not installed, and an RnnSpecError where an argument is not valid.
     """
     given = asked("stablehlo", net, params, name, precision)
     for what, size in (("steps", steps), ("batch", batch)):
@@ -46,9 +47,9 @@ def _lowered(given: Asked, steps: int | None, batch: int | None) -> Any:
     from jax import export  # noqa: PLC0415
 
     be: Any = get_backend("jax", precision=given.precision)
-    params = tree_map(lambda a: a.astype(given.dtype), given.params)
 
     def run(inputs: Array, state: Tree, lengths: Array) -> tuple[Array, Tree]:
+        params = tree_map(lambda a: jax.numpy.asarray(a, given.dtype), given.params)
         (outputs, final), _ = execution.run(be, given.net, params, inputs, state, lengths)
         return outputs, final
 
@@ -57,6 +58,11 @@ def _lowered(given: Asked, steps: int | None, batch: int | None) -> Any:
 
     any_steps, any_batch = export.symbolic_shape("time, batch")
     time, rows = any_steps if steps is None else steps, any_batch if batch is None else batch
+    def counted(shape: Any) -> Any:
+        return jax.ShapeDtypeStruct(shape, "int32")
+
+    is_class = isinstance(given.net.inputs, Embedding)
     with be.settings():
-        shapes = array((time, rows, given.net.inputs)), given.net.state_tree(rows, array)
-        return export.export(jax.jit(run), platforms=PLATFORMS)(*shapes, jax.ShapeDtypeStruct((rows,), "int32"))
+        inputs = counted((time, rows)) if is_class else array((time, rows, given.net.input_features))
+        return export.export(jax.jit(run), platforms=PLATFORMS)(inputs, given.net.state_tree(rows, array),
+                                                                counted((rows,)))  # fmt: skip

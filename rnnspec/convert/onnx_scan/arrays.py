@@ -96,6 +96,15 @@ class OnnxArrays(Arrays):
         shape = (*index.shape, a.shape[-1])
         return self.graph.node("GatherElements", [a, self._spread(index[:, :, None], shape)], shape, a.dtype, axis=0)
 
+    def gather(self, table: Value, index: Value) -> Value:
+        last = self.graph.constant(table.shape[0] - 1, index.dtype)
+        within = self.graph.elementwise("Max", self.graph.elementwise("Min", index, last), 0)
+        return self.graph.node("Gather", [table, within], (*index.shape, *table.shape[1:]), table.dtype, axis=0)
+
+    def scatter(self, values: Value, index: Value, rows: int) -> Value:
+        """No pass forwards asks for it."""
+        raise NotImplementedError
+
     def one_hot(self, labels: Value, classes: int) -> Value:
         where = self.graph.elementwise("Equal", labels[..., None], self.steps(classes), dtype=np.bool_)
         found: Value = self.functions["where"](where, self.scalar(1.0), self.scalar(0.0))

@@ -19,8 +19,10 @@ from rnnspec.convert.onnx_scan.arrays import OnnxArrays
 from rnnspec.convert.onnx_scan.graph import Dim, Graph, Shape, Value
 from rnnspec.convert.onnx_scan.layers import Layers
 from rnnspec.convert.onnx_writing import write_model
+from rnnspec.embedding import Embedding
 from rnnspec.errors import ArgumentError, UnsupportedError
 from rnnspec.network import Network
+from rnnspec.output import Dense
 from rnnspec.running import execution
 from rnnspec.tree import Tree, leaves, named_map
 
@@ -57,7 +59,7 @@ def write_run(call: str, net: Network, params: Tree, options: Options) -> Export
 def write_whole(call: str, net: Network, params: Tree, options: Options) -> Exported:
     """The model of a run with zeros after a row's end, whose lengths and states may be left out."""
     writing = _Writing(call, net, params, options.precision, _rows(call, options))
-    inputs = writing.graph.input("inputs", (TIME, BATCH, net.inputs))
+    inputs = writing.inputs("inputs", TIME, BATCH)
     inputs, ends = (writing.padded(inputs), writing.lengths()) if options.lengths else (inputs, None)
     first = writing.state(options.state)
     (outputs, final), _ = execution.run(writing.layers, net, writing.params, inputs, first, ends)
@@ -72,7 +74,7 @@ def write_step(call: str, net: Network, params: Tree, precision: str) -> Exporte
         if layer.direction != "forward":
             raise UnsupportedError(call, "every layer of a stream must run forward", f"layers.{i} {layer.direction!r}",
                                    "write the complete run with to_onnx")  # fmt: skip
-    x = writing.graph.input("x_t", (BATCH, net.inputs))
+    x = writing.inputs("x_t", BATCH)
     (outputs, final), _ = execution.step(writing.layers, net, writing.params, x, writing.state(given=True))
     writing.graph.output("y_t", outputs)
     return writing.finished(final)
@@ -80,7 +82,8 @@ def write_step(call: str, net: Network, params: Tree, precision: str) -> Exporte
 
 def _is_plain(net: Network) -> bool:
     """Whether nothing but its layers and a linear output layer is in a network."""
-    return not net.head and not any(layer.residual for layer in net.layers)
+    is_linear = isinstance(net.inputs, int) and (net.output is None or isinstance(net.output, Dense))
+    return is_linear and not net.head and not any(layer.residual for layer in net.layers)
 
 
 def _rows(call: str, options: Options) -> tuple[Layout, ...]:
@@ -102,6 +105,12 @@ class _Writing:
         self.params = named_map(self.graph.parameter, params)
         if any(np.dtype(a.dtype).itemsize > self.graph.dtype.itemsize for _, a in leaves(params)):
             self.notes.append(PlacedNote("", Note.ROUNDED))
+
+    def inputs(self, name: str, *axes: Any) -> Value:
+        """Features, or class numbers of int64, along these axes."""
+        is_class = isinstance(self.net.inputs, Embedding)
+        shape = axes if is_class else (*axes, self.net.input_features)
+        return self.graph.input(name, shape, np.int64 if is_class else None)
 
     def padded(self, inputs: Value) -> Value:
         """The inputs with one more step, behind the end of every row: no engine runs a Scan of no steps."""
