@@ -145,9 +145,9 @@ def to_onnx(
     """
     call = "to_onnx(...)"
     framework(call, "onnx")
-    from rnnspec.convert.onnx_scan import model as writing  # noqa: PLC0415
+    from rnnspec.convert import onnx_scan  # noqa: PLC0415
 
-    return writing.write_run(call, net, params, writing.Options(lengths, state, precision, operators))
+    return onnx_scan.write_run(call, net, params, onnx_scan.Options(lengths, state, precision, operators))
 
 
 def to_onnx_step(net: Network, params: Tree, *, precision: str = "f32") -> Exported:
@@ -159,9 +159,9 @@ def to_onnx_step(net: Network, params: Tree, *, precision: str = "f32") -> Expor
     """
     call = "to_onnx_step(...)"
     framework(call, "onnx")
-    from rnnspec.convert.onnx_scan import model as writing  # noqa: PLC0415
+    from rnnspec.convert import onnx_scan  # noqa: PLC0415
 
-    return writing.write_step(call, net, params, precision)
+    return onnx_scan.write_step(call, net, params, precision)
 
 
 def from_torchrecurrent(*parts: Any, read: Read = STEPS) -> Imported:

@@ -10,11 +10,11 @@ import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 from onnx.checker import ValidationError
 
+from rnnspec.convert import onnx_scan
 from rnnspec.convert.assembly import Assembly, numbers
 from rnnspec.convert.conversion import Imported, Note, PlacedNote
 from rnnspec.convert.onnx_flow import Flow, Given, Logits, Unread, Zeros, plumbed
 from rnnspec.convert.onnx_node import KINDS, OPERANDS, RecurrentNode, shown
-from rnnspec.convert.onnx_scan import metadata
 from rnnspec.errors import ArgumentError, RnnSpecError, UnsupportedError
 from rnnspec.output import Last, Steps
 
@@ -31,7 +31,7 @@ def read_model(call: str, model: Any) -> Imported:
     if not isinstance(model, ModelProto):
         raise ArgumentError(call, "model must be an onnx.ModelProto", type(model).__name__, "write onnx.load(path)")
     try:
-        return metadata.read(call, model) or _Reading(call, model.graph).network()
+        return onnx_scan.read(call, model) or _Reading(call, model.graph).network()
     except RnnSpecError:
         raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, ValidationError) as error:

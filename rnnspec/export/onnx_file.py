@@ -23,8 +23,8 @@ def to_onnx(
     """
     given = asked("onnx", net, params, name, precision)
     framework(given.call, "onnx")
-    from rnnspec.convert.onnx_scan import model as writing  # noqa: PLC0415
+    from rnnspec.convert import onnx_scan  # noqa: PLC0415
 
-    options = writing.Options(lengths=True, state=True, precision=precision, operators=operators)
-    model = writing.write_whole(given.call, net, given.params, options).model
+    options = onnx_scan.Options(lengths=True, state=True, precision=precision, operators=operators)
+    model = onnx_scan.write_whole(given.call, net, given.params, options).model
     return Exported({".onnx": model.SerializeToString()})

@@ -7,3 +7,10 @@
     model       a run, or a step
     metadata    the network in the model
 """
+
+from __future__ import annotations
+
+from rnnspec.convert.onnx_scan.metadata import read
+from rnnspec.convert.onnx_scan.model import Options, write_run, write_step, write_whole
+
+__all__ = ["Options", "read", "write_run", "write_step", "write_whole"]
