@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from conversions import Answer, Question, noted, same_params
 
+import rnnspec
 from conformance.cases import PUBLISHED, Case, hidden_for
 from rnnspec import Dense, Embedding, Last, Layer, LayerNorm, Network, RMSNorm, Steps, Tied, cell, cells, out
 from rnnspec.contract.capabilities import DTYPES
@@ -143,6 +144,7 @@ NETWORKS = {
                                  Layer(cells.mingru, 6, residual=True)], Last(), Dense(2), head=[Dense(5, gelu)]),
     "a residual operator": Network(3, [Layer(cells.gru, 3, residual=True)], Steps(), head=[Dense(2, tanh)]),
     "class numbers": Network(Embedding(5, 3), [Layer(cells.gru, 3, "reverse")], Steps(), Tied()),
+    "learned states": Network(3, [Layer(cells.lstm, 4, "bidirectional", learned_state=True), Layer(cells.gru, 2)]),
     "the class that is next": Network(Embedding(5, 4), [Layer(cells.mingru, 2, "bidirectional")], Last(), Tied()),
 }  # fmt: skip
 
@@ -167,6 +169,24 @@ def test_lengths_and_states_may_be_left_out(engine):
     plain = to_onnx(net, question.params, precision="f64").model
     assert [i.name for i in plain.graph.input] == ["inputs"] and [o.name for o in plain.graph.output] == ["outputs"]
     question.holds(Answer(called(engine, plain, {"inputs": question.given.inputs})["outputs"]))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_state_that_is_left_out_is_the_learned_one(engine):
+    net = Network(3, [Layer(cells.gla, {"S.rows": 2, "S.columns": 3}, "bidirectional", learned_state=True),
+                      Layer(cells.mingru, 2)])  # fmt: skip
+    g = Case(net, 4, 2, seed=2).arrays("f64")
+    ours = rnnspec.get_backend("numpy", precision="f64").run(net, g.params, g.inputs)
+    for options in ({}, {"state": True}, {"lengths": True, "state": True}):
+        model = to_onnx(net, g.params, precision="f64", **options).model
+        found = called(engine, model, {"inputs": g.inputs})
+        np.testing.assert_allclose(found["outputs"], ours.outputs, 0, 1e-13)
+    stream = Network(3, [Layer(cells.gru, 2, learned_state=True)])
+    params = stream.init(0)
+    params["layers"][0]["forward"]["initial"]["h"] += 0.5
+    found = called(engine, to_onnx_step(stream, params, precision="f64").model, {"x_t": g.inputs[0]})
+    ours = rnnspec.get_backend("numpy", precision="f64").run(stream, params, g.inputs[:1])
+    np.testing.assert_allclose(found["y_t"], ours.outputs[0], 0, 1e-13)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

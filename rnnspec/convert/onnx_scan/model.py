@@ -83,7 +83,7 @@ def write_step(call: str, net: Network, params: Tree, precision: str) -> Exporte
 def _is_plain(net: Network) -> bool:
     """Whether nothing but its layers and a linear output layer is in a network."""
     is_linear = isinstance(net.inputs, int) and (net.output is None or isinstance(net.output, Dense))
-    return is_linear and not net.head and not any(layer.residual for layer in net.layers)
+    return is_linear and not net.head and not any(layer.residual or layer.learned_state for layer in net.layers)
 
 
 def _rows(call: str, options: Options) -> tuple[Layout, ...]:
@@ -102,7 +102,7 @@ class _Writing:
         self.net, self.graph, self.notes = net, Graph(DTYPES[precision]), list[PlacedNote]()
         self.arrays = OnnxArrays(self.graph)
         self.layers = Layers(self.arrays, rows)
-        self.params = named_map(self.graph.parameter, params)
+        self.numbers, self.params = params, named_map(self.graph.parameter, params)
         if any(np.dtype(a.dtype).itemsize > self.graph.dtype.itemsize for _, a in leaves(params)):
             self.notes.append(PlacedNote("", Note.ROUNDED))
 
@@ -135,20 +135,27 @@ class _Writing:
         return self._spread(least, (BATCH,))
 
     def state(self, given: bool) -> Tree:
-        """The initial state: zeros, or what the model is given for them, halves side by side."""
+        """The initial state: zeros or what is learned, or what the model is given for them, halves side by side."""
         if not given:
-            return self.net.state_tree(BATCH, self.arrays.zeros)
+            return self.net.unset_state(BATCH, self.arrays.zeros)
         found = []
         for place, layer in enumerate(self.net.layers):
-            own = {name: self._given(f"state.{place}.{name}", (len(layer.halves), BATCH, *shape))
-                   for name, shape in layer.state_shapes.items()}  # fmt: skip
+            own = {name: self._given(f"state.{place}.{name}", self._first(place, name)) for name in layer.state_shapes}
             found.append({half: {name: a[i] for name, a in own.items()} for i, half in enumerate(layer.halves)})
         return found
 
-    def _given(self, name: str, shape: Shape) -> Value:
-        """A state (halves, batch, ...); a call without it has zeros."""
-        halves, _, *own = shape
-        return self._spread(self.graph.input(name, (halves, None, *own), default=np.zeros((halves, 1, *own))), shape)
+    def _first(self, place: int, name: str) -> Any:
+        """The state (halves, 1, ...) that a row of a call without it has."""
+        layer, halves = self.net.layers[place], self.numbers["layers"][place].values()
+        learned = [own["initial"][name] if layer.learned_state else np.zeros(layer.state_shapes[name])
+                   for own in halves]  # fmt: skip
+        return np.stack(learned)[:, None]
+
+    def _given(self, name: str, first: Any) -> Value:
+        """A state (halves, batch, ...), which a call may leave out."""
+        halves, _, *own = first.shape
+        given = self.graph.input(name, (halves, None, *own), default=first)
+        return self._spread(given, (halves, BATCH, *own))
 
     def _spread(self, value: Value, shape: Shape) -> Value:
         return self.graph.node("Expand", [value, self.graph.sizes(shape)], shape, value.dtype)
