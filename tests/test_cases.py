@@ -39,8 +39,11 @@ def again(case):
 @few
 @given(wild_cases([*CELLS.values(), OWN]))
 def test_the_source_of_a_case_makes_it_again(case):
-    assert repr(again(case)) == repr(case)
-    assert again(case).net == case.net
+    made = again(case)
+    assert made.net == case.net
+    assert repr(replace(made, net=case.net)) == repr(case)  # a cell that is written out has another label
+    if all(layer.cell.states for _, layer, _ in case.net.placed):
+        assert repr(made) == repr(case)
 
 
 def test_a_cell_that_no_module_holds_is_written_out():

@@ -145,9 +145,8 @@ def _with_single_steps(draw: DrawFn, net: Network) -> Network:
         return net
     layers = [each for layer in net.layers for each in (*some(-2), layer)] + some(-1)
     whole = replace(net, layers=layers, head=[replace(layer, direction="forward") for layer in some(-1)])
-    return replace(whole, **{kind: [replace(layer, residual=layer.width == wide and draw(st.booleans()))
-                                    for place, layer, wide in whole.placed if place.startswith(kind)]
-                             for kind in ("layers", "head")})  # fmt: skip
+    own = [replace(layer, residual=layer.width == wide and draw(st.booleans())) for _, layer, wide in whole.placed]
+    return replace(whole, layers=own[: len(layers)], head=own[len(layers) :])
 
 
 @st.composite
