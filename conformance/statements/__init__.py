@@ -15,6 +15,7 @@ from conformance.statements.concurrency import CONCURRENCY
 from conformance.statements.equations import EQUATIONS
 from conformance.statements.extremes import EXTREMES
 from conformance.statements.layers import LAYERS
+from conformance.statements.models import MODELS
 from conformance.statements.noise import NOISE
 from conformance.statements.operands import OPERANDS
 from conformance.statements.padding import PADDING
@@ -28,10 +29,10 @@ from conformance.statements.statement import Statement, Theme
 from conformance.statements.training import TRAINING
 from conformance.statements.values import VALUES
 
-__all__ = ["ALIGNMENT", "CALLS", "CLIPPING", "CONCURRENCY", "EQUATIONS", "EXTREMES", "LAYERS", "NOISE", "OPERANDS",
-           "PADDING", "PARALLEL", "PATHS", "RECURRENCE", "RESETS", "ROWS", "SEQUENCE", "THEMES", "TRAINING", "VALUES",
-           "Statement", "Theme"]  # fmt: skip
+__all__ = ["ALIGNMENT", "CALLS", "CLIPPING", "CONCURRENCY", "EQUATIONS", "EXTREMES", "LAYERS", "MODELS", "NOISE",
+           "OPERANDS", "PADDING", "PARALLEL", "PATHS", "RECURRENCE", "RESETS", "ROWS", "SEQUENCE", "THEMES", "TRAINING",
+           "VALUES", "Statement", "Theme"]  # fmt: skip
 
 THEMES = (VALUES, SEQUENCE, LAYERS, ROWS, PADDING, EQUATIONS, EXTREMES, ALIGNMENT, CALLS, CONCURRENCY, RECURRENCE,
-          CLIPPING, TRAINING, PATHS, RESETS, PARALLEL, OPERANDS, NOISE)  # fmt: skip
+          CLIPPING, TRAINING, PATHS, RESETS, PARALLEL, OPERANDS, NOISE, MODELS)  # fmt: skip
 """In the order in which the pages list them."""

@@ -62,8 +62,8 @@ SINGLE = Network(INPUTS, [Layer(every_stage, {"h": 4, "m": 3}, heads=2)], loss=S
 
 
 def formed(given: Cell) -> bool:
-    """Whether a cell has a parallel form."""
-    return not isinstance(parallel(given), str)
+    """Whether a cell has a state, and a parallel form for it."""
+    return bool(given.states) and not isinstance(parallel(given), str)
 
 
 def paths(scope: Scope) -> Labels:

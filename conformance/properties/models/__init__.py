@@ -1,0 +1,1 @@
+"""Laws of whole models: layers without a state, residual layers, and heads."""
