@@ -131,6 +131,8 @@ MATHS = "σ is the logistic function; ⊙ multiplies element by element. In the 
 
 def described(name: str, cell: Any) -> str:
     """What the picture shows, for those who do not see it."""
+    if not cell.states:
+        return f"The computation of {name}: from the input to the output"
     return f"The computation of {name}: from the input and {listed(cell.states)} to the new {listed(cell.states)}"
 
 
@@ -216,8 +218,8 @@ def sizes(cell: Any) -> Iterator[str]:
     for label, shape in shapes(cell).items():
         by_shape.setdefault((label.partition(".")[0], shape), []).append(f"`{label}`")
     many = "s" if len(cell.states) > 1 else ""
-    yield f"State{many} {listed([f'`{state}`' for state in cell.states])}; " \
-          f"{parameters(cell)} parameters for m input features and a width of n."
+    states = f"State{many} {listed([f'`{state}`' for state in cell.states])}" if cell.states else "No state"
+    yield f"{states}; {parameters(cell)} parameters for m input features and a width of n."
     yield ""
     yield from table(("parameters", "what they are", "shape"),
                      ((", ".join(labels), WHAT.get(kind, "learned"), f"({', '.join(shape)})")

@@ -11,6 +11,7 @@ from conformance.cases import BATCH, HIDDEN, INPUTS, STEPS, Case, Pull, cases, h
 from conformance.properties.networks import Labels
 from conformance.registry import Scope
 from rnnspec import Cell, Dense, Last, Layer, LayerNorm, Network, RMSNorm, cell
+from rnnspec.feed_forward import FeedForward
 from rnnspec.losses import SoftmaxCrossEntropy, SquaredError
 from rnnspec.primitives import relu, sigmoid, tanh
 
@@ -69,11 +70,13 @@ def heads(scope: Scope) -> Labels:
     """Heads above what `Last()` reads of both halves, with an output layer and without."""
     if not _affords(scope):
         return {}
-    lower, head = [_layer(scope, 2, "bidirectional")], (Dense(WIDTH, relu), LayerNorm())
+    lower = [_layer(scope, 2, "bidirectional")]
+    short: list[FeedForward] = [Dense(WIDTH, relu), LayerNorm()]
+    long = [*short, Dense(WIDTH, tanh)]
     return {
-        "a head": _with_lengths(Network(INPUTS, lower, Last(), loss=SquaredError(), head=head)),
+        "a head": _with_lengths(Network(INPUTS, lower, Last(), loss=SquaredError(), head=short)),
         "a head below an output layer": _with_lengths(
-            Network(INPUTS, lower, Last(), Dense(4), SoftmaxCrossEntropy(), (*head, Dense(WIDTH, tanh)))
+            Network(INPUTS, lower, Last(), Dense(4), SoftmaxCrossEntropy(), long)
         ),
     }
 
@@ -82,8 +85,8 @@ def _stack(scope: Scope) -> Network:
     """Cells with layers of single steps between them: dense ones, norms, one that is residual, and a head."""
     lower, upper = _layer(scope, 1, "bidirectional"), _layer(scope, 3, "reverse")
     wide = Network(WIDTH, [upper]).width
-    layers = [lower, Dense(wide, tanh), LayerNorm(), replace(upper, inputs=None, residual=True), RMSNorm(),
-              Layer(gated, {"R.down": HIDDEN, "x.up": 7})]  # fmt: skip
+    layers: list[Layer | FeedForward] = [lower, Dense(wide, tanh), LayerNorm()]
+    layers += [replace(upper, inputs=None, residual=True), RMSNorm(), Layer(gated, {"R.down": HIDDEN, "x.up": 7})]
     return Network(INPUTS, layers, output=Dense(2), loss=SquaredError(), head=[Dense(WIDTH, relu), LayerNorm()])
 
 
