@@ -33,6 +33,17 @@ OPERANDS = {
 }  # fmt: skip
 """The kinds of faults of calls with given arrays."""
 
+MODELS = {
+    "residual forgotten": "output", "residual twice": "output", "residual of the reverse half turned": "reverse",
+    "residual hands nothing down": "input gradient", "residual at padded steps": "padding counted",
+    "norm over rows": "rows mixed", "norm over steps": "step lost", "epsilon of another norm": "digits",
+    "scale learns the mean": "sum is a mean", "shift learns nothing": "parameter gradient",
+    "activation forgotten": "equation", "biases at padded steps": "padding counted",
+    "single steps late": "step shifted", "head on empty rows": "empty row",
+    "head learns from empty rows": "empty row", "head hands nothing down": "input gradient",
+}  # fmt: skip
+"""The kinds of faults of whole models."""
+
 OWN = {
     "final state": (
         "states: final exchanged", "states: final forgotten", "states: final of step before",
@@ -137,7 +148,8 @@ FORGETTING = {
 
 _KINDS = {name: kind for kind, names in OWN.items() for name in names} | {
     f"forgetting: {name}, {steps} steps": kind for name, kind in FORGETTING.items() for steps in EXTENTS} | {
-    f"operands: {name}": kind for name, kind in OPERANDS.items()}  # fmt: skip
+    f"operands: {name}": kind for name, kind in OPERANDS.items()} | {
+    f"models: {name}": kind for name, kind in MODELS.items()}  # fmt: skip
 
 
 def kind(mutant: Mutant) -> str:
