@@ -15,7 +15,7 @@ def dense(x):
 
 @cell
 def layer_norm(x, p, *, epsilon=1e-5):
-    """Ba, Kiros and Hinton (2016), equations 3 and 4: the features of a step with mean 0 and variance 1, scaled and shifted.
+    """Ba, Kiros and Hinton (2016), equations 3 and 4: a step with mean 0 and variance 1, scaled and shifted.
 
     The paper's gain g is p.scale, its bias b is p.shift. It adds nothing to the variance, which is 0 where all features
     are equal; epsilon does, as in torch.nn, flax and Keras.
