@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +53,8 @@ class Layer:
     itself. With `mapped=False` the layer has no `W` and no `b`: its inputs are the x.name themselves, side by side in
     the order of the names, and then `x` itself, whose features `inputs` gives where nothing else does. With `residual`
     the layer's inputs are added to its outputs, which must be as wide. For a cell without a state, `hidden` is the
-    width of the output, and there is no policy. `noise` is one kind of `rnnspec.noise`, or several, which act in calls
-    with a key. Raises NetworkError where an argument is not valid.
+    width of the output, and a policy has nothing to act on. `noise` is one kind of `rnnspec.noise`, or several, which
+    act in calls with a key. Raises NetworkError where an argument is not valid.
     """
 
     cell: Cell
@@ -81,9 +81,8 @@ class Layer:
                "gradient must be a policy inside the recurrence, or None", self.gradient,
                "give policies on finished gradients to train_step, in rnnspec.chain")  # fmt: skip
         _check_hashable(call, "gradient", self.gradient)
-        _check(call, self.gradient is None or bool(self.cell.states),
-               "gradient must be None for a cell without a state", self.gradient,
-               "leave it out: no gradient passes from step to step")  # fmt: skip
+        if not self.cell.states:
+            object.__setattr__(self, "gradient", None)
         _check(call, isinstance(self.residual, bool), "residual must be True or False", self.residual,
                "write residual=True to add the inputs to the outputs")  # fmt: skip
         if self.gradient is not None:
@@ -161,6 +160,10 @@ class Layer:
     def passes(self) -> bool:
         """Whether the equations only pass the inputs on: a `Dropout` among the layers."""
         return self.cell == PASSING
+
+    def __repr__(self) -> str:
+        shown_fields = (f for f in fields(self) if f.repr and getattr(self, f.name) != f.default)
+        return f"Layer({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in shown_fields)})"
 
     @property
     def widths_given(self) -> int | dict[str, int]:

@@ -69,6 +69,13 @@ def test_short_names_become_layers_of_cells_without_a_state():
     assert Network(3, [RMSNorm(0.5)]).layers[0].cell == cells.rms_norm(epsilon=0.5)
 
 
+@pytest.mark.parametrize("policy", [policies.Truncated(2), policies.ClipStateByNorm(1.0, joint=True)])
+def test_a_policy_has_nothing_to_act_on_in_a_layer_without_a_state(policy):
+    assert Layer(cells.dense, 4, gradient=policy) == Layer(cells.dense, 4)
+    with pytest.raises(NetworkError, match="gradient must be a policy"):
+        Layer(cells.dense, 4, gradient=3)
+
+
 def test_parameters_have_the_names_of_the_specification():
     shapes = dict(leaves(whole_model().parameter_shapes()))
     expected = {"layers.1.forward.W.y": (5, 4), "layers.1.forward.b.y": (5,), "layers.2.forward.p.scale": (5,),
@@ -101,7 +108,6 @@ def test_initial_values_follow_the_seed_the_name_and_the_inputs():
         (lambda: Dense(3, "tanh"), "activation must be a function"),
         (lambda: LayerNorm(-1.0), "epsilon"),
         (lambda: RMSNorm(float("nan")), "epsilon"),
-        (lambda: Layer(cells.dense, 4, gradient=policies.Truncated(2)), "gradient must be None"),
         (lambda: Layer(cells.dense, 4, residual=1), "residual must be"),
         (lambda: Network(3, [Layer(cells.rms_norm, 4)]), "must have one width, got hidden=4, x=3"),
         (lambda: Network(3, [Layer(gated, 4)]), "x.gate"),

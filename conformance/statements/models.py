@@ -8,13 +8,13 @@ __all__ = ["MODELS"]
 
 MODELS = Theme("Models", "Layers of single steps, residual layers and heads stand with the recurrent ones.", (
     Statement(
-        "P180", "values of whole models",
+        "P180", "values of models",
         says="With layers without a state, residual layers and a head, outputs and final states equal the oracle's.",
         failure="A model with dense layers, norms or residual layers computes other numbers than its parts do.",
         first="Run the layers of the case one by one, each as a network of its own, and look which one differs first.",
     ),
     Statement(
-        "P181", "gradients of whole models",
+        "P181", "gradients of models",
         says="With layers without a state, residual layers and a head, the gradients of parameters, inputs and initial "
              "states equal the oracle's.",
         failure="A part of the model learns from wrong gradients.",
@@ -22,8 +22,8 @@ MODELS = Theme("Models", "Layers of single steps, residual layers and heads stan
     ),
     Statement(
         "P182", "single steps",
-        says="A network without a state gives each step the same numbers in any order of the steps and beside any "
-             "other rows, and the gradients of its parameters are sums over steps.",
+        says="A network without a state gives each step the same numbers in any order and beside any rows, and sums "
+             "gradients over steps.",
         failure="A step reads other steps or rows, as a norm does that takes its mean over them.",
         first="Look at the axes of sums: those of a norm are over the features of one step of one row.",
     ),
@@ -35,7 +35,7 @@ MODELS = Theme("Models", "Layers of single steps, residual layers and heads stan
         first="Look whether values or only gradients differ, and whether they differ at padded steps alone.",
     ),
     Statement(
-        "P184", "heads of the last step",
+        "P184", "heads of last steps",
         says="With `Last()` a head runs on what is read of each row; a row of length 0 has outputs of zeros, and no "
              "parameter learns from it.",
         failure="The biases of a head look like an answer about a row that has no step.",
