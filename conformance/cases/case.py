@@ -75,8 +75,8 @@ class Case:
     symmetric: each map has its own scale, and biases and states are drawn too. `lengths=None` calls without lengths.
     `targets` are None where the network has no loss. `resets` is the share of steps that are resets, drawn also after a
     row's end; None calls without resets. `gains` change the drawn parameters. The initial states of a `fresh` case are
-    zeros. With `one_sign` no input, map or cotangent is negative, so that sums of many terms are far larger than each
-    of them.
+    zeros, and an `unset` one is called without a state. With `one_sign` no input, map or cotangent is negative, so that
+    sums of many terms are far larger than each of them.
     """
 
     net: Network
@@ -92,6 +92,7 @@ class Case:
     gains: tuple[Gain, ...] = ()
     fresh: bool = False
     one_sign: bool = False
+    unset: bool = False
 
     def __repr__(self) -> str:
         return self._written({})
@@ -132,7 +133,7 @@ class Case:
         """The result of `arrays`, drawn again."""
         lengths = None if self.lengths is None else self.ends
         state = self._states("state")
-        begun = tree_map(np.zeros_like, state) if self.fresh else state
+        begun = None if self.unset else tree_map(np.zeros_like, state) if self.fresh else state
         raw = Arrays(gained(self._params(), self.gains), self._inputs(), begun, None, self._output_cotangent(),
                      self._state_cotangent(), self._targets())  # fmt: skip
         drawn = {name: tree for name, tree in vars(raw).items() if tree is not None}

@@ -24,7 +24,7 @@ class Reference(Backend):
 
     name = "numpy"
     version = np.__version__
-    capabilities = Capabilities(resets=True, recur=True)
+    capabilities = Capabilities(resets=True, recur=True, embedding=True, learned_state=True)
 
 
 def killed_by(backend: Backend, law: Property, label: str, examples: int) -> str | None:

@@ -104,8 +104,9 @@ def forward(
         leaves["head"] = _leaves(tape, net.head, params["head"])
     if net.output is not None:
         leaves["output"] = tree_map(lambda w: Parameter(tape, w[:, None, :] if w.ndim == 2 else w), params["output"])
-    first, flat = _first(tape, leaves["layers"], state, batch), (1, steps * batch, inputs.shape[-1])
-    given = None if isinstance(net.inputs, Embedding) else Number(tape, inputs.reshape(flat))
+    first = _first(tape, leaves["layers"], state, batch)
+    shape = (1, steps * batch, *inputs.shape[2:])
+    given = None if isinstance(net.inputs, Embedding) else Number(tape, inputs.reshape(shape))
     values = _looked_up(leaves["embedding"]["E"], inputs, ends) if given is None else given
     noise = drawn(net, key, steps, batch)
     values, final = _stack(tape, net.layers, leaves["layers"], values, first, ends, resets, noise["layers"])

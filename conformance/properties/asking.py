@@ -148,7 +148,8 @@ class Question:
 
     def _numpy(self, found: Gradients) -> Gradients:
         to_numpy = self.backend.to_numpy
-        return Gradients(to_numpy(found.params), to_numpy(found.inputs), to_numpy(found.state))
+        inputs = None if found.inputs is None else to_numpy(found.inputs)
+        return Gradients(to_numpy(found.params), inputs, to_numpy(found.state))
 
 
 @dataclass(frozen=True)

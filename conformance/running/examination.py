@@ -27,7 +27,7 @@ from conformance.registry import Property, Scope, properties
 from conformance.running.inquiry import Inquiry
 from conformance.running.reproducer import code, reproducer
 from conformance.running.sequence import Asked, fails_after
-from rnnspec import Backend, Capabilities, Layer, Network
+from rnnspec import Backend, Capabilities, Embedding, Layer, Network
 from rnnspec.errors import UnsupportedError
 
 __all__ = ["Examination", "lacking"]
@@ -246,6 +246,8 @@ class _Search:
 
 def lacking(able: Capabilities, net: Network) -> str:
     """The first need of a network that a backend does not declare, or the empty string."""
+    if isinstance(net.inputs, Embedding) and not able.embedding:
+        return "embedding"
     for _, layer, inputs in net.placed:
         if layer.passes:
             continue

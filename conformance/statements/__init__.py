@@ -12,6 +12,7 @@ from conformance.statements.alignment import ALIGNMENT
 from conformance.statements.calls import CALLS
 from conformance.statements.clipping import CLIPPING
 from conformance.statements.concurrency import CONCURRENCY
+from conformance.statements.embedding import EMBEDDING
 from conformance.statements.equations import EQUATIONS
 from conformance.statements.extremes import EXTREMES
 from conformance.statements.layers import LAYERS
@@ -29,10 +30,10 @@ from conformance.statements.statement import Statement, Theme
 from conformance.statements.training import TRAINING
 from conformance.statements.values import VALUES
 
-__all__ = ["ALIGNMENT", "CALLS", "CLIPPING", "CONCURRENCY", "EQUATIONS", "EXTREMES", "LAYERS", "MODELS", "NOISE",
-           "OPERANDS", "PADDING", "PARALLEL", "PATHS", "RECURRENCE", "RESETS", "ROWS", "SEQUENCE", "THEMES", "TRAINING",
-           "VALUES", "Statement", "Theme"]  # fmt: skip
+__all__ = ["ALIGNMENT", "CALLS", "CLIPPING", "CONCURRENCY", "EMBEDDING", "EQUATIONS", "EXTREMES", "LAYERS", "MODELS",
+           "NOISE", "OPERANDS", "PADDING", "PARALLEL", "PATHS", "RECURRENCE", "RESETS", "ROWS", "SEQUENCE", "THEMES",
+           "TRAINING", "VALUES", "Statement", "Theme"]  # fmt: skip
 
 THEMES = (VALUES, SEQUENCE, LAYERS, ROWS, PADDING, EQUATIONS, EXTREMES, ALIGNMENT, CALLS, CONCURRENCY, RECURRENCE,
-          CLIPPING, TRAINING, PATHS, RESETS, PARALLEL, OPERANDS, NOISE, MODELS)  # fmt: skip
+          CLIPPING, TRAINING, PATHS, RESETS, PARALLEL, OPERANDS, MODELS, EMBEDDING, NOISE)  # fmt: skip
 """In the order in which the pages list them."""

@@ -12,7 +12,7 @@ NO_NUMBERS = ("path",)
 
 
 def named(answer: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves with their dotted names; `path`, which is no number, is left out."""
+    """The leaves with their dotted names; `path`, which is no number, and what is None are left out."""
     if is_dataclass(answer) and not isinstance(answer, type):
         parts: Any = [(f.name, getattr(answer, f.name)) for f in fields(answer) if f.name not in NO_NUMBERS]
     elif isinstance(answer, dict):
@@ -20,7 +20,8 @@ def named(answer: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(answer, list | tuple):
         parts = enumerate(answer)
     else:
-        yield name, answer
+        if answer is not None:
+            yield name, answer
         return
     for key, part in parts:
         yield from named(part, f"{name}.{key}" if name else str(key))
