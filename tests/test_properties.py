@@ -105,7 +105,7 @@ def test_a_law_of_deep_cases_holds_where_outputs_have_no_time(law, lengths):
 
 
 def test_deep_cases_are_longer_and_larger_than_16_bits_count():
-    sizes = [(case.steps, case.batch, case.net.inputs) for labels in (networks.everything, networks.gradients)
+    sizes = [(case.steps, case.batch, case.net.input_features) for labels in (networks.everything, networks.gradients)
              for label, strategy in labels(DEEP).items() if label in extents.vast(DEEP)
              for case in [hypothesis.find(strategy, lambda _: True)]]  # fmt: skip
     assert len(sizes) == 6

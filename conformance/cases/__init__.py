@@ -8,6 +8,7 @@
     gains       factors and shifts of parameters, by which a network remembers
     gates       which gates stay open or closed in a case
     reach       how much the end of a case depends on its beginning, measured by the oracle's adjoint
+    models      class numbers and learned states in drawn cases
     search      the search for gains by which it remembers
     strategies  hypothesis strategies: of structure, seeds and scales, not of single numbers
 """
@@ -16,6 +17,7 @@ from conformance.cases.case import Arrays, Case, Planted, Pull, window
 from conformance.cases.drawing import drawn_cells
 from conformance.cases.gains import Gain
 from conformance.cases.gates import still
+from conformance.cases.models import modelled
 from conformance.cases.networks import (
     BATCH,
     CELLS,
@@ -62,6 +64,7 @@ __all__ = [
     "hidden_for",
     "load_cell",
     "memory",
+    "modelled",
     "network_for",
     "remembering",
     "still",

@@ -6,7 +6,7 @@ learning     losses and training steps
 control      gradient policies and update rules
 calls        arguments, memory, threads, paths
 ranges       sizes and numbers
-parts        heads, the rows and columns of matrices, and arrays that are given by name
+parts        heads, the rows and columns of matrices, arrays that are given by name, class numbers, learned states
 parallel     time in parallel: scans, chunks, segments, and which path runs
 
 faulty       the places at which a backend can be faulty

@@ -19,7 +19,7 @@ from conformance.mutants.faulty import protocol_mutants
 from conformance.mutants.learning import alignments, losses, nothing, training
 from conformance.mutants.noise import masks
 from conformance.mutants.parallel import chunks, halves, scans, ways
-from conformance.mutants.parts import heads, matrices, models, operands
+from conformance.mutants.parts import embedding, heads, matrices, models, operands
 from conformance.mutants.ranges import blocks, counters, extents, numbers, small, vanishing
 from conformance.mutants.sequences import biases, cotangents, lengths, reach, readings, resets, states, steps
 from conformance.mutants.sequences.forgetting import forgetting_mutants
@@ -67,7 +67,7 @@ def _protocol() -> Iterator[Mutant]:
              arguments, counters, readings, few)  # fmt: skip
     questions = (spans, training, leftovers, nothing, vanishing, reach, small, resets)
     parallel = (chunks, halves, scans, ways)
-    parts = (heads, matrices, bound, biases, *parallel, operands, masks, models)
+    parts = (heads, matrices, bound, biases, *parallel, operands, masks, models, embedding)
     for module in (*calls, policies, rules, guards, segments, governed, *questions, *parts):
         yield from protocol_mutants(module)
 

@@ -44,6 +44,18 @@ MODELS = {
 }  # fmt: skip
 """The kinds of faults of whole models."""
 
+EMBEDDING = {
+    "a later place replaces an earlier one": "parameter gradient", "classes are smoothed": "mixed up",
+    "classes learn in half precision": "digits", "classes learn the mean": "sum is a mean",
+    "every class is the next": "mixed up", "learned states are zeros": "initial state",
+    "learned states learn nothing": "initial gradient", "learned states learn the mean": "sum is a mean",
+    "learned states replace given ones": "initial state", "padding is read as a class": "padding counted",
+    "resets begin with zeros": "reset", "resets teach nothing": "reset", "tied lookups learn nothing":
+    "parameter gradient", "tied outputs learn nothing": "parameter gradient", "unseen classes drift": "zeros missing",
+    "wrong classes are the last": "arguments", "wrong classes wrap around": "arguments",
+}  # fmt: skip
+"""The kinds of faults of class numbers, tied outputs and learned states."""
+
 OWN = {
     "final state": (
         "states: final exchanged", "states: final forgotten", "states: final of step before",
@@ -149,7 +161,8 @@ FORGETTING = {
 _KINDS = {name: kind for kind, names in OWN.items() for name in names} | {
     f"forgetting: {name}, {steps} steps": kind for name, kind in FORGETTING.items() for steps in EXTENTS} | {
     f"operands: {name}": kind for name, kind in OPERANDS.items()} | {
-    f"models: {name}": kind for name, kind in MODELS.items()}  # fmt: skip
+    f"models: {name}": kind for name, kind in MODELS.items()} | {
+    f"embedding: {name}": kind for name, kind in EMBEDDING.items()}  # fmt: skip
 
 
 def kind(mutant: Mutant) -> str:

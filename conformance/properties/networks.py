@@ -24,6 +24,7 @@ from conformance.cases import (
     cases,
     drawn_cases,
     hidden_for,
+    modelled,
     network_for,
     wild_cases,
 )
@@ -346,10 +347,11 @@ def _wild(scope: Scope) -> Labels:
 
 
 def _drawn(scope: Scope) -> Labels:
-    """Networks of any depth, direction, policy, reading, loss and size; several labels, for several examples each."""
+    """Networks of any depth, direction, policy, reading, loss and size, some of class numbers or with learned states;
+    several labels, for several examples each."""
     if not scope.eager or scope.shapes:
         return {}
-    return {f"drawn {i}": drawn_cases(scope.cells) for i in range(DRAWN)}
+    return {f"drawn {i}": drawn_cases(scope.cells).map(modelled) for i in range(DRAWN)}
 
 
 def padded(labels: Callable[[Scope], Labels]) -> Callable[[Scope], Labels]:

@@ -27,7 +27,7 @@ from conformance.registry import Property, Scope, properties
 from conformance.running.inquiry import Inquiry
 from conformance.running.reproducer import code, reproducer
 from conformance.running.sequence import Asked, fails_after
-from rnnspec import Backend, Capabilities, Embedding, Layer, Network
+from rnnspec import Backend, Capabilities, Dense, Embedding, Layer, Network, Tied
 from rnnspec.errors import UnsupportedError
 
 __all__ = ["Examination", "lacking"]
@@ -269,8 +269,8 @@ def _is_full(case: Any) -> bool:
 
 
 def _tamed(able: Capabilities, case: Any, needs: frozenset[str]) -> Any:
-    """The case without empty rows, NaN in the padding, directions, heads and policies that are neither declared nor
-    needed.
+    """The case without empty rows, NaN in the padding, directions, heads, policies and class numbers that are neither
+    declared nor needed.
     """
     lengths, padding, net = (getattr(case, name, None) for name in ("lengths", "padding", "net"))
     if isinstance(net, Network):
@@ -290,7 +290,14 @@ def _within(able: Capabilities, net: Network, needs: frozenset[str]) -> Network:
         return replace(own, direction=layer.direction if declared else able.directions[0],
                        gradient=layer.gradient if kept else None, residual=layer.residual and not turned)  # fmt: skip
 
+    net = net if able.embedding or "embedding" in needs or not isinstance(net.inputs, Embedding) else _of_features(net)
     return replace(net, layers=[layer if layer.passes else within(layer) for layer in net.layers])
+
+
+def _of_features(net: Network) -> Network:
+    """The network of as many features, with an output layer of its own."""
+    output = Dense(net.features) if isinstance(net.output, Tied) else net.output
+    return replace(net, inputs=net.input_features, output=output)
 
 
 def _without_heads(layer: Layer) -> Layer:

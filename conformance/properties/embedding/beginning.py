@@ -9,7 +9,7 @@ import numpy as np
 
 from conformance.cases import Case
 from conformance.judge import Judge
-from conformance.properties.asking import is_eager
+from conformance.properties.asking import Question, is_eager
 from conformance.properties.embedding import networks
 from conformance.properties.embedding.lookup import asked
 from conformance.registry import law
@@ -21,15 +21,19 @@ from rnnspec.tree import Tree, tree_map
 @law(EMBEDDING["P189"], cases=networks.beginning, needs=("lengths",),
      also=("gradients", "resets", "embedding", "learned_state"), oracle=True)  # fmt: skip
 def learned(backend: Backend, case: Case, judge: Judge) -> None:
-    """Compares with the oracle; then gives each row the learned state, where another call costs nothing."""
+    """Compares with the oracle; where another call costs nothing, also gives each row the learned state, and others."""
     question = asked(backend, case)
     if judge.gradients:
         found = question.step()
         judge.close("value_and_grad", found, question.step_reference())
     else:
         judge.close("run", question.run(), question.run_reference())
-    judge.applies(is_eager(backend), "another call costs a program")
-    alone = question.but(resets=None)
+    if is_eager(backend):
+        _judge_given(question.but(resets=None), case, judge)
+
+
+def _judge_given(alone: Question, case: Case, judge: Judge) -> None:
+    """Gives the learned states to a call without resets, and states that are none of them."""
     given = alone.but(state=_given(case, alone.given.params))
     judge.agree("run", given.run(), alone.run(), alone.run_reference())
     if judge.gradients:
@@ -37,6 +41,8 @@ def learned(backend: Backend, case: Case, judge: Judge) -> None:
         own = _summed(case.net, other.grads.params, other.grads.state)
         judge.agree("value_and_grad", replace(other, grads=replace(other.grads, params=own)), found,
                     alone.step_reference())  # fmt: skip
+    another = alone.but(state=replace(case, unset=False).arrays(alone.backend.precision).state)
+    judge.close("run from a given state", another.run(), another.run_reference())
 
 
 def _given(case: Case, params: Tree) -> Tree:

@@ -11,7 +11,7 @@ from rnnspec import Cell, Dense, Embedding, Last, Layer, Network, Tied, cells
 from rnnspec.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from rnnspec.policies import Truncated
 
-__all__ = ["beginning", "tied", "unseen", "words"]
+__all__ = ["beginning", "free", "unseen", "words"]
 
 CLASSES = 23
 """So many that a batch does not have all of them."""
@@ -22,10 +22,10 @@ HEADED = Layer(cells.gla, {"S.rows": 2, "S.columns": 3}, heads=2, shared=("x.k",
 
 def words(scope: Scope) -> Labels:
     """Class numbers, and where networks cost no program also both halves, and one layer above another."""
-    return {**tied(scope), **_apart(scope)}
+    return {**_tied(scope), **_apart(scope)}
 
 
-def tied(scope: Scope) -> Labels:
+def _tied(scope: Scope) -> Labels:
     """One layer that learns its initial states, and a tied output."""
     if not _affordable(scope):
         return {}
@@ -34,15 +34,20 @@ def tied(scope: Scope) -> Labels:
     return {"tied": cases([net]).map(_shaped)}
 
 
+def free(scope: Scope) -> Labels:
+    """The same where networks cost no program."""
+    return words(scope) if scope.eager else {}
+
+
 def unseen(scope: Scope) -> Labels:
     """Networks in which nothing but the lookup has a gradient of the matrix: cotangents of final states alone."""
     return {label: found.map(lambda case: replace(case, pull=Pull.STATES)) for label, found in words(scope).items()}
 
 
 def beginning(scope: Scope) -> Labels:
-    """Every cell with learned states, under a policy, and with heads; where programs cost the network of `tied`."""
+    """Every cell with learned states, under a policy, and with heads; where programs cost one below a tied output."""
     if not scope.eager:
-        return tied(scope)
+        return _tied(scope)
     if scope.shapes:
         return {}
     layers = {cell.label: [Layer(cell, hidden_for(cell), learned_state=True)] for cell in scope.cells if cell.states}
