@@ -21,7 +21,7 @@ class Embedding:
     """The inputs of a network that are class numbers 0..classes - 1: the first layer sees row `E[k]` of class k.
 
     The parameter is `embedding.E` (classes, features). `initial` maps "E" to an initialiser; `Uniform()` for `features`
-    is the default. It is the product of E with a one-hot vector, by a lookup. Raises NetworkError where a size is no
+    is the default. A lookup finds what a product with one-hot vectors would. Raises NetworkError where a size is no
     whole number of at least 1.
     """
 
