@@ -55,7 +55,7 @@ class Course:
 
 @dataclass(frozen=True)
 class Piece:
-    """Characters as one-hot vectors (time, batch, feature), the next ones as numbers, and whether a reading begins."""
+    """Characters by number (time, batch), those that come next, and whether a reading begins."""
 
     inputs: np.ndarray
     targets: np.ndarray
@@ -73,10 +73,11 @@ class Model:
 
 
 def network(course: Course, characters: int) -> rnnspec.Network:
-    # Of a one-hot vector a map sees one column: it is drawn wider than for dense inputs.
+    # The rows of a character begin as one-hot vectors. A map sees one of their columns: it is drawn wider than usual.
     initial = {"W": initialisers.Normal(0.3), "U": initialisers.Orthogonal(), "b.f": initialisers.Constant(1.0)}
     layer = rnnspec.Layer(rnnspec.cells.lstm, course.hidden, initial=initial)
-    return rnnspec.Network(characters, [layer], output=rnnspec.Dense(characters),
+    letters = rnnspec.Embedding(characters, characters, {"E": initialisers.Identity()})
+    return rnnspec.Network(letters, [layer], output=rnnspec.Dense(characters),
                            loss=rnnspec.losses.SoftmaxCrossEntropy())  # fmt: skip
 
 
@@ -84,9 +85,8 @@ def pieces(text: Text, rows: int, steps: int) -> Iterator[Piece]:
     """A text once through: as many rows of equal length, read side by side; the last piece may be shorter."""
     length = (len(text.numbers) - 1) // rows
     given, following = (text.numbers[late : late + rows * length].reshape(rows, length).T for late in (0, 1))
-    one_hot = np.eye(len(text.alphabet), dtype=np.float32)
     for low in range(0, length, steps):
-        yield Piece(one_hot[given[low : low + steps]], following[low : low + steps], begins=low == 0)
+        yield Piece(given[low : low + steps], following[low : low + steps], begins=low == 0)
 
 
 def again_and_again(text: Text, rows: int, steps: int) -> Iterator[Piece]:
