@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from importlib import import_module
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from rnnspec.convert.conversion import Imported, Note, PlacedNote
 from rnnspec.convert.layout import Layout, layout_for
+from rnnspec.embedding import Embedding
 from rnnspec.errors import (
     ArgumentError,
     BackendUnavailable,
@@ -21,10 +23,10 @@ from rnnspec.errors import (
     UnsupportedError,
 )
 from rnnspec.network import DIRECTIONS, Layer, Network
-from rnnspec.output import Dense, Read
+from rnnspec.output import Dense, Read, Tied
 from rnnspec.tree import Tree, leaves
 
-__all__ = ["Apart", "Assembly", "Part", "check_params", "framework", "numbers", "taken_apart", "tree_of"]
+__all__ = ["Apart", "Assembly", "Embeds", "Part", "check_params", "framework", "numbers", "taken_apart", "tree_of"]
 
 Array = Any
 
@@ -127,6 +129,14 @@ class Assembly:
         return Imported(net, {"layers": self._params} | output, tuple(self.notes))
 
 
+class Embeds(Enum):
+    """What a writer does with class numbers."""
+
+    NEVER = "it has none"
+    APART = "it looks them up, and cannot tie an output to them"
+    TIED = "it looks them up, and may tie an output to them"
+
+
 @dataclass(frozen=True)
 class Part:
     """One layer to export: its row of the table, and its tensors by half."""
@@ -139,27 +149,33 @@ class Part:
 
 @dataclass(frozen=True)
 class Apart:
-    """A network taken apart: its layers, the output layer's `W` and `b` or None, the precision, and the notes."""
+    """A network taken apart: its layers, the output layer's `W` and `b` or None, the precision, and the notes.
+
+    `embedding` is the matrix of class numbers, which is also the `W` of a tied output, or None.
+    """
 
     parts: list[Part]
     output: Tree | None
     dtype: str
     notes: tuple[PlacedNote, ...]
+    embedding: Array | None = None
 
 
 def taken_apart(
-    call: str, target: str, layouts: Sequence[Layout], net: Network, params: Tree, dtype: str | None = None
+    call: str, target: str, layouts: Sequence[Layout], net: Network, params: Tree, dtype: str | None = None,
+    embeds: Embeds = Embeds.NEVER,
 ) -> Apart:
     """The layers as tensors of the target framework, in the precision of the parameters or in `dtype`.
 
-    Raises UnsupportedError where the target lacks the cell, or has no place for a map that is not 0.
+    `embeds` says what the writer does with class numbers. Raises UnsupportedError where the target lacks the cell, or
+    has no place for a map that is not 0.
     """
     check_params(call, net, params)
     given = np.result_type(*(a.dtype for _, a in leaves(params)))
     kept = dtype or ("float64" if given == np.float64 else "float32")
     notes = [PlacedNote("", Note.ROUNDED)] if given.itemsize > np.dtype(kept).itemsize else []
     parts = []
-    _check_plain(call, target, net)
+    _check_plain(call, target, net, embeds)
     for i, layer in enumerate(net.layers):
         row, tensors = _row(call, target, layouts, f"layers.{i}", layer), {}
         for half in layer.halves:
@@ -172,13 +188,22 @@ def taken_apart(
         notes += [PlacedNote(f"layers.{i}", Note.POLICY)] if layer.gradient is not None else []
         parts.append(Part(layer, net.layer_inputs(i), row, tensors))
     notes += [PlacedNote("", Note.OBJECTIVE)] if net.loss is not None else []
-    output = {name: np.asarray(a, kept) for name, a in params["output"].items()} if net.output else None
-    return Apart(parts, output, kept, tuple(notes))
+    beside: dict[str, dict[str, Any]] = {
+        place: {name: np.asarray(a, kept) for name, a in params[place].items()}
+        for place in ("embedding", "output") if place in params
+    }  # fmt: skip
+    table, output = beside.get("embedding", {}).get("E"), beside.get("output")
+    if isinstance(net.output, Tied):
+        output = {"W": table, "b": beside["output"]["b"]}
+    return Apart(parts, output, kept, tuple(notes), table)
 
 
-def _check_plain(call: str, target: str, net: Network) -> None:
-    """Raise UnsupportedError where a network is more than layers and an output layer."""
-    odd = [f"layers.{i} residual" for i, layer in enumerate(net.layers) if layer.residual]
+def _check_plain(call: str, target: str, net: Network, embeds: Embeds) -> None:
+    """Raise UnsupportedError where a network is more than layers, an output layer, and what the writer embeds."""
+    odd = [str(net.inputs)] if isinstance(net.inputs, Embedding) and embeds is Embeds.NEVER else []
+    odd += [str(net.output)] if isinstance(net.output, Tied) and embeds is not Embeds.TIED else []
+    odd += [f"layers.{i} learned_state" for i, layer in enumerate(net.layers) if layer.learned_state]
+    odd += [f"layers.{i} residual" for i, layer in enumerate(net.layers) if layer.residual]
     odd += [f"layers.{i} {layer.noises[0]}" for i, layer in enumerate(net.layers) if layer.noises]
     odd += [f"a head of {len(net.head)}"] if net.head else []
     if odd:

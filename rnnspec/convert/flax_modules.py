@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from rnnspec.convert.assembly import Assembly, Part, numbers, taken_apart
+from rnnspec.convert.assembly import Assembly, Embeds, Part, numbers, taken_apart
 from rnnspec.convert.conversion import Exported, Imported, Note, PlacedNote
 from rnnspec.convert.flax_linen import add_cell, is_cell
 from rnnspec.convert.flax_network import FlaxNetwork
@@ -118,7 +118,7 @@ def _add_output(assembly: Assembly, linear: Any) -> None:
 def write_modules(call: str, net: Network, params: Tree) -> Exported:
     """The network as nnx modules."""
     has_double = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
-    apart = taken_apart(call, "Flax nnx", FLAX, net, params, None if has_double else "float32")
+    apart = taken_apart(call, "Flax nnx", FLAX, net, params, None if has_double else "float32", Embeds.APART)
     layers = [{half: nnx.RNN(_cell(part, tensors, apart.dtype), time_major=True, reverse=half == "reverse",
                              keep_order=True, rngs=False) for half, tensors in part.tensors.items()}
               for part in apart.parts]  # fmt: skip
@@ -127,7 +127,13 @@ def write_modules(call: str, net: Network, params: Tree) -> Exported:
         output = nnx.Linear(net.layers[-1].width, net.features, param_dtype=apart.dtype, kernel_init=ZEROS,
                             rngs=nnx.Rngs(0))  # fmt: skip
         _load(output, {"kernel": apart.output["W"].T, "bias": apart.output["b"]})
-    return Exported(FlaxNetwork(net, [part.layout.states for part in apart.parts], layers, output), apart.notes)
+    embedding = None
+    if apart.embedding is not None:
+        embedding = nnx.Embed(*apart.embedding.shape, dtype=apart.dtype, param_dtype=apart.dtype, embedding_init=ZEROS,
+                              rngs=nnx.Rngs(0))  # fmt: skip
+        _load(embedding, {"embedding": apart.embedding})
+    states = [part.layout.states for part in apart.parts]
+    return Exported(FlaxNetwork(net, states, layers, output, embedding), apart.notes)
 
 
 def _cell(part: Part, tensors: dict[str, Any], dtype: str) -> Any:

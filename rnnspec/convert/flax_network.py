@@ -20,22 +20,25 @@ Array = Any
 class FlaxNetwork(nnx.Module):  # type: ignore[misc]  # Flax is not read by the type checker
     """A module made of nnx modules only: `layers`, an nnx.RNN for each half, and `output`, a Linear or None.
 
+    `embedding` is the Embed of class numbers, or None.
     `network` is the network that was converted; `states` are the names of each layer's states, `h` before `c`.
     """
 
     def __init__(
         self, network: Network, states: Sequence[tuple[str, ...]], layers: Sequence[Mapping[str, nnx.RNN]],
-        output: nnx.Linear | None,
+        output: nnx.Linear | None, embedding: nnx.Embed | None = None,
     ) -> None:  # fmt: skip
         self.network, self.states = network, tuple(states)
         self.layers = nnx.List([nnx.Dict(halves) for halves in layers])
-        self.output = nnx.data(output)
+        self.output, self.embedding = nnx.data(output), nnx.data(embedding)
 
     def __call__(self, inputs: Array, state: Tree = None, lengths: Array = None) -> tuple[Array, Tree]:
-        """Outputs and final state for inputs (time, batch, feature); `state` and `lengths` as in `Backend.run`."""
-        steps, batch, _ = inputs.shape
+        """Outputs and final state for inputs (time, batch, feature), or class numbers; the rest as in `Backend.run`."""
+        steps, batch = inputs.shape[:2]
         ends = jnp.full(batch, steps) if lengths is None else jnp.asarray(lengths)
         real = (jnp.arange(steps)[:, None] < ends)[..., None]
+        if self.embedding is not None:  # a class number at a padded step may be any
+            inputs = self.embedding(jnp.where(real[..., 0], jnp.asarray(inputs), 0))
         values, final = jnp.where(real, inputs, 0.0), []
         first = self._zeros(batch, inputs) if state is None else state
         for layer, names, halves, own in zip(self.network.layers, self.states, self.layers, first, strict=True):

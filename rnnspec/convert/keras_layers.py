@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from rnnspec.convert.assembly import Apart, Assembly, Part, numbers, taken_apart
+from rnnspec.convert.assembly import Apart, Assembly, Embeds, Part, numbers, taken_apart
 from rnnspec.convert.conversion import Exported, Imported, Note, PlacedNote
 from rnnspec.convert.layout import Layout, matching_layout
 from rnnspec.convert.layouts import KERAS
@@ -150,16 +150,25 @@ def _add_dense(assembly: Assembly, layer: Any) -> None:
 
 def write_layers(call: str, net: Network, params: Tree) -> Exported:
     """The network as a `keras.Sequential`."""
-    apart = taken_apart(call, "Keras", KERAS, net, params)
+    apart = taken_apart(call, "Keras", KERAS, net, params, embeds=Embeds.APART)
     with _same_random_state():
         layers = _layers(call, net, apart)
-        model = keras.Sequential([keras.Input((None, net.inputs), dtype=apart.dtype), *layers])
+        model = keras.Sequential([*_inputs(net, apart), *layers])
     for part, layer in zip(apart.parts, layers, strict=False):
         for half, tensors in part.tensors.items():
             _load(_half(layer, half).cell, tensors)
+    if apart.embedding is not None:
+        _load(model.layers[0], {"embeddings": apart.embedding})
     if apart.output is not None:
         _load(layers[-1], {"kernel": apart.output["W"].T, "bias": apart.output["b"]})
     return Exported(model, (*apart.notes, PlacedNote("", Note.BATCH_FIRST), PlacedNote("", Note.PADDING)))
+
+
+def _inputs(net: Network, apart: Apart) -> list[Any]:
+    """What stands before the recurrent layers."""
+    if apart.embedding is None:
+        return [keras.Input((None, net.inputs), dtype=apart.dtype)]
+    return [keras.Input((None,), dtype="int32"), keras.layers.Embedding(*apart.embedding.shape, dtype=apart.dtype)]
 
 
 @contextmanager

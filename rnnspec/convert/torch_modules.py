@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rnnspec.convert.assembly import Assembly, Part, taken_apart
+from rnnspec.convert.assembly import Assembly, Embeds, Part, taken_apart
 from rnnspec.convert.conversion import Exported, Imported, Note, PlacedNote
 from rnnspec.convert.layout import Layout, layout_for, matching_layout
 from rnnspec.convert.layouts import TORCH
@@ -17,7 +17,7 @@ from rnnspec.convert.torch_network import TorchNetwork
 from rnnspec.convert.torch_tensors import META, add_output, arrays, linear, load, refuse_options
 from rnnspec.errors import ArgumentError, TreeError, UnsupportedError
 from rnnspec.network import Network
-from rnnspec.output import Dense, Read
+from rnnspec.output import Dense, Read, Tied
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
 
@@ -103,13 +103,19 @@ def _add_layers(assembly: Assembly, row: Layout, tensors: dict[str, Any]) -> Non
 
 def write_modules(call: str, net: Network, params: Tree) -> Exported:
     """The network as modules of torch.nn."""
-    apart = taken_apart(call, "torch.nn", TORCH, net, params)
+    apart = taken_apart(call, "torch.nn", TORCH, net, params, embeds=Embeds.TIED)
     dtype = getattr(torch, apart.dtype)
     for i, part in enumerate(apart.parts):
         _refuse_layer(call, f"layers.{i}", part)
     layers = [_module(list(same), dtype) for _, same in groupby(apart.parts, key=_stacked)]
     output = apart.output and linear(net.layers[-1].width, net.features, apart.output, dtype)
-    return Exported(TorchNetwork(net, [part.layout.states for part in apart.parts], layers, output), apart.notes)
+    embedding: Any = None
+    if apart.embedding is not None:
+        embedding = nn.Embedding.from_pretrained(torch.tensor(apart.embedding, dtype=dtype), freeze=False)
+    if output and isinstance(net.output, Tied):
+        output.weight = embedding.weight
+    states = [part.layout.states for part in apart.parts]
+    return Exported(TorchNetwork(net, states, layers, output, embedding), apart.notes)
 
 
 def _refuse_layer(call: str, place: str, part: Part) -> None:

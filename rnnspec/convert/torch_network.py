@@ -19,22 +19,26 @@ __all__ = ["TorchNetwork"]
 class TorchNetwork(nn.Module):  # type: ignore[misc]  # torch is not read by the type checker
     """A module made of torch.nn modules only: `layers`, each an RNN, LSTM or GRU, and `output`, a Linear or None.
 
-    Adjacent layers of one cell, width and direction are one module. `network` is the network that was converted;
-    `states` are the names of each layer's states in torch's order.
+    `embedding` is the Embedding of class numbers, or None; a tied output has its weight. Adjacent layers of one cell,
+    width and direction are one module. `network` is the network that was converted; `states` are the names of each
+    layer's states in torch's order.
     """
 
     def __init__(
         self, network: Network, states: Sequence[tuple[str, ...]], layers: Sequence[nn.RNNBase],
-        output: nn.Linear | None,
+        output: nn.Linear | None, embedding: nn.Embedding | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
+        self.embedding = embedding
         self.network, self.states, self.layers, self.output = network, tuple(states), nn.ModuleList(layers), output
 
     def forward(self, inputs: Tensor, state: Tree = None, lengths: Tensor | None = None) -> tuple[Tensor, Tree]:
-        """Outputs and final state for inputs (time, batch, feature); `state` and `lengths` as in `Backend.run`."""
-        steps, batch, _ = inputs.shape
+        """Outputs and final state for inputs (time, batch, feature), or class numbers; the rest as in `Backend.run`."""
+        steps, batch = inputs.shape[:2]
         ends = torch.full((batch,), steps) if lengths is None else lengths.long()
         real = (torch.arange(steps, device=inputs.device)[:, None] < ends.to(inputs.device))[..., None]
+        if self.embedding is not None:  # a class number at a padded step may be any
+            inputs = self.embedding(torch.where(real[..., 0], inputs, 0))
         values, final = torch.where(real, inputs, 0.0), list[Tree]()
         first = self._zeros(batch, inputs) if state is None else state
         for module in self.layers:
