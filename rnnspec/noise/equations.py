@@ -4,10 +4,12 @@
 >>> from rnnspec.noise.kinds import Zoneout
 >>> print(expected(cells.elman, (Zoneout(0.25),)))
 elman(h)
-  h' = 0.25 h + 0.75 tanh(W_h x + b_h + U_h h)
+  h2 = tanh(W_h x + b_h + U_h h)
+  h' = 0.25 ⊙ h + 0.75 ⊙ h2
 >>> print(masked(cells.elman, (Zoneout(0.25),)).cell)
 elman(h)
-  h' = where(W_new_h x + b_new_h > 0, tanh(W_h x + b_h + U_h h), h)
+  h2 = tanh(W_h x + b_h + U_h h)
+  h' = where(W_new_h x + b_new_h > 0, h2, h)
 """
 
 from __future__ import annotations
