@@ -68,7 +68,7 @@ SIGNATURES = {
     "save": "(path, net, params)",
     "load": "(path)",
     "Layer": "(cell, hidden, direction='forward', gradient=None, initial=<factory>, heads=None, shared=(), "
-             "inputs=None, mapped=True, residual=False, noise=())",
+             "inputs=None, mapped=True, residual=False, learned_state=False, noise=())",
     "Network": "(inputs, layers, read=Steps(), output=None, loss=None, head=())",
     "Backend.run": "(self, net, params, inputs, state=None, lengths=None, resets=None, key=None)",
     "Backend.recur": "(self, cell, given, params=None, state=None, lengths=None, resets=None)",
@@ -84,7 +84,8 @@ SIGNATURES = {
     "Backend.native": "(self, cell, call)",
     "Backend.bound": "(self, net, params)",
     "Bound.run": "(self, inputs, state=None, lengths=None, resets=None, key=None)",
-    "Bound.pullback": "(self, inputs, output_cotangent, state_cotangent=None, state=None, lengths=None, resets=None, key=None)",
+    "Bound.pullback": "(self, inputs, output_cotangent, state_cotangent=None, state=None, lengths=None, resets=None, "
+                      "key=None)",
     "Bound.step": "(self, x_t)",
     "Bound.reset": "(self, rows=None)",
 }

@@ -25,7 +25,7 @@ NOISE = Theme("Noise", "A call with a key has noise, the same on every backend; 
     Statement(
         "P192", "noise of parts",
         says="Some rows and some steps, called by themselves with the key of their first row and step, have the noise "
-             "that they have in the whole.",
+             "that they have in the complete call.",
         failure="A batch that is spread over processes, or a sequence that is read in windows, has other noise.",
         first="Look at whether rows or steps count from the beginning of the call instead of the key's.",
     ),
