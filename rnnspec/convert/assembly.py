@@ -186,6 +186,7 @@ def taken_apart(
             tensors[half] = row.pack(maps)
             notes += [PlacedNote(place, what) for what in row.written_notes()]
         notes += [PlacedNote(f"layers.{i}", Note.POLICY)] if layer.gradient is not None else []
+        notes += [PlacedNote(f"layers.{i}", Note.NOISE)] if layer.noises else []
         parts.append(Part(layer, net.layer_inputs(i), row, tensors))
     notes += [PlacedNote("", Note.OBJECTIVE)] if net.loss is not None else []
     beside: dict[str, dict[str, Any]] = {
@@ -204,7 +205,8 @@ def _check_plain(call: str, target: str, net: Network, embeds: Embeds) -> None:
     odd += [str(net.output)] if isinstance(net.output, Tied) and embeds is not Embeds.TIED else []
     odd += [f"layers.{i} learned_state" for i, layer in enumerate(net.layers) if layer.learned_state]
     odd += [f"layers.{i} residual" for i, layer in enumerate(net.layers) if layer.residual]
-    odd += [f"layers.{i} {layer.noises[0]}" for i, layer in enumerate(net.layers) if layer.noises]
+    odd += [f"layers.{i} {layer.noises}" for i, layer in enumerate(net.layers)
+            if layer.passes or layer.evaluated != layer.cell]  # fmt: skip
     odd += [f"a head of {len(net.head)}"] if net.head else []
     if odd:
         raise UnsupportedError(call, f"a network for {target} must have recurrent layers and an output layer only",

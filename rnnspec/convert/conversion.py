@@ -36,6 +36,7 @@ class Note(Enum):
     SHARED = "each part gets its own copy of shared weights"
     POLICY = "the gradient policy is not carried over: the model has full gradients"
     OBJECTIVE = "the training loss is not carried over"
+    NOISE = "noise is not carried over: the model is the evaluation"
     REGULARISERS = "regularizers and constraints are not carried over"
 
 

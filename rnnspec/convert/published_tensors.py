@@ -144,6 +144,7 @@ def write_tensors(call: str, kind: str | Layout, net: Network, params: Tree) -> 
         blocks = np.stack([_theirs(call, label, maps[label], sizes) for label in labels])
         tensors[name] = np.ascontiguousarray(joined(layout.axes, blocks, ORDERS[labels[0][0]]))
     notes = [PlacedNote("layers.0", Note.POLICY)] if layer.gradient is not None else []
+    notes += [PlacedNote("layers.0", Note.NOISE)] if layer.noises else []
     return Exported(tensors, tuple(notes + ([PlacedNote("", Note.OBJECTIVE)] if net.loss is not None else [])))
 
 
@@ -151,7 +152,7 @@ def _only(call: str, kind: str, row: Published, net: Network) -> Layer:
     """The one layer of the network."""
     layer = net.layers[0]
     expected = Layer(row.cell, layer.hidden, heads=layer.heads or 1, inputs=layer.inputs)
-    same = layer.heads is not None and layer.cell == expected.cell and layer.direction == "forward"
+    same = layer.heads is not None and layer.evaluated == expected.cell and layer.direction == "forward"
     alone = len(net.layers) == 1 and net.output is None and not net.head and not layer.residual
     if not alone or not same:
         raise UnsupportedError(call, f"{kind} is one forward layer of {row.cell.name} with heads and no output layer",

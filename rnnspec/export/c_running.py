@@ -163,7 +163,7 @@ class Running:
 
     def _last(self, values: str) -> list[str]:
         """Each direction's last step, that of time 0 of a reverse half, and the head; zeros without a step."""
-        layer, real, low = self.net.layers[-1], self.words.real, 0
+        layer, real, low = self.net.read_layer, self.words.real, 0
         lines = [*self._zeros(), "if (!steps)", "    return 0;"]
         y = "state->outputs0" if self.net.head or self.net.output else "y"
         for half in layer.halves:

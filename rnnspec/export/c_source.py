@@ -68,7 +68,7 @@ class _Source:
             for half in layer.halves:
                 place = self.running.place(kind, i, half)
                 writer = CHalf(place, plan, self.words, inputs, int8)
-                says = [f"{kind}.{i}.{half}", *described(layer.cell)]
+                says = [f"{kind}.{i}.{half}", *described(layer.evaluated)]
                 self.functions.append(writer.function(says))
                 self.helpers |= writer.helpers
                 self.work = max(self.work, writer.memory)

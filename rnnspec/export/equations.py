@@ -80,7 +80,7 @@ class Equations:
 
 def equations(layer: Layer) -> Equations:
     """The equations of a layer of a network, which knows the width of `x` itself where they read it."""
-    cell = layer.cell
+    cell = layer.evaluated
     width = cell.widths(layer.widths_given, layer.inputs)
     return _Settling(cell, width).settled()
 

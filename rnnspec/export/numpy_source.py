@@ -112,7 +112,7 @@ def _head(net: Network, head: list[list[str]]) -> str:
 def _function(layer: Layer, functions: dict[str, str], helpers: set[str]) -> str:
     """The name of the function of a layer's cell, which is written once for all layers that share it."""
     writer = NumpyCell(equations(layer))
-    body = writer.function("{}", f"{indented(layer.cell)}\n    ")
+    body = writer.function("{}", f"{indented(layer.evaluated)}\n    ")
     helpers |= writer.helpers
     for name, text in functions.items():
         if text == body.replace("{}", name, 1):
@@ -131,7 +131,7 @@ def _layer(place: str, layer: Layer, called: str) -> list[str]:
 
 def _end(net: Network) -> str:
     """What follows the layers: the steps that are read, and the output layer."""
-    found, layer, low = "", net.layers[-1], 0
+    found, layer, low = "", net.read_layer, 0
     if isinstance(net.read, Last):
         parts = []
         for half in layer.halves:

@@ -51,7 +51,7 @@ class Options:
 def write_run(call: str, net: Network, params: Tree, options: Options) -> Exported:
     """The model of a run over whole sequences: operators alone, where every layer is one."""
     rows = _rows(call, options)
-    if rows and isinstance(net, Network) and _is_plain(net) and all(layout_for(rows, x.cell) for x in net.layers):
+    if rows and isinstance(net, Network) and _is_plain(net) and all(layout_for(rows, x.evaluated) for x in net.layers):
         return write_model(call, net, params, options.lengths, options.state)
     return write_whole(call, net, params, options)
 
