@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import rnnspec
-from rnnspec import Dense, Last, Layer, Network, cells, decoding, losses
+from rnnspec import Dense, Embedding, Last, Layer, Network, Tied, cells, decoding, losses
 from rnnspec.errors import ArgumentError, NetworkError, ShapeError, UnsupportedError
 from rnnspec.tree import tree_map
 
@@ -45,6 +45,17 @@ def test_rows_of_several_prompts_go_on_as_in_a_plain_loop(name):
         assert row.tolist() == plain(be, net, params, prompt, decoding.most_probable, 7)
     assert len({tuple(row) for row in found.tolist()}) > 1
     np.testing.assert_array_equal(given.backend.to_numpy(given.state)[0]["forward"]["h"], before[0]["forward"]["h"])
+
+
+def test_a_network_with_an_embedding_reads_class_numbers():
+    net = Network(Embedding(CLASSES, 4), [Layer(cells.gru, 4, learned_state=True)], output=Tied(), loss=NET.loss)
+    params, be = tree_map(lambda w: 4 * w, net.init(SEED)), rnnspec.get_backend("numpy")
+    found = np.stack(list(islice(decoding.feedback(be.bound(net, params), PROMPTS), 6)), 1)
+    for prompt, row in zip(PROMPTS, found, strict=True):
+        text = list(prompt)
+        for number in row:
+            assert be.run(net, params, np.array(text)[:, None]).outputs[-1, 0].argmax() == number
+            text.append(int(number))
 
 
 def test_a_draw_is_that_of_numpys_choice():

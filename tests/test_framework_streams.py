@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 import rnnspec
-from rnnspec import Dense, Last, Layer, Network, cells
+from rnnspec import Dense, Embedding, Last, Layer, Network, Tied, cells
 from rnnspec.errors import ArgumentError, DtypeError, RnnSpecError, ShapeError, UnsupportedError
-from rnnspec.tree import flat, leaves, tree_map
+from rnnspec.tree import filled, flat, leaves, tree_map
 
-NET = Network(3, [Layer(cells.lstm, 4), Layer(cells.gru, 3)], output=Dense(2))
+NET = Network(3, [Layer(cells.lstm, 4), Layer(cells.elman, 3)], output=Dense(2))
 LAST = Network(3, [Layer(cells.gru, 4)], read=Last(), output=Dense(2))
+CLASSES = Network(Embedding(5, 3), [Layer(cells.elman, 3, learned_state=True)], output=Tied())
 BOTH = Network(3, [Layer(cells.gru, 4), Layer(cells.gru, 3, "bidirectional")])
 STEPS, ROWS = 6, 3
 RNG = np.random.default_rng(0)
@@ -36,6 +37,10 @@ class TorchModule:
         self.tensor, self.turned = torch.from_numpy, batch_first
         self.stream = rnnspec.get_backend("torch").as_layer(net, batch_first=batch_first).stream()
         self.reset, self.quiet = self.stream.reset_state, torch.no_grad
+
+    def load(self, params):
+        rows = {name: self.tensor(np.float32(a)) for name, a in leaves(params)}
+        self.stream.layer.load_state_dict(rows)
 
     def window(self, x, lengths=None, resets=None):
         turned = (lambda a: a.swapaxes(0, 1)) if self.turned else (lambda a: a)
@@ -62,6 +67,11 @@ class KerasLayer:
         self.layer = rnnspec.get_backend("tensorflow").as_layer(net, stateful=True)
         self.reset = self.layer.reset_state
 
+    def load(self, params):
+        own = dict(leaves(params))
+        self.layer.build((ROWS, None, *([] if isinstance(self.layer.net.inputs, Embedding) else [3])))
+        self.layer.set_weights([own[weight.name] for weight in self.layer.weights])
+
     def window(self, x, lengths=None, resets=None):
         mask = None if lengths is None else np.arange(len(x)) < lengths[:, None]
         found = self.layer(x.swapaxes(0, 1), mask=mask, resets=None if resets is None else resets.T).numpy()
@@ -72,7 +82,7 @@ class KerasLayer:
         return found if found.ndim < 3 else found[:, 0]
 
     def state(self):
-        return tree_map(lambda a: a.numpy(), self.layer.kept.read())
+        return kept(self.layer)
 
 
 class JaxPair:
@@ -81,8 +91,13 @@ class JaxPair:
     def __init__(self, net):
         jax, be = pytest.importorskip("jax"), rnnspec.get_backend("jax")
         self.params = be.as_layer(net).init(0)
-        self.begin, step = be.as_stream(net)
-        self.run = jax.jit(step)
+        init_state, step = be.as_stream(net)
+        self.begin, self.run = partial(init_state, params=self.params), jax.jit(step)
+        self.own = self.begin(ROWS)
+
+    def load(self, params):
+        self.params = tree_map(np.float32, params)
+        self.begin = partial(self.begin.func, params=self.params)
         self.own = self.begin(ROWS)
 
     def window(self, x, lengths=None, resets=None):
@@ -97,6 +112,11 @@ class JaxPair:
 
     def state(self):
         return tree_map(np.asarray, self.own)
+
+
+def kept(layer):
+    """The state of a Keras layer."""
+    return filled(layer.net.state_shapes(ROWS), [part.numpy() for part in layer.kept.parts])
 
 
 KINDS = {"torch": TorchModule, "torch, batch first": partial(TorchModule, batch_first=True), "keras": KerasLayer,
@@ -139,6 +159,20 @@ def test_single_steps_are_one_run_and_rows_begin_anew(kind, net):
             bound.reset()
         np.testing.assert_allclose(stream.step(x), bound.step(x), **NEAR)
     same_state(stream.state(), bound.state)
+
+
+@EACH
+def test_class_numbers_begin_with_learned_states(kind):
+    stream, be = kind(CLASSES), rnnspec.get_backend("numpy")
+    numbers, params = RNG.integers(0, 5, size=(4, ROWS)), CLASSES.init(0)
+    params["layers"][0]["forward"]["initial"]["h"] += np.array([0.5, -0.5, 0.25])
+    stream.load(params)
+    bound, rows = be.bound(CLASSES, params), np.array([False, True, True])
+    found = [stream.step(numbers[0]), *stream.window(numbers[1:3])]
+    expected = [bound.step(x) for x in numbers[:3]]
+    stream.reset(rows)
+    bound.reset(rows)
+    np.testing.assert_allclose([*found, stream.step(numbers[3])], [*expected, bound.step(numbers[3])], **NEAR)
 
 
 def test_what_needs_later_steps_has_no_stream():
@@ -247,12 +281,12 @@ class TestKeras:
         model = self.model(LAST)
         assert len(model.weights) == len(flat(LAST.parameter_shapes()))
         _, *final = model.layers[0](X[:2].swapaxes(0, 1), return_state=True)
-        before = tree_map(np.array, model.layers[0].kept.read())
-        for kept, given in zip(flat(before), final, strict=True):
-            np.testing.assert_array_equal(kept, given)
+        before = kept(model.layers[0])
+        for held, given in zip(flat(before), final, strict=True):
+            np.testing.assert_array_equal(held, given)
         model.compile("sgd", "mse", jit_compile=True)
         model.train_on_batch(X[2:4].swapaxes(0, 1), np.zeros((ROWS, 2), np.float32))
-        after = tree_map(np.array, model.layers[0].kept.read())
+        after = kept(model.layers[0])
         assert all((a != b).any() for a, b in zip(flat(before), flat(after), strict=True))
 
     def test_a_given_state_is_where_a_call_starts(self):

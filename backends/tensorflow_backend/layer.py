@@ -112,7 +112,7 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         # XLA would compile a graph called inside its own graph anew for each value of the weights, and TensorFlow's
         # forward mode does not go through the loop of a graph.
         alone = tf.executing_eagerly() and self.backend.path is not Path.FRAMEWORK
-        first = self._first(initial_state, x.shape[0])
+        first = self._first(initial_state, params, x.shape[0])
         traced = self._graph if alone else self._inline
         try:
             noise = self._noise(x, key, bool(training))
@@ -254,14 +254,19 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         between = () if isinstance(self.net.read, Last) else (steps,)
         return (batch, *between, self.net.features), *map(tuple, flat(self.net.state_shapes(batch)))
 
-    def _first(self, given: Any, batch: int | None) -> Tree:
-        """The state that a call starts from, None for zeros; raises ShapeError where the rows of a stream change."""
+    def _first(self, given: Any, params: Tree, batch: int | None) -> Tree:
+        """The state that a call starts from, None for a first one; raises ShapeError where a stream's rows change."""
         if self.kept is not None and batch not in (None, self.kept.batch):
             raise _plain(ShapeError("NetworkLayer(...)", f"a stateful layer must have {self.kept.batch} rows, as it was"
                                     " built", f"{batch} rows", "make another layer for another batch"))  # fmt: skip
         if given is not None:
             return self._state(given, batch)
-        return None if self.kept is None else self.kept.read()
+        return None if self.kept is None else self.kept.read(self._begun(params, self.kept.batch))
+
+    def _begun(self, params: Tree, batch: Any) -> Tree:
+        """The state that rows begin with: zeros, or learned states."""
+        unset = self.net.unset_state(batch, lambda shape: tf.zeros(shape, self.compute_dtype))
+        return begun(self.backend.arrays, self.net, params, unset, batch)
 
     def _state(self, given: Any, batch: int | None) -> Tree:
         """A state as the network's tree, from such a tree or from Keras' list of tensors."""
@@ -292,8 +297,7 @@ class NetworkLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         batch = x.shape[1] or tf.shape(x)[1]
         state = initial_state
         if state is None:
-            unset = self.net.unset_state(batch, lambda shape: tf.zeros(shape, self.compute_dtype))
-            state = begun(self.backend.arrays, self.net, params, unset, batch)
+            state = self._begun(params, batch)
         lengths = None if mask is None else tf.reduce_sum(tf.cast(mask, tf.int32), 1)
         outputs, final = run(self.backend, self.net, params, x, state, lengths, again, keep, noise)
         if isinstance(self.net.read, Last):
