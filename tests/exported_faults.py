@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from conformance.cases import Case
@@ -51,7 +51,7 @@ def _python(fault, net, params, precision):
 
 def _c(fault, net, params, precision):
     files = to_c(net, params, precision=precision, beside=True).files
-    return CProgram(net, partial(loaded, {**files, ".h": fault.changed(files[".h"].decode()).encode()}))
+    return CProgram(net, precision, partial(loaded, {**files, ".h": fault.changed(files[".h"].decode()).encode()}))
 
 
 MAKE = {"numpy": _python, "c": _c}

@@ -42,7 +42,7 @@ def everything(request):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_cell_in_c_has_the_values_of_the_oracle(name, everything):
     precision, library = everything
-    kind = Kind(lambda net, params, precision: CProgram(net, lambda steps: library, f"c_{name}"))
+    kind = Kind(lambda net, params, precision: CProgram(net, precision, lambda steps: library, f"c_{name}"))
     backend = ExportedBackend("exported:c", kind, precision)
     LAWS["P01"](backend, case(name, precision), Judge(backend))
 

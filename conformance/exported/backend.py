@@ -43,6 +43,7 @@ class ExportedBackend(Backend):
     def __init__(self, name: str, kind: Kind, precision: str = "f32", device: str | None = None) -> None:
         self.kind, self.name, self.version = kind, name, __version__
         self.capabilities = Capabilities(precisions=self.kind.precisions, gradients=False, resets=True,
+                                         embedding=True,
                                          **dict.fromkeys(self.kind.lacks, False))  # type: ignore[arg-type]
         if self.kind.is_compiled:
             self.programs_compiled = 0

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnspec.contract.capabilities import DTYPES
 from rnnspec.errors import BackendUnavailable, BrokenBackend
 from rnnspec.export import to_c
 from rnnspec.network import Network
@@ -58,19 +59,21 @@ def compiled(header: bytes, glue: str = GLUE, flags: Sequence[str] = QUICK) -> c
 class CProgram:
     """A compiled header in one precision; `opened(steps)` is the library for so many steps."""
 
-    def __init__(self, net: Network, opened: Callable[[int], ctypes.CDLL], prefix: str = "net") -> None:
-        self.net, self.opened, self.prefix = net, opened, prefix
+    def __init__(
+        self, net: Network, precision: str, opened: Callable[[int], ctypes.CDLL], prefix: str = "net"
+    ) -> None:
+        self.net, self.dtype, self.opened, self.prefix = net, np.dtype(DTYPES[precision]), opened, prefix
 
     def run(self, inputs: Array, state: Tree, lengths: Array | None) -> tuple[Array, Tree]:
         """As `Program.run`: each row is a sequence of its own."""
         steps, batch = inputs.shape[:2]
-        library = self.opened(steps)
+        library, given = self.opened(steps), np.intc if inputs.dtype.kind == "i" else self.dtype
         ends = np.full(batch, steps) if lengths is None else lengths
         is_last, final = isinstance(self.net.read, Last), tree_map(np.array, state)
-        outputs = np.zeros((batch, *(() if is_last else (steps,)), self.net.features), inputs.dtype)
+        outputs = np.zeros((batch, *(() if is_last else (steps,)), self.net.features), self.dtype)
         for row in range(batch):
             begun = [a[row].ravel() for a in flat(state)]
-            x = np.ascontiguousarray(inputs[: ends[row], row])
+            x = np.ascontiguousarray(inputs[: ends[row], row], given)
             for a, new in zip(flat(final), self._run_row(library, x, begun, outputs[row]), strict=True):
                 a[row] = new.reshape(a.shape[1:])
         return outputs if is_last else np.ascontiguousarray(outputs.swapaxes(0, 1)), final
@@ -79,7 +82,7 @@ class CProgram:
         """The final states of one row, whose outputs are written. Zeros are what a reset begins with."""
         reset, run, size = (getattr(library, f"{self.prefix}_{name}") for name in ("reset", "run", "size"))
         size.restype = ctypes.c_size_t
-        memory = np.full(size() // x.itemsize, np.nan, x.dtype)
+        memory = np.full(size() // self.dtype.itemsize, np.nan, self.dtype)
         reset(_pointer(memory))
         ends = np.cumsum([0, *(a.size for a in begun)])
         if any(np.any(a) for a in begun):
@@ -113,4 +116,4 @@ def loaded(files: Mapping[str, bytes], steps: int) -> ctypes.CDLL:
 
 def c_program(net: Network, params: Tree, precision: str) -> CProgram:
     """The program of a network; the compiled header serves all parameters of the network."""
-    return CProgram(net, partial(loaded, to_c(net, params, precision=precision, beside=True).files))
+    return CProgram(net, precision, partial(loaded, to_c(net, params, precision=precision, beside=True).files))

@@ -30,7 +30,7 @@ def in_parts(
     steps, batch = inputs.shape[:2]
     ends = np.full(batch, steps) if lengths is None else np.asarray(lengths)
     parts = [(row, begin, end) for row in range(batch) for begin, end in _parts(resets[:, row], int(ends[row]))]
-    given = np.zeros((steps, len(parts), inputs.shape[2]), inputs.dtype)
+    given = np.zeros((steps, len(parts), *inputs.shape[2:]), inputs.dtype)
     for place, (row, begin, end) in enumerate(parts):
         given[: end - begin, place] = inputs[begin:end, row]
     rows = np.array([row for row, _, _ in parts], int)

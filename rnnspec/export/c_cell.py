@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rnnspec.export.c_plan import Loop, Pack, Plan
+from rnnspec.export.c_text import indented, needed, plus, words
 from rnnspec.export.c_words import Words
 from rnnspec.export.equations import Size
 from rnnspec.export.notation import ATOM, PRODUCT, SIGNS, SUM, enclosed
@@ -21,7 +20,6 @@ __all__ = ["CHalf"]
 
 VECTOR, ENTRY = ("at",), ("row", "column")
 """The variables of loops over vectors and over matrices."""
-POINTER = re.compile(r" *(?:const )?(?:signed char|float|double) \*const (\w+) = ")
 
 
 class CHalf:
@@ -61,10 +59,10 @@ class CHalf:
         self._copy()
         body = self.lines
         if self.cell.heads is not None:
-            body = [f"for (int head = 0; head < {self.cell.heads}; head++) {{", *_indented(body), "}"]
+            body = [f"for (int head = 0; head < {self.cell.heads}; head++) {{", *indented(body), "}"]
         work = [f"{self.words.real} *const work = state->work;"]
-        lines = _needed(_indented([*work, *before, *body]))
-        known = {word for line in lines for word in _words(line)}
+        lines = needed(indented([*work, *before, *body]))
+        known = {word for line in lines for word in words(line)}
         lines += [f"    (void){name};" for name in ("x", "state") if name not in known]
         comment = "\n".join(f" * {line}".rstrip().replace("*/", "* /") for line in says)
         real, prefix, text = self.words.real, self.words.prefix, "\n".join(lines)
@@ -81,7 +79,7 @@ class CHalf:
     def _room(self, wanted: str, count: int) -> str:
         """A pointer to so many numbers of memory."""
         name = self._named(wanted)
-        self.lines.append(f"{self.words.real} *const {name} = work{_plus(self.memory)};")
+        self.lines.append(f"{self.words.real} *const {name} = work{plus(self.memory)};")
         self.memory += count
         return name
 
@@ -117,14 +115,14 @@ class CHalf:
             width, parts = self.sizes[index][0], self.cell.beside(f"x.{node.name}")
             head = self._of_head(width, parts == 1)
             if self.cell.given is None:
-                self.names[index] = self._point_to(f"x_{node.name}", f"{self.mapped}{_plus(low)}{head}")
+                self.names[index] = self._point_to(f"x_{node.name}", f"{self.mapped}{plus(low)}{head}")
                 low += parts * width
             else:
-                self.names[index] = self._point_to(f"x_{node.name}", f"x{_plus(self._place(node.name))}{head}")
+                self.names[index] = self._point_to(f"x_{node.name}", f"x{plus(self._place(node.name))}{head}")
         for index, _ in self._leaves("x"):
             head = self._of_head(self.sizes[index][0], self.cell.beside(INPUT) == 1)
             begin = 0 if self.cell.given is None else self._place(INPUT)
-            self.names[index] = self._point_to("own", f"x{_plus(begin)}{head}") if begin or head else "x"
+            self.names[index] = self._point_to("own", f"x{plus(begin)}{head}") if begin or head else "x"
         for index, node in self._leaves("vector"):
             self._point_to_vector(index, node)
         read = {node.name: index for index, node in self._leaves("state")}
@@ -177,7 +175,7 @@ class CHalf:
             where = self._pack(pack)
             self._multiply(where, self._of_head(pack.width * pack.out, pack.is_shared), pack.width, pack.out, v, z,
                            scale=self._of_head(pack.out, pack.is_shared))  # fmt: skip
-        where = f"{self.packed[pack.names, arg]}{_plus(pack.rows[node.name])}"
+        where = f"{self.packed[pack.names, arg]}{plus(pack.rows[node.name])}"
         self.names[index] = self._point_to(f"R_{node.name}", where)
 
     def _pack(self, pack: Pack) -> str:
@@ -189,9 +187,9 @@ class CHalf:
         out, low = math.prod(self.sizes[node.args[0]]), pack.rows[node.name]
         self.names[index] = self._room(f"R_{node.name}_T", pack.width)
         head = self._of_head(pack.width * pack.out, pack.is_shared)
-        arguments = [f"{self._pack(pack)}{_plus(low)}{head}"]
+        arguments = [f"{self._pack(pack)}{plus(low)}{head}"]
         if self.int8:
-            arguments.append(f"{self._pack(pack)}_scale{_plus(low)}{self._of_head(pack.out, pack.is_shared)}")
+            arguments.append(f"{self._pack(pack)}_scale{plus(low)}{self._of_head(pack.out, pack.is_shared)}")
         called = self._helper("turned8" if self.int8 else "turned")
         self.lines.append(f"{called}({', '.join(arguments)}, {pack.width}, {out}, {pack.out}, {v}, "
                           f"{self.names[index]});")  # fmt: skip
@@ -364,10 +362,6 @@ class CHalf:
         return f"{self.names[index]}[{subscript}]"
 
 
-def _plus(offset: int) -> str:
-    return f" + {offset}" if offset else ""
-
-
 def _variables(size: Size) -> tuple[str, ...]:
     return ENTRY if len(size) == MATRIX else VECTOR[: len(size)]
 
@@ -379,19 +373,3 @@ def _subscript(size: Size, variables: Sequence[str]) -> str:
     (rows, columns), (row, column) = size, variables
     own = [f"{row} * {columns}" if columns > 1 else row] * (rows > 1) + [column] * (columns > 1)
     return " + ".join(own) or "0"
-
-
-def _indented(lines: Iterable[str]) -> list[str]:
-    return [f"    {line}" for line in lines]
-
-
-def _words(line: str) -> list[str]:
-    return re.findall(r"\w+", line)
-
-
-def _needed(lines: list[str]) -> list[str]:
-    """The lines without pointers that nothing reads."""
-    counts = Counter(word for line in lines for word in _words(line))
-    kept = [line for line in lines
-            if not (found := POINTER.match(line)) or counts[found[1]] > _words(line).count(found[1])]  # fmt: skip
-    return kept if len(kept) == len(lines) else _needed(kept)

@@ -6,10 +6,12 @@ import math
 from dataclasses import dataclass
 from string import Template
 
+from rnnspec.embedding import Embedding
 from rnnspec.export.c_template import RUN, SAYS
+from rnnspec.export.c_text import indented, looped, plus
 from rnnspec.export.c_words import Words
 from rnnspec.network import Layer, Network
-from rnnspec.output import Last
+from rnnspec.output import Last, Tied
 
 __all__ = ["Running"]
 
@@ -26,6 +28,33 @@ class Running:
     def is_forward(self) -> bool:
         """Whether the network runs step by step."""
         return all(layer.direction == "forward" for layer in self.net.layers)
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether a step reads a class number."""
+        return isinstance(self.net.inputs, Embedding)
+
+    @property
+    def given(self) -> str:
+        """The type of what a step reads."""
+        return "int" if self.has_classes else self.words.real
+
+    @property
+    def reads(self) -> dict[str, str]:
+        """What a step reads, and how many."""
+        if isinstance(self.net.inputs, Embedding):
+            return {"inputs": "1", "reads": f"a class number below {self.net.inputs.classes}"}
+        return {"inputs": f"{self.net.inputs}", "reads": f"{self.net.inputs} numbers"}
+
+    @property
+    def helpers(self) -> set[str]:
+        """The helpers that what lies around the layers calls."""
+        suffix, found = "8" if self.int8 else "", set[str]()
+        if self.has_classes:
+            found.add(f"look{suffix}")
+        if self.net.output:
+            found.add(f"{'rows' if isinstance(self.net.output, Tied) else 'affine'}{suffix}")
+        return found
 
     @property
     def is_last(self) -> bool:
@@ -53,6 +82,8 @@ class Running:
                           for state, shape in layer.state_shapes.items()]  # fmt: skip
         if not self.is_forward:
             found.append(("sequences", f"2 * {self.words.prefix.upper()}_MAX_STEPS * {self._widest}"))
+        if self.has_classes and self.is_forward:
+            found.append(("embedded", f"{self.net.input_features}"))
         found += [(f"outputs{i}", f"{width}") for i, width in enumerate(self._between)]
         found += [("work", f"{work}")] if work else []
         return found or [("none", "1")]
@@ -68,7 +99,7 @@ class Running:
 
     @property
     def _widest(self) -> int:
-        return max(layer.width for _, _, layer in self.stacks)
+        return max(self.net.input_features, *(layer.width for _, _, layer in self.stacks))
 
     def state_text(self, work: int) -> str:
         """The memory of a stream in words."""
@@ -85,13 +116,17 @@ class Running:
         """The declarations, each with what the function does."""
         name, real, NAME = self.words.prefix, self.words.real, self.words.prefix.upper()
         arguments = {"reset": f"void {name}_reset({name}_state *state);",
-                     "step": f"void {name}_step(const {real} *x, {name}_state *state, {real} *y);",
-                     "run": f"int {name}_run(const {real} *x, size_t steps, {name}_state *state, {real} *y);",
+                     "step": f"{self._kind} {name}_step(const {self.given} *x, {name}_state *state, {real} *y);",
+                     "run": f"int {name}_run(const {self.given} *x, size_t steps, {name}_state *state, {real} *y);",
                      "load": f"int {name}_load(const void *file, size_t size);"}  # fmt: skip
         wanted = ["reset", *(["step"] if self.is_forward else []), "run", *(["load"] if beside else [])]
         where = "y gets the outputs of the last" if self.is_last else f"y gets {NAME}_FEATURES for each"
-        refused = "" if self.is_forward else f", or -1 where steps are more than {NAME}_MAX_STEPS"
-        said = {"NAME": NAME, "where": where, "refused": refused, "file": f"{name}.bin"}
+        why = [] if self.is_forward else [f"steps are more than {NAME}_MAX_STEPS"]
+        why += ["a number is no class"] if self.has_classes else []
+        refused = f", or -1 where {' or '.join(why)}" if why else ""
+        said = {"NAME": NAME, "where": where, "refused": refused, "file": f"{name}.bin",
+                "x": "a class number" if self.has_classes else f"{NAME}_INPUTS numbers",
+                "wrong": " Returns 0, or -1 and changes nothing\n * where x is no class." if self.has_classes else ""}
         return [f"/* {Template(SAYS[one]).substitute(said)} */\n{arguments[one]}\n" for one in wanted]
 
     def functions(self) -> str:
@@ -100,20 +135,41 @@ class Running:
             return self._run(self._both_ways())
         name, NAME = self.words.prefix, self.words.prefix.upper()
         at = "y" if self.is_last else f"y + t * {NAME}_FEATURES"
-        return self._step() + self._run([*(self._zeros() if self.is_last else []), "for (t = 0; t < steps; t++)",
-                                         f"    {name}_step(x + t * {NAME}_INPUTS, state, {at});"])  # fmt: skip
+        call = f"{name}_step(x + t * {NAME}_INPUTS, state, {at})"
+        call = f"if ({call})\n            return -1;" if self.has_classes else f"{call};"
+        first = self._zeros() if self.is_last else []
+        return self._step() + self._run([*first, "for (t = 0; t < steps; t++)", f"    {call}"])
 
     def _zeros(self) -> list[str]:
         return [f"for (t = 0; t < {self.words.prefix.upper()}_FEATURES; t++)", f"    y[t] = {self.words.number(0.0)};"]
 
     def _run(self, body: list[str]) -> str:
-        lines = "\n".join(f"    {line}" for line in body)
-        return RUN.substitute(name=self.words.prefix, real=self.words.real, body=lines)
+        lines = "\n".join(indented(body))
+        return RUN.substitute(name=self.words.prefix, real=self.words.real, given=self.given, body=lines)
+
+    @property
+    def _kind(self) -> str:
+        """The type of what a step returns."""
+        return "int" if self.has_classes else "void"
 
     def _step(self) -> str:
         name, real = self.words.prefix, self.words.real
-        lines = "\n".join(f"    {line}" for line in self._upwards(self.stacks, "x", 0))
-        return f"\nvoid {name}_step(const {real} *x, {name}_state *state, {real} *y)\n{{\n{lines}\n}}\n"
+        own = self._upwards(self.stacks, "state->embedded" if self.has_classes else "x", 0)
+        if self.has_classes:
+            own = [*self._refused("*x"), self._look("*x", "state->embedded"), *own, "return 0;"]
+        lines = "\n".join(indented(own))
+        return f"\n{self._kind} {name}_step(const {self.given} *x, {name}_state *state, {real} *y)\n{{\n{lines}\n}}\n"
+
+    def _refused(self, x: str) -> list[str]:
+        """An end where a number is no class."""
+        return [f"if ({x} < 0 || {x} >= {self._classes})", "    return -1;"]
+
+    @property
+    def _classes(self) -> int:
+        return self.net.inputs.classes if isinstance(self.net.inputs, Embedding) else 0
+
+    def _look(self, x: str, y: str) -> str:
+        return f"{self.words.prefix}_look{'8' if self.int8 else ''}({x}, {self.net.input_features}, {y});"
 
     def _upwards(self, stacks: list[tuple[str, int, Layer]], x: str, first: int) -> list[str]:
         """One step of some layers and of the output layer, from x to y; what lies between begins at `first`."""
@@ -135,16 +191,21 @@ class Running:
         return [f"{place}({x}, state, {own});", *added]
 
     def _dense(self, v: str, y: str) -> str:
-        """The output layer."""
-        name = self.words.prefix
-        own = [f"{name}_weights.output_W", *([f"{name}_weights.output_W_scale"] if self.int8 else []),
+        """The output layer, whose matrix may be that of the embedding."""
+        name, is_tied = self.words.prefix, isinstance(self.net.output, Tied)
+        matrix, called = ("embedding_E", "rows") if is_tied else ("output_W", "affine")
+        own = [f"{name}_weights.{matrix}", *([f"{name}_weights.{matrix}_scale"] if self.int8 else []),
                f"{name}_weights.output_b", str(self.net.width), str(self.net.features), v, y]  # fmt: skip
-        return f"{name}_affine{'8' if self.int8 else ''}({', '.join(own)});"
+        return f"{name}_{called}{'8' if self.int8 else ''}({', '.join(own)});"
 
     def _both_ways(self) -> list[str]:
         """All steps of one layer after all of the one before."""
         NAME = self.words.prefix.upper()
-        lines, x, wide = [f"if (steps > {NAME}_MAX_STEPS)", "    return -1;"], "x", self.net.inputs
+        lines, x, wide = [f"if (steps > {NAME}_MAX_STEPS)", "    return -1;"], "x", self.net.input_features
+        if self.has_classes:
+            x = f"state->sequences + {NAME}_MAX_STEPS * {self._widest}"
+            lines += looped("for (t = 0; t < steps; t++)",
+                             [*self._refused("x[t]"), self._look("x[t]", f"{x} + t * {wide}")])  # fmt: skip
         stacks = self.stacks[: len(self.net.layers)] if self.is_last else self.stacks
         for place, (kind, i, layer) in enumerate(stacks):
             is_end = place == len(stacks) - 1 and not self.net.output and not self.is_last
@@ -152,12 +213,12 @@ class Running:
             for half in layer.halves:
                 order = "for (t = 0; t < steps; t++)" if half == "forward" else "for (t = steps; t-- > 0;)"
                 body = self._half(kind, i, half, f"{x} + t * {wide}", f"{y} + t * {layer.width}", layer)
-                lines += _looped(order, body)
+                lines += looped(order, body)
             x, wide = y, layer.width
         if self.is_last:
             return lines + self._last(x)
         if self.net.output:
-            lines += _looped("for (t = 0; t < steps; t++)",
+            lines += looped("for (t = 0; t < steps; t++)",
                              [self._dense(f"{x} + t * {wide}", f"y + t * {NAME}_FEATURES")])  # fmt: skip
         return lines
 
@@ -168,17 +229,7 @@ class Running:
         y = "state->outputs0" if self.net.head or self.net.output else "y"
         for half in layer.halves:
             begin = f"(steps - 1) * {layer.width} + {low}" if half == "forward" else f"{low}"
-            lines.append(f"memcpy({y}{_plus(low)}, {values} + {begin}, {layer.half_width} * sizeof({real}));")
+            lines.append(f"memcpy({y}{plus(low)}, {values} + {begin}, {layer.half_width} * sizeof({real}));")
             low += layer.half_width
         head = self.stacks[len(self.net.layers) :]
         return lines + (self._upwards(head, y, 1) if head or self.net.output else [])
-
-
-def _plus(offset: int) -> str:
-    return f" + {offset}" if offset else ""
-
-
-def _looped(head: str, body: list[str]) -> list[str]:
-    """A loop, with braces where it has several lines."""
-    inner = [f"    {line}" for line in body]
-    return [head, *inner] if len(body) == 1 else [f"{head} {{", *inner, "}"]

@@ -13,7 +13,7 @@ from rnnspec.export.c_cell import CHalf
 from rnnspec.export.c_plan import Plan
 from rnnspec.export.c_running import Running
 from rnnspec.export.c_template import BOUND, HEADER, LOAD, RESET
-from rnnspec.export.c_weights import Member, of_half, of_output, to_bytes
+from rnnspec.export.c_weights import Member, around, of_half, to_bytes
 from rnnspec.export.c_words import HELPERS, Words
 from rnnspec.export.equations import equations
 from rnnspec.export.exported import Exported
@@ -62,7 +62,7 @@ class _Source:
         self.running = Running(given.net, self.words, int8)
         self.functions, self.helpers, self.work = list[str](), set[str](), 0
         found = list[Member]()
-        inputs = self.net.inputs
+        inputs = self.net.input_features
         for kind, i, layer in self.running.stacks:
             plan, own = Plan(equations(layer)), given.params[kind][i]
             for half in layer.halves:
@@ -75,9 +75,8 @@ class _Source:
                 found += of_half(place, plan, self.words, own[half], int8)
             self.helpers |= {"add"} if layer.residual else set()
             inputs = layer.width
-        if self.net.output:
-            found += of_output(given.params["output"], self.words, int8)
-            self.helpers.add("affine8" if int8 else "affine")
+        self.helpers |= self.running.helpers
+        found += around(given.params, self.words, int8)
         found = found or [Member("none", np.zeros(1, given.dtype))]  # no struct of C99 is empty
         self.members = [*(m for m in found if not m.in_8), *(m for m in found if m.in_8)]
 
@@ -96,7 +95,7 @@ class _Source:
         helpers = [self.words.helper(helper) for helper in HELPERS if helper in self.helpers]
         weights = "\n".join(f"    {self._kind(m)} {m.name}[{m.values.size}];" for m in self.members)
         head = HEADER.substitute(
-            named, inputs=self.net.inputs, features=self.net.features, usage="", bound=bound,
+            named, **self.running.reads, features=self.net.features, usage="", bound=bound,
             members=_members(self.words.real, self.running.members(self.work)), declarations="\n".join(declared),
             weights=weights,
         )  # fmt: skip

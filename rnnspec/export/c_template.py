@@ -10,7 +10,7 @@ HEADER = Template("""/*
  * $name: a recurrent network, which rnnspec wrote from its equations.
  *
  * Define ${NAME}_IMPLEMENTATION in one file before you include this header there; include it as it is in all others.
- * A step reads $inputs numbers and writes $features. Nothing is allocated: a stream is one ${name}_state.
+ * A step reads $reads and writes $features numbers. Nothing is allocated: a stream is one ${name}_state.
 $usage */
 #ifndef ${NAME}_H
 #define ${NAME}_H
@@ -51,7 +51,7 @@ $weights
 
 SAYS = {
     "reset": "Begin a stream anew, from zeros.",
-    "step": "One step of a stream: x has ${NAME}_INPUTS numbers, y gets ${NAME}_FEATURES.",
+    "step": "One step of a stream: x has $x, y gets ${NAME}_FEATURES numbers.$wrong",
     "run": "So many steps, one after the other, $where. Returns 0$refused.",
     "load": "Take the weights from a file $file of so many bytes, before anything runs. Returns 0, or -1 and takes "
             "nothing\n * where these are not the weights of this network.",
@@ -73,7 +73,7 @@ void ${name}_reset(${name}_state *state)
 """)
 
 RUN = Template("""
-int ${name}_run(const $real *x, size_t steps, ${name}_state *state, $real *y)
+int ${name}_run(const $given *x, size_t steps, ${name}_state *state, $real *y)
 {
     size_t t;
 $body

@@ -14,7 +14,7 @@ from rnnspec.export.rounding import in_8_bits
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
 
-__all__ = ["Member", "of_half", "of_output", "to_bytes"]
+__all__ = ["Member", "around", "of_half", "to_bytes"]
 
 Array = Any
 
@@ -48,9 +48,15 @@ def of_half(place: str, plan: Plan, words: Words, params: Tree, int8: bool) -> l
     return found
 
 
-def of_output(params: Tree, words: Words, int8: bool) -> list[Member]:
-    """The weights of the output layer."""
-    return [*_map("output_W", params["W"], words, int8), _vector("output_b", params["b"], words)]
+def around(params: Tree, words: Words, int8: bool) -> list[Member]:
+    """The weights around the layers: those of an embedding, row by row, and of the output layer."""
+    found = list[Member]()
+    if "embedding" in params:
+        a = params["embedding"]["E"]
+        found += _scaled("embedding_E", *in_8_bits(a), words) if int8 else [_vector("embedding_E", a, words)]
+    own = params.get("output", {})
+    found += _map("output_W", own["W"], words, int8) if "W" in own else []
+    return found + ([_vector("output_b", own["b"], words)] if own else [])
 
 
 def to_bytes(members: Iterable[Member]) -> bytes:

@@ -172,6 +172,49 @@ static void ${prefix}_add(int width, const $real *restrict x, $real *restrict y)
         y[i] += x[i];
 }
 """),
+    "rows": Template("""
+/* z = matrix v + bias, for a matrix that lies row by row. */
+static void ${prefix}_rows(const $real *restrict matrix, const $real *restrict bias, int in, int out,
+                           const $real *restrict v, $real *restrict z)
+{
+    for (int i = 0; i < out; i++, matrix += in) {
+        $real sums[4] = {$zero, $zero, $zero, $zero};
+        for (int j = 0; j < in; j++)
+            sums[j % 4] += matrix[j] * v[j];
+        z[i] = (sums[0] + sums[1]) + (sums[2] + sums[3]) + bias[i];
+    }
+}
+"""),
+    "rows8": Template("""
+/* z = scale (matrix v) + bias, for a matrix of 8 bits that lies row by row. */
+static void ${prefix}_rows8(const signed char *restrict matrix, const $real *restrict scale,
+                            const $real *restrict bias, int in, int out, const $real *restrict v, $real *restrict z)
+{
+    for (int i = 0; i < out; i++, matrix += in) {
+        $real sums[4] = {$zero, $zero, $zero, $zero};
+        for (int j = 0; j < in; j++)
+            sums[j % 4] += matrix[j] * v[j];
+        z[i] = scale[i] * ((sums[0] + sums[1]) + (sums[2] + sums[3])) + bias[i];
+    }
+}
+"""),
+    "look": Template("""
+/* The row of a class. */
+static void ${prefix}_look(int class_number, int width, $real *restrict y)
+{
+    for (int i = 0; i < width; i++)
+        y[i] = ${prefix}_weights.embedding_E[class_number * width + i];
+}
+"""),
+    "look8": Template("""
+/* The row of a class, which has 8 bits and a scale. */
+static void ${prefix}_look8(int class_number, int width, $real *restrict y)
+{
+    const signed char *const row = ${prefix}_weights.embedding_E + class_number * width;
+    for (int i = 0; i < width; i++)
+        y[i] = row[i] * ${prefix}_weights.embedding_E_scale[class_number];
+}
+"""),
     "turned": Template("""
 /* z = map' v, for some rows of a map whose columns are `rows` long. */
 static void ${prefix}_turned(const $real *restrict map, int in, int out, int rows, const $real *restrict v,

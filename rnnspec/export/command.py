@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if target is None:
         parser.error(f"--to must name a target, got {given.to!r}; {choice(str(given.to), TARGETS)}")
     out = Path(given.out or Path(given.file).with_suffix(target.ending))
+    if out.suffix != target.ending:
+        parser.error(f"-o must name a file that ends in {target.ending}, got {out}; write {out.stem}{target.ending}")
     if not out.absolute().parent.is_dir():
         parser.error(f"-o must name a file in a folder that exists, got {out}; make the folder first")
     try:

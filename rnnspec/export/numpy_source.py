@@ -8,15 +8,30 @@ from typing import Any
 
 import numpy as np
 
+from rnnspec.embedding import Embedding
 from rnnspec.export.equations import equations
 from rnnspec.export.exported import Exported
 from rnnspec.export.numpy_cell import HELPERS, NumpyCell, identifier
-from rnnspec.export.numpy_template import DECODED, HEAD, LAST, OUTPUT, READ_BESIDE, RUN, STEP, TOP, TURNED
+from rnnspec.export.numpy_template import (
+    CHECK_CLASSES,
+    CHECK_FEATURES,
+    DECODED,
+    HEAD,
+    LAST,
+    OUTPUT,
+    READ_BESIDE,
+    RUN,
+    SEE_CLASSES,
+    SEE_FEATURES,
+    STEP,
+    TOP,
+    TURNED,
+)
 from rnnspec.export.origin import indented
 from rnnspec.export.rounding import error_of_rounding, in_8_bits, is_matrix
 from rnnspec.export.settings import Asked, asked
 from rnnspec.network import Layer, Network
-from rnnspec.output import Last
+from rnnspec.output import Last, Tied
 from rnnspec.tree import Tree, leaves
 
 __all__ = ["to_numpy"]
@@ -63,7 +78,7 @@ def _source(given: Asked, weights: str) -> str:
     outputs = "(batch, features)" if is_last else "(time, batch, features)"
     imports = "".join(f"import {m}\n" for m in ("base64", "math") if any(f"{m}." in text for text in (weights, *own)))
     has_step = "\nstep(x_t, state=None) runs one step of a stream." if given.is_forward else ""
-    named = {"name": given.name, "inputs": net.inputs, "features": net.features, "outputs": outputs}
+    named = {"name": given.name, "features": net.features, "outputs": outputs, **_inputs(net)}
     parts = [
         TOP.substitute(named, dtype=given.dtype, imports=imports, has_step=has_step),
         weights, *own, *(text + "\n\n" for text in functions.values()), TURNED if turns else "",
@@ -72,6 +87,17 @@ def _source(given: Asked, weights: str) -> str:
         STEP.substitute(named, first="values" if is_last else "values[0]") if given.is_forward else "",
     ]  # fmt: skip
     return "".join(parts).rstrip() + "\n"
+
+
+def _inputs(net: Network) -> dict[str, str]:
+    """What the file says of its inputs, and how it reads them."""
+    if isinstance(net.inputs, Embedding):
+        many = {"inputs": str(net.inputs.classes)}
+        return {**many, "reads": f"class numbers (time, batch) below {net.inputs.classes}", "read_step": "(batch,)",
+                "check": CHECK_CLASSES.substitute(many), "seen": SEE_CLASSES.substitute(many)}  # fmt: skip
+    many = {"inputs": str(net.inputs)}
+    return {**many, "reads": f"numbers (time, batch, {net.inputs})", "read_step": f"(batch, {net.inputs})",
+            "check": CHECK_FEATURES.substitute(many), "seen": SEE_FEATURES.substitute(many)}  # fmt: skip
 
 
 def _loop(net: Network, turns: bool) -> dict[str, str]:
@@ -144,7 +170,8 @@ def _end(net: Network) -> str:
         found += HEAD.substitute(first="[None]" if is_last else "", only="[0]" if is_last else "",
                                  lengths="(lengths > 0) * 1" if is_last else "lengths",
                                  joined="found + (values if i in RESIDUAL_HEAD else 0)" if adds else "found")
-    return found + (OUTPUT if net.output else "")
+    matrix = "embedding.E" if isinstance(net.output, Tied) else "output.W"
+    return found + (OUTPUT.substitute(matrix=matrix) if net.output else "")
 
 
 def _stored(given: Asked, int8: bool) -> dict[str, Array]:
@@ -152,7 +179,8 @@ def _stored(given: Asked, int8: bool) -> dict[str, Array]:
     found: dict[str, Array] = {}
     for name, a in leaves(given.params):
         if int8 and is_matrix(a):
-            found[name], found[f"{name}{SCALE}"] = in_8_bits(a)
+            found[name], scale = in_8_bits(a)
+            found[f"{name}{SCALE}"] = scale.astype(given.dtype)
         else:
             found[name] = a.astype(given.dtype)
     return found

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from string import Template
 
-__all__ = ["DECODED", "HEAD", "LAST", "OUTPUT", "READ_BESIDE", "RUN", "STEP", "TOP", "TURNED"]
+__all__ = ["CHECK_CLASSES", "CHECK_FEATURES", "DECODED", "HEAD", "LAST", "OUTPUT", "READ_BESIDE", "RUN", "SEE_CLASSES",
+           "SEE_FEATURES", "STEP", "TOP", "TURNED"]  # fmt: skip
 
 TOP = Template('''"""$name: a recurrent network, which rnnspec wrote from its equations.
 
-run(x, state=None, lengths=None) reads x (time, batch, $inputs), and returns the outputs $outputs of
+run(x, state=None, lengths=None) reads $reads, and returns the outputs $outputs of
 $features features and the final state.$has_step
 """
 
@@ -31,8 +32,8 @@ def read():
         found = {name: file[name] for name in file.files}
     if {name: found[name].shape for name in sorted(found)} != SHAPES:
         raise ValueError(f"{beside}: it must hold the parameters of $name, got others; export the network again")
-    scaled = {name: a * found[name + " scale"] if name + " scale" in found else a for name, a in found.items()}
-    return {name: a.astype(DTYPE) for name, a in scaled.items() if not name.endswith(" scale")}
+    found = {name: a.astype(DTYPE) for name, a in found.items()}
+    return {name: a * found.get(name + " scale", 1) for name, a in found.items() if not name.endswith(" scale")}
 
 
 PARAMETERS = read()
@@ -94,14 +95,11 @@ $head
 def run(x, state=None, lengths=None):
     """The outputs $outputs, and the final state.
 
-    x is (time, batch, $inputs). `lengths` (batch,) are the numbers of steps of the rows: what stands after them has
+    x are $reads. `lengths` (batch,) are the numbers of steps of the rows: what stands after them has
     no effect, and outputs there are zeros. A state is a list with {"forward": {"h": (batch, width)}} for each layer,
     zeros where it is left out. Raises ValueError where an argument does not fit.
     """
-    x = np.asarray(x, DTYPE)
-    if x.ndim != 3 or x.shape[2] != $inputs:
-        raise ValueError(f"run(x): x must be (time, batch, $inputs), got {x.shape}; give such an array")
-    steps, batch = x.shape[:2]
+$check    steps, batch = x.shape[:2]
     lengths = np.full(batch, steps) if lengths is None else np.asarray(lengths)
     if lengths.shape != (batch,) or lengths.dtype.kind not in "iu" or np.any((lengths < 0) | (lengths > steps)):
         raise ValueError(f"run(x, lengths): lengths must be {batch} whole numbers from 0 to {steps}, got "
@@ -109,7 +107,7 @@ def run(x, state=None, lengths=None):
     lengths = lengths.astype(np.int64)
     state = [{name: half.zeros(batch) for name, half in layer.items()} for layer in LAYERS] if state is None else state
     real = (np.arange(steps)[:, None] < lengths)[..., None]
-    values, final = np.where(real, x, 0), []
+$seen    final = []
     for $layer in $pairs:
         found = {$halves}
         final.append({name: new for name, (_, new) in found.items()})
@@ -118,6 +116,22 @@ $end    return values, final
 
 
 ''')
+
+CHECK_FEATURES = Template('''    x = np.asarray(x, DTYPE)
+    if x.ndim != 3 or x.shape[2] != $inputs:
+        raise ValueError(f"run(x): x must be (time, batch, $inputs), got {x.shape}; give such an array")
+''')
+SEE_FEATURES = Template("    values = np.where(real, x, 0)\n")
+CHECK_CLASSES = Template('''    x = np.asarray(x)
+    if x.ndim != 2 or x.dtype.kind not in "iu":
+        raise ValueError(f"run(x): x must be whole numbers (time, batch), got {x.dtype} {x.shape}; give such an array")
+''')
+SEE_CLASSES = Template('''    x = np.where(real[..., 0], x, 0)
+    if np.any((x < 0) | (x >= $inputs)):
+        raise ValueError(f"run(x): x must be class numbers below $inputs, got {x.min()} to {x.max()}; correct them")
+    values = np.where(real, PARAMETERS["embedding.E"][x], 0)
+''')
+"""How inputs are checked, and how the first layer sees them: features, or class numbers."""
 
 LAST = Template('''    rows, real = np.arange(batch), (lengths > 0)[:, None]
     values = np.concatenate([$parts], -1) if steps else np.zeros((batch, $width), DTYPE)
@@ -131,11 +145,11 @@ HEAD = Template('''    for i, half in enumerate(HEAD):
 ''')
 """The layers after what is read; what `Last()` reads is one step, which rows of length 0 lack."""
 
-OUTPUT = '''    values = np.where(real, values @ PARAMETERS["output.W"].T + PARAMETERS["output.b"], 0)
-'''
+OUTPUT = Template('''    values = np.where(real, values @ PARAMETERS["$matrix"].T + PARAMETERS["output.b"], 0)
+''')
 
 STEP = Template('''def step(x_t, state=None):
-    """The outputs (batch, features) of one step x_t (batch, $inputs), and the state after it, for the next step."""
+    """The outputs (batch, features) of one step x_t $read_step, and the state after it, for the next step."""
     values, state = run(np.asarray(x_t)[None], state)
     return $first, state
 ''')

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from rnnspec.contract.capabilities import Capabilities
+from rnnspec.embedding import Embedding
 from rnnspec.interface.backend import Backend
 from rnnspec.network import Network
 from rnnspec.tree import Tree, named_map
@@ -44,12 +46,22 @@ def rounded(params: Tree) -> Tree:
     return named_map(one, params)
 
 
+class _Numpy(Backend):
+    """The lowered declaration on NumPy arrays."""
+
+    capabilities = Capabilities(embedding=True)
+
+
 def error_of_rounding(net: Network, params: Tree) -> float:
     """The largest difference that 8-bit weights make in an output, in float64 over drawn inputs.
 
-    The inputs are 16 rows of 64 steps of numbers of the normal distribution.
+    The inputs are 16 rows of 64 steps of numbers of the normal distribution, or of class numbers.
     """
-    inputs = np.random.default_rng(0).normal(size=(STEPS, ROWS, net.inputs))
-    backend = Backend(None, "f64")
+    rng = np.random.default_rng(0)
+    if isinstance(net.inputs, Embedding):
+        inputs: Array = rng.integers(net.inputs.classes, size=(STEPS, ROWS))
+    else:
+        inputs = rng.normal(size=(STEPS, ROWS, net.inputs))
+    backend = _Numpy(None, "f64")
     right, found = (backend.run(net, own, inputs).outputs for own in (params, rounded(params)))
     return float(np.abs(right - found).max())
