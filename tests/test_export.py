@@ -20,8 +20,9 @@ from rnnspec.errors import ArgumentError, TreeError
 from rnnspec.export import TARGETS, to_c, to_numpy
 from rnnspec.export.rounding import rounded
 from rnnspec.interface.backend import Backend
+from rnnspec.noise import Dropout, Zoneout
 from rnnspec.primitives import tanh
-from rnnspec.tree import leaves
+from rnnspec.tree import leaves, tree_map
 
 PLAIN = Network(3, [Layer(cells.lstm, 4)])
 NETS = {
@@ -35,6 +36,11 @@ NETS = {
     "turned maps": Network(3, [Layer(cells.lipschitz_rnn, 4)]),
     "classes": Network(Embedding(7, 4), [Layer(cells.gru, 4)], output=Tied()),
     "classes, both ways": Network(Embedding(7, 4), [Layer(cells.gru, 2, "bidirectional")], output=Tied()),
+    "learned states": Network(3, [Layer(cells.gla, {"S.rows": 2, "S.columns": 3}, "bidirectional", learned_state=True),
+                                  Layer(cells.gru, 4)]),
+    "noise": Network(4, [Layer(cells.lstm, 2, "bidirectional", noise=Zoneout(0.2), learned_state=True), Dropout(0.3)],
+                     Last(), Dense(2), head=[Dropout(0.5), Dense(3, tanh), Dropout(0.1)]),
+    "noise of steps": Network(4, [Dropout(0.1), Layer(cells.gru, 4, noise=Zoneout(0.5), residual=True), Dropout(0.3)]),
     "without a state": Network(3, [Dense(5, tanh)]),
 }  # fmt: skip
 FORWARD = [name for name, net in NETS.items() if all(layer.direction == "forward" for layer in net.layers)]
@@ -49,6 +55,12 @@ def inputs(net, steps=6, batch=3):
     own = net.inputs
     return rng.integers(own.classes, size=(steps, batch)) if isinstance(own, Embedding) else rng.normal(
         size=(steps, batch, own))  # fmt: skip
+
+
+def parameters(net):
+    """Drawn parameters, none of them 0."""
+    rng = np.random.default_rng(3)
+    return tree_map(lambda a: a + 0.1 * rng.normal(size=a.shape), net.init(0))
 
 
 def state(net, batch=3):
@@ -75,14 +87,16 @@ def agree(found, right, tolerance=1e-12):
 @pytest.mark.parametrize("target", ["numpy", "c"])
 @pytest.mark.parametrize("net", NETS.values(), ids=NETS)
 def test_a_whole_network_has_the_values_of_the_specification(net, target):
-    params, x, begun, lengths = net.init(0), inputs(net), state(net), np.array([6, 0, 3])
+    params, x, begun, lengths = parameters(net), inputs(net), state(net), np.array([6, 0, 3])
     right = Lowered(None, "f64").run(net, params, x, begun, lengths)
-    agree(KINDS[target].opened(net, params, "f64").run(x, begun, lengths), right)
+    program = KINDS[target].opened(net, params, "f64")
+    agree(program.run(x, begun, lengths), right)
+    agree(program.run(x, None, lengths), Lowered(None, "f64").run(net, params, x, None, lengths))
 
 
 @pytest.mark.parametrize("net", NETS.values(), ids=NETS)
 def test_weights_of_8_bits_are_those_of_the_rounded_network_everywhere(net, tmp_path):
-    params, x, begun, lengths = net.init(0), inputs(net), state(net), np.array([6, 0, 3])
+    params, x, begun, lengths = parameters(net), inputs(net), state(net), np.array([6, 0, 3])
     right = Lowered(None, "f64").run(net, rounded(params), x, begun, lengths)
     for beside in (False, True):
         exported = to_numpy(net, params, precision="f64", int8=True, beside=beside)
@@ -106,7 +120,7 @@ def test_the_error_of_8_bits_is_that_over_its_drawn_inputs():
 @pytest.mark.parametrize("name", FORWARD)
 def test_steps_are_those_of_a_run(name):
     net = NETS[name]
-    params, x = net.init(0), inputs(net)
+    params, x = parameters(net), inputs(net)
     own = module(to_numpy(net, params, precision="f64"))
     outputs, final = own["run"](x)
     now, seen = None, []
@@ -121,7 +135,7 @@ def test_steps_are_those_of_a_run(name):
 @pytest.mark.parametrize("name", FORWARD)
 def test_steps_of_c_are_those_of_a_run(name):
     net = NETS[name]
-    params, x, own = net.init(0), inputs(net)[:, 0], np.float64
+    params, x, own = parameters(net), inputs(net)[:, 0], np.float64
     library = compiled(to_c(net, params, precision="f64").main)
     library.net_size.restype = ctypes.c_size_t
     one, other = (np.full(library.net_size() // 8, np.nan) for _ in range(2))

@@ -39,6 +39,7 @@ def test_a_faulty_program_is_told(fault):
 EPISODES = {
     "forward": Network(3, [Layer(cells.gru, 4), Layer(cells.lstm, 3)], output=Dense(2)),
     "both ways": Network(3, [Layer(cells.gru, 4, "bidirectional"), Layer(cells.lstm, 3, "reverse")]),
+    "learned states": Network(3, [Layer(cells.gru, 4, "bidirectional", learned_state=True), Layer(cells.lstm, 3)]),
     "last of reverse": Network(3, [Layer(cells.gru, 4, "bidirectional"), Layer(cells.lstm, 3, "reverse")], Last()),
 }
 

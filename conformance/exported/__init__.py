@@ -4,6 +4,7 @@
     numpy_program  an exported Python file
     c_program      an exported C header, compiled
     onnx_program   an exported ONNX file
+    beginning      what a network begins with
     parts          resets by calling
     backend        a kind as a backend of rnnspec without gradients
 """

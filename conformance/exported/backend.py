@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from conformance.cases import Case
+from conformance.exported.beginning import beginning, is_beginning
 from conformance.exported.parts import in_parts
 from conformance.exported.program import KINDS, Kind, Program
 from rnnspec import Backend, Capabilities, Network, __version__
+from rnnspec.contract.capabilities import DTYPES
 from rnnspec.errors import UnsupportedError
 from rnnspec.output import Last, Steps
 from rnnspec.running import execution
@@ -43,7 +45,7 @@ class ExportedBackend(Backend):
     def __init__(self, name: str, kind: Kind, precision: str = "f32", device: str | None = None) -> None:
         self.kind, self.name, self.version = kind, name, __version__
         self.capabilities = Capabilities(precisions=self.kind.precisions, gradients=False, resets=True,
-                                         embedding=True,
+                                         embedding=True, learned_state=True,
                                          **dict.fromkeys(self.kind.lacks, False))  # type: ignore[arg-type]
         if self.kind.is_compiled:
             self.programs_compiled = 0
@@ -54,7 +56,7 @@ class ExportedBackend(Backend):
         """The case, where resets leave it one sequence: with two directions, `Last()` reads steps of two parts."""
         if not isinstance(case, Case) or case.resets is None or not isinstance(case.net.read, Last):
             return case
-        is_split = len(case.net.layers[-1].halves) > 1
+        is_split = len(case.net.read_layer.halves) > 1
         return replace(case, net=replace(case.net, read=Steps())) if is_split else case
 
     def program(self, function: Callable[..., tuple[Tree, Tree]], *constants: Any) -> Callable[..., tuple[Tree, Tree]]:
@@ -68,11 +70,12 @@ class ExportedBackend(Backend):
     def _run(
         self, net: Network, params: Tree, inputs: Array, state: Tree, lengths: Array | None, resets: Array | None = None
     ) -> tuple[Tree, Tree]:
-        program = self._opened(net, params)
+        program, batch, dtype = self._opened(net, params), inputs.shape[1], DTYPES[self.precision]
+        begun, first = (beginning(net, params, batch, dtype, given) for given in (state, None))
         if resets is None:
-            found = program.run(inputs, state, lengths)
+            found = program.run(inputs, None if is_beginning(begun, first) else begun, lengths)
         else:
-            found = in_parts(program, net, inputs, state, lengths, resets)
+            found = in_parts(program, net, inputs, begun, lengths, resets, first)
         stacks = {"layers": net.layers, "head": net.head}
         path = tuple((f"{kind}.{i}.{half}", self.name) for kind, layers in stacks.items()
                      for i, layer in enumerate(layers) for half in layer.halves)  # fmt: skip

@@ -19,7 +19,7 @@ from rnnspec.errors import BackendUnavailable, BrokenBackend
 from rnnspec.export import to_c
 from rnnspec.network import Network
 from rnnspec.output import Last
-from rnnspec.tree import Tree, flat, tree_map
+from rnnspec.tree import Tree, flat, flat_as
 
 __all__ = ["GLUE", "STRICT", "CProgram", "c_program", "compiled", "loaded"]
 
@@ -64,32 +64,39 @@ class CProgram:
     ) -> None:
         self.net, self.dtype, self.opened, self.prefix = net, np.dtype(DTYPES[precision]), opened, prefix
 
-    def run(self, inputs: Array, state: Tree, lengths: Array | None) -> tuple[Array, Tree]:
+    def run(self, inputs: Array, state: Tree | None, lengths: Array | None) -> tuple[Array, Tree]:
         """As `Program.run`: each row is a sequence of its own."""
         steps, batch = inputs.shape[:2]
         library, given = self.opened(steps), np.intc if inputs.dtype.kind == "i" else self.dtype
         ends = np.full(batch, steps) if lengths is None else lengths
-        is_last, final = isinstance(self.net.read, Last), tree_map(np.array, state)
+        is_last, final = isinstance(self.net.read, Last), self.net.state_tree(batch, partial(np.zeros, dtype=self.dtype))
         outputs = np.zeros((batch, *(() if is_last else (steps,)), self.net.features), self.dtype)
         for row in range(batch):
-            begun = [a[row].ravel() for a in flat(state)]
+            begun = None if state is None else [a[row].ravel() for a in flat_as(final, state)]
             x = np.ascontiguousarray(inputs[: ends[row], row], given)
-            for a, new in zip(flat(final), self._run_row(library, x, begun, outputs[row]), strict=True):
+            ended = self._run_row(library, x, begun, outputs[row])
+            for a, new in zip(flat(final), _parted(ended, flat(final)), strict=True):
                 a[row] = new.reshape(a.shape[1:])
         return outputs if is_last else np.ascontiguousarray(outputs.swapaxes(0, 1)), final
 
-    def _run_row(self, library: ctypes.CDLL, x: Array, begun: list[Array], outputs: Array) -> list[Array]:
-        """The final states of one row, whose outputs are written. Zeros are what a reset begins with."""
+    def _run_row(self, library: ctypes.CDLL, x: Array, begun: list[Array] | None, outputs: Array) -> Array:
+        """The memory after one row, whose outputs are written. Without a state it begins as a reset does."""
         reset, run, size = (getattr(library, f"{self.prefix}_{name}") for name in ("reset", "run", "size"))
         size.restype = ctypes.c_size_t
         memory = np.full(size() // self.dtype.itemsize, np.nan, self.dtype)
         reset(_pointer(memory))
-        ends = np.cumsum([0, *(a.size for a in begun)])
-        if any(np.any(a) for a in begun):
-            memory[: ends[-1]] = np.concatenate(begun)
+        if begun:
+            given = np.concatenate(begun)
+            memory[: given.size] = given
         if run(_pointer(x), ctypes.c_size_t(len(x)), _pointer(memory), _pointer(outputs)):
             raise BrokenBackend("exported c", "so many steps must be allowed", str(len(x)), "look at NET_MAX_STEPS")
-        return [memory[low:high].copy() for low, high in pairwise(ends)]
+        return memory
+
+
+def _parted(memory: Array, states: list[Array]) -> list[Array]:
+    """The states of a row, which come first in memory."""
+    ends = np.cumsum([0, *(a[0].size for a in states)])
+    return [memory[low:high] for low, high in pairwise(ends)]
 
 
 def _pointer(a: Array) -> ctypes.c_void_p:

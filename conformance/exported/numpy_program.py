@@ -5,11 +5,9 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 from rnnspec.export import to_numpy
 from rnnspec.network import Network
-from rnnspec.tree import Tree, leaves
+from rnnspec.tree import Tree
 
 __all__ = ["NumpyProgram", "numpy_program"]
 
@@ -24,9 +22,8 @@ class NumpyProgram:
         exec(compile(source, "exported.py", "exec"), vars(self.module))
 
     def run(self, inputs: Array, state: Tree, lengths: Array | None) -> tuple[Array, Tree]:
-        """As `Program.run`. A state of zeros is left out: a sequence begins with them."""
-        given = state if any(np.any(a) for _, a in leaves(state)) else None
-        outputs, final = self.module.run(inputs, given, lengths)
+        """As `Program.run`."""
+        outputs, final = self.module.run(inputs, state, lengths)
         return outputs, final
 
 

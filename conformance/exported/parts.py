@@ -20,9 +20,9 @@ class _Runs(Protocol):
 
 
 def in_parts(
-    program: _Runs, net: Network, inputs: Array, state: Tree, lengths: Array | None, resets: Array
+    program: _Runs, net: Network, inputs: Array, state: Tree, lengths: Array | None, resets: Array, first: Tree
 ) -> tuple[Array, Tree]:
-    """The outputs and the final state of rows that begin anew at resets.
+    """The outputs and the final state of rows that begin anew at resets, as `first` does.
 
     A forward half goes on from the given state in the first part, unless that begins with a reset; the reverse half in
     the last part.
@@ -34,18 +34,18 @@ def in_parts(
     for place, (row, begin, end) in enumerate(parts):
         given[: end - begin, place] = inputs[begin:end, row]
     rows = np.array([row for row, _, _ in parts], int)
-    first = np.flatnonzero([begin == 0 for _, begin, _ in parts])
+    begins = np.flatnonzero([begin == 0 for _, begin, _ in parts])
     last = np.flatnonzero([end == ends[row] for row, _, end in parts])
-    goes_on = {"forward": first[[not (steps and ends[row] and resets[0, row]) for row in rows[first]]],
+    goes_on = {"forward": begins[[not (steps and ends[row] and resets[0, row]) for row in rows[begins]]],
                "reverse": last}  # fmt: skip
-    begun = [{half: {name: _only(a[rows], goes_on[half]) for name, a in states.items()}
-              for half, states in halves.items()} for halves in state]  # fmt: skip
+    begun = [{half: {name: _only(a[rows], own[half][name][rows], goes_on[half]) for name, a in states.items()}
+              for half, states in halves.items()} for halves, own in zip(state, first, strict=True)]  # fmt: skip
     outputs, final = program.run(given, begun, np.array([end - begin for _, begin, end in parts], int))
-    ended = {"forward": last, "reverse": first}
+    ended = {"forward": last, "reverse": begins}
     found = [{half: {name: a[ended[half]] for name, a in states.items()} for half, states in halves.items()}
              for halves in final]  # fmt: skip
     if isinstance(net.read, Last):
-        return outputs[ended[net.layers[-1].halves[0]]], found
+        return outputs[ended[net.read_layer.halves[0]]], found
     whole = np.zeros((steps, batch, outputs.shape[-1]), outputs.dtype)
     for place, (row, begin, end) in enumerate(parts):
         whole[begin:end, row] = outputs[: end - begin, place]
@@ -58,8 +58,8 @@ def _parts(resets: Array, end: int) -> list[tuple[int, int]]:
     return list(zip(begins, [*begins[1:], end], strict=True))
 
 
-def _only(a: Array, rows: Array) -> Array:
-    """The state in some rows, zeros in the others."""
-    found = np.zeros_like(a)
+def _only(a: Array, first: Array, rows: Array) -> Array:
+    """The state in some rows, and in the others what a part begins with."""
+    found = np.array(first)
     found[rows] = a[rows]
     return found

@@ -20,11 +20,11 @@ Array = Any
 class Program(Protocol):
     """An exported network with its weights, in one precision."""
 
-    def run(self, inputs: Array, state: Tree, lengths: Array | None) -> tuple[Array, Tree]:
+    def run(self, inputs: Array, state: Tree | None, lengths: Array | None) -> tuple[Array, Tree]:
         """The outputs and the final state, as `Backend.run` has them.
 
-        Arrays are NumPy's in the precision; `state` is a tree, and never None. What stands after a row's end may be
-        NaN. There may be no step, and no row.
+        Arrays are NumPy's in the precision. `state` is a tree, or None where every row begins as the network does. What
+        stands after a row's end may be NaN. There may be no step, and no row.
         """
         ...
 

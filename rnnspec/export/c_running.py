@@ -67,9 +67,13 @@ class Running:
 
     @property
     def stacks(self) -> list[tuple[str, int, Layer]]:
-        """All layers, with their places: those of the network, then those of its head."""
+        """All layers that do more than pass on, with their places: those of the network, then those of its head."""
         named = {"layers": self.net.layers, "head": self.net.head}
-        return [(kind, i, layer) for kind, layers in named.items() for i, layer in enumerate(layers)]
+        return [(kind, i, layer) for kind, layers in named.items() for i, layer in enumerate(layers) if not layer.passes]
+
+    @property
+    def _head(self) -> list[tuple[str, int, Layer]]:
+        return [one for one in self.stacks if one[0] == "head"]
 
     # The struct of a stream.
 
@@ -94,7 +98,7 @@ class Running:
         if self.is_forward:
             widths = [layer.width for _, _, layer in self.stacks]
         else:
-            widths = [self.net.layers[-1].width, *(layer.width for layer in self.net.head)] if self.is_last else []
+            widths = [self.net.read_layer.width, *(layer.width for _, _, layer in self._head)] if self.is_last else []
         return widths if self.net.output else widths[:-1] if self.is_forward else widths
 
     @property
@@ -124,7 +128,9 @@ class Running:
         why = [] if self.is_forward else [f"steps are more than {NAME}_MAX_STEPS"]
         why += ["a number is no class"] if self.has_classes else []
         refused = f", or -1 where {' or '.join(why)}" if why else ""
-        said = {"NAME": NAME, "where": where, "refused": refused, "file": f"{name}.bin",
+        learned = self.net.learns_states
+        said = {"NAME": NAME, "begin": "what is learned" if learned else "zeros",
+                "where": where, "refused": refused, "file": f"{name}.bin",
                 "x": "a class number" if self.has_classes else f"{NAME}_INPUTS numbers",
                 "wrong": " Returns 0, or -1 and changes nothing\n * where x is no class." if self.has_classes else ""}
         return [f"/* {Template(SAYS[one]).substitute(said)} */\n{arguments[one]}\n" for one in wanted]
@@ -139,6 +145,18 @@ class Running:
         call = f"if ({call})\n            return -1;" if self.has_classes else f"{call};"
         first = self._zeros() if self.is_last else []
         return self._step() + self._run([*first, "for (t = 0; t < steps; t++)", f"    {call}"])
+
+    def reset(self) -> str:
+        """The function that begins a stream: from learned states, or from zeros."""
+        name, lines = self.words.prefix, ["memset(state, 0, sizeof *state);"]
+        for i, layer in enumerate(self.net.layers):
+            for half in layer.halves if layer.learned_state else ():
+                place = self.place("layers", i, half)
+                lines += [f"memcpy(state->{self.words.member(place, state)}, {name}_weights."
+                          f"{self.words.member(place, 'initial', state)}, {size} * sizeof({self.words.real}));"
+                          for state, size in layer.state_sizes.items()]  # fmt: skip
+        body = "\n".join(indented(lines))
+        return f"\nvoid {name}_reset({name}_state *state)\n{{\n{body}\n}}\n"
 
     def _zeros(self) -> list[str]:
         return [f"for (t = 0; t < {self.words.prefix.upper()}_FEATURES; t++)", f"    y[t] = {self.words.number(0.0)};"]
@@ -206,7 +224,7 @@ class Running:
             x = f"state->sequences + {NAME}_MAX_STEPS * {self._widest}"
             lines += looped("for (t = 0; t < steps; t++)",
                              [*self._refused("x[t]"), self._look("x[t]", f"{x} + t * {wide}")])  # fmt: skip
-        stacks = self.stacks[: len(self.net.layers)] if self.is_last else self.stacks
+        stacks = [one for one in self.stacks if one not in self._head] if self.is_last else self.stacks
         for place, (kind, i, layer) in enumerate(stacks):
             is_end = place == len(stacks) - 1 and not self.net.output and not self.is_last
             y = "y" if is_end else f"state->sequences + {place % 2} * {NAME}_MAX_STEPS * {self._widest}"
@@ -226,10 +244,9 @@ class Running:
         """Each direction's last step, that of time 0 of a reverse half, and the head; zeros without a step."""
         layer, real, low = self.net.read_layer, self.words.real, 0
         lines = [*self._zeros(), "if (!steps)", "    return 0;"]
-        y = "state->outputs0" if self.net.head or self.net.output else "y"
+        y = "state->outputs0" if self._head or self.net.output else "y"
         for half in layer.halves:
             begin = f"(steps - 1) * {layer.width} + {low}" if half == "forward" else f"{low}"
             lines.append(f"memcpy({y}{plus(low)}, {values} + {begin}, {layer.half_width} * sizeof({real}));")
             low += layer.half_width
-        head = self.stacks[len(self.net.layers) :]
-        return lines + (self._upwards(head, y, 1) if head or self.net.output else [])
+        return lines + (self._upwards(self._head, y, 1) if self._head or self.net.output else [])

@@ -12,7 +12,7 @@ from rnnspec.errors import ArgumentError
 from rnnspec.export.c_cell import CHalf
 from rnnspec.export.c_plan import Plan
 from rnnspec.export.c_running import Running
-from rnnspec.export.c_template import BOUND, HEADER, LOAD, RESET
+from rnnspec.export.c_template import BOUND, HEADER, LOAD
 from rnnspec.export.c_weights import Member, around, of_half, to_bytes
 from rnnspec.export.c_words import HELPERS, Words
 from rnnspec.export.equations import equations
@@ -100,7 +100,7 @@ class _Source:
             weights=weights,
         )  # fmt: skip
         taken = self._load(named) if beside else self._inside()
-        parts = [head, taken, *helpers, *(f"\n{function}" for function in self.functions), RESET.substitute(named),
+        parts = [head, taken, *helpers, *(f"\n{function}" for function in self.functions), self.running.reset(),
                  self.running.functions(), "\n#endif\n"]  # fmt: skip
         return "".join(parts)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from string import Template
 
-__all__ = ["BOUND", "HEADER", "LOAD", "RESET", "RUN", "SAYS"]
+__all__ = ["BOUND", "HEADER", "LOAD", "RUN", "SAYS"]
 
 HEADER = Template("""/*
  * $name: a recurrent network, which rnnspec wrote from its equations.
@@ -50,7 +50,7 @@ $weights
 """)
 
 SAYS = {
-    "reset": "Begin a stream anew, from zeros.",
+    "reset": "Begin a stream anew, from $begin.",
     "step": "One step of a stream: x has $x, y gets ${NAME}_FEATURES numbers.$wrong",
     "run": "So many steps, one after the other, $where. Returns 0$refused.",
     "load": "Take the weights from a file $file of so many bytes, before anything runs. Returns 0, or -1 and takes "
@@ -63,13 +63,6 @@ BOUND = Template("""
 #ifndef ${NAME}_MAX_STEPS
 #define ${NAME}_MAX_STEPS $most_steps
 #endif
-""")
-
-RESET = Template("""
-void ${name}_reset(${name}_state *state)
-{
-    memset(state, 0, sizeof *state);
-}
 """)
 
 RUN = Template("""

@@ -11,6 +11,7 @@ import numpy as np
 from rnnspec.export.c_plan import Pack, Plan
 from rnnspec.export.c_words import Words
 from rnnspec.export.rounding import in_8_bits
+from rnnspec.running.beginning import LEARNED
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
 
@@ -45,6 +46,7 @@ def of_half(place: str, plan: Plan, words: Words, params: Tree, int8: bool) -> l
         name, a = words.member(place, "p", node.name), params["p"][node.name]
         is_matrix = cell.ranks[f"p.{node.name}"] > 1
         found += _scaled(name, *in_8_bits(a), words) if is_matrix and int8 else [_vector(name, a, words)]
+    found += [_vector(words.member(place, LEARNED, state), a, words) for state, a in params.get(LEARNED, {}).items()]
     return found
 
 

@@ -79,7 +79,7 @@ class Equations:
 
 
 def equations(layer: Layer) -> Equations:
-    """The equations of a layer of a network, which knows the width of `x` itself where they read it."""
+    """The equations of a layer of a network, which knows the width of `x`, as a call without noise has them."""
     cell = layer.evaluated
     width = cell.widths(layer.widths_given, layer.inputs)
     return _Settling(cell, width).settled()

@@ -78,7 +78,8 @@ def _source(given: Asked, weights: str) -> str:
     outputs = "(batch, features)" if is_last else "(time, batch, features)"
     imports = "".join(f"import {m}\n" for m in ("base64", "math") if any(f"{m}." in text for text in (weights, *own)))
     has_step = "\nstep(x_t, state=None) runs one step of a stream." if given.is_forward else ""
-    named = {"name": given.name, "features": net.features, "outputs": outputs, **_inputs(net)}
+    named = {"name": given.name, "features": net.features, "outputs": outputs, **_inputs(net),
+             "begins": "what is learned" if net.learns_states else "zeros"}  # fmt: skip
     parts = [
         TOP.substitute(named, dtype=given.dtype, imports=imports, has_step=has_step),
         weights, *own, *(text + "\n\n" for text in functions.values()), TURNED if turns else "",
@@ -178,7 +179,7 @@ def _stored(given: Asked, int8: bool) -> dict[str, Array]:
     """The arrays of the file, by name: with 8 bits, matrices as whole numbers, and their scales beside them."""
     found: dict[str, Array] = {}
     for name, a in leaves(given.params):
-        if int8 and is_matrix(a):
+        if int8 and is_matrix(name, a):
             found[name], scale = in_8_bits(a)
             found[f"{name}{SCALE}"] = scale.astype(given.dtype)
         else:

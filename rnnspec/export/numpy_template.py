@@ -65,12 +65,13 @@ class Half:
     """One layer in one direction: its cell, its parameters, and the shapes of its states and of its output in a row."""
 
     def __init__(self, place, cell, states, shape):
-        self.cell, self.states, self.shape = cell, states, shape
+        self.place, self.cell, self.states, self.shape = place, cell, states, shape
         self.parameters = [Named(place + "." + kind) for kind in "WbUp"]
 
-    def zeros(self, batch):
-        """The states that a sequence begins with."""
-        return {name: np.zeros((batch, *shape), DTYPE) for name, shape in self.states.items()}
+    def begin(self, batch):
+        """The states that a sequence begins with: learned ones, or zeros."""
+        learned = {name: PARAMETERS.get(f"{self.place}.initial.{name}", 0) for name in self.states}
+        return {name: np.zeros((batch, *shape), DTYPE) + learned[name] for name, shape in self.states.items()}
 
     def run(self, x, state, lengths):
         """The outputs (time, batch, features) in the order of x, zeros after a row's end, and the final states."""
@@ -97,7 +98,7 @@ def run(x, state=None, lengths=None):
 
     x are $reads. `lengths` (batch,) are the numbers of steps of the rows: what stands after them has
     no effect, and outputs there are zeros. A state is a list with {"forward": {"h": (batch, width)}} for each layer,
-    zeros where it is left out. Raises ValueError where an argument does not fit.
+    and left out a sequence begins with $begins. Raises ValueError where an argument does not fit.
     """
 $check    steps, batch = x.shape[:2]
     lengths = np.full(batch, steps) if lengths is None else np.asarray(lengths)
@@ -105,7 +106,7 @@ $check    steps, batch = x.shape[:2]
         raise ValueError(f"run(x, lengths): lengths must be {batch} whole numbers from 0 to {steps}, got "
                          f"{lengths.tolist()}; give the number of steps of each row")
     lengths = lengths.astype(np.int64)
-    state = [{name: half.zeros(batch) for name, half in layer.items()} for layer in LAYERS] if state is None else state
+    state = [{name: half.begin(batch) for name, half in layer.items()} for layer in LAYERS] if state is None else state
     real = (np.arange(steps)[:, None] < lengths)[..., None]
 $seen    final = []
     for $layer in $pairs:

@@ -10,6 +10,7 @@ from rnnspec.contract.capabilities import Capabilities
 from rnnspec.embedding import Embedding
 from rnnspec.interface.backend import Backend
 from rnnspec.network import Network
+from rnnspec.running.beginning import LEARNED
 from rnnspec.tree import Tree, named_map
 
 __all__ = ["error_of_rounding", "in_8_bits", "is_matrix", "rounded"]
@@ -21,9 +22,9 @@ LARGEST = 127
 Array = Any
 
 
-def is_matrix(a: Array) -> bool:
-    """Whether an array is one that 8 bits hold: a matrix, or one for each head."""
-    return bool(a.ndim > 1)
+def is_matrix(name: str, a: Array) -> bool:
+    """Whether a parameter is one that 8 bits hold: a matrix, or one for each head, and no learned state."""
+    return bool(a.ndim > 1) and f".{LEARNED}." not in name
 
 
 def in_8_bits(a: Array) -> tuple[Array, Array]:
@@ -38,7 +39,7 @@ def rounded(params: Tree) -> Tree:
     """The parameters that an export with 8-bit weights has, as float64."""
 
     def one(name: str, a: Array) -> Array:
-        if not is_matrix(a):
+        if not is_matrix(name, a):
             return np.asarray(a, np.float64)
         whole, scale = in_8_bits(np.asarray(a, np.float64))
         return whole.astype(np.float64) * scale
