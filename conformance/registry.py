@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["NEEDS", "Check", "Property", "Scope", "Shape", "collect", "law", "properties"]
 
 NEEDS = ("lengths", "resets", "gradients", "bidirectional", "policies", "deterministic", "concurrent", "heads",
-         "matrices", "recur", "embedding", "learned_state")  # fmt: skip
+         "matrices", "recur", "embedding", "learned_state", "noise")  # fmt: skip
 """The capabilities that a property can need; cells and sizes follow from each network."""
 
 Check = Callable[..., None]

@@ -44,7 +44,7 @@ class ExportedBackend(Backend):
 
     def __init__(self, name: str, kind: Kind, precision: str = "f32", device: str | None = None) -> None:
         self.kind, self.name, self.version = kind, name, __version__
-        self.capabilities = Capabilities(precisions=self.kind.precisions, gradients=False, resets=True,
+        self.capabilities = Capabilities(precisions=self.kind.precisions, gradients=False, noise=False, resets=True,
                                          embedding=True, learned_state=True,
                                          **dict.fromkeys(self.kind.lacks, False))  # type: ignore[arg-type]
         if self.kind.is_compiled:

@@ -35,7 +35,7 @@ class Capabilities:
     cell with heads is another cell than the one without, so `cells` must list it too. Without `embedding`, whose
     `arrays` must `gather` and `scatter`, no inputs may be class numbers. Without `learned_state`, which lets a `layer`
     with resets be asked to begin with `params["initial"]`, no call may have resets and a layer that learns its initial
-    states.
+    states. Without `noise` no call of a network that has some may have a key.
     """
 
     cells: tuple[Cell, ...] | None = None
@@ -58,6 +58,7 @@ class Capabilities:
     recur: bool = False
     embedding: bool = False
     learned_state: bool = False
+    noise: bool = True
 
     @property
     def bidirectional(self) -> bool:

@@ -93,6 +93,8 @@ def noise(backend: Owner, method: str, net: Network, x: Array, key: Any) -> tupl
         raise ArgumentError(call, "key must be a Key, or None", shown(key), "write rnnspec.Key(seed)")
     if not net.has_noise:
         return ()
+    if not backend.capabilities.noise:
+        raise _lacking(call, "noise")
     for layer in (*net.layers, *net.head):
         lacks = layer.masked and backend.capabilities.lacked(layer.masked.cell)
         if lacks:

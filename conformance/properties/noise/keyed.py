@@ -24,14 +24,14 @@ SIGMAS = 6
 """Chance goes as far once in five hundred million times."""
 
 
-@law(NOISE["P190"], cases=noisy.everything, needs=("lengths",), oracle=True)
+@law(NOISE["P190"], cases=noisy.everything, needs=("lengths", "noise"), oracle=True)
 def values(backend: Backend, case: Case, judge: Judge) -> None:
     """Compares a run with the oracle's, with a key whose rows and steps begin anywhere."""
     question = _keyed(backend, case, judge)
     judge.close("run", question.run(), question.run_reference())
 
 
-@law(NOISE["P191"], cases=noisy.everything, needs=("lengths", "gradients"), oracle=True)
+@law(NOISE["P191"], cases=noisy.everything, needs=("lengths", "noise", "gradients"), oracle=True)
 def gradients(backend: Backend, case: Case, judge: Judge) -> None:
     """Compares a pullback with the oracle's; and a loss, whose labels must be those of the case."""
     question = _keyed(backend, case, judge)
@@ -40,7 +40,7 @@ def gradients(backend: Backend, case: Case, judge: Judge) -> None:
         judge.close("value_and_grad", question.step(), question.step_reference())
 
 
-@law(NOISE["P192"], cases=noisy.forward, needs=("lengths",))
+@law(NOISE["P192"], cases=noisy.forward, needs=("lengths", "noise"))
 def parts(backend: Backend, case: Case, judge: Judge) -> None:
     """Moves some rows to the front, and then some steps, at the shapes of the whole."""
     question = _keyed(backend, case, judge)
@@ -70,7 +70,7 @@ def evaluation(backend: Backend, case: Case, judge: Judge) -> None:
         judge.close("pullback", Gradients(own, pulled.inputs, _of(question.net, pulled.state)), plain.pull_reference())
 
 
-@law(NOISE["P194"], cases=noisy.shares)
+@law(NOISE["P194"], cases=noisy.shares, needs=("noise",))
 def shares(backend: Backend, case: Case, judge: Judge) -> None:
     """Sees the mask of the inputs through the identity, and counts."""
     question, net = _through(ask(backend, case)), case.net
