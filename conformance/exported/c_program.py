@@ -69,7 +69,8 @@ class CProgram:
         steps, batch = inputs.shape[:2]
         library, given = self.opened(steps), np.intc if inputs.dtype.kind == "i" else self.dtype
         ends = np.full(batch, steps) if lengths is None else lengths
-        is_last, final = isinstance(self.net.read, Last), self.net.state_tree(batch, partial(np.zeros, dtype=self.dtype))
+        final = self.net.state_tree(batch, partial(np.zeros, dtype=self.dtype))
+        is_last = isinstance(self.net.read, Last)
         outputs = np.zeros((batch, *(() if is_last else (steps,)), self.net.features), self.dtype)
         for row in range(batch):
             begun = None if state is None else [a[row].ravel() for a in flat_as(final, state)]

@@ -33,8 +33,9 @@ class OnnxProgram:
         layers = list(enumerate(self.net.layers))
         given = {"inputs": inputs.astype(np.int64) if inputs.dtype.kind in "iu" else inputs}
         given |= {} if lengths is None else {"lengths": np.asarray(lengths, np.int32)}
-        given |= {} if state is None else {f"state.{i}.{name}": np.stack([state[i][half][name] for half in layer.halves])
-                                           for i, layer in layers for name in layer.state_shapes}  # fmt: skip
+        if state is not None:
+            given |= {f"state.{i}.{name}": np.stack([state[i][half][name] for half in layer.halves])
+                      for i, layer in layers for name in layer.state_shapes}  # fmt: skip
         outputs, *final = self.session.run(None, given)
         ended = iter(final)
         both = [{name: next(ended) for name in layer.state_shapes} for _, layer in layers]

@@ -69,7 +69,8 @@ class Running:
     def stacks(self) -> list[tuple[str, int, Layer]]:
         """All layers that do more than pass on, with their places: those of the network, then those of its head."""
         named = {"layers": self.net.layers, "head": self.net.head}
-        return [(kind, i, layer) for kind, layers in named.items() for i, layer in enumerate(layers) if not layer.passes]
+        return [(kind, i, layer) for kind, layers in named.items() for i, layer in enumerate(layers)
+                if not layer.passes]  # fmt: skip
 
     @property
     def _head(self) -> list[tuple[str, int, Layer]]:
