@@ -59,7 +59,9 @@ def _options(parser: argparse.ArgumentParser, given: argparse.Namespace, target:
 def _said(exported: Exported, paths: Sequence[Path]) -> list[str]:
     lines = [f"wrote {path}, {path.stat().st_size} bytes" for path in paths]
     if exported.error is not None:
-        lines.append(f"8-bit weights: the outputs differ by at most {exported.error:.1e} from those of the network")
+        difference = exported.error
+        lines.append(f"8-bit weights: outputs of up to {difference.output:.2g} change by up to "
+                     f"{difference.largest:.1e}, over drawn inputs")  # fmt: skip
     return [*lines, *exported.notes]
 
 

@@ -10,20 +10,28 @@ from pathlib import Path
 from rnnspec.errors import ArgumentError
 from rnnspec.storage import write_whole
 
-__all__ = ["Exported"]
+__all__ = ["Difference", "Exported"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The largest difference in an output over drawn inputs, and the largest output."""
+
+    largest: float
+    output: float
 
 
 @dataclass(frozen=True)
 class Exported:
     """The files of an exported network, by their endings, and the notes on them.
 
-    The first file is the one that is named; the others stand beside it, with its stem. `error` is the largest
-    difference that 8-bit weights make in an output, over drawn inputs, and None where weights are not rounded.
+    The first file is the one that is named; the others stand beside it, with its stem. `error` is what
+    8-bit weights change in the outputs, and None where weights are not rounded.
     """
 
     files: Mapping[str, bytes]
     notes: tuple[str, ...] = ()
-    error: float | None = None
+    error: Difference | None = None
 
     @property
     def main(self) -> bytes:

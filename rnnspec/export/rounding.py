@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnspec.contract.capabilities import Capabilities
 from rnnspec.embedding import Embedding
+from rnnspec.export.exported import Difference
 from rnnspec.interface.backend import Backend
 from rnnspec.network import Network
 from rnnspec.running.beginning import LEARNED
@@ -53,8 +54,8 @@ class _Numpy(Backend):
     capabilities = Capabilities(embedding=True)
 
 
-def error_of_rounding(net: Network, params: Tree) -> float:
-    """The largest difference that 8-bit weights make in an output, in float64 over drawn inputs.
+def error_of_rounding(net: Network, params: Tree) -> Difference:
+    """What 8-bit weights change in the outputs, in float64 over drawn inputs.
 
     The inputs are 16 rows of 64 steps of numbers of the normal distribution, or of class numbers.
     """
@@ -65,4 +66,4 @@ def error_of_rounding(net: Network, params: Tree) -> float:
         inputs = rng.normal(size=(STEPS, ROWS, net.inputs))
     backend = _Numpy(None, "f64")
     right, found = (backend.run(net, own, inputs).outputs for own in (params, rounded(params)))
-    return float(np.abs(right - found).max())
+    return Difference(float(np.abs(right - found).max()), float(np.abs(right).max()))
