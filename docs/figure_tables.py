@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.sax.saxutils import unescape
 
 from figure_plots import PLOTS
-from tables import field, learning, operators, parallel, speed, suite
+from tables import exports, field, learning, operators, parallel, speed, suite
 
 __all__ = ["figures", "measured", "plot"]
 
@@ -63,6 +63,7 @@ FIGURES = {
     "memory": (speed.memory_tables, "make bench"),
     "heads": (speed.heads_tables, "make heads"),
     "bound": (speed.bound_tables, "make bound"),
+    "exported": (exports.tables, "make exported"),
     "newton": (speed.newton_tables, "make newton"),
     "parallel": (parallel.tables, "make parallel"),
     "parallel_kappa": (parallel.kappa_tables, "make parallel"),
