@@ -146,10 +146,10 @@ class _Writing:
 
     def _first(self, place: int, name: str) -> Any:
         """The state (halves, 1, ...) that a row of a call without it has."""
-        layer, halves = self.net.layers[place], self.numbers["layers"][place].values()
-        learned = [own["initial"][name] if layer.learned_state else np.zeros(layer.state_shapes[name])
-                   for own in halves]  # fmt: skip
-        return np.stack(learned)[:, None]
+        layer, own = self.net.layers[place], self.numbers["layers"][place]
+        zeros = np.zeros(layer.state_shapes[name])
+        first = [own[half]["initial"][name] if layer.learned_state else zeros for half in layer.halves]
+        return np.stack(first)[:, None]
 
     def _given(self, name: str, first: Any) -> Value:
         """A state (halves, batch, ...), which a call may leave out."""
