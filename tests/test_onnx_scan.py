@@ -13,13 +13,14 @@ from conversions import Answer, Question, noted, same_params
 
 import rnnspec
 from conformance.cases import PUBLISHED, Case, hidden_for
-from rnnspec import Dense, Embedding, Last, Layer, LayerNorm, Network, RMSNorm, Steps, Tied, cell, cells, out
+from rnnspec import Dense, Dropout, Embedding, Last, Layer, LayerNorm, Network, RMSNorm, Steps, Tied, cell, cells, out
 from rnnspec.contract.capabilities import DTYPES
 from rnnspec.convert import Note, from_onnx, to_onnx, to_onnx_step
 from rnnspec.convert.onnx_scan.arrays import OnnxArrays
 from rnnspec.convert.onnx_scan.graph import Dim, Graph
 from rnnspec.errors import ShapeError, UnsupportedError
 from rnnspec.losses import Loss, SquaredError
+from rnnspec.noise import WeightDrop, Zoneout
 from rnnspec.policies import Truncated
 from rnnspec.primitives import (
     cos,
@@ -145,6 +146,9 @@ NETWORKS = {
     "a residual operator": Network(3, [Layer(cells.gru, 3, residual=True)], Steps(), head=[Dense(2, tanh)]),
     "class numbers": Network(Embedding(5, 3), [Layer(cells.gru, 3, "reverse")], Steps(), Tied()),
     "learned states": Network(3, [Layer(cells.lstm, 4, "bidirectional", learned_state=True), Layer(cells.gru, 2)]),
+    "noise": Network(3, [Dropout(0.3), Layer(cells.lstm, 4, noise=(Zoneout(0.2), WeightDrop(0.5)))], Last(),
+                     head=[Dropout(0.1), Dense(2, tanh)]),
+    "zoneout of an operator": Network(3, [Layer(cells.gru, 4, noise=Zoneout(0.2))]),
     "the class that is next": Network(Embedding(5, 4), [Layer(cells.mingru, 2, "bidirectional")], Last(), Tied()),
 }  # fmt: skip
 

@@ -83,7 +83,8 @@ def write_step(call: str, net: Network, params: Tree, precision: str) -> Exporte
 def _is_plain(net: Network) -> bool:
     """Whether nothing but its layers and a linear output layer is in a network."""
     is_linear = isinstance(net.inputs, int) and (net.output is None or isinstance(net.output, Dense))
-    return is_linear and not net.head and not any(layer.residual or layer.learned_state for layer in net.layers)
+    is_bare = not any(layer.residual or layer.learned_state or layer.noises for layer in net.layers)
+    return is_linear and not net.head and is_bare
 
 
 def _rows(call: str, options: Options) -> tuple[Layout, ...]:
