@@ -24,9 +24,7 @@ def exported(change):
     def opened(net, params, precision):
         return OnnxProgram(net, change(to_onnx(net, params, precision=precision).main))
 
-    backend = ExportedBackend("onnx", "f64")
-    backend.kind = replace(KINDS["onnx"], opened=opened)
-    return backend
+    return ExportedBackend("exported:onnx", replace(KINDS["onnx"], opened=opened), "f64")
 
 
 @pytest.mark.parametrize(("law", "network"), sorted({(fault.law, fault.network) for fault in FAULTS}))

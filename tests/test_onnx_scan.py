@@ -18,7 +18,7 @@ from rnnspec.contract.capabilities import DTYPES
 from rnnspec.convert import Note, from_onnx, to_onnx, to_onnx_step
 from rnnspec.convert.onnx_scan.arrays import OnnxArrays
 from rnnspec.convert.onnx_scan.graph import Dim, Graph
-from rnnspec.errors import ShapeError, UnsupportedError
+from rnnspec.errors import ArgumentError, FileFormatError, ShapeError, UnsupportedError
 from rnnspec.losses import Loss, SquaredError
 from rnnspec.noise import WeightDrop, Zoneout
 from rnnspec.policies import Truncated
@@ -293,6 +293,18 @@ def test_what_metadata_cannot_hold_is_told():
     made = to_onnx(net, net.init(0), precision="f64")
     assert noted(made.notes) == {Note.OBJECTIVE}
     assert from_onnx(made.model).net == replace(net, loss=None)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "{}", '{"network": 1}', '{"network": {}}'])
+def test_metadata_that_declare_no_network_are_refused(text):
+    net = Network(3, [Layer(cells.mingru, 4)])
+    model = to_onnx(net, net.init(0)).model
+    model.metadata_props[0].value = text
+    with pytest.raises((ArgumentError, FileFormatError)):
+        from_onnx(model)
+    model.metadata_props[0].key = "another"
+    with pytest.raises(UnsupportedError):
+        from_onnx(model)
 
 
 def test_a_changed_graph_is_not_what_its_metadata_say():
