@@ -253,6 +253,20 @@ def test_a_loop_holds_what_each_step_changes_only():
     assert not {"Transpose", "Concat", "Expand"} & {node.op_type for body in bodies for node in body.node}
 
 
+def read_by(nodes):
+    return {name for node in nodes for name in node.input} | {
+        name for node in nodes for a in node.attribute for name in read_by(a.g.node)}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["mclstm", "mogrifier_lstm", "fast_slow"])
+def test_a_graph_has_no_node_that_nothing_reads(name):
+    net = Network(3, [Layer(PUBLISHED[name], hidden_for(PUBLISHED[name]), "bidirectional")])
+    graph = to_onnx(net, net.init(0)).model.graph
+    read = read_by(graph.node) | {o.name for o in graph.output}
+    assert all(read.intersection(node.output) for node in graph.node)
+    assert read >= {i.name for i in graph.initializer}
+
+
 def test_operators_are_used_where_they_may_be():
     net, mixed = Network(3, [Layer(cells.lstm, 4)]), Network(3, [Layer(cells.lstm, 4), Layer(cells.mingru, 4)])
     params = tree_map(np.float32, mixed.init(0))

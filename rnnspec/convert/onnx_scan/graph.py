@@ -87,6 +87,7 @@ class Graph:
         self.initializers: dict[str, TensorProto] = {}
         self.inputs: list[Any] = []
         self.outputs: list[Any] = []
+        self._parameters: set[str] = set()
         self._constants: dict[Any, Value] = {}
         self._sizes: dict[Dim, Value] = {}
         self.raised: dict[str, tuple[Value, tuple[int, ...]]] = {}
@@ -112,6 +113,7 @@ class Graph:
         """A learned array, under its own name."""
         held = np.ascontiguousarray(array, self.dtype)
         self.initializers[name] = numpy_helper.from_array(held, name)
+        self._parameters.add(name)
         return Value(self, name, held.shape, held.dtype, 0)
 
     def constant(self, array: Any, dtype: Any = None) -> Value:
@@ -172,7 +174,7 @@ class Graph:
         given = [Value(self, self._named("carried"), v.shape, v.dtype, depth) for v in carried]
         given += [Value(self, self._named("step"), v.shape[1:], v.dtype, depth) for v in over_time]
         found = self._given_out(body(given), depth)
-        nodes = self.scopes.pop().nodes
+        nodes = _needed(self.scopes.pop().nodes, {v.name for v in found})
         made = helper.make_graph(nodes, f"step.{self._count}", list(map(_info, given)), list(map(_info, found)))
         shapes = [v.shape if i < len(carried) else (steps, *v.shape) for i, v in enumerate(found)]
         operands, scope = [*carried, *over_time], self.scopes[depth - 1]
@@ -197,13 +199,25 @@ class Graph:
         return copy
 
     def finished(self) -> GraphProto:
-        """The graph."""
-        return helper.make_graph(self.scopes[0].nodes, "rnnspec", self.inputs, self.outputs,
-                                 list(self.initializers.values()))  # fmt: skip
+        """The graph, without what no output needs; parameters stay."""
+        wanted = {info.name for info in (*self.outputs, *self.inputs)} | self._parameters
+        nodes = _needed(self.scopes[0].nodes, wanted)
+        held = [array for name, array in self.initializers.items() if name in wanted]
+        return helper.make_graph(nodes, "rnnspec", self.inputs, self.outputs, held)
 
     def _named(self, what: str) -> str:
         self._count += 1
         return f"{what}.{self._count}"
+
+
+def _needed(nodes: Sequence[NodeProto], wanted: set[str]) -> list[NodeProto]:
+    """The nodes that values by these names need; the names of what they read join `wanted`."""
+    found = list[NodeProto]()
+    for node in reversed(nodes):
+        if wanted.intersection(node.output):
+            found.append(node)
+            wanted.update(node.input, *(inner.input for a in node.attribute for inner in a.g.node))
+    return found[::-1]
 
 
 def broadcast(*shapes: Shape) -> Shape:
