@@ -12,7 +12,7 @@ from rnnspec import Dense, Embedding, Last, Layer, Network, Steps, Tied, cells
 from rnnspec.__main__ import main
 from rnnspec.convert import from_onnx
 from rnnspec.errors import ArgumentError, BackendUnavailable
-from rnnspec.export import to_onnx, to_stablehlo
+from rnnspec.export import to_onnx, to_onnx_step, to_stablehlo
 from rnnspec.tree import leaves
 
 STACK = [Layer(cells.mingru, 4, "bidirectional"), Layer(cells.gla, {"S.rows": 3, "S.columns": 4}), Layer(cells.lstm, 2)]
@@ -59,7 +59,7 @@ def test_jax_runs_the_artifact(name, sizes, precision):
     assert np.asarray(outputs).dtype == dtype
 
 
-@pytest.mark.parametrize(("target", "library"), [(to_onnx, "onnx"), (to_stablehlo, "jax")])
+@pytest.mark.parametrize(("target", "library"), [(to_onnx, "onnx"), (to_onnx_step, "onnx"), (to_stablehlo, "jax")])
 def test_a_missing_library_is_named_in_one_sentence(target, library, monkeypatch):
     monkeypatch.setitem(sys.modules, library, None)
     net = NETWORKS["steps"]
@@ -74,7 +74,7 @@ def test_sizes_that_are_none_are_refused(sizes):
         to_stablehlo(net, net.init(0), **sizes)
 
 
-def test_the_command_writes_both(tmp_path, capsys):
+def test_the_command_writes_all(tmp_path, capsys):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("jax")
     from jax import export  # noqa: PLC0415
@@ -84,6 +84,9 @@ def test_the_command_writes_both(tmp_path, capsys):
     saved = str(tmp_path / "net.safetensors")
     assert main(["export", saved, "--to", "onnx"]) == 0
     assert from_onnx(onnx.load(tmp_path / "net.onnx")).net == net
+    assert main(["export", saved, "--to", "onnx-step", "-o", str(tmp_path / "step.onnx")]) == 0
+    step = onnx.load(tmp_path / "step.onnx")
+    assert {i.name for i in step.graph.input} == {"x_t", "state.0.S", "state.1.h", "state.1.c"}
     assert main(["export", saved, "--to", "stablehlo", "--batch", "2", "--text"]) == 0
     made = export.deserialize(bytearray((tmp_path / "net.stablehlo").read_bytes()))
     assert made.in_avals[0].shape[1:] == (2, 3) and "stablehlo.while" in (tmp_path / "net.mlir").read_text()

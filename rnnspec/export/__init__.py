@@ -26,8 +26,9 @@ from __future__ import annotations
 from rnnspec.export.c_source import to_c
 from rnnspec.export.exported import Difference, Exported
 from rnnspec.export.numpy_source import to_numpy
-from rnnspec.export.onnx_file import to_onnx
+from rnnspec.export.onnx_file import to_onnx, to_onnx_step
 from rnnspec.export.stablehlo import to_stablehlo
 from rnnspec.export.targets import TARGETS, Target
 
-__all__ = ["TARGETS", "Difference", "Exported", "Target", "to_c", "to_numpy", "to_onnx", "to_stablehlo"]
+__all__ = ["TARGETS", "Difference", "Exported", "Target", "to_c", "to_numpy", "to_onnx", "to_onnx_step",
+           "to_stablehlo"]  # fmt: skip

@@ -8,7 +8,7 @@ from rnnspec.export.settings import asked
 from rnnspec.network import Network
 from rnnspec.tree import Tree
 
-__all__ = ["to_onnx"]
+__all__ = ["to_onnx", "to_onnx_step"]
 
 
 def to_onnx(
@@ -28,3 +28,16 @@ def to_onnx(
     options = onnx_scan.Options(lengths=True, state=True, precision=precision, operators=operators)
     model = onnx_scan.write_whole(given.call, net, given.params, options).model
     return Exported({".onnx": model.SerializeToString()})
+
+
+def to_onnx_step(net: Network, params: Tree, *, name: str = "net", precision: str = "f32") -> Exported:
+    """One step of the network as an ONNX file, for streams, as `rnnspec.convert.to_onnx_step` writes it.
+
+    Raises UnsupportedError where a layer reads its inputs in reverse, BackendUnavailable where onnx is not installed,
+    and another RnnSpecError where an argument is not valid.
+    """
+    given = asked("onnx_step", net, params, name, precision)
+    framework(given.call, "onnx")
+    from rnnspec.convert import onnx_scan  # noqa: PLC0415
+
+    return Exported({".onnx": onnx_scan.write_step(given.call, net, given.params, precision).model.SerializeToString()})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rnnspec.export.c_source import to_c
 from rnnspec.export.exported import Exported
 from rnnspec.export.numpy_source import to_numpy
-from rnnspec.export.onnx_file import to_onnx
+from rnnspec.export.onnx_file import to_onnx, to_onnx_step
 from rnnspec.export.stablehlo import to_stablehlo
 
 __all__ = ["TARGETS", "Target"]
@@ -31,6 +31,7 @@ TARGETS = {
     "numpy": Target(".py", "a Python file that needs NumPy alone", to_numpy, ("precision", "beside", "int8")),
     "c": Target(".h", "a C99 header that needs libm alone", to_c, ("precision", "beside", "int8", "most_steps")),
     "onnx": Target(".onnx", "an ONNX file", to_onnx, ("precision", "operators")),
+    "onnx-step": Target(".onnx", "one step of a stream as an ONNX file", to_onnx_step),
     "stablehlo": Target(".stablehlo", "a StableHLO artifact of jax.export", to_stablehlo,
                         ("precision", "steps", "batch", "text")),
 }
