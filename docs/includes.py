@@ -96,7 +96,7 @@ def names(notes: Iterable[Note]) -> str:
 
 
 def notes(_: str) -> str:
-    return "\n".join(table(("note", "says"), ((f"`{note.name}`", note.value) for note in Note)))
+    return "\n".join(table(("note", "level", "says"), ((f"`{n.name}`", n.level.value, n.value) for n in Note)))
 
 
 def initialisers(_: str) -> str:

@@ -1,4 +1,4 @@
-"""Every loss that is declared is one, shown by what it says.
+"""Every note is true, shown by what it says.
 
 Two models are read as one network, a model trains otherwise, an array stands otherwise.
 """
@@ -36,7 +36,7 @@ def packed(row, seed):
 @EVERY_ROW
 @FEW
 @given(st.integers(0, 2**31))
-def test_what_reading_loses_is_what_writing_does_not_give_back(name, row, seed):
+def test_what_reading_notes_is_what_writing_does_not_give_back(name, row, seed):
     tensors, shapes = packed(row, seed)
     maps, found = row.unpack("call", "place", tensors, shapes)
     again = row.pack(maps)
@@ -221,7 +221,7 @@ def test_a_policy_and_an_objective_are_told(name):
     assert side.read(found.model).net == plain
 
 
-def test_a_policy_is_lost_since_gradients_of_the_model_are_the_full_ones():
+def test_a_policy_is_not_carried_over_since_gradients_of_the_model_are_the_full_ones():
     side = opened("torch.nn")
     case = Case(Network(3, [Layer(cells.elman, 4, gradient=policies.Truncated(1))]), 4, 2)
     plain = Network(3, [Layer(cells.elman, 4)])

@@ -109,3 +109,13 @@ def test_former_names_mean_the_notes():
     for made in (convert.Imported(net, {}, losses=notes), convert.Exported(None, losses=notes)):
         assert made.losses is made.notes is notes
         assert made == replace(made, notes=notes) != replace(made, losses=())
+
+
+def test_a_note_says_what_it_is_about():
+    notes = (convert.PlacedNote("output", convert.Note.NO_BIAS), convert.PlacedNote("", convert.Note.BATCH_FIRST))
+    for made in (convert.Imported(Network(2, [Layer(cells.elman, 3)]), {}, notes), convert.Exported(None, notes)):
+        assert made.notes_on(convert.Level.TRAINING) == notes[:1]
+        assert made.notes_on(convert.Level.FUNCTION) == ()
+    assert [str(note).split(" ")[0] for note in notes] == ["[training]", "[form]"]
+    assert str(convert.PlacedNote("output", convert.Note.NO_BIAS, "b")).endswith(": b")
+    assert {note.level for note in convert.Note} == set(convert.Level)

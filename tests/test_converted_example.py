@@ -12,7 +12,7 @@ def test_what_torch_trained_gives_its_logits_on_every_backend_and_in_onnx_runtim
     assert done.exit_code == 0, done.output
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["test_accuracy"] > 0.8  # an untrained network reads a tenth
-    assert figures["losses"] == [f"layers.{i}.forward: two biases of a gate become their sum" for i in (0, 1)]
+    assert figures["notes"] == [f"[training] layers.{i}.forward: two biases of a gate become their sum" for i in (0, 1)]
     assert [row["where"].rsplit(" ", 1)[0] for row in figures["rows"]] == [
         "numpy", "torch", "jax", "tensorflow", "ONNX Runtime"]  # fmt: skip
     for row in figures["rows"]:

@@ -118,7 +118,7 @@ def main(
     rows = list(compare(found, images, theirs))
     console.print(shown(rows))
     if json_file:
-        figures = {"test_accuracy": accuracy, "losses": list(map(str, found.notes)), "rows": rows}
+        figures = {"test_accuracy": accuracy, "notes": list(map(str, found.notes)), "rows": rows}
         json_file.write_text(json.dumps(figures, indent=1) + "\n")
     if not all(row["within"] and row["same_answers"] == row["of"] for row in rows):
         raise typer.Exit(1)

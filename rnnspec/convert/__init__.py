@@ -4,7 +4,8 @@
     to_torch     to_keras     to_flax     to_onnx     to_torchrecurrent     to_tensors      (net, params) -> Exported
                                           to_onnx_step
 
-`Imported` has `net`, `params` and `notes`, `Exported` has `model` and `notes`.
+`Imported` has `net`, `params` and `notes`, `Exported` has `model` and `notes`. Each note has a level: whether the
+function, its training or only the form of arrays differs.
 
 The tables of `rnnspec.convert.layouts` say what converts. Anything else raises an UnsupportedError that names it. Only
 the two functions of a framework import it.
@@ -17,13 +18,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from rnnspec.convert.assembly import framework
-from rnnspec.convert.conversion import Exported, Imported, Loss, Lost, Note, PlacedNote
+from rnnspec.convert.conversion import Exported, Imported, Level, Loss, Lost, Note, PlacedNote
 from rnnspec.convert.layout import Layout
 from rnnspec.network import Network
 from rnnspec.output import Read, Steps
 from rnnspec.tree import Tree
 
-__all__ = ["Exported", "Imported", "Layout", "Loss", "Lost", "Note", "PlacedNote", "from_flax", "from_keras",
+__all__ = ["Exported", "Imported", "Layout", "Level", "Loss", "Lost", "Note", "PlacedNote", "from_flax", "from_keras",
            "from_onnx", "from_tensors", "from_torch", "from_torchrecurrent", "to_flax", "to_keras", "to_onnx",
            "to_onnx_step", "to_tensors", "to_torch", "to_torchrecurrent"]  # fmt: skip
 

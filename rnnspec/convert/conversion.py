@@ -1,5 +1,8 @@
 """The result of a conversion: a network or a model, and notes on what the conversion dropped, added or changed.
 
+>>> print(PlacedNote("layers.0.forward", Note.SUMMED_BIASES))
+[training] layers.0.forward: two biases of a gate become their sum
+
 Former names stay: `Loss` is `Note`, `Lost` is `PlacedNote`, and `Imported` and `Exported` also take and have `losses`.
 """
 
@@ -14,41 +17,81 @@ from typing import Any, TypeVar
 from rnnspec.network import Network
 from rnnspec.tree import Tree
 
-__all__ = ["Exported", "Imported", "Loss", "Lost", "Note", "PlacedNote"]
+__all__ = ["Exported", "Imported", "Level", "Loss", "Lost", "Note", "PlacedNote"]
+
+
+class Level(Enum):
+    """What a note is about: the function that is computed, its training, or only the form of arrays."""
+
+    FUNCTION = "function"
+    """Outputs differ from those of the model, unless the caller does what the note says."""
+    TRAINING = "training"
+    """Outputs are the same; training goes another way."""
+    FORM = "form"
+    """Outputs and training are the same; arrays have other axes, or hold other numbers where nothing reads them."""
 
 
 class Note(Enum):
-    """A difference that a conversion makes without changing the function; it refuses what would change the function."""
+    """What a conversion changed, or did not carry over; its value is the sentence, `level` says what that touches."""
 
-    SUMMED_BIASES = "two biases of a gate become their sum"
-    SECOND_BIAS = "a gate gets a second bias of zeros, and training moves both biases"
-    NO_BIAS = "a missing bias is written as zeros, and training moves it"
-    NO_INNER_BIAS = "the model has no inner bias p.n: rnnspec has zeros in its place, and the model does not train it"
-    FIXED_PART = "a part of the model that the cell does not have changes nothing, and training moves it"
-    LEARNED = "the model trains a number that is a constant of the cell"
-    BLOCKS = "block-diagonal maps become whole ones with zeros, which training moves"
-    OUTSIDE = "tensors that act before or after the recurrence are not carried over"
-    ROUNDED = "numbers are rounded to float32"
-    BATCH_FIRST = "the model takes arrays (batch, time, feature); rnnspec takes (time, batch, feature)"
-    INITIAL_STATE = "the initial state is not carried over; a run starts from zeros unless it is given a state"
-    DIRECTION_AXIS = "the model has an axis for directions; rnnspec concatenates them over features"
-    PADDING = "outputs after a row's end, also of a row of length 0, are undefined in the model and zeros in rnnspec"
-    SHARED = "each part gets its own copy of shared weights"
-    POLICY = "the gradient policy is not carried over: the model has full gradients"
-    OBJECTIVE = "the training loss is not carried over"
-    NOISE = "noise is not carried over: the model is the evaluation"
-    REGULARISERS = "regularizers and constraints are not carried over"
+    level: Level
+
+    def __new__(cls, sentence: str, level: Level) -> Note:
+        """A member whose value is the sentence alone."""
+        member = object.__new__(cls)
+        member._value_, member.level = sentence, level
+        return member
+
+    SUMMED_BIASES = "two biases of a gate become their sum", Level.TRAINING
+    SECOND_BIAS = "a gate gets a second bias of zeros, and training moves both biases", Level.TRAINING
+    NO_BIAS = "a missing bias is written as zeros, and training moves it", Level.TRAINING
+    NO_INNER_BIAS = (
+        "the model has no inner bias p.n: rnnspec has zeros in its place, and the model does not train it",
+        Level.TRAINING,
+    )
+    FIXED_PART = (
+        "a part of the model that the cell does not have changes nothing, and training moves it", Level.TRAINING,
+    )  # fmt: skip
+    LEARNED = "the model trains a number that is a constant of the cell", Level.TRAINING
+    BLOCKS = "block-diagonal maps become whole ones with zeros, which training moves", Level.TRAINING
+    OUTSIDE = "tensors that act before or after the recurrence are not carried over", Level.FUNCTION
+    ROUNDED = "numbers are rounded to float32", Level.FUNCTION
+    BATCH_FIRST = (
+        "the model takes arrays (batch, time, feature); rnnspec takes (time, batch, feature)", Level.FORM,
+    )  # fmt: skip
+    INITIAL_STATE = (
+        "the initial state is not carried over; a run starts from zeros unless it is given a state", Level.FUNCTION,
+    )  # fmt: skip
+    DIRECTION_AXIS = "the model has an axis for directions; rnnspec concatenates them over features", Level.FORM
+    PADDING = (
+        "outputs after a row's end, also of a row of length 0, are undefined in the model and zeros in rnnspec",
+        Level.FORM,
+    )
+    SHARED = "each part gets its own copy of shared weights", Level.TRAINING
+    POLICY = "the gradient policy is not carried over: the model has full gradients", Level.TRAINING
+    OBJECTIVE = "the training loss is not carried over", Level.TRAINING
+    REGULARISERS = "regularizers and constraints are not carried over", Level.TRAINING
 
 
 @dataclass(frozen=True)
 class PlacedNote:
-    """A note and its place: `layers.0.forward`, `output`, or the empty name for the network."""
+    """A note, its place (`layers.0.forward`, `output`, or the empty name for the network), and what it is about there.
+
+    It prints as `[training] layers.0.forward: two biases of a gate become their sum`.
+    """
 
     place: str
     what: Note
+    detail: str = ""
+
+    @property
+    def level(self) -> Level:
+        """Whether the function, its training or only the form differs."""
+        return self.what.level
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.what.value}" if self.place else self.what.value
+        place = f"{self.place}: " if self.place else ""
+        return f"[{self.level.value}] {place}{self.what.value}{f': {self.detail}' if self.detail else ''}"
 
 
 Made = TypeVar("Made")
@@ -76,6 +119,10 @@ class Imported:
     params: Tree
     notes: tuple[PlacedNote, ...]
 
+    def notes_on(self, level: Level) -> tuple[PlacedNote, ...]:
+        """The notes of one level, such as `Level.FUNCTION`."""
+        return tuple(note for note in self.notes if note.level is level)
+
     @property
     def losses(self) -> tuple[PlacedNote, ...]:
         """The former name of `notes`."""
@@ -89,6 +136,10 @@ class Exported:
 
     model: Any
     notes: tuple[PlacedNote, ...]
+
+    def notes_on(self, level: Level) -> tuple[PlacedNote, ...]:
+        """The notes of one level, such as `Level.FUNCTION`."""
+        return tuple(note for note in self.notes if note.level is level)
 
     @property
     def losses(self) -> tuple[PlacedNote, ...]:
