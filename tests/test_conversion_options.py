@@ -15,7 +15,7 @@ from rnnspec.tree import tree_map
 
 REFUSED, SEEN, FREE = UnsupportedError, "the network shows it", "no network depends on it"
 TORCH = {"input_size": (5, SEEN), "hidden_size": (5, SEEN), "num_layers": (2, SEEN), "bias": (False, Note.NO_BIAS),
-         "batch_first": (True, Note.BATCH_FIRST), "dropout": (0.5, REFUSED), "bidirectional": (True, SEEN),
+         "batch_first": (True, Note.BATCH_FIRST), "dropout": (0.5, FREE), "bidirectional": (True, SEEN),
          "device": ("cpu", FREE), "dtype": ("float64", SEEN)}  # fmt: skip
 KERAS = {"units": (5, SEEN), "activation": ("softsign", REFUSED), "use_bias": (False, Note.NO_BIAS),
          "kernel_initializer": ("zeros", FREE), "recurrent_initializer": ("zeros", FREE),

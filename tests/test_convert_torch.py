@@ -66,7 +66,6 @@ def hooked():
 
 SMALL = Network(3, [Layer(cells.elman, 4)])
 REFUSED = {
-    "dropout": (lambda: from_torch(nn.LSTM(3, 4, 2, dropout=0.5)), UnsupportedError, "dropout=0.5"),
     "a hook": (hooked, UnsupportedError, "hooks of GRU"),
     "no part of a network": (lambda: from_torch(nn.Conv1d(3, 4, 2)), ArgumentError, "Conv1d"),
     "a subclass": (lambda: from_torch(type("Mine", (nn.LSTM,), {})(3, 4)), ArgumentError, "Mine"),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -29,6 +28,8 @@ from rnnspec.tree import Tree, leaves
 __all__ = ["Apart", "Assembly", "Embeds", "Part", "check_params", "framework", "numbers", "taken_apart", "tree_of"]
 
 Array = Any
+ENDINGS = ("softmax", "log_softmax", "sigmoid", "log_sigmoid")
+"""The activations that may end a model: its outputs here are what they are given."""
 
 
 def framework(call: str, module: str) -> Any:
@@ -53,19 +54,45 @@ def numbers(call: str, name: str, array: Array) -> Array:
     return found
 
 
+@dataclass(frozen=True)
+class Grown:
+    """One part of a growing network: its layer, its parameters, the width of its outputs, and its activation."""
+
+    layer: Any
+    params: Tree
+    width: int
+    recurrent: bool
+    activation: str = ""
+
+
 class Assembly:
-    """A network that grows part by part, with its parameters and notes."""
+    """A network that grows part by part, with its parameters and notes.
+
+    Dense layers and norms after the last recurrent layer become the `head`, and the last of them, if it is a dense
+    layer without an activation, the `output`.
+    """
 
     def __init__(self, call: str) -> None:
         self.call, self.notes = call, list[PlacedNote]()
-        self._layers, self._params = list[tuple[int, Layer]](), list[Tree]()
-        self._output: Tree | None = None
+        self._parts = list[Grown]()
         self._seen: list[Any] = []
+        self._inputs = 0
+        self._ending = ""
+
+    @property
+    def index(self) -> int:
+        """The number of parts so far."""
+        return len(self._parts)
 
     @property
     def place(self) -> str:
-        """The next layer's name."""
-        return f"layers.{len(self._layers)}"
+        """The next layer's name; where the part becomes a layer of the head, or the output, notes have its new name."""
+        return f"layers.{len(self._parts)}"
+
+    @property
+    def width(self) -> int | None:
+        """The number of features that the next part sees, or None before the first."""
+        return self._parts[-1].width if self._parts else None
 
     def see(self, place: str, weights: Iterable[Any]) -> None:
         """Note where a weight of this place was seen in another place."""
@@ -73,6 +100,10 @@ class Assembly:
         if any(weight is known for weight in found for known in self._seen):
             self.notes.append(PlacedNote(place, Note.SHARED))
         self._seen += found
+
+    def note(self, what: Note, detail: str = "") -> None:
+        """Add a note on the part that comes next."""
+        self.notes.append(PlacedNote(self.place, what, detail))
 
     def one_kind(self, rows: Iterable[Layout]) -> Layout:
         """The one row of all halves of a layer; raises UnsupportedError where halves differ."""
@@ -85,10 +116,8 @@ class Assembly:
 
     def add_layer(self, layout: Layout, halves: Mapping[str, Mapping[str, Array]]) -> None:
         """Add a layer with the tensors of its halves, `forward` before `reverse`."""
-        if self._output is not None:
-            self.refuse("the output layer must come last", f"a {layout.kind} after it")
         given, hidden = layout.widths(next(iter(halves.values())))
-        inputs = self._layers[-1][1].width if self._layers else given
+        inputs = self._before(given, f"a {layout.kind}")
         shapes = dict(leaves(layout.cell.parameter_shapes(inputs, hidden)))
         params = {}
         for half, tensors in halves.items():
@@ -97,36 +126,58 @@ class Assembly:
             self.notes += [PlacedNote(f"{self.place}.{half}", what) for what in notes]
         direction = next(name for name, present in DIRECTIONS.items() if present == tuple(halves))
         seen = inputs if layout.cell.reads_input else None
-        self._layers.append((inputs, Layer(layout.cell, hidden, direction, inputs=seen)))
-        self._params.append(params)
+        layer = Layer(layout.cell, hidden, direction, inputs=seen)
+        self._parts.append(Grown(layer, params, layer.width, recurrent=True))
 
     def add_output(self, weight: Array, bias: Array | None) -> None:
-        """Add the output layer: `weight` (features, width), `bias` (features) or None."""
-        if not self._layers or self._output is not None:
+        """Add a dense layer: `weight` (features, width), `bias` (features) or None."""
+        if not self._parts:
             self.refuse("the network must end in one output layer after recurrent layers",
                         "an output layer elsewhere")
-        width = self._layers[-1][1].width
+        width = self._before(weight.shape[-1], "a dense layer")
         if weight.ndim != 2 or weight.shape[1] != width or (bias is not None and bias.shape != weight.shape[:1]):
             raise ShapeError(self.call, f"the output layer must have W (features, {width}) and b (features)",
                              f"{weight.shape} and {None if bias is None else bias.shape}",
                              "give the parts of one model")  # fmt: skip
         if bias is None:
-            self.notes.append(PlacedNote("output", Note.NO_BIAS))
+            self.note(Note.NO_BIAS)
             bias = np.zeros(len(weight), weight.dtype)
-        self._output = {"W": weight.copy(), "b": bias.copy()}
+        maps = {"W.y": weight.copy(), "b.y": bias.copy()}
+        self._parts.append(Grown(Dense(len(weight)), {"forward": tree_of(maps)}, len(weight), recurrent=False))
+
+    def add_activation(self, name: str) -> None:
+        """Apply an activation to what the last part gives, which must be a dense layer at the end of the network."""
+        if not self._parts or self._parts[-1].recurrent or self._ending or name not in ENDINGS:
+            self.refuse("an activation must be the last, after a dense layer", name)
+        self._ending = name
+
+    def _before(self, given: int, what: str) -> int:
+        """The features that a part sees, of which it was made for as many as are given."""
+        if self._ending or (self._parts and not self._parts[-1].recurrent):
+            self.refuse("the output layer must come last", f"{what} after it")
+        if not self._parts:
+            self._inputs = given
+        return self._parts[-1].width if self._parts else given
 
     def refuse(self, must: str, got: str) -> None:
         """Raise the NetworkError of parts that make no network."""
-        raise NetworkError(self.call, must, got, "give a stack of recurrent layers and at most one output layer")
+        raise NetworkError(self.call, must, got, "give a stack of recurrent layers and at most one output layer; "
+                           "what stands before and after another layer makes two networks")  # fmt: skip
 
     def finish(self, read: Read) -> Imported:
         """The finished network with this `read`."""
-        if not self._layers:
+        if not any(part.recurrent for part in self._parts):
             self.refuse("the parts must hold a recurrent layer", "none")
-        head = None if self._output is None else Dense(len(self._output["b"]))
-        net = Network(self._layers[0][0], [layer for _, layer in self._layers], read, head)
-        output = {} if self._output is None else {"output": self._output}
-        return Imported(net, {"layers": self._params} | output, tuple(self.notes))
+        if self._ending:
+            self.notes.append(PlacedNote("output", Note.ACTIVATION, self._ending))
+        own = [part for part in self._parts if part.recurrent]
+        last = None if self._parts[-1].recurrent else self._parts[-1]
+        net = Network(self._inputs, [part.layer for part in own], read, None if last is None else last.layer)
+        maps = {} if last is None else last.params["forward"]
+        output = {} if last is None else {"output": {kind: maps[kind]["y"] for kind in "Wb"}}
+        names = {f"layers.{len(own)}": "output"}
+        notes = tuple(replace(note, place=names.get(note.place, note.place)) for note in self.notes)
+        return Imported(net, {"layers": [part.params for part in own]} | output, notes)
 
 
 class Embeds(Enum):

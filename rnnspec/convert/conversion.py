@@ -71,6 +71,14 @@ class Note(Enum):
     POLICY = "the gradient policy is not carried over: the model has full gradients", Level.TRAINING
     OBJECTIVE = "the training loss is not carried over", Level.TRAINING
     REGULARISERS = "regularizers and constraints are not carried over", Level.TRAINING
+    DROPOUT = "noise is not carried over: the network computes what the model does in evaluation", Level.TRAINING
+    COMPUTED = "weights that the model computes from others, as weight norm does, become plain ones", Level.TRAINING
+    QUANTISED = "quantised weights become the numbers that they stand for", Level.FUNCTION
+    ACTIVATION = "outputs are what the model's last activation is given: apply it to them", Level.FUNCTION
+    MASK = "the model leaves masked steps out: give the lengths of rows that are padded at their end", Level.FUNCTION
+    EQUATIONS = (
+        "the cell has other equations than the framework's layer: its maps are those of the same names", Level.FUNCTION,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

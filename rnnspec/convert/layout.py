@@ -29,7 +29,7 @@ from rnnspec.errors import ArgumentError, ShapeError, UnsupportedError
 from rnnspec.tracing.cell import OUTPUT, Cell
 from rnnspec.tracing.widths import INPUT
 
-__all__ = ["Layout", "layout_for", "matching_layout"]
+__all__ = ["Layout", "layout_for", "matching_layout", "named_layout"]
 
 Array = Any
 Maps = dict[str, Array]
@@ -296,6 +296,15 @@ class Layout:
 def layout_for(layouts: Sequence[Layout], cell: Cell) -> Layout | None:
     """The first row of a table whose cell has the same equations, in the names of this cell; else None."""
     return next((found for row in layouts if (found := row.of(cell))), None)
+
+
+def named_layout(layouts: Sequence[Layout], cell: Cell) -> Layout | None:
+    """The first row of a table whose cell has maps of the same names as this cell, whatever its equations; else None.
+
+    A state must not be missing either: the states are those of the row, in any order.
+    """
+    names, states = cell.parameter_names, set(cell.states)
+    return next((row for row in layouts if row.cell.parameter_names == names and set(row.states) == states), None)
 
 
 def matching_layout(
