@@ -71,7 +71,8 @@ REFUSED = {
     "a subclass": (lambda: from_torch(type("Mine", (nn.LSTM,), {})(3, 4)), ArgumentError, "Mine"),
     "nothing": (from_torch, NetworkError, "none"),
     "an output layer alone": (lambda: from_torch(nn.Linear(3, 4)), NetworkError, "elsewhere"),
-    "a layer after the output": (lambda: from_torch(nn.GRU(3, 4), nn.Linear(4, 3), nn.GRU(3, 4)), NetworkError, "GRU"),
+    "a layer after the last activation": (
+        lambda: from_torch(nn.GRU(3, 4), nn.Softmax(-1), nn.GRU(4, 4)), NetworkError, "GRU"),
     "widths that do not fit": (lambda: from_torch(nn.GRU(3, 4), nn.GRU(3, 4)), ShapeError, "weight_ih"),
     "an output that does not fit": (lambda: from_torch(nn.GRU(3, 4), nn.Linear(3, 4)), ShapeError, "(4, 3)"),
     "a cell that is not there": (lambda: from_torch((cells.mingru, {})), UnsupportedError, "mingru"),

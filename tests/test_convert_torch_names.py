@@ -213,3 +213,42 @@ def test_a_whole_model_is_refused_as_such_and_its_recurrent_parts_are_named():
     with pytest.raises(ArgumentError, match=r"a part must be .* got Model, in which encoder is recurrent; .*"
                        r"from_torch\(model\.encoder, \.\.\.\)"):  # fmt: skip
         from_torch(Model())
+
+
+BETWEEN = (nn.Linear(8, 7), nn.ReLU(), nn.LayerNorm(7), nn.LSTM(7, 4, 2), nn.Tanh(), nn.RMSNorm(4), nn.Linear(4, 6),
+           nn.GELU(), nn.Linear(6, 2))  # fmt: skip
+ACTIVATIONS = ("ELU", "GELU", "Hardsigmoid", "Hardswish", "LeakyReLU", "LogSigmoid", "Mish", "ReLU", "ReLU6", "SELU",
+               "SiLU", "Sigmoid", "Softsign", "Tanh", "Tanhshrink")  # fmt: skip
+
+
+@pytest.mark.parametrize("read", [rnnspec.Steps(), Last()])
+def test_what_stands_between_layers_becomes_layers_and_what_follows_the_last_the_head(read):
+    modules = (nn.LSTM(3, 4, bidirectional=True), *BETWEEN)
+    found = from_torch(*modules, read=read)
+    assert [layer.cell.name for layer in found.net.layers] == ["lstm", "dense", "layer_norm", "lstm", "lstm"]
+    assert [layer.cell.name for layer in found.net.head] == ["tanh", "rms_norm", "dense"]
+    assert found.net.output == Dense(2)
+    values = torch.tensor(X)
+    with torch.no_grad():
+        for module in modules:
+            values = module(values)
+            values = values[0] if isinstance(values, tuple) else values
+    np.testing.assert_allclose(ours(found), values.numpy()[-1] if read == Last() else values.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_is_that_of_torch(name):
+    module, wide, square, activation = nn.GRU(3, 4), nn.Linear(4, 5), nn.Linear(5, 5), getattr(nn, name)()
+    with torch.no_grad():
+        wide.weight *= 9  # so that every piece of a function is met
+        steps = module(torch.tensor(X))[0]
+        after, between = activation(steps).numpy(), square(activation(wide(steps))).numpy()
+    np.testing.assert_allclose(ours(from_torch(module, activation)), after, atol=1e-6)
+    np.testing.assert_allclose(ours(from_torch(module, wide, activation, square)), between, atol=1e-5)
+
+
+def test_a_norm_without_learned_numbers_gets_ones_and_zeros():
+    module, norm = nn.GRU(3, 4), nn.LayerNorm(4, elementwise_affine=False)
+    found = from_torch(module, norm)
+    assert [note.place for note in found.notes if note.what is Note.PLAIN_NORM] == ["head.0"]
+    np.testing.assert_allclose(ours(found), norm(torch.tensor(theirs(module))).numpy(), atol=1e-6)

@@ -104,7 +104,8 @@ REFUSED = {
                  "no weight_hh"),
     "another shape": (lambda: [(cells.mgu, MGU.cells[0].state_dict() | {"weight_hh": torch.ones(4)})], ShapeError,
                       "(8, 4)"),
-    "a layer after the output": (lambda: [MGU, nn.Linear(4, 3), library.MGU(3, 4)], NetworkError, "MGU"),
+    "a layer of other widths after a dense one": (
+        lambda: [MGU, nn.Linear(4, 3), library.MGU(4, 4)], ShapeError, "weight_ih"),
 }  # fmt: skip
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from rnnspec.convert.activations import Activation
 from rnnspec.convert.conversion import Imported, Note, PlacedNote
 from rnnspec.convert.layout import Layout, layout_for
 from rnnspec.embedding import Embedding
@@ -21,15 +23,17 @@ from rnnspec.errors import (
     TreeError,
     UnsupportedError,
 )
+from rnnspec.feed_forward import FeedForward, LayerNorm, RMSNorm
 from rnnspec.network import DIRECTIONS, Layer, Network
-from rnnspec.output import Dense, Read, Tied
+from rnnspec.output import Dense, Read
+from rnnspec.tracing.cell import Cell, cell
 from rnnspec.tree import Tree, leaves
 
 __all__ = ["Apart", "Assembly", "Embeds", "Part", "check_params", "framework", "numbers", "taken_apart", "tree_of"]
 
 Array = Any
-ENDINGS = ("softmax", "log_softmax", "sigmoid", "log_sigmoid")
-"""The activations that may end a model: its outputs here are what they are given."""
+ENDINGS = ("sigmoid", "log_sigmoid")
+"""The activations that make probabilities of logits, beside those of all features together."""
 
 
 def framework(call: str, module: str) -> Any:
@@ -58,18 +62,27 @@ def numbers(call: str, name: str, array: Array) -> Array:
 class Grown:
     """One part of a growing network: its layer, its parameters, the width of its outputs, and its activation."""
 
-    layer: Any
+    layer: Layer | FeedForward
     params: Tree
     width: int
-    recurrent: bool
     activation: str = ""
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether the part has a state."""
+        return bool(self.layer.cell.states)
+
+    @property
+    def is_logits(self) -> bool:
+        """Whether the part can be the output layer: a dense layer whose activation, if any, is left to the caller."""
+        return isinstance(self.layer, Dense) and self.activation in ("", *ENDINGS)
 
 
 class Assembly:
     """A network that grows part by part, with its parameters and notes.
 
-    Dense layers and norms after the last recurrent layer become the `head`, and the last of them, if it is a dense
-    layer without an activation, the `output`.
+    Parts without a state after the last recurrent layer become the `head`, and the last of them the `output`, if it is
+    a dense layer without an activation.
     """
 
     def __init__(self, call: str) -> None:
@@ -115,7 +128,7 @@ class Assembly:
         return first
 
     def add_layer(self, layout: Layout, halves: Mapping[str, Mapping[str, Array]]) -> None:
-        """Add a layer with the tensors of its halves, `forward` before `reverse`."""
+        """Add a recurrent layer with the tensors of its halves, `forward` before `reverse`."""
         given, hidden = layout.widths(next(iter(halves.values())))
         inputs = self._before(given, f"a {layout.kind}")
         shapes = dict(leaves(layout.cell.parameter_shapes(inputs, hidden)))
@@ -127,57 +140,111 @@ class Assembly:
         direction = next(name for name, present in DIRECTIONS.items() if present == tuple(halves))
         seen = inputs if layout.cell.reads_input else None
         layer = Layer(layout.cell, hidden, direction, inputs=seen)
-        self._parts.append(Grown(layer, params, layer.width, recurrent=True))
+        self._parts.append(Grown(layer, params, layer.width))
 
-    def add_output(self, weight: Array, bias: Array | None) -> None:
+    def add_dense(self, weight: Array, bias: Array | None) -> None:
         """Add a dense layer: `weight` (features, width), `bias` (features) or None."""
-        if not self._parts:
-            self.refuse("the network must end in one output layer after recurrent layers",
-                        "an output layer elsewhere")
         width = self._before(weight.shape[-1], "a dense layer")
         if weight.ndim != 2 or weight.shape[1] != width or (bias is not None and bias.shape != weight.shape[:1]):
-            raise ShapeError(self.call, f"the output layer must have W (features, {width}) and b (features)",
+            raise ShapeError(self.call, f"a dense layer at {self.place} must have W (features, {width}) and b (features)",
                              f"{weight.shape} and {None if bias is None else bias.shape}",
                              "give the parts of one model")  # fmt: skip
         if bias is None:
             self.note(Note.NO_BIAS)
             bias = np.zeros(len(weight), weight.dtype)
-        maps = {"W.y": weight.copy(), "b.y": bias.copy()}
-        self._parts.append(Grown(Dense(len(weight)), {"forward": tree_of(maps)}, len(weight), recurrent=False))
+        self._add(Dense(len(weight)), {"W.y": weight.copy(), "b.y": bias.copy()}, len(weight))
 
-    def add_activation(self, name: str) -> None:
-        """Apply an activation to what the last part gives, which must be a dense layer at the end of the network."""
-        if not self._parts or self._parts[-1].recurrent or self._ending or name not in ENDINGS:
-            self.refuse("an activation must be the last, after a dense layer", name)
-        self._ending = name
+    add_output = add_dense
+
+    def add_norm(self, norm: LayerNorm | RMSNorm, scale: Array | None, shift: Array | None) -> None:
+        """Add a norm with its learned numbers; None stands for those that it does not have."""
+        learned = [a for a in (scale, shift) if a is not None]
+        width = self._before(len(learned[0]) if learned else 0, "a norm")
+        names = ("p.scale", "p.shift")[: 2 if isinstance(norm, LayerNorm) else 1]
+        if width < 1 or any(a.shape != (width,) for a in learned):
+            raise ShapeError(self.call, f"a norm at {self.place} must be over the {width or ''} features before it",
+                             ", ".join(str(a.shape) for a in learned) or "a norm of any width at the beginning",
+                             "give the parts of one model")  # fmt: skip
+        if len(learned) < len(names):
+            self.note(Note.PLAIN_NORM)
+        dtype = learned[0].dtype if learned else self._dtype
+        fill = {"p.scale": np.ones(width, dtype), "p.shift": np.zeros(width, dtype)}
+        found = {"p.scale": scale, "p.shift": shift}
+        self._add(norm, {name: fill[name] if (a := found[name]) is None else a.copy() for name in names}, width)
+
+    def add_activation(self, name: str, function: Activation | None = None) -> None:
+        """Apply an activation to what the last part gives; one without a function must be the last."""
+        width = self._before(0, f"a {name}")
+        last = self._parts[-1] if self._parts else None
+        if function is None:
+            self._ending = name
+        elif last is not None and isinstance(last.layer, Dense) and not last.activation:
+            self._parts[-1] = replace(last, layer=Dense(last.width, function), activation=name)
+        else:
+            self._add(Layer(_activating(function), width), {}, width)
+
+    def add_residual(self) -> None:
+        """Add the inputs of the last part to its outputs."""
+        last = self._parts[-1]
+        layer = last.layer
+        own = Layer(layer.cell, last.width, initial=layer.initial) if isinstance(layer, FeedForward) else layer
+        self._parts[-1] = replace(last, layer=replace(own, residual=True), activation=last.activation or "residual")
+
+    def _add(self, layer: Layer | FeedForward, maps: Mapping[str, Array], width: int) -> None:
+        """Add a part without a state."""
+        self._parts.append(Grown(layer, {"forward": tree_of(maps)}, width))
+
+    @property
+    def _dtype(self) -> Any:
+        return next((a.dtype for part in self._parts for _, a in leaves(part.params)), np.dtype("float32"))
 
     def _before(self, given: int, what: str) -> int:
         """The features that a part sees, of which it was made for as many as are given."""
-        if self._ending or (self._parts and not self._parts[-1].recurrent):
-            self.refuse("the output layer must come last", f"{what} after it")
+        if self._ending:
+            self.refuse(f"the activation {self._ending} must come last", f"{what} after it")
+        if not self._parts and not given:
+            self.refuse("the first part must show how many features it takes", what)
         if not self._parts:
             self._inputs = given
         return self._parts[-1].width if self._parts else given
 
     def refuse(self, must: str, got: str) -> None:
         """Raise the NetworkError of parts that make no network."""
-        raise NetworkError(self.call, must, got, "give a stack of recurrent layers and at most one output layer; "
-                           "what stands before and after another layer makes two networks")  # fmt: skip
+        raise NetworkError(self.call, must, got, "give recurrent layers, dense layers, norms and activations; what "
+                           "stands before and after another layer makes two networks")  # fmt: skip
 
     def finish(self, read: Read) -> Imported:
         """The finished network with this `read`."""
-        if not any(part.recurrent for part in self._parts):
+        end = max((i + 1 for i, part in enumerate(self._parts) if part.recurrent), default=0)
+        if not self._parts:
             self.refuse("the parts must hold a recurrent layer", "none")
-        if self._ending:
-            self.notes.append(PlacedNote("output", Note.ACTIVATION, self._ending))
-        own = [part for part in self._parts if part.recurrent]
-        last = None if self._parts[-1].recurrent else self._parts[-1]
-        net = Network(self._inputs, [part.layer for part in own], read, None if last is None else last.layer)
-        maps = {} if last is None else last.params["forward"]
-        output = {} if last is None else {"output": {kind: maps[kind]["y"] for kind in "Wb"}}
-        names = {f"layers.{len(own)}": "output"}
-        notes = tuple(replace(note, place=names.get(note.place, note.place)) for note in self.notes)
-        return Imported(net, {"layers": [part.params for part in own]} | output, notes)
+        if not end:
+            self.refuse("a dense layer must stand beside a recurrent layer", "one elsewhere")
+        layers, after = self._parts[:end], self._parts[end:]
+        output = after.pop() if after and after[-1].is_logits else None
+        ending = self._ending or (output.activation if output else "")
+        places = {f"layers.{end + i}": f"head.{i}" for i in range(len(after))}
+        places[f"layers.{end + len(after)}"] = "output"
+        notes = [replace(note, place=places.get(note.place, note.place)) for note in self.notes]
+        notes += [PlacedNote("output" if output else "", Note.ACTIVATION, ending)] if ending else []
+        net = Network(self._inputs, [part.layer for part in layers], read,
+                      Dense(output.width) if output else None, head=[part.layer for part in after])  # fmt: skip
+        params = {"layers": [part.params for part in layers]}
+        params |= {"head": [part.params for part in after]} if after else {}
+        maps = output.params["forward"] if output else {}
+        return Imported(net, params | ({"output": {kind: maps[kind]["y"] for kind in "Wb"}} if output else {}),
+                        tuple(notes))  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _activating(function: Activation) -> Cell:
+    """A cell without a state that applies an activation to its input."""
+
+    def activation(x: Any) -> Any:
+        return function(x)
+
+    activation.__name__ = getattr(function, "__name__", "activation")
+    return cell(activation)
 
 
 class Embeds(Enum):
@@ -221,7 +288,8 @@ def taken_apart(
     `embeds` says what the writer does with class numbers. Raises UnsupportedError where the target lacks the cell, or
     has no place for a map that is not 0.
     """
-    check_params(call, net, params)
+    _check_params(call, net, params)
+    _check_parts(call, target, net)
     given = np.result_type(*(a.dtype for _, a in leaves(params)))
     kept = dtype or ("float64" if given == np.float64 else "float32")
     notes = [PlacedNote("", Note.ROUNDED)] if given.itemsize > np.dtype(kept).itemsize else []
@@ -282,8 +350,18 @@ def _check_absent(call: str, target: str, place: str, row: Layout, maps: Mapping
                                    "train without it, or convert to another framework")  # fmt: skip
 
 
-def check_params(call: str, net: Network, params: Tree) -> None:
-    """Raise an error where `params` are not the parameters of the network, as NumPy arrays in a nested tree."""
+def _check_parts(call: str, target: str, net: Network) -> None:
+    """Raise UnsupportedError where a network has what is no recurrent layer or output layer, before anything is made."""
+    stacks = {"layers": net.layers, "head": net.head}
+    for stack, i, layer in ((name, i, layer) for name, layers in stacks.items() for i, layer in enumerate(layers)):
+        what = "a residual layer" if layer.residual else "" if layer.cell.states else layer.cell.label
+        if what:
+            raise UnsupportedError(call, f"every layer must be recurrent, without a residual connection: {target} is "
+                                   "written so", f"{what} in {stack}.{i}", "write the networks before and after it, or "
+                                   "run it with a backend of rnnspec")  # fmt: skip
+
+
+def _check_params(call: str, net: Network, params: Tree) -> None:
     if not isinstance(net, Network):
         raise ArgumentError(call, "net must be a Network", type(net).__name__, "write rnnspec.Network(...)")
     expected, found = dict(leaves(net.parameter_shapes())), dict(leaves(params))

@@ -72,6 +72,9 @@ class Note(Enum):
     OBJECTIVE = "the training loss is not carried over", Level.TRAINING
     REGULARISERS = "regularizers and constraints are not carried over", Level.TRAINING
     DROPOUT = "noise is not carried over: the network computes what the model does in evaluation", Level.TRAINING
+    PLAIN_NORM = "a norm without learned numbers gets a scale of ones and a shift of zeros, which training moves", (
+        Level.TRAINING
+    )
     COMPUTED = "weights that the model computes from others, as weight norm does, become plain ones", Level.TRAINING
     QUANTISED = "quantised weights become the numbers that they stand for", Level.FUNCTION
     ACTIVATION = "outputs are what the model's last activation is given: apply it to them", Level.FUNCTION

@@ -6,16 +6,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
 
+import torch
 from torch import nn
 
 from rnnspec.convert.assembly import Assembly
 from rnnspec.convert.conversion import Note
 from rnnspec.convert.layout import Layout, layout_for, matching_layout, named_layout
 from rnnspec.convert.layouts import TORCH
+from rnnspec.convert.torch_activations import MODULES
 from rnnspec.convert.torch_states import below, is_path, prefixes, refusal, state_of
 from rnnspec.convert.torch_tensors import add_output, arrays
 from rnnspec.convert.torch_told import Told, bare, kind_of, told
 from rnnspec.errors import ArgumentError, TreeError, UnsupportedError
+from rnnspec.feed_forward import LayerNorm, RMSNorm
 from rnnspec.output import Dense
 from rnnspec.tracing.cell import Cell
 
@@ -89,6 +92,23 @@ def _linear(assembly: Assembly, found: Told) -> None:
     add_output(assembly, arrays(assembly.call, found.tensors))
 
 
+def _norm(assembly: Assembly, found: Told) -> None:
+    if len(found.options["normalized_shape"]) > 1:
+        raise UnsupportedError(assembly.call, f"{found.kind} must be over the features of one step",
+                               f"normalized_shape={found.options['normalized_shape']}", "see docs/convert.md")  # fmt: skip
+    tensors = arrays(assembly.call, found.tensors)
+    epsilon = found.options["eps"]
+    if found.kind == "RMSNorm" and epsilon is None:
+        epsilon = float(torch.finfo(next(iter(found.tensors.values()), torch.zeros(())).dtype).eps)
+    norm = LayerNorm(epsilon) if found.kind == "LayerNorm" else RMSNorm(epsilon)
+    assembly.add_norm(norm, tensors.get("weight"), tensors.get("bias"))
+
+
+def _activation(assembly: Assembly, found: Told) -> None:
+    name, make = MODULES[found.kind]
+    assembly.add_activation(name, make(found.options))
+
+
 def _silent(assembly: Assembly, found: Told) -> None:
     if found.options["p"]:
         assembly.note(Note.DROPOUT, f"{found.kind}({found.options['p']:g}) in training")
@@ -98,15 +118,10 @@ def _nothing(assembly: Assembly, found: Told) -> None:
     """An Identity."""
 
 
-def _ending(name: str) -> Callable[[Assembly, Told], None]:
-    return lambda assembly, _: assembly.add_activation(name)
-
-
 RECURRENT = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
 READERS: dict[str, Callable[[Assembly, Told], None]] = {
     **dict.fromkeys(RECURRENT, _recurrent), **dict.fromkeys(SILENT, _silent), "Linear": _linear, "Identity": _nothing,
-    "Softmax": _ending("softmax"), "LogSoftmax": _ending("log_softmax"), "Sigmoid": _ending("sigmoid"),
-    "LogSigmoid": _ending("log_sigmoid"),
+    "LayerNorm": _norm, "RMSNorm": _norm, **dict.fromkeys(MODULES, _activation),
 }  # fmt: skip
 """What reads a module of each kind."""
 
