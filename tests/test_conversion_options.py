@@ -17,17 +17,17 @@ REFUSED, SEEN, FREE = UnsupportedError, "the network shows it", "no network depe
 TORCH = {"input_size": (5, SEEN), "hidden_size": (5, SEEN), "num_layers": (2, SEEN), "bias": (False, Note.NO_BIAS),
          "batch_first": (True, Note.BATCH_FIRST), "dropout": (0.5, FREE), "bidirectional": (True, SEEN),
          "device": ("cpu", FREE), "dtype": ("float64", SEEN)}  # fmt: skip
-KERAS = {"units": (5, SEEN), "activation": ("softsign", REFUSED), "use_bias": (False, Note.NO_BIAS),
+KERAS = {"units": (5, SEEN), "activation": ("softsign", SEEN), "use_bias": (False, Note.NO_BIAS),
          "kernel_initializer": ("zeros", FREE), "recurrent_initializer": ("zeros", FREE),
          "bias_initializer": ("ones", FREE), "kernel_regularizer": ("l2", Note.REGULARISERS),
          "recurrent_regularizer": ("l2", Note.REGULARISERS), "bias_regularizer": ("l2", Note.REGULARISERS),
          "activity_regularizer": ("l2", Note.REGULARISERS), "kernel_constraint": ("non_neg", Note.REGULARISERS),
          "recurrent_constraint": ("non_neg", Note.REGULARISERS), "bias_constraint": ("non_neg", Note.REGULARISERS),
-         "dropout": (0.5, REFUSED), "recurrent_dropout": (0.5, REFUSED), "seed": (7, FREE),
+         "dropout": (0.5, Note.DROPOUT), "recurrent_dropout": (0.5, Note.DROPOUT), "seed": (7, FREE),
          "return_sequences": (True, SEEN), "return_state": (True, FREE), "go_backwards": (True, SEEN),
-         "stateful": (True, REFUSED), "unroll": (True, FREE), "trainable": (False, FREE),
+         "stateful": (True, Note.INITIAL_STATE), "unroll": (True, FREE), "trainable": (False, FREE),
          "zero_output_for_mask": (True, REFUSED)}  # fmt: skip
-GATED = KERAS | {"recurrent_activation": ("hard_sigmoid", REFUSED), "use_cudnn": (False, FREE)}
+GATED = KERAS | {"recurrent_activation": ("hard_sigmoid", SEEN), "use_cudnn": (False, FREE)}
 FLAX = {"in_features": (5, SEEN), "hidden_features": (5, SEEN), "activation_fn": ("gelu", REFUSED),
         "kernel_init": ("ones_init", FREE), "recurrent_kernel_init": ("ones_init", FREE),
         "bias_init": ("ones_init", FREE), "dtype": ("float16", FREE), "param_dtype": ("float16", FREE),

@@ -29,6 +29,7 @@ __all__ = ["Exported", "Imported", "Layout", "Level", "Loss", "Lost", "Note", "P
            "to_onnx_step", "to_tensors", "to_torch", "to_torchrecurrent"]  # fmt: skip
 
 STEPS = Steps()
+EVERY = slice(None)
 
 
 def from_torch(*parts: Any, read: Read = STEPS) -> Imported:
@@ -60,7 +61,7 @@ def to_torch(net: Network, params: Tree) -> Exported:
     return torch_modules.write_modules(call, net, params)
 
 
-def from_keras(*parts: Any) -> Imported:
+def from_keras(*parts: Any, layers: slice = EVERY) -> Imported:
     """The network of Keras 3 layers, of a Sequential or given one after the other, on any backend of Keras.
 
     Layers are SimpleRNN, LSTM, GRU, an RNN of the cell of one of these, or a Bidirectional of these that concatenates,
@@ -72,7 +73,7 @@ def from_keras(*parts: Any) -> Imported:
     framework(call, "keras")
     from rnnspec.convert import keras_layers  # noqa: PLC0415
 
-    return keras_layers.read_layers(call, parts)
+    return keras_layers.read_layers(call, parts, layers)
 
 
 def to_keras(net: Network, params: Tree) -> Exported:

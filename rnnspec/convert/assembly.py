@@ -25,7 +25,7 @@ from rnnspec.errors import (
 )
 from rnnspec.feed_forward import FeedForward, LayerNorm, RMSNorm
 from rnnspec.network import DIRECTIONS, Layer, Network
-from rnnspec.output import Dense, Read
+from rnnspec.output import Dense, Read, Tied
 from rnnspec.tracing.cell import Cell, cell
 from rnnspec.tree import Tree, leaves
 
@@ -60,12 +60,16 @@ def numbers(call: str, name: str, array: Array) -> Array:
 
 @dataclass(frozen=True)
 class Grown:
-    """One part of a growing network: its layer, its parameters, the width of its outputs, and its activation."""
+    """One part of a growing network: its layer, its parameters, the width of its outputs, and its activation.
+
+    `given` is the weight of a dense layer as it was given, which may be that of the embedding.
+    """
 
     layer: Layer | FeedForward
     params: Tree
     width: int
     activation: str = ""
+    given: Array = None
 
     @property
     def recurrent(self) -> bool:
@@ -89,7 +93,8 @@ class Assembly:
         self.call, self.notes = call, list[PlacedNote]()
         self._parts = list[Grown]()
         self._seen: list[Any] = []
-        self._inputs = 0
+        self._inputs: int | Embedding = 0
+        self._table: Array = None
         self._ending = ""
 
     @property
@@ -105,7 +110,7 @@ class Assembly:
     @property
     def width(self) -> int | None:
         """The number of features that the next part sees, or None before the first."""
-        return self._parts[-1].width if self._parts else None
+        return self._before(0, "a part") if self._parts or self._table is not None else None
 
     def see(self, place: str, weights: Iterable[Any]) -> None:
         """Note where a weight of this place was seen in another place."""
@@ -142,17 +147,23 @@ class Assembly:
         layer = Layer(layout.cell, hidden, direction, inputs=seen)
         self._parts.append(Grown(layer, params, layer.width))
 
+    def add_embedding(self, table: Array) -> None:
+        """Begin with an embedding: `table` (classes, features)."""
+        if self._parts or self._table is not None or table.ndim != 2:
+            self.refuse("an embedding must be the first part, a matrix (classes, features)", f"one of {table.shape}")
+        self._inputs, self._table = Embedding(*table.shape), table
+
     def add_dense(self, weight: Array, bias: Array | None) -> None:
         """Add a dense layer: `weight` (features, width), `bias` (features) or None."""
         width = self._before(weight.shape[-1], "a dense layer")
         if weight.ndim != 2 or weight.shape[1] != width or (bias is not None and bias.shape != weight.shape[:1]):
-            raise ShapeError(self.call, f"a dense layer at {self.place} must have W (features, {width}) and b (features)",
+            raise ShapeError(self.call, f"{self.place} must have W (features, {width}) and b (features)",
                              f"{weight.shape} and {None if bias is None else bias.shape}",
                              "give the parts of one model")  # fmt: skip
         if bias is None:
             self.note(Note.NO_BIAS)
             bias = np.zeros(len(weight), weight.dtype)
-        self._add(Dense(len(weight)), {"W.y": weight.copy(), "b.y": bias.copy()}, len(weight))
+        self._add(Dense(len(weight)), {"W.y": weight.copy(), "b.y": bias.copy()}, len(weight), weight)
 
     add_output = add_dense
 
@@ -190,9 +201,9 @@ class Assembly:
         own = Layer(layer.cell, last.width, initial=layer.initial) if isinstance(layer, FeedForward) else layer
         self._parts[-1] = replace(last, layer=replace(own, residual=True), activation=last.activation or "residual")
 
-    def _add(self, layer: Layer | FeedForward, maps: Mapping[str, Array], width: int) -> None:
+    def _add(self, layer: Layer | FeedForward, maps: Mapping[str, Array], width: int, given: Array = None) -> None:
         """Add a part without a state."""
-        self._parts.append(Grown(layer, {"forward": tree_of(maps)}, width))
+        self._parts.append(Grown(layer, {"forward": tree_of(maps)}, width, given=given))
 
     @property
     def _dtype(self) -> Any:
@@ -202,11 +213,14 @@ class Assembly:
         """The features that a part sees, of which it was made for as many as are given."""
         if self._ending:
             self.refuse(f"the activation {self._ending} must come last", f"{what} after it")
-        if not self._parts and not given:
+        if self._parts:
+            return self._parts[-1].width
+        if self._table is not None:
+            return int(self._table.shape[1])
+        if not given:
             self.refuse("the first part must show how many features it takes", what)
-        if not self._parts:
-            self._inputs = given
-        return self._parts[-1].width if self._parts else given
+        self._inputs = given
+        return given
 
     def refuse(self, must: str, got: str) -> None:
         """Raise the NetworkError of parts that make no network."""
@@ -225,15 +239,26 @@ class Assembly:
         ending = self._ending or (output.activation if output else "")
         places = {f"layers.{end + i}": f"head.{i}" for i in range(len(after))}
         places[f"layers.{end + len(after)}"] = "output"
+        tied = output is not None and _same_memory(output.given, self._table)
         notes = [replace(note, place=places.get(note.place, note.place)) for note in self.notes]
+        notes = [note for note in notes if not (tied and (note.place, note.what) == ("output", Note.SHARED))]
         notes += [PlacedNote("output" if output else "", Note.ACTIVATION, ending)] if ending else []
-        net = Network(self._inputs, [part.layer for part in layers], read,
-                      Dense(output.width) if output else None, head=[part.layer for part in after])  # fmt: skip
-        params = {"layers": [part.params for part in layers]}
-        params |= {"head": [part.params for part in after]} if after else {}
-        maps = output.params["forward"] if output else {}
-        return Imported(net, params | ({"output": {kind: maps[kind]["y"] for kind in "Wb"}} if output else {}),
-                        tuple(notes))  # fmt: skip
+        last = None if output is None else Tied() if tied else Dense(output.width)
+        net = Network(self._inputs, [part.layer for part in layers], read, last, head=[part.layer for part in after])
+        params: Tree = {} if self._table is None else {"embedding": {"E": self._table.copy()}}
+        params["layers"] = [part.params for part in layers]
+        if after:
+            params["head"] = [part.params for part in after]
+        if output is not None:
+            params["output"] = {kind: output.params["forward"][kind]["y"] for kind in ("b" if tied else "Wb")}
+        return Imported(net, params, tuple(notes))
+
+
+def _same_memory(one: Array, other: Array) -> bool:
+    """Whether two arrays are one and the same, as those of tied weights are."""
+    if one is None or other is None:
+        return False
+    return bool(one.shape == other.shape and one.strides == other.strides and one.ctypes.data == other.ctypes.data)
 
 
 @lru_cache(maxsize=64)
@@ -351,7 +376,11 @@ def _check_absent(call: str, target: str, place: str, row: Layout, maps: Mapping
 
 
 def _check_parts(call: str, target: str, net: Network) -> None:
-    """Raise UnsupportedError where a network has what is no recurrent layer or output layer, before anything is made."""
+    """Raise UnsupportedError where a network has more than recurrent layers and an output layer."""
+    for part in (net.inputs, net.output):
+        if isinstance(part, Embedding | Tied):
+            raise UnsupportedError(call, f"for {target}, inputs must be features, and the output a Dense or None",
+                                   repr(part), "write the network after it, or run it with rnnspec")  # fmt: skip
     stacks = {"layers": net.layers, "head": net.head}
     for stack, i, layer in ((name, i, layer) for name, layers in stacks.items() for i, layer in enumerate(layers)):
         what = "a residual layer" if layer.residual else "" if layer.cell.states else layer.cell.label

@@ -10,13 +10,14 @@ import torch
 from torch import nn
 
 from rnnspec.convert.assembly import Assembly
-from rnnspec.convert.conversion import Note
+from rnnspec.convert.conversion import Note, PlacedNote
 from rnnspec.convert.layout import Layout, layout_for, matching_layout, named_layout
 from rnnspec.convert.layouts import TORCH
 from rnnspec.convert.torch_activations import MODULES
 from rnnspec.convert.torch_states import below, is_path, prefixes, refusal, state_of
 from rnnspec.convert.torch_tensors import add_output, arrays
 from rnnspec.convert.torch_told import Told, bare, kind_of, told
+from rnnspec.embedding import Embedding
 from rnnspec.errors import ArgumentError, TreeError, UnsupportedError
 from rnnspec.feed_forward import LayerNorm, RMSNorm
 from rnnspec.output import Dense
@@ -95,13 +96,23 @@ def _linear(assembly: Assembly, found: Told) -> None:
 def _norm(assembly: Assembly, found: Told) -> None:
     if len(found.options["normalized_shape"]) > 1:
         raise UnsupportedError(assembly.call, f"{found.kind} must be over the features of one step",
-                               f"normalized_shape={found.options['normalized_shape']}", "see docs/convert.md")  # fmt: skip
+                               f"normalized_shape={found.options['normalized_shape']}",
+                               "see docs/convert.md")  # fmt: skip
     tensors = arrays(assembly.call, found.tensors)
     epsilon = found.options["eps"]
     if found.kind == "RMSNorm" and epsilon is None:
         epsilon = float(torch.finfo(next(iter(found.tensors.values()), torch.zeros(())).dtype).eps)
     norm = LayerNorm(epsilon) if found.kind == "LayerNorm" else RMSNorm(epsilon)
     assembly.add_norm(norm, tensors.get("weight"), tensors.get("bias"))
+
+
+def _embedding(assembly: Assembly, found: Told) -> None:
+    if found.options["max_norm"] is not None:
+        raise UnsupportedError(assembly.call, "max_norm of Embedding must be None, as it changes rows that are read",
+                               f"max_norm={found.options['max_norm']}", "scale the rows yourself")  # fmt: skip
+    assembly.add_embedding(arrays(assembly.call, found.tensors)["weight"])
+    if found.options["padding_idx"] is not None:
+        assembly.notes.append(PlacedNote("embedding", Note.PADDING_CLASS, f"class {found.options['padding_idx']}"))
 
 
 def _activation(assembly: Assembly, found: Told) -> None:
@@ -121,22 +132,50 @@ def _nothing(assembly: Assembly, found: Told) -> None:
 RECURRENT = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
 READERS: dict[str, Callable[[Assembly, Told], None]] = {
     **dict.fromkeys(RECURRENT, _recurrent), **dict.fromkeys(SILENT, _silent), "Linear": _linear, "Identity": _nothing,
-    "LayerNorm": _norm, "RMSNorm": _norm, **dict.fromkeys(MODULES, _activation),
+    "Embedding": _embedding, "LayerNorm": _norm, "RMSNorm": _norm, **dict.fromkeys(MODULES, _activation),
 }  # fmt: skip
 """What reads a module of each kind."""
 
 
 def _add_state(assembly: Assembly, what: Any, given: Any, prefix: str = "") -> None:
     """Add what a state_dict holds; a cell of one's own is read by the names of its maps."""
-    row = None if what is Dense else _row_of(assembly, what)
+    kind = type(what) if isinstance(what, LayerNorm | RMSNorm) else what
+    row = None if kind in STATES else _row_of(assembly, what)
     state = state_of(assembly.call, given)
     tensors = below(assembly.call, state, prefix)
     assembly.see(assembly.place, tensors.values())
     if row is None:
-        add_output(assembly, arrays(assembly.call, tensors))
+        STATES[kind](assembly, what, arrays(assembly.call, tensors))
     else:
         _check_names(assembly.call, row, tensors, state)
         _add_layers(assembly, row, arrays(assembly.call, tensors))
+
+
+def _add_dense(assembly: Assembly, _: Any, tensors: dict[str, Any]) -> None:
+    add_output(assembly, tensors)
+
+
+def _add_table(assembly: Assembly, _: Any, tensors: dict[str, Any]) -> None:
+    _check_tensors(assembly.call, "Embedding", tensors, ("weight",))
+    assembly.add_embedding(tensors["weight"])
+
+
+def _add_norm(assembly: Assembly, what: Any, tensors: dict[str, Any]) -> None:
+    norm = what() if isinstance(what, type) else what
+    names = ("weight", "bias") if isinstance(norm, LayerNorm) else ("weight",)
+    _check_tensors(assembly.call, type(norm).__name__, tensors, names)
+    assembly.add_norm(norm, tensors["weight"], tensors.get("bias"))
+
+
+def _check_tensors(call: str, kind: str, tensors: Mapping[str, Any], names: tuple[str, ...]) -> None:
+    if tensors.keys() != set(names):
+        raise refusal(call, f"a state_dict of {kind} must hold {' and '.join(names)}", tensors)
+
+
+STATES: dict[Any, Callable[[Assembly, Any, dict[str, Any]], None]] = {
+    Dense: _add_dense, Embedding: _add_table, LayerNorm: _add_norm, RMSNorm: _add_norm,
+}
+"""What reads a state_dict of what is no cell; a norm may be given with an epsilon, as in (LayerNorm(1e-3), state)."""
 
 
 def _row_of(assembly: Assembly, cell: Any) -> Layout:
