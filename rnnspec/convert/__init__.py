@@ -20,6 +20,7 @@ from typing import Any
 from rnnspec.convert.assembly import framework
 from rnnspec.convert.conversion import Exported, Imported, Level, Loss, Lost, Note, PlacedNote
 from rnnspec.convert.layout import Layout
+from rnnspec.convert.layout_tensors import Prefix
 from rnnspec.network import Network
 from rnnspec.output import Read, Steps
 from rnnspec.tree import Tree
@@ -195,12 +196,13 @@ def to_torchrecurrent(net: Network, params: Tree) -> Exported:
 
 
 def from_tensors(
-    kind: str | Layout, tensors: Mapping[str, Any] | str | os.PathLike[str], *, prefix: str = ""
+    kind: str | Layout, tensors: Mapping[str, Any] | str | os.PathLike[str], *, prefix: Prefix = ""
 ) -> Imported:
-    """The network of one layer, from its tensors by name, or from a safetensors file of them.
+    """The network of one layer or of several, from their tensors by name, or from a safetensors file of them.
 
     `kind` is a name of `rnnspec.convert.published_layouts`, such as "xlstm.sLSTMLayer", whose layer has heads, or a
-    `Layout` of any layer. `prefix` is what the names of the layer's tensors begin with in the file of a model. Raises
+    `Layout` of any cell. `prefix` is what the names of the layer's tensors begin with. With a `Layout` it may be
+    `{"forward": text, "reverse": text}` for a layer of both directions, or a list with one for each layer. Raises
     ArgumentError for an unknown kind, TreeError where a tensor is missing or unknown, UnsupportedError where one
     changes the recurrence, ShapeError where shapes do not fit, and FileFormatError where the file is no safetensors
     file.
@@ -210,12 +212,12 @@ def from_tensors(
     return published_tensors.read_tensors("from_tensors(...)", kind, tensors, prefix)
 
 
-def to_tensors(kind: str | Layout, net: Network, params: Tree) -> Exported:
-    """The tensors of one layer as NumPy arrays by name: those that `from_tensors` reads.
+def to_tensors(kind: str | Layout, net: Network, params: Tree, *, prefix: Prefix = "") -> Exported:
+    """The tensors of one layer or of several as NumPy arrays by name: those that `from_tensors` reads.
 
-    The network is one layer, with heads if `kind` is a name. Raises ArgumentError for an unknown kind, and
-    UnsupportedError where the network is another, or a block-diagonal map is not.
+    The network is one layer, with heads if `kind` is a name; with a `Layout`, `prefix` may name several. Raises
+    ArgumentError for an unknown kind, and UnsupportedError where the network is another, or a map is not as it must be.
     """
     from rnnspec.convert import published_tensors  # noqa: PLC0415
 
-    return published_tensors.write_tensors("to_tensors(...)", kind, net, params)
+    return published_tensors.write_tensors("to_tensors(...)", kind, net, params, prefix)

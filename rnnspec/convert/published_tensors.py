@@ -15,7 +15,7 @@ from rnnspec.convert.assembly import numbers, tree_of
 from rnnspec.convert.axes import joined, ordered, shape_of, sizes_of
 from rnnspec.convert.conversion import Exported, Imported, Note, PlacedNote
 from rnnspec.convert.layout import Layout
-from rnnspec.convert.layout_tensors import read_layout, write_layout
+from rnnspec.convert.layout_tensors import Prefix, read_layout, write_layout
 from rnnspec.convert.published_layouts import PUBLISHED, Published
 from rnnspec.errors import ArgumentError, FileFormatError, ShapeError, TreeError, UnsupportedError
 from rnnspec.network import Layer, Network
@@ -28,16 +28,19 @@ ORDERS = {"W": "ghod", "b": "gho", "U": "ghoi", "p": "gho"}
 """The axes of our maps, before heads are laid side by side; `g` counts the maps of a tensor."""
 
 
-def read_tensors(call: str, kind: str | Layout, tensors: Any, prefix: str) -> Imported:
-    """The network of one published layer."""
-    given = _file(call, tensors, prefix) if isinstance(tensors, str | os.PathLike) else tensors
+def read_tensors(call: str, kind: str | Layout, tensors: Any, prefix: Prefix) -> Imported:
+    """The network of one published layer, or of the layers of a layout."""
+    begin = prefix if isinstance(prefix, str) else ""
+    given = _file(call, tensors, begin) if isinstance(tensors, str | os.PathLike) else tensors
     if not isinstance(given, Mapping):
         raise ArgumentError(call, "tensors must be a mapping of names to arrays, or the path of a safetensors file",
                             type(tensors).__name__, "give the tensors by name")  # fmt: skip
-    own = {name.removeprefix(prefix): array for name, array in given.items() if name.startswith(prefix)}
     if isinstance(kind, Layout):
-        return read_layout(call, kind, own)
+        return read_layout(call, kind, given, prefix)
     row = _row(call, kind)
+    if not isinstance(prefix, str):
+        raise ArgumentError(call, f"prefix of {kind} must be a text", repr(prefix), "read its layers one by one")
+    own = {name.removeprefix(prefix): array for name, array in given.items() if name.startswith(prefix)}
     notes = _check_names(call, kind, row, own)
     arrays = {name: numbers(call, prefix + name, own[name]) for name in row.tensors}
     sizes = _sizes(call, row, arrays)
@@ -130,10 +133,10 @@ def _ours(kind: str, block: Array) -> Array:
     return block.reshape(-1).copy()
 
 
-def write_tensors(call: str, kind: str | Layout, net: Network, params: Tree) -> Exported:
-    """The tensors of one published layer, by name."""
+def write_tensors(call: str, kind: str | Layout, net: Network, params: Tree, prefix: Prefix) -> Exported:
+    """The tensors of one published layer, or of the layers of a layout, by name."""
     if isinstance(kind, Layout):
-        return write_layout(call, kind, net, params)
+        return write_layout(call, kind, net, params, prefix)
     row = _row(call, kind)
     layer = _only(call, kind, row, net)
     maps = {name: np.asarray(array) for name, array in leaves(params["layers"][0]["forward"])}
@@ -142,7 +145,7 @@ def write_tensors(call: str, kind: str | Layout, net: Network, params: Tree) -> 
     for name, layout in row.tensors.items():
         labels = layout.maps.split()
         blocks = np.stack([_theirs(call, label, maps[label], sizes) for label in labels])
-        tensors[name] = np.ascontiguousarray(joined(layout.axes, blocks, ORDERS[labels[0][0]]))
+        tensors[f"{prefix}{name}"] = np.ascontiguousarray(joined(layout.axes, blocks, ORDERS[labels[0][0]]))
     notes = [PlacedNote("layers.0", Note.POLICY)] if layer.gradient is not None else []
     notes += [PlacedNote("layers.0", Note.NOISE)] if layer.noises else []
     return Exported(tensors, tuple(notes + ([PlacedNote("", Note.OBJECTIVE)] if net.loss is not None else [])))
