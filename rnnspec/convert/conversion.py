@@ -79,6 +79,7 @@ class Note(Enum):
     QUANTISED = "quantised weights become the numbers that they stand for", Level.FUNCTION
     ACTIVATION = "outputs are what the model's last activation is given: apply it to them", Level.FUNCTION
     PADDING_CLASS = "the row of the padding class is a row like any other, and training moves it", Level.TRAINING
+    FLAT = "the model gives the steps of all rows along one axis; rnnspec gives (time, batch, feature)", Level.FORM
     MASK = "the model leaves masked steps out: give the lengths of rows that are padded at their end", Level.FUNCTION
     EQUATIONS = (
         "the cell has other equations than the framework's layer: its maps are those of the same names", Level.FUNCTION,

@@ -11,6 +11,7 @@ from torch import nn
 from rnnspec.convert.assembly import Assembly, Part, taken_apart
 from rnnspec.convert.conversion import Exported, Imported
 from rnnspec.convert.layouts import TORCH
+from rnnspec.convert.torch_flow import model_of, read_model
 from rnnspec.convert.torch_network import TorchNetwork
 from rnnspec.convert.torch_reading import SUFFIXES, add_part
 from rnnspec.convert.torch_tensors import META, linear, load
@@ -30,6 +31,9 @@ def read_modules(call: str, parts: tuple[Any, ...], read: Read) -> Imported:
     if len(parts) == 1 and type(parts[0]) is TorchNetwork:
         read = parts[0].network.read
         parts = tuple(module for module in (*parts[0].layers, parts[0].output) if module is not None)
+    model = model_of(parts)
+    if model is not None:
+        return read_model(call, model)
     assembly = Assembly(call)
     for part in parts:
         add_part(assembly, part)

@@ -23,7 +23,7 @@ from rnnspec.feed_forward import LayerNorm, RMSNorm
 from rnnspec.output import Dense
 from rnnspec.tracing.cell import Cell
 
-__all__ = ["SUFFIXES", "add_part"]
+__all__ = ["PARTS", "RECURRENT", "SUFFIXES", "add_part", "advice", "recurrent_in", "refuse"]
 
 SUFFIXES = {"forward": "", "reverse": "_reverse"}
 SILENT = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")
@@ -37,25 +37,35 @@ def add_part(assembly: Assembly, part: Any) -> None:
     elif isinstance(part, tuple) and len(part) in (2, 3) and (isinstance(part[1], Mapping) or is_path(part[1])):
         _add_state(assembly, part[0], part[1], *part[2:])
     else:
-        _refuse(assembly.call, part)
+        refuse(assembly.call, part)
 
 
-def _refuse(call: str, part: Any) -> NoReturn:
+def recurrent_in(model: nn.Module) -> list[str]:
+    """The names of the recurrent modules in a model."""
+    return [name for name, module in model.named_modules() if name and kind_of(bare(module)) in RECURRENT]
+
+
+def advice(model: nn.Module) -> str:
+    """How to give the parts of a model one by one."""
+    return "give the parts in the order in which they run" + "".join(
+        f", such as from_torch(model.{', model.'.join(own)}, ...)" for own in [recurrent_in(model)] if own)
+
+
+def refuse(call: str, part: Any, reason: str = "") -> NoReturn:
     """Raise the ArgumentError of what is no part; of a model, it names the parts to give instead."""
     got, do = type(part).__name__, "give the parts of the model in the order in which they run"
     if isinstance(part, nn.Module):
-        own = [name for name, module in part.named_modules() if kind_of(bare(module)) in RECURRENT]
-        if own:
-            got += f", in which {', '.join(own)} {'is' if len(own) == 1 else 'are'} recurrent"
-            do = f"give the parts in the order in which they run, such as from_torch(model.{', model.'.join(own)}, ...)"
+        own, do = recurrent_in(part), advice(part)
+        got += f", in which {', '.join(own)} {'is' if len(own) == 1 else 'are'} recurrent" if own else ""
     elif is_path(part) or isinstance(part, Mapping):
         own = prefixes(state_of(call, part))
         got += f" with the tensors of recurrent modules below {', '.join(map(repr, own))}" if own else ""
         do = f"give a pair with its cell: (cells.lstm, {'path' if is_path(part) else 'state_dict'}" + (
             f", {own[0]!r})" if own and own[0] else ")")
-    raise ArgumentError(call, f"a part must be a torch.nn.{', torch.nn.'.join(RECURRENT)} or Linear, a Sequential of "
-                        "parts, or a pair (cell, state_dict) or (Dense, state_dict), perhaps with a prefix",
-                        got, do)  # fmt: skip
+    raise ArgumentError(call, f"a part must be a torch.nn.{', torch.nn.'.join(RECURRENT)}, Linear or another that "
+                        "docs/convert.md lists, a Sequential of these, a model of these that torch.fx can trace, or a "
+                        "pair (cell, state_dict) or (Dense, state_dict), perhaps with a prefix", got + reason,
+                        do)  # fmt: skip
 
 
 def _add_module(assembly: Assembly, module: Any) -> None:
@@ -65,7 +75,7 @@ def _add_module(assembly: Assembly, module: Any) -> None:
             add_part(assembly, own)
         return
     if kind is None or kind not in READERS:
-        _refuse(assembly.call, module)
+        refuse(assembly.call, module)
     found = told(assembly.call, kind, module)
     assembly.see(assembly.place, found.weights)
     for note in found.notes:
@@ -135,6 +145,8 @@ READERS: dict[str, Callable[[Assembly, Told], None]] = {
     "Embedding": _embedding, "LayerNorm": _norm, "RMSNorm": _norm, **dict.fromkeys(MODULES, _activation),
 }  # fmt: skip
 """What reads a module of each kind."""
+PARTS = tuple(READERS)
+"""The kinds of module that are read."""
 
 
 def _add_state(assembly: Assembly, what: Any, given: Any, prefix: str = "") -> None:
