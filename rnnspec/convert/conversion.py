@@ -84,6 +84,14 @@ class Note(Enum):
     EQUATIONS = (
         "the cell has other equations than the framework's layer: its maps are those of the same names", Level.FUNCTION,
     )  # fmt: skip
+    LENGTHS = "lengths of rows are an input of the model; give them to `run`", Level.FORM
+    FIXED_LENGTHS = "the model has constant lengths of rows; give them to `run`", Level.FUNCTION
+    STATES = "inputs and outputs of the model are the initial and the final state of a run", Level.FORM
+    FOLDED = "factors and summands of features become part of the map beside them", Level.TRAINING
+    ONE_ROW = "the model has no axis for the batch: it runs one row", Level.FORM
+    AXES = "the model's arrays have their axes in another order", Level.FORM
+    BRANCH = "a branch that the model takes at some lengths only is not carried over", Level.FUNCTION
+    UNUSED = "a part of the model that nothing reads is left out", Level.TRAINING
 
 
 @dataclass(frozen=True)
