@@ -34,9 +34,9 @@ FLAX = {"in_features": (5, SEEN), "hidden_features": (5, SEEN), "activation_fn":
         "carry_init": ("ones_init", Note.INITIAL_STATE), "promote_dtype": ("promotion", REFUSED),
         "keep_rngs": (True, FREE), "kernel_metadata": ({"a": 1}, FREE), "recurrent_kernel_metadata": ({"a": 1}, FREE),
         "bias_metadata": ({"a": 1}, FREE)}  # fmt: skip
-ONNX = {"clip": (1.0, REFUSED), "activation_alpha": ([0.5], REFUSED), "activation_beta": ([0.5], REFUSED),
-        "activations": (None, REFUSED), "direction": ("reverse", SEEN), "hidden_size": (5, SEEN),
-        "layout": (1, REFUSED)}  # fmt: skip
+ONNX = {"clip": (1.0, SEEN), "activation_alpha": ([0.5], SEEN), "activation_beta": ([0.5], SEEN),
+        "activations": (None, SEEN), "direction": ("reverse", SEEN), "hidden_size": (5, SEEN),
+        "layout": (1, Note.BATCH_FIRST)}  # fmt: skip
 OPTIONS = {
     ("torch.nn", "RNN"): TORCH | {"nonlinearity": ("relu", SEEN)},
     ("torch.nn", "GRU"): TORCH,
@@ -49,7 +49,7 @@ OPTIONS = {
     ("Flax nnx", "OptimizedLSTMCell"): FLAX | {"gate_fn": ("tanh", REFUSED)},
     ("Flax nnx", "GRUCell"): FLAX | {"gate_fn": ("tanh", REFUSED)},
     ("ONNX", "RNN"): ONNX,
-    ("ONNX", "LSTM"): ONNX | {"input_forget": (1, REFUSED)},
+    ("ONNX", "LSTM"): ONNX | {"input_forget": (1, SEEN)},
     ("ONNX", "GRU"): ONNX | {"linear_before_reset": (1, SEEN)},
 }
 """For each kind of part: another value than the usual one of each option, and what becomes of it."""

@@ -14,7 +14,7 @@ the two functions of a framework import it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rnnspec.convert.assembly import framework
@@ -119,18 +119,21 @@ def to_flax(net: Network, params: Tree) -> Exported:
     return flax_modules.write_modules(call, net, params)
 
 
-def from_onnx(model: Any) -> Imported:
-    """The network of an `onnx.ModelProto`: a stack of RNN, LSTM or GRU nodes, then at most one Gemm or MatMul.
+def from_onnx(
+    model: Any, inputs: Sequence[str] | None = None, outputs: Sequence[str] | None = None, *, dequantise: bool = False
+) -> Imported:
+    """The network of an ONNX model: its recurrent nodes, and what moves axes or computes features between them.
 
-    It reads the files of `to_onnx`, of `to_onnx_step` and of `torch.onnx.export(..., dynamo=False)`. Initial states and
-    lengths must be inputs of the graph or absent; initial states may be zeros. Raises UnsupportedError where a node has
-    no counterpart, and ArgumentError where the model is not valid.
+    `model` is a path, bytes or an `onnx.ModelProto`. `inputs` and `outputs` are names of values at which the graph is
+    cut. Outputs that are final states are those of a run; of several others, `outputs` chooses one. With `dequantise`,
+    whole numbers with a scale are read as the numbers that they stand for. Raises UnsupportedError where a node has no
+    counterpart, which it names with the call that cuts the graph there, and ArgumentError where the model is not valid.
     """
     call = "from_onnx(...)"
     framework(call, "onnx")
     from rnnspec.convert import onnx_reading  # noqa: PLC0415
 
-    return onnx_reading.read_model(call, model)
+    return onnx_reading.read_model(call, model, inputs, outputs, dequantise)
 
 
 def to_onnx(

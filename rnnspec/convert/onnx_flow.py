@@ -1,151 +1,202 @@
-"""The values of an ONNX graph that a network is read from: inputs, steps of layers, logits, each with named axes.
+"""The values of an ONNX graph that a network is read from: numbers, and arrays whose axes are followed.
 
-Operators such as Transpose, Reshape, Squeeze, Gather and Concat only move axes. Operators that compute are not read
-here.
+An axis is None where features lie along it, or a tuple of the axes of inputs that are one in it: ("x.0",) is the first
+axis of x, ("x.0", "x.1") the first two as one, and () an axis of length 1, which is any axis of length 1.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-__all__ = ["PLUMBING", "Flow", "Given", "Logits", "Unread", "Zeros", "is_zero", "plumbed"]
+from rnnspec.convert.onnx_operator import Operator
+
+__all__ = ["Axis", "Filled", "Fixed", "Flow", "Known", "NotFollowed", "Sizes", "Turn", "Unread", "is_zero", "plain"]
+
+Axis = tuple[str, ...] | None
+Turn = tuple[str, str]
+"""An axis in reverse order, and the name of the lengths within which it is, or the empty name."""
+FREE = (1009, 2003, 1013, 2011, 1019, 2017, 1021, 2027, 1031, 2029, 1033, 2039, 1039, 2053, 1049, 2063, 1051, 2069)
+"""Lengths that stand for those that a graph leaves free: primes, which no width of a layer is a multiple of, so that
+numbers computed from lengths show what they were computed from."""
 
 
-@dataclass(frozen=True)
-class Given:
-    """An input of the graph and the order of its axes; `axes` is empty where the value is only part of the input."""
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Numbers that the graph determines.
 
-    name: str
-    axes: tuple[int, ...] = (0, 1, 2)
-
-
-@dataclass(frozen=True)
-class Flow:
-    """The steps of layers, or their last steps.
-
-    `axes` names the axes. `halves` is the (layer, half) of each entry of the axis `half`, or of each part of the
-    features where that axis is missing. `state` marks a final state that is no output. `ragged` says that the graph
-    has lengths.
+    `free` says that they depend on lengths that the graph leaves free, `quantised` names the operator that made them
+    from whole numbers.
     """
 
-    axes: tuple[str, ...]
-    halves: tuple[tuple[int, str], ...]
-    state: bool = False
-    ragged: bool = False
-
-    @property
-    def last(self) -> bool:
-        """Whether these are last steps."""
-        return "time" not in self.axes
+    array: Any
+    free: bool = False
+    quantised: Operator | None = None
 
 
 @dataclass(frozen=True)
-class Logits:
-    """The outputs of the output layer; its bias may not have been added yet."""
+class Filled:
+    """One number everywhere, in an array of any shape."""
 
-    flow: Flow
-    weight: Any
-    bias: Any = None
+    value: float
 
 
-@dataclass(frozen=True)
-class Zeros:
-    """Zeros of any shape."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Unread:
-    """A value computed from sizes or numbers, which no network is read from."""
+    """A value that is not read: the first operator on the way to it that is not, or the name of a missing value."""
 
-    operator: str
-
-
-PLUMBING = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Gather", "Slice", "Concat", "Expand", "Cast", "Identity")
-
-
-def plumbed(operator: str, options: Mapping[str, Any], operands: Sequence[Any]) -> Any:
-    """The value that an operator returns, or None where it cannot be read."""
-    data = operands[0]
-    if operator == "Identity":
-        return data
-    if isinstance(data, Flow):
-        move = MOVES.get(operator)
-        return move(data, options, operands) if move else None
-    if operator not in PLUMBING:
-        return Unread(operator)
-    parts = operands if operator == "Concat" else operands[:1]
-    if all(map(is_zero, parts)):
-        return Zeros()
-    return _turned(operator, options, data) if len(parts) == 1 else Unread(operator)
+    operator: Operator | None
+    name: str = ""
+    why: str = ""
+    do: str = ""
 
 
-def _turned(operator: str, options: Mapping[str, Any], data: Any) -> Any:
-    turns = operator == "Transpose"
-    if isinstance(data, np.ndarray) and turns:
-        return data.transpose(options.get("perm"))
-    if isinstance(data, Given):
-        axes = tuple(data.axes[i] for i in _order(options, data.axes)) if turns and data.axes else ()
-        return replace(data, axes=axes)
-    return Unread(operator)
+class NotFollowed(Exception):
+    """An operator does what no network does: `why` says what, `do` what to do about it besides a cut of the graph."""
+
+    def __init__(self, why: str, do: str = "") -> None:
+        super().__init__(why)
+        self.why, self.do = why, do
 
 
-def _order(options: Mapping[str, Any], axes: Sequence[Any]) -> list[int]:
-    return list(options.get("perm", range(len(axes))[::-1]))
+@dataclass(frozen=True, eq=False)
+class Fixed(Exception):
+    """Lengths that the graph leaves free in its inputs, by name, but has as numbers elsewhere."""
+
+    lengths: Mapping[str, int]
+
+
+class Sizes:
+    """The lengths of the axes of inputs; `fixed` are those of free lengths that are known from elsewhere."""
+
+    def __init__(self, fixed: Mapping[str, int]) -> None:
+        self._fixed = fixed
+        self._lengths: dict[str, int] = {}
+        self._names: dict[str, int] = {}
+        self._free: dict[str, str] = {}
+
+    def axis(self, name: str, given: Any) -> Axis:
+        """A new axis of a length that is a number, or a name, or None."""
+        if given == 1:
+            return ()
+        if isinstance(given, int) and given > 0:
+            self._lengths[name] = given
+            return (name,)
+        symbol = given if isinstance(given, str) and given else name
+        if symbol in self._fixed:
+            return self.axis(name, self._fixed[symbol])
+        self._lengths[name] = self._length(symbol)
+        self._free[name] = symbol
+        return (name,)
+
+    def _length(self, name: str) -> int:
+        if name not in self._names:
+            self._names[name] = FREE[len(self._names) % len(FREE)]
+        return self._names[name]
+
+    def of(self, axis: Sequence[str]) -> int:
+        """The length of an axis where no features lie."""
+        return math.prod(self._lengths[name] for name in axis)
+
+    def is_free(self, axis: Axis) -> bool:
+        """Whether the graph leaves the length free."""
+        return axis is not None and any(name in self._free for name in axis)
+
+    def fitting(self, factors: Sequence[tuple[str | None, int]], shape: Sequence[int]) -> dict[str, int]:
+        """The free lengths with which an array would have this shape, as far as they differ from those now."""
+        found: dict[str, int] = {}
+        middle = list(shape).index(-1) if -1 in shape else len(shape)
+        for some, lengths in ((list(factors), shape[:middle]), (list(factors)[::-1], shape[:middle:-1])):
+            for length in lengths:
+                left = length
+                while left > 1 and some:
+                    name, size = some.pop(0)
+                    if name in self._free and left % size:
+                        found[self._free[str(name)]] = size = left
+                    if name is None and size > left and size % left == 0:
+                        some.insert(0, (None, size // left))
+                        size = left
+                    left = left // size if left % size == 0 else 1
+        return found
+
+    def factors(self, axis: Axis, width: int) -> list[tuple[str | None, int]]:
+        """The axes of inputs in an axis with their lengths; None stands for features."""
+        return [(None, width)] if axis is None else [(name, self._lengths[name]) for name in axis]
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """An array computed from inputs: `numbers` are those of its features, with length 1 along all other axes.
+
+    `turned` are the axes that stand in reverse order.
+    """
+
+    numbers: Any
+    axes: tuple[Axis, ...]
+    turned: frozenset[Turn] = field(default=frozenset())
+
+    def shape(self, sizes: Sizes) -> tuple[int, ...]:
+        """The lengths of all axes."""
+        return tuple(n if axis is None else sizes.of(axis)
+                     for axis, n in zip(self.axes, self.numbers.shape, strict=True))  # fmt: skip
+
+    def moved(self, numbers: Any, axes: Sequence[Axis]) -> Flow:
+        """These numbers in the same order of time; an axis of length 1 is any such axis."""
+        plain = tuple(() if axis is None and n == 1 else axis for axis, n in zip(axes, numbers.shape, strict=True))
+        return replace(self, numbers=numbers, axes=plain)
+
+    def transposed(self, order: Sequence[int]) -> Flow:
+        """The same with its axes in another order."""
+        return self.moved(self.numbers.transpose(order), [self.axes[i] for i in order])
+
+    def factors(self, sizes: Sizes) -> list[tuple[str | None, int]]:
+        """The axes of inputs in all axes, with their lengths, in order; None stands for features."""
+        found = [f for axis, n in zip(self.axes, self.numbers.shape, strict=True) for f in sizes.factors(axis, n)]
+        return [f for f in found if f[1] > 1]
+
+    def regrouped(self, shape: Sequence[int], sizes: Sizes) -> Flow | None:
+        """The same in another shape, or None where an axis would be cut or hold both features and others."""
+        left, axes = self.factors(sizes), list[Axis]()
+        lengths = list[int]()
+        for length in shape:
+            taken = _taken(left, length)
+            if taken is None or len({name is None for name in taken}) > 1:
+                return None
+            axes.append(None if None in taken else tuple(name for name in taken if name is not None))
+            lengths.append(length if axes[-1] is None else 1)
+        return None if left else self.moved(self.numbers.reshape(lengths), axes)
+
+
+def _taken(left: list[tuple[str | None, int]], length: int) -> list[str | None] | None:
+    """The names of the first factors that make up a length, taken off the list; features may be split."""
+    taken: list[str | None] = []
+    while length > 1:
+        if not left:
+            return None
+        name, size = left.pop(0)
+        if name is None and size > length and size % length == 0:
+            left.insert(0, (None, size // length))
+            size = length
+        if length % size:
+            return None
+        length //= size
+        taken.append(name)
+    return taken if length == 1 else None
 
 
 def is_zero(value: Any) -> bool:
-    """Whether a value is zeros: numbers, or `Zeros()`."""
-    return isinstance(value, Zeros) or (isinstance(value, np.ndarray) and value.dtype.kind == "f" and not value.any())
+    """Whether a value is zeros."""
+    if isinstance(value, Filled):
+        return value.value == 0
+    return isinstance(value, Known) and value.array.dtype.kind == "f" and not value.array.any()
 
 
-def _transpose(flow: Flow, options: Mapping[str, Any], operands: Sequence[Any]) -> Flow | None:
-    return replace(flow, axes=tuple(flow.axes[i] for i in _order(options, flow.axes)))
-
-
-def _reshape(flow: Flow, options: Mapping[str, Any], operands: Sequence[Any]) -> Flow | None:
-    """Concatenate halves: the last two axes become one, all others stay."""
-    kept = isinstance(operands[1], np.ndarray) and operands[1].tolist() == [0] * (len(flow.axes) - 2) + [-1]
-    kept = kept and not options.get("allowzero", 0)
-    return replace(flow, axes=(*flow.axes[:-2], "feature")) if kept and flow.axes[-2:] == ("half", "feature") else None
-
-
-def _squeeze(flow: Flow, options: Mapping[str, Any], operands: Sequence[Any]) -> Flow | None:
-    given = operands[1] if len(operands) > 1 else np.array(options.get("axes", []))
-    if not isinstance(given, np.ndarray) or given.size != 1 or len(flow.halves) != 1:
-        return None
-    return _without(flow, int(given.item())) if flow.axes[int(given.item())] == "half" else None
-
-
-def _gather(flow: Flow, options: Mapping[str, Any], operands: Sequence[Any]) -> Flow | None:
-    """Take one half, or the last processed step of every half."""
-    axis, index = options.get("axis", 0), operands[1]
-    if not isinstance(index, np.ndarray) or index.ndim:
-        return None
-    if flow.axes[axis] == "half" and -len(flow.halves) <= int(index) < len(flow.halves):
-        return replace(_without(flow, axis), halves=(flow.halves[int(index)],))
-    ends = {"forward": None if flow.ragged else -1, "reverse": 0}  # at time -1 a shorter row holds zeros
-    if flow.axes[axis] == "time" and all(ends[half] == int(index) for _, half in flow.halves):
-        return _without(flow, axis)
-    return None
-
-
-def _without(flow: Flow, axis: int) -> Flow:
-    axes = list(flow.axes)
-    del axes[axis]
-    return replace(flow, axes=tuple(axes))
-
-
-def _concat(flow: Flow, options: Mapping[str, Any], operands: Sequence[Any]) -> Flow | None:
-    """Join halves along their axis, or along the features."""
-    alike = all(isinstance(o, Flow) and (o.axes, o.state) == (flow.axes, flow.state) for o in operands)
-    along = "half" if "half" in flow.axes else "feature"
-    if not alike or flow.axes[options["axis"]] != along:
-        return None
-    return replace(flow, halves=tuple(half for operand in operands for half in operand.halves))
-
-
-MOVES = {"Transpose": _transpose, "Reshape": _reshape, "Squeeze": _squeeze, "Gather": _gather, "Concat": _concat}
+def plain(options: Mapping[str, Any], value: Any, name: str) -> list[int] | None:
+    """Whole numbers that are an attribute in older operator sets and an operand in newer ones."""
+    if isinstance(value, Known):
+        return [int(i) for i in np.atleast_1d(value.array)]
+    return None if value is not None else options.get(name)

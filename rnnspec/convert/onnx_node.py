@@ -1,85 +1,114 @@
-"""A recurrent node of an ONNX graph: its row of the table, its tensors by half, and the options that it refuses."""
+"""A recurrent node of an ONNX graph: the variant and the tensors of each of its directions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
-from onnx import NodeProto
 
-from rnnspec.convert.assembly import numbers
-from rnnspec.convert.layout import Layout, matching_layout
-from rnnspec.convert.layouts import ONNX
-from rnnspec.convert.onnx_flow import Given, is_zero
-from rnnspec.errors import UnsupportedError
+from rnnspec.convert.layout import Layout
+from rnnspec.convert.onnx_cells import GATES, Variant, row_of
+from rnnspec.convert.onnx_functions import ACTIVATIONS
+from rnnspec.convert.onnx_operator import Operator
 from rnnspec.network import DIRECTIONS
 
-__all__ = ["KINDS", "OPERANDS", "RecurrentNode", "shown"]
+__all__ = ["OPERANDS", "USUAL", "RecurrentNode"]
 
-KINDS = {row.kind for row in ONNX}
 OPERANDS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 """The operands of LSTM in order; RNN and GRU have the first ones only."""
-STATES = ("initial_h", "initial_c")
-PLAIN = {"clip": None, "input_forget": 0, "layout": 0, "activation_alpha": None, "activation_beta": None}
-"""Attributes, and the only values that convert."""
+USUAL = {"RNN": ("Tanh",), "LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh")}
+"""The activations of each operator where it names none."""
+ATTRIBUTES = {"activations", "activation_alpha", "activation_beta", "clip", "direction", "hidden_size", "layout",
+              "input_forget", "linear_before_reset", "output_sequence"}  # fmt: skip
 
 
-def shown(node: NodeProto) -> str:
-    """The text for a node in errors: its name, or its output where it has no name."""
-    return f"{node.op_type} {node.name or node.output[0]!r}"
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RecurrentNode:
-    """An RNN, LSTM or GRU node with its attributes and the values of its present operands.
+    """An RNN, LSTM or GRU with its weights: `weights` has W and R, and where the node has them B and P.
 
-    Raises UnsupportedError, in the name of `call`, where it has what a network of rnnspec cannot have.
+    Raises ValueError, with the attribute, where an attribute is not one of the operator's text.
     """
 
-    call: str
-    node: NodeProto
-    options: Mapping[str, Any]
-    operands: Mapping[str, Any]
+    operator: Operator
+    kind: str
+    weights: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        for name, value in PLAIN.items():
-            if self.options.get(name, value) != value:
-                self._refuse(f"{name} of a recurrent node must be {value}", f"{name}={self.options[name]}",
-                             "declare a cell that computes this")  # fmt: skip
-        for name in ("sequence_lens", *STATES):
-            value = self.operands.get(name)
-            if value is not None and not isinstance(value, Given) and not (name in STATES and is_zero(value)):
-                self._refuse(f"{name} must be an input of the graph, absent{', or zeros' * (name in STATES)}",
-                             "numbers", "make it an input of the graph, and give it to `run`")  # fmt: skip
+        unknown = sorted(self.operator.options.keys() - ATTRIBUTES)
+        if unknown:
+            raise ValueError(f"the attribute {unknown[0]}")
+        for row in range(len(self.directions)):
+            self.variant(row)
 
     @property
-    def halves(self) -> tuple[str, ...]:
-        """The directions of the node."""
-        return DIRECTIONS[self.options.get("direction", "forward")]
+    def directions(self) -> tuple[str, ...]:
+        """The directions of the node, forward first."""
+        return DIRECTIONS[self.operator.option("direction", "forward")]
 
-    def tensors(self) -> dict[str, dict[str, Any]]:
-        """The weights of each half, in float32 or float64."""
-        found = {name: self.operands[name] for name in "WRBP" if name in self.operands}
-        if not all(isinstance(a, np.ndarray) for a in found.values()) or not {"W", "R"} <= found.keys():
-            self._refuse("weights must be initializers", "computed weights", "fold the constants of the graph first")
-        arrays = {name: numbers(self.call, name, a) for name, a in found.items()}
-        return {half: {name: a[d] for name, a in arrays.items()} for d, half in enumerate(self.halves)}
+    @property
+    def batch_first(self) -> bool:
+        """Whether the steps stand as (batch, time, feature), and states as (batch, direction, feature)."""
+        return bool(self.operator.option("layout", 0))
 
-    def layout(self) -> Layout:
-        """Its row of the table."""
-        default = next(row.options["activations"] for row in ONNX if row.kind == self.node.op_type)
-        every = tuple(self.options.get("activations", default * len(self.halves)))
-        own = every[: len(default)]
-        if every != own * len(self.halves):
-            self._refuse("both directions must have the same activations", f"{every}", "use the same for both")
-        options = {"activations": own, "linear_before_reset": self.options.get("linear_before_reset", 0)}
-        row = matching_layout(ONNX, self.node.op_type, options, self.operands.keys() & set("WRBP"))
-        if row is None:
-            self._refuse("activations must be those of a row in docs/convert.md", f"{own}",
-                         "declare a cell with these activations")  # fmt: skip
-        return row
+    @property
+    def width(self) -> int:
+        """The width of the hidden state."""
+        return int(self.weights["R"].shape[2])
 
-    def _refuse(self, must: str, got: str, do: str) -> NoReturn:
-        raise UnsupportedError(self.call, must, f"{got} in {shown(self.node)}", do)
+    @property
+    def inputs(self) -> int:
+        """The number of features that it reads at a step."""
+        return int(self.weights["W"].shape[2])
+
+    def variant(self, index: int) -> Variant:
+        """The variant of one direction."""
+        usual, option = USUAL[self.kind], self.operator.option
+        names = option("activations") or [*usual] * len(self.directions)
+        if len(names) != len(usual) * len(self.directions):
+            raise ValueError(f"{len(names)} activations for {len(self.directions)} directions")
+        every = _with_options(names, option("activation_alpha") or (), option("activation_beta") or ())
+        own = every[index * len(usual):(index + 1) * len(usual)]
+        clip = option("clip") or None
+        return Variant(self.kind, tuple(own), clip, bool(option("input_forget", 0)),
+                       bool(option("linear_before_reset", 0)) and self.kind == "GRU", "P" in self.weights)  # fmt: skip
+
+    def layout(self, index: int) -> Layout:
+        """The row of one direction."""
+        return row_of(self.variant(index))
+
+    def tensors(self, index: int) -> dict[str, Any]:
+        """The weights of one direction by the names of its row, without the gates that its cell does not read."""
+        order, kept = GATES[self.kind], self.variant(index).gates
+        own = {name: array[index] for name, array in self.weights.items()}
+        if order == kept:
+            return own
+        return {name: _gates(array, order.replace("g", "") if name == "P" else order, kept)
+                for name, array in own.items()}  # fmt: skip
+
+
+def _gates(array: Any, order: str, kept: str) -> Any:
+    """The blocks of the gates that are kept; a bias has two of each."""
+    times = 2 if array.ndim == 1 and "g" in order else 1
+    blocks = np.split(array, len(order) * times)
+    return np.concatenate([block for gate, block in zip(order * times, blocks, strict=True) if gate in kept])
+
+
+def _with_options(
+    names: Sequence[str], alphas: Sequence[float], betas: Sequence[float]
+) -> list[tuple[str, tuple[tuple[str, float], ...]]]:
+    """Each activation with its options, which the node gives one after the other to those that have them."""
+    left, found = {"alpha": list(alphas), "beta": list(betas)}, []
+    known = {name.lower(): name for name in ACTIVATIONS}
+    for name in names:
+        if name.lower() not in known:
+            raise ValueError(f"the activation {name}")
+        own = known[name.lower()]
+        defaults = ACTIVATIONS[own].defaults
+        given = {option: left[option].pop(0) for option in defaults if left[option]}
+        missing = [option for option, value in defaults.items() if value is None and option not in given]
+        if missing:
+            raise ValueError(f"the activation {name} without {' and '.join(missing)}")
+        found.append((own, tuple(given.items())))
+    return found

@@ -1,169 +1,146 @@
-"""Reads a network from an ONNX graph, node by node from its inputs."""
+"""Reads a network from an ONNX graph: the chain of stages from one input to the outputs, and the notes on the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto
 from onnx.checker import ValidationError
 
 from rnnspec.convert import onnx_scan
-from rnnspec.convert.assembly import Assembly, numbers
-from rnnspec.convert.conversion import Imported, Note, PlacedNote
-from rnnspec.convert.onnx_flow import Flow, Given, Logits, Unread, Zeros, plumbed
-from rnnspec.convert.onnx_node import KINDS, OPERANDS, RecurrentNode, shown
+from rnnspec.convert.conversion import Imported
+from rnnspec.convert.onnx_chain import Broken, chain_to
+from rnnspec.convert.onnx_cut import cut
+from rnnspec.convert.onnx_features import Half, Origin, Select, State
+from rnnspec.convert.onnx_flow import Flow, Unread
+from rnnspec.convert.onnx_graph import Graph, followed
+from rnnspec.convert.onnx_layers import built
+from rnnspec.convert.onnx_model import opened
 from rnnspec.errors import ArgumentError, RnnSpecError, UnsupportedError
-from rnnspec.output import Last, Steps
 
 __all__ = ["read_model"]
 
-ENDS = {("time", "batch", "feature"): (), ("batch", "feature"): (), ("batch", "time", "feature"): (Note.BATCH_FIRST,),
-        ("time", "half", "batch", "feature"): (Note.DIRECTION_AXIS,),
-        ("half", "batch", "feature"): (Note.DIRECTION_AXIS,)}  # fmt: skip
-"""The axes that an output can have, and the notes that they make."""
+MUST = ("the operators between the inputs and an output must be recurrent, move whole axes, or compute features from "
+        "those of the same step")  # fmt: skip
+
+FAULTS = (RnnSpecError, KeyError, IndexError, TypeError, ValueError, AttributeError, ValidationError)
+"""What a graph that is not valid, or not read, raises where it is followed."""
 
 
-def read_model(call: str, model: Any) -> Imported:
-    """The network of a model's graph."""
-    if not isinstance(model, ModelProto):
-        raise ArgumentError(call, "model must be an onnx.ModelProto", type(model).__name__, "write onnx.load(path)")
+@dataclass(frozen=True)
+class _Request:
+    """What is asked for: the model, the values at which it is cut, and whether quantised weights are read."""
+
+    call: str
+    model: ModelProto
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    dequantise: bool
+
+    def graph(self) -> Graph:
+        """The graph, followed to the outputs."""
+        return followed(self.call, self.model, self.inputs, self.ends, self.dequantise)
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """The names of the outputs."""
+        return self.outputs or tuple(output.name for output in self.model.graph.output)
+
+
+def read_model(
+    call: str, model: Any, inputs: Sequence[str] | None, outputs: Sequence[str] | None, dequantise: bool
+) -> Imported:
+    """The network of a model's graph, cut at the values that are named."""
+    for what, names in (("inputs", inputs), ("outputs", outputs)):
+        if isinstance(names, str) or not all(isinstance(name, str) for name in names or ()):
+            raise ArgumentError(call, f"{what} must be a list of names of values", repr(names), f"write {what}=['x']")
+    request = _Request(call, opened(call, model), tuple(inputs or ()), tuple(outputs or ()), dequantise)
     try:
-        return onnx_scan.read(call, model) or _Reading(call, model.graph).network()
+        declared = None if inputs or outputs else onnx_scan.read(call, request.model)
+        return declared or _Reading(request).network()
+    except _Stopped as stopped:
+        raise _refusal(request, stopped.unread) from None
     except RnnSpecError:
         raise
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ValidationError) as error:
+    except FAULTS as error:
         raise ArgumentError(call, "model must be valid", f"{type(error).__name__}: {error}",
                             "run onnx.checker.check_model(model), which names the fault") from error  # fmt: skip
 
 
+def _refusal(request: _Request, unread: Unread) -> RnnSpecError:
+    """The error of the first operator that is not read, with the call that cuts the graph there."""
+    if unread.operator is None:
+        return ArgumentError(request.call, "model must be valid: every value must come from an operator or be an input",
+                             f"{unread.name!r}, which nothing gives",
+                             "run onnx.checker.check_model(model), which names the fault")  # fmt: skip
+
+    def graph(inputs: Sequence[str], outputs: Sequence[str]) -> Graph | None:
+        try:
+            return replace(request, inputs=tuple(inputs), outputs=tuple(outputs)).graph()
+        except FAULTS:
+            return None
+
+    def readable(inputs: Sequence[str], outputs: Sequence[str]) -> bool:
+        try:
+            _Reading(replace(request, inputs=tuple(inputs), outputs=tuple(outputs))).network()
+        except (_Stopped, *FAULTS):
+            return False
+        return True
+
+    do = cut(request.model, request.inputs, request.ends, unread.operator, graph, readable)
+    why = f": {unread.why}" if unread.why else ""
+    return UnsupportedError(request.call, MUST, f"{unread.operator}{why}", unread.do or do)
+
+
+@dataclass(frozen=True, eq=False)
+class _Stopped(Exception):
+    unread: Unread
+
+
 class _Reading:
-    def __init__(self, call: str, graph: Any) -> None:
-        self.call, self.graph, self.assembly = call, graph, Assembly(call)
-        self.halves: list[tuple[tuple[int, str], ...]] = []
-        self.lengths: Given | None = None
-        self.values: dict[str, Any] = {"": None} | {i.name: Given(i.name) for i in graph.input}
-        self.values |= {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+    def __init__(self, request: _Request) -> None:
+        self.call, self.outputs, self.graph = request.call, request.ends, request.graph()
 
     def network(self) -> Imported:
-        for node in self.graph.node:
-            self._read(node)
-        results = [self.values[output.name] for output in self.graph.output]
-        read = self._finish(results[0])
-        for output, value in zip(self.graph.output[1:], results[1:], strict=True):
-            if not (isinstance(value, Flow) and value.last):
-                self._refuse("further outputs must be final states", output.name, "leave them out")
-        return self.assembly.finish(read)
+        values = {name: self.graph.values.get(name, Unread(None, name)) for name in self.outputs}
+        origins = {name: self._origin(value) for name, value in values.items() if isinstance(value, Flow)}
+        states = {name: halves for name, origin in origins.items() if (halves := _final(origin))}
+        name = self._data(values, states)
+        value = values[name]
+        if not isinstance(value, Flow):
+            raise _Stopped(value if isinstance(value, Unread) else Unread(None, name))
+        finals = {other: halves for other, halves in states.items() if other != name}
+        wanted = frozenset(half for halves in finals.values() for half in halves)
+        try:
+            chain = chain_to(self.graph.features, value.numbers.ravel(), wanted)
+            return built(self.graph, chain, value, finals)
+        except Broken as broken:
+            raise _Stopped(Unread(broken.operator, why=broken.why)) from broken
 
-    def _read(self, node: NodeProto) -> None:
-        options = {a.name: _text(helper.get_attribute_value(a)) for a in node.attribute}
-        operands = [self.values[name] for name in node.input]
-        if node.domain not in ("", "ai.onnx"):
-            self._refuse("operators must be ONNX's own", f"{node.domain}.{shown(node)}",
-                         "export the graph up to this operator")  # fmt: skip
-        if node.op_type == "Constant":
-            found: list[Any] = [_constant(options)]
-        elif node.op_type == "ConstantOfShape":
-            fill = numpy_helper.to_array(options["value"]) if "value" in options else np.zeros(1)
-            found = [Unread("ConstantOfShape") if fill.any() else Zeros()]
-        elif node.op_type in KINDS:
-            found = self._recurrent(node, options, operands)
-        elif node.op_type == "Shape" or not operands:
-            found = [Unread(node.op_type)]
-        elif any(isinstance(operand, Flow | Logits) for operand in operands):
-            found = [self._moved(node, options, operands)]
-        else:
-            found = [plumbed(node.op_type, options, operands)]
-        results = dict.fromkeys(node.output, Unread(node.op_type)) | dict(zip(node.output, found, strict=False))
-        self.values |= results | {"": None}  # an empty name means no output, as it means no operand
+    def _origin(self, value: Flow) -> Origin:
+        return self.graph.features.origin(value.numbers.ravel())
 
-    def _moved(self, node: NodeProto, options: Mapping[str, Any], operands: list[Any]) -> Any:
-        data, *others = operands
-        numeric = all(isinstance(other, np.ndarray) for other in others)
-        found = None
-        if node.op_type == "Add" and isinstance(operands[-1], Logits):
-            data, others = operands[-1], operands[:-1]
-            numeric = isinstance(others[0], np.ndarray)
-        if isinstance(data, Flow) and node.op_type == "MatMul" and numeric:
-            found = Logits(data, others[0].T)
-        elif isinstance(data, Flow) and node.op_type == "Gemm" and numeric:
-            found = _gemm(data, options, others)
-        elif isinstance(data, Logits) and node.op_type == "Add" and data.bias is None and numeric:
-            found = Logits(data.flow, data.weight, others[0])
-        elif node.op_type == "Identity" or isinstance(data, Flow):
-            found = plumbed(node.op_type, options, operands)
-        if found is None:
-            stand = "after the output layer" if isinstance(data, Logits) else f"over {data}"
-            self._refuse("an operator on the steps must be recurrent, be the one output layer, move axes, "
-                         "select a direction, or select the last step of each direction",
-                         f"{shown(node)} {stand}",
-                         "export the graph up to this operator, or declare it in rnnspec")  # fmt: skip
-        return found
-
-    def _recurrent(self, node: NodeProto, options: Mapping[str, Any], operands: list[Any]) -> list[Any]:
-        given = {name: value for name, value in zip(OPERANDS, operands, strict=False) if value is not None}
-        self._check_steps(node, given.get("X"))
-        found, index = RecurrentNode(self.call, node, options, given), len(self.halves)
-        self.assembly.see(self.assembly.place, (given[name] for name in "WRBP" if name in given))
-        self.assembly.add_layer(found.layout(), found.tensors())
-        self.halves.append(tuple((index, half) for half in found.halves))
-        self._check_lengths(node, given.get("sequence_lens"))
-        ends = Flow(("half", "batch", "feature"), self.halves[-1], ragged=self.lengths is not None)
-        return [replace(ends, axes=("time", *ends.axes)), ends, replace(ends, state=True)]
-
-    def _check_lengths(self, node: NodeProto, lengths: Given | None) -> None:
-        if len(self.halves) == 1:
-            self.lengths = lengths
-        elif lengths != self.lengths:
-            names = {lengths: "none" if lengths is None else lengths.name for lengths in (self.lengths, lengths)}
-            self._refuse("every recurrent node must be given the same sequence_lens",
-                         f"{names[lengths]} in {shown(node)} after {names[self.lengths]}",
-                         "give all of them the same input")  # fmt: skip
-
-    def _check_steps(self, node: NodeProto, steps: Any) -> None:
-        if isinstance(steps, Given) and not self.halves and steps.axes in ((0, 1, 2), (1, 0, 2)):
-            if steps.axes == (1, 0, 2):
-                self.assembly.notes.append(PlacedNote("", Note.BATCH_FIRST))
-        elif not self.halves or steps != Flow(("time", "batch", "feature"), self.halves[-1],
-                                              ragged=self.lengths is not None):  # fmt: skip
-            self._refuse("a recurrent node must be given the graph's input or all steps of the one before it",
-                         f"{steps} in {shown(node)}", "give a stack of recurrent nodes")  # fmt: skip
-
-    def _finish(self, result: Any) -> Steps | Last:
-        flow = result.flow if isinstance(result, Logits) else result
-        if not isinstance(flow, Flow) or flow.state or flow.halves != self.halves[-1] or flow.axes not in ENDS:
-            self._refuse("the first output must be the steps of the last layer, all directions in order",
-                         f"{flow}", "give a stack of recurrent nodes and at most one output layer")  # fmt: skip
-        if isinstance(result, Logits):
-            if "half" in flow.axes:
-                self._refuse("the output layer must read features", f"{flow}", "concatenate the directions before it")
-            bias = None if result.bias is None else numbers(self.call, "bias", result.bias)
-            self.assembly.add_output(numbers(self.call, "weight", result.weight), bias)
-        notes = [PlacedNote("", what) for what in ENDS[flow.axes]]
-        self.assembly.notes += [note for note in notes if note not in self.assembly.notes]
-        return Last() if flow.last else Steps()
-
-    def _refuse(self, must: str, got: str, do: str) -> NoReturn:
-        raise UnsupportedError(self.call, must, got, do)
+    def _data(self, values: dict[str, Any], states: dict[str, Any]) -> str:
+        """The output that the network returns: the one that is no final state, or the first hidden state of the
+        last recurrent node."""
+        data = [name for name in values if name not in states]
+        read = [name for name in data if isinstance(values[name], Flow)]
+        if read and len(data) > 1:
+            raise UnsupportedError(self.call, "the graph must have one output besides final states",
+                                   ", ".join(map(repr, data)),
+                                   f"choose one: from_onnx(model, outputs=[{read[0]!r}])")  # fmt: skip
+        if data and not read:
+            return data[0]
+        hidden = [name for name in states if any(isinstance(s, Select) for s in self._origin(values[name]).stages)]
+        if data or not hidden:
+            return [*values, *data][-1]
+        place = {operator: i for i, (operator, _) in enumerate(self.graph.order)}
+        return max(hidden, key=lambda name: max(place[half.operator] for half in states[name]))
 
 
-def _gemm(flow: Flow, options: Mapping[str, Any], others: list[Any]) -> Logits | None:
-    if options.get("alpha", 1.0) != 1.0 or options.get("beta", 1.0) != 1.0 or options.get("transA", 0):
-        return None
-    weight = others[0] if options.get("transB", 0) else others[0].T
-    return Logits(flow, weight, others[1] if len(others) > 1 else None)
-
-
-def _constant(options: Mapping[str, Any]) -> Any:
-    if "value" in options:
-        return numpy_helper.to_array(options["value"])
-    plain = [options[name] for name in ("value_int", "value_ints", "value_float", "value_floats") if name in options]
-    return np.array(plain[0]) if plain else Unread("Constant")
-
-
-def _text(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_text(part) for part in value]
-    return value.decode() if isinstance(value, bytes) else value
+def _final(origin: Origin) -> list[Half] | None:
+    """The directions whose final states these features are, or None."""
+    halves = [stage.half if isinstance(stage, State | Select) else None for stage in origin.stages]
+    return [half for half in halves if half] if all(halves) else None

@@ -110,7 +110,8 @@ def built(case, row, options):
     if net.output:
         values = head(graph, net, values, options)
     model = graph.model(inputs, [values, *finals])
-    return model, from_onnx(model), {Note.SUMMED_BIASES if options.bias else Note.NO_BIAS}
+    notes = {Note.SUMMED_BIASES if options.bias else Note.NO_BIAS, Note.STATES} | ({Note.LENGTHS} if ends else set())
+    return model, from_onnx(model), notes
 
 
 def recurrent(graph, row, layer, inputs, options, given):
@@ -156,8 +157,11 @@ def options_of(kind):
 def part(kind, chosen):
     """A node as it is, of one direction; activations that no table has, where others are asked for."""
     width, gates, graph = chosen.get("hidden_size", 4), GATES[kind], Graph(0)
-    usual = {"RNN": ["Affine"], "LSTM": ["Sigmoid", "Tanh", "Softsign"], "GRU": ["HardSigmoid", "Tanh"]}
-    chosen = chosen | ({"activations": usual[kind]} if "activations" in chosen else {})
+    usual = {"RNN": ["Elu"], "LSTM": ["Elu", "Tanh", "Softsign"], "GRU": ["Elu", "Tanh"]}
+    others = {"activations": usual[kind], "activation_alpha": [0.5], "activation_beta": [0.5]}
+    chosen = {name: others.get(name, value) for name, value in chosen.items()}
+    if "activation_beta" in chosen or "activation_alpha" in chosen:
+        chosen |= {"activations": ["HardSigmoid", *usual[kind][1:]]}
     weights = [graph.drawn(1, gates * width, 3), graph.drawn(1, gates * width, width)]
     out, _ = graph.node(kind, ["X", *weights], 2, **{"hidden_size": width} | chosen)
     return from_onnx(graph.model([("X", TensorProto.FLOAT, (None, None, 3))], [out]))

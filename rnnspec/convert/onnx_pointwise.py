@@ -1,0 +1,147 @@
+"""Operators of ONNX that compute each feature by a function of one feature: activations, and what is made of them.
+
+A graph may write an activation out, as in x * sigmoid(x). Two flows that are functions of the same features are
+combined to one function of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnspec.convert.onnx_features import Affine, Function, Stage, Sum
+from rnnspec.convert.onnx_flow import Flow, Known
+from rnnspec.convert.onnx_functions import ACTIVATIONS, Activation
+from rnnspec.convert.onnx_operator import Operator
+from rnnspec.primitives import cos, erf, exp, log, maximum, minimum, sigmoid, sin, softplus, sqrt, tanh
+
+if TYPE_CHECKING:
+    from rnnspec.convert.onnx_graph import Graph
+
+__all__ = ["FUNCTIONS", "combined", "common"]
+
+Values = Any
+Plain = Callable[[Any], Any]
+
+
+def _pointwise(graph: Graph, numbers: Any) -> list[tuple[Any, Plain]]:
+    """The features that these are functions of, each by itself, from these on back, with the functions."""
+    found: list[tuple[Any, Plain]] = [(numbers, lambda a: a)]
+    while True:
+        origin = graph.features.origin(found[-1][0])
+        stage, width = origin.stages[0], len(found[-1][0])
+        if len(origin.stages) > 1 or not np.array_equal(origin.columns, np.arange(width)):
+            return found
+        step = _step(graph, stage)
+        if step is None:
+            return found
+        found.append((step[0], _after(found[-1][1], step[1])))
+
+
+def _after(then: Plain, first: Plain) -> Plain:
+    return lambda a: then(first(a))
+
+
+def _step(graph: Graph, stage: Stage) -> tuple[Any, Plain] | None:
+    """What a stage reads and its function of each feature, where it is the same function of all."""
+    if isinstance(stage, Function):
+        return stage.source, stage.function
+    if isinstance(stage, Sum):
+        return common(graph, stage.source, stage.other, lambda a, b: a + b)
+    if not isinstance(stage, Affine) or stage.weight.ndim > 1:
+        return None
+    pair = [stage.weight, np.zeros(1) if stage.bias is None else stage.bias]
+    if any((each != each[0]).any() for each in pair):
+        return None
+    factor, shift = (float(each[0]) for each in pair)
+    return stage.source, lambda a: (a if factor == 1 else factor * a) + shift if shift else factor * a
+
+
+def common(
+    graph: Graph, one: Any, other: Any, combined: Callable[[Any, Any], Any]
+) -> tuple[Any, Plain] | None:
+    """The features that both are functions of, and the function that combines the two."""
+    for numbers, f in _pointwise(graph, one):
+        for others, g in _pointwise(graph, other):
+            if np.array_equal(numbers, others):
+                return numbers, lambda a, f=f, g=g: combined(f(a), g(a))
+    return None
+
+
+def combined(graph: Graph, operator: Operator, flow: Flow, other: Flow, by: Callable[[Any, Any], Any]) -> Flow | None:
+    """Two flows that are functions of the same features, combined feature by feature."""
+    if flow.axes != other.axes or flow.turned != other.turned or graph.is_input(flow) or graph.is_input(other):
+        return None
+    found = common(graph, flow.numbers.ravel(), other.numbers.ravel(), by)
+    return found and graph.staged(flow, Function(operator, *found))
+
+
+def _function(activation: Activation) -> Callable[[Graph, Operator, Sequence[Any]], Values]:
+    def read(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+        if graph.is_input(operands[0]):
+            return None
+        options = {name: value for name, value in operator.options.items() if name in activation.defaults}
+        return graph.staged(operands[0], Function(operator, operands[0].numbers.ravel(), activation.of(options)))
+
+    return read
+
+
+def _clip(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+    """Clip, whose bounds are attributes in older operator sets."""
+    given = {name: operands[i] if len(operands) > i else None for i, name in ((1, "min"), (2, "max"))}
+    if any(value is not None and not isinstance(value, Known) for value in given.values()):
+        return None
+    bounds = {name: operator.option(name) if value is None else float(value.array) for name, value in given.items()}
+
+    def function(a: Any) -> Any:
+        a = a if bounds["min"] is None else maximum(a, bounds["min"])
+        return a if bounds["max"] is None else minimum(a, bounds["max"])
+
+    return graph.staged(operands[0], Function(operator, operands[0].numbers.ravel(), function))
+
+
+POWERS = {2.0: lambda a: a * a, 3.0: lambda a: a * a * a, 0.5: sqrt, 1.0: lambda a: a}
+
+
+def _power(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+    flow, exponent = operands
+    number = float(exponent.array.ravel()[0]) if isinstance(exponent, Known) and exponent.array.size == 1 else 0.0
+    if not isinstance(flow, Flow) or number not in POWERS or graph.is_input(flow):
+        return None
+    return graph.staged(flow, Function(operator, flow.numbers.ravel(), POWERS[number]))
+
+
+def _prelu(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+    """PRelu with one slope for all features."""
+    slope = graph.weight(operator, operands[1])
+    if slope is None or slope.size != 1 or not isinstance(operands[0], Flow) or graph.is_input(operands[0]):
+        return None
+    alpha = float(slope.ravel()[0])
+    return graph.staged(operands[0], Function(operator, operands[0].numbers.ravel(),
+                                               ACTIVATIONS["LeakyRelu"].of({"alpha": alpha})))  # fmt: skip
+
+
+def _hard_swish(a: Any) -> Any:
+    return a * maximum(minimum(a / 6 + 0.5, 1), 0)
+
+
+OWN = {
+    "Exp": exp, "Log": log, "Sqrt": sqrt, "Sin": sin, "Cos": cos, "Erf": erf, "Neg": lambda a: -a,
+    "Abs": lambda a: maximum(a, -a), "HardSwish": _hard_swish, "Mish": lambda a: a * tanh(softplus(a)),
+}  # fmt: skip
+GELU = {"none": lambda a: a * (0.5 * (1 + erf(a / 2**0.5))),
+        "tanh": lambda a: a * sigmoid(1.5957691216057308 * (a + 0.044715 * (a * a * a)))}  # fmt: skip
+
+
+def _gelu(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+    function = GELU[operator.option("approximate", "none")]
+    return graph.staged(operands[0], Function(operator, operands[0].numbers.ravel(), function))
+
+
+NAMED = {name: one for name, one in ACTIVATIONS.items() if None not in one.defaults.values()}
+NAMED |= {name: Activation({}, function) for name, function in OWN.items()}
+FUNCTIONS: dict[str, Callable[[Any, Operator, Sequence[Any]], Values]] = {
+    "Clip": _clip, "Pow": _power, "PRelu": _prelu, "Gelu": _gelu, "com.microsoft.Gelu": _gelu,
+} | {name: _function(activation) for name, activation in NAMED.items()}  # fmt: skip
