@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.sax.saxutils import unescape
 
 from figure_plots import PLOTS
-from tables import exports, field, learning, operators, parallel, speed, suite
+from tables import exports, field, learning, operators, parallel, speed, streams, suite
 
 __all__ = ["figures", "measured", "plot"]
 
@@ -64,6 +64,8 @@ FIGURES = {
     "heads": (speed.heads_tables, "make heads"),
     "bound": (speed.bound_tables, "make bound"),
     "exported": (exports.tables, "make exported"),
+    "frames": (streams.frames_tables, "make frames"),
+    "exports": (streams.exports_tables, "make exports"),
     "newton": (speed.newton_tables, "make newton"),
     "parallel": (parallel.tables, "make parallel"),
     "parallel_kappa": (parallel.kappa_tables, "make parallel"),

@@ -1,0 +1,1 @@
+"""The frameworks' own exporters, tried with a layer of rnnspec."""
