@@ -15,8 +15,7 @@ FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 SAID = json.loads((FIGURES / "exports.json").read_text())["rows"]
 AGAIN = (("torch", "torch.export.export", ("LSTM", "any batch", "any time")),
          ("torch", "torch.jit.script", ("LSTM",)), ("torch", "torch.compile(fullgraph=True)", ("LSTM",)),
-         ("tensorflow", "tf.saved_model.save", ("initial state", "any time")),
-         ("tensorflow", "tf.lite.TFLiteConverter", ("GRU", "any batch")),
+         ("tensorflow", "tf.lite.TFLiteConverter", ("LSTM", "any batch")),
          ("jax", "jax.export, serialised", ("any time",)))  # fmt: skip
 PATHS = {"default": None, "framework": rnnspec.Path.FRAMEWORK}
 
