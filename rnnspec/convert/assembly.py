@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from enum import Enum
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from rnnspec.convert.activations import Activation
 from rnnspec.convert.conversion import Imported, Note, PlacedNote
+from rnnspec.convert.grown import Grown, activating, same_memory
 from rnnspec.convert.layout import Layout, layout_for
 from rnnspec.embedding import Embedding
 from rnnspec.errors import (
@@ -26,14 +27,11 @@ from rnnspec.errors import (
 from rnnspec.feed_forward import FeedForward, LayerNorm, RMSNorm
 from rnnspec.network import DIRECTIONS, Layer, Network
 from rnnspec.output import Dense, Read, Tied
-from rnnspec.tracing.cell import Cell, cell
 from rnnspec.tree import Tree, leaves
 
 __all__ = ["Apart", "Assembly", "Embeds", "Part", "check_params", "framework", "numbers", "taken_apart", "tree_of"]
 
 Array = Any
-ENDINGS = ("sigmoid", "log_sigmoid")
-"""The activations that make probabilities of logits, beside those of all features together."""
 
 
 def framework(call: str, module: str) -> Any:
@@ -56,30 +54,6 @@ def numbers(call: str, name: str, array: Array) -> Array:
         raise DtypeError(call, f"{name} must hold floating-point numbers", f"dtype {found.dtype}",
                          "convert it to float32 or float64")  # fmt: skip
     return found
-
-
-@dataclass(frozen=True)
-class Grown:
-    """One part of a growing network: its layer, its parameters, the width of its outputs, and its activation.
-
-    `given` is the weight of a dense layer as it was given, which may be that of the embedding.
-    """
-
-    layer: Layer | FeedForward
-    params: Tree
-    width: int
-    activation: str = ""
-    given: Array = None
-
-    @property
-    def recurrent(self) -> bool:
-        """Whether the part has a state."""
-        return bool(self.layer.cell.states)
-
-    @property
-    def is_logits(self) -> bool:
-        """Whether the part can be the output layer: a dense layer whose activation, if any, is left to the caller."""
-        return isinstance(self.layer, Dense) and self.activation in ("", *ENDINGS)
 
 
 class Assembly:
@@ -192,7 +166,7 @@ class Assembly:
         elif last is not None and isinstance(last.layer, Dense) and not last.activation:
             self._parts[-1] = replace(last, layer=Dense(last.width, function), activation=name)
         else:
-            self._add(Layer(_activating(function), width), {}, width)
+            self._add(Layer(activating(function), width), {}, width)
 
     def add_residual(self) -> None:
         """Add the inputs of the last part to its outputs."""
@@ -239,7 +213,7 @@ class Assembly:
         ending = self._ending or (output.activation if output else "")
         places = {f"layers.{end + i}": f"head.{i}" for i in range(len(after))}
         places[f"layers.{end + len(after)}"] = "output"
-        tied = output is not None and _same_memory(output.given, self._table)
+        tied = output is not None and same_memory(output.given, self._table)
         notes = [replace(note, place=places.get(note.place, note.place)) for note in self.notes]
         notes = [note for note in notes if not (tied and (note.place, note.what) == ("output", Note.SHARED))]
         notes += [PlacedNote("output" if output else "", Note.ACTIVATION, ending)] if ending else []
@@ -252,24 +226,6 @@ class Assembly:
         if output is not None:
             params["output"] = {kind: output.params["forward"][kind]["y"] for kind in ("b" if tied else "Wb")}
         return Imported(net, params, tuple(notes))
-
-
-def _same_memory(one: Array, other: Array) -> bool:
-    """Whether two arrays are one and the same, as those of tied weights are."""
-    if one is None or other is None:
-        return False
-    return bool(one.shape == other.shape and one.strides == other.strides and one.ctypes.data == other.ctypes.data)
-
-
-@lru_cache(maxsize=64)
-def _activating(function: Activation) -> Cell:
-    """A cell without a state that applies an activation to its input."""
-
-    def activation(x: Any) -> Any:
-        return function(x)
-
-    activation.__name__ = getattr(function, "__name__", "activation")
-    return cell(activation)
 
 
 class Embeds(Enum):
@@ -313,8 +269,7 @@ def taken_apart(
     `embeds` says what the writer does with class numbers. Raises UnsupportedError where the target lacks the cell, or
     has no place for a map that is not 0.
     """
-    _check_params(call, net, params)
-    _check_parts(call, target, net)
+    check_params(call, net, params)
     given = np.result_type(*(a.dtype for _, a in leaves(params)))
     kept = dtype or ("float64" if given == np.float64 else "float32")
     notes = [PlacedNote("", Note.ROUNDED)] if given.itemsize > np.dtype(kept).itemsize else []
@@ -375,22 +330,8 @@ def _check_absent(call: str, target: str, place: str, row: Layout, maps: Mapping
                                    "train without it, or convert to another framework")  # fmt: skip
 
 
-def _check_parts(call: str, target: str, net: Network) -> None:
-    """Raise UnsupportedError where a network has more than recurrent layers and an output layer."""
-    for part in (net.inputs, net.output):
-        if isinstance(part, Embedding | Tied):
-            raise UnsupportedError(call, f"for {target}, inputs must be features, and the output a Dense or None",
-                                   repr(part), "write the network after it, or run it with rnnspec")  # fmt: skip
-    stacks = {"layers": net.layers, "head": net.head}
-    for stack, i, layer in ((name, i, layer) for name, layers in stacks.items() for i, layer in enumerate(layers)):
-        what = "a residual layer" if layer.residual else "" if layer.cell.states else layer.cell.label
-        if what:
-            raise UnsupportedError(call, f"every layer must be recurrent, without a residual connection: {target} is "
-                                   "written so", f"{what} in {stack}.{i}", "write the networks before and after it, or "
-                                   "run it with a backend of rnnspec")  # fmt: skip
-
-
-def _check_params(call: str, net: Network, params: Tree) -> None:
+def check_params(call: str, net: Network, params: Tree) -> None:
+    """Raise an error where `params` are not the parameters of the network, as NumPy arrays in a nested tree."""
     if not isinstance(net, Network):
         raise ArgumentError(call, "net must be a Network", type(net).__name__, "write rnnspec.Network(...)")
     expected, found = dict(leaves(net.parameter_shapes())), dict(leaves(params))

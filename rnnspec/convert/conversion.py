@@ -70,6 +70,7 @@ class Note(Enum):
     SHARED = "each part gets its own copy of shared weights", Level.TRAINING
     POLICY = "the gradient policy is not carried over: the model has full gradients", Level.TRAINING
     OBJECTIVE = "the training loss is not carried over", Level.TRAINING
+    NOISE = "noise is not carried over: the model is the evaluation", Level.TRAINING
     REGULARISERS = "regularizers and constraints are not carried over", Level.TRAINING
     DROPOUT = "noise is not carried over: the network computes what the model does in evaluation", Level.TRAINING
     PLAIN_NORM = "a norm without learned numbers gets a scale of ones and a shift of zeros, which training moves", (

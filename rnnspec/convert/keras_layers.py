@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from rnnspec.convert.assembly import Apart, Part, taken_apart
+from rnnspec.convert.assembly import Apart, Embeds, Part, taken_apart
 from rnnspec.convert.conversion import Exported, Imported, Note, PlacedNote
 from rnnspec.convert.keras_parts import add_parts
 from rnnspec.convert.keras_reading import Reading

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rnnspec.convert.assembly import Assembly, Part, taken_apart
+from rnnspec.convert.assembly import Assembly, Embeds, Part, taken_apart
 from rnnspec.convert.conversion import Exported, Imported
 from rnnspec.convert.layouts import TORCH
 from rnnspec.convert.torch_flow import model_of, read_model
@@ -17,7 +17,7 @@ from rnnspec.convert.torch_reading import SUFFIXES, add_part
 from rnnspec.convert.torch_tensors import META, linear, load
 from rnnspec.errors import UnsupportedError
 from rnnspec.network import Network
-from rnnspec.output import Read
+from rnnspec.output import Read, Tied
 from rnnspec.tree import Tree
 
 __all__ = ["read_modules", "write_modules"]
@@ -30,7 +30,8 @@ def read_modules(call: str, parts: tuple[Any, ...], read: Read) -> Imported:
     """The network of the parts, which run one after the other."""
     if len(parts) == 1 and type(parts[0]) is TorchNetwork:
         read = parts[0].network.read
-        parts = tuple(module for module in (*parts[0].layers, parts[0].output) if module is not None)
+        own = (parts[0].embedding, *parts[0].layers, parts[0].output)
+        parts = tuple(module for module in own if module is not None)
     model = model_of(parts)
     if model is not None:
         return read_model(call, model)
