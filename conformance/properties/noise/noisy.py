@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from conformance.cases import BATCH, INPUTS, STEPS, cases, hidden_for
+from conformance.cases import BATCH, INPUTS, STEPS, Case, cases, drawn_cases, hidden_for
 from conformance.properties.networks import Labels
 from conformance.registry import Scope
 from rnnspec import Cell, Dense, Dropout, Last, Layer, Network, cells
 from rnnspec.losses import SoftmaxCrossEntropy
 from rnnspec.noise import GateDropout, Lifetime, Noise, PerSequence, PerStep, WeightDrop, Zoneout
 from rnnspec.noise.equations import gates, zoned
+from rnnspec.noise.lifetimes import LIFETIMES
 
 __all__ = ["everything", "forward", "shares"]
 
@@ -31,7 +32,7 @@ def everything(scope: Scope) -> Labels:
     """Every network with noise."""
     if not _affords(scope):
         return {}
-    return _labels({**_forward(scope), **_others(scope)})
+    return {**_labels({**_forward(scope), **_others(scope)}), **_drawn(scope)}
 
 
 def forward(scope: Scope) -> Labels:
@@ -69,6 +70,24 @@ def _others(scope: Scope) -> Mapping[str, Network]:
                                               Dense(CLASSES), SoftmaxCrossEntropy()),
         "noise of heads": Network(INPUTS, [headed], output=Dense(CLASSES), loss=SoftmaxCrossEntropy()),
     }  # fmt: skip
+
+
+def _drawn(scope: Scope) -> Labels:
+    """Networks of any sizes, with noise in a layer and dropout before or after it, where that costs nothing."""
+    free = scope.eager and not scope.shapes and not scope.closed
+    return {"drawn noise": drawn_cases(scope.cells).map(_with_noise)} if free else {}
+
+
+def _with_noise(case: Case) -> Case:
+    """The case with the noise that its seed says."""
+    rate, masks = 0.1 + case.seed % 7 / 10, LIFETIMES[case.seed // 7 % 2]()
+    place = case.seed % len(case.net.layers)
+    layer = case.net.layers[place]
+    kinds = (_weights(layer.cell, rate), _states(layer.cell), _gate(layer.cell, rate, masks), (Dropout(rate, masks),))
+    own = replace(layer, noise=sum((kind for i, kind in enumerate(kinds) if case.seed >> i & 1), ()))
+    layers: list[Layer | Dropout] = [*case.net.layers[:place], own, *case.net.layers[place + 1 :]]
+    layers.insert(case.seed // 11 % (len(layers) + 1), Dropout(rate, masks))
+    return replace(case, net=replace(case.net, layers=layers))  # type: ignore[arg-type]  # they become layers
 
 
 def shares(scope: Scope) -> Labels:
