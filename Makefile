@@ -13,7 +13,7 @@ BEYOND_AVX2 := from numpy._core._multiarray_umath import __cpu_dispatch__ as nam
   print(*[name for name in names if name == "X86_V4" or name.startswith("AVX512")])
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance nightly test test-avx2 lint release self-test looks-like stress bench cost arrangements choices products heads parallel newton bound frames exports exported kappa teeth operators remembering handwriting experiments tracking text speech language scoreboard kernelbench report docs site serve clean
+.PHONY: conformance nightly test test-avx2 lint release self-test looks-like stress bench cost arrangements choices products heads parallel newton bound frames exports exported kappa teeth operators remembering noise handwriting experiments tracking text speech language scoreboard kernelbench report docs site serve clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -133,6 +133,11 @@ teeth: $(READY)
 remembering: $(READY)
 	$(ALONE) $(VENV) $(FIGURES)/found_gains.py
 	$(ALONE) $(VENV) $(FIGURES)/remembering.py --json $(FIGURES)/remembering.json
+	$(VENV) docs/includes.py
+
+noise: $(READY)
+	$(ALONE) $(VENV) $(FIGURES)/noise_cost.py --json $(FIGURES)/noise-cost.json
+	$(VENV) $(FIGURES)/dropout.py --json $(FIGURES)/dropout.json
 	$(VENV) docs/includes.py
 
 operators: $(READY)
