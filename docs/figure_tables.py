@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.sax.saxutils import unescape
 
 from figure_plots import PLOTS
-from tables import exports, field, learning, operators, parallel, speed, streams, suite
+from tables import exports, field, learning, noise, operators, parallel, speed, streams, suite
 
 __all__ = ["figures", "measured", "plot"]
 
@@ -84,6 +84,8 @@ FIGURES = {
     "text-tesseract": (learning.tesseract_tables, "make text"),
     "text-backends": (learning.text_backend_tables, "make text"),
     "text-courses": (learning.text_course_tables, "make text"),
+    "dropout": (noise.dropout_tables, "make noise"),
+    "noise-cost": (noise.cost_tables, "make noise"),
     "scoreboard": (suite.scoreboard_tables, "make scoreboard"),
     "looks_like": (suite.looks_like_tables, "make looks-like"),
     "published": (field.published_tables, "make scoreboard"),

@@ -32,32 +32,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, required=True)
     given = parser.parse_args()
-    rows = [measured(backend, kind) for backend in ("numpy", "torch", "jax") for kind in NOISE]
+    rows = [row for backend in ("numpy", "torch", "jax") for row in measured(backend)]
     sizes = {"steps": STEPS, "batch": BATCH, "width": WIDTH}
     given.json.write_text(json.dumps({**sizes, "rows": rows}, indent=1) + "\n")
 
 
-def measured(name: str, kind: str) -> dict[str, Any]:
-    """Milliseconds, the least of several calls: of drawing, and of the loss with its gradients, on one backend."""
-    net = Network(WIDTH, [Layer(cells.lstm, WIDTH, noise=NOISE[kind])], output=Dense(CLASSES),
-                  loss=SoftmaxCrossEntropy())  # fmt: skip
-    be, rng = rnnspec.get_backend(name), np.random.default_rng(0)
+def measured(backend: str) -> list[dict[str, Any]]:
+    """Milliseconds, the least of several calls in turn: of drawing, and of the loss with its gradients."""
+    nets = {kind: network(noise) for kind, noise in NOISE.items()}
+    calls = {(kind, what): call for kind, net in nets.items() for what, call in asked(backend, net).items()}
+    found = {which: float("inf") for which in calls}
+    for _ in range(TIMES):
+        for which, call in calls.items():
+            begun = time.perf_counter()
+            call()
+            found[which] = min(found[which], 1e3 * (time.perf_counter() - begun))
+    return [{"backend": backend, "noise": kind, **{what: round(found[kind, what], 3) for what in ("drawing", "step")}}
+            for kind in NOISE]  # fmt: skip
+
+
+def network(noise: Any) -> Network:
+    return Network(WIDTH, [Layer(cells.lstm, WIDTH, noise=noise)], output=Dense(CLASSES), loss=SoftmaxCrossEntropy())
+
+
+def asked(backend: str, net: Network) -> dict[str, Callable[[], Any]]:
+    """What is measured of a network: only masks are drawn where it has noise."""
+    be, rng = rnnspec.get_backend(backend), np.random.default_rng(0)
     params, x = be.asarray((net.init(0), rng.normal(size=(STEPS, BATCH, WIDTH))))
     labels = rng.integers(0, CLASSES, (STEPS, BATCH))
-    drawing = least(lambda: masks(net, Key(1), STEPS, BATCH)) if net.has_noise else 0.0
-    whole = least(lambda: np.asarray(be.value_and_grad(net, params, x, labels, key=Key(1)).loss_sum))
-    found = {"backend": name, "noise": kind, "drawing": round(drawing, 3), "step": round(whole, 2)}
-    print(found, flush=True)
-    return found
-
-
-def least(call: Callable[[], Any]) -> float:
-    found = []
-    for _ in range(TIMES):
-        begun = time.perf_counter()
-        call()
-        found.append(time.perf_counter() - begun)
-    return 1e3 * min(found)
+    return {
+        "drawing": lambda: net.has_noise and masks(net, Key(1), STEPS, BATCH),
+        "step": lambda: np.asarray(be.value_and_grad(net, params, x, labels, key=Key(1)).loss_sum),
+    }
 
 
 if __name__ == "__main__":
