@@ -88,9 +88,10 @@ def chain_to(features: Features, numbers: Any, wanted: frozenset[Half]) -> Chain
         added = _links(features, origin, wanted)
         links += added
         numbers = added[-1].source
-    if len(origin.stages) > 1 or not links:
-        last = links[-1].operator if links else None
-        raise Broken(last, "it reads several inputs")  # type: ignore[arg-type]
+    if not links:
+        raise Broken(origin.stages[0].operator, "no recurrent node stands after it")
+    if len(origin.stages) > 1:
+        raise Broken(links[-1].operator, "it reads several inputs")
     return Chain(origin.stages[0], origin.columns, tuple(links[::-1]))
 
 

@@ -188,11 +188,11 @@ def _taken(left: list[tuple[str | None, int]], length: int) -> list[str | None] 
     return taken if length == 1 else None
 
 
-def is_zero(value: Any) -> bool:
-    """Whether a value is zeros."""
+def is_zero(value: Any, kinds: str = "f") -> bool:
+    """Whether a value is zeros, of these kinds of numbers."""
     if isinstance(value, Filled):
         return value.value == 0
-    return isinstance(value, Known) and value.array.dtype.kind == "f" and not value.array.any()
+    return isinstance(value, Known) and value.array.dtype.kind in kinds and not value.array.any()
 
 
 def plain(options: Mapping[str, Any], value: Any, name: str) -> list[int] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,11 @@ MOST = 1 << 24
 KEEPS = ("Expand", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Cast", "Slice", "Gather", "Flatten",
          "Tile", "Split", "Concat", "ConstantOfShape")  # fmt: skip
 """The operators that keep an array of one number everywhere such an array."""
+PLAIN: dict[str, Callable[..., Any]] = {
+    "Not": lambda a: not a, "Mul": lambda a, b: a * b, "Add": lambda a, b: a + b, "Sub": lambda a, b: a - b,
+    "And": lambda a, b: a and b, "Or": lambda a, b: a or b,
+}  # fmt: skip
+"""Operators on arrays of one number everywhere."""
 DRAWN = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial")
 
 
@@ -65,6 +70,9 @@ def _run(operator: Operator, arrays: Sequence[Any]) -> list[Any]:
 
 def _filled(operator: Operator, operands: Sequence[Any]) -> list[Any] | None:
     """The values of an operator on an array of one number everywhere, whose shape may not be known."""
+    if operator.kind in PLAIN:
+        numbers = [_one(each) for each in operands]
+        return None if None in numbers else [Filled(float(PLAIN[operator.kind](*numbers)))]
     fill = _number(operator, operands)
     if operator.kind not in KEEPS:
         return None
@@ -93,6 +101,13 @@ def _number(operator: Operator, operands: Sequence[Any]) -> float | None:
         values = {each.value} if isinstance(each, Filled) else set(np.unique(each.array).tolist()) if each else set()
         found |= values
     return float(found.pop()) if len(found) == 1 else None
+
+
+def _one(value: Any) -> float | None:
+    """The one number of a value, or None."""
+    if isinstance(value, Filled):
+        return value.value
+    return float(value.array.flat[0]) if value.array.size and (value.array == value.array.flat[0]).all() else None
 
 
 def _constant(operator: Operator) -> Any:

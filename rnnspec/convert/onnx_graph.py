@@ -12,7 +12,7 @@ from onnx import GraphProto, ModelProto, NodeProto, numpy_helper, shape_inferenc
 from rnnspec.convert.assembly import numbers
 from rnnspec.convert.conversion import Note, PlacedNote
 from rnnspec.convert.onnx_features import Entry, Features, Stage
-from rnnspec.convert.onnx_flow import Filled, Fixed, Flow, Known, NotFollowed, Sizes, Unread
+from rnnspec.convert.onnx_flow import Filled, Fixed, Flow, Known, NotFollowed, Sizes, Unread, is_zero
 from rnnspec.convert.onnx_folding import folded
 from rnnspec.convert.onnx_maps import MAPS, lookup
 from rnnspec.convert.onnx_moves import MOVES
@@ -127,6 +127,8 @@ class Graph:
             return lookup(self, operator, operands)
         if not any(isinstance(each, Flow) for each in operands):
             return folded(operator, operands)
+        if operator.kind == "Less" and self.is_whole(operands[0]) and is_zero(operands[1], "fiu"):
+            return Filled(0.0)  # class numbers are not negative
         moved = operator.kind in MOVES and not isinstance(operands[0], Flow)
         return None if moved or operator.kind not in OPERATORS else OPERATORS[operator.kind](self, operator, operands)
 
@@ -136,6 +138,8 @@ class Graph:
             return self._shape_of(operator, operands[0])
         if operator.kind == "ConstantOfShape":
             return folded(operator, operands)
+        if operator.kind == "Mul" and any(isinstance(each, Filled) and is_zero(each) for each in operands):
+            return Filled(0.0)
         return self._filled(operator, operands) or next(each for each in operands if isinstance(each, Unread))
 
     def _filled(self, operator: Operator, operands: list[Any]) -> list[Any] | None:
@@ -203,7 +207,7 @@ class Graph:
             return False
         return all(isinstance(stage, Entry) for stage in self.features.origin(value.numbers.ravel()).stages)
 
-    def is_whole(self, value: Flow) -> bool:
+    def is_whole(self, value: Any) -> bool:
         """Whether a value is one input, along none of whose axes features lie yet."""
         return self.is_input(value) and value.numbers.size == 1 and all(
             stage.axis is None for stage in self.features.origin(value.numbers.ravel()).stages)  # fmt: skip

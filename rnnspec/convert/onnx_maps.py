@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnspec.convert.onnx_features import Affine, End, Function, Lookup, Norm, Sum
-from rnnspec.convert.onnx_flow import Flow, Known, NotFollowed, is_zero
+from rnnspec.convert.onnx_flow import Filled, Flow, Known, NotFollowed, is_zero
 from rnnspec.convert.onnx_operator import Operator
 from rnnspec.convert.onnx_pointwise import combined, common
 
@@ -131,6 +131,8 @@ def _multiply(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Valu
     flow, other = operands if isinstance(operands[0], Flow) else operands[::-1]
     if isinstance(other, Flow):
         return combined(graph, operator, flow, other, lambda a, b: a * b)
+    if isinstance(other, Filled) and other.value == 1:
+        return flow
     found = _of_features(graph, operator, flow, other)
     if found is None:
         return None

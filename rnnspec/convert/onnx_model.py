@@ -28,7 +28,7 @@ def opened(call: str, model: Any) -> ModelProto:
                             "write onnx.load(path)")  # fmt: skip
     outside = next((i.name for i in model.graph.initializer if i.data_location == TensorProto.EXTERNAL), None)
     if outside is not None:
-        raise ArgumentError(call, "the tensors of a model must be in it", f"{outside!r} in a file of its own",
+        raise ArgumentError(call, "model must be valid", f"the tensor {outside!r} in a file of its own",
                             "give the path of the model, or load it by onnx.load(path)")  # fmt: skip
     if not model.functions:
         return model

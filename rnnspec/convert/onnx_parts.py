@@ -6,8 +6,9 @@ statistics has them, become part of the map beside them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,10 @@ import numpy as np
 from rnnspec.convert.onnx_chain import Broken, Link
 from rnnspec.convert.onnx_features import Affine, End, Function, Half, Norm
 from rnnspec.convert.onnx_operator import Operator
+from rnnspec.derivation.correspondence import correspondence
+from rnnspec.primitives import mean, sqrt
+from rnnspec.tracing.cell import Cell, cell
+from rnnspec.tracing.graph import iterate
 
 __all__ = ["Part", "parts_of"]
 
@@ -65,6 +70,11 @@ class Part:
         return self.affine is not None and self.function is None and self.whole
 
     @property
+    def is_function(self) -> bool:
+        """Whether it is a function of features and nothing else."""
+        return self.function is not None and self.affine is None and self.norm is None and self.whole
+
+    @property
     def is_scale(self) -> bool:
         """Whether it is one factor for each feature."""
         return self.is_map and self.affine is not None and self.affine.weight.ndim == 1
@@ -112,6 +122,8 @@ def _joined(before: Part, link: Link) -> Part | None:
                              "select": link.select or before.select, "covers": before.covers + 1}  # fmt: skip
     if isinstance(stage, Function) and before.is_map and not before.is_scale:
         return replace(before, function=stage, **later)
+    if isinstance(stage, Function) and before.is_function:
+        return replace(before, operator=stage.operator, function=_composed(before.function, stage), **later)
     if isinstance(stage, Affine) and before.is_map and (before.is_scale or stage.weight.ndim == 1):
         first = before.affine
         assert first is not None
@@ -119,10 +131,45 @@ def _joined(before: Part, link: Link) -> Part | None:
         operator = first.operator if stage.weight.ndim == 1 else stage.operator
         later["folded"] = (*before.folded, scale)
         return replace(before, operator=operator, affine=_product(first, stage), **later)
+    if isinstance(stage, Affine) and before.is_function and stage.weight.ndim == 1:
+        norm = _norm(before.function, stage)
+        return None if norm is None else Part(before.operator, norm=norm, **later)
     if isinstance(stage, Half) and before.is_scale:
         return Part(stage.operator, halves=link.stages, scale=before.affine, folded=(*before.folded, before.operator),
                     **later)  # fmt: skip
     return None
+
+
+def _composed(first: Any, then: Function) -> Function:
+    return Function(then.operator, first.source, lambda a: then.function(first.function(a)))
+
+
+def _norm(function: Any, then: Affine) -> Norm | None:
+    """The layer normalisation that a function and the factors and summands after it are, or None."""
+    epsilon = _epsilon(function.function)
+    return None if epsilon is None else Norm(function.operator, function.source, then.weight, then.bias, epsilon)
+
+
+def _epsilon(function: Callable[[Any], Any]) -> float | None:
+    """The epsilon of a function of all features that is a layer normalisation without scale and shift, else None."""
+    written = _traced(function)
+    for _, node in iterate(written.graph.nodes, "constant"):
+        epsilon = float(node.value or 0)
+        if correspondence(_traced(partial(_normalised, epsilon=epsilon)), written) is not None:
+            return epsilon
+    return None
+
+
+def _traced(function: Callable[[Any], Any]) -> Cell:
+    def equations(x: Any) -> Any:
+        return function(x)
+
+    return cell(equations)
+
+
+def _normalised(x: Any, epsilon: float) -> Any:
+    centred = x - mean(x)
+    return centred / sqrt(mean(centred * centred) + epsilon)
 
 
 def _residual(part: Part, link: Link) -> Part:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnspec.convert.onnx_features import Affine, Function, Stage, Sum
-from rnnspec.convert.onnx_flow import Flow, Known
+from rnnspec.convert.onnx_flow import Flow, Known, plain
 from rnnspec.convert.onnx_functions import ACTIVATIONS, Activation
 from rnnspec.convert.onnx_operator import Operator
-from rnnspec.primitives import cos, erf, exp, log, maximum, minimum, sigmoid, sin, softplus, sqrt, tanh
+from rnnspec.primitives import cos, erf, exp, log, maximum, mean, minimum, sigmoid, sin, softplus, sqrt, tanh
 
 if TYPE_CHECKING:
     from rnnspec.convert.onnx_graph import Graph
@@ -72,10 +72,13 @@ def common(
 
 def combined(graph: Graph, operator: Operator, flow: Flow, other: Flow, by: Callable[[Any, Any], Any]) -> Flow | None:
     """Two flows that are functions of the same features, combined feature by feature."""
-    if flow.axes != other.axes or flow.turned != other.turned or graph.is_input(flow) or graph.is_input(other):
+    wide, narrow = (flow, other) if flow.numbers.size >= other.numbers.size else (other, flow)
+    if wide.axes[:-1] != narrow.axes[:-1] or narrow.axes[-1:] not in (wide.axes[-1:], ((),)):
+        return None
+    if flow.turned != other.turned or graph.is_input(flow) or graph.is_input(other):
         return None
     found = common(graph, flow.numbers.ravel(), other.numbers.ravel(), by)
-    return found and graph.staged(flow, Function(operator, *found))
+    return found and graph.staged(wide, Function(operator, *found))
 
 
 def _function(activation: Activation) -> Callable[[Graph, Operator, Sequence[Any]], Values]:
@@ -100,6 +103,16 @@ def _clip(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
         return a if bounds["max"] is None else minimum(a, bounds["max"])
 
     return graph.staged(operands[0], Function(operator, operands[0].numbers.ravel(), function))
+
+
+def _mean(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+    """The mean over the features, which stays an axis of length 1."""
+    flow, axes = operands[0], plain(operator.options, operands[1] if len(operands) > 1 else None, "axes")
+    last = axes in ([-1], [len(flow.axes) - 1]) and not any(axis is None for axis in flow.axes[:-1])
+    if not last or not operator.option("keepdims", 1) or graph.is_input(flow):
+        return None
+    numbers = graph.features.new(Function(operator, flow.numbers.ravel(), mean), 1)
+    return flow.moved(numbers.reshape((*flow.numbers.shape[:-1], 1)), (*flow.axes[:-1], ()))
 
 
 POWERS = {2.0: lambda a: a * a, 3.0: lambda a: a * a * a, 0.5: sqrt, 1.0: lambda a: a}
@@ -129,7 +142,8 @@ def _hard_swish(a: Any) -> Any:
 
 OWN = {
     "Exp": exp, "Log": log, "Sqrt": sqrt, "Sin": sin, "Cos": cos, "Erf": erf, "Neg": lambda a: -a,
-    "Abs": lambda a: maximum(a, -a), "HardSwish": _hard_swish, "Mish": lambda a: a * tanh(softplus(a)),
+    "Reciprocal": lambda a: 1 / a, "Abs": lambda a: maximum(a, -a), "HardSwish": _hard_swish,
+    "Mish": lambda a: a * tanh(softplus(a)),
 }  # fmt: skip
 GELU = {"none": lambda a: a * (0.5 * (1 + erf(a / 2**0.5))),
         "tanh": lambda a: a * sigmoid(1.5957691216057308 * (a + 0.044715 * (a * a * a)))}  # fmt: skip
@@ -143,5 +157,5 @@ def _gelu(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
 NAMED = {name: one for name, one in ACTIVATIONS.items() if None not in one.defaults.values()}
 NAMED |= {name: Activation({}, function) for name, function in OWN.items()}
 FUNCTIONS: dict[str, Callable[[Any, Operator, Sequence[Any]], Values]] = {
-    "Clip": _clip, "Pow": _power, "PRelu": _prelu, "Gelu": _gelu, "com.microsoft.Gelu": _gelu,
+    "Clip": _clip, "ReduceMean": _mean, "Pow": _power, "PRelu": _prelu, "Gelu": _gelu, "com.microsoft.Gelu": _gelu,
 } | {name: _function(activation) for name, activation in NAMED.items()}  # fmt: skip

@@ -18,7 +18,9 @@ from rnnspec.convert.onnx_flow import Flow, Unread
 from rnnspec.convert.onnx_graph import Graph, followed
 from rnnspec.convert.onnx_layers import built
 from rnnspec.convert.onnx_model import opened
+from rnnspec.convert.onnx_operator import operators_in
 from rnnspec.errors import ArgumentError, RnnSpecError, UnsupportedError
+from rnnspec.showing import nearest
 
 __all__ = ["read_model"]
 
@@ -53,10 +55,12 @@ def read_model(
     call: str, model: Any, inputs: Sequence[str] | None, outputs: Sequence[str] | None, dequantise: bool
 ) -> Imported:
     """The network of a model's graph, cut at the values that are named."""
+    found = opened(call, model)
     for what, names in (("inputs", inputs), ("outputs", outputs)):
         if isinstance(names, str) or not all(isinstance(name, str) for name in names or ()):
             raise ArgumentError(call, f"{what} must be a list of names of values", repr(names), f"write {what}=['x']")
-    request = _Request(call, opened(call, model), tuple(inputs or ()), tuple(outputs or ()), dequantise)
+        _check_names(call, found, what, names or ())
+    request = _Request(call, found, tuple(inputs or ()), tuple(outputs or ()), dequantise)
     try:
         declared = None if inputs or outputs else onnx_scan.read(call, request.model)
         return declared or _Reading(request).network()
@@ -67,6 +71,18 @@ def read_model(
     except FAULTS as error:
         raise ArgumentError(call, "model must be valid", f"{type(error).__name__}: {error}",
                             "run onnx.checker.check_model(model), which names the fault") from error  # fmt: skip
+
+
+def _check_names(call: str, model: ModelProto, what: str, names: Sequence[str]) -> None:
+    """Raise ArgumentError where a name is no value of the graph."""
+    graph = model.graph
+    known = {value.name for value in (*graph.input, *graph.initializer)}
+    known |= {name for node in operators_in(graph) for name in node.output if name}
+    for name in names:
+        if name not in known:
+            like = nearest(name, known)
+            raise ArgumentError(call, f"{what} must be values of the graph", repr(name),
+                                f"did you mean {like!r}?" if like else "look at the graph, as in Netron")  # fmt: skip
 
 
 def _refusal(request: _Request, unread: Unread) -> RnnSpecError:
@@ -113,6 +129,9 @@ class _Reading:
             raise _Stopped(value if isinstance(value, Unread) else Unread(None, name))
         finals = {other: halves for other, halves in states.items() if other != name}
         wanted = frozenset(half for halves in finals.values() for half in halves)
+        if self.graph.is_input(value):
+            raise UnsupportedError(self.call, "an output must come from a recurrent node",
+                                   f"{name!r}, which is an input or a part of one", "name another output")  # fmt: skip
         try:
             chain = chain_to(self.graph.features, value.numbers.ravel(), wanted)
             return built(self.graph, chain, value, finals)
