@@ -90,8 +90,8 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
                       "Keras layer, a Flax nnx module or an ONNX file. Repeatable.")] = None,
     op: Annotated[list[str] | None, typer.Option(metavar="package:function", help="Test a function of named arrays, "
                   "of PyTorch, JAX or NumPy. Repeatable.")] = None,
-    exported: Annotated[list[str] | None, typer.Option(metavar="|".join(KINDS), help="Test what `python -m rnnspec "
-                        "export` writes. Repeatable.")] = None,
+    exported: Annotated[list[str] | None, typer.Option(metavar="TARGET", help="Test what `python -m rnnspec "
+                        f"export` writes: {', '.join(KINDS)}. Repeatable.")] = None,
     as_: Annotated[str | None, typer.Option("--as", metavar="CELL", help="The cell that --module or --op must compute: "
                    "a name, or module:name.")] = None,
     without: Annotated[list[LackName] | None, typer.Option(help="A capability that --module or --op lacks. "

@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.sax.saxutils import unescape
 
 from figure_plots import PLOTS
-from tables import exports, field, learning, noise, operators, parallel, speed, streams, suite
+from tables import exported, field, learning, noise, operators, parallel, speed, streams, suite
 
 __all__ = ["figures", "measured", "plot"]
 
@@ -63,7 +63,7 @@ FIGURES = {
     "memory": (speed.memory_tables, "make bench"),
     "heads": (speed.heads_tables, "make heads"),
     "bound": (speed.bound_tables, "make bound"),
-    "exported": (exports.tables, "make exported"),
+    "exported": (exported.tables, "make exported"),
     "frames": (streams.frames_tables, "make frames"),
     "exports": (streams.exports_tables, "make exports"),
     "newton": (speed.newton_tables, "make newton"),

@@ -221,6 +221,19 @@ def test_c_refuses_what_is_no_class_and_too_many_steps():
     assert [run(0, 6), run(0, 7), run(-1, 0), run(*[0] * 4), run(*[0] * 5)] == [0, -1, -1, 0, -1]
 
 
+def test_a_file_of_weights_is_as_the_page_of_files_says():
+    params = parameters(PLAIN)
+    own = params["layers"][0]["forward"]
+    data = to_c(PLAIN, params, beside=True).files[".bin"]
+    assert data[:8] == b"rnnspec1"
+    assert np.frombuffer(data[16:20], "<f4") == [1.0]
+    maps = [np.concatenate([own[kind][gate] for gate in "ifgo"]) for kind in "WbU"]
+    numbers = np.concatenate([a.T.ravel() for a in maps]).astype("<f4")
+    assert data[24:] == numbers.tobytes()
+    other = to_c(PLAIN, params, beside=True, precision="f64").files[".bin"]
+    assert data[8:16] != other[8:16]
+
+
 SANITIZED = """
 #include <stdio.h>
 #include <stdlib.h>

@@ -17,7 +17,7 @@ def test_what_is_measured_is_shown_in_tables(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs/figures")
     monkeypatch.syspath_prepend(ROOT / "docs")
     data = importlib.import_module("exported").measure(("lstm",), ((3, 4),), rounds=2)
-    lines = list(importlib.import_module("tables.exports").tables(data))
+    lines = list(importlib.import_module("tables.exported").tables(data))
     assert sum(line.startswith("| `lstm` | 3, 4 | ") for line in lines) == 3
     whole, small = data["sizes"]
     assert whole["weights"] == 4 * (4 * 4 * (3 + 4) + 4 * 4)
