@@ -80,7 +80,7 @@ class Reference:
             return {key.removeprefix(name).removeprefix("."): a for key, a in under.items()}
 
         found = part(self.leaves)
-        if not found:
+        if not found and "state" not in name.split("."):  # cells without a state have no leaf there
             raise KeyError(f"no leaf under {name!r}, only {', '.join(self.leaves)}")
         return replace(self, leaves=found, untested=part(self.untested), again=lambda runs: self.again(runs).at(name))
 

@@ -105,8 +105,9 @@ def refused(backend: Backend, case: Case, judge: Judge) -> None:
         "too few lengths": question.but(lengths=ends[:-1]),
         "lengths of fractions": question.but(lengths=ends + 0.5),
         "a feature too many": question.but(inputs=np.concatenate([g.inputs, g.inputs[..., :1]], -1)),
-        "a state of a row too few": question.but(state=tree_map(lambda s: s[:-1], g.state)),
     }
+    if list(leaves(g.state)):
+        wrong["a state of a row too few"] = question.but(state=tree_map(lambda s: s[:-1], g.state))
     if list(leaves(g.params)):
         wrong["a row too many in every map"] = question.but(params=tree_map(_with_a_row_more, g.params))
     for what, asked in wrong.items():

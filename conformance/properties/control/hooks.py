@@ -30,6 +30,8 @@ def seams(scope: Scope) -> networks.Labels:
     if not (scope.eager or scope.wide):
         return {}
     made = sorted(scope.cells, key=lambda cell: -len(cell.states))
+    if not made[0].states:
+        return {}
     several, other = made[0], made[-1]
     state, width, others = several.states[-1:], hidden_for(several, WIDTHS), hidden_for(other, WIDTHS)
     layers = [
@@ -52,6 +54,7 @@ def policies(backend: Backend, case: Case, judge: Judge) -> None:
 def limits(backend: Backend, case: Case, judge: Judge) -> None:
     """Compares to the bit where the backend is deterministic."""
     judge.applies(is_eager(backend), "each policy costs this backend a compiled program")
+    judge.applies(bool(case.net.layers[0].cell.states), "the cell has no state")
     question = ask(backend, case)
     reference = question.pull_reference()
     cut, one = (_under(question, policy).pull() for policy in (Cut(), Truncated(1)))

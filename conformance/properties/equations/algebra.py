@@ -23,6 +23,7 @@ from rnnspec.tree import Tree, leaves, named_map
 
 SHIFTS = {"f64": (300, -300), "f32": (40, -40), "bf16": (40, -40), "f16": (6, -6)}
 """Powers of two beyond any threshold on the size of inputs or weights, and within the range of a precision."""
+ITSELF = "the cell reads x itself, and not only its maps"
 
 
 @law(EQUATIONS["P42"], cases=networks.cells, needs=("lengths",), also=("gradients",))
@@ -30,6 +31,7 @@ def units(backend: Backend, case: Case, judge: Judge) -> None:
     """Draws an order for each width of the cell."""
     question, profile = ask(backend, case), PROFILES[backend.precision]
     judge.applies(_cell(case).heads is None and not _cell(case).has_matrices, "its units are in heads or matrices")
+    judge.applies(not _cell(case).reads_input, ITSELF)
     orders, cell = _orders(case), _cell(case)
     g = question.given
     out = orders.get(OUTPUT, np.arange(case.net.features))
@@ -55,6 +57,7 @@ def units(backend: Backend, case: Case, judge: Judge) -> None:
 @law(EQUATIONS["P43"], cases=networks.cells, needs=("lengths",), also=("gradients",))
 def features(backend: Backend, case: Case, judge: Judge) -> None:
     """Draws an order."""
+    judge.applies(not _cell(case).reads_input, ITSELF)
     question, profile = ask(backend, case), PROFILES[backend.precision]
     order, g = np.random.default_rng(case.seed).permutation(case.net.input_features), question.given
 
@@ -93,6 +96,7 @@ def signs(backend: Backend, case: Case, judge: Judge) -> None:
 @law(EQUATIONS["P45"], cases=networks.cells, needs=("lengths",), also=("gradients",))
 def scaled(backend: Backend, case: Case, judge: Judge) -> None:
     """Scales by large and by small powers of two, and compares values and gradients."""
+    judge.applies(not _cell(case).reads_input, ITSELF)
     question, profile = ask(backend, replace(case, padding=0.0)), PROFILES[backend.precision]
     whole, pulled, g = question.run(), question.pull() if judge.gradients else None, question.given
     for k in SHIFTS[backend.precision]:

@@ -37,6 +37,8 @@ def drawn(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
 def beside(backend: Backend, case: Case, judge: Judge) -> None:
     """A narrow layer of many rows against a wide layer of two, whose recurrent maps are its maps along the diagonal."""
     judge.applies(not any(node.op in MIXING for node in case.net.layers[0].cell.graph.nodes), "units read one another")
+    judge.applies(bool(case.net.layers[0].cell.states), "the cell has no state")
+    judge.applies(not case.net.layers[0].cell.reads_input, "units read the input itself")
     copies = -(-UNITS // min(case.net.layers[0].state_sizes.values()))
     narrow = _narrow(ask(backend, case), case, copies)
     wide, answer = _wide(narrow, copies), narrow.run()

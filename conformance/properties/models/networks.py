@@ -60,9 +60,10 @@ def residuals(scope: Scope) -> Labels:
     for i, direction in enumerate(("forward", "reverse", "bidirectional")):
         own = _layer(scope, i + 1, direction)
         wide = Network(WIDTH, [own]).width
-        found[f"a residual {direction} layer"] = _with_lengths(
-            Network(INPUTS, [Dense(wide, tanh), replace(own, inputs=None, residual=True)])
-        )
+        if Network(wide, [own]).width == wide:  # both halves of a norm are twice as wide as its inputs
+            found[f"a residual {direction} layer"] = _with_lengths(
+                Network(INPUTS, [Dense(wide, tanh), replace(own, residual=True)])
+            )
     return found
 
 
@@ -86,7 +87,7 @@ def _stack(scope: Scope) -> Network:
     lower, upper = _layer(scope, 1, "bidirectional"), _layer(scope, 3, "reverse")
     wide = Network(WIDTH, [upper]).width
     layers: list[Layer | FeedForward] = [lower, Dense(wide, tanh), LayerNorm()]
-    layers += [replace(upper, inputs=None, residual=True), RMSNorm(), Layer(gated, {"R.down": HIDDEN, "x.up": 7})]
+    layers += [replace(upper, residual=True), RMSNorm(), Layer(gated, {"R.down": HIDDEN, "x.up": 7})]
     return Network(INPUTS, layers, output=Dense(2), loss=SquaredError(), head=[Dense(WIDTH, relu), LayerNorm()])
 
 
