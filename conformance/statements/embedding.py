@@ -9,13 +9,13 @@ __all__ = ["EMBEDDING"]
 EMBEDDING = Theme("Embedding and initial states", "Class numbers are rows of a learned matrix, which the output can "
                   "use too, and the states that a call begins with can be learned.", (
     Statement(
-        "P185", "embedding",
+        "P185", "class numbers",
         says="With class numbers as inputs, outputs, final states, the loss and all gradients equal the oracle's.",
         failure="A model of words or letters computes other numbers, or its matrix learns from wrong gradients.",
         first="Look at whether the gradients of all places of one class are added up, and at the sums' precision.",
     ),
     Statement(
-        "P186", "classes that are not seen",
+        "P186", "unseen classes",
         says="The gradient of a class that no real step reads is exactly zero.",
         failure="Rare words drift with every step, since they get a share of the gradient of others or of padding.",
         first="Look at which row the class numbers of padding are read as: its gradient must not grow by them.",
