@@ -284,3 +284,34 @@ def test_cells_without_a_state_are_recurred_too(be):
     x = np.random.default_rng(0).normal(size=(TIME, BATCH, 5))
     assert np.array_equal(be.recur(cells.dense, {"y": x}).outputs, x)
     assert np.array_equal(be.recur_pullback(cells.dense, {"y": x}, 2 * x).inputs["y"], 2 * x)
+
+
+SMALL = Network(INPUTS, [Layer(cells.elman, 4), LayerNorm()], Last(), Dense(2), head=[Dense(3, tanh, initial={})])
+COTANGENT = np.random.default_rng(4).normal(size=(BATCH, 2))
+
+
+def torch_gradient(x):
+    torch = pytest.importorskip("torch")
+    layer = get_backend("torch", precision="f64").as_layer(SMALL)
+    assert "head.0.forward.W.y" in layer.state_dict()
+    outputs, _ = layer(torch.tensor(x), lengths=torch.tensor(LENGTHS))
+    outputs.backward(torch.tensor(COTANGENT))
+    return dict(layer.named_parameters())["head.0.forward_.W.y"].grad.numpy()
+
+
+def keras_gradient(x):
+    tf = pytest.importorskip("tensorflow")
+    pytest.importorskip("keras")
+    layer = get_backend("tensorflow", precision="f64").as_layer(SMALL)
+    mask = np.arange(TIME) < LENGTHS[:, None]
+    with tf.GradientTape() as tape:
+        outputs = tf.reduce_sum(layer(tf.constant(x.transpose(1, 0, 2)), mask=tf.constant(mask)) * COTANGENT)
+    (weight,) = [w for w in layer.weights if w.name == "head.0.forward.W.y"]
+    return tape.gradient(outputs, weight).numpy()
+
+
+@pytest.mark.parametrize("gradient", [torch_gradient, keras_gradient])
+def test_the_layers_of_frameworks_have_the_head(be, gradient):
+    params, x = SMALL.init(0), drawn(SMALL)[1]
+    expected = be.pullback(SMALL, params, x, COTANGENT, lengths=LENGTHS).params["head"][0]["forward"]["W"]["y"]
+    np.testing.assert_allclose(gradient(x), expected, atol=1e-12)

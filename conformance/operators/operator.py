@@ -67,7 +67,7 @@ class Operator:
     @property
     def has_states(self) -> bool:
         """Whether it takes initial states."""
-        return "states" not in self.lacks and self.signature.has(self.cell.states[0])
+        return "states" not in self.lacks and any(self.signature.has(state) for state in self.cell.states[:1])
 
     def run(
         self, arrays: Mapping[str, Array], ends: Array | None, resets: Array | None, steps: int, pullback: bool
