@@ -182,8 +182,6 @@ REFUSED = {
     "activations for one half of two": (
         lambda: from_onnx(one_node("RNN", "bidirectional", activations=["Tanh"])), UnsupportedError, "1 activations"),
     "an attribute of others": (lambda: from_onnx(one_node("GRU", cell_clip=1.0)), UnsupportedError, "cell_clip"),
-    "unlike halves": (
-        lambda: from_onnx(one_node("RNN", "bidirectional", activations=["Tanh", "Relu"])), UnsupportedError, "Relu"),
     "an operator after it": (lambda: from_onnx(chain(node("Softmax", "Y"))), UnsupportedError, "the Softmax"),
     "scaled weights": (
         lambda: from_onnx(chain(node("Gemm", "Y_h", "M", alpha=2.0),

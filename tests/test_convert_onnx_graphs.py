@@ -285,6 +285,9 @@ VARIANTS = [
     ("GRU", {"activations": ["HardSigmoid", "Softsign"], "linear_before_reset": 1}),
     ("GRU", {"activations": ["Sigmoid", "Elu"], "clip": 0.5}),
     ("GRU", {"activations": ["HardSigmoid", "Softplus"], "activation_alpha": [0.3], "activation_beta": [0.4]}),
+    ("RNN", {"activations": ["Tanh"], "reverse": ["Relu"]}),
+    ("GRU", {"activations": ["Sigmoid", "Elu"], "reverse": ["HardSigmoid", "Tanh"], "linear_before_reset": 1}),
+    ("LSTM", {"activations": ["Sigmoid", "Tanh", "Tanh"], "reverse": ["Sigmoid", "Softsign", "Relu"]}),
     ("LSTM", {"clip": 0.3, "input_forget": 1}),
     ("LSTM", {"activations": ["HardSigmoid", "Relu", "Softsign"], "clip": 0.5}),
     ("LSTM", {"activations": ["Sigmoid", "Elu", "LeakyRelu"], "activation_alpha": [0.7, 0.2]}),
@@ -300,6 +303,8 @@ def test_a_node_of_any_attributes_is_the_cell_made_for_it(index, lengths, direct
     more = ["n" if lengths else "", "h", *(["c", g.drawn(directions, 3 * H)] if kind == "LSTM" and index % 2 else
                                            ["c"] if kind == "LSTM" else [])]  # fmt: skip
     own = {name: value * directions if isinstance(value, list) else value for name, value in attributes.items()}
+    if reverse := own.pop("reverse", None):
+        own["activations"] = (attributes["activations"] + reverse)[: len(own["activations"])]
     outputs = g.recurrent(kind, "x", *more, directions=directions, **own)
     inputs = [("x", FLOAT, ("t", "b", F)), *((s, FLOAT, (directions, "b", H)) for s in more[1:3] if s in ("h", "c"))]
     model = g.model(*outputs, inputs=[*inputs, *([("n", onnx.TensorProto.INT32, ("b",))] if lengths else [])])
@@ -406,6 +411,9 @@ CUTS = {
     "two nodes side by side": (
         lambda g: g.model(g("Concat", g.layer("LSTM", "x"), g.layer("GRU", "x"), axis=2)),
         "GRU 'the GRU 2': it runs forward and forward beside LSTM 'the LSTM 0'"),
+    "directions of two operators": (
+        lambda g: g.model(g("Concat", g.layer("LSTM", "x"), g.layer("GRU", "x", direction="reverse"), axis=2)),
+        "GRU 'the GRU 2': it differs from LSTM 'the LSTM 0'"),
     "a residual sum around two layers": (
         lambda g: g.model(g("Add", y, g.layer("LSTM", g.layer("LSTM", y, inputs=H), inputs=H))
                           if (y := g.layer("GRU", "x")) else None), "LSTM 'the LSTM 4': its inputs are added"),

@@ -10,7 +10,9 @@ import numpy as np
 
 from rnnspec.convert.assembly import tree_of
 from rnnspec.convert.conversion import Imported, Note, PlacedNote
+from rnnspec.convert.layout import Layout
 from rnnspec.convert.onnx_arrays import array_notes, state_notes
+from rnnspec.convert.onnx_cells import FORWARD, row_of
 from rnnspec.convert.onnx_chain import Broken, Chain
 from rnnspec.convert.onnx_features import Half, Lookup, Norm
 from rnnspec.convert.onnx_flow import Flow
@@ -125,9 +127,11 @@ def _made(graph: Graph, part: Part, columns: Array, width: int) -> _Made:
 
 def _recurrent(graph: Graph, part: Part, order: Array, width: int) -> _Made:
     first = part.halves[0]
-    layout, notes = first.node.layout(first.index), list[tuple[str, Note, str]]()
-    _check_alike(graph, part.halves)
+    layout, notes = _layout(part.halves), list[tuple[str, Note, str]]()
     tensors = {half.direction: _tensors(half, part, order) for half in part.halves}
+    if FORWARD in layout.tensors:
+        one = np.ones(first.node.width, np.float32)
+        tensors = {name: own | {FORWARD: one if name == "forward" else 0 * one} for name, own in tensors.items()}
     _, hidden = layout.widths(tensors[first.direction])
     shapes = dict(leaves(layout.cell.parameter_shapes(width, hidden)))
     params, place = {}, f"the layer of {first.operator}"
@@ -157,12 +161,12 @@ def _initial(graph: Graph, half: Half) -> dict[str, Array]:
     return rows
 
 
-def _check_alike(graph: Graph, halves: Sequence[Half]) -> None:
-    variants = [half.node.variant(half.index) for half in halves]
-    if any(variant != variants[0] for variant in variants):
-        names = [", ".join(name for name, _ in variant.activations) for variant in variants]
-        raise UnsupportedError(graph.call, "both directions must have the same activations and attributes",
-                               f"{' and '.join(names)} in {halves[0].operator}", "use the same for both")  # fmt: skip
+def _layout(halves: Sequence[Half]) -> Layout:
+    """The row of both directions; raises Broken where they differ in more than activations."""
+    first, *others = [half.node.variant(half.index) for half in halves]
+    if any(replace(other, activations=first.activations) != first for other in others):
+        raise Broken(halves[-1].operator, f"it differs from {halves[0].operator} beside it in more than activations")
+    return row_of(first, *(other for other in others if other != first))
 
 
 def _tensors(half: Half, part: Part, order: Array) -> dict[str, Array]:

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnspec.convert.layout import Layout
-from rnnspec.convert.onnx_cells import GATES, Variant, row_of
+from rnnspec.convert.onnx_cells import GATES, Variant
 from rnnspec.convert.onnx_functions import ACTIVATIONS
 from rnnspec.convert.onnx_operator import Operator
 from rnnspec.network import DIRECTIONS
@@ -73,10 +72,6 @@ class RecurrentNode:
         clip = option("clip") or None
         return Variant(self.kind, tuple(own), clip, bool(option("input_forget", 0)),
                        bool(option("linear_before_reset", 0)) and self.kind == "GRU", "P" in self.weights)  # fmt: skip
-
-    def layout(self, index: int) -> Layout:
-        """The row of one direction."""
-        return row_of(self.variant(index))
 
     def tensors(self, index: int) -> dict[str, Any]:
         """The weights of one direction by the names of its row, without the gates that its cell does not read."""
