@@ -34,12 +34,14 @@ EVERY = slice(None)
 
 
 def from_torch(*parts: Any, read: Read = STEPS) -> Imported:
-    """The network of torch.nn modules that run one after the other: RNN, LSTM or GRU, then at most one Linear.
+    """The network of torch.nn modules that run one after the other, or of a whole model of them.
 
-    A part is a module, or a pair `(cell, state_dict)` or `(Dense, state_dict)`. Modules do not show how a model calls
-    them, so `read` says whether it reads every step, `Steps()`, or the last, `Last()`. A model that `to_torch`
-    made is one part, and its own `read` counts. Raises UnsupportedError where a part has no counterpart, ArgumentError
-    where it is no such part, TreeError where a state_dict lacks tensors, and ShapeError where shapes do not fit.
+    A part is a module that docs/convert.md lists, or a pair `(cell, state_dict)` or `(Dense, state_dict)`, where a path
+    may stand for the state_dict and a third entry is the prefix of its names. Modules do not show how a model calls
+    them, so `read` says whether it reads every step, `Steps()`, or the last, `Last()`. Of a model with a `forward` of
+    its own, torch.fx's trace says what it reads; of one that `to_torch` made, its own `read` counts. Raises
+    UnsupportedError where something has no counterpart, ArgumentError where it is no such part, TreeError where a
+    state_dict lacks tensors, FileFormatError where a file holds none, and ShapeError where shapes do not fit.
     """
     call = "from_torch(...)"
     framework(call, "torch")
@@ -63,12 +65,14 @@ def to_torch(net: Network, params: Tree) -> Exported:
 
 
 def from_keras(*parts: Any, layers: slice = EVERY) -> Imported:
-    """The network of Keras 3 layers, of a Sequential or given one after the other, on any backend of Keras.
+    """The network of Keras layers that run one after the other: given so, of a model, or of the model in a file.
 
-    Layers are SimpleRNN, LSTM, GRU, an RNN of the cell of one of these, or a Bidirectional of these that concatenates,
-    then at most one linear Dense. The last recurrent layer's `return_sequences` says whether the network reads every
-    step or `Last()`. Keras takes arrays (batch, time, feature). Raises UnsupportedError where a layer or an option has
-    no counterpart.
+    A part is a layer that docs/convert.md lists, a Sequential, a Functional model that is a chain, the path of a .keras
+    or .h5 file, or a pair `(cell, arrays)` or `(Dense, arrays)`, where a path may stand for the arrays and a third
+    entry is the prefix of their names. `layers` picks some of the layers in order. The last recurrent layer's
+    `return_sequences` says whether the network reads every step or `Last()`. Keras takes arrays (batch, time,
+    feature). Raises UnsupportedError where a layer or an option has no counterpart, ArgumentError where something is no
+    part, TreeError where arrays are missing, and FileFormatError where a file cannot be read.
     """
     call = "from_keras(...)"
     framework(call, "keras")
