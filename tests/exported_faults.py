@@ -9,7 +9,7 @@ from conformance.cases import Case
 from conformance.exported import ExportedBackend, Kind
 from conformance.exported.c_program import CProgram, loaded
 from conformance.exported.numpy_program import NumpyProgram
-from rnnspec import Dense, Last, Layer, Network, cells
+from rnnspec import Dense, Embedding, Last, Layer, LayerNorm, Network, Tied, cells
 from rnnspec.export import to_c, to_numpy
 
 CASES = {
@@ -19,6 +19,8 @@ CASES = {
     "both ways": Case(Network(3, [Layer(cells.gru, 4, "bidirectional")], Last()), 5, 3, lengths=(5, 0, 3)),
     "constants": Case(Network(3, [Layer(cells.cornn, 4)]), 5, 3),
     "heads": Case(Network(4, [Layer(cells.deltanet, {"S.rows": 3, "S.columns": 2}, heads=2)]), 5, 3),
+    "whole": Case(Network(Embedding(7, 4), [Layer(cells.gru, 4, residual=True, learned_state=True), LayerNorm()],
+                          output=Tied()), 5, 3, lengths=(5, 0, 3), unset=True),
     "wide": Case(Network(3, [Layer(cells.elman, 4)], output=Dense(2)), 5, 3),
 }
 
@@ -76,6 +78,13 @@ FAULTS = (
           "c[at] = i * g; const double new_c = f * c[at] + i * g;"),
     Fault("all heads have the state of the first", "c", "heads", "state->layer0_S + head * 6", "state->layer0_S"),
     Fault("the output layer reads the layer before", "c", "stack", "5, 2, state->outputs1", "5, 2, state->outputs0"),
+    Fault("a reset forgets what is learned", "c", "whole", "memcpy(state->layer0_h,", "memcpy(state->work,"),
+    Fault("a residual layer adds less than its inputs", "c", "whole", "net_add(4, ", "net_add(3, "),
+    Fault("a class reads the row of the one before", "c", "whole", "class_number * width",
+          "(class_number ? class_number - 1 : 0) * width"),
+    Fault("a tied output has no bias", "c", "whole", " + bias[i];", " + 0 * bias[i];"),
+    Fault("a stream forgets what is learned", "numpy", "whole", "DTYPE) + learned[name]", "DTYPE) + 0 * learned[name]"),
+    Fault("another layer is residual", "numpy", "whole", "if i in RESIDUAL", "if i not in RESIDUAL"),
     Fault("two gates change places", "numpy", "lstm", "b.f + h @ U.f.T", "b.i + h @ U.i.T"),
     Fault("a bias is missing", "numpy", "lstm", "x @ W.o.T + b.o", "x @ W.o.T"),
     Fault("a row goes on for a step", "numpy", "lstm", "real = t < lengths", "real = t <= lengths"),
