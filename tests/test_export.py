@@ -331,6 +331,7 @@ def test_the_command_writes_beside_the_network_by_default(saved, capsys):
     (("{}", "--to", "numpy", "--most-steps", "4"), "--to numpy must be given its own options"),
     (("{}", "--to", "numpy", "-o", "{}.pt"), "-o must name a file that ends in .py"),
     (("{}", "--to", "numpy", "-o", "no/folder/net.py"), "-o must name a file in a folder that exists"),
+    (("{}", "--to", "c", "--precision", "f16"), "precision must be one of f32, f64, got 'f16'; choose one"),
     (("{}", "--to", "c", "-o", "a-b.h"), "the name must be letters, digits and underscores"),
     (("{}.not", "--to", "c"), "model.safetensors.not"),
     (("{}", "--too", "c"), "a flag must be one of"),

@@ -32,7 +32,7 @@ class CHalf:
     def __init__(self, place: str, plan: Plan, words: Words, inputs: int, int8: bool) -> None:
         self.place, self.plan, self.words, self.inputs, self.int8 = place, plan, words, inputs, int8
         self.cell, self.nodes, self.sizes = plan.own.cell, plan.nodes, plan.own.sizes
-        self.memory = 0
+        self.memory, self.mapped = 0, ""
         self.helpers: set[str] = set()
         self.lines: list[str] = []
         self.taken = {"x", "y", "state", "work", "head", words.prefix, *VECTOR, *ENTRY}

@@ -19,8 +19,6 @@ __all__ = ["GATHERS", "Loop", "Pack", "Plan"]
 
 GATHERS = (*MAPS, "total", "logsumexp", "matmul", "number")
 """The operations that read a whole value, which must be complete before."""
-SCALARS = ("total", "logsumexp", "number")
-"""Those of them that give a number."""
 
 Loop = tuple[int, Size]
 """The stage and the size of a loop; () for the numbers of a stage, which are no loop."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rnnspec.contract.capabilities import DTYPES
 from rnnspec.errors import RnnSpecError
 from rnnspec.export.exported import Exported
+from rnnspec.export.settings import PRECISIONS
 from rnnspec.export.targets import TARGETS, Target
 from rnnspec.showing import choice, guided
 from rnnspec.storage import load
@@ -79,8 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("file", help="a file of rnnspec.save")
     parser.add_argument("--to", help=" or ".join(TARGETS))
     parser.add_argument("-o", "--out", metavar="OUT", help="the file to write; else beside the network's")
-    parser.add_argument("--precision", choices=[name for name in DTYPES if name in ("f32", "f64")],
-                        help="of numbers; f32 where it is left out")  # fmt: skip
+    parser.add_argument("--precision", metavar="NAME", help=f"{' or '.join(PRECISIONS)}; f32 where it is left out")
     parser.add_argument("--beside", action="store_true", help="weights in a file of their own")
     parser.add_argument("--int8", action="store_true", help="matrices in 8 bits, each row with a scale")
     parser.add_argument("--steps", type=int, metavar="N", help="the number of steps of every call; else any")
