@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 from exported_faults import CASES, FAULTS
+from hypothesis import HealthCheck, Phase, given, settings
 
 from conformance import exported
-from conformance.cases import Case
+from conformance.cases import Case, drawn_cell_cases
 from conformance.command import _exported
-from conformance.judge import Failure, Judge
+from conformance.judge import Failure, IllPosed, Judge, NotApplicable
 from conformance.registry import properties
 from conformance.running.reproducer import code, reproducer
 from rnnspec import Dense, Last, Layer, Network, cells
@@ -34,6 +36,22 @@ def test_a_right_program_passes(target, case):
 def test_a_faulty_program_is_told(fault):
     with pytest.raises((Failure, BrokenBackend)):
         ask(fault.backend, CASES[fault.case])
+
+
+@pytest.mark.parametrize(("target", "count"), [("numpy", 30), ("c", 12)])
+def test_cells_that_nobody_thought_of_have_the_values_of_the_oracle(target, count):
+    backend, passed = exported.load(f"exported:{target}", "f64"), []
+
+    @settings(max_examples=count, derandomize=True, deadline=None, database=None, phases=[Phase.generate],
+              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @given(drawn_cell_cases())
+    def drawn(case):
+        with suppress(IllPosed, NotApplicable):
+            ask(backend, case)
+            passed.append(case)
+
+    drawn()
+    assert len(passed) > count // 2
 
 
 EPISODES = {
