@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from rnnspec.interface.backend import Backend
     from rnnspec.interface.bound import Bound
     from rnnspec.interface.plugins import Mutant, backend_names, get_backend, hookimpl
-    from rnnspec.network import Layer, Network
+    from rnnspec.layer import Layer
+    from rnnspec.network import Network
     from rnnspec.noise.key import Key
     from rnnspec.noise.kinds import Dropout
     from rnnspec.output import Dense, Last, Steps, Tied

@@ -21,7 +21,8 @@ from rnnspec import losses, output, policies
 from rnnspec.embedding import Embedding
 from rnnspec.errors import ArgumentError, EquationError, FileFormatError, NetworkError, RnnSpecError
 from rnnspec.interface.adoption import readable
-from rnnspec.network import Layer, Network
+from rnnspec.layer import Layer
+from rnnspec.network import Network
 from rnnspec.noise import declaring
 from rnnspec.tracing import graph
 from rnnspec.tracing.cell import OUTPUT, Cell

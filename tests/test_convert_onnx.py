@@ -16,7 +16,7 @@ from conformance.cases import Case
 from rnnspec import Dense, Last, Layer, Network, Steps, cells
 from rnnspec.convert import Note, from_onnx, to_onnx, to_onnx_step
 from rnnspec.errors import ArgumentError, ShapeError, TreeError, UnsupportedError
-from rnnspec.network import DIRECTIONS
+from rnnspec.layer import DIRECTIONS
 from rnnspec.tree import leaves, tree_map
 
 onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from conformance.cases.gains import Gain
-from rnnspec.network import Layer
+from rnnspec.layer import Layer
 from rnnspec.tracing import graph
 
 __all__ = ["FILE", "found", "keep", "key"]

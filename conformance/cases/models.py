@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from conformance.cases.case import Case
 from rnnspec.embedding import Embedding
-from rnnspec.network import Layer, Network
+from rnnspec.layer import Layer
+from rnnspec.network import Network
 from rnnspec.output import Tied
 
 __all__ = ["modelled"]

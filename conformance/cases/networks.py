@@ -7,8 +7,9 @@ from importlib import import_module
 
 from conformance.cases import source
 from rnnspec import cells
+from rnnspec.layer import Layer
 from rnnspec.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
-from rnnspec.network import Layer, Network
+from rnnspec.network import Network
 from rnnspec.output import Dense, Last
 from rnnspec.policies import Truncated
 from rnnspec.showing import choice, missing

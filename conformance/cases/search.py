@@ -20,7 +20,8 @@ from conformance.cases.gains import Gain, parts
 from conformance.cases.gates import still
 from conformance.cases.networks import hidden_for
 from conformance.cases.reach import FAINT, LEAST, MOST, MOST_OF_STATES, Row, least_of_inputs, memory, rows, unread
-from rnnspec.network import Layer, Network
+from rnnspec.layer import Layer
+from rnnspec.network import Network
 from rnnspec.tree import Tree, leaves, named_map
 
 __all__ = ["alone", "remembering", "search"]

@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 from conformance.cases.equations import are_same, read, written
 from rnnspec import cells
-from rnnspec.network import Layer, Network
+from rnnspec.layer import Layer
+from rnnspec.network import Network
 from rnnspec.output import Steps
 from rnnspec.tracing.cell import Cell
 

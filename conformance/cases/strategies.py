@@ -15,8 +15,9 @@ from conformance.cases.drawing import drawn_cells, drawn_single_steps
 from conformance.cases.networks import BATCH, HIDDEN, INPUTS, STEPS, hidden_for, network_for
 from rnnspec import cells
 from rnnspec.feed_forward import activated
+from rnnspec.layer import DIRECTIONS, Layer
 from rnnspec.losses import CTC, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
-from rnnspec.network import DIRECTIONS, Layer, Network
+from rnnspec.network import Network
 from rnnspec.output import Dense, Last, Read, Steps
 from rnnspec.policies import Truncated
 from rnnspec.primitives import relu, tanh

@@ -17,7 +17,7 @@ from conformance.modules.family import Array, Family, Ran, Size, States, Tensors
 from rnnspec.convert.layout import Layout
 from rnnspec.convert.layouts import ONNX
 from rnnspec.errors import ArgumentError, TreeError
-from rnnspec.network import DIRECTIONS
+from rnnspec.layer import DIRECTIONS
 
 __all__ = ["OnnxModels"]
 

@@ -18,7 +18,7 @@ from conformance.modules.naming import outside
 from rnnspec.contract.capabilities import Capabilities
 from rnnspec.convert.layout import Layout, layout_for
 from rnnspec.errors import ArgumentError, ShapeError, TreeError, UnsupportedError
-from rnnspec.network import DIRECTIONS
+from rnnspec.layer import DIRECTIONS
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import leaves
 

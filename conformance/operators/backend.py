@@ -17,7 +17,7 @@ from rnnspec import Backend, Gradients, LayerResult, Network
 from rnnspec.contract.kernel import Call
 from rnnspec.contract.resets import Resets
 from rnnspec.errors import UnsupportedError
-from rnnspec.network import Layer
+from rnnspec.layer import Layer
 from rnnspec.running.padding import mask, selected
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree, tree_map

@@ -19,7 +19,8 @@ from conformance.oracle.noise import Acting, acting, drawn, dropped, left
 from conformance.oracle.number import Number, Parameter, Tape
 from conformance.oracle.parts import joined, parameters, state_of
 from rnnspec.embedding import Embedding
-from rnnspec.network import Layer, Network
+from rnnspec.layer import Layer
+from rnnspec.network import Network
 from rnnspec.noise import Key
 from rnnspec.output import Last, Tied
 from rnnspec.policies import Recurrence

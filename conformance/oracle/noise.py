@@ -9,7 +9,8 @@ import numpy as np
 from conformance.oracle.arithmetic import Array
 from conformance.oracle.number import Number, Parameter, Tape
 from conformance.oracle.parts import Parts
-from rnnspec.network import Layer, Network
+from rnnspec.layer import Layer
+from rnnspec.network import Network
 from rnnspec.noise import Dropout, Key, WeightDrop
 from rnnspec.noise.masks import INPUTS, masks
 from rnnspec.tracing.cell import Cell

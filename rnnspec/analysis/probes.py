@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnspec.network import Layer
+from rnnspec.layer import Layer
 from rnnspec.tracing.cell import OUTPUT, Cell
 from rnnspec.tracing.graph import MAPS, Graph, GraphBuilder, Vector
 from rnnspec.tracing.ranks import MATRIX

@@ -14,7 +14,8 @@ import numpy as np
 from rnnspec import cells
 from rnnspec.analysis.probes import Probes
 from rnnspec.interface.backend import Backend
-from rnnspec.network import Layer, Network
+from rnnspec.layer import Layer
+from rnnspec.network import Network
 from rnnspec.running.beginning import LEARNED
 from rnnspec.tree import Tree
 

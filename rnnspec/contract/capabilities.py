@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from rnnspec.contract.budget import Budget
 from rnnspec.contract.kernel import Path
-from rnnspec.network import DIRECTIONS
+from rnnspec.layer import DIRECTIONS
 from rnnspec.tracing.cell import Cell
 
 __all__ = ["COUNTED", "DTYPES", "SMALLEST", "Capabilities"]

@@ -25,7 +25,8 @@ from rnnspec.errors import (
     UnsupportedError,
 )
 from rnnspec.feed_forward import FeedForward, LayerNorm, RMSNorm
-from rnnspec.network import DIRECTIONS, Layer, Network
+from rnnspec.layer import DIRECTIONS, Layer
+from rnnspec.network import Network
 from rnnspec.output import Dense, Read, Tied
 from rnnspec.tree import Tree, leaves
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rnnspec.convert.activations import Activation
 from rnnspec.feed_forward import FeedForward
-from rnnspec.network import Layer
+from rnnspec.layer import Layer
 from rnnspec.output import Dense
 from rnnspec.tracing.cell import Cell, cell
 from rnnspec.tree import Tree

@@ -11,7 +11,8 @@ from rnnspec.convert.assembly import Assembly, numbers, taken_apart
 from rnnspec.convert.conversion import Exported, Imported, Note
 from rnnspec.convert.layout import Layout
 from rnnspec.errors import ArgumentError, TreeError, UnsupportedError
-from rnnspec.network import DIRECTIONS, Network
+from rnnspec.layer import DIRECTIONS
+from rnnspec.network import Network
 from rnnspec.output import Steps
 from rnnspec.tree import Tree
 

@@ -23,7 +23,7 @@ from rnnspec.convert.onnx_features import (
     Sum,
 )
 from rnnspec.convert.onnx_operator import Operator
-from rnnspec.network import DIRECTIONS
+from rnnspec.layer import DIRECTIONS
 
 __all__ = ["Broken", "Chain", "Link", "chain_to"]
 

@@ -20,7 +20,8 @@ from rnnspec.convert.onnx_parts import Part, parts_of
 from rnnspec.embedding import Embedding
 from rnnspec.errors import ShapeError, UnsupportedError
 from rnnspec.feed_forward import LayerNorm
-from rnnspec.network import DIRECTIONS, Layer, Network
+from rnnspec.layer import DIRECTIONS, Layer
+from rnnspec.network import Network
 from rnnspec.output import Dense, Last, Steps, Tied
 from rnnspec.tracing.cell import Cell, cell
 from rnnspec.tree import Tree, leaves

@@ -11,7 +11,7 @@ import numpy as np
 from rnnspec.convert.onnx_cells import GATES, Variant
 from rnnspec.convert.onnx_functions import ACTIVATIONS
 from rnnspec.convert.onnx_operator import Operator
-from rnnspec.network import DIRECTIONS
+from rnnspec.layer import DIRECTIONS
 
 __all__ = ["OPERANDS", "USUAL", "RecurrentNode"]
 

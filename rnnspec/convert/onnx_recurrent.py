@@ -15,7 +15,7 @@ from rnnspec.convert.onnx_node import OPERANDS, RecurrentNode
 from rnnspec.convert.onnx_operator import Operator
 from rnnspec.convert.onnx_quantised import LSTM, recurrent_weights
 from rnnspec.errors import UnsupportedError
-from rnnspec.network import DIRECTIONS
+from rnnspec.layer import DIRECTIONS
 
 if TYPE_CHECKING:
     from rnnspec.convert.onnx_graph import Graph

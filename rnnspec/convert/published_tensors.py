@@ -18,7 +18,8 @@ from rnnspec.convert.layout import Layout
 from rnnspec.convert.layout_tensors import Prefix, read_layout, write_layout
 from rnnspec.convert.published_layouts import PUBLISHED, Published
 from rnnspec.errors import ArgumentError, FileFormatError, ShapeError, TreeError, UnsupportedError
-from rnnspec.network import Layer, Network
+from rnnspec.layer import Layer
+from rnnspec.network import Network
 from rnnspec.tree import Tree, leaves
 
 __all__ = ["read_tensors", "write_tensors"]

@@ -10,7 +10,8 @@ from rnnspec.embedding import Embedding
 from rnnspec.export.c_template import RUN, SAYS
 from rnnspec.export.c_text import indented, looped, plus
 from rnnspec.export.c_words import Words
-from rnnspec.network import Layer, Network
+from rnnspec.layer import Layer
+from rnnspec.network import Network
 from rnnspec.output import Last, Tied
 
 __all__ = ["Running"]

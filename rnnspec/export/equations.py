@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from rnnspec.network import Layer
+from rnnspec.layer import Layer
 from rnnspec.tracing.cell import OUTPUT, Cell
 from rnnspec.tracing.folding import VALUES
 from rnnspec.tracing.graph import CONDITIONS, LEAVES, MAPS, Graph, Node, ancestors

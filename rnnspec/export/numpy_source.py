@@ -30,7 +30,8 @@ from rnnspec.export.numpy_template import (
 from rnnspec.export.origin import indented
 from rnnspec.export.rounding import error_of_rounding, in_8_bits, is_matrix
 from rnnspec.export.settings import Asked, asked
-from rnnspec.network import Layer, Network
+from rnnspec.layer import Layer
+from rnnspec.network import Network
 from rnnspec.output import Last, Tied
 from rnnspec.tree import Tree, leaves
 

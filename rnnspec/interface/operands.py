@@ -11,7 +11,8 @@ from rnnspec.errors import ArgumentError, ShapeError, TreeError, UnsupportedErro
 from rnnspec.interface import validation
 from rnnspec.interface.adoption import check_array, own_tree
 from rnnspec.interface.owner import Owner
-from rnnspec.network import Layer, Network
+from rnnspec.layer import Layer
+from rnnspec.network import Network
 from rnnspec.showing import shown
 from rnnspec.tracing.cell import Cell
 from rnnspec.tracing.ranks import VECTOR

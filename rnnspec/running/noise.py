@@ -12,7 +12,7 @@ from rnnspec.contract.arrays import Array, Arrays
 from rnnspec.contract.kernel import Call, Kernel, run_layer
 from rnnspec.contract.resets import Resets
 from rnnspec.contract.results import Gradients, LayerResult
-from rnnspec.network import Layer
+from rnnspec.layer import Layer
 from rnnspec.noise.kinds import Dropout, WeightDrop
 from rnnspec.noise.masks import INPUTS
 from rnnspec.running.engine import Engine

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rnnspec.contract.arrays import Array, Arrays
-from rnnspec.network import Layer
+from rnnspec.layer import Layer
 from rnnspec.tracing.ranks import VECTOR
 from rnnspec.tracing.widths import INPUT, OUTPUT
 from rnnspec.tree import Tree

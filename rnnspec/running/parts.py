@@ -7,7 +7,7 @@ from typing import Any
 from rnnspec.contract.arrays import Array, Arrays, Values
 from rnnspec.contract.resets import Resets
 from rnnspec.control.recurrence import reads_step
-from rnnspec.network import Layer
+from rnnspec.layer import Layer
 from rnnspec.running.padding import in_time, mask
 
 __all__ = ["parts"]

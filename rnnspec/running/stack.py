@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from rnnspec.contract.arrays import Array
 from rnnspec.contract.kernel import Call, run_layer
 from rnnspec.contract.results import LayerResult
-from rnnspec.network import Layer, Network
+from rnnspec.layer import Layer
+from rnnspec.network import Network
 from rnnspec.output import Last
 from rnnspec.running import noise as noises
 from rnnspec.running.beginning import maps, with_states
