@@ -21,10 +21,11 @@ from rnnspec.export import TARGETS, to_c, to_numpy
 from rnnspec.export.rounding import rounded
 from rnnspec.interface.backend import Backend
 from rnnspec.noise import Dropout, Zoneout
-from rnnspec.primitives import tanh
+from rnnspec.primitives import exp, sigmoid, tanh
 from rnnspec.tree import leaves, tree_map
 
 PLAIN = Network(3, [Layer(cells.lstm, 4)])
+DECAYED = rnnspec.cell(lambda x, p, h: exp(-exp(p.a)) * h * sigmoid(p.b) + x.h)
 NETS = {
     "plain": PLAIN,
     "stack": Network(4, [Layer(cells.gru, 4, residual=True), LayerNorm(), Layer(cells.mlstm, 3)], output=Dense(2)),
@@ -41,6 +42,7 @@ NETS = {
     "noise": Network(4, [Layer(cells.lstm, 2, "bidirectional", noise=Zoneout(0.2), learned_state=True), Dropout(0.3)],
                      Last(), Dense(2), head=[Dropout(0.5), Dense(3, tanh), Dropout(0.1)]),
     "noise of steps": Network(4, [Dropout(0.1), Layer(cells.gru, 4, noise=Zoneout(0.5), residual=True), Dropout(0.3)]),
+    "decays": Network(4, [Layer(cells.s5, 3), Layer(DECAYED, 2, heads=3), Layer(DECAYED, 2, heads=3, shared=("p.a",))]),
     "without a state": Network(3, [Dense(5, tanh)]),
 }  # fmt: skip
 FORWARD = [name for name, net in NETS.items() if all(layer.direction == "forward" for layer in net.layers)]
@@ -154,6 +156,14 @@ def test_steps_of_c_are_those_of_a_run(name):
     else:
         assert np.array_equal(whole, y)
     assert np.array_equal(one, other)
+
+
+def test_c_computes_what_parameters_alone_make_before():
+    net = NETS["decays"]
+    text = to_c(net, net.init(0)).main.decode()
+    assert not any(f"{name}f(" in text for name in ("exp", "cos", "sin"))
+    with_exponents = Network(3, [Layer(cells.slstm, 4)])
+    assert "expf(" in to_c(with_exponents, with_exponents.init(0)).main.decode()
 
 
 def test_a_python_file_imports_numpy_and_python_alone():

@@ -5,6 +5,7 @@
     command         `python -m rnnspec export`
     settings        what an export is asked for, checked
     equations       the equations of a layer with widths, and names for their values
+    fixed           what the equations make of parameters alone
     rounding        weights in 8 bits, and the error that they make
     origin          what an exported function says of its cell
     notation        precedence, as Python and C have it

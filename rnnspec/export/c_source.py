@@ -17,6 +17,7 @@ from rnnspec.export.c_weights import Member, around, of_half, to_bytes
 from rnnspec.export.c_words import HELPERS, Words
 from rnnspec.export.equations import equations
 from rnnspec.export.exported import Exported
+from rnnspec.export.fixed import fixed
 from rnnspec.export.origin import described
 from rnnspec.export.rounding import error_of_rounding
 from rnnspec.export.settings import Asked, asked
@@ -64,15 +65,16 @@ class _Source:
         found = list[Member]()
         inputs = self.net.input_features
         for kind, i, layer in self.running.stacks:
-            plan, own = Plan(equations(layer)), given.params[kind][i]
             for half in layer.halves:
-                place = self.running.place(kind, i, half)
+                place, own = self.running.place(kind, i, half), given.params[kind][i][half]
+                written, vectors = fixed(equations(layer), own["p"])
+                plan, own = Plan(written), {**own, "p": vectors}
                 writer = CHalf(place, plan, self.words, inputs, int8)
                 says = [f"{kind}.{i}.{half}", *described(layer.evaluated)]
                 self.functions.append(writer.function(says))
                 self.helpers |= writer.helpers
                 self.work = max(self.work, writer.memory)
-                found += of_half(place, plan, self.words, own[half], int8)
+                found += of_half(place, plan, self.words, own, int8)
             self.helpers |= {"add"} if layer.residual else set()
             inputs = layer.width
         self.helpers |= self.running.helpers

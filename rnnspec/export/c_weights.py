@@ -42,9 +42,9 @@ def of_half(place: str, plan: Plan, words: Words, params: Tree, int8: bool) -> l
         found.append(_vector(words.member(place, "b"), np.concatenate([params["b"][name] for name in names]), words))
     for index, pack in enumerate(plan.packs):
         found += _map(words.member(place, f"U{index}"), _stacked(cell, pack, params["U"]), words, int8)
-    for node in (node for node in plan.nodes if node.op == "vector"):
+    for index, node in ((i, node) for i, node in enumerate(plan.nodes) if node.op == "vector"):
         name, a = words.member(place, "p", node.name), params["p"][node.name]
-        is_matrix = cell.ranks[f"p.{node.name}"] > 1
+        is_matrix = len(plan.own.sizes[index]) > 1
         found += _scaled(name, *in_8_bits(a), words) if is_matrix and int8 else [_vector(name, a, words)]
     found += [_vector(words.member(place, LEARNED, state), a, words) for state, a in params.get(LEARNED, {}).items()]
     return found
