@@ -223,8 +223,8 @@ def test_a_whole_model_is_refused_as_such_and_its_recurrent_parts_are_named():
 
 BETWEEN = (nn.Linear(8, 7), nn.ReLU(), nn.LayerNorm(7), nn.LSTM(7, 4, 2), nn.Tanh(), nn.RMSNorm(4), nn.Linear(4, 6),
            nn.GELU(), nn.Linear(6, 2))  # fmt: skip
-ACTIVATIONS = ("ELU", "GELU", "Hardsigmoid", "Hardswish", "LeakyReLU", "LogSigmoid", "Mish", "ReLU", "ReLU6", "SELU",
-               "SiLU", "Sigmoid", "Softsign", "Tanh", "Tanhshrink")  # fmt: skip
+ACTIVATIONS = ("ELU", "GELU", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyReLU", "LogSigmoid", "Mish", "ReLU",
+               "ReLU6", "SELU", "SiLU", "Sigmoid", "Softplus", "Softsign", "Tanh", "Tanhshrink")  # fmt: skip
 
 
 @pytest.mark.parametrize("read", [rnnspec.Steps(), Last()])

@@ -22,8 +22,9 @@ from typing import Any
 from rnnspec.primitives import erf, exp, maximum, minimum, relu, sigmoid, softplus, tanh
 
 __all__ = [
-    "ACTIVATIONS", "elu", "exponential", "gelu", "gelu_tanh", "hard_sigmoid", "hard_sigmoid_keras2",
-    "hard_swish", "hard_tanh", "leaky_relu", "log_sigmoid", "mish", "relu6", "selu", "silu", "softsign", "tanh_shrink",
+    "ACTIVATIONS", "clipped", "elu", "exponential", "gelu", "gelu_tanh", "hard_sigmoid", "hard_sigmoid_keras2",
+    "hard_swish", "hard_tanh", "leaky_relu", "log_sigmoid", "mish", "relu6", "selu",
+    "sharp_softplus", "silu", "softsign", "tanh_shrink",
 ]  # fmt: skip
 
 Activation = Callable[[Any], Any]
@@ -99,6 +100,26 @@ def tanh_shrink(a: Any) -> Any:
 def selu(a: Any) -> Any:
     """The scaled exponential linear unit."""
     return SELU_SCALE * elu(SELU_ALPHA)(a)
+
+
+@lru_cache(maxsize=64)
+def clipped(least: float, most: float) -> Activation:
+    """`a`, held between two numbers."""
+
+    def clipped(a: Any) -> Any:
+        return minimum(maximum(a, least), most)
+
+    return clipped
+
+
+@lru_cache(maxsize=64)
+def sharp_softplus(beta: float) -> Activation:
+    """log(1 + exp(beta a)) / beta."""
+
+    def softplus_of_beta(a: Any) -> Any:
+        return softplus(beta * a) / beta
+
+    return softplus_of_beta
 
 
 @lru_cache(maxsize=64)

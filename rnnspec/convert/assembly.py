@@ -82,11 +82,6 @@ class Assembly:
         """The next layer's name; where the part becomes a layer of the head, or the output, notes have its new name."""
         return f"layers.{len(self._parts)}"
 
-    @property
-    def width(self) -> int | None:
-        """The number of features that the next part sees, or None before the first."""
-        return self._before(0, "a part") if self._parts or self._table is not None else None
-
     def see(self, place: str, weights: Iterable[Any]) -> None:
         """Note where a weight of this place was seen in another place."""
         found = list(weights)

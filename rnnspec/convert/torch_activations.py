@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from rnnspec.convert.activations import ACTIVATIONS, Activation, elu, leaky_relu
+from rnnspec.convert.activations import ACTIVATIONS, Activation, clipped, elu, leaky_relu, sharp_softplus
 
 __all__ = ["FUNCTIONS", "METHODS", "MODULES"]
 
@@ -32,6 +32,8 @@ MODULES: dict[str, tuple[str, Make]] = {
     "ELU": ("elu", lambda options: elu(options["alpha"])),
     "LeakyReLU": ("leaky_relu", lambda options: leaky_relu(options["negative_slope"])),
     "GELU": ("gelu", lambda options: ACTIVATIONS["gelu" if options["approximate"] == "none" else "gelu_tanh"]),
+    "Softplus": ("softplus", lambda options: sharp_softplus(float(options["beta"]))),
+    "Hardtanh": ("hard_tanh", lambda options: clipped(float(options["min_val"]), float(options["max_val"]))),
     "Softmax": _all_features("softmax"), "LogSoftmax": _all_features("log_softmax"),
 }  # fmt: skip
 """For each kind of module, the name of its activation, and what makes the function of the module's options."""

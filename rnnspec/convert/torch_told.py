@@ -18,7 +18,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 from rnnspec.convert.conversion import Note
 from rnnspec.errors import UnsupportedError
 
-__all__ = ["Told", "bare", "children", "kind_of", "told"]
+__all__ = ["Told", "bare", "kind_of", "told"]
 
 WRAPPERS = {"DataParallel": "module", "DistributedDataParallel": "module", "OptimizedModule": "_orig_mod"}
 """Modules that compute what the one in this attribute does."""
@@ -45,11 +45,6 @@ def bare(module: Any) -> Any:
     while isinstance(module, nn.Module) and type(module).__name__ in WRAPPERS and _of_torch(type(module)):
         module = getattr(module, WRAPPERS[type(module).__name__])
     return module
-
-
-def children(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The modules in a module, by name; a parametrisation is none of them."""
-    return ((name, own) for name, own in module.named_children() if name != "parametrizations")
 
 
 def kind_of(module: Any) -> str | None:
