@@ -160,7 +160,7 @@ def _only(call: str, kind: str, row: Published, net: Network) -> Layer:
     alone = len(net.layers) == 1 and net.output is None and not net.head and not layer.residual
     if not alone or not same:
         raise UnsupportedError(call, f"{kind} is one forward layer of {row.cell.name} with heads and no output layer",
-                               str(net), "give the layer in a network of its own")  # fmt: skip
+                               f"{net}, heads={layer.heads}", "give the layer in a network of its own")  # fmt: skip
     return layer
 
 
