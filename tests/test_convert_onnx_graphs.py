@@ -130,6 +130,13 @@ def gelu(g, x):
     return g("Mul", g("Mul", x, inner), g.held_as(np.float32(0.5)))
 
 
+def doubled(g, x, times):
+    """x + tanh(x), so many times."""
+    for _ in range(times):
+        x = g("Add", x, g("Tanh", x))
+    return x
+
+
 def layer_norm(g, x):
     """A layer normalisation as it was written before ONNX had one."""
     centred = g("Sub", x, g("ReduceMean", x, axes=[-1]))
@@ -198,6 +205,9 @@ GRAPHS = {
     "SiLU written out": (
         lambda g: g.model(g.dense(g("Mul", y, g("Sigmoid", y)), 5, 2) if (y := g.dense(g.layer("LSTM", "x"), H, 5))
                           else None), [cells.lstm, "dense"], Steps(), Dense(2)),
+    "a function that is added to its argument, again and again": (
+        lambda g: g.model(g.dense(doubled(g, g.dense(g.layer("LSTM", "x"), H, 5), 12), 5, 2)), [cells.lstm, "dense"],
+        Steps(), Dense(2)),
     "GELU written out": (
         lambda g: g.model(g.dense(gelu(g, g.dense(g.layer("LSTM", "x"), H, 5)), 5, 2)), [cells.lstm, "dense"], Steps(),
         Dense(2)),
@@ -408,6 +418,8 @@ CUTS = {
     "a part of the steps": (
         lambda g: g.model(g.layer("LSTM", g("Slice", "x", *(g.held_as([n]) for n in (0, 2, 0))))),
         "it reads a part of 'x'"),
+    "a function of the input": (
+        lambda g: g.model(g.layer("LSTM", g("Tanh", "x"))), "Tanh 'the Tanh 0': it computes on an input"),
     "two nodes side by side": (
         lambda g: g.model(g("Concat", g.layer("LSTM", "x"), g.layer("GRU", "x"), axis=2)),
         "GRU 'the GRU 2': it runs forward and forward beside LSTM 'the LSTM 0'"),

@@ -198,7 +198,12 @@ class Graph:
         return flow.moved(numbers, [None if i == axis else each for i, each in enumerate(flow.axes)])
 
     def staged(self, flow: Flow, stage: Stage) -> Flow:
-        """The flow of a stage that gives a feature for each of this one."""
+        """The flow of a stage that gives a feature for each of this one.
+
+        Raises NotFollowed where nothing says yet which axis has features.
+        """
+        if self.is_whole(flow):
+            raise NotFollowed("it computes on an input that no map has read yet")
         return flow.moved(self.features.new(stage, flow.numbers.size).reshape(flow.numbers.shape), flow.axes)
 
     def is_input(self, value: Any) -> bool:

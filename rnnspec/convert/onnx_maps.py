@@ -101,7 +101,7 @@ def _sum(graph: Graph, operator: Operator, flow: Flow, other: Flow) -> Flow | No
         return None
     one, two = flow.numbers.ravel(), other.numbers.ravel()
     found = common(graph, one, two, lambda a, b: a + b)
-    if found is not None and not any(np.array_equal(found[0], each) for each in (one, two)):
+    if found is not None:
         return graph.staged(flow, Function(operator, *found))
     return graph.staged(flow, Sum(operator, one, two))
 
@@ -169,6 +169,8 @@ def _batch_norm(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Va
     flow = graph.bound(flow, 1, scale.size)
     if flow is None or len(flow.axes) < 2 or any(axis is None for i, axis in enumerate(flow.axes) if i != 1):
         return None
+    if flow.numbers.size != scale.size:
+        return None
     factor = scale / np.sqrt(variance.astype(np.float64) + operator.option("epsilon", 1e-5))
     moved = (shift - mean * factor).astype(scale.dtype)
     return graph.staged(flow, Affine(operator, flow.numbers.ravel(), factor.astype(scale.dtype), moved))
@@ -181,7 +183,7 @@ def _layer_norm(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Va
     if any(a is None or a.ndim > 1 for a in arrays) or axis not in (-1, len(flow.axes) - 1):
         return None
     flow = graph.bound(flow, -1, arrays[0].size)
-    if flow is None or any(each is None for each in flow.axes[:-1]):
+    if flow is None or any(each is None for each in flow.axes[:-1]) or arrays[0].size != flow.numbers.size:
         return None
     scale, shift = (*arrays, None)[:2]
     return graph.staged(flow, Norm(operator, flow.numbers.ravel(), scale, shift, operator.option("epsilon", 1e-5)))

@@ -122,7 +122,7 @@ def _joined(before: Part, link: Link) -> Part | None:
                              "select": link.select or before.select, "covers": before.covers + 1}  # fmt: skip
     if isinstance(stage, Function) and before.is_map and not before.is_scale:
         return replace(before, function=stage, **later)
-    if isinstance(stage, Function) and before.is_function:
+    if isinstance(stage, Function) and before.function is not None and before.whole:
         return replace(before, operator=stage.operator, function=_composed(before.function, stage), **later)
     if isinstance(stage, Affine) and before.is_map and (before.is_scale or stage.weight.ndim == 1):
         first = before.affine

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnspec.convert.onnx_features import Affine, Function, Stage, Sum
+from rnnspec.convert.onnx_features import Affine, Function, Stage
 from rnnspec.convert.onnx_flow import Flow, Known, plain
 from rnnspec.convert.onnx_functions import ACTIVATIONS, Activation
 from rnnspec.convert.onnx_operator import Operator
@@ -34,7 +34,7 @@ def _pointwise(graph: Graph, numbers: Any) -> list[tuple[Any, Plain]]:
         stage, width = origin.stages[0], len(found[-1][0])
         if len(origin.stages) > 1 or not np.array_equal(origin.columns, np.arange(width)):
             return found
-        step = _step(graph, stage)
+        step = _step(stage)
         if step is None:
             return found
         found.append((step[0], _after(found[-1][1], step[1])))
@@ -44,12 +44,10 @@ def _after(then: Plain, first: Plain) -> Plain:
     return lambda a: then(first(a))
 
 
-def _step(graph: Graph, stage: Stage) -> tuple[Any, Plain] | None:
+def _step(stage: Stage) -> tuple[Any, Plain] | None:
     """What a stage reads and its function of each feature, where it is the same function of all."""
     if isinstance(stage, Function):
         return stage.source, stage.function
-    if isinstance(stage, Sum):
-        return common(graph, stage.source, stage.other, lambda a, b: a + b)
     if not isinstance(stage, Affine) or stage.weight.ndim > 1:
         return None
     pair = [stage.weight, np.zeros(1) if stage.bias is None else stage.bias]
@@ -83,8 +81,6 @@ def combined(graph: Graph, operator: Operator, flow: Flow, other: Flow, by: Call
 
 def _function(activation: Activation) -> Callable[[Graph, Operator, Sequence[Any]], Values]:
     def read(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
-        if graph.is_input(operands[0]):
-            return None
         options = {name: value for name, value in operator.options.items() if name in activation.defaults}
         return graph.staged(operands[0], Function(operator, operands[0].numbers.ravel(), activation.of(options)))
 
