@@ -17,19 +17,19 @@ from rnnspec.convert.onnx_operator import Operator
 from rnnspec.convert.onnx_pointwise import combined, common
 
 if TYPE_CHECKING:
-    from rnnspec.convert.onnx_graph import Graph
+    from rnnspec.convert.onnx_state import Reading
 
 __all__ = ["MAPS", "lookup"]
 
 Values = Any
 
 
-def _matmul(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _matmul(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     flow, weight = operands
     return _mapped(graph, operator, flow, graph.weight(operator, weight), None)
 
 
-def lookup(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def lookup(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     """Gather of the rows of a table, by class numbers that are an input."""
     table, numbers = graph.weight(operator, operands[0]), operands[1]
     if table is None or table.ndim != 2 or operator.option("axis", 0) not in (0, -2) or not graph.is_whole(numbers):
@@ -38,7 +38,7 @@ def lookup(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
     return numbers.moved(found.reshape((*numbers.numbers.shape, -1)), (*numbers.axes, None))
 
 
-def _gemm(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _gemm(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     flow, weight, bias = operands[0], graph.weight(operator, operands[1]), None
     if operator.option("alpha", 1.0) != 1.0 or operator.option("beta", 1.0) != 1.0 or operator.option("transA", 0):
         return None
@@ -51,7 +51,7 @@ def _gemm(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
     return _mapped(graph, operator, flow, weight.T if operator.option("transB", 0) else weight, bias)
 
 
-def _mapped(graph: Graph, operator: Operator, flow: Any, weight: Any, bias: Any) -> Flow | None:
+def _mapped(graph: Reading, operator: Operator, flow: Any, weight: Any, bias: Any) -> Flow | None:
     """The flow mapped by `weight` (in, out) along its last axis."""
     if not isinstance(flow, Flow) or weight is None or weight.ndim != 2:
         return None
@@ -62,7 +62,7 @@ def _mapped(graph: Graph, operator: Operator, flow: Any, weight: Any, bias: Any)
     return wide.moved(numbers.reshape((*wide.numbers.shape[:-1], -1)), (*wide.axes[:-1], None))
 
 
-def _convolution(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _convolution(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     """Conv whose kernel is one step: a map of the features, which are the second axis."""
     flow, weight = operands[0], graph.weight(operator, operands[1])
     if weight is None or max(weight.shape[2:]) > 1:
@@ -83,7 +83,7 @@ def _vector(array: Any, width: int) -> Any:
     return np.broadcast_to(array.ravel(), (width,))
 
 
-def _add(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _add(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     flow, other = operands if isinstance(operands[0], Flow) else operands[::-1]
     if isinstance(other, Flow):
         return _sum(graph, operator, flow, other)
@@ -92,7 +92,7 @@ def _add(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
     return _shifted(graph, operator, flow, other, 1)
 
 
-def _sum(graph: Graph, operator: Operator, flow: Flow, other: Flow) -> Flow | None:
+def _sum(graph: Reading, operator: Operator, flow: Flow, other: Flow) -> Flow | None:
     if flow.axes != other.axes and graph.is_input(flow) != graph.is_input(other):
         given, full = (flow, other) if graph.is_input(flow) else (other, flow)
         bound = graph.bound(given, -1, full.numbers.shape[-1])
@@ -106,13 +106,13 @@ def _sum(graph: Graph, operator: Operator, flow: Flow, other: Flow) -> Flow | No
     return graph.staged(flow, Sum(operator, one, two))
 
 
-def _subtract(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _subtract(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     if isinstance(operands[0], Flow) and isinstance(operands[1], Flow):
         return combined(graph, operator, operands[0], operands[1], lambda a, b: a - b)
     return _shifted(graph, operator, operands[0], operands[1], -1) if isinstance(operands[0], Flow) else None
 
 
-def _shifted(graph: Graph, operator: Operator, flow: Flow, other: Any, sign: int) -> Flow | None:
+def _shifted(graph: Reading, operator: Operator, flow: Flow, other: Any, sign: int) -> Flow | None:
     found = _of_features(graph, operator, flow, other)
     if found is None:
         return None
@@ -127,7 +127,7 @@ def _shifted(graph: Graph, operator: Operator, flow: Flow, other: Any, sign: int
     return graph.staged(flow, Affine(operator, numbers, np.ones(len(numbers), shift.dtype), shift))
 
 
-def _multiply(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _multiply(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     flow, other = operands if isinstance(operands[0], Flow) else operands[::-1]
     if isinstance(other, Flow):
         return combined(graph, operator, flow, other, lambda a, b: a * b)
@@ -140,7 +140,7 @@ def _multiply(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Valu
                                                                               found[1]))  # fmt: skip
 
 
-def _divide(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _divide(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     if isinstance(operands[0], Flow) and isinstance(operands[1], Flow):
         return combined(graph, operator, operands[0], operands[1], lambda a, b: a / b)
     if not isinstance(operands[0], Flow) or not isinstance(operands[1], Known):
@@ -148,7 +148,7 @@ def _divide(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values
     return _multiply(graph, operator, (operands[0], Known(1 / operands[1].array, operands[1].free)))
 
 
-def _of_features(graph: Graph, operator: Operator, flow: Flow, other: Any) -> tuple[Flow, Any] | None:
+def _of_features(graph: Reading, operator: Operator, flow: Flow, other: Any) -> tuple[Flow, Any] | None:
     """The flow with its features along its last axis, and one number for each of them."""
     array = graph.weight(operator, other)
     if array is None or not flow.axes:
@@ -160,7 +160,7 @@ def _of_features(graph: Graph, operator: Operator, flow: Flow, other: Any) -> tu
     return None if vector is None else (bound, vector)
 
 
-def _batch_norm(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _batch_norm(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     """BatchNormalization in inference, whose features are the second axis."""
     flow, *given = operands
     scale, shift, mean, variance = (graph.weight(operator, each) for each in given)
@@ -176,7 +176,7 @@ def _batch_norm(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Va
     return graph.staged(flow, Affine(operator, flow.numbers.ravel(), factor.astype(scale.dtype), moved))
 
 
-def _layer_norm(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _layer_norm(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     flow, *given = operands
     arrays = [graph.weight(operator, each) for each in given if each is not None]
     axis = operator.option("axis", -1)
@@ -189,7 +189,7 @@ def _layer_norm(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Va
     return graph.staged(flow, Norm(operator, flow.numbers.ravel(), scale, shift, operator.option("epsilon", 1e-5)))
 
 
-def _end(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _end(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     flow = operands[0]
     axis = operator.option("axis", -1 if operator.opset >= 13 else 1)
     last = axis in (-1, len(flow.axes) - 1) and not any(each is None for each in flow.axes[:-1])

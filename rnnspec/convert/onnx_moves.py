@@ -18,7 +18,7 @@ from rnnspec.convert.onnx_flow import Axis, Fixed, Flow, Known, NotFollowed, pla
 from rnnspec.convert.onnx_operator import Operator
 
 if TYPE_CHECKING:
-    from rnnspec.convert.onnx_graph import Graph
+    from rnnspec.convert.onnx_state import Reading
 
 __all__ = ["MOVES"]
 
@@ -27,12 +27,12 @@ FLOATS = (1, 10, 11, 16)
 """The numbers of the floating-point types."""
 
 
-def _transpose(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _transpose(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     flow = operands[0]
     return flow.transposed(operator.option("perm", list(range(len(flow.axes)))[::-1]))
 
 
-def _reshape(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _reshape(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     flow, shape = operands[0], plain(operator.options, operands[1] if len(operands) > 1 else None, "shape")
     if shape is None:
         return None
@@ -49,13 +49,13 @@ def _reshape(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Value
     return found
 
 
-def _flatten(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _flatten(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     flow, axis = operands[0], operator.option("axis", 1)
     own = flow.shape(graph.sizes)
     return flow.regrouped((math.prod(own[:axis]), math.prod(own[axis:])), graph.sizes)
 
 
-def _squeeze(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _squeeze(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     flow, given = operands[0], plain(operator.options, operands[1] if len(operands) > 1 else None, "axes")
     if len(operands) > 1 and operands[1] is not None and given is None:
         return None
@@ -66,7 +66,7 @@ def _squeeze(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Value
     return flow.moved(np.squeeze(flow.numbers, tuple(gone)), [a for i, a in enumerate(flow.axes) if i not in gone])
 
 
-def _unsqueeze(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _unsqueeze(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     flow, given = operands[0], plain(operator.options, operands[1] if len(operands) > 1 else None, "axes")
     if given is None:
         return None
@@ -78,7 +78,7 @@ def _unsqueeze(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Val
     return flow.moved(np.expand_dims(flow.numbers, tuple(added)), axes)
 
 
-def _gather(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _gather(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     flow, index = operands
     if not isinstance(index, Known) or (index.array.ndim > 1 and index.array.size != 1):
         return None
@@ -92,7 +92,7 @@ def _gather(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values
     return found.moved(found.numbers.reshape(shape), axes)
 
 
-def _slice(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _slice(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     flow = operands[0]
     given = [plain(operator.options, operands[i] if len(operands) > i else None, name)
              for i, name in enumerate(("", "starts", "ends", "axes", "steps")) if i]  # fmt: skip
@@ -109,7 +109,7 @@ def _slice(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
     return flow
 
 
-def _picked(graph: Graph, operator: Operator, flow: Flow, axis: int, places: list[int]) -> Flow | None:
+def _picked(graph: Reading, operator: Operator, flow: Flow, axis: int, places: list[int]) -> Flow | None:
     """These places along an axis, which stays: any features, but of times the whole or one of the two ends."""
     length, own = flow.shape(graph.sizes)[axis], flow.axes[axis]
     if any(not 0 <= i < length for i in places):
@@ -130,7 +130,7 @@ def _picked(graph: Graph, operator: Operator, flow: Flow, axis: int, places: lis
     return bound and bound.moved(bound.numbers.take(places, axis), bound.axes)
 
 
-def _selected(graph: Graph, operator: Operator, flow: Flow, axis: int, at_end: bool) -> Flow | None:
+def _selected(graph: Reading, operator: Operator, flow: Flow, axis: int, at_end: bool) -> Flow | None:
     """One end of time; that of rows with lengths is no last step."""
     turned = dict(flow.turned)
     own = flow.axes[axis]
@@ -148,7 +148,7 @@ def _turned(flow: Flow, axis: tuple[str, ...], lengths: str) -> Flow:
     return replace(flow, turned=flow.turned ^ {(axis[0], lengths)})
 
 
-def _reverse_sequence(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _reverse_sequence(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     flow, lengths = operands
     time, batch = operator.option("time_axis", 0), operator.option("batch_axis", 1)
     axis = flow.axes[time]
@@ -161,7 +161,7 @@ def _reverse_sequence(graph: Graph, operator: Operator, operands: Sequence[Any])
     return _turned(flow, axis, name) if name else None
 
 
-def _split(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _split(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     flow, axis = operands[0], _place(operator.option("axis", 0), len(operands[0].axes))
     length, parts = flow.shape(graph.sizes)[axis], len(operator.node.output)
     even = [-(-length // parts)] * (parts - 1)
@@ -172,7 +172,7 @@ def _split(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
     return None if any(each is None for each in found) else found
 
 
-def _concat(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _concat(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     if not all(isinstance(operand, Flow) for operand in operands):
         return None
     if len(operands) == 1:
@@ -184,7 +184,7 @@ def _concat(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values
     return first.moved(np.concatenate([o.numbers for o in operands], axis), axes) if alike else None
 
 
-def _expand(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _expand(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     flow, shape = operands[0], plain(operator.options, operands[1], "shape")
     if shape is None:
         return None
@@ -196,14 +196,14 @@ def _expand(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values
     return flow.moved(flow.numbers.reshape((1,) * more + flow.numbers.shape), [()] * more + list(flow.axes))
 
 
-def _cast(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _cast(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     """Numbers stay what they are, except where features become whole numbers."""
     (flow,) = operands[:1]
     whole = operator.option("to", FLOATS[0]) not in FLOATS
     return None if whole and not graph.is_input(flow) else flow
 
 
-def _dropout(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _dropout(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     """A dropout outside training."""
     training = operands[2] if len(operands) > 2 else None
     if training is not None and not (isinstance(training, Known) and not training.array.any()):
@@ -211,17 +211,17 @@ def _dropout(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Value
     return [operands[0], None]
 
 
-def _identity(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _identity(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     return operands[0]
 
 
-def _shape(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _shape(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     flow = operands[0]
     part = slice(operator.option("start", 0), operator.option("end"))
     return Known(np.array(flow.shape(graph.sizes)[part], np.int64), any(map(graph.sizes.is_free, flow.axes[part])))
 
 
-def _size(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _size(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     shape = _shape(graph, operator, operands)
     return Known(np.array(math.prod(shape.array.tolist())), shape.free)
 

@@ -18,7 +18,7 @@ from rnnspec.convert.onnx_operator import Operator
 from rnnspec.primitives import cos, erf, exp, log, maximum, mean, minimum, sigmoid, sin, softplus, sqrt, tanh
 
 if TYPE_CHECKING:
-    from rnnspec.convert.onnx_graph import Graph
+    from rnnspec.convert.onnx_state import Reading
 
 __all__ = ["FUNCTIONS", "combined", "common"]
 
@@ -26,7 +26,7 @@ Values = Any
 Plain = Callable[[Any], Any]
 
 
-def _pointwise(graph: Graph, numbers: Any) -> list[tuple[Any, Plain]]:
+def _pointwise(graph: Reading, numbers: Any) -> list[tuple[Any, Plain]]:
     """The features that these are functions of, each by itself, from these on back, with the functions."""
     found: list[tuple[Any, Plain]] = [(numbers, lambda a: a)]
     while True:
@@ -58,7 +58,7 @@ def _step(stage: Stage) -> tuple[Any, Plain] | None:
 
 
 def common(
-    graph: Graph, one: Any, other: Any, combined: Callable[[Any, Any], Any]
+    graph: Reading, one: Any, other: Any, combined: Callable[[Any, Any], Any]
 ) -> tuple[Any, Plain] | None:
     """The features that both are functions of, and the function that combines the two."""
     for numbers, f in _pointwise(graph, one):
@@ -68,7 +68,7 @@ def common(
     return None
 
 
-def combined(graph: Graph, operator: Operator, flow: Flow, other: Flow, by: Callable[[Any, Any], Any]) -> Flow | None:
+def combined(graph: Reading, operator: Operator, flow: Flow, other: Flow, by: Callable[[Any, Any], Any]) -> Flow | None:
     """Two flows that are functions of the same features, combined feature by feature."""
     wide, narrow = (flow, other) if flow.numbers.size >= other.numbers.size else (other, flow)
     if wide.axes[:-1] != narrow.axes[:-1] or narrow.axes[-1:] not in (wide.axes[-1:], ((),)):
@@ -79,15 +79,15 @@ def combined(graph: Graph, operator: Operator, flow: Flow, other: Flow, by: Call
     return found and graph.staged(wide, Function(operator, *found))
 
 
-def _function(activation: Activation) -> Callable[[Graph, Operator, Sequence[Any]], Values]:
-    def read(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _function(activation: Activation) -> Callable[[Reading, Operator, Sequence[Any]], Values]:
+    def read(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
         options = {name: value for name, value in operator.options.items() if name in activation.defaults}
         return graph.staged(operands[0], Function(operator, operands[0].numbers.ravel(), activation.of(options)))
 
     return read
 
 
-def _clip(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _clip(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     """Clip, whose bounds are attributes in older operator sets."""
     given = {name: operands[i] if len(operands) > i else None for i, name in ((1, "min"), (2, "max"))}
     if any(value is not None and not isinstance(value, Known) for value in given.values()):
@@ -101,7 +101,7 @@ def _clip(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
     return graph.staged(operands[0], Function(operator, operands[0].numbers.ravel(), function))
 
 
-def _mean(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _mean(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     """The mean over the features, which stays an axis of length 1."""
     flow, axes = operands[0], plain(operator.options, operands[1] if len(operands) > 1 else None, "axes")
     last = axes in ([-1], [len(flow.axes) - 1]) and not any(axis is None for axis in flow.axes[:-1])
@@ -114,7 +114,7 @@ def _mean(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
 POWERS = {2.0: lambda a: a * a, 3.0: lambda a: a * a * a, 0.5: sqrt, 1.0: lambda a: a}
 
 
-def _power(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _power(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     flow, exponent = operands
     number = float(exponent.array.ravel()[0]) if isinstance(exponent, Known) and exponent.array.size == 1 else 0.0
     if not isinstance(flow, Flow) or number not in POWERS or graph.is_input(flow):
@@ -122,7 +122,7 @@ def _power(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
     return graph.staged(flow, Function(operator, flow.numbers.ravel(), POWERS[number]))
 
 
-def _prelu(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _prelu(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     """PRelu with one slope for all features."""
     slope = graph.weight(operator, operands[1])
     if slope is None or slope.size != 1 or not isinstance(operands[0], Flow) or graph.is_input(operands[0]):
@@ -145,7 +145,7 @@ GELU = {"none": lambda a: a * (0.5 * (1 + erf(a / 2**0.5))),
         "tanh": lambda a: a * sigmoid(1.5957691216057308 * (a + 0.044715 * (a * a * a)))}  # fmt: skip
 
 
-def _gelu(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Values:
+def _gelu(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Values:
     function = GELU[operator.option("approximate", "none")]
     return graph.staged(operands[0], Function(operator, operands[0].numbers.ravel(), function))
 

@@ -12,7 +12,7 @@ from rnnspec.convert.onnx_flow import Flow, Known
 from rnnspec.convert.onnx_operator import Operator
 
 if TYPE_CHECKING:
-    from rnnspec.convert.onnx_graph import Graph
+    from rnnspec.convert.onnx_state import Reading
 
 __all__ = ["LSTM", "QUANTISED", "recurrent_weights"]
 
@@ -21,7 +21,7 @@ SCALES = {"W": (8, 9), "R": (10, 11)}
 """The operands of a quantised LSTM that hold the scale and the zero of each map."""
 
 
-def recurrent_weights(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Mapping[str, Any]:
+def recurrent_weights(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Mapping[str, Any]:
     """W and R of a quantised LSTM, which stores them as (direction, in, out); empty where they are no numbers."""
     graph.quantised()
     found = {}
@@ -36,7 +36,7 @@ def recurrent_weights(graph: Graph, operator: Operator, operands: Sequence[Any])
     return found
 
 
-def _rounded(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Any:
+def _rounded(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Any:
     """QuantizeLinear or DequantizeLinear of features: the network does not round them."""
     if not isinstance(operands[0], Flow):
         return None
@@ -44,13 +44,13 @@ def _rounded(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Any:
     return operands[0]
 
 
-def _dynamic(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Any:
+def _dynamic(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Any:
     """DynamicQuantizeLinear: the features, then a scale and a zero that stand for 1 and 0."""
     flow = _rounded(graph, operator, operands)
     return flow and [flow, Known(np.ones((), np.float32), quantised=operator), Known(np.zeros((), np.uint8))]
 
 
-def _matmul_integer(graph: Graph, operator: Operator, operands: Sequence[Any]) -> Any:
+def _matmul_integer(graph: Reading, operator: Operator, operands: Sequence[Any]) -> Any:
     """A map by whole numbers, whose scale the graph multiplies later."""
     flow, weight = operands[:2]
     zero = operands[3] if len(operands) > 3 else None

@@ -18,7 +18,7 @@ from rnnspec.errors import UnsupportedError
 from rnnspec.layer import DIRECTIONS
 
 if TYPE_CHECKING:
-    from rnnspec.convert.onnx_graph import Graph
+    from rnnspec.convert.onnx_state import Reading
 
 __all__ = ["RECURRENT", "Initial", "recurrent"]
 
@@ -44,7 +44,7 @@ class Initial:
         return STATES[self.operand]
 
 
-def recurrent(graph: Graph, operator: Operator, operands: Sequence[Any]) -> list[Any]:
+def recurrent(graph: Reading, operator: Operator, operands: Sequence[Any]) -> list[Any]:
     """The values Y, Y_h and Y_c."""
     given = {name: value for name, value in zip(OPERANDS, operands, strict=False) if value is not None}
     steps = given.get("X")
@@ -66,7 +66,7 @@ def recurrent(graph: Graph, operator: Operator, operands: Sequence[Any]) -> list
     return _outputs(graph, flow, halves)
 
 
-def _node(graph: Graph, operator: Operator, given: Mapping[str, Any], operands: Sequence[Any]) -> RecurrentNode:
+def _node(graph: Reading, operator: Operator, given: Mapping[str, Any], operands: Sequence[Any]) -> RecurrentNode:
     kind = RECURRENT[operator.kind]
     weights = dict(recurrent_weights(graph, operator, operands)) if operator.kind == LSTM else {}
     for name in [name for name in "WRBP" if name in given and name not in weights]:
@@ -84,7 +84,7 @@ def _node(graph: Graph, operator: Operator, given: Mapping[str, Any], operands: 
                 str(error), "declare a cell that computes this")  # fmt: skip
 
 
-def _steps(graph: Graph, node: RecurrentNode, steps: Any) -> Flow | None:
+def _steps(graph: Reading, node: RecurrentNode, steps: Any) -> Flow | None:
     """The steps as (time, batch, feature), or None where the operand is no such steps."""
     if not isinstance(steps, Flow) or len(steps.axes) != 3:
         return None
@@ -96,7 +96,7 @@ def _steps(graph: Graph, node: RecurrentNode, steps: Any) -> Flow | None:
     return flow if (graph.time, graph.batch) == flow.axes[:2] else None
 
 
-def _take_lengths(graph: Graph, operator: Operator, value: Any) -> None:
+def _take_lengths(graph: Reading, operator: Operator, value: Any) -> None:
     """Check that all nodes have the same lengths, those that are an input or numbers."""
     if isinstance(value, Unread) or (isinstance(value, Flow) and not graph.input_of(value)):
         _refuse(graph, operator, "sequence_lens must be an input of its own, or numbers", _said(graph, value),
@@ -112,7 +112,7 @@ def _take_lengths(graph: Graph, operator: Operator, value: Any) -> None:
         graph.note("", Note.FIXED_LENGTHS if constant else Note.LENGTHS, name)
 
 
-def _constant_lengths(graph: Graph, value: Any) -> str:
+def _constant_lengths(graph: Reading, value: Any) -> str:
     """The text of lengths that are numbers; the empty text where every row has all steps."""
     array = np.array([]) if value is None else np.atleast_1d(value.value if isinstance(value, Filled) else value.array)
     whole = graph.sizes.of(graph.time)
@@ -121,14 +121,14 @@ def _constant_lengths(graph: Graph, value: Any) -> str:
     return str(array.tolist())
 
 
-def _check_turn(graph: Graph, operator: Operator, flow: Flow) -> None:
+def _check_turn(graph: Reading, operator: Operator, flow: Flow) -> None:
     """Time may stand in reverse order: within the lengths of rows, where the graph has any."""
     if flow.turned and flow.turned != {(*graph.time, graph.lengths)}:
         _refuse(graph, operator, "steps in reverse order must be all steps of each row, within the same sequence_lens",
                 f"{sorted(flow.turned)}", "turn them by ReverseSequence with these lengths")  # fmt: skip
 
 
-def _take_state(graph: Graph, operator: Operator, name: str, value: Any, halves: Sequence[Half]) -> None:
+def _take_state(graph: Reading, operator: Operator, name: str, value: Any, halves: Sequence[Half]) -> None:
     """Take an initial state that is an input of its own, or the same numbers for every row."""
     if is_zero(value):
         return
@@ -151,7 +151,7 @@ def _row(value: Known | Filled, half: Half, index: int) -> Any:
     return np.array(own[0]) if (own == own[0]).all() else None
 
 
-def _outputs(graph: Graph, flow: Flow, halves: Sequence[Half]) -> list[Flow]:
+def _outputs(graph: Reading, flow: Flow, halves: Sequence[Half]) -> list[Flow]:
     node, width = halves[0].node, halves[0].node.width
     own = [graph.features.new(half, width) for half in halves]
     times = {"forward": END, "reverse": START}
@@ -170,7 +170,7 @@ def _outputs(graph: Graph, flow: Flow, halves: Sequence[Half]) -> list[Flow]:
     return [steps, *(each.transposed((1, 0, 2)) if node.batch_first else each for each in states)]
 
 
-def _said(graph: Graph, value: Any) -> str:
+def _said(graph: Reading, value: Any) -> str:
     """The text for a value in errors."""
     if isinstance(value, Unread):
         return f"what comes from {value.operator}" if value.operator else f"{value.name!r}, which nothing gives"
@@ -180,5 +180,5 @@ def _said(graph: Graph, value: Any) -> str:
     return f"the input {name!r}, or a part of it," if name else "a value made from the steps"
 
 
-def _refuse(graph: Graph, operator: Operator, must: str, got: str, do: str) -> NoReturn:
+def _refuse(graph: Reading, operator: Operator, must: str, got: str, do: str) -> NoReturn:
     raise UnsupportedError(graph.call, must, f"{got} in {operator}", do)
