@@ -115,7 +115,9 @@ class _Given:
             maps, through = undense(self.arrays, stacked, inputs, self._joined([at[name] for name in params["W"]]))
             into.append(through)
             learned = {kind: self._split(params, a) for kind, a in maps.items()}
-        total = into[0] if len(into) == 1 else self.arrays.functions["add"](*into)
+        total = into[0] if into else self.arrays.zeros(tuple(inputs.shape))
+        for more in into[1:]:
+            total = self.arrays.functions["add"](total, more)
         return Gradients({**found.params, **learned}, total, found.state)
 
     def _apart(self, params: Tree) -> tuple[Tree, Tree]:
