@@ -42,7 +42,7 @@ def to_c(
     each row a scale, and the largest error is measured. `most_steps` is the longest sequence of a network that also
     reads backwards, which a macro can change. Raises an RnnSpecError where an argument is not valid.
     """
-    given = asked("c", net, params, name, precision)
+    given = asked("c", net, params, precision, name)
     if type(most_steps) is not int or most_steps < 1:
         raise ArgumentError(given.call, "most_steps must be a whole number of at least 1", shown(most_steps),
                             "give the longest sequence")  # fmt: skip

@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"-o must name a file in a folder that exists, got {out}; make the folder first")
     try:
         net, params = load(given.file)
-        exported = target.export(net, params, name=out.stem, **_options(parser, given, target))
+        named = {"name": out.stem} if target.is_named else {}
+        exported = target.export(net, params, **named, **_options(parser, given, target))
         paths = exported.save(out)
     except (RnnSpecError, OSError) as error:
         parser.error(str(error))

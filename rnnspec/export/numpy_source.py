@@ -56,7 +56,7 @@ def to_numpy(
     `beside` puts the weights into a file `.npz` that stands beside it. With `int8`, matrices are stored in 8 bits, each
     row with a scale, and the largest error is measured. Raises an RnnSpecError where an argument is not valid.
     """
-    given = asked("numpy", net, params, name, precision)
+    given = asked("numpy", net, params, precision, name)
     stored = _stored(given, int8)
     text = _source(given, _beside(stored, name) if beside else _inside(stored))
     files = {".py": text.encode()}

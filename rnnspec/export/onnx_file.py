@@ -11,9 +11,7 @@ from rnnspec.tree import Tree
 __all__ = ["to_onnx", "to_onnx_step"]
 
 
-def to_onnx(
-    net: Network, params: Tree, *, name: str = "net", precision: str = "f32", operators: bool = False
-) -> Exported:
+def to_onnx(net: Network, params: Tree, *, precision: str = "f32", operators: bool = False) -> Exported:
     """The network as an ONNX file from `inputs` (time, batch, feature) to `outputs` and final states.
 
     Class numbers are `inputs` (time, batch) of int64. The file also takes `lengths` (batch), of int32, and initial
@@ -21,7 +19,7 @@ def to_onnx(
     with `operators` it is LSTM, GRU or RNN where it is one in float32. Raises BackendUnavailable where onnx is not
     installed, and an RnnSpecError where an argument is not valid.
     """
-    given = asked("onnx", net, params, name, precision)
+    given = asked("onnx", net, params, precision)
     framework(given.call, "onnx")
     from rnnspec.convert import onnx_scan  # noqa: PLC0415
 
@@ -30,13 +28,13 @@ def to_onnx(
     return Exported({".onnx": model.SerializeToString()})
 
 
-def to_onnx_step(net: Network, params: Tree, *, name: str = "net", precision: str = "f32") -> Exported:
+def to_onnx_step(net: Network, params: Tree, *, precision: str = "f32") -> Exported:
     """One step of the network as an ONNX file, for streams, as `rnnspec.convert.to_onnx_step` writes it.
 
     Raises UnsupportedError where a layer reads its inputs in reverse, BackendUnavailable where onnx is not installed,
     and another RnnSpecError where an argument is not valid.
     """
-    given = asked("onnx_step", net, params, name, precision)
+    given = asked("onnx_step", net, params, precision)
     framework(given.call, "onnx")
     from rnnspec.convert import onnx_scan  # noqa: PLC0415
 

@@ -19,13 +19,13 @@ PRECISIONS = ("f32", "f64")
 
 @dataclass(frozen=True)
 class Asked:
-    """A network, its parameters by dotted name in float64, a name for what is written, and the precision of numbers."""
+    """A network, its parameters by dotted name in float64, the precision of numbers, and a name in what is written."""
 
     call: str
     net: Network
     params: Tree
-    name: str
     precision: str
+    name: str
 
     @property
     def dtype(self) -> str:
@@ -38,8 +38,8 @@ class Asked:
         return all(layer.direction == "forward" for layer in self.net.layers)
 
 
-def asked(target: str, net: Network, params: Tree, name: str, precision: str) -> Asked:
-    """What an export is asked for.
+def asked(target: str, net: Network, params: Tree, precision: str, name: str = "net") -> Asked:
+    """What an export is asked for; `name` begins the names in a source file.
 
     Raises ArgumentError, TreeError or another RnnSpecError where the network, the parameters, the name or the precision
     is not valid.
@@ -54,4 +54,4 @@ def asked(target: str, net: Network, params: Tree, name: str, precision: str) ->
                             shown(name), "give the file such a name")  # fmt: skip
     host = Backend(None, "f64")
     own = host.to_numpy(own_tree(host, call, "params", params, net.parameter_shapes()))
-    return Asked(call, net, own, name, precision)
+    return Asked(call, net, own, precision, name)

@@ -21,8 +21,8 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def to_stablehlo(
-    net: Network, params: Tree, *, name: str = "net", precision: str = "f32", steps: int | None = None,
-    batch: int | None = None, text: bool = False,
+    net: Network, params: Tree, *, precision: str = "f32", steps: int | None = None, batch: int | None = None,
+    text: bool = False,
 ) -> Exported:
     """The network as an artifact of `jax.export`, a function `(inputs, state, lengths)` to outputs and final state.
 
@@ -31,7 +31,7 @@ def to_stablehlo(
     where `steps` and `batch` are None, but at least one of each. `text` adds the text of its StableHLO. Raises
     BackendUnavailable where JAX is not installed, and an RnnSpecError where an argument is not valid.
     """
-    given = asked("stablehlo", net, params, name, precision)
+    given = asked("stablehlo", net, params, precision)
     for what, size in (("steps", steps), ("batch", batch)):
         if size is not None and (type(size) is not int or size < 1):
             raise ArgumentError(given.call, f"{what} must be a whole number of at least 1, or None", repr(size),
