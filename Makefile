@@ -13,7 +13,7 @@ BEYOND_AVX2 := from numpy._core._multiarray_umath import __cpu_dispatch__ as nam
   print(*[name for name in names if name == "X86_V4" or name.startswith("AVX512")])
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance nightly test test-avx2 lint release self-test looks-like stress bench cost arrangements choices products heads parallel newton bound frames exports exported kappa teeth operators remembering noise handwriting experiments tracking text speech language scoreboard kernelbench report docs site serve clean
+.PHONY: conformance nightly test test-avx2 lint release self-test looks-like stress bench cost arrangements choices products heads parallel newton bound frames exporters exported kappa teeth operators remembering noise handwriting experiments tracking text speech language scoreboard kernelbench report docs site serve clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -96,7 +96,7 @@ frames: $(READY)
 	$(ALONE) $(VENV) $(FIGURES)/frames.py --json $(FIGURES)/frames.json
 	$(VENV) docs/includes.py
 
-exports: $(READY)
+exporters: $(READY)
 	$(VENV) $(FIGURES)/exports.py --json $(FIGURES)/exports.json
 	$(VENV) docs/includes.py
 

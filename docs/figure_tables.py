@@ -65,7 +65,7 @@ FIGURES = {
     "bound": (speed.bound_tables, "make bound"),
     "exported": (exported.tables, "make exported"),
     "frames": (streams.frames_tables, "make frames"),
-    "exports": (streams.exports_tables, "make exports"),
+    "exports": (streams.exports_tables, "make exporters"),
     "newton": (speed.newton_tables, "make newton"),
     "parallel": (parallel.tables, "make parallel"),
     "parallel_kappa": (parallel.kappa_tables, "make parallel"),
