@@ -60,24 +60,28 @@ def _ragged(draw: DrawFn, steps: int, batch: int) -> tuple[int, ...]:
     return tuple(lengths)
 
 
-def wild_cases(cell_list: Sequence[Cell]) -> SearchStrategy[Case]:
-    """All cases: time 0-64 and 200, batch 0-9, widths 1-33, every direction, one to three layers, any cell."""
-    return _anything(tuple(cell_list), 3, st.integers(0, 64), 200)
+def wild_cases(cell_list: Sequence[Cell], closed: bool = False) -> SearchStrategy[Case]:
+    """All cases: time 0-64 and 200, batch 0-9, widths 1-33, every direction, one to three layers, any cell.
+
+    Layers without a state stand among them, unless the list is `closed`: there are no other cells than these.
+    """
+    return _anything(tuple(cell_list), closed, 3, st.integers(0, 64), 200)
 
 
-def drawn_cases(cell_list: Sequence[Cell]) -> SearchStrategy[Case]:
+def drawn_cases(cell_list: Sequence[Cell], closed: bool = False) -> SearchStrategy[Case]:
     """Cases that are quick for the oracle: as wild cases, but with one or two layers, time 1-12 and 40."""
-    return _anything(tuple(cell_list), 2, st.integers(1, 12), 40)
+    return _anything(tuple(cell_list), closed, 2, st.integers(1, 12), 40)
 
 
 @st.composite
 def _anything(
-    draw: DrawFn, cell_list: tuple[Cell, ...], depth: int, times: SearchStrategy[int], longest: int
+    draw: DrawFn, cell_list: tuple[Cell, ...], closed: bool, depth: int, times: SearchStrategy[int], longest: int
 ) -> Case:
     layers = [draw(_layers(cell_list)) for _ in range(draw(st.integers(1, depth)))]
     output = draw(st.none() | st.integers(1, 12).map(Dense))
     read = draw(st.sampled_from((Steps(), Last())))
-    net = draw(_with_single_steps(Network(draw(st.integers(1, 33)), layers, read, output)))
+    net = Network(draw(st.integers(1, 33)), layers, read, output)
+    net = net if closed else draw(_with_single_steps(net))
     net = replace(net, loss=draw(_losses(net.features, read)))
     steps = longest if draw(st.integers(0, 19)) == 19 else draw(times)
     batch = draw(st.integers(0, 9))

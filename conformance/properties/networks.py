@@ -343,7 +343,7 @@ def _classes(scope: Scope) -> Labels:
 
 
 def _wild(scope: Scope) -> Labels:
-    return {"wild": wild_cases(scope.cells)} if scope.wide and not scope.shapes else {}
+    return {"wild": wild_cases(scope.cells, scope.closed)} if scope.wide and not scope.shapes else {}
 
 
 def _drawn(scope: Scope) -> Labels:
@@ -351,7 +351,7 @@ def _drawn(scope: Scope) -> Labels:
     several labels, for several examples each."""
     if not scope.eager or scope.shapes:
         return {}
-    return {f"drawn {i}": drawn_cases(scope.cells).map(modelled) for i in range(DRAWN)}
+    return {f"drawn {i}": drawn_cases(scope.cells, scope.closed).map(modelled) for i in range(DRAWN)}
 
 
 def padded(labels: Callable[[Scope], Labels]) -> Callable[[Scope], Labels]:

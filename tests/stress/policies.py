@@ -115,7 +115,7 @@ def structures(seed: int) -> tuple[Case, ...]:
     @settings(max_examples=40 * STRUCTURES, deadline=None, database=None, phases=[Phase.generate],
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @seeded(seed)
-    @given(drawn_cases(tuple(CELLS.values())))
+    @given(drawn_cases(tuple(CELLS.values()), closed=True))
     def each(case: Case) -> None:
         if case.batch and case.steps >= LEAST_STEPS and case.ends.max() == case.steps:
             net = replace(case.net, loss=SquaredError())

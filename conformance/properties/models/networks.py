@@ -39,7 +39,7 @@ SINGLE = {
 
 def whole(scope: Scope) -> Labels:
     """What the oracle is asked about: one network where programs cost, and elsewhere every other one too."""
-    if scope.shapes or (scope.brief and not scope.eager):
+    if scope.shapes or scope.closed or (scope.brief and not scope.eager):
         return {}
     found = {"a whole model": _with_lengths(_stack(scope))}
     if scope.eager or scope.wide:
@@ -97,8 +97,8 @@ def _layer(scope: Scope, index: int, direction: str) -> Layer:
 
 
 def _affords(scope: Scope) -> bool:
-    """Whether another network costs no program."""
-    return (scope.eager or scope.wide) and not scope.shapes
+    """Whether another network costs no program, and the backend runs cells of single steps."""
+    return (scope.eager or scope.wide) and not scope.shapes and not scope.closed
 
 
 def _all_steps(case: Case) -> Case:

@@ -24,6 +24,8 @@ Layers = Sequence[Layer | Dropout]
 
 CLASSES, HEADS = 3, 2
 EACH = PerStep()
+BENT = ("zoneout", "gates")
+"""The kinds of noise that change equations, so that a backend of few cells runs other ones."""
 MANY = 60
 """So many features that shares show."""
 
@@ -42,7 +44,8 @@ def forward(scope: Scope) -> Labels:
 
 def _forward(scope: Scope) -> Mapping[str, Network]:
     lower, upper = (scope.cells[i % len(scope.cells)] for i in (2, 5))
-    first = _layer(lower, _weights(lower, 0.3), _states(lower), _gate(lower, 0.25))
+    bent = () if scope.closed else (_states(lower), _gate(lower, 0.25))
+    first = _layer(lower, _weights(lower, 0.3), *bent)
     every: Layers = [first, Dropout(0.2, PerSequence()), _layer(upper, (Dropout(0.4),)), Dropout(0.1)]
     found = {"every noise": _network(every)}
     if not scope.eager or scope.shapes:
@@ -54,7 +57,8 @@ def _forward(scope: Scope) -> Mapping[str, Network]:
         "zoneout": [_layer(lower, _states(lower)), _layer(upper, _states(upper))],
         "gates": [_layer(lower, _gate(lower, 0.4, PerSequence())), _layer(upper, _gate(upper, 0.25))],
     }  # fmt: skip
-    return {**found, **{label: _network(layers) for label, layers in alone.items()}}
+    chosen = {label: layers for label, layers in alone.items() if not scope.closed or label not in BENT}
+    return {**found, **{label: _network(layers) for label, layers in chosen.items()}}
 
 
 def _others(scope: Scope) -> Mapping[str, Network]:
