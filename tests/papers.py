@@ -6,12 +6,24 @@ new states. It shares nothing with rnnspec but the names of the parameters.
 
 import torch
 from torch import sigmoid, tanh
-from torch.nn.functional import layer_norm, logsigmoid, relu, silu
+from torch.nn.functional import layer_norm, logsigmoid, relu, rms_norm, silu
 
 
 def affine(leaves, name, x, h=None):
     """W x + b, and U h where there is an h."""
     return x @ leaves[f"W.{name}"].T + leaves[f"b.{name}"] + (0 if h is None else h @ leaves[f"U.{name}"].T)
+
+
+def dense(leaves, x):
+    return affine(leaves, "y", x), ()
+
+
+def layer_normed(leaves, x):
+    return layer_norm(x, x.shape[-1:], leaves["p.scale"], leaves["p.shift"], 1e-5), ()
+
+
+def rms_normed(leaves, x):
+    return rms_norm(x, x.shape[-1:], leaves["p.scale"], 1e-6), ()
 
 
 def lstm_projected(leaves, x, h, c):

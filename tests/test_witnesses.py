@@ -179,6 +179,9 @@ WITNESSES: dict[str, Callable[..., Any]] = {
     "gdn2": papers_today.gdn2,
     "deltaproduct": papers_today.deltaproduct,
     "rwkv7": papers_today.rwkv7,
+    "dense": papers.dense,
+    "layer_norm": papers.layer_normed,
+    "rms_norm": papers.rms_normed,
 }  # fmt: skip
 """The witness of each cell: a step in torch."""
 
@@ -264,8 +267,8 @@ def witnessed(chosen: tuple[Cell, ...], heads: int | None) -> tuple[Drawn, dict[
         sequence = torch.stack(outputs)
         final |= {f"state.{i}.forward.{name}": s for name, s in zip(cell.states, states, strict=True)}
     backs = dict(named_leaves({"state": given.states_back}))
-    (sequence * torch.tensor(given.outputs_back)).sum().backward(retain_graph=True)
-    sum((final[name] * torch.tensor(back)).sum() for name, back in backs.items()).backward()
+    ends = sum((final[name] * torch.tensor(back)).sum() for name, back in backs.items())
+    ((sequence * torch.tensor(given.outputs_back)).sum() + ends).backward()
     values = {"outputs": sequence, **final}
     return (given, {name: value.detach().numpy() for name, value in values.items()},
             {name: value.grad.numpy() for name, value in leaf.items()})  # fmt: skip
