@@ -304,7 +304,8 @@ def named_layout(layouts: Sequence[Layout], cell: Cell) -> Layout | None:
     A state must not be missing either: the states are those of the row, in any order.
     """
     names, states = cell.parameter_names, set(cell.states)
-    return next((row for row in layouts if row.cell.parameter_names == names and set(row.states) == states), None)
+    alike = (row for row in layouts if row.cell.parameter_names == names and set(row.states) == states)
+    return next((row for row in alike if row.cell.heads == cell.heads), None)
 
 
 def matching_layout(
