@@ -7,7 +7,7 @@ import pytest
 from conformance.mutants.self_test import Reference
 from conformance.registry import Scope, properties
 from conformance.running.examination import Examination
-from rnnspec import chain
+from rnnspec import cells, chain
 from tests.odd_cells import ODD, step_at_zero, without_anything
 
 LAWS = {law.id: law for law in properties()}
@@ -48,3 +48,10 @@ def test_the_limit_is_judged_where_zeros_give_no_zeros():
     finding = Examination(Early(precision="f64"), scope, examples=1).judge(LAWS["P60"])
     assert finding.status == "fail", finding
     assert judged("P60", step_at_zero).status == "not_applicable"
+
+
+@pytest.mark.parametrize("cell", [cells.dense, cells.layer_norm], ids=lambda cell: cell.name)
+@pytest.mark.parametrize("law", [law for law in LAWS if "P180" <= law <= "P194"])
+def test_a_law_of_whole_models_holds_of_a_cell_without_a_state(law, cell):
+    finding = judged(law, cell)
+    assert finding.status in RIGHT, finding

@@ -29,8 +29,9 @@ def _tied(scope: Scope) -> Labels:
     """One layer that learns its initial states, and a tied output."""
     if not _affordable(scope):
         return {}
-    layer = Layer(_cell(scope, 5), hidden_for(_cell(scope, 5)), learned_state=True)
-    net = Network(Embedding(CLASSES, layer.width), [layer], output=Tied(), loss=SoftmaxCrossEntropy())
+    layer = _learning(scope, 5)
+    wide = Network(INPUTS, [layer]).width
+    net = Network(Embedding(CLASSES, wide), [layer], output=Tied(), loss=SoftmaxCrossEntropy())
     return {"tied": cases([net]).map(_shaped)}
 
 
@@ -51,7 +52,7 @@ def beginning(scope: Scope) -> Labels:
     if scope.shapes:
         return {}
     layers = {cell.label: [Layer(cell, hidden_for(cell), learned_state=True)] for cell in scope.cells if cell.states}
-    both = Layer(_cell(scope, 2), hidden_for(_cell(scope, 2)), "bidirectional", Truncated(3), learned_state=True)
+    both = replace(_learning(scope, 2, "bidirectional"), gradient=Truncated(3))
     layers["both halves, cut"] = [both, Layer(_cell(scope, 3), hidden_for(_cell(scope, 3)), "reverse")]
     if not scope.closed:
         layers["heads"] = [HEADED]
@@ -63,7 +64,7 @@ def _apart(scope: Scope) -> Labels:
     """Networks without a tied output."""
     if not scope.eager or scope.shapes:
         return {}
-    both = Layer(_cell(scope, 2), hidden_for(_cell(scope, 2)), "bidirectional", learned_state=True)
+    both = _learning(scope, 2, "bidirectional")
     upper = Layer(_cell(scope, 1), hidden_for(_cell(scope, 1)), "reverse")
     nets = {
         "classes, both halves": Network(Embedding(CLASSES, 3), [both], Last(), Dense(6), SoftmaxCrossEntropy()),
@@ -71,6 +72,12 @@ def _apart(scope: Scope) -> Labels:
                                        loss=SigmoidCrossEntropy()),
     }  # fmt: skip
     return {label: cases([net]).map(_shaped) for label, net in nets.items()}
+
+
+def _learning(scope: Scope, index: int, direction: str = "forward") -> Layer:
+    """A layer of a cell that learns its initial states, where it has any."""
+    cell = _cell(scope, index)
+    return Layer(cell, hidden_for(cell), direction, learned_state=bool(cell.states))
 
 
 def _affordable(scope: Scope) -> bool:
