@@ -15,7 +15,6 @@ import argparse
 import importlib
 import json
 import os
-import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,13 +24,13 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from rounds import interleaved
 
 import rnnspec
 from conformance.registry import Shape
 from conformance.speed.paired import judge
 from conformance.speed.peers import PEERS
 from conformance.speed.row import INPUTS, Row
-from conformance.speed.sampling import Timed
 from conformance.tiers import CELLS, ONE, SMALL
 from rnnspec.convert import to_onnx
 
@@ -99,19 +98,9 @@ def rivals(be: Any, row: Row) -> dict[str, Call]:
 
 def compared(own: Call, others: dict[str, Call]) -> list[dict[str, Any]]:
     """A call against each other one, in rounds that time all of them."""
-    calls = {"": Timed(own), **{name: Timed(call) for name, call in others.items()}}
-    turns, rng = ["", *calls], random.Random(0)
-    times: dict[str, list[list[float]]] = {who: [] for who in calls}
-    for _ in range(ROUNDS):
-        rng.shuffle(turns)
-        found: dict[str, list[float]] = {who: [] for who in calls}
-        for who in turns:
-            found[who].append(calls[who].sample())
-        for who, seconds in found.items():
-            times[who].append(seconds)
-    subject, again = zip(*times.pop(""), strict=True)
-    return [{"peer": peer, "seconds": median(subject), "peer_seconds": median(s for (s,) in other),
-             **asdict(judge(subject, again, [s for (s,) in other]))} for peer, other in times.items()]  # fmt: skip
+    subject, again, times = interleaved(own, others, ROUNDS)
+    return [{"peer": peer, "seconds": median(subject), "peer_seconds": median(other),
+             **asdict(judge(subject, again, other))} for peer, other in times.items()]  # fmt: skip
 
 
 def measured(name: str) -> list[dict[str, Any]]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
-import random
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -23,10 +22,10 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from rounds import interleaved
 
 from conformance.exported.c_program import STRICT, compiled, compiler
 from conformance.speed.paired import judge
-from conformance.speed.sampling import Timed
 from rnnspec import Layer, Network, cells
 from rnnspec.convert import to_onnx, to_onnx_step
 from rnnspec.export import to_c
@@ -91,21 +90,11 @@ def in_onnx(net: Network) -> dict[str, Call]:
 
 def compared(own: Call, others: dict[str, Call], rounds: int) -> dict[str, Any]:
     """A call against the quickest of others, in rounds that time all of them."""
-    calls = {"": Timed(own), **{name: Timed(call) for name, call in others.items()}}
-    turns, rng = ["", *calls], random.Random(0)
-    times: dict[str, list[list[float]]] = {who: [] for who in calls}
-    for _ in range(rounds):
-        rng.shuffle(turns)
-        found: dict[str, list[float]] = {who: [] for who in calls}
-        for who in turns:
-            found[who].append(calls[who].sample())
-        for who, seconds in found.items():
-            times[who].append(seconds)
-    subject, again = zip(*times.pop(""), strict=True)
-    middle = {who: median(s for (s,) in seconds) for who, seconds in times.items()}
+    subject, again, times = interleaved(own, others, rounds)
+    middle = {who: median(seconds) for who, seconds in times.items()}
     peer = min(middle, key=middle.__getitem__)
     return {"peer": peer, "seconds": median(subject), "peer_seconds": middle[peer],
-            **asdict(judge(subject, again, [s for (s,) in times[peer]]))}  # fmt: skip
+            **asdict(judge(subject, again, times[peer]))}  # fmt: skip
 
 
 def sized(net: Network, int8: bool) -> dict[str, Any]:

@@ -13,19 +13,18 @@ import argparse
 import importlib
 import json
 import os
-import random
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.progress import track
+from rounds import interleaved
 
 import rnnspec
 from conformance.speed.paired import judge
 from conformance.speed.peers import PEERS
 from conformance.speed.row import INPUTS, Row
-from conformance.speed.sampling import Timed
 from conformance.tiers import BOTH, CELLS, MIDDLE, ONE, SMALL
 
 ROUNDS = 15
@@ -81,20 +80,10 @@ def measured(name: str, row: Row) -> list[dict[str, Any]]:
     """The row against each peer."""
     rivals = {peer.layers[row.declared]: importlib.import_module(peer.module).make(row)
               for peer in PEERS[name] if row.declared in peer.layers}  # fmt: skip
-    calls = {"": Timed(LAYERS[name](rnnspec.get_backend(name), row)),
-             **{peer: Timed(call) for peer, call in rivals.items()}}  # fmt: skip
-    turns, rng = ["", *calls], random.Random(0)
-    times: dict[str, list[list[float]]] = {who: [] for who in calls}
-    for _ in range(ROUNDS):
-        rng.shuffle(turns)
-        found: dict[str, list[float]] = {who: [] for who in calls}
-        for who in turns:
-            found[who].append(calls[who].sample())
-        for who, seconds in found.items():
-            times[who].append(seconds)
-    subject, again = zip(*times.pop(""), strict=True)
+    call = LAYERS[name](rnnspec.get_backend(name), row)
+    subject, again, times = interleaved(call, rivals, ROUNDS)
     own = {"cell": row.cell, "shape": asdict(row.shape), "mode": row.mode, "seconds": min(subject)}
-    return [{**own, "peer": peer, **asdict(judge(subject, again, [seconds for (seconds,) in other]))}
+    return [{**own, "peer": peer, **asdict(judge(subject, again, other))}
             for peer, other in times.items()]  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def _links(call: str, part: Any) -> list[Link]:
 def _loaded(call: str, path: str | os.PathLike[str]) -> Any:
     try:
         return keras.saving.load_model(path, compile=False)
-    except Exception as error:
+    except Exception as error:  # Keras raises whatever its classes raise
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise FileFormatError(call, "Keras must be able to load the file without code of its own",
                               f"{os.fspath(path)!r}: {reason}", "load it yourself, and give its layers") from error

@@ -104,7 +104,7 @@ def read_model(call: str, model: nn.Module) -> Imported:
              if own.default is not own.empty}  # fmt: skip
     try:
         graph = fx.Tracer(autowrap_modules=(math, rnn)).trace(model, concrete_args=usual)
-    except Exception as error:
+    except Exception as error:  # the tracer runs code of the model, which may raise anything
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         refuse(call, model, f", and which torch.fx cannot trace ({reason})")
     hooked = [own for own in model.modules() if own._forward_hooks and kind_of(own) in (None, "Sequential")]
