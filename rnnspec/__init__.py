@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rnnspec.output import Dense, Last, Steps, Tied
     from rnnspec.storage import load, save
     from rnnspec.windows import Windows
+    from rnnspec.workers.group import Group
 
 __version__ = "0.1.0"
 
@@ -48,6 +49,7 @@ __all__ = [
     "Embedding",
     "GradientFlow",
     "Gradients",
+    "Group",
     "Kernel",
     "Key",
     "Last",
@@ -104,6 +106,7 @@ _HOMES = {
     "output": ("Dense", "Last", "Steps", "Tied"),
     "storage": ("load", "save"),
     "windows": ("Windows",),
+    "workers.group": ("Group",),
 }
 """The public names of each module; a module is imported when one of its names is used."""
 

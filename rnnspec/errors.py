@@ -14,6 +14,7 @@
     |- NonFiniteError       (ArithmeticError)  a gradient is not finite, and the rule is to raise
     |- FileFormatError      (ValueError)    a file holds no network of rnnspec, or numbers that are not finite
     |- UnsupportedError     (NotImplementedError)  a backend, or a conversion, lacks what the call needs
+    |- WorkerError          (RuntimeError)  another of the workers that share a call failed, or does not answer
     `- BackendError         (RuntimeError)  a backend is missing, in conflict, or broken
        |- UnknownBackend    (LookupError)   no installed distribution offers the name
        |- BackendUnavailable                its framework is not installed
@@ -47,6 +48,7 @@ __all__ = [
     "TreeError",
     "UnknownBackend",
     "UnsupportedError",
+    "WorkerError",
 ]
 
 
@@ -111,6 +113,10 @@ class FileFormatError(RnnSpecError, ValueError):
 
 class UnsupportedError(RnnSpecError, NotImplementedError):
     """A backend, or a conversion, lacks what the call needs."""
+
+
+class WorkerError(RnnSpecError, RuntimeError):
+    """Another of the workers that share a call failed, does not answer, or has other numbers."""
 
 
 class BackendError(RnnSpecError, RuntimeError):

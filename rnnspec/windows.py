@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from rnnspec.noise.key import Key
 from rnnspec.output import Last
 from rnnspec.showing import shown
 from rnnspec.tree import Tree, tree_map
+from rnnspec.workers.sums import among_all, key_of_rows
 
 __all__ = ["Windows"]
 
@@ -63,6 +65,15 @@ class Windows:
         gradient are as long as the sequence. Raises NetworkError where a layer does not run forward in time, or has a
         policy with the hook `carry`, since windows cut those edges.
         """
+        own = key_of_rows(backend, key, inputs)
+        given = (net, params, inputs, targets, state, lengths, resets, own)
+        return among_all("Windows.value_and_grad(...)", backend, net, partial(self._gradients, backend.alone, *given))
+
+    def _gradients(
+        self, backend: Backend, net: Network, params: Tree, inputs: Array, targets: Array, state: Tree, lengths: Array,
+        resets: Array, key: Key | None,
+    ) -> Step:
+        """`value_and_grad` of one worker's rows."""
         _check(net)
         given = validation.arguments(backend, "value_and_grad", net, params, inputs, state, lengths, True, resets)
         validation.targets(backend, "value_and_grad", net, given, targets, lengths)

@@ -14,8 +14,8 @@ KINDS = {
     "DeviceError": TypeError, "ShapeError": ValueError, "TreeError": ValueError, "LengthsError": ValueError,
     "InputError": ValueError, "TargetError": ValueError,
     "NonFiniteError": ArithmeticError, "FileFormatError": ValueError, "UnsupportedError": NotImplementedError,
-    "BackendError": RuntimeError, "UnknownBackend": LookupError, "BackendUnavailable": RuntimeError,
-    "BackendConflict": RuntimeError,
+    "WorkerError": RuntimeError, "BackendError": RuntimeError, "UnknownBackend": LookupError,
+    "BackendUnavailable": RuntimeError, "BackendConflict": RuntimeError,
     "IncompatibleBackend": RuntimeError, "BrokenBackend": RuntimeError, "RnnSpecError": Exception,
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,12 +24,11 @@ from rnnspec.contract.version import SPEC_VERSION
 from rnnspec.control.rule import Rule, traced
 from rnnspec.derivation.parallel import Form
 from rnnspec.derivation.schedule import Schedule, schedule, widest
-from rnnspec.errors import ArgumentError, NetworkError, UnsupportedError
+from rnnspec.errors import NetworkError, UnsupportedError
 from rnnspec.interface import operands, validation
 from rnnspec.interface.adoption import adopt, check_array, hosted
 from rnnspec.interface.bound import Bound
-from rnnspec.interface.owner import Owner
-from rnnspec.interface.reopening import opener, reopened
+from rnnspec.interface.held import Held
 from rnnspec.network import Network
 from rnnspec.noise.key import Key
 from rnnspec.running import execution, lowering, padding
@@ -38,17 +37,16 @@ from rnnspec.running.recomputation import Recomputing
 from rnnspec.showing import shown
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree, bounded, tree_map
+from rnnspec.workers.sums import among_all, key_of_rows, summed
 
 __all__ = ["Backend"]
-SAID = {**DTYPES, "tf32": "tf32"}
-"""How a `repr` says a precision: tf32 has the arrays of float32, and other products."""
 
 
-class Backend(Owner):
+class Backend(Held):
     """A backend: one framework on one device in one precision. The base class runs on NumPy arrays.
 
-    A pickle or a copy is a new backend with the same settings. `get_backend` makes it by name; where it does not find
-    the class, the class is called with `(device, precision)`.
+    A pickle or a copy is made by `get_backend` by name; where that does not find the class, the class is called with
+    `(device, precision)`.
 
     `spec_version` is the version of the contract that the backend was written for; a backend in a distribution of its
     own must set it.
@@ -69,23 +67,7 @@ class Backend(Owner):
 
     def __init__(self, device: str | None = None, precision: str = "f32") -> None:
         super().__init__(device, precision)
-        self.path: Path | None = None
-        self.recomputes: bool = False
-        self.every: int | None = None
-        self.chunk: int | None = None
-        self.held: dict[Any, Self] = {}
         self.arrays: Arrays = self.make_arrays()
-
-    def __repr__(self) -> str:
-        named = f"{self.name or type(self).__name__} {self.version}".rstrip()
-        held = f", held to {self.path.value}" if self.path else ""
-        again = ", recomputing" if self.recomputes else ""
-        return f"<rnnspec backend {named}, {SAID[self.precision]}, {self.device}{held}{again}>"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        found = opener(type(self), self.name, self.device, self.precision)
-        return reopened, (found, self.device, self.precision, self.path, self.recomputes, self.every,
-                          self.chunk)  # fmt: skip
 
     # Methods that a backend overrides.
 
@@ -158,51 +140,6 @@ class Backend(Owner):
         return np.errstate(all="ignore")(partial(function, self, *constants))  # NaN and infinity are valid results
 
     # Methods that users call.
-
-    def through(self, path: Path) -> Self:
-        """This backend, restricted to one path.
-
-        Raises UnsupportedError where the backend does not declare the path; so does a call of a layer that cannot run
-        on it, with the reason.
-        """
-        if path not in self.capabilities.paths:
-            raise UnsupportedError(f"{self.name}.through({shown(path)})", "path must be one that the backend declares",
-                                   shown(path), "choose one of its capabilities.paths")  # fmt: skip
-        return self._held(path, self.recomputes, self.every, self.chunk)
-
-    def recomputing(self, every: int | None = None) -> Self:
-        """This backend, with recomputation: it keeps the states of every `every`-th step, and runs the others again.
-
-        None keeps about the square root of all steps. It takes less memory and about a third more time. Numbers differ
-        only by the order in which the parameters' gradients are added up. Raises ArgumentError where `every` is no
-        number of steps, and UnsupportedError with `Path.FRAMEWORK`.
-        """
-        if every is not None and (type(every) is not int or every < 1):
-            raise ArgumentError(f"{self.name}.recomputing(every)", "every must be a number of steps, or None",
-                                shown(every), "give 1 or more")  # fmt: skip
-        return self._held(self.path, True, every, self.chunk)
-
-    def chunking(self, chunk: int) -> Self:
-        """This backend, with chunks of so many steps where it runs in parallel over time.
-
-        Numbers differ only by the order of sums and products. Raises ArgumentError where `chunk` is no power of 2.
-        """
-        if type(chunk) is not int or chunk < 1 or chunk & (chunk - 1):
-            raise ArgumentError(f"{self.name}.chunking(chunk)", "chunk must be a power of 2", shown(chunk),
-                                "give 32, 64 or 128")  # fmt: skip
-        return self._held(self.path, self.recomputes, self.every, chunk)
-
-    def _held(self, path: Path | None, recomputes: bool, every: int | None, chunk: int | None) -> Self:
-        if path is Path.FRAMEWORK and recomputes:
-            raise UnsupportedError(f"{self.name}.recomputing(every)", "recomputation needs the derived adjoint",
-                                   str(path), "leave out through(Path.FRAMEWORK)")  # fmt: skip
-        key = (path, recomputes, every, chunk)
-        if key == (self.path, self.recomputes, self.every, self.chunk):
-            return self
-        if key not in self.held:
-            made = self.held[key] = type(self)(self.device, self.precision)
-            made.path, made.recomputes, made.every, made.chunk = key
-        return self.held[key]
 
     def runner(self, cell: Cell, call: Call) -> Kernel:
         """The kernel of a layer: the framework's where one is chosen, else the backend itself.
@@ -331,10 +268,9 @@ class Backend(Owner):
         no time axis. Targets at padded steps, and those of rows of length 0 with `Last()`, are not read and may be
         invalid. Raises an RnnSpecError, before anything runs, where an argument is not valid.
         """
-        given = validation.arguments(self, "value_and_grad", net, params, inputs, state, lengths, True, resets)
-        wanted = validation.targets(self, "value_and_grad", net, given, targets, lengths)
-        noise = validation.noise(self, "value_and_grad", net, given[1], key)
-        return self._stepped(net, given, (wanted, *((None, *noise) if noise else ())))
+        own = key_of_rows(self, key, inputs)
+        step = partial(self._gradients, net, params, inputs, targets, state, lengths, resets, own)
+        return among_all(f"{self.name}.value_and_grad(...)", self, net, step)
 
     def train_step(
         self, net: Network, rule: Rule, params: Tree, rule_state: Tree, inputs: Array, targets: Array,
@@ -346,19 +282,26 @@ class Backend(Owner):
         gradient of zeros. Raises NonFiniteError where the rule is `RaiseNonFinite` and a gradient is not finite, and
         otherwise as `value_and_grad`.
         """
-        validation.rule(self, "train_step", rule)
-        given = validation.arguments(self, "train_step", net, params, inputs, state, lengths, True, resets)
-        wanted = validation.targets(self, "train_step", net, given, targets, lengths)
-        own, x, first, ends, begun = given
-        kept = validation.rule_state(self, "train_step", rule, own, rule_state)
-        factor = rule.loss_scale(kept)
-        if factor is None:
-            further = {name: a for name, a in (("resets", begun), ("key", key)) if a is not None}
-            step = self.value_and_grad(net, own, x, targets, None if state is None else first, ends, **further)
-        else:
-            noise = validation.noise(self, "train_step", net, x, key)
-            step = self._stepped(net, given, (wanted, factor, *noise))
-        return self._updated("train_step", rule, own, kept, step)
+        own = key_of_rows(self, key, inputs)
+        found: list[Tree] = []
+
+        def step() -> Step:
+            validation.rule(self, "train_step", rule)
+            given = validation.arguments(self, "train_step", net, params, inputs, state, lengths, True, resets)
+            wanted = validation.targets(self, "train_step", net, given, targets, lengths)
+            kept = validation.rule_state(self, "train_step", rule, given[0], rule_state)
+            found.extend((given[0], kept))
+            factor = rule.loss_scale(kept)
+            if factor is not None:
+                noise = validation.noise(self, "train_step", net, given[1], own)
+                return self._stepped(net, given, (wanted, factor, *noise))
+            further = {name: a for name, a in (("resets", given[4]), ("key", own)) if a is not None}
+            gradients = self.value_and_grad if self.group is None else self._gradients
+            return gradients(net, given[0], given[1], targets, None if state is None else given[2], given[3], **further)
+
+        done = among_all(f"{self.name}.train_step(...)", self, net, step)
+        params, kept = found
+        return self._updated("train_step", rule, params, kept, done)
 
     def update(self, net: Network, rule: Rule, params: Tree, rule_state: Tree, step: Step) -> Trained:
         """One step of an update rule with given gradients, such as those of windows, or sums over shards.
@@ -384,10 +327,33 @@ class Backend(Owner):
         rule.verify(new_state, self.to_numpy)
         return Trained(new, new_state, step.loss_sum, step.count, step.state)
 
+    def _gradients(
+        self, net: Network, params: Tree, inputs: Array, targets: Array, state: Tree = None, lengths: Array = None,
+        resets: Array = None, key: Key | None = None,
+    ) -> Step:
+        """`value_and_grad` of this worker's rows."""
+        given = validation.arguments(self, "value_and_grad", net, params, inputs, state, lengths, True, resets)
+        wanted = validation.targets(self, "value_and_grad", net, given, targets, lengths)
+        noise = validation.noise(self, "value_and_grad", net, given[1], key)
+        return self._stepped(net, given, (wanted, *((None, *noise) if noise else ())))
+
     def _stepped(self, net: Network, given: tuple[Tree, ...], more: tuple[Tree, ...]) -> Step:
         """The loss and its gradients, for the targets, and what else the program takes after them."""
         (loss_sum, own, x, first, final), _ = self.program(execution.value_and_grad, net)(*given, *more)
         return Step(loss_sum, validation.count(self, net, given, given[3]), Gradients(own, x, first), final)
+
+    def summed(self, net: Network, step: Step) -> Step:
+        """The step of all workers, of which `step` is this worker's: for gradients that it made of several calls."""
+        return summed(self, net, step)
+
+    def mean_loss(self, loss_sum: Array, count: int) -> Array:
+        """The loss whose gradient, averaged over the workers, is that of the mean over all of them.
+
+        It is `loss_sum * size / count of all`. Give it to what averages gradients over workers, as frameworks do: the
+        mean of the workers' own means weighs their rows by other numbers.
+        """
+        size, (total,) = (1, [count]) if self.group is None else (self.group.size, self.group.sum([], [count])[1])
+        return loss_sum * (size / max(total, 1))
 
     def bound(self, net: Network, params: Tree) -> Bound:
         """The calls of a network with these parameters, which are looked at and packed once: for serving and streaming.
