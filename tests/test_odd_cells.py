@@ -35,6 +35,17 @@ def test_a_law_holds_of_a_cell_without_parameters(law):
     assert finding.status in RIGHT, finding
 
 
+@pytest.mark.parametrize(
+    ("law", "cell"),
+    [("P44", cells.s4d), ("P44", cells.mut2), ("P44", cells.tlstm), ("P101", cells.fastrnn), ("P101", cells.gla)],
+    ids=lambda given: getattr(given, "name", given),
+)
+def test_a_law_of_units_supposes_no_unit_that_stands_alone(law, cell):
+    """Their states are matrices, they read the input itself, or a width of theirs is always 1."""
+    finding = judged(law, cell)
+    assert finding.status == "not_applicable", finding
+
+
 class Early(Reference):
     """An update clips a little below the limit."""
 

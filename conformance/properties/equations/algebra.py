@@ -76,6 +76,8 @@ def features(backend: Backend, case: Case, judge: Judge) -> None:
 @law(EQUATIONS["P44"], cases=networks.cells, needs=("lengths",), also=("gradients",))
 def signs(backend: Backend, case: Case, judge: Judge) -> None:
     """Decides from the graph whether the equations are odd in a unit, and which leaves change their sign."""
+    judge.applies(not _cell(case).has_matrices, "its units are in matrices")
+    judge.applies(not _cell(case).reads_input, ITSELF)
     found = symmetry(_cell(case))
     judge.applies(found is not None, "no state of this cell is odd in itself")
     assert found is not None

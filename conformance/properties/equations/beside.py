@@ -39,7 +39,9 @@ def beside(backend: Backend, case: Case, judge: Judge) -> None:
     judge.applies(not any(node.op in MIXING for node in case.net.layers[0].cell.graph.nodes), "units read one another")
     judge.applies(bool(case.net.layers[0].cell.states), "the cell has no state")
     judge.applies(not case.net.layers[0].cell.reads_input, "units read the input itself")
+    judge.applies(not case.net.layers[0].cell.has_matrices, "its units are in matrices")
     copies = -(-UNITS // min(case.net.layers[0].state_sizes.values()))
+    judge.applies(_grows(case.net.layers[0], copies), "a width of the cell is always 1")
     narrow = _narrow(ask(backend, case), case, copies)
     wide, answer = _wide(narrow, copies), narrow.run()
     reference = narrow.run_reference()
@@ -71,11 +73,21 @@ def _ended(w: Any, copies: int) -> Any:
     return w
 
 
-def _wide(narrow: Question, copies: int) -> Question:
-    g, layer = narrow.given, narrow.net.layers[0]
+def _many(layer: Layer, copies: int) -> Layer:
     hidden: Any = layer.widths_given
     more = {name: copies * width for name, width in hidden.items()} if isinstance(hidden, dict) else copies * hidden
-    net = Network(narrow.net.inputs, [Layer(layer.cell, more)])
+    return Layer(layer.cell, more)
+
+
+def _grows(layer: Layer, copies: int) -> bool:
+    """Whether every width of the cell is so many times as large in the wide layer."""
+    narrow, wide = (layer.cell.widths(each.widths_given) for each in (layer, _many(layer, copies)))
+    return all(wide[name] == copies * width for name, width in narrow.items())
+
+
+def _wide(narrow: Question, copies: int) -> Question:
+    g = narrow.given
+    net = Network(narrow.net.inputs, [_many(narrow.net.layers[0], copies)])
     return Question(narrow.backend, net, replace(
         g, params=named_map(lambda name, w: _tiled(name, w, copies), g.params), inputs=g.inputs[:, ::copies],
         state=_together(g.state, copies), lengths=g.lengths[::copies],
