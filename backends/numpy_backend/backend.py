@@ -170,11 +170,16 @@ class NumpyBackend(Backend):
         return Segments(kernel, self.arrays, self.every) if own else super().recomputed(kernel)
 
     def fits(self, array: Any, shape: tuple[int, ...]) -> bool:
-        return type(array) is np.ndarray and array.shape == shape and array.dtype == self._dtype
+        plain = type(array) is np.ndarray and array.shape == shape and array.dtype == self._dtype
+        return plain and array.flags.c_contiguous
 
     def from_numpy(self, array: np.ndarray[Any, Any]) -> Array:
-        """The array itself where its dtype is the backend's, since the backend never writes to an argument."""
-        return np.asarray(array, dtype=DTYPES[self.precision] if array.dtype.kind == "f" else array.dtype)
+        """The array itself where its dtype and order are the backend's, since the backend never writes to an argument.
+
+        The last bits of a product can depend on the order of its operands in memory, and no result may.
+        """
+        return np.asarray(array, dtype=DTYPES[self.precision] if array.dtype.kind == "f" else array.dtype,
+                          order="C")  # fmt: skip
 
     def asarray(self, tree: Tree) -> Tree:
         return tree_map(np.array, super().asarray(tree))
