@@ -37,11 +37,12 @@ def test_a_law_holds_of_a_cell_without_parameters(law):
 
 @pytest.mark.parametrize(
     ("law", "cell"),
-    [("P44", cells.s4d), ("P44", cells.mut2), ("P44", cells.tlstm), ("P101", cells.fastrnn), ("P101", cells.gla)],
+    [("P44", cells.s4d), ("P44", cells.mut2), ("P44", cells.tlstm), ("P101", cells.fastrnn), ("P101", cells.gla),
+     ("P61-parallel", cells.dense)],
     ids=lambda given: getattr(given, "name", given),
 )
-def test_a_law_of_units_supposes_no_unit_that_stands_alone(law, cell):
-    """Their states are matrices, they read the input itself, or a width of theirs is always 1."""
+def test_a_law_is_not_asked_of_cells_that_it_says_nothing_of(law, cell):
+    """Their states are matrices, they read the input itself, a width of theirs is always 1, or they have no state."""
     finding = judged(law, cell)
     assert finding.status == "not_applicable", finding
 

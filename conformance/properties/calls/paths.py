@@ -52,6 +52,7 @@ def in_parallel(backend: Backend, case: Case, judge: Judge) -> None:
     is a policy inside the recurrence.
     """
     eager, layer, given = is_eager(backend), case.net.layers[0], case.net.layers[0].cell
+    judge.applies(bool(given.states), "the cell has no state, so its steps need no form")
     chunk = forms.chunk_of(case) if eager else forms.CHUNKS[2]
     question = forms.ask_parallel(backend, case, judge, chunk)
     if eager and backend.capabilities.policies:
