@@ -1,0 +1,1 @@
+"""Workers as real processes on this machine: how tests launch them, and what they run."""
