@@ -20,6 +20,7 @@ from backends.planning.streams import Half, PlannedBound
 from backends.planning.stretches import STRETCH, Run, Stretch, Stretches
 from backends.torch_backend.arrays import TorchArrays
 from backends.torch_backend.fusion import forward_only
+from backends.torch_backend.group import process_group
 from backends.torch_backend.math_mode import math_mode
 from backends.torch_backend.module import NetworkModule
 from backends.torch_backend.native import chosen
@@ -46,6 +47,7 @@ from rnnspec.running.recomputation import Saved
 from rnnspec.running.widening import Widened
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
+from rnnspec.workers.group import Group
 
 __all__ = ["TorchBackend"]
 
@@ -170,6 +172,10 @@ class TorchBackend(Backend):
                                    "the device must multiply in TF32", "a CPU",
                                    "choose 'f32', or a CUDA device")  # fmt: skip
         return TorchArrays(getattr(torch, DTYPES[self.precision]), self.device)
+
+    def make_group(self, workers: Any) -> Group:
+        """As the base says, and what `torch.distributed` calls a process group."""
+        return workers if isinstance(workers, Group) else process_group(workers, self.device)
 
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call,
