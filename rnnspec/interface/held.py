@@ -100,6 +100,8 @@ class Held(Owner):
         `workers` is what the framework calls a group, or a Group; `group` of the result has its rank and size. Every
         worker must make the same calls in the same order. Raises ArgumentError where `workers` is no group.
         """
+        if workers is None:  # as a framework's group is before it is initialised
+            self.make_group(workers)
         return self._held(self.path, self.recomputes, self.every, self.chunk, workers)
 
     @property
