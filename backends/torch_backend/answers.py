@@ -30,7 +30,8 @@ def missing(group: Any, device: str) -> list[int]:
     """
     _released(group, device)
     seen = set[int]()
-    asking = Thread(target=_ask, args=(group, seen), daemon=True)  # the store may be that of a process that hangs
+    given = group.get_group_store(), group.rank(), group.size(), seen
+    asking = Thread(target=_ask, args=given, daemon=True)  # the store may be that of a process that hangs
     asking.start()
     asking.join(PATIENCE + 2 * PAUSE)
     return [rank for rank in range(group.size()) if rank not in seen] if seen else _keeper(group)
@@ -48,13 +49,13 @@ def _released(group: Any, device: str) -> None:
                 group.recv([torch.empty(1)], rank, TAG).wait(MOMENT)
 
 
-def _ask(group: Any, seen: set[int]) -> None:
+def _ask(store: Any, rank: int, size: int, seen: set[int]) -> None:
     """Say that this worker is there, and note who else does; the connection to the store may break at any time."""
-    store, size, until = group.get_group_store(), group.size(), time.monotonic() + PATIENCE
+    until = time.monotonic() + PATIENCE
     with suppress(RuntimeError):
-        store.set(f"rnnspec/answers/{group.rank()}", "")
+        store.set(f"rnnspec/answers/{rank}", "")
         while len(seen) < size and time.monotonic() < until:
-            seen.update(rank for rank in range(size) if rank not in seen and store.check([f"rnnspec/answers/{rank}"]))
+            seen.update(r for r in range(size) if r not in seen and store.check([f"rnnspec/answers/{r}"]))
             time.sleep(PAUSE)
 
 

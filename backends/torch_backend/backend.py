@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -176,6 +176,10 @@ class TorchBackend(Backend):
     def make_group(self, workers: Any) -> Group:
         """As the base says, and what `torch.distributed` calls a process group."""
         return workers if isinstance(workers, Group) else process_group(workers, self.device)
+
+    def across(self, workers: Any) -> Self:
+        """As the base says; the backends that are held keep no process group alive."""
+        return super().across(self.make_group(workers))
 
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call,

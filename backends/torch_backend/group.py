@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import weakref
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -21,12 +23,27 @@ __all__ = ["TorchGroup", "process_group"]
 CALL = "torch.across(workers)"
 
 
+@dataclass(frozen=True)
 class TorchGroup(Group):
-    """The processes of a process group; a sum is one `all_reduce` of one vector on the device of the backend."""
+    """The processes of a process group; a sum is one `all_reduce` of one vector on the device of the backend.
 
-    def __init__(self, group: Any, device: str) -> None:
-        self.group, self.device = group, device
-        self.rank, self.size = group.rank(), group.size()
+    It does not keep the process group alive: one that is left when Python ends, after it was destroyed, aborts the
+    process.
+    """
+
+    reference: weakref.ref[Any]
+    device: str
+    rank: int
+    size: int
+
+    @property
+    def group(self) -> Any:
+        """The process group; raises ArgumentError after it was destroyed."""
+        found = self.reference()
+        if found is None:
+            raise ArgumentError(CALL, "the process group must exist", "one that was destroyed",
+                                "call across again with a group that was initialised since")  # fmt: skip
+        return found
 
     def sum(self, arrays: list[Array], counts: list[int]) -> tuple[list[Array], list[int]]:
         """As the base says. After WorkerError the process group is of no more use."""
@@ -56,4 +73,4 @@ def process_group(workers: Any, device: str) -> TorchGroup:
     if f"{kind}:" not in served:
         raise ArgumentError(CALL, f"the process group must serve {kind}, the device of the backend", shown(served),
                             "initialise it with 'gloo' for the CPU, with 'nccl' for CUDA")  # fmt: skip
-    return TorchGroup(workers, device)
+    return TorchGroup(weakref.ref(workers), device, workers.rank(), workers.size())
