@@ -5,6 +5,7 @@ With `backend.through(Path.FRAMEWORK)` PyTorch differentiates the lowering itsel
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
@@ -134,6 +135,7 @@ class NetworkModule(Branch):
     def _run(
         self, inputs: Array, state: Tree, lengths: Array | None, resets: Array | None, key: Key | None
     ) -> tuple[Array, Tree]:
+        _check_gathered(self.first())
         net, backend, hidden = self.net, self.backend(), False
         params = self.tree(net.parameter_shapes())
         if torch.is_autocast_enabled(backend.device.partition(":")[0]):
@@ -192,6 +194,15 @@ def _apply(
         return stack.forward(backend, net, params, inputs, state, lengths, resets, noise, pullback=False)[:2]
     outputs, *final = _Derived.apply(_Run(backend, net, params, inputs, state, lengths, resets, noise), *arrays)
     return outputs, filled(state, final)
+
+
+def _check_gathered(parameter: Any) -> None:
+    """Raise UnsupportedError where a parameter is in shards while the module runs."""
+    loaded = sys.modules.get("torch.distributed.tensor")  # where it is not loaded, nothing is in shards
+    if loaded is not None and isinstance(parameter, loaded.DTensor):
+        raise UnsupportedError(CALL, "parameters must be gathered when the module runs", "a DTensor",
+                               "call fully_shard on the module, not on a branch of it; to gather layer by layer, make "
+                               "a module of each layer")  # fmt: skip
 
 
 def _cast(dtype: torch.dtype, a: Any) -> Any:
