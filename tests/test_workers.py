@@ -176,3 +176,15 @@ def test_digits_add_up_exactly_in_float32():
     numbers = [2**40 + 4095 + worker for worker in range(digits.BASE)]
     added = np.sum([np.float32(digits.split(number)) for number in numbers], 0, dtype=np.float32)
     assert digits.joined(added) == sum(numbers)
+
+
+def test_workers_without_a_hash_are_known_by_which_object_they_are(reference):
+    """As communicators of MPI are, which compare their handles."""
+    groups = pretended(reference, 2)
+    for group in groups:
+        group.__class__ = type("Unhashable", (type(group),), {"__hash__": None})
+    first, second = map(reference.across, groups)
+    assert (first.group.rank, second.group.rank) == (0, 1)
+    assert reference.across(groups[0]) is first
+    assert first.recomputing().group is groups[0]
+    assert first.alone is reference

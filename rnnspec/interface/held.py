@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, Self
 
 from rnnspec.contract.capabilities import DTYPES
@@ -113,13 +114,18 @@ class Held(Owner):
         if path is Path.FRAMEWORK and recomputes:
             raise UnsupportedError(f"{self.name}.recomputing(every)", "recomputation needs the derived adjoint",
                                    str(path), "leave out through(Path.FRAMEWORK)")  # fmt: skip
-        own = (self.path, self.recomputes, self.every, self.chunk, self.workers)
+        own = (self.path, self.recomputes, self.every, self.chunk, _known(self.workers))
         self.held.setdefault(own, self)
-        key = (path, recomputes, every, chunk, workers)
+        key = (path, recomputes, every, chunk, _known(workers))
         if key not in self.held:
             group = None if workers is None else self.make_group(workers)
             made = type(self)(self.device, self.precision)
-            made.path, made.recomputes, made.every, made.chunk, made.workers = key
-            made.group, made.held = group, self.held
+            made.path, made.recomputes, made.every, made.chunk = key[:-1]
+            made.workers, made.group, made.held = workers, group, self.held
             self.held[key] = made
         return self.held[key]
+
+
+def _known(workers: Any) -> Any:
+    """What one tells workers by: themselves, or which object they are where they have no hash, as communicators."""
+    return workers if isinstance(workers, Hashable) else id(workers)
