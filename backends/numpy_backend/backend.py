@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from backends.numpy_backend.group import MpiGroup, is_communicator
 from backends.numpy_backend.program import Program, copying, replay
 from backends.numpy_backend.rows import Rows
 from backends.numpy_backend.segments import LongLayer, Segments
@@ -34,6 +35,7 @@ from rnnspec.running.reading import logits
 from rnnspec.running.recomputation import Recomputing, Saved
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree, tree_map
+from rnnspec.workers.group import Group
 
 __all__ = ["NumpyBackend"]
 
@@ -168,6 +170,10 @@ class NumpyBackend(Backend):
         """Segments that change no bit, for this class's own pullback only, which can continue given sums."""
         own = getattr(kernel.layer_pullback, "__func__", None) is NumpyBackend.layer_pullback
         return Segments(kernel, self.arrays, self.every) if own else super().recomputed(kernel)
+
+    def make_group(self, workers: Any) -> Group:
+        """The group of a communicator of mpi4py, or of what the base takes."""
+        return MpiGroup(workers) if is_communicator(workers) else super().make_group(workers)
 
     def fits(self, array: Any, shape: tuple[int, ...]) -> bool:
         plain = type(array) is np.ndarray and array.shape == shape and array.dtype == self._dtype
