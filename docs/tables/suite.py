@@ -128,6 +128,9 @@ STRESS = {
                                        f"{found['lost_saves']} lost saves"),
     "kill_during_training": lambda found: ("Training is killed and goes on from its checkpoint",
                                            f"{found['kills']} kills", f"{found['differing']} end with other numbers"),
+    "four_workers": lambda found: (f"One of {found['workers']} workers is killed, and all go on from the checkpoint",
+                                   f"{found['kills']} kills", f"{found['differing']} end with other numbers; all end "
+                                   f"within {found['most_seconds_to_the_end']:.2g} s"),
 }  # fmt: skip
 """One row for each piece of `make stress` that is a count."""
 GROUPED = {

@@ -9,12 +9,22 @@ import time
 from pathlib import Path
 
 import rnnspec
-from tests.stress import bad_calls, drawn, false_alarms, kill_during_save, kill_during_training, policies, sixteen
+from tests.stress import (
+    bad_calls,
+    drawn,
+    false_alarms,
+    four_workers,
+    kill_during_save,
+    kill_during_training,
+    policies,
+    sixteen,
+)
 
 PIECES = {
     "bad_calls": (bad_calls.measure, 10_000),
     "kill_during_save": (kill_during_save.measure, 200),
     "kill_during_training": (kill_during_training.measure, 20),
+    "four_workers": (four_workers.measure, 10),
     "false_alarms": (false_alarms.measure, 2_500),
     "policies": (policies.measure, 1_000),
     "drawn": (drawn.measure, 10_000),
