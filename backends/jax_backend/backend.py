@@ -16,13 +16,17 @@ from backends.budgets import BUDGETS
 from backends.contexts import both
 from backends.jax_backend.arrays import JaxArrays
 from backends.jax_backend.binding import Split, split
+from backends.jax_backend.group import JaxGroup
 from backends.jax_backend.layer import Functions, functions
+from backends.jax_backend.rows import over_devices
 from backends.jax_backend.stream import Stream, stream
 from backends.planning.phases import under_xla
 from rnnspec.contract.arrays import Array, Arrays
 from rnnspec.contract.capabilities import DTYPES, Capabilities
 from rnnspec.contract.kernel import Call, Kernel, Path
+from rnnspec.contract.results import Gradients, Step
 from rnnspec.derivation.schedule import Schedule
+from rnnspec.interface import validation
 from rnnspec.interface.backend import Backend
 from rnnspec.interface.bound import Bound
 from rnnspec.network import Network
@@ -31,6 +35,7 @@ from rnnspec.running.programs import MOST_KEPT, Function, Program, Programs, is_
 from rnnspec.running.widening import Widened
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree
+from rnnspec.workers.group import Group
 
 __all__ = ["JaxBackend"]
 
@@ -162,6 +167,17 @@ class JaxBackend(Backend):
     ) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
         value, pull = jax.vjp(function, *arguments)
         return value, pull
+
+    def make_group(self, workers: Any) -> Group:
+        return JaxGroup(workers) if isinstance(workers, jax.sharding.Mesh) else super().make_group(workers)
+
+    def _stepped(self, net: Network, given: tuple[Tree, ...], more: tuple[Tree, ...]) -> Step:
+        devices = self.group.devices if isinstance(self.group, JaxGroup) else [self._cpu]
+        if len(devices) == 1 or is_empty(given):
+            return super()._stepped(net, given, more)
+        with self.settings():
+            loss_sum, own, x, first, final = over_devices(self, net, devices, given, more)
+        return Step(loss_sum, validation.count(self, net, given, given[3]), Gradients(own, x, first), final)
 
     def _compile(self, function: Function, constants: tuple[Any, ...], _: tuple[Tree, ...]) -> Program:
         """One program for all shapes: JAX finds the compiled code for a shape faster than Python could."""
