@@ -22,6 +22,11 @@ def example(examples):
 
 
 @pytest.fixture(scope="module")
+def course(examples):
+    return examples("language_training")
+
+
+@pytest.fixture(scope="module")
 def app(example):
     app = Typer()
     app.command()(example.main)
@@ -72,33 +77,32 @@ def test_the_text_is_whole_and_split_by_position(bible):
     assert [len(part.numbers) for part in parts] == [3_724_648, 206_924, 206_926]
 
 
-def test_pieces_are_the_text_and_what_comes_next(example, parts):
+def test_pieces_are_the_text_and_what_comes_next(course, parts):
     text = parts[1]
-    found = list(example.pieces(text, rows=3, steps=50))
+    found = list(course.pieces(text, rows=3, steps=50))
     assert [piece.begins for piece in found] == [True] + [False] * (len(found) - 1)
     given = np.concatenate([piece.inputs for piece in found])
     following = np.concatenate([piece.targets for piece in found])
     rows = (len(text.numbers) - 1) // 3
     np.testing.assert_array_equal(given.T.ravel(), text.numbers[: 3 * rows])
     np.testing.assert_array_equal(following.T.ravel(), text.numbers[1 : 3 * rows + 1])
-    again = list(islice(example.again_and_again(text, 3, 50), len(found) + 1))
+    again = list(islice(course.again_and_again(text, 3, 50), len(found) + 1))
     assert [n for n, piece in enumerate(again) if piece.begins] == [0, len(found) - 1]  # without the short one
 
 
-def test_the_state_goes_on_from_piece_to_piece(example, parts, reference):
-    course = example.Course(hidden=8)
+def test_the_state_goes_on_from_piece_to_piece(course, parts, reference):
     text = parts[1]
-    net = example.network(course, len(text.alphabet))
+    net = course.network(course.Course(hidden=8), len(text.alphabet))
     params = net.init(0)
-    parted, whole = (example.nats(reference, net, params, text, rows=4, steps=steps) for steps in (7, 10_000))
+    parted, whole = (course.nats(reference, net, params, text, rows=4, steps=steps) for steps in (7, 10_000))
     assert parted == pytest.approx(whole, rel=1e-12)
 
 
-def test_a_network_that_knows_nothing_has_the_perplexity_of_the_alphabet(example, parts, reference):
+def test_a_network_that_knows_nothing_has_the_perplexity_of_the_alphabet(course, parts, reference):
     text = parts[1]
-    net = example.network(example.Course(hidden=2), len(text.alphabet))
+    net = course.network(course.Course(hidden=2), len(text.alphabet))
     params = tree_map(np.zeros_like, net.init(0))
-    assert np.exp(example.nats(reference, net, params, text)) == pytest.approx(len(text.alphabet))
+    assert np.exp(course.nats(reference, net, params, text)) == pytest.approx(len(text.alphabet))
 
 
 def test_counting_by_hand(bible, examples):
@@ -108,9 +112,9 @@ def test_counting_by_hand(bible, examples):
     assert ngrams.bigram(training, testing) == pytest.approx(-(np.log(2 / 4) + np.log(1 / 2)) / 2)
 
 
-def test_what_is_written_follows_from_its_seed(example, parts, reference):
+def test_what_is_written_follows_from_its_seed(example, course, parts, reference):
     alphabet = parts[0].alphabet
-    net = example.network(example.Course(hidden=4), len(alphabet))
+    net = course.network(course.Course(hidden=4), len(alphabet))
     params = net.init(0)
     first, second, other = (example.written(reference, net, params, alphabet, 40, 1.0, seed) for seed in (0, 0, 1))
     assert first == second != other

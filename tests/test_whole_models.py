@@ -16,7 +16,7 @@ STEPS, LENGTHS = 12, (12, 7, 1)
 
 @pytest.fixture(scope="module")
 def networks(examples):
-    courses, letters = examples("text_course"), examples("language_model")
+    courses, letters = examples("text_course"), examples("language_training")
     words = examples("word_lines").TASK
     return {
         "words": courses.Course((), hidden=24, dropout=0.2).network(words),

@@ -10,12 +10,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
-def course_bar(console: Console, unit: str, total: int) -> Iterator[Callable[[str], None]]:
-    """Gives the function to be called after each step, with what is to be said of it."""
+def course_bar(console: Console, unit: str, total: int, done: int = 0) -> Iterator[Callable[[str], None]]:
+    """Gives the function to be called after each step that is not done yet, with what is to be said of it."""
     columns = (TextColumn(unit), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[said]}"),
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=total, said="")
+        task = bar.add_task("", total=total, completed=done, said="")
 
         def advance(said: str) -> None:
             bar.update(task, advance=1, said=said)
