@@ -39,7 +39,7 @@ def included(text: str) -> str:
     return INCLUDE.sub(lambda m: f"{m[1]}{m[4]}{KINDS[m[2]](m[3])}{m[4]}{m[5]}", text)
 
 
-LANGUAGES = {".py": "python", ".toml": "toml", ".txt": "text", "": "bash"}
+LANGUAGES = {".py": "python", ".toml": "toml", ".txt": "text", ".yaml": "yaml", ".sbatch": "bash", "": "bash"}
 
 
 def source(path: str) -> str:

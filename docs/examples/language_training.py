@@ -176,7 +176,7 @@ class Checkpoint:
 
     @property
     def path(self) -> Path:
-        return self.folder / "language.safetensors"
+        return self.folder / "checkpoint.safetensors"
 
     @property
     def declared(self) -> str:
@@ -191,6 +191,7 @@ class Checkpoint:
         trees = {"params": run.params, "best": run.best, "rule_state": run.rule_state}
         trees = be.to_numpy(trees) | {"state": shares.whole(be, self.training.course.rows, run.state)}
         if shares.is_first(be):
+            self.folder.mkdir(parents=True, exist_ok=True)
             numbers = {name: value for name, value in vars(run).items() if name not in TREES}
             checkpoints.keep(self.path, trees, numbers | {"declared": self.declared})
 

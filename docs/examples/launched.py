@@ -50,12 +50,6 @@ def join_jax() -> Any:
     return jax.make_mesh((jax.device_count(),), ("rows",))
 
 
-def leave_jax() -> None:
-    import jax  # noqa: PLC0415
-
-    jax.distributed.shutdown()
-
-
 def join_tensorflow() -> Any:
     import tensorflow as tf  # noqa: PLC0415
 
@@ -77,7 +71,7 @@ SLURM, OPEN_MPI = "SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE"
 LAUNCHES = {
     "numpy": Launch(("PMI_SIZE", OPEN_MPI, SLURM), join_mpi),
     "torch": Launch(("WORLD_SIZE",), join_torch, leave_torch),
-    "jax": Launch(("JAX_NUM_PROCESSES", SLURM, OPEN_MPI), join_jax, leave_jax),
+    "jax": Launch(("JAX_NUM_PROCESSES", SLURM, OPEN_MPI), join_jax),  # which leaves as it ends
     "tensorflow": Launch(("TF_CONFIG", SLURM), join_tensorflow),
 }
 
