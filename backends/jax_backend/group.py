@@ -60,9 +60,9 @@ class JaxGroup(Group):
         if self.size == 1:
             return arrays, counts
         kind = WIDE if any(a.dtype == WIDE for a in arrays) else NARROW
-        own = [np.asarray(a).ravel() for a in arrays]
+        own = [np.asarray(a).astype(kind).ravel() for a in arrays]
         ends = np.cumsum([len(a) for a in own], dtype=int)
-        found = self._total(np.concatenate([*own, np.ravel([split(n) for n in counts])]).astype(kind))
+        found = self._total(np.concatenate([*own, np.ravel([split(n) for n in counts]).astype(kind)]))
         *sums, digits = np.split(found, ends)
         numbers = [joined(list(each)) for each in digits.reshape(-1, DIGITS)]
         with jax.enable_x64(kind == WIDE), jax.default_device(self.devices[0]):
