@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -87,11 +87,8 @@ class JaxGroup(Group):
 
     @cached_property
     def _program(self) -> Any:
-        spread = self._spread
-
-        @jax.jit
-        @partial(jax.shard_map, mesh=spread.mesh, in_specs=spread.spec, out_specs=PartitionSpec())
         def total(vectors: Array) -> Array:
             return jax.lax.psum(vectors[0], WORKERS)
 
-        return total
+        spread = self._spread
+        return jax.jit(jax.shard_map(total, mesh=spread.mesh, in_specs=spread.spec, out_specs=PartitionSpec()))

@@ -1,13 +1,13 @@
 """Trains an LSTM on several processes of JAX, and goes on from its checkpoint to the same bits.
 
-    python jax_training.py localhost:9911 2 0 training.safetensors
-    python jax_training.py localhost:9911 2 1 training.safetensors
-
-The arguments are the address of process 0, the number of processes, and which of them this one is.
+    export JAX_COORDINATOR_ADDRESS=localhost:9911 JAX_NUM_PROCESSES=2
+    JAX_PROCESS_ID=0 python jax_training.py training.safetensors &
+    JAX_PROCESS_ID=1 python jax_training.py training.safetensors
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -49,17 +49,17 @@ def train(mesh: jax.sharding.Mesh, path: Path, steps: int = 60, every: int = 20)
         trees = {"params": done.params, "state": done.rule_state}
         if be.group.rank == 0 and (step + 1) % every == 0:
             keep(path, be.to_numpy(trees), {"steps": step + 1})
-            print(f"{step + 1} steps: loss {done.loss_sum / done.count:.3f} over {done.count} rows", flush=True)
+            print(f"{step + 1} steps: loss {done.loss_sum / done.count:.2f} over {done.count} rows", flush=True)
     return trees["params"]
 
 
-def main(address: str, size: int, rank: int, path: Path, patience: int = 10) -> Any:
-    """What `train` returns; JAX ends this process where another has been silent for `patience` seconds."""
-    jax.distributed.initialize(address, size, rank, heartbeat_timeout_seconds=patience)
-    params = train(jax.sharding.Mesh(jax.devices(), ("rows",)), path)
+def main(path: Path, patience: int = 10) -> None:
+    """Train; JAX ends this process where another has been silent for so many seconds."""
+    size, rank = int(os.environ["JAX_NUM_PROCESSES"]), int(os.environ["JAX_PROCESS_ID"])
+    jax.distributed.initialize(num_processes=size, process_id=rank, heartbeat_timeout_seconds=patience)
+    train(jax.sharding.Mesh(jax.devices(), ("rows",)), path)
     jax.distributed.shutdown()
-    return params
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))
+    main(Path(sys.argv[1]))

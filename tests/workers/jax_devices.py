@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +12,9 @@ from jax.sharding import Mesh, PartitionSpec
 import rnnspec
 from rnnspec import Layer, cells
 from rnnspec.tree import flat, tree_map
-from tests.workers.jax_problems import DEALT, KEY, NOISY, SPREAD, leaky, named, stepped
+from tests.workers.jax_problems import SPREAD, leaky, named, stepped
 from tests.workers.launching import ROOT, give
-from tests.workers.mpi_problems import classes, trained
+from tests.workers.mpi_problems import classes
 
 sys.path.insert(0, str(ROOT / "docs/examples"))
 import jax_shards
@@ -24,28 +23,21 @@ LAYERS = {"own": Layer(leaky, 8), "gla": Layer(cells.gla, 4)}
 LENGTHS = np.array([5, 1, 0, 5, 2, 5, 4, 1])
 
 
-def main(folder):
+def main():
     mesh, found = Mesh(jax.devices(), ("rows",)), {}
     for name, one in SPREAD.items():
         be = one.held(rnnspec.get_backend("jax", precision=one.precision).across(mesh))
         found |= named(name, stepped(be, one.case))
-    wide = rnnspec.get_backend("jax", precision="f64").across(mesh)
-    found |= named("noisy", stepped(wide, NOISY, key=KEY))
-    found |= named("trained", wide.to_numpy(trained(wide, DEALT["own"])))
     for name, layer in LAYERS.items():
         found |= named(f"layers.{name}", of_layers(mesh, classes(layer)))
-    found |= in_shards(mesh, folder)
-    give(**found)
+    give(**found, **named("wrong", mistakes(mesh, classes(LAYERS["own"]))), **named("shards", in_shards(mesh)))
 
 
 def of_layers(mesh, net):
-    """Sums of a program of one's own by four devices, and by one; and what two mistakes give."""
+    """The loss, the count and the gradients of a program of one's own."""
     apply = rnnspec.get_backend("jax").as_layer(net).apply
-    params, x, labels = drawn(net)
-    alone = Mesh(jax.devices()[:1], ("rows",))
-    (loss, count), grads = jax_shards.sums(apply, mesh)(params, x, labels, LENGTHS)
-    (one, real), own = jax_shards.sums(apply, alone)(params, x, labels, LENGTHS)
-    return {"found": [loss, count, grads], "right": [one, real, own]}
+    (loss, count), grads = jax_shards.sums(apply, mesh)(*drawn(net), LENGTHS)
+    return {"loss_sum": loss, "count": count, "grads": grads}
 
 
 def drawn(net):
@@ -55,9 +47,8 @@ def drawn(net):
     return params, rng.normal(size=(5, 8, 3)).astype(np.float32), rng.integers(0, 4, (5, 8))
 
 
-def mistakes(mesh):
+def mistakes(mesh, net):
     """The mean of the devices' means, and the sum of gradients that JAX has already summed."""
-    net = classes(LAYERS["own"])
     apply = rnnspec.get_backend("jax").as_layer(net).apply
     params, x, labels = drawn(net)
     rows, P = PartitionSpec(None, "rows"), PartitionSpec
@@ -76,26 +67,16 @@ def mistakes(mesh):
     return {"mean of means": mean, "summed twice": grads["output"]["b"]}
 
 
-def in_shards(mesh, folder):
-    """Outputs and gradients by parameters in shards, and the parameters after two checkpoints and a file."""
-    net = jax_shards.NET
-    init, apply = rnnspec.get_backend("jax").as_layer(net)
-    x = np.random.default_rng(1).normal(size=(5, 8, 4)).astype(np.float32)
-
-    def value(params):
-        return (apply(params, x, lengths=LENGTHS)[0] ** 2).sum()
-
-    whole = init(0)
-    params = jax.device_put(whole, jax_shards.shardings(whole, mesh))
-    gradient = jax.jit(jax.value_and_grad(value))
-    found = {"in shards": gradient(params), "at one place": gradient(whole)}
-    jax_shards.write(Path(folder) / "four", params)
-    again = jax_shards.read(Path(folder) / "four", net, Mesh(jax.devices()[:2], ("rows",)))
-    devices = {len(a.sharding.device_set) for a in flat(again)}
-    assert devices == {2}, devices
-    rnnspec.save(Path(folder) / "network.safetensors", net, tree_map(np.asarray, again))
-    return named("shards", found) | named("written", whole) | named("wrong", mistakes(mesh))
+def in_shards(mesh):
+    """The loss and the gradients of parameters in shards, and of whole ones."""
+    net = classes(Layer(cells.lstm, 8))
+    apply = rnnspec.get_backend("jax").as_layer(net).apply
+    params, x, _ = drawn(net)
+    gradient = jax.jit(jax.value_and_grad(lambda params: (apply(params, x, lengths=LENGTHS)[0] ** 2).sum()))
+    spread = jax.device_put(params, jax_shards.shardings(params, mesh))
+    shapes = [a.sharding.shard_shape(a.shape) for a in flat(spread["layers"])]
+    return {"found": gradient(spread), "right": gradient(params), "rows": [shape[0] for shape in shapes]}
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()
