@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from drawing.plots import Axis, Row, bars, lines, marks
+from tables.cost import LINKS, QUICK, WORKERS, gains
 
 __all__ = ["MODES", "PLOTS", "RATIO", "pictures", "write"]
 
@@ -244,6 +245,19 @@ def tracking(_: str) -> str:
     return marks("Which cells track a state", rows, Axis("test words whose state is right", unit="%"))
 
 
+def cost_on_paper(_: str) -> str:
+    """What each worker of a group does of what it does alone; a heading for each network and speed of a worker."""
+    rows = []
+    for net in read("cost_on_paper")["networks"]:
+        for local, says in ((net["local"], "one core a worker"), (net["local"] / QUICK, f"{QUICK} times as quick")):
+            rows.append(Row(f"{net['name']}, {says}", {}))
+            for where, link in LINKS.items():
+                found = zip(WORKERS, gains(net, local, link), strict=True)
+                rows.append(Row(where, {f"{size} workers": [100 * times / size] for size, times in found}))
+    axis = Axis("of what as many workers do that exchange nothing", unit="%", lines={100.0: "nothing is lost"})
+    return marks("What workers do beside their sums, on paper", rows, axis)
+
+
 PLOTS: dict[str, tuple[Callable[[str], str], str, tuple[str, ...]]] = {
     "speed": (overview, "", ("speed-numpy", "speed-torch", "speed-jax", "speed-tensorflow")),
     **{f"speed-{name}": (speed, name, (f"speed-{name}",)) for name in ("numpy", "torch", "jax", "tensorflow")},
@@ -267,6 +281,7 @@ PLOTS: dict[str, tuple[Callable[[str], str], str, tuple[str, ...]]] = {
     "language-bits": (language, "", ("language",)),
     "experiments": (experiments, "", ("experiments",)),
     "tracking": (tracking, "", ("tracking",)),
+    "cost_on_paper": (cost_on_paper, "", ("cost_on_paper",)),
 }
 """For each picture the function that draws it, what that is given, and the measurements that it reads."""
 

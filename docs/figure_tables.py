@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.sax.saxutils import unescape
 
 from figure_plots import PLOTS
-from tables import exported, field, learning, noise, operators, parallel, speed, streams, suite
+from tables import cost, exported, field, learning, noise, operators, parallel, speed, streams, suite
 
 __all__ = ["figures", "measured", "plot"]
 
@@ -87,6 +87,7 @@ FIGURES = {
     "dropout": (noise.dropout_tables, "make noise"),
     "noise-cost": (noise.cost_tables, "make noise"),
     "scoreboard": (suite.scoreboard_tables, "make scoreboard"),
+    "cost_on_paper": (cost.tables, "make cost-on-paper"),
     "looks_like": (suite.looks_like_tables, "make looks-like"),
     "published": (field.published_tables, "make scoreboard"),
     "kernelbench": (field.kernelbench_tables, "make kernelbench"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 
@@ -11,12 +9,12 @@ import rnnspec
 from backends.numpy_backend.group import MpiGroup
 from rnnspec import errors
 from tests.workers.post import posts
+from tests.workers.threads import each
 
 
 def together(function, comms):
     """`function(group)` for each communicator, each on a thread."""
-    with ThreadPoolExecutor(len(comms)) as pool:
-        return list(pool.map(function, [MpiGroup(comm, seconds=10.0) for comm in comms], timeout=30))
+    return each(function, [MpiGroup(comm, seconds=10.0) for comm in comms])
 
 
 def brought(rank, dtype):
