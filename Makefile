@@ -13,7 +13,10 @@ BEYOND_AVX2 := from numpy._core._multiarray_umath import __cpu_dispatch__ as nam
   print(*[name for name in names if name == "X86_V4" or name.startswith("AVX512")])
 GROUPS := --group test --group lint --group docs --group peers
 
-.PHONY: conformance nightly test test-avx2 lint release self-test looks-like stress bench cost arrangements choices products heads parallel newton bound frames exporters exported kappa teeth operators remembering noise handwriting experiments tracking text speech language scoreboard kernelbench report docs site serve clean
+LINK := ip link set lo up mtu 9000 gso_max_size 9000 gso_max_segs 1 && \
+  tc qdisc add dev lo root tbf rate 1gbit burst 10kb limit 64mb
+
+.PHONY: conformance nightly test test-avx2 lint release self-test looks-like stress bench cost cost-on-paper arrangements choices products heads parallel newton bound frames exporters exported kappa teeth operators remembering noise handwriting experiments tracking text speech language scoreboard kernelbench report docs site serve clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -76,6 +79,11 @@ bench: $(READY)
 cost: $(READY)
 	$(VENV) $(FIGURES)/cost.py --json $(FIGURES)/cost.json
 	$(VENV) $(FIGURES)/cost.py --json $(FIGURES)/cost-loaded.json --load $$((2 * $$(nproc)))
+	$(VENV) docs/includes.py
+
+cost-on-paper: $(READY)
+	unshare --net --map-root-user sh -c '$(LINK) && $(ALONE) $(VENV) $(FIGURES)/cost_on_paper.py \
+	  --json $(FIGURES)/cost_on_paper.json'
 	$(VENV) docs/includes.py
 
 heads: $(READY)
