@@ -88,13 +88,14 @@ class Exchange:
         """Zeros of these shapes."""
         return tree_map(self.backend.zeros, shapes)
 
-    def gathered(self, number: Callable[[], int]) -> list[int]:
-        """The number of every worker, by rank."""
+    def gathered(self, numbers: Callable[[], Sequence[int]], count: int) -> list[list[int]]:
+        """So many numbers of every worker, by rank."""
         size, rank = self.group.size, self.group.rank
 
         def part() -> tuple[Tree, list[int]]:
-            slots = [0] * size
-            slots[rank] = number()
+            slots = [0] * (size * count)
+            slots[rank * count : (rank + 1) * count] = numbers()
             return [], slots
 
-        return self.sums(part, [], size)[1]
+        found = self.sums(part, [], size * count)[1]
+        return [found[each * count : (each + 1) * count] for each in range(size)]

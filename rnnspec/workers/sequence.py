@@ -13,7 +13,6 @@ from rnnspec.control.recurrence import reads_step, trace_hook
 from rnnspec.errors import ArgumentError, NetworkError
 from rnnspec.network import Network
 from rnnspec.noise.key import Key
-from rnnspec.output import Tied
 from rnnspec.showing import shown
 from rnnspec.tree import Tree
 from rnnspec.workers.exchange import Calls, Exchange
@@ -138,7 +137,9 @@ class OverTime(ABC):
         name = self._named(method)
         _check(name, net)
         stages = self.stages(name, net)
-        _check_apart(name, net, stages, key)
+        if len(stages) > 1 and key is not None and net.has_noise:
+            raise NetworkError(name, "there must be no noise where layers run apart", shown(key),
+                               "use Chain, which runs all layers of a window together")  # fmt: skip
         exchange = Exchange(name, self.backend, self.group)
         call = Call(exchange, stages, params, window(exchange, inputs, lengths, resets, key))
         return call, self.forward(call, [stage.state(state) for stage in stages])
@@ -165,15 +166,3 @@ def _check(call: str, net: Network) -> None:
         if policy is not None and (trace_hook(policy, "carry", states) is not None or reads_step(policy, states)):
             raise NetworkError(call, "no policy may have the hook carry, or read the step", f"layers.{i} {policy}",
                                "leave it out, or give each worker whole rows: windows cut those edges")  # fmt: skip
-
-
-def _check_apart(call: str, net: Network, stages: tuple[Stage, ...], key: Key | None) -> None:
-    """Raise NetworkError where layers that run apart cannot have what the network has."""
-    if len(stages) == 1:
-        return
-    if isinstance(net.output, Tied):
-        raise NetworkError(call, "the output must not be Tied where layers run apart", shown(net.output),
-                           "use Chain, which runs all layers of a window together")  # fmt: skip
-    if key is not None and net.has_noise:
-        raise NetworkError(call, "there must be no noise where layers run apart", shown(key),
-                           "use Chain, which runs all layers of a window together")  # fmt: skip

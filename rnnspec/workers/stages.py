@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from rnnspec.errors import NetworkError
 from rnnspec.network import Network
-from rnnspec.output import Steps
+from rnnspec.output import Steps, Tied
+from rnnspec.showing import shown
 from rnnspec.tree import Tree
 
 __all__ = ["Stage", "joined", "layered", "whole"]
@@ -46,11 +48,17 @@ def whole(net: Network) -> tuple[Stage, ...]:
     return (Stage(net, 0, len(net.layers), tuple(net.parameter_shapes().keys() - {"layers"})),)
 
 
-def layered(net: Network) -> tuple[Stage, ...]:
-    """A stage for each layer that has a state, with the layers without one that follow it, or come before the first."""
+def layered(call: str, net: Network) -> tuple[Stage, ...]:
+    """A stage for each layer that has a state, with the layers without one that follow it, or come before the first.
+
+    Raises NetworkError where the last of several stages would need a parameter of the first.
+    """
     begins = [i for i, layer in enumerate(net.layers) if layer.cell.states]
     if len(begins) < 2:
         return whole(net)
+    if isinstance(net.output, Tied):
+        raise NetworkError(call, "the output must not be Tied where layers run apart", shown(net.output),
+                           "use Chain, which runs all layers of a window together")  # fmt: skip
     cuts = [0, *begins[1:], len(net.layers)]
     return tuple(_stage(net, begin, end) for begin, end in pairwise(cuts))
 

@@ -60,7 +60,7 @@ class Summaries(OverTime):
     def stages(self, call: str, net: Network) -> tuple[Stage, ...]:
         for i, layer in enumerate(net.layers):
             _check(call, i, layer)
-        return layered(net)
+        return layered(call, net)
 
     def forward(self, call: Call, state: Sequence[Tree]) -> Forward:
         inputs, begun, joints, final, path = [call.window.inputs], [], [], [], list[tuple[str, str]]()

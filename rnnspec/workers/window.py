@@ -67,24 +67,23 @@ class Window:
 
 def window(exchange: Exchange, inputs: Any, lengths: Any, resets: Any, key: Key | None) -> Window:
     """This worker's window: it begins where the windows of the lower ranks end."""
-    call = exchange.call
+    call, rank = exchange.call, exchange.group.rank
 
-    def steps() -> int:
+    def sizes() -> list[int]:
         if key is not None and not isinstance(key, Key):
             raise ArgumentError(call, "key must be a Key, or None", shown(key), "write rnnspec.Key(seed)")
         if len(getattr(inputs, "shape", ())) < 2:
             raise ShapeError(call, "inputs must be (time, batch, feature), or class numbers (time, batch)",
                              shown(inputs), "give the steps of this worker's window")  # fmt: skip
-        return int(inputs.shape[0])
+        return [int(inputs.shape[0]), int(inputs.shape[1])]
 
-    found = exchange.gathered(steps)
-    rows = exchange.gathered(lambda: int(inputs.shape[1]))
+    steps, rows = zip(*exchange.gathered(sizes, 2), strict=True)
     if len(set(rows)) > 1:
-        raise ShapeError(call, "every worker must have the window of the same rows", f"{rows} rows by rank",
+        raise ShapeError(call, "every worker must have the window of the same rows", f"{[*rows]} rows by rank",
                          "give each worker all rows, and a window of their steps")  # fmt: skip
-    start, total = sum(found[: exchange.group.rank]), sum(found)
+    start, total = sum(steps[:rank]), sum(steps)
     ends = None if lengths is None else exchange.each(lambda: _ends(call, exchange.backend, lengths, total))
-    return Window(start, start + found[exchange.group.rank], total, inputs, ends, resets, key)
+    return Window(start, start + steps[rank], total, inputs, ends, resets, key)
 
 
 def _ends(call: str, backend: Calls, lengths: Any, total: int) -> np.ndarray[Any, Any]:

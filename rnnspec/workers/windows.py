@@ -62,7 +62,7 @@ class Wavefront(Chain):
     """
 
     def stages(self, call: str, net: Network) -> tuple[Stage, ...]:
-        return layered(net)
+        return layered(call, net)
 
 
 def _march(
