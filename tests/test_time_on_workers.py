@@ -16,6 +16,8 @@ from rnnspec.workers.cut import Cut
 from rnnspec.workers.pretended import pretended, together
 from rnnspec.workers.summaries import Summaries
 from rnnspec.workers.windows import Chain, Wavefront
+from tests.workers import time_steps
+from tests.workers.launching import free_port, launched
 
 ALL = (Chain, Wavefront, Summaries)
 STEPS, ROWS = 7, 4
@@ -246,3 +248,27 @@ def test_summaries_need_no_more_exchanges_for_more_windows(reference):
 
     assert turns(Summaries, 2) == turns(Summaries, 4)
     assert turns(Chain, 4) - turns(Chain, 2) == 4
+
+
+def test_two_processes_are_one():
+    """Of PyTorch, with gloo: the example of the page, each way to run windows, and an error on one of them."""
+    pytest.importorskip("torch.distributed")
+    variables = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    first, second = launched("tests/workers/time_steps.py", 2, lambda rank: {**variables, "RANK": str(rank)})
+    assert first["example"].tolist() == second["example"].tolist()
+    assert first["example"][-1] < first["example"][0]
+    for name, (_, net) in time_steps.CALLS.items():
+        step = tolerance.value_and_grad(time_steps.case(net), PROFILES["f64"])
+        inputs = np.concatenate([first[f"{name} inputs"], second[f"{name} inputs"]])
+        for part, at in (("params", "grads.params"), ("first", "grads.state"), ("state", "state")):
+            place = f"{name} {part}."
+            own = {key.removeprefix(place): a for key, a in first.items() if key.startswith(place)}
+            verdict = tolerance.verdict(own, step.at(at))
+            assert verdict.passed, (name, part, str(verdict))
+            for key, found in own.items():
+                np.testing.assert_array_equal(found, second[f"{place}{key}"])
+        assert tolerance.verdict(first[f"{name} loss_sum"], step.at("loss_sum")).passed
+        assert tolerance.verdict(inputs, step.at("grads.inputs")).passed
+        assert first[f"{name} count"] == second[f"{name} count"] == step.expected()["count"]
+    assert str(first["error"]).startswith("TargetError")
+    assert "an error of rank 0" in str(second["error"])
