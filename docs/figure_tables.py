@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.sax.saxutils import unescape
 
 from figure_plots import PLOTS
-from tables import cost, exported, field, learning, noise, operators, parallel, speed, streams, suite
+from tables import cost, exported, field, learning, noise, operators, parallel, speed, streams, suite, workers
 
 __all__ = ["figures", "measured", "plot"]
 
@@ -86,6 +86,7 @@ FIGURES = {
     "text-courses": (learning.text_course_tables, "make text"),
     "dropout": (noise.dropout_tables, "make noise"),
     "noise-cost": (noise.cost_tables, "make noise"),
+    "workers_time": (workers.time_tables, "make workers-time"),
     "scoreboard": (suite.scoreboard_tables, "make scoreboard"),
     "cost_on_paper": (cost.tables, "make cost-on-paper"),
     "looks_like": (suite.looks_like_tables, "make looks-like"),
