@@ -16,7 +16,7 @@ GROUPS := --group test --group lint --group docs --group peers
 LINK := ip link set lo up mtu 9000 gso_max_size 9000 gso_max_segs 1 && \
   tc qdisc add dev lo root tbf rate 1gbit burst 10kb limit 64mb
 
-.PHONY: conformance nightly test test-avx2 lint release self-test looks-like stress bench cost cost-on-paper arrangements choices products heads parallel newton bound frames exporters exported kappa teeth operators remembering noise handwriting experiments tracking text speech language scoreboard kernelbench report docs site serve clean
+.PHONY: conformance nightly test test-avx2 lint release self-test looks-like stress bench cost cost-on-paper arrangements choices products heads parallel newton workers-time bound frames exporters exported kappa teeth operators remembering noise handwriting experiments tracking text speech language scoreboard kernelbench report docs site serve clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -114,6 +114,11 @@ exported: $(READY)
 
 newton: $(READY)
 	$(ALONE) $(VENV) $(FIGURES)/newton.py --json $(FIGURES)/newton.json
+	$(VENV) docs/includes.py
+
+# On a machine that does nothing else: two processes with one thread each.
+workers-time: $(READY)
+	$(VENV) $(FIGURES)/workers_time.py --json $(FIGURES)/workers_time.json
 	$(VENV) docs/includes.py
 
 arrangements: $(READY)
