@@ -8,7 +8,7 @@ from conformance import tolerance
 from conformance.cases import Case
 from conformance.tolerance import PROFILES
 from rnnspec import Dense, Dropout, Embedding, Key, Last, Layer, LayerNorm, Network, Tied, cells, losses, noise
-from rnnspec.errors import ArgumentError, LengthsError, NetworkError, ShapeError, TargetError, WorkerError
+from rnnspec.errors import ArgumentError, LengthsError, NetworkError, ShapeError, TargetError, TreeError, WorkerError
 from rnnspec.policies import ClipStateByNorm, ClipStateByValue, Truncated
 from rnnspec.policies import Cut as CutEdges
 from rnnspec.primitives import number, outer, sigmoid, sqrt, stop, tanh, total
@@ -207,6 +207,9 @@ WRONG = {
     "rows": (ShapeError, {"inputs": np.zeros((2, 3, 3))}),
     "targets": (TargetError, {"targets": np.full((2, 2), 9)}),
     "key": (ArgumentError, {"key": 7}),
+    "params": (TreeError, {"params": {"layers": []}}),
+    "state": (TreeError, {"state": [{"forward": {"c": np.zeros((2, 3))}}]}),
+    "shape": (ShapeError, {"state": [{"forward": {"h": np.zeros((3, 3))}}]}),
 }
 
 
@@ -219,10 +222,10 @@ def test_one_worker_s_error_ends_all(kind, wrong, reference):
 
     def worker(group):
         window = slice(2 * group.rank, 2 * group.rank + 2)
-        given = {"inputs": a.inputs[window], "targets": a.targets[window], "lengths": np.array([4, 3]), "key": None}
+        given = {"params": a.params, "inputs": a.inputs[window], "targets": a.targets[window]}
+        given |= {"lengths": np.array([4, 3])} | (change if group.rank == 1 else {})
         try:
-            given |= change if group.rank == 1 else {}
-            kind(reference.across(group)).value_and_grad(net, a.params, **given)
+            kind(reference.across(group)).value_and_grad(net, **given)
         except rnnspec.errors.RnnSpecError as raised:
             return raised
         return None

@@ -18,6 +18,7 @@ from rnnspec.tree import Tree
 from rnnspec.workers.exchange import Calls, Exchange
 from rnnspec.workers.reading import lost, read, unread
 from rnnspec.workers.stages import Stage, joined
+from rnnspec.workers.trees import check_tree
 from rnnspec.workers.window import Window, window
 
 __all__ = ["Backward", "Call", "Forward", "OverTime"]
@@ -112,6 +113,9 @@ class OverTime(ABC):
         """As `Backend.pullback`: the gradients of this window's inputs, and the sums of those of parameters."""
         call, ran = self._ran("pullback", net, params, inputs, state, lengths, resets, key)
         output = unread(call.exchange, net, call.window, output_cotangent)
+        if state_cotangent is not None:
+            shapes = net.state_shapes(call.window.batch)
+            call.exchange.each(lambda: check_tree(call.exchange.call, "state_cotangent", state_cotangent, shapes))
         return self._pulled(net, call, ran, output, state_cotangent)
 
     def value_and_grad(
@@ -141,7 +145,13 @@ class OverTime(ABC):
             raise NetworkError(name, "there must be no noise where layers run apart", shown(key),
                                "use Chain, which runs all layers of a window together")  # fmt: skip
         exchange = Exchange(name, self.backend, self.group)
-        call = Call(exchange, stages, params, window(exchange, inputs, lengths, resets, key))
+
+        def check(rows: int) -> None:
+            check_tree(name, "params", params, net.parameter_shapes())
+            if state is not None:
+                check_tree(name, "state", state, net.state_shapes(rows))
+
+        call = Call(exchange, stages, params, window(exchange, inputs, lengths, resets, key, check))
         return call, self.forward(call, [stage.state(state) for stage in stages])
 
     def _pulled(self, net: Network, call: Call, ran: Forward, output: Array, final: Tree) -> Gradients:

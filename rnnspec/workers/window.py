@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,8 +66,13 @@ class Window:
         return found
 
 
-def window(exchange: Exchange, inputs: Any, lengths: Any, resets: Any, key: Key | None) -> Window:
-    """This worker's window: it begins where the windows of the lower ranks end."""
+def window(
+    exchange: Exchange, inputs: Any, lengths: Any, resets: Any, key: Key | None, check: Callable[[int], None]
+) -> Window:
+    """This worker's window: it begins where the windows of the lower ranks end.
+
+    `check` looks at what else the call was given, for this number of rows.
+    """
     call, rank = exchange.call, exchange.group.rank
 
     def sizes() -> list[int]:
@@ -75,6 +81,7 @@ def window(exchange: Exchange, inputs: Any, lengths: Any, resets: Any, key: Key 
         if len(getattr(inputs, "shape", ())) < 2:
             raise ShapeError(call, "inputs must be (time, batch, feature), or class numbers (time, batch)",
                              shown(inputs), "give the steps of this worker's window")  # fmt: skip
+        check(int(inputs.shape[1]))
         return [int(inputs.shape[0]), int(inputs.shape[1])]
 
     steps, rows = zip(*exchange.gathered(sizes, 2), strict=True)
