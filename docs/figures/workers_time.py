@@ -2,8 +2,11 @@
 
     python docs/figures/workers_time.py --json docs/figures/workers_time.json
 
-PyTorch with gloo, float32. Rounds alternate between one process, where the other one waits, and both. Seconds are the
-shortest of all rounds. A peak is that of a process of its own, less what it had before the call.
+PyTorch with gloo, float32. Rounds alternate between one process, where the other one waits, and both; the figures are
+the shortest times of all rounds. Seconds of the clock contain what other work on the machine takes. So there are those
+of the processor too: of one process, and of two those of the slower one between each exchange and the next, which is
+the time of two processes with a processor each, without exchanges. A peak is that of a process of its own, less what it
+had before the call.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +28,12 @@ import numpy as np
 import rnnspec
 from rnnspec import Dense, Layer, Network, cells, losses
 from rnnspec.primitives import sigmoid, tanh
+from rnnspec.workers.group import Group
 from rnnspec.workers.sequence import OverTime
 from rnnspec.workers.summaries import Summaries
 from rnnspec.workers.windows import Chain, Wavefront
 
-LAYERS, WIDTH, ROWS, STEPS, ROUNDS = 4, 128, 16, 2048, 15
+LAYERS, WIDTH, ROWS, STEPS, ROUNDS = 4, 128, 16, 1024, 9
 LONG, LONG_ROWS, LONG_WIDTH = 16_384, 2, 64
 TIMEOUT = 900
 
@@ -47,6 +51,29 @@ MEMORY = (("lstm", Chain), ("own", Chain), ("lru", Summaries))
 KINDS: dict[str, type[OverTime]] = {kind.__name__: kind for kind in (Chain, Wavefront, Summaries)}
 
 
+class Clocked(Group):
+    """A group that notes the seconds of the processor between one sum and the next."""
+
+    def __init__(self, group: Group) -> None:
+        self.group, self.rank, self.size = group, group.rank, group.size
+        self.begun, self.seconds = time.process_time(), list[float]()
+
+    def sum(self, arrays: list[Any], counts: list[int]) -> tuple[list[Any], list[int]]:
+        """As the group says."""
+        self.note()
+        found = self.group.sum(arrays, counts)
+        self.begun = time.process_time()
+        return found
+
+    def note(self) -> None:
+        """Note the seconds since the last sum."""
+        self.seconds.append(time.process_time() - self.begun)
+
+    def again(self) -> None:
+        """Forget what was noted."""
+        self.begun, self.seconds = time.process_time(), []
+
+
 class Task:
     """A stack of one cell, with numbers, on one of two processes of PyTorch."""
 
@@ -59,7 +86,8 @@ class Task:
         self.net = Network(width, [Layer(CELLS[cell], width) for _ in range(layers)], output=Dense(10),
                            loss=losses.SoftmaxCrossEntropy())  # fmt: skip
         rng = np.random.default_rng(0)
-        self.backend, self.sequence = backend, KINDS[kind](backend.across(distributed.group.WORLD))
+        self.clocked = Clocked(backend.across(distributed.group.WORLD).group)
+        self.backend, self.sequence = backend, KINDS[kind](backend.across(self.clocked))
         self.rank, self.half = self.sequence.group.rank, steps // 2
         self.params = backend.asarray(self.net.init(0))
         self.x = backend.asarray(rng.normal(size=(steps, rows, width)).astype(np.float32))
@@ -86,29 +114,37 @@ class Task:
     def step(self) -> Any:
         return self.sequence.value_and_grad(*self.arguments(self.window))
 
-    def seconds(self, one: Callable[[], Any], both: Callable[[], Any]) -> tuple[float, float]:
-        """The seconds of one process, while the other waits, and of both."""
-        self.distributed.barrier()
-        begun = time.perf_counter()
-        if self.rank == 0:
-            one()
-        alone = time.perf_counter() - begun
-        self.distributed.barrier()
-        begun = time.perf_counter()
-        both()
-        self.distributed.barrier()
-        return alone, time.perf_counter() - begun
+    def rounds(self, one: Callable[[], Any], both: Callable[[], Any]) -> Iterator[dict[str, Any]]:
+        """The seconds of one process, while the other waits, and of both, by the clock and of the processor."""
+        for _ in range(ROUNDS + 1):
+            self.distributed.barrier()
+            begun, work = time.perf_counter(), time.process_time()
+            if self.rank == 0:
+                one()
+            found = {"one": time.perf_counter() - begun, "one_processor": time.process_time() - work}
+            self.distributed.barrier()
+            begun = time.perf_counter()
+            self.clocked.again()
+            both()
+            self.clocked.note()
+            self.distributed.barrier()
+            yield {**found, "two": time.perf_counter() - begun, "moments": self.clocked.seconds}
 
 
 def timed(cell: str, kind: str) -> dict[str, Any]:
-    """The seconds of one process and of both, of a run and of a loss with its gradients."""
+    """The seconds of each round, of a run and of a loss with its gradients."""
     task = Task(cell, kind, LAYERS, WIDTH, STEPS, ROWS)
-    found = {}
-    for name, one, both in (("run", task.one_run, task.run), ("gradients", task.one_step, task.step)):
-        rounds = [task.seconds(one, both) for _ in range(ROUNDS + 1)][1:]
-        found[name] = {"one": min(a for a, _ in rounds), "two": min(b for _, b in rounds)}
+    parts = {"run": (task.one_run, task.run), "gradients": (task.one_step, task.step)}
+    found = {name: [*task.rounds(*calls)][1:] for name, calls in parts.items()}
     task.distributed.destroy_process_group()
     return found
+
+
+def joined(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> dict[str, float]:
+    """The shortest times of all rounds, from what both processes noted."""
+    found = {name: min(row[name] for row in first) for name in ("one", "two", "one_processor")}
+    slower = (sum(map(max, a["moments"], b["moments"])) for a, b in zip(first, second, strict=True))
+    return {**found, "two_processor": min(slower)}
 
 
 def peak(cell: str, kind: str, alone: str) -> dict[str, Any]:
@@ -152,7 +188,9 @@ def measured() -> dict[str, Any]:
     """All figures."""
     speed, memory = [], []
     for cell, kind in SPEED:
-        speed.append({"cell": cell, "kind": kind.__name__, **launched("timed", cell, kind.__name__)[0]})
+        first, second = launched("timed", cell, kind.__name__)
+        parts = {name: joined(first[name], second[name]) for name in first}
+        speed.append({"cell": cell, "kind": kind.__name__, **parts})
         print(speed[-1], flush=True)
     for cell, kind in MEMORY:
         one = launched("peak", cell, kind.__name__, "alone")[0]["bytes"]
