@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 
 from rnnspec.contract.arrays import Array
+from rnnspec.contract.results import Result
 from rnnspec.derivation import wording
 from rnnspec.derivation.linearity import linearity
 from rnnspec.errors import NetworkError
@@ -68,8 +69,8 @@ class Summaries(OverTime):
             one = _Affine(call, stage, inputs[-1])
             known, own = one.joined(first)
             before = first if self.group.rank == 0 else one.tree(known)
-            ran = call.exchange.each(partial(call.run, stage, inputs[-1], before))
-            final.append(one.last(ran.state))
+            ran, after = one.run(before)
+            final.append(after)
             inputs.append(ran.outputs)
             begun.append(before)
             joints.append(own)
@@ -122,12 +123,17 @@ class _Affine:
         found: dict[str, Host] = self.call.exchange.backend.to_numpy(tree[self.at]["forward"])
         return found
 
-    def last(self, state: Tree) -> Tree:
-        """The stage's state after the last window, where this worker's is `state`."""
-        exchange = self.call.exchange
+    def run(self, before: Tree) -> tuple[Result, Tree]:
+        """The stage on this worker's window, and its state after the last window."""
+        exchange, found = self.call.exchange, list[Result]()
         is_last = exchange.group.rank == exchange.group.size - 1
-        shapes = self.stage.net.state_shapes(self.call.window.batch)
-        return exchange.sums(lambda: (state if is_last else None, ()), shapes)[0]
+
+        def part() -> tuple[Tree, tuple[()]]:
+            found.append(self.call.run(self.stage, self.inputs, before))
+            return found[0].state if is_last else None, ()
+
+        after, _ = exchange.sums(part, self.stage.net.state_shapes(self.call.window.batch))
+        return found[0], after
 
     def joined(self, first: Tree) -> tuple[dict[str, Host], list[Joint]]:
         """The states before this window, from those before the first one, and what their cotangents join by.
