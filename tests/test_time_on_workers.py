@@ -42,6 +42,14 @@ def delta(x, S):
 
 
 @rnnspec.cell
+def delta_by_rows(x, S):
+    """A delta rule with its keys along the rows, and no decay."""
+    k = x.k / sqrt(1 + total(x.k * x.k))
+    S = S + outer(k, x.v - k @ S)
+    return rnnspec.out(x.q @ S), S
+
+
+@rnnspec.cell
 def mixing(x, R, h):
     """A linear network: every entry depends on every other."""
     return x.h + R.h(h)
@@ -75,6 +83,7 @@ BENT = {
 AFFINE = {
     "gla": stack(Layer(cells.gla, {"S.rows": 3, "S.columns": 2})),
     "delta": stack(Layer(delta, {"S.rows": 3, "S.columns": 2})),
+    "delta by rows": stack(Layer(delta_by_rows, {"S.rows": 3, "S.columns": 2})),
     "gated delta": stack(Layer(cells.gated_deltanet, 2, heads=2)),
     "mamba": stack(Layer(cells.mamba, 2)),
     "lru": stack(Layer(cells.lru, 3)),
@@ -237,7 +246,7 @@ def test_one_worker_s_error_ends_all(kind, wrong, reference):
 
 
 def test_summaries_need_no_more_exchanges_for_more_windows(reference):
-    """Two for a forward and one more for a backward, beside those of arguments, of the loss and of gradients."""
+    """A chain needs one more for each worker forward, and one more backward."""
     net = stack(Layer(cells.mingru, 3))
     a = Case(net, 8, 2, seed=10).arrays()
 
@@ -256,7 +265,8 @@ def test_summaries_need_no_more_exchanges_for_more_windows(reference):
 def test_two_processes_are_one():
     """Of PyTorch, with gloo: the example of the page, each way to run windows, and an error on one of them."""
     pytest.importorskip("torch.distributed")
-    variables = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    variables = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2",
+                 "NEXT": f"tcp://127.0.0.1:{free_port()}"}  # fmt: skip
     first, second = launched("tests/workers/time_steps.py", 2, lambda rank: {**variables, "RANK": str(rank)})
     assert first["example"].tolist() == second["example"].tolist()
     assert first["example"][-1] < first["example"][0]

@@ -31,3 +31,4 @@ for _ in range(3):
     losses.append(float(step.loss_sum) / step.count)
 if rank == 0:
     print(" ".join(f"{loss:.4f}" for loss in losses))
+distributed.destroy_process_group()
