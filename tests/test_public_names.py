@@ -26,6 +26,7 @@ PUBLIC = {
     "Embedding",
     "GradientFlow",
     "Gradients",
+    "Group",
     "Kernel",
     "Key",
     "Last",

@@ -223,6 +223,6 @@ def test_values_that_bend_at_every_step_are_told_by_a_smaller_one():
     """This cell's values turn twice within the usual step, so that its two differences agree with each other alone."""
     gains = [("U.u", 2.0148, 0.0), ("U.w", 0.8737, 0.0), ("p.n", 1.0, -0.0483), ("p.nu", 1.1821, 1.8306),
              ("p.z", 0.9644, -1.4816), ("p.zeta", 0.5811, 5.5303)]  # fmt: skip
-    case = Case(Network(2, [Layer(cells.fastgrnn, 3)]), 64, 2, seed=2,
-                gains=tuple(Gain(f"layers.0.forward.{name}", factor, shift) for name, factor, shift in gains))  # fmt: skip
+    known = tuple(Gain(f"layers.0.forward.{name}", factor, shift) for name, factor, shift in gains)
+    case = Case(Network(2, [Layer(cells.fastgrnn, 3)]), 64, 2, seed=2, gains=known)
     reproduce("P172", case, "numpy", precision="f64", device="cpu")
