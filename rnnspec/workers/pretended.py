@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from rnnspec.contract.arrays import Array
 from rnnspec.errors import WorkerError
 from rnnspec.workers.group import Group, no_answer
 
-__all__ = ["Pretended", "pretended", "together"]
+__all__ = ["Pretended", "outcomes", "pretended", "together"]
 
 T = TypeVar("T")
 
@@ -32,6 +33,10 @@ class _Meeting:
     def __init__(self, size: int) -> None:
         self.size = size
         self.changed = threading.Condition()
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget the sums so far, and who has ended."""
         self.sums: dict[int, dict[int, Brought]] = {}
         """For each sum, in the order of calls, what each worker brought."""
         self.gone: set[int] = set()
@@ -83,22 +88,31 @@ def pretended(backend: Any, size: int) -> list[Pretended]:
     return [Pretended(backend, rank, size, meeting) for rank in range(size)]
 
 
-def together(groups: list[Pretended], function: Callable[[Group], T]) -> list[T]:
-    """`function(group)` for each worker at the same time, each on a thread of its own, in the order of ranks.
+def outcomes(groups: Sequence[Pretended], function: Callable[[Group], T]) -> list[Future[T]]:
+    """What became of `function(group)` for each worker: at the same time, each on a thread of its own.
 
-    Raises the first error that is no WorkerError, and otherwise the first error.
+    The workers of a backend that is not `concurrent` take turns: one computes while the others wait in a sum. Groups
+    can be used again, so that what a backend keeps for a worker serves later calls.
     """
+    meeting = groups[0].meeting
+    meeting.begin()
 
     def worker(group: Pretended) -> T:
-        try:
-            return function(group)
-        except BaseException:
-            group.meeting.left(group.rank)
-            raise
+        group.turn = 0
+        try:  # whoever waits on a condition lets go of its lock
+            with nullcontext() if group.backend.capabilities.concurrent else meeting.changed:
+                return function(group)
+        finally:
+            meeting.left(group.rank)
 
     with ThreadPoolExecutor(len(groups)) as pool:
-        futures = [pool.submit(worker, group) for group in groups]
-        errors = [error for future in futures if (error := future.exception())]
+        return [pool.submit(worker, group) for group in groups]
+
+
+def together(groups: Sequence[Pretended], function: Callable[[Group], T]) -> list[T]:
+    """The results of all workers. Raises the first error that is no WorkerError, and otherwise the first error."""
+    futures = outcomes(groups, function)
+    errors = [error for future in futures if (error := future.exception())]
     for error in sorted(errors, key=lambda error: isinstance(error, WorkerError)):
         raise error
     return [future.result() for future in futures]
