@@ -11,6 +11,7 @@ calculation with the rounding of a declared precision after each operation. With
 """
 
 from conformance.oracle.arithmetic import EXACT, EXTENDED, Arithmetic, Kinks
-from conformance.oracle.calls import Batch, pullback, run, train, value_and_grad
+from conformance.oracle.calls import Batch, pullback, run, shared, train, value_and_grad
 
-__all__ = ["EXACT", "EXTENDED", "Arithmetic", "Batch", "Kinks", "pullback", "run", "train", "value_and_grad"]
+__all__ = ["EXACT", "EXTENDED", "Arithmetic", "Batch", "Kinks", "pullback", "run", "shared", "train",
+           "value_and_grad"]  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from rnnspec.noise import Key
 from rnnspec.output import Last
 from rnnspec.tree import Tree, tree_map
 
-__all__ = ["Batch", "pullback", "run", "train", "value_and_grad"]
+__all__ = ["Batch", "pullback", "run", "shared", "train", "value_and_grad"]
 
 Array = Any
 Batch = tuple[Array, ...]
@@ -75,14 +77,25 @@ def value_and_grad(
         return _value_and_grad(rounding, net, own, (inputs, targets, state, lengths, resets), key=key)
 
 
+def shared(
+    net: Network, params: Tree, batches: Sequence[Batch], arithmetic: Arithmetic = EXACT,
+    keys: Sequence[Key | None] = (),
+) -> Step:  # fmt: skip
+    """The loss, the count and the gradients of parameters of several workers, each with its own batch and key."""
+    with np.errstate(all="ignore"):
+        rounding = Rounding(arithmetic)
+        own = tree_map(lambda w: rounding.array(w)[None], params)
+        return _shared(rounding, net, own, batches, keys=keys)
+
+
 def train(
-    net: Network, rule: Rule, params: Tree, batches: Sequence[Batch], arithmetic: Arithmetic = EXACT,
+    net: Network, rule: Rule, params: Tree, batches: Sequence[Batch | list[Batch]], arithmetic: Arithmetic = EXACT,
     rule_state: Tree = None,
 ) -> list[Trained]:
     """The results of one training step for each batch in turn, as `Backend.train_step`.
 
     `rule_state` is `rule.init(params)` if None. A batch is `(inputs, targets, state, lengths)`, the last two or None,
-    and may have resets after them.
+    and may have resets after them; a list has the batch of each of several workers.
     """
     with np.errstate(all="ignore"):
         rounding = Rounding(arithmetic)
@@ -90,7 +103,9 @@ def train(
         own, kept = (tree_map(lambda a: rounding.array(a)[None], tree) for tree in (params, kept))
         done = []
         for batch in batches:
-            step = _value_and_grad(rounding, net, own, batch, rule.loss_scale(kept))
+            scale = rule.loss_scale(kept)
+            step = (_shared(rounding, net, own, batch, scale) if isinstance(batch, list)
+                    else _value_and_grad(rounding, net, own, batch, scale))  # fmt: skip
             own, kept = _update(rounding, rule, own, kept, step)
             done.append(Trained(own, kept, step.loss_sum, step.count, step.state))
         return done
@@ -120,6 +135,24 @@ def _value_and_grad(
     found.tape.pull_back([(loss_sum, rounding.array(seed))])
     gradients = _gradients(net, found, params, inputs)
     return Step(_runs(rounding, loss_sum.value)[:, 0, 0], count, gradients, _final(net, found))
+
+
+def _shared(
+    rounding: Rounding, net: Network, params: Tree, batches: Sequence[Batch], scale: Array = None,
+    keys: Sequence[Key | None] = (),
+) -> Step:
+    """The sums over workers, of which each stores its own ones."""
+    given = zip_longest(batches, keys)
+    steps = [_value_and_grad(rounding, net, params, batch, scale, key) for batch, key in given]
+    own, losses = [step.grads.params for step in steps], [step.loss_sum for step in steps]
+    grads = Gradients(tree_map(partial(_added, rounding), *own), None, None)
+    return Step(_added(rounding, *losses), sum(step.count for step in steps), grads, None)
+
+
+def _added(rounding: Rounding, *parts: Array) -> Array:
+    size = sum(np.abs(part) for part in parts)
+    found, own = sum(parts), rounding.arithmetic
+    return rounding.round(found, own.accumulator * size + own.unit * np.abs(found))
 
 
 def _loss(
