@@ -6,6 +6,7 @@ learning     losses and training steps
 control      gradient policies and update rules
 calls        arguments, memory, threads, paths
 ranges       sizes and numbers
+workers      losses and training steps of several workers
 
 asking, networks, extents, truncation    what the checks are written with
 """

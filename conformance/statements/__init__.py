@@ -29,11 +29,13 @@ from conformance.statements.sequence import SEQUENCE
 from conformance.statements.statement import Statement, Theme
 from conformance.statements.training import TRAINING
 from conformance.statements.values import VALUES
+from conformance.statements.workers import WORKERS
 
 __all__ = ["ALIGNMENT", "CALLS", "CLIPPING", "CONCURRENCY", "EMBEDDING", "EQUATIONS", "EXTREMES", "LAYERS", "MODELS",
            "NOISE", "OPERANDS", "PADDING", "PARALLEL", "PATHS", "RECURRENCE", "RESETS", "ROWS", "SEQUENCE", "THEMES",
-           "TRAINING", "VALUES", "Statement", "Theme"]  # fmt: skip
+           "TRAINING", "VALUES", "WORKERS", "Statement", "Theme"]  # fmt: skip
 
 THEMES = (VALUES, SEQUENCE, LAYERS, ROWS, PADDING, EQUATIONS, EXTREMES, ALIGNMENT, CALLS, CONCURRENCY, RECURRENCE,
-          CLIPPING, TRAINING, PATHS, RESETS, PARALLEL, OPERANDS, MODELS, EMBEDDING, NOISE)  # fmt: skip
+          CLIPPING, TRAINING, PATHS, RESETS, PARALLEL, OPERANDS, MODELS, EMBEDDING, NOISE,
+          WORKERS)  # fmt: skip
 """In the order in which the pages list them."""

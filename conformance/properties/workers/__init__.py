@@ -1,0 +1,1 @@
+"""Laws of several workers, which are threads of one process."""
