@@ -50,6 +50,7 @@ KINDS = {
     "heads": "heads are mixed up",
     "matrices": "a state or parameter that is a matrix is wrong",
     "noise": "noise acts at the wrong place, at the wrong scale, or where there must be none",
+    "workers": "several workers compute something else than one process",
     "another way": "a kernel, recomputation or a form that is parallel over time gives other numbers",
 }
 """What each kind says, by its name."""

@@ -23,6 +23,7 @@ from conformance.mutants.parts import embedding, heads, matrices, models, operan
 from conformance.mutants.ranges import blocks, counters, extents, numbers, small, vanishing
 from conformance.mutants.sequences import biases, cotangents, lengths, reach, readings, resets, states, steps
 from conformance.mutants.sequences.forgetting import forgetting_mutants
+from conformance.mutants.workers import exchanges, shards
 from conformance.own_cell import leaky_gate
 from rnnspec import Cell, Mutant, backend_names, hookimpl
 from rnnspec.errors import BackendError
@@ -67,7 +68,7 @@ def _protocol() -> Iterator[Mutant]:
              arguments, counters, readings, few)  # fmt: skip
     questions = (spans, training, leftovers, nothing, vanishing, reach, small, resets)
     parallel = (chunks, halves, scans, ways)
-    parts = (heads, matrices, bound, biases, *parallel, operands, masks, models, embedding)
+    parts = (heads, matrices, bound, biases, *parallel, operands, masks, models, embedding, exchanges, shards)
     for module in (*calls, policies, rules, guards, segments, governed, *questions, *parts):
         yield from protocol_mutants(module)
 

@@ -20,7 +20,7 @@ FAMILIES = {
     "small": "range", "resets": "reset", "heads": "heads", "matrices": "matrices", "bound": "call before",
     "chunks": "another way", "halves": "another way", "scans": "another way", "ways": "another way",
     "biases": "bias", "forgetting": "step lost", "choices": "equation", "functions": "derivative",
-    "equations of matrices": "matrices", "masks": "noise",
+    "equations of matrices": "matrices", "masks": "noise", "exchanges": "workers", "shards": "workers",
 }  # fmt: skip
 """The kind of the most mutants of each module."""
 

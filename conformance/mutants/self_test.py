@@ -28,7 +28,7 @@ from rnnspec import Mutant
 __all__ = ["Kill", "Reference", "kill", "killed_by", "self_test"]
 
 EAGER = ("P140", "P141", "P154", "P47", "P29", "P31", "P80", "P81", "P82", "P83", "P86", "P87", "P88", "P88-long",
-         "P89", "P112", "P172", "P194", "P182", "P183", "P184", "P188")  # fmt: skip
+         "P89", "P112", "P172", "P194", "P182", "P183", "P184", "P188", "P203", "P208")  # fmt: skip
 """Need no oracle, but do not run where a network, shape or rule costs a program; tried after those that detect most."""
 FIRST = ("P15", "P11", "P26", "P12", "P03", "P04", "P44", "P42", "P46", "P48")
 """Detect most, and are cheap."""
