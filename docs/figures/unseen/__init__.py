@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from conformance.mutants.faulty import Faulty, protocol_mutants
 from rnnspec import Mutant
-from unseen import arguments, cells, directions, gradients, noise, numbers, padding, parts, states, training
+from unseen import arguments, cells, directions, gradients, noise, numbers, padding, parts, states, training, workers
 
 __all__ = ["Unseen", "faults"]
 
-MODULES = (cells, states, directions, padding, gradients, training, arguments, numbers, parts, noise)
+MODULES = (cells, states, directions, padding, gradients, training, arguments, numbers, parts, noise, workers)
 
 
 @dataclass(frozen=True)
