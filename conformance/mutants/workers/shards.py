@@ -11,7 +11,7 @@ from conformance.mutants.faulty import Faulty, Given
 from rnnspec import Gradients, Group, Network, Step, Trained
 from rnnspec.contract.arrays import Array
 from rnnspec.control.rule import Chain
-from rnnspec.errors import RnnSpecError
+from rnnspec.errors import WorkerError
 from rnnspec.policies import ClipByGlobalNorm
 from rnnspec.tree import Tree, leaves, tree_map
 
@@ -115,7 +115,7 @@ class FailureOfAnyWorkerIsItsOwn(Faulty):
     def value_and_grad(self, *given: Any, **named: Any) -> Step:
         try:
             return super().value_and_grad(*given, **named)
-        except RnnSpecError as error:
+        except WorkerError as error:
             raise RuntimeError("the call failed") from error
 
 
