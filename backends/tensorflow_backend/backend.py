@@ -13,11 +13,15 @@ import tensorflow as tf
 
 from backends.budgets import BUDGETS
 from backends.tensorflow_backend.arrays import TensorflowArrays
+from backends.tensorflow_backend.devices import on_devices
+from backends.tensorflow_backend.group import StrategyGroup
 from backends.tensorflow_backend.xla import XlaArrays, XlaKernel, XlaParallel, start
 from rnnspec.contract.arrays import Array, Arrays
 from rnnspec.contract.capabilities import DTYPES, Capabilities
 from rnnspec.contract.kernel import Call, Kernel, Path
+from rnnspec.contract.results import Gradients, Step
 from rnnspec.errors import UnsupportedError
+from rnnspec.interface import validation
 from rnnspec.interface.backend import Backend
 from rnnspec.interface.bound import Bound
 from rnnspec.interface.plugins import unavailable
@@ -27,6 +31,7 @@ from rnnspec.running.programs import MOST_KEPT, Function, Program, Programs, is_
 from rnnspec.running.widening import Widened
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree, flat, tree_map
+from rnnspec.workers.group import Group
 
 __all__ = ["TensorflowBackend"]
 
@@ -35,6 +40,8 @@ EAGER = type(tf.constant(0))
 """The class of tensors with numbers, as opposed to tensors of a graph."""
 
 
+SEVERAL = 2
+"""The least devices that rows are spread over."""
 LONG = 32
 """The least steps of a layer that XLA compiles, which saves time in every step and takes a second itself."""
 
@@ -125,6 +132,33 @@ class TensorflowBackend(Backend):
 
         return value, pull
 
+    def make_group(self, workers: Any) -> Group:
+        """The group of a strategy of `tf.distribute`, or a Group as it is."""
+        return workers if isinstance(workers, Group) else StrategyGroup(workers, self.device)
+
+    def mean_loss(self, loss_sum: Array, count: Any) -> Array:
+        """As the base says; within `strategy.run`, or `fit`, over all replicas, for tensors of a graph.
+
+        Raises UnsupportedError in a graph outside of them, where nothing can be exchanged.
+        """
+        replica = tf.distribute.get_replica_context() if tf.distribute.has_strategy() else None
+        if replica is None and tf.executing_eagerly():
+            return super().mean_loss(loss_sum, count)
+        if replica is None and self.group is not None and self.group.size > 1:
+            raise UnsupportedError(f"{self.name}.mean_loss(loss_sum, count)", "a graph must exchange within a replica",
+                                   "a call outside of one", "call it in the function of strategy.run")  # fmt: skip
+        own = tf.cast(count, tf.int64)
+        total = own if replica is None else replica.all_reduce(tf.distribute.ReduceOp.SUM, own)
+        size = 1 if replica is None else replica.num_replicas_in_sync
+        return loss_sum * tf.cast(size / tf.maximum(total, 1), loss_sum.dtype)
+
+    def _stepped(self, net: Network, given: tuple[Tree, ...], more: tuple[Tree, ...]) -> Step:
+        devices = self.group.devices[: given[1].shape[1]] if isinstance(self.group, StrategyGroup) else ()
+        if len(devices) < SEVERAL:
+            return super()._stepped(net, given, more)
+        (loss_sum, own, x, first, final), _ = self.program(on_devices, net, devices)(*given, *more)
+        return Step(loss_sum, validation.count(self, net, given, given[3]), Gradients(own, x, first), final)
+
     def _compile(self, function: Function, constants: tuple[Any, ...], arguments: tuple[Tree, ...]) -> Program:
         if is_empty(arguments):
             return partial(function, self, *constants)
@@ -165,7 +199,8 @@ class TensorflowBackend(Backend):
             raise UnsupportedError(f"{self.name}.as_layer(net)", "Keras must run on TensorFlow",
                                    f"Keras on {keras.config.backend()}",
                                    "set KERAS_BACKEND=tensorflow before Keras is imported")  # fmt: skip
-        return importlib.import_module("backends.tensorflow_backend.layer").NetworkLayer(net, self, seed, **options)
+        layer = importlib.import_module("backends.tensorflow_backend.layer")
+        return layer.NetworkLayer(net, self.alone, seed, **options)
 
     def is_own(self, array: Any) -> bool:
         return isinstance(array, tf.Tensor) and not tf.is_symbolic_tensor(array)
