@@ -18,6 +18,7 @@ from tests.stress import (
     kill_during_training,
     policies,
     sixteen,
+    tensorflow_workers,
 )
 
 PIECES = {
@@ -25,6 +26,7 @@ PIECES = {
     "kill_during_save": (kill_during_save.measure, 200),
     "kill_during_training": (kill_during_training.measure, 20),
     "four_workers": (four_workers.measure, 10),
+    "tensorflow_workers": (tensorflow_workers.measure, 6),
     "false_alarms": (false_alarms.measure, 2_500),
     "policies": (policies.measure, 1_000),
     "drawn": (drawn.measure, 10_000),
