@@ -3,6 +3,7 @@
     torchrun --standalone --nproc-per-node 2 torch_fsdp.py
 """
 
+import gc
 from pathlib import Path
 
 import torch
@@ -60,9 +61,7 @@ def restore(model, optimiser):
     return max(steps, default=0)
 
 
-def main():
-    distributed.init_process_group("gloo")
-    be = rnnspec.get_backend("torch", precision="f64").across(distributed.group.WORLD)
+def train(be):
     rank, size = be.group.rank, be.group.size
     model, optimiser = sharded(be)
     for step in range(restore(model, optimiser), 10):
@@ -80,6 +79,12 @@ def main():
         if step % 5 == 4:
             keep(step + 1, model, optimiser)
     to_file("model.safetensors", be, model.parts)
+
+
+def main():
+    distributed.init_process_group("gloo")
+    train(rnnspec.get_backend("torch", precision="f64").across(distributed.group.WORLD))
+    gc.collect()  # PyTorch may abort a process that ends while it holds a model in shards
     distributed.destroy_process_group()
 
 
