@@ -55,10 +55,13 @@ def join_tensorflow() -> Any:
 
     if "TF_CONFIG" in os.environ:
         return tf.distribute.MultiWorkerMirroredStrategy()
-    job, gpus = (int(os.environ.get(name, "0")) for name in ("SLURM_JOB_ID", "SLURM_GPUS_ON_NODE"))
-    ports = 20_000 + 16 * (job % 1000)  # of two jobs on one machine mostly others
-    slurm = tf.distribute.cluster_resolver.SlurmClusterResolver(port_base=ports, gpus_per_node=gpus)
-    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=slurm)
+    tasks, job = (int(os.environ[name]) for name in (SLURM, "SLURM_JOB_ID"))
+    slurm = tf.distribute.cluster_resolver.SlurmClusterResolver(
+        port_base=20_000 + 16 * (job % 1000),  # of two jobs on one machine mostly others
+        gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False)  # it divides by GPUs, also where there are none
+    cluster, (kind, rank) = slurm.cluster_spec(), slurm.get_task_info()
+    found = tf.distribute.cluster_resolver.SimpleClusterResolver(cluster, task_type=kind, task_id=rank)
+    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=found)
 
 
 def join_mpi() -> Any:
