@@ -16,7 +16,7 @@ GROUPS := --group test --group lint --group docs --group peers
 LINK := ip link set lo up mtu 9000 gso_max_size 9000 gso_max_segs 1 && \
   tc qdisc add dev lo root tbf rate 1gbit burst 10kb limit 64mb
 
-.PHONY: conformance nightly test test-avx2 lint release self-test looks-like stress bench cost cost-on-paper arrangements choices products heads parallel newton workers-time bound frames exporters exported kappa teeth operators remembering noise handwriting experiments tracking text speech language scoreboard kernelbench report docs site serve clean
+.PHONY: conformance nightly test test-avx2 lint release self-test looks-like stress bench cost cost-on-paper arrangements choices products heads parallel newton workers-time bound frames exporters exported kappa teeth operators remembering noise handwriting experiments tracking text speech language launched scoreboard kernelbench report docs site serve clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
@@ -200,6 +200,10 @@ speech: $(READY)
 language: $(READY)
 	$(VENV) docs/examples/language_model.py --backend torch $(call checked,torch) \
 	  --save $(SCRATCH)/language.safetensors --json $(FIGURES)/language.json --picture $(FIGURES)/language.png
+	$(VENV) docs/includes.py
+
+launched: $(READY)
+	$(ALONE) $(VENV) $(FIGURES)/launched.py --json $(FIGURES)/launched.json
 	$(VENV) docs/includes.py
 
 # The published packages have an environment of their own, over the packages of .venv. sru compiles its kernel there.

@@ -48,6 +48,7 @@ FIGURES = {
     "import": (speed.import_tables, "make bench"),
     "handwriting": (learning.handwriting_tables, "make handwriting"),
     "language": (learning.language_tables, "make language"),
+    "launched": (learning.launched_tables, "make launched"),
     **{f"speech-{cell}": (learning.speech_tables, "make speech") for cell in ("gru", "lstm")},
     "self-test": (suite.self_test_tables, "make self-test"),
     **{f"speed-{name}": (speed.speed_tables, "make bench") for name in ("numpy", "torch", "jax", "tensorflow")},

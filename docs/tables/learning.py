@@ -14,6 +14,7 @@ __all__ = [
     "experiments_tables",
     "handwriting_tables",
     "language_tables",
+    "launched_tables",
     "reference_tables",
     "speech_tables",
     "tesseract_tables",
@@ -54,6 +55,19 @@ def language_tables(data: Any) -> Iterator[str]:
     yield f"\n{training} characters for training, {validation} for validation, {testing} for testing; " \
           f"{data['seconds']:.0f} s of processor time on {data['backend']}. At temperature {data['temperature']} it " \
           f"writes:\n\n```text\n{data['sample']}\n```"
+
+
+def launched_tables(data: Any) -> Iterator[str]:
+    """The course of each number of workers, and how far it is from that of NumPy alone."""
+    alone = data["runs"][0]
+
+    def furthest(run: Any) -> float:
+        return max(abs(a - b) for what in ("losses", "validation") for a, b in zip(run[what], alone[what], strict=True))
+
+    yield from table(("backend", "workers", "training, each round", "validation, each round", "from NumPy alone"),
+                     ((run["backend"], run["workers"], ", ".join(f"{bits:.6f}" for bits in run["losses"]),
+                       ", ".join(f"{bits:.6f}" for bits in run["validation"]), f"{furthest(run):.0e}")
+                      for run in data["runs"]))  # fmt: skip
 
 
 def speech_tables(data: Any) -> Iterator[str]:
