@@ -128,6 +128,8 @@ STRESS = {
                                        f"{found['lost_saves']} lost saves"),
     "kill_during_training": lambda found: ("Training is killed and goes on from its checkpoint",
                                            f"{found['kills']} kills", f"{found['differing']} end with other numbers"),
+    "launches": lambda found: ("A worker that torchrun started is killed, and one process goes on from the checkpoint",
+                               f"{found['killed']} kills", f"{found['gone_on']} come to the end of the course"),
     "four_workers": lambda found: (f"One of {found['workers']} workers is killed, and all go on from the checkpoint",
                                    f"{found['kills']} kills", f"{found['differing']} end with other numbers; all end "
                                    f"within {found['most_seconds_to_the_end']:.2g} s"),

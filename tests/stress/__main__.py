@@ -16,6 +16,7 @@ from tests.stress import (
     four_workers,
     kill_during_save,
     kill_during_training,
+    launches,
     policies,
     sixteen,
     tensorflow_workers,
@@ -29,6 +30,7 @@ PIECES = {
     "tensorflow_workers": (tensorflow_workers.measure, 6),
     "false_alarms": (false_alarms.measure, 2_500),
     "policies": (policies.measure, 1_000),
+    "launches": (launches.measure, 3),
     "drawn": (drawn.measure, 10_000),
     "sixteen": (sixteen.measure, 1_000),
 }
