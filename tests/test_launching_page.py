@@ -31,7 +31,8 @@ NEAR = 1e-3
 def one(examples, tmp_path_factory):
     """The rounds of one process, and the parameters that it saved."""
     folder = tmp_path_factory.mktemp("one")
-    said = ran(["python", str(ROOT / "docs/examples/language_model.py"), "--quick", "--updates", "4"], folder=folder)
+    command = [sys.executable, str(ROOT / "docs/examples/language_model.py"), "--quick", "--updates", "4"]
+    said = ran(command, folder=folder)
     return page.rounds(said), rnnspec.load(folder / "language.safetensors")[1]
 
 
