@@ -70,4 +70,11 @@ WORKERS = Theme("Workers", "Several workers with rows of their own compute what 
         failure="Truncated backpropagation on several machines sums some windows more than once.",
         first="Look at whether windows are added up on each worker first, and exchanged once.",
     ),
+    Statement(
+        "P209", "time on workers",
+        says="However the steps of a sequence are shared among workers, `Chain`, `Wavefront` and `Summaries` give the "
+             "loss, gradients and final states that one process gets.",
+        failure="A sequence that is too long for one machine trains another network on several.",
+        first="Look at whether `run` and `pullback` take the state and the cotangent that another worker hands on.",
+    ),
 ))  # fmt: skip

@@ -218,6 +218,14 @@ class EmptyWorkersStayAway(_Exchanging):
         return group.sum(arrays, counts) if any(counts) else (arrays, counts)
 
 
+class HandedOnInSixteenBits(_Exchanging):
+    """States and cotangents that a worker hands to the next have the digits of bfloat16."""
+
+    def exchanged(self, group: Group, arrays: list[Array], counts: list[int]) -> Sums:
+        given = arrays if len(counts) > group.size else [_cut(a) for a in arrays]
+        return group.sum(given, counts)
+
+
 class MasksOfTheFirstWorker(_Exchanging):
     """All workers have the masks of the first one's rows."""
 

@@ -14,7 +14,7 @@ from conformance.registry import Scope
 from rnnspec import Dense, Embedding, Last, Layer, Network, Tied, cells
 from rnnspec.losses import CTC, SigmoidCrossEntropy, SoftmaxCrossEntropy
 
-__all__ = ["everything", "finite", "forward", "noise", "plain", "trained"]
+__all__ = ["everything", "finite", "forward", "noise", "over_time", "plain", "trained"]
 
 CLASSES, WORDS, SHARE = 3, 11, 0.2
 RAGGED = (STEPS, 3, 0, 5, 6)
@@ -58,6 +58,15 @@ def forward(scope: Scope) -> Labels:
     layers = [_layer(scope, 2), _layer(scope, 3)]
     net = Network(INPUTS, layers, output=Dense(CLASSES), loss=SoftmaxCrossEntropy())
     return _labels({"forward": net}, scope)
+
+
+def over_time(scope: Scope) -> Labels:
+    """The same, and one of layers that are affine in their states, whose windows run at once."""
+    if scope.closed:
+        return forward(scope)
+    layers = [Layer(cells.mingru, 4), Layer(cells.mingru, 3)]
+    net = Network(INPUTS, layers, output=Dense(CLASSES), loss=SoftmaxCrossEntropy())
+    return {**forward(scope), **_labels({"affine": net}, scope)}
 
 
 def noise(scope: Scope) -> Labels:

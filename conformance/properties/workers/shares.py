@@ -18,7 +18,7 @@ from rnnspec import Backend, Capabilities, Group, Key, Step
 from rnnspec.tree import Tree, tree_map
 from rnnspec.workers.pretended import Pretended, pretended, together
 
-__all__ = ["Shares", "shared", "sums", "workers"]
+__all__ = ["Shares", "shared", "sums", "within", "workers"]
 
 Array = Any
 T = TypeVar("T")
@@ -89,7 +89,7 @@ class Shares:
 
 def shared(backend: Backend, case: Case, key: Key | None = None) -> Shares:
     """The rows of a case, shared as its seed says; with a key, in their own order."""
-    question = replace(ask(backend, _within(backend.capabilities, case)), key=key)
+    question = replace(ask(backend, within(backend.capabilities, case)), key=key)
     rng = np.random.default_rng(case.seed)
     order = rng.permutation(case.batch) if key is None else np.arange(case.batch)
     cuts = _cuts(case, rng) if is_eager(backend) else [case.batch // 2, case.batch // 2 * 2]
@@ -110,7 +110,7 @@ def _cuts(case: Case, rng: np.random.Generator) -> list[int]:
     return kinds[case.seed % len(kinds)]
 
 
-def _within(able: Capabilities, case: Case) -> Case:
+def within(able: Capabilities, case: Case) -> Case:
     """The case without resets and learned states that are not declared."""
     net = case.net
     if not able.learned_state:
