@@ -23,9 +23,6 @@ class Calls(Protocol):
 
     name: str
     group: Any
-    run: Callable[..., Result]
-    pullback: Callable[..., Gradients]
-    value_and_grad: Callable[..., Step]
 
     def to_numpy(self, tree: Tree) -> Tree:
         """A tree of copies as NumPy arrays."""
@@ -35,6 +32,18 @@ class Calls(Protocol):
 
     def zeros(self, shape: tuple[int, ...]) -> Array:
         """Zeros in the backend's precision."""
+
+    @property
+    def run(self) -> Callable[..., Result]:
+        """Outputs and final state."""
+
+    @property
+    def pullback(self) -> Callable[..., Gradients]:
+        """The vector-Jacobian product."""
+
+    @property
+    def value_and_grad(self) -> Callable[..., Step]:
+        """The loss and its gradients."""
 
     @property
     def alone(self) -> Calls:
