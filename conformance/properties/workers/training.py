@@ -13,7 +13,7 @@ from conformance import oracle, tolerance
 from conformance.cases import Case
 from conformance.judge import Judge
 from conformance.oracle import Arithmetic
-from conformance.properties.asking import Question, is_eager
+from conformance.properties.asking import Question, flat, is_eager
 from conformance.properties.learning.training import train
 from conformance.properties.workers import networks
 from conformance.properties.workers.shares import Shares, shared
@@ -61,7 +61,8 @@ def not_finite(backend: Backend, case: Case, judge: Judge) -> None:
     shares = _broken(shared(backend, case))
     judge.applies(shares is not None, "no row has a step")
     assert shares is not None
-    params = shares.whole.given.params
+    params, alone = shares.whole.given.params, shares.whole.step().grads.params
+    judge.applies(not np.isfinite(flat(alone)).all(), "no gradient shows what the row has")
     for rule, name, wanted in ((SKIPPED, "skipped", 1.0), (GROWING, "scale", SCALE / 2)):
         found = shares.each(partial(train, rule=rule))
         for rank, done in enumerate(found):
