@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from conformance.cases import BATCH, CELLS, STEPS, load_cell
+from conformance.part import Part
 from conformance.registry import Property, Scope, Shape, properties
 from conformance.tiers import OWN_CELL, TIERS, Grid, Tier
 from rnnspec import Capabilities
@@ -25,7 +26,8 @@ class Selection:
     `as_cell` is the cell that modules and operators must compute, `lacks` what they do without,
     `layout` the name of the object that says where the parameters of modules hold the maps of the cell,
     `form` the text of what modules are given and return. `operators` are the names of operators. `failed` has for each
-    backend the laws that failed in an earlier run, with their labels that failed: these are asked first.
+    backend the laws that failed in an earlier run, with their labels that failed: these are asked first. `part` is the
+    part of all this that is tested here; None is all.
     """
 
     tier: str = "default"
@@ -44,6 +46,7 @@ class Selection:
     form: str = ""
     operators: tuple[str, ...] = ()
     failed: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    part: Part | None = None
 
     @property
     def depth(self) -> Tier:
@@ -94,6 +97,7 @@ class Selection:
         """The selection that `to_json` wrote."""
         found: dict[str, Any] = json.loads(line)
         found["shapes"] = [Shape(**shape) for shape in found["shapes"]]
+        found["part"] = found["part"] and Part(**found["part"])
         given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in found.items()}
         return Selection(**given)
 

@@ -7,9 +7,13 @@ from typing import Any
 
 from conformance.findings.finding import BAD, STATUSES, Finding
 from conformance.findings.verdict import beyond
+from conformance.processes.deadline import OVER
 from conformance.statements import Statement
 
 __all__ = ["BAD", "Entry", "missing"]
+
+MORE_TIME = "give more --minutes, or select less with --only, --cell or --precision"
+OF_PARTS = ("whole", "batches")
 
 
 def missing(counts: dict[str, int]) -> int:
@@ -25,7 +29,8 @@ def _zeros() -> dict[str, int]:
 class Entry:
     """What is known of one backend in one precision; `why` says more where the status is not `conforms`, `losses` what
     the conversion of a module's parameters loses. `peak_memory` is in bytes, and that of the process that tests all
-    precisions; `not_measured` are speed rows for which there was no time."""
+    precisions; `not_measured` are speed rows for which there was no time. In a part of a run `whole` is the digest of
+    all that the parts share, and `batches` has for each law, by id, what its batches of examples came to."""
 
     name: str
     version: str = ""
@@ -47,6 +52,8 @@ class Entry:
     speed: list[dict[str, Any]] = field(default_factory=list)
     choices: list[dict[str, Any]] = field(default_factory=list)
     not_measured: list[dict[str, str]] = field(default_factory=list)
+    whole: str = ""
+    batches: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def add(self, finding: dict[str, Any], counted: bool) -> None:
         """One property is judged."""
@@ -85,11 +92,18 @@ class Entry:
             self.add(Finding.of(law, "error", why=why, examples=1, reproducer=code).as_dict(), counted=True)
         self.status, self.why = status, why
 
+    def close(self) -> None:
+        """Every property is judged for which there was time."""
+        unasked = self.counts["not_asked"]
+        if unasked and self.status == "conforms":
+            self.status, self.why = "unfinished", f"{OVER}: {unasked} laws were not asked; {MORE_TIME}"
+
     @property
     def missing(self) -> int:
         """How many properties should have been judged, and were not."""
         return missing(self.counts)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+        """For JSON; what only a part of a run has is left out elsewhere."""
+        found = asdict(self)
+        return found if self.whole else {name: own for name, own in found.items() if name not in OF_PARTS}

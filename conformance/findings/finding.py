@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from conformance.judge import Evidence
+from conformance.processes.deadline import OVER
 from conformance.statements import Statement
 
-__all__ = ["BAD", "NOT_APPLICABLE", "STATUSES", "Finding", "Verdict", "combine"]
+__all__ = ["BAD", "NOT_APPLICABLE", "STATUSES", "Finding", "Verdict", "combine", "expected"]
 
 STATUSES = ("pass", "fail", "unsupported", "xfail", "ill_posed", "inconclusive", "error", "not_asked")
 BAD = ("fail", "error")
@@ -83,3 +84,19 @@ def combine(statement: Statement, verdicts: dict[str, Verdict], reproducer: str 
         reproducer=reproducer,
         labels={label: v.status for label, v in verdicts.items()},
     )  # fmt: skip
+
+
+def expected(finding: Finding, xfail: str | None, whole: bool = True) -> Finding:
+    """The finding where a failure is expected, with the reason: a failure is `xfail`, and a pass fails.
+
+    In a part of a run, which is not `whole`, a pass says nothing yet: the law may fail elsewhere.
+    """
+    if xfail is None or finding.status in ("unsupported", "not_asked", NOT_APPLICABLE):
+        return finding
+    if finding.status in BAD:
+        return replace(finding, status="xfail", why=xfail)
+    if "not_asked" in finding.labels.values():
+        return replace(finding, status="not_asked", why=OVER)
+    if not whole:
+        return finding
+    return replace(finding, status="fail", why=f"it was expected to fail ({xfail}), and passes: take it off the list")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["MORE", "Failed", "Turn", "agenda"]
+__all__ = ["MORE", "Failed", "Turn", "agenda", "times"]
 
 MORE = 4
 """How many times as many examples a label has that failed in an earlier run."""
@@ -25,6 +25,11 @@ class Turn:
     law: str
     labels: tuple[str, ...]
     times: int = 1
+
+
+def times(law: str, label: str, failed: Failed) -> int:
+    """How many times as many examples a label of a law has."""
+    return MORE if law in failed and label in (failed[law] or (label,)) else 1
 
 
 def agenda(laws: Sequence[str], left: Callable[[str], Sequence[str]], failed: Failed) -> Iterator[Iterator[Turn]]:

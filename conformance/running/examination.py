@@ -19,12 +19,14 @@ import hypothesis
 from hypothesis import HealthCheck, Phase
 from hypothesis.strategies import SearchStrategy
 
-from conformance.findings.finding import BAD, NOT_APPLICABLE, Finding, Verdict
+from conformance.findings.finding import NOT_APPLICABLE, Finding, Verdict, expected
+from conformance.findings.tally import Tally
 from conformance.judge import Evidence, Failure, IllPosed, Judge, NotApplicable
-from conformance.processes.deadline import OVER
+from conformance.part import WHOLE, Part
 from conformance.properties.asking import is_eager
 from conformance.registry import Property, Scope, properties
-from conformance.running.inquiry import Inquiry
+from conformance.running.constants import without_local_constants
+from conformance.running.inquiry import Batch, Inquiry
 from conformance.running.reproducer import code, reproducer
 from conformance.running.sequence import Asked, fails_after
 from rnnspec import Backend, Capabilities, Dense, Embedding, Layer, Network, Tied
@@ -62,7 +64,8 @@ class Examination:
     Where the backend declares few of the cells in the scope, each label has proportionally more examples. `labels`
     limits the labels of a law without the oracle; those that `first` has for the law are always among them.
     `announce(law, label, case)` is called before each case runs, since the case may end the process. `kappas` collects
-    the worst ratio of every example, for the effective unit roundoff.
+    the worst ratio of every example, for the effective unit roundoff. A law that holds in one `part` of a run may be
+    broken in another.
     """
 
     backend: Backend
@@ -73,6 +76,7 @@ class Examination:
     announce: Callable[[str, str, Any], None] = _unheard
     kappas: list[float] = field(default_factory=list)
     first: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    part: Part = WHOLE
     asked: deque[Asked] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     """The last cases that were tested, of any law."""
     failed: dict[tuple[str, str], tuple[Any, list[Asked]]] = field(default_factory=dict)
@@ -98,13 +102,13 @@ class Examination:
         cases = self._cases(law, scope.within(able))
         examples = self.examples * max(1, len(self._cases(law, scope)) // max(1, len(cases)))
 
-        def judge(label: str, failed: bool, times: int) -> Verdict:
-            return self._label(_Search(self, law, label, times * examples, 0 if failed else SHRINKS), cases[label])
+        def judge(batch: Batch) -> Tally:
+            return self._batch(_Search(self, law, batch, 0 if batch.failed else SHRINKS), cases[batch.label])
 
         def conclude(finding: Finding, label: str) -> Finding:
-            return _expected(replace(finding, reproducer=self._pasted(law, label)), xfail)
+            return expected(replace(finding, reproducer=self._pasted(law, label)), xfail, self.part.of == 1)
 
-        return Inquiry(law, tuple(cases), judge, conclude)
+        return Inquiry(law, tuple(cases), judge, conclude, examples=examples)
 
     def _pasted(self, law: Property, label: str) -> str:
         """Python that fails when pasted: the case alone, or after the cases before it without which it passes.
@@ -137,42 +141,45 @@ class Examination:
         if not law.oracle and self.labels is not None:
             drawn = random.Random(f"{self.seed} {law.id}").sample(judged, min(len(judged), -(-self.labels // parts)))
             judged = [label for label in judged if label in drawn]
-        judged = [label for label in self.first.get(law.id, ()) if label in cases and label not in judged] + judged
-        return {label: cases[label] for label in judged}
+        first = [label for label in self.first.get(law.id, ()) if label in cases]
+        return {label: cases[label] for label in dict.fromkeys((*first, *judged))}
 
-    def _label(self, search: _Search, strategy: SearchStrategy[Any]) -> Verdict:
+    def _batch(self, search: _Search, strategy: SearchStrategy[Any]) -> Tally:
         able = self.backend.capabilities
         settings = hypothesis.settings(
-            max_examples=1 + search.examples * (1 if able.lengths else DRAWN_FOR_FULL_ROWS), deadline=None,
+            max_examples=1 + search.batch.examples * (1 if able.lengths else DRAWN_FOR_FULL_ROWS), deadline=None,
             database=None, derandomize=True, report_multiple_bugs=False, suppress_health_check=list(HealthCheck),
             phases=[Phase.generate, Phase.shrink],
         )  # fmt: skip
-        draw = hypothesis.seed(zlib.crc32(f"{self.seed} {search.law.id} {search.label}".encode()))
+        number = f", batch {search.batch.number}" if search.batch.number else ""
+        draw = hypothesis.seed(zlib.crc32(f"{self.seed} {search.law.id} {search.batch.label}{number}".encode()))
         try:
-            draw(settings(hypothesis.given(strategy)(search.example)))()
+            with without_local_constants():
+                draw(settings(hypothesis.given(strategy)(search.example)))()
             search.only_simplest()
         except _TestedEnough:
-            return search.verdict()
+            pass
         except (_ShrunkEnough, Exception) as error:
             if search.found is None:  # the strategy itself failed
-                return Verdict("error", why=_shown(error), evidence=_raised("drawing a case"))
-        return search.verdict()
+                search.found = Verdict("error", why=_shown(error), evidence=_raised("drawing a case"))
+        self.kappas += search.kappas
+        return search.tally()
 
 
 @dataclass
 class _Search:
-    """The examples of one law on one label; it keeps the last failing one."""
+    """A batch of examples of one law on one label; it keeps the last failing one, and counts what came before it."""
 
     examination: Examination
     law: Property
-    label: str
-    examples: int
+    batch: Batch
     shrinks: int
     drawn: int = 0
     simplest: Any = None
     passed: int = 0
     ill_posed: int = 0
-    kappa: float = 0.0
+    kappas: list[float] = field(default_factory=list)
+    kappa_drawn: float = 0.0
     reason: dict[str, str] = field(default_factory=dict)
     found: Verdict | None = None
 
@@ -183,7 +190,7 @@ class _Search:
             self.simplest = case
             return
         self._judge(case)
-        if self.passed >= self.examples or (not self.passed and self.reason and self.drawn > DRAWN_FOR_FULL_ROWS):
+        if self.passed >= self.batch.examples or (not self.passed and self.reason and self.drawn > DRAWN_FOR_FULL_ROWS):
             raise _TestedEnough
 
     def only_simplest(self) -> None:
@@ -199,49 +206,55 @@ class _Search:
         backend = self.examination.backend
         able, case = backend.capabilities, _tamed(backend.capabilities, case, self.law.needs)
         case = backend.fitted(case) if hasattr(backend, "fitted") else case
-        self.examination.announce(self.law.id, self.label, case)
+        self.examination.announce(self.law.id, self.batch.label, case)
         net = getattr(case, "net", None)
         missing = lacking(able, net) if isinstance(net, Network) else ""
         if not able.lengths and not _is_full(case):
             missing = "lengths"
         if missing:
-            self.reason["unsupported"] = f"the backend declares no {missing}"
+            self._count("unsupported", f"the backend declares no {missing}")
             return
         judge = Judge(backend)
         earlier = list(self.examination.asked)
         self.examination.asked.append((self.law.id, case))
         try:
             self.law(backend, case, judge)
-            self.passed += 1
+            self._count("pass", "", judge.kappa)
         except NotApplicable as why:
-            self.reason[NOT_APPLICABLE] = str(why)
+            self._count(NOT_APPLICABLE, str(why), judge.kappa)
         except IllPosed as why:
-            self.ill_posed += 1
-            self.reason["ill_posed"] = str(why)
+            self._count("ill_posed", str(why), judge.kappa)
         except UnsupportedError as why:
             if able == replace(able, cells=None, sizes=None, lengths=True, empty_rows=True, any_padding=True):
-                self._keep(Verdict("error", why=_shown(why), evidence=_raised("a call")), case, judge, earlier)
+                self._keep(Verdict("error", 1, why=_shown(why), evidence=_raised("a call")), case, judge, earlier)
                 raise
-            self.reason["unsupported"] = str(why)
+            self._count("unsupported", str(why), judge.kappa)
         except Failure as failure:
-            self._keep(Verdict("fail", why=str(failure), evidence=failure.evidence), case, judge, earlier)
+            self._keep(Verdict("fail", 1, why=str(failure), evidence=failure.evidence), case, judge, earlier)
             raise
         except Exception as error:
-            self._keep(Verdict("error", why=_shown(error), evidence=_raised("a call")), case, judge, earlier)
+            self._keep(Verdict("error", 1, why=_shown(error), evidence=_raised("a call")), case, judge, earlier)
             raise
-        self.kappa = max(self.kappa, judge.kappa)
-        self.examination.kappas.append(judge.kappa)
+
+    def _count(self, status: str, why: str, *kappa: float) -> None:
+        """Count a case that broke nothing, unless it comes of shrinking."""
+        if self.found:
+            return
+        self.passed += status == "pass"
+        self.ill_posed += status == "ill_posed"
+        self.kappas += kappa
+        if status != "pass":
+            self.reason[status] = why
 
     def _keep(self, verdict: Verdict, case: Any, judge: Judge, earlier: list[Asked]) -> None:
-        self.examination.failed[self.law.id, self.label] = case, earlier
-        self.found = replace(verdict, case=code(case), kappa=max(judge.kappa, self.kappa))
+        self.examination.failed[self.law.id, self.batch.label] = case, earlier
+        kappa = max(judge.kappa, *self.kappas, 0.0)
+        self.kappa_drawn = self.kappa_drawn if self.found else kappa
+        self.found = replace(verdict, case=code(case), kappa=kappa)
 
-    def verdict(self) -> Verdict:
-        examples = self.passed + self.ill_posed + bool(self.found)
-        if self.found:
-            return replace(self.found, examples=examples, ill_posed=self.ill_posed)
-        status = "pass" if self.passed else next(iter(self.reason), "inconclusive")
-        return Verdict(status, examples, self.ill_posed, self.kappa, self.reason.get(status, "no example was drawn"))
+    def tally(self) -> Tally:
+        return Tally(self.batch.label, self.batch.place, self.batch.number, self.passed, self.ill_posed,
+                     tuple(self.kappas), self.reason, self.found, self.kappa_drawn)  # fmt: skip
 
 
 def lacking(able: Capabilities, net: Network) -> str:
@@ -305,16 +318,6 @@ def _without_heads(layer: Layer) -> Layer:
     heads, given = layer.heads or 1, layer.widths_given
     hidden = heads * given if isinstance(given, int) else {name: heads * width for name, width in given.items()}
     return replace(layer, cell=replace(layer.cell, heads=None, shared=()), hidden=hidden, heads=None, shared=())
-
-
-def _expected(finding: Finding, xfail: str | None) -> Finding:
-    if xfail is None or finding.status in ("unsupported", "not_asked", NOT_APPLICABLE):
-        return finding
-    if finding.status in BAD:
-        return replace(finding, status="xfail", why=xfail)
-    if "not_asked" in finding.labels.values():
-        return replace(finding, status="not_asked", why=OVER)
-    return replace(finding, status="fail", why=f"it was expected to fail ({xfail}), and passes: take it off the list")
 
 
 def _shown(error: BaseException) -> str:

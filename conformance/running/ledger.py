@@ -20,8 +20,6 @@ __all__ = ["LAST", "Ledger"]
 LAST = ("done", "unavailable", "broken")
 """The messages that end the work."""
 
-MORE_TIME = "give more --minutes, or select less with --only, --cell or --precision"
-
 
 @dataclass
 class Page:
@@ -37,12 +35,11 @@ class Page:
         for id in sorted(self.found | rest):
             finding = (self.found | rest)[id]
             self.entry.add(finding.as_dict(), finding.status != NOT_APPLICABLE)
-        unasked = self.entry.counts["not_asked"]
-        if unasked and self.entry.status == "conforms":
-            self.entry.status, self.entry.why = "unfinished", f"{OVER}: {unasked} laws were not asked; {MORE_TIME}"
+        self.entry.close()
 
     def end(self, status: str, why: str, law: Statement | None, code: str) -> None:
         """The process ended: what is known stays, and the law that it was testing is an error."""
+        self.entry.batches.pop(law.id if law else "", None)
         for id in sorted(self.found.keys() - ({law.id} if law else set())):
             self.entry.add(self.found[id].as_dict(), self.found[id].status != NOT_APPLICABLE)
         self.entry.end(status, why, law, code)
@@ -106,8 +103,11 @@ class Ledger:
         if message["expected"] != len(laws):
             raise ValueError(f"{message['expected']} properties instead of {len(laws)}")
         entry = Entry(self.name, str(message["version"]), device=str(message["device"]))
-        entry.precision = str(message["precision"])
-        entry.counts["expected"], entry.losses = len(laws), list(map(str, message["losses"]))
+        entry.precision, entry.losses = str(message["precision"]), list(map(str, message["losses"]))
+        if self.selection.part:
+            entry.whole = str(message["whole"])
+            laws = {id: laws[id] for id in laws if id in message["here"]}
+        entry.counts["expected"] = len(laws)
         self.pages.append(Page(entry, laws))
 
     def _statement(self, id: str) -> Statement:
@@ -120,6 +120,8 @@ class Ledger:
         self.law = None
         self.page.left.pop(finding.id, None)
         self.page.found[finding.id] = finding
+        if message.get("batches"):
+            self.page.entry.batches[finding.id] = list(message["batches"])
 
     def _close(self, message: dict[str, Any]) -> None:
         page = self.pages[self.judged]

@@ -20,7 +20,7 @@ from conformance.processes.limits import AT_A_TIME, Limits
 from conformance.processes.process import Child, Ended, environment
 from conformance.running.ledger import LAST, Ledger
 from conformance.selection import Selection
-from conformance.speed.arena import measure
+from conformance.speed.arena import measure, own_rows
 
 __all__ = ["Plan", "Watch", "run"]
 
@@ -98,9 +98,13 @@ async def _correctness(name: str, plan: Plan, turns: Turns, watch: Watch) -> lis
 
 async def _speed(name: str, plan: Plan, deadline: Deadline, entries: list[Entry], watch: Watch) -> None:
     """Add the speed rows to the backend's first entry, or to a new one."""
+    first = plan.selection.precisions[0] if plan.selection.precisions else "f32"
+    precision = entries[0].precision if entries else first
+    if not own_rows(name, precision, plan.selection) and not plan.selection.choices:
+        return
     if not entries:
-        entries.append(Entry(name, precision=plan.selection.precisions[0] if plan.selection.precisions else "f32"))
-    entry, precision = entries[0], entries[0].precision
+        entries.append(Entry(name, precision=precision))
+    entry = entries[0]
     try:
         await measure(name, precision, plan.selection, plan.limits, entry, lambda message: watch(name, message),
                       deadline)  # fmt: skip

@@ -9,17 +9,20 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import sha256
 from itertools import takewhile
 from typing import Any
 
 from conformance import exported, modules, operators
 from conformance.modules.trial import tried
+from conformance.part import WHOLE, Part
 from conformance.processes.channel import Channel, refusals
 from conformance.processes.deadline import Deadline
 from conformance.processes.heap import Heap
+from conformance.properties.asking import is_eager
 from conformance.running.agenda import Failed, Turn, agenda
 from conformance.running.examination import Examination
-from conformance.running.inquiry import Inquiry
+from conformance.running.inquiry import BatchId, Inquiry
 from conformance.running.reproducer import code, reproducer
 from conformance.running.telling import telling
 from conformance.selection import Selection
@@ -47,7 +50,7 @@ def main() -> None:
 def hold(sittings: Sequence[Sitting], selection: Selection, failed: Failed, deadline: Deadline) -> None:
     """Test every law in every precision, round by round, and close all."""
     heap, laws = Heap(), [law.id for law in telling(selection.laws())]
-    rounds = [agenda(laws, sitting.left, failed) for sitting in sittings]
+    rounds = [agenda([id for id in laws if sitting.asks(id)], sitting.left, failed) for sitting in sittings]
     for each in zip(*rounds, strict=True):
         for sitting, turns in zip(sittings, each, strict=True):
             for turn in takewhile(lambda _: not deadline.over, turns):
@@ -94,16 +97,23 @@ class Sitting:
 
     def __init__(self, channel: Channel, backend: Backend, selection: Selection, share: tuple[int, int],
                  failed: Failed) -> None:  # fmt: skip
-        self._channel, self._backend, self._xfails, self._part = channel, backend, selection.xfails, share[0]
+        self._channel, self._backend, self._selection, self._page = channel, backend, selection, share[0]
         self._laws = {law.id: law for law in selection.laws()}
         self._inquiries: dict[str, Inquiry] = {}
+        self._here = set(self._laws)
         self._seconds = self._processor_seconds = 0.0
         scope = replace(selection.scope(backend.capabilities), share=share)
         self._examination = Examination(backend, scope, selection.seed, selection.examples_each,
-                                        selection.depth.labels, self._announce, first=failed)  # fmt: skip
+                                        selection.depth.labels, self._announce, first=failed,
+                                        part=selection.part or WHOLE)  # fmt: skip
+        split = self._split(selection.part, failed) if selection.part else {}
         notes = [*getattr(backend, "notes", ()), *not_asked(backend, selection)]
         channel.tell("entry", precision=backend.precision, device=str(backend.device), version=str(backend.version),
-                     expected=len(self._laws), losses=notes)  # fmt: skip
+                     expected=len(self._laws), losses=notes, **split)  # fmt: skip
+
+    def asks(self, law: str) -> bool:
+        """Whether a law is asked in this part of the run."""
+        return law in self._here
 
     def left(self, law: str) -> list[str]:
         """The labels that a law is not yet asked on."""
@@ -112,13 +122,15 @@ class Sitting:
     def take(self, turn: Turn, deadline: Deadline, heap: Heap) -> None:
         """Test a law on the labels of a turn, as far as there is time, and tell what is known of it."""
         begun, used = time.perf_counter(), time.process_time()
-        self._channel.tell("law", law=turn.law, part=self._part)
+        self._channel.tell("law", law=turn.law, part=self._page)
         inquiry = self._inquiry(turn.law)
         for label in turn.labels:
             if not deadline.over:
                 inquiry.ask((label,), turn.times)
                 heap.give_back()
-        self._channel.tell("finding", finding=inquiry.finding().as_dict(), left=len(inquiry.left))
+        batches = [tally.as_dict() for tallies in inquiry.tallies.values() for tally in tallies]
+        self._channel.tell("finding", finding=inquiry.finding().as_dict(), left=len(inquiry.left),
+                           **({"batches": batches} if self._selection.part else {}))  # fmt: skip
         self._seconds += time.perf_counter() - begun
         self._processor_seconds += time.process_time() - used
 
@@ -132,8 +144,26 @@ class Sitting:
 
     def _inquiry(self, law: str) -> Inquiry:
         if law not in self._inquiries:
-            self._inquiries[law] = self._examination.inquire(self._laws[law], self._xfails.get(law))
+            self._inquiries[law] = self._examination.inquire(self._laws[law], self._selection.xfails.get(law))
         return self._inquiries[law]
+
+    def _split(self, part: Part, failed: Failed) -> dict[str, Any]:
+        """Take this part's batches alone; the laws that have some, and the digest of what all parts share."""
+        laws = [law.id for law in telling(self._laws.values())]
+        inquiries = {law: self._inquiry(law) for law in sorted(laws, key=lambda law: law not in failed)}
+        ids = [id for law, inquiry in inquiries.items() for id in inquiry.ids(failed)]
+        own = self._own(part, ids)
+        for law, inquiry in inquiries.items():
+            inquiry.own = {(label, number) for id, label, number in own if id == law}
+        self._here = {id[0] for id in own}
+        digest = sha256(repr(sorted(ids)).encode()).hexdigest()[:16]
+        return {"here": sorted(self._here), "whole": digest}
+
+    def _own(self, part: Part, ids: Sequence[BatchId]) -> frozenset[BatchId]:
+        """The batches of this part. Programs are shared by the laws of a label, which therefore stay together."""
+        if is_eager(self._backend):
+            return part.own(ids, f"{self._backend.name} {self._backend.precision}")
+        return frozenset((law, label, number) for label, law, number in part.stretch((b, a, n) for a, b, n in ids))
 
     def _announce(self, law: str, label: str, case: Any) -> None:
         self._channel.tell("case", law=law, label=label, code=reproducer(law, self._backend, code(case)))

@@ -25,7 +25,7 @@ from conformance.speed.outcome import given_up, open_question, outcome
 from conformance.speed.peers import Peer, peers
 from conformance.speed.row import Row
 
-__all__ = ["measure", "rounds", "rows"]
+__all__ = ["measure", "own_rows", "rounds", "rows"]
 
 ROUNDS, TRIES, PATIENCE = 9, 3, 40.0
 """The rounds of one try, and the most tries while a verdict is inconclusive.
@@ -90,14 +90,14 @@ async def measure(
             return
         entry.version, entry.device = here["version"], here["device"]
         arena = Arena(name, subject, stack, selection.seed, limits, tell, deadline=deadline)
-        for row in rows(selection, precision, entry.device):
+        for row in own_rows(name, precision, selection, entry.device):
             what = f"{row.cell} {row.mode} at {_text(row.shape)}"
             if _begins(what, deadline, entry, tell):
                 measured = await arena.row(row)
                 entry.clock(measured)
                 if not measured and deadline.over:
                     entry.not_measured.append({"row": what, "why": OVER})
-        for index in range(here["choices"] if selection.choices else 0):
+        for index in own_choices(name, here["choices"], selection):
             if _begins(f"choice {index + 1} of {here['choices']}", deadline, entry, tell):
                 entry.decide(await timed(subject.ask, index, selection.seed))
 
@@ -213,6 +213,20 @@ def rows(selection: Selection, precision: str, device: str) -> list[Row]:
         for cell in grid.cells
         for mode in sorted(grid.modes)
     ]
+
+
+def own_rows(name: str, precision: str, selection: Selection, device: str = "") -> list[Row]:
+    """Those of the rows that are measured in this part of the run."""
+    found = {(row.cell, row.mode, _text(row.shape)): row for row in rows(selection, precision, device)}
+    own = selection.part.own(found, f"{name} speed") if selection.part else found
+    return [row for id, row in found.items() if id in own]
+
+
+def own_choices(name: str, count: int, selection: Selection) -> list[int]:
+    """The numbers of the choices that are timed in this part of the run."""
+    found = [("choice", index) for index in range(count if selection.choices else 0)]
+    own = selection.part.own(found, f"{name} choices") if selection.part else found
+    return sorted(index for _, index in own)
 
 
 def _text(shape: Shape) -> str:
