@@ -17,16 +17,18 @@ SCHEMA = "rnnspec-conformance/1"
 
 
 def report(
-    entries: Sequence[Entry], seed: int, tier: str, seconds: float, self_test: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    """The document, as plain dicts and lists."""
-    found: dict[str, Any] = {"schema": SCHEMA, "seed": seed, "tier": tier, "seconds": seconds}
+    entries: Sequence[Entry], seed: int, tier: str, seconds: float, self_test: dict[str, Any] | None = None,
+    **parts: dict[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """The document, as plain dicts and lists; `part` or `parts` say which part of a run it is of, or which it joins."""
+    found: dict[str, Any] = {"schema": SCHEMA, "seed": seed, "tier": tier, "seconds": seconds, **parts}
     found["backends"] = [diagnosed(entry.as_dict()) for entry in entries]
     return found | ({"self_test": self_test} if self_test is not None else {})
 
 
 def conforms(document: dict[str, Any], named: Sequence[str] = (), require_speed: bool = False) -> bool:
-    """Whether nothing fails: no property, no process, no survivor, and nothing that should have run is missing.
+    """Whether nothing fails: no property, no process, no survivor, and no property or part is missing that should have
+    run.
 
     A backend that is unavailable matters only if it was `named`, or if no other ran. Slower than a peer fails where
     the backend declares a budget that does not allow it, or with `require_speed`; inconclusive never does.
@@ -41,6 +43,7 @@ def conforms(document: dict[str, Any], named: Sequence[str] = (), require_speed:
         or (entries and not judged)
         or (require_speed and slow)
         or survivors
+        or document.get("parts", {}).get("missing")
     )
 
 

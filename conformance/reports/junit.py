@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 from conformance.findings.entry import missing
 from conformance.findings.finding import BAD
 from conformance.reports.likeness import alike, page
+from conformance.reports.parts import said
 
 __all__ = ["render"]
 
@@ -20,10 +21,13 @@ EXPLAINED = {"says": "the law", "failure": "what this means", "first": "where to
 
 def render(document: dict[str, Any]) -> str:
     """The XML. A backend that crashed, hung or skipped properties has an error of its own."""
-    suites = ET.Element("testsuites", name=f"rnnspec conformance, tier {document['tier']}, seed {document['seed']}",
-                        time=f"{document['seconds']:.3f}")  # fmt: skip
+    name = f"rnnspec conformance, tier {document['tier']}, seed {document['seed']}"
+    part = f", {said(document)}" if said(document) else ""
+    suites = ET.Element("testsuites", name=f"{name}{part}", time=f"{document['seconds']:.3f}")
     for entry in document["backends"]:
         suites.append(_suite(entry))
+    if "parts" in document:
+        suites.append(_parts(document["parts"]))
     if "self_test" in document:
         suites.append(_self_test(document["self_test"]))
     ET.indent(suites)
@@ -54,6 +58,17 @@ def _suite(entry: dict[str, Any]) -> ET.Element:
 
 def _likeness(found: dict[str, Any]) -> str:
     return f"{alike(found)} Read {page(found['law'])}." if found["law"] else alike(found)
+
+
+def _parts(found: dict[str, Any]) -> ET.Element:
+    """A case for each part of the run, with an error where it is missing."""
+    suite = ET.Element("testsuite", name="parts")
+    for number in range(1, 1 + found["of"]):
+        case = ET.SubElement(suite, "testcase", name=f"part {number} of {found['of']}")
+        if number in found["missing"]:
+            ET.SubElement(case, "error", message="the part is missing")
+    _count(suite)
+    return suite
 
 
 def _self_test(found: dict[str, Any]) -> ET.Element:

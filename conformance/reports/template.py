@@ -11,6 +11,7 @@ from conformance.findings.finding import BAD, STATUSES
 from conformance.findings.verdict import chosen, spoken
 from conformance.reports.asked import left_out, not_asked, of_each
 from conformance.reports.likeness import alike, page
+from conformance.reports.parts import machines, said
 from conformance.reports.ratio import written
 
 __all__ = ["environment"]
@@ -25,7 +26,7 @@ def environment(*, escape: bool) -> jinja2.Environment:
     found.filters |= {"shape": _shape, "cell": _cell, "spoken": spoken, "chosen": chosen, "ratio": written,
                       "alike": alike, "page": page}
     found.globals |= {"BAD": BAD, "missing": missing, "shown": _shown, "of_each": of_each, "left_out": left_out,
-                      "not_asked": not_asked}
+                      "not_asked": not_asked, "said": said, "machines": machines}
     return found
 
 

@@ -20,6 +20,7 @@ from conformance.findings.verdict import chosen, spoken
 from conformance.processes.deadline import OVER, Deadline
 from conformance.reports.asked import left_out, not_asked, of_each
 from conformance.reports.likeness import alike, page
+from conformance.reports.parts import machines, said
 from conformance.reports.ratio import written
 
 __all__ = ["Terminal", "left", "show", "show_self_test"]
@@ -159,6 +160,18 @@ def show(console: Console, document: dict[str, Any]) -> None:
         if partly := not_asked(entry):
             console.print(f"{escape(entry['name'])} {entry['precision']}: {OVER}: {partly} laws were not asked on all "
                           "of their networks", style="yellow", highlight=False, soft_wrap=True)  # fmt: skip
+    _parts(console, document)
+
+
+def _parts(console: Console, document: dict[str, Any]) -> None:
+    """The machines of joined parts, and what is missing; a part that had nothing to test."""
+    for kind in machines(document):
+        told = f"parts {kind['parts']}, {kind['seconds']} s: {kind['hardware']}; {kind['software']}"
+        console.print(escape(told), highlight=False, soft_wrap=True)
+    if document.get("parts", {}).get("missing"):
+        console.print(f"only {said(document)}", style="red", highlight=False)
+    if not document["backends"] and said(document):
+        console.print(f"{said(document)}: nothing to test", highlight=False)
 
 
 def show_self_test(console: Console, found: dict[str, Any]) -> None:
@@ -223,7 +236,8 @@ def _likenesses(console: Console, entry: dict[str, Any]) -> None:
 
 
 def _summary(document: dict[str, Any]) -> Table:
-    table = Table(title=f"conformance, tier {document['tier']}, seed {document['seed']}, {document['seconds']:.0f} s")
+    title = f"conformance, tier {document['tier']}, seed {document['seed']}{_and(said(document))}"
+    table = Table(title=f"{title}, {document['seconds']:.0f} s")
     shown = [s for s in STATUSES if any(e["counts"].get(s) for e in document["backends"])]
     asked = ("in all", "examples", "of each", "left out")
     for column in ("backend", "precision", "status", *shown, *asked, "largest kappa", "programs", "memory", "seconds"):
@@ -239,6 +253,11 @@ def _summary(document: dict[str, Any]) -> Table:
     return table
 
 
+def _of_part(row: dict[str, Any]) -> str:
+    """The part whose machine measured a row, where parts are joined."""
+    return f"part {row['part']}" if "part" in row else ""
+
+
 def _speed(entry: dict[str, Any]) -> Table:
     named = escape(f"{entry['name']} {entry['precision']}")
     table = Table(title=f"speed of {named}: its time divided by the floor's and by the peer's")
@@ -249,7 +268,7 @@ def _speed(entry: dict[str, Any]) -> Table:
         floor, interval = (f"{low:.2f} to {high:.2f}" for low, high in (row["ci_floor"], row["ci"]))
         peer = (f"{row['ratio_peer']:.2f}", interval, row["peer"]) if row["peer"] else ("", "", "none")
         table.add_row(
-            f"{row['cell']} {row['mode']} {shape}", f"{row['ratio_floor']:.2f}", floor, *peer,
+            f"{row['cell']} {row['mode']} {shape}{_and(_of_part(row))}", f"{row['ratio_floor']:.2f}", floor, *peer,
             spoken(row), f"{row['compile_s']:.1f} s", escape(row["path"]),
         )  # fmt: skip
     return table
