@@ -18,13 +18,17 @@ from rich.console import Console
 from conformance.cases import load_cell
 from conformance.exported import KINDS, PREFIX
 from conformance.findings.entry import Entry
-from conformance.findings.report import conforms, failures, report, write
+from conformance.findings.report import conforms, failures, report
+from conformance.joining.command import join
+from conformance.joining.origin import Origin
 from conformance.modules.form import read
 from conformance.modules.spec import check
+from conformance.part import Part
 from conformance.processes.deadline import Deadline
 from conformance.processes.limits import Limits
 from conformance.registry import Shape, properties
-from conformance.reports import FORMS
+from conformance.reports.console import console as the_console
+from conformance.reports.files import check_writable, write_all
 from conformance.reports.terminal import Terminal, show, show_self_test
 from conformance.running.runner import Plan, run
 from conformance.selection import Selection
@@ -36,10 +40,6 @@ from rnnspec.showing import choice, guided
 __all__ = ["main"]
 
 ALL = "all"
-
-PLAIN_WIDTH = 140
-"""Columns of what is written to a file or a log."""
-
 
 class TierName(StrEnum):
     """The keys of `conformance.tiers.TIERS`."""
@@ -82,8 +82,12 @@ HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=HELP)
 
 
-@app.command()
+app.command("join")(join)
+
+
+@app.callback(invoke_without_command=True)
 def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
+    context: typer.Context,
     backend: Annotated[list[str] | None, typer.Option(help="Test this backend; `all`, the default, tests every "
                        "installed one. Repeatable.")] = None,
     module: Annotated[list[str] | None, typer.Option(metavar="package:Thing", help="Test a PyTorch module, a "
@@ -119,6 +123,8 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
                     "Repeatable.")] = None,
     minutes: Annotated[float | None, typer.Option(metavar="NUMBER", min=0.01, help="End the run after so many minutes, "
                        "whatever is not yet asked. Default: 12 in the tier default, no limit in the others.")] = None,
+    part: Annotated[str | None, typer.Option(metavar="NUMBER/OF", help="Test one of so many parts of the run, such as "
+                    "3/16, and no other. `join` makes one report of all.")] = None,
     after: Annotated[Path | None, typer.Option(metavar="FILE", help="Begin with the laws and networks that failed in "
                      "this earlier report, which --json wrote, with four times the cases.")] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.")] = None,
@@ -142,17 +148,18 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
     show_list: Annotated[bool, typer.Option("--list", help="List backends and laws, and run nothing.")] = False,
 ) -> None:
     """Test whether backends conform to the specification: the same numbers, the same gradients, and how fast."""
-    console = Console()
-    if not console.is_terminal:
-        console.width = PLAIN_WIDTH
+    if context.invoked_subcommand:
+        _alone(context)
+        return
+    console = the_console()
     if show_list:
         _list(console)
         return
     if no_speed and speed_only:
         raise typer.BadParameter("--no-speed and --speed-only together leave nothing to do; choose one")
     files = {"json": json, "html": html, "junit": junit, "markdown": markdown}
-    for name, file in files.items():
-        _check_writable(name, file)
+    check_writable(files)
+    shared = _part(part, self_test)
     if self_test:
         raise typer.Exit(_self_test(console, seed, tier, files))
     selection = Selection(
@@ -160,6 +167,7 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
         tuple(map(_shape, shape or ())), tuple(mode or ()), _xfails(xfails),
         _as_cell(as_, [*(module or ()), *(op or ())]), _lacks(without or [], op), _layout(layout, module),
         _form(form, module, as_), operators := _modules(op or [], "--op"), _failed(after),
+        shared,
     )  # fmt: skip
     modules = _modules(module or []) + operators + _exported(exported or [])
     backends = backend or ([] if modules else [ALL])
@@ -169,10 +177,13 @@ def conformance(  # noqa: PLR0913, PLR0917  # one argument for each option
     with Terminal(console, deadline) as terminal:
         limits = Limits(patience, int(memory * 1e9))
         entries = run(Plan(names, selection, not speed_only, not no_speed, limits, deadline), terminal.watch)
-    document = report(entries, seed, tier, time.perf_counter() - begun)
-    show(console, document)
-    _write(document, files)
     named = modules if ALL in backends else names
+    asked = {"names": names, "named": named, "speed": not no_speed, "correctness": not speed_only,
+             "require_speed": require_speed}  # fmt: skip
+    origin = {"part": Origin.here(selection, **asked)} if shared else {}
+    document = report(entries, seed, tier, time.perf_counter() - begun, **origin)
+    show(console, document)
+    write_all(document, files)
     raise typer.Exit(0 if conforms(document, named, require_speed) else 1)
 
 
@@ -187,7 +198,7 @@ def _self_test(console: Console, seed: int, tier: str, files: dict[str, Path | N
     entries: list[Entry] = []
     document = report(entries, seed, tier, time.perf_counter() - begun, found)
     show_self_test(console, found)
-    _write(document, files)
+    write_all(document, files)
     return 0 if conforms(document) else 1
 
 
@@ -332,13 +343,20 @@ def _failed(file: Path | None) -> dict[str, dict[str, list[str]]]:
                                  "leave it out for the first run") from error  # fmt: skip
 
 
-def _write(document: dict[str, Any], files: dict[str, Path | None]) -> None:
-    for form, file in files.items():
-        if file is not None:
-            write(FORMS[form](document), file)
+def _part(given: str | None, self_test: bool) -> Part | None:
+    if given and self_test:
+        raise typer.BadParameter("--part splits a run of the laws, got --self-test; leave one of them out")
+    try:
+        return Part.read(given) if given is not None else None
+    except ValueError as error:
+        raise typer.BadParameter(f"--part must be one of some parts, counted from 1, got {given!r}; write it as "
+                                 "3/16") from error  # fmt: skip
 
 
-def _check_writable(form: str, file: Path | None) -> None:
-    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
-        raise typer.BadParameter(f"--{form} must name a file in a folder that exists, got {file}; "
-                                 "make the folder first")  # fmt: skip
+def _alone(context: typer.Context) -> None:
+    """Refuse options before a sub-command, which would do nothing."""
+    sources = ((name, context.get_parameter_source(name)) for name in context.params)
+    given = [name for name, source in sources if source and source.name == "COMMANDLINE"]
+    if given:
+        raise typer.BadParameter(f"{context.invoked_subcommand} has options of its own, got --{given[0]} before it; "
+                                 "see --help")  # fmt: skip
