@@ -39,7 +39,8 @@ def included(text: str) -> str:
     return INCLUDE.sub(lambda m: f"{m[1]}{m[4]}{KINDS[m[2]](m[3])}{m[4]}{m[5]}", text)
 
 
-LANGUAGES = {".py": "python", ".toml": "toml", ".txt": "text", ".yaml": "yaml", ".sbatch": "bash", "": "bash"}
+LANGUAGES = {".py": "python", ".toml": "toml", ".txt": "text", ".yaml": "yaml", ".yml": "yaml", ".sbatch": "bash",
+             ".sh": "bash", "": "bash"}  # fmt: skip
 
 
 def source(path: str) -> str:

@@ -21,8 +21,11 @@ OF_THE_MACHINE = {"memory": f"{limits.SHARE / limits.AT_A_TIME:.0%} of the machi
 VALUES = {int: "NUMBER", float: "NUMBER"}
 
 
-def flags(_: str) -> str:
-    return "\n".join(table(("flag", "what it does", "default"), _rows()))
+COMMANDS = {"conformance": command.conformance, "join": command.join}
+
+
+def flags(name: str) -> str:
+    return "\n".join(table(("flag", "what it does", "default"), _rows(COMMANDS[name])))
 
 
 def exits(_: str) -> str:
@@ -30,9 +33,11 @@ def exits(_: str) -> str:
     return "\n".join(table(("exit status", "means"), (part.strip().split(": ", 1) for part in line.split(";"))))
 
 
-def _rows() -> Iterator[tuple[str, str, str]]:
-    hints = typing.get_type_hints(command.conformance, include_extras=True)
-    for name, parameter in inspect.signature(command.conformance).parameters.items():
+def _rows(function: Any) -> Iterator[tuple[str, str, str]]:
+    hints = typing.get_type_hints(function, include_extras=True)
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.default is inspect.Parameter.empty:  # no option: the context, or an argument
+            continue
         kind, option = typing.get_args(hints[name])
         said = option.default if isinstance(option.default, str) else None  # typer keeps a flag of another name there
         flag = said or f"--{name.replace('_', '-')}"
