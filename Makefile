@@ -16,10 +16,20 @@ GROUPS := --group test --group lint --group docs --group peers
 LINK := ip link set lo up mtu 9000 gso_max_size 9000 gso_max_segs 1 && \
   tc qdisc add dev lo root tbf rate 1gbit burst 10kb limit 64mb
 
-.PHONY: conformance nightly test test-avx2 lint release self-test looks-like stress bench cost cost-on-paper arrangements choices products heads parallel newton workers-time bound frames exporters exported kappa teeth operators remembering noise handwriting experiments tracking text speech language launched scoreboard kernelbench report docs site serve clean
+.PHONY: conformance nightly test test-avx2 lint release self-test looks-like stress bench cost cost-on-paper arrangements choices products heads parallel newton workers-time conformance-parts bound frames exporters exported kappa teeth operators remembering noise handwriting experiments tracking text speech language launched scoreboard kernelbench report docs site serve clean
 
 conformance: $(READY)
 	$(VENV) -m conformance --backend all
+
+# The same in parts, one after the other, and the report of all. A part that fails leaves the others running.
+PARTS ?= 4
+PART_REPORTS := build/parts
+
+conformance-parts: $(READY)
+	rm -rf $(PART_REPORTS) && mkdir -p $(PART_REPORTS)
+	for part in $$(seq $(PARTS)); do \
+	  $(VENV) -m conformance --backend all --part $$part/$(PARTS) --json $(PART_REPORTS)/$$part.json || test $$? = 1 || exit 2; done
+	$(VENV) -m conformance join $(PART_REPORTS)/*.json --json $(PART_REPORTS).json --html $(PART_REPORTS).html
 
 # Other cases every night, and the same ones again with the seed that the report has; first what failed the night before.
 nightly: $(READY)
