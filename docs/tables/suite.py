@@ -136,6 +136,11 @@ STRESS = {
     "tensorflow_workers": lambda found: (f"One of {found['workers']} workers of TensorFlow is killed, stops or is late",
                                          f"{found['lost']} lost workers", f"{found['wrong']} wrong numbers or names; "
                                          f"all are told within {found['most_seconds_until_told']:.2g} s"),
+    "torch_workers": lambda found: (f"One of {found['workers']} workers of PyTorch is killed or stops, and all go on "
+                                    "from the checkpoint", f"{found['lost']} lost workers",
+                                    f"{found['unnamed']} workers are not told which one, {found['differing']} end with "
+                                    f"other numbers; of a killed one all are told within "
+                                    f"{found['most_seconds_until_told']:.2g} s"),
 }  # fmt: skip
 """One row for each piece of `make stress` that is a count."""
 GROUPED = {

@@ -21,6 +21,7 @@ from tests.stress import (
     policies,
     sixteen,
     tensorflow_workers,
+    torch_workers,
 )
 
 PIECES = {
@@ -30,6 +31,7 @@ PIECES = {
     "four_workers": (four_workers.measure, 10),
     "tensorflow_workers": (tensorflow_workers.measure, 6),
     "jax_workers": (jax_workers.measure, 8),
+    "torch_workers": (torch_workers.measure, 8),
     "false_alarms": (false_alarms.measure, 2_500),
     "policies": (policies.measure, 1_000),
     "launches": (launches.measure, 3),
