@@ -29,9 +29,11 @@ def among_all(call: str, backend: Any, net: Network, own: Callable[[], Step]) ->
         step, raised = own(), None
     except Exception as error:  # whatever it is, the others must learn of it
         step, raised = _nothing(backend, net), error
-    found, failed = _exchanged(group, net, step, raised is not None)
-    if raised is not None:
-        raise raised
+    try:
+        found, failed = _exchanged(group, net, step, raised is not None)
+    finally:
+        if raised is not None:
+            raise raised
     if failed:
         raise WorkerError(call, "every worker's own call must succeed", f"an error of rank {_listed(failed)}",
                           "look at the error there")  # fmt: skip
