@@ -150,6 +150,12 @@ def test_hundreds_of_drawn_cells_in_parts_are_those_of_the_whole():
     assert max(map(len, own)) <= 3 * BATCH  # of twelve batches each part has three
 
 
+def test_a_seed_draws_the_same_cells_again_whatever_was_drawn_before():
+    """Also those that hypothesis makes of others, by what it takes for alike: addresses of methods must not count."""
+    selection = Selection("smoke", only=("P120",), precisions=("f64",), examples=BATCH, seed=8)
+    assert drawn(selection) == drawn(selection)
+
+
 def test_more_examples_begin_with_the_same_ones_and_are_drawn_anew():
     law = Property(Statement("P999", "one", "It holds."), lambda *_: None, lambda _: {"here": st.integers(0, 10**9)})
 

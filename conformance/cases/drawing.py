@@ -66,7 +66,7 @@ class _Drawing:
         if depth:
             makers += [self.unary, self.binary, self.map, self.binary, self.map, self.mixed, self.choice, self.blend]
             makers += [self.product] * (2 if self.matrices else 0)
-        return self.draw(st.sampled_from(makers))(width, depth - 1)
+        return self.one_of(makers)(width, depth - 1)
 
     def leaf(self, width: int, depth: int) -> str:
         kept = [name for name, own in (*self.states.items(), *self.letters.items()) if own == width]
@@ -113,7 +113,11 @@ class _Drawing:
         kinds += [self.learned] * (not states)
         if depth > 0:
             kinds += [self.combined, self.scaled, self.bent, self.scaled, self.chosen]
-        return self.draw(st.sampled_from(kinds))(rows, columns, depth - 1)
+        return self.one_of(kinds)(rows, columns, depth - 1)
+
+    def one_of(self, makers: list[Callable[..., str]]) -> Callable[..., str]:
+        """A maker, by its number: hypothesis compares what it draws by hashes, and that of a method is an address."""
+        return makers[self.draw(st.sampled_from(range(len(makers))))]
 
     def kept(self, state: str, depth: int) -> str:
         """The new value of a matrix state, which tells that it is a matrix."""
