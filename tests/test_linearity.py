@@ -15,7 +15,7 @@ from rnnspec import Cell, Layer, Network, cell, cells, linearity, out
 from rnnspec.derivation.parallel import parallel
 from rnnspec.derivation.structure import Bend, Factor, Kind
 from rnnspec.errors import ArgumentError
-from rnnspec.primitives import outer, relu, stop, tanh, total, where
+from rnnspec.primitives import outer, relu, sin, stop, tanh, total, where
 
 CELLS = {name: value for name, value in vars(cells).items() if isinstance(value, Cell)}
 WIDTH = 6
@@ -220,6 +220,17 @@ def test_drawn_cells_are_as_they_are_said_to_be(reference):
     each()
     assert tried["too large"] < sum(tried.values()) / 5
     assert min(tried[kind] for kind in (Kind.SHIFT, Kind.ENTRYWISE, Kind.DENSE, Kind.BENT)) >= 10
+
+
+@pytest.mark.parametrize("mixed", (
+    cell(lambda x, R, h, c: (where(c > x.o, x.b, sin(h)), R.i(h))),
+    cell(lambda x, R, c, h: (R.i(h), where(c > x.o, x.b, sin(h)))),
+))  # fmt: skip
+def test_a_cotangent_that_is_not_handed_on_mixes_features_too(mixed, reference):
+    """Only a condition reads c, so that its cotangent begins anew in each step, and reaches h through a map."""
+    (group,) = linearity(mixed).groups
+    assert group.back.kind is Kind.DENSE
+    assert holds(group.back, Probe(reference, mixed, 0), group.states, True)
 
 
 SENTENCES = {

@@ -99,7 +99,9 @@ class _Equations:
         place = {old: new for new, old in enumerate(keep)}
         nodes = tuple(self._given(self.nodes[i], group, place) for i in keep)
         graph = Graph(nodes, tuple((state, place[index]) for state, index in ends.items()))
-        return structure(Derivation(graph, [self.ranks[i] for i in keep], self.numbers), tuple(ends))
+        read = {node.name for node in nodes if node.op == "state"}
+        own = (*ends, *(state for state in group if state in read and state not in ends))
+        return structure(Derivation(graph, [self.ranks[i] for i in keep], self.numbers), own)
 
     def _given(self, node: Node, group: tuple[str, ...], place: Mapping[int, int]) -> Node:
         """A node in the group's own equations, where the other states, or the cotangents of others, are given."""
