@@ -3,6 +3,8 @@
     torchrun --standalone --nproc-per-node 2 torch_ddp.py
 """
 
+import gc
+
 import torch
 from torch import distributed
 from torch.nn.functional import cross_entropy
@@ -16,9 +18,7 @@ PADDED = -100
 """The label of a step that is none, which PyTorch's loss leaves out."""
 
 
-def main():
-    distributed.init_process_group("gloo")
-    be = rnnspec.get_backend("torch", precision="f64").across(distributed.group.WORLD)
+def train(be):
     rank, size = be.group.rank, be.group.size
     model = DistributedDataParallel(be.as_layer(Network(1, [Layer(cells.lstm, 16)], output=Dense(2)), seed=0))
     optimiser = torch.optim.Adam(model.parameters(), 0.05)
@@ -36,6 +36,12 @@ def main():
         distributed.all_reduce(whole)
         if rank == 0:
             print(f"step {step + 1}: {float(whole):.4f}", flush=True)
+
+
+def main():
+    distributed.init_process_group("gloo")
+    train(rnnspec.get_backend("torch", precision="f64").across(distributed.group.WORLD))
+    gc.collect()  # PyTorch may abort a process that ends while it holds a model of DDP
     distributed.destroy_process_group()
 
 
