@@ -38,7 +38,7 @@ REMEMBERED = 64
 """The cases that are remembered, for a fault that depends on calls before."""
 SHRINKS = 12
 """The most further examples of a failing law."""
-DRAWN_FOR_FULL_ROWS = 16
+DRAWN_FOR_FULL_ROWS = 64
 """The cases drawn for each example on a backend that takes full rows only, which skips those with padding.
 
 Half of the cases of most strategies have full rows; one that draws none among so many has none.
