@@ -25,11 +25,11 @@ from rnnspec.tracing.cell import Cell
 from rnnspec.tracing.graph import Graph, Node, ancestors
 from rnnspec.tracing.ranks import ranks, ranks_of
 
-__all__ = ["Group", "Linearity", "linearity"]
+__all__ = ["Linearity", "StateGroup", "linearity"]
 
 
 @dataclass(frozen=True)
-class Group:
+class StateGroup:
     """States that depend on one another: the structure of their step, and that of their cotangents' step backward."""
 
     states: tuple[str, ...]
@@ -45,7 +45,7 @@ class Linearity:
     """
 
     cell: str
-    groups: tuple[Group, ...]
+    groups: tuple[StateGroup, ...]
     reason: str
 
     @property
@@ -77,7 +77,7 @@ def _read(cell: Cell) -> Linearity:
     old = {state: index for (op, state), index in adjoint.leaves if op == "state"}
     forward = _Equations(cell.graph.nodes, ranks(cell.graph), dict(cell.graph.results), "state", cell.numbers)
     back = _Equations(adjoint.nodes, ranks_of(adjoint.nodes, ends), old, "cotangent", cell.numbers)
-    groups = (Group(states, forward.structure(states), back.structure(states))
+    groups = (StateGroup(states, forward.structure(states), back.structure(states))
               for states in components(cell.graph, cell.states))  # fmt: skip
     return Linearity(cell.name, tuple(groups), form if isinstance(form, str) else "")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnspec.derivation.linearity import Group
+from rnnspec.derivation.linearity import StateGroup
 from rnnspec.derivation.structure import Kind
 from rnnspec.layer import Layer
 
@@ -68,7 +68,7 @@ class Packing:
         return array if self.axis is None else np.swapaxes(array, self.axis, -1)
 
 
-def packing(layer: Layer, group: Group) -> Packing:
+def packing(layer: Layer, group: StateGroup) -> Packing:
     """How the states of a group mix over a window, by the structure of its step."""
     shapes = {state: layer.state_shapes[state] for state in group.states}
     step, alike, heads = group.step, len(set(shapes.values())) == 1, int(layer.heads is not None)
