@@ -41,7 +41,8 @@ SHRINKS = 12
 DRAWN_FOR_FULL_ROWS = 64
 """The cases drawn for each example on a backend that takes full rows only, which skips those with padding.
 
-Half of the cases of most strategies have full rows; one that draws none among so many has none.
+A fifth to a half of the cases of most strategies have full rows, and hypothesis draws like cases one after another: the
+first full rows may come as late as the thirteenth. A strategy that draws none among so many has none.
 """
 
 

@@ -37,7 +37,7 @@ from rnnspec.running.recomputation import Recomputing
 from rnnspec.showing import shown
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree, bounded, tree_map
-from rnnspec.workers.sums import among_all, key_of_rows, summed
+from rnnspec.workers.sums import among_all, key_of_rows
 
 __all__ = ["Backend"]
 
@@ -344,7 +344,7 @@ class Backend(Held):
 
     def summed(self, net: Network, step: Step) -> Step:
         """The step of all workers, of which `step` is this worker's: for gradients that it made of several calls."""
-        return summed(self, net, step)
+        return among_all(f"{self.name}.summed(...)", self, net, lambda: step)
 
     def mean_loss(self, loss_sum: Array, count: int) -> Array:
         """The loss whose gradient, averaged over the workers, is that of the mean over all of them.

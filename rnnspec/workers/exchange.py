@@ -73,14 +73,16 @@ class Exchange:
             tree, numbers, own = None, [0] * counts, error
         tree = self.zeros(shapes) if tree is None else tree
         failed = [int(own is not None and rank == self.group.rank) for rank in range(self.group.size)]
-        arrays, found = self.group.sum(flat_as(shapes, tree), [*failed, *numbers])
-        if own is not None:
-            raise own
-        lost = [str(rank) for rank, number in enumerate(found[: self.group.size]) if number]
+        try:
+            arrays, found = self.group.sum(flat_as(shapes, tree), [*numbers, *failed])
+        finally:
+            if own is not None:  # also where the exchange failed too
+                raise own
+        lost = [str(rank) for rank, number in enumerate(found[counts:]) if number]
         if lost:
-            raise WorkerError(self.call, "every worker must do its part", f"an error of rank {', '.join(lost)}",
-                              "read that worker's own error")  # fmt: skip
-        return filled(shapes, arrays), found[self.group.size :]
+            raise WorkerError(self.call, "every worker's own call must succeed", f"an error of rank {', '.join(lost)}",
+                              "look at the error there")  # fmt: skip
+        return filled(shapes, arrays), found[:counts]
 
     def each(self, part: Callable[[], Any]) -> Any:
         """What this worker's part returns, once no worker's part has raised."""
