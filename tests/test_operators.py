@@ -79,7 +79,7 @@ def long_memory(function):
     scope = Scope(subject.capabilities.cells, brief=True, closed=True)
     assert next(iter(remembered(scope))) == "512 steps, both halves"  # a kernel runs the forward one
     layer = Layer(subject.capabilities.cells[0], {"S.rows": 3, "S.columns": 2})
-    case = subject.fitted(remembering(Case(Network(2, [layer]), 512, 2, (512, 512))))
+    case = remembering(subject.fitted(Case(Network(2, [layer]), 512, 2, (512, 512))))
     assert case.net.layers[0].heads == 2
     next(law for law in properties() if law.id == "P170")(subject, case, Judge(subject))
 
@@ -100,7 +100,7 @@ def test_a_case_remembers_also_at_sizes_in_multiples():
 
     in_blocks.layout = {**theirs.chunk_gla.layout, "multiples": "time 16, width 8"}
     case = Case(Network(2, [Layer(cells.gla, {"S.rows": 3, "S.columns": 2}, heads=2)]), 40, 2)
-    fitted = backend(in_blocks, cells.gla).fitted(remembering(case))
+    fitted = remembering(backend(in_blocks, cells.gla).fitted(case))
     assert (fitted.steps, fitted.net.layers[0].state_shapes["S"]) == (48, (2, 8, 8))
     assert memory(fitted).lost == ""
 

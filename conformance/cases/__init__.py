@@ -32,7 +32,7 @@ from conformance.cases.networks import (
     table,
 )
 from conformance.cases.reach import memory
-from conformance.cases.search import remembering
+from conformance.cases.search import Remembering, remembering
 from conformance.cases.strategies import (
     affine_cell_cases,
     cases,
@@ -55,6 +55,7 @@ __all__ = [
     "Gain",
     "Planted",
     "Pull",
+    "Remembering",
     "affine_cell_cases",
     "cases",
     "drawn_cases",

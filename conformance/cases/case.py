@@ -112,6 +112,10 @@ class Case:
         ]
         return f"Case({', '.join(shown)})"
 
+    def tested(self) -> Case:
+        """The case that is tested where this one was drawn."""
+        return self
+
     @property
     def ends(self) -> Any:
         """The end of each row: `lengths`, or the number of steps."""

@@ -8,7 +8,7 @@ best ones, and `memory` says what it forgets.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 
@@ -24,7 +24,7 @@ from rnnspec.layer import Layer
 from rnnspec.network import Network
 from rnnspec.tree import Tree, leaves, named_map
 
-__all__ = ["alone", "remembering", "search"]
+__all__ = ["Remembering", "alone", "remembering", "search"]
 
 Array = Any
 
@@ -58,6 +58,14 @@ DRIFT = 1.5
 MOVES = {"U": ((1 / 64, 1.0), (1 / 64, 0.0), (2.0, 0.0), (0.5, 0.0)), "W": ((0.25, 0.0),)}
 SHIFTS = ((1.0, 2.0), (1.0, -2.0), (1.0, 5.0), (1.0, -5.0))
 """The large changes of one parameter: a factor of its factor, and a shift of its shift."""
+
+
+class Remembering(Case):
+    """A drawn case whose gains are sought where it is tested, since that takes seconds and many are drawn only."""
+
+    def tested(self) -> Case:
+        """The case that remembers."""
+        return remembering(Case(**{field.name: getattr(self, field.name) for field in fields(self)}))
 
 
 @lru_cache(maxsize=256)

@@ -58,7 +58,7 @@ def _cases(law: str, label: str, examples: int, cells: tuple[Cell, ...] | None =
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     hypothesis.seed(0)(settings(hypothesis.given(strategies(law, cells)[label])(_collector(found))))()
-    return tuple(found[1:] or found)
+    return tuple(case.tested() if isinstance(case, Case) else case for case in found[1:] or found)
 
 
 def _collector(found: list[Case]) -> Callable[[Case], None]:

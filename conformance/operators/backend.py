@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.cases import INPUTS, Case, Pull, hidden_for, load_cell, remembering
+from conformance.cases import INPUTS, Case, Pull, hidden_for, load_cell
 from conformance.modules.padding import check_padding
 from conformance.modules.spec import named
 from conformance.operators.layout import Misshapen, kind_of
@@ -64,8 +64,7 @@ class OperatorBackend(Backend):
         steps = _up(case.steps, own.get("time", 1))
         lengths = None if case.lengths is None else tuple(steps if n == case.steps else n for n in case.lengths)
         pull = case.pull if self._returns_states else Pull.OUTPUTS
-        found = replace(case, net=net, steps=steps, lengths=lengths, pull=pull, fresh=not self.operator.has_states)
-        return remembering(replace(found, gains=())) if case.gains else found  # what remembers depends on the widths
+        return replace(case, net=net, steps=steps, lengths=lengths, pull=pull, fresh=not self.operator.has_states)
 
     def shown(self, inputs: Array, lengths: Array | None) -> Array:
         check_padding(self.operator.call, self.capabilities, inputs, lengths)

@@ -19,6 +19,7 @@ import hypothesis
 from hypothesis import HealthCheck, Phase
 from hypothesis.strategies import SearchStrategy
 
+from conformance.cases import Case
 from conformance.findings.finding import NOT_APPLICABLE, Finding, Verdict, expected
 from conformance.findings.tally import Tally
 from conformance.judge import Evidence, Failure, IllPosed, Judge, NotApplicable
@@ -207,7 +208,6 @@ class _Search:
         backend = self.examination.backend
         able, case = backend.capabilities, _tamed(backend.capabilities, case, self.law.needs)
         case = backend.fitted(case) if hasattr(backend, "fitted") else case
-        self.examination.announce(self.law.id, self.batch.label, case)
         net = getattr(case, "net", None)
         missing = lacking(able, net) if isinstance(net, Network) else ""
         if not able.lengths and not _is_full(case):
@@ -215,6 +215,8 @@ class _Search:
         if missing:
             self._count("unsupported", f"the backend declares no {missing}")
             return
+        case = case.tested() if isinstance(case, Case) else case
+        self.examination.announce(self.law.id, self.batch.label, case)
         judge = Judge(backend)
         earlier = list(self.examination.asked)
         self.examination.asked.append((self.law.id, case))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from conformance import tolerance
-from conformance.cases import BATCH, STEPS, Case, hidden_for, memory, network_for, remembering
+from conformance.cases import BATCH, STEPS, Case, Remembering, hidden_for, memory, network_for
 from conformance.judge import Judge
 from conformance.properties import networks
 from conformance.properties.asking import Question, ask, few
@@ -186,10 +186,10 @@ def _at_shapes(scope: Scope) -> Labels:
 
 def _of_networks(nets: list[Network], steps: int, lengths: bool = False) -> SearchStrategy[Case]:
     ends = (steps,) * ROWS if lengths else None
-    return st.builds(lambda net, seed: remembering(Case(net, steps, ROWS, ends, seed)), st.sampled_from(nets), SEEDS)
+    return st.builds(lambda net, seed: Remembering(net, steps, ROWS, ends, seed), st.sampled_from(nets), SEEDS)
 
 
 def _of_table(cell: Cell) -> SearchStrategy[Case]:
     """One layer at the sizes of the table, with lengths."""
-    case = Case(network_for(cell), STEPS, BATCH, (STEPS,) * BATCH)
-    return SEEDS.map(lambda seed: remembering(replace(case, seed=seed)))
+    case = Remembering(network_for(cell), STEPS, BATCH, (STEPS,) * BATCH)
+    return SEEDS.map(lambda seed: replace(case, seed=seed))
