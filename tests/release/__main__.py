@@ -3,7 +3,8 @@
 The source distribution and the wheel are built, checked and compared with the rules of `contents`; the wheel that is
 built from the source distribution must be the one that is built from the tree, byte for byte. The wheel is installed in
 fresh environments, two at a time: without an extra, with the suite alone, and with each framework's extra. Exit status
-0 if everything holds, 1 if not. NumPy's backend is judged where the suite is alone, and not again beside a framework.
+0 if everything holds, 1 if not. The smoke tier tests NumPy where the suite is alone, and not again beside a framework;
+of the suite, each framework has a third.
 """
 
 from __future__ import annotations
