@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -13,6 +11,9 @@ import rnnspec
 from rnnspec import Dense, Last, Layer, Network, Path, cell, cells, policies
 from rnnspec.errors import ShapeError, UnsupportedError
 from rnnspec.tree import leaves, tree_map
+from tests.workers.jax_launches import devices_of
+from tests.workers.jax_problems import part
+from tests.workers.launching import launched
 
 jax = pytest.importorskip("jax")
 jnp = pytest.importorskip("jax.numpy")
@@ -22,7 +23,7 @@ NET = Network(INPUTS, [Layer(cells.elman, 3, "bidirectional"), Layer(cells.lstm,
 LAST = Network(INPUTS, [Layer(cells.elman, 4, "bidirectional")], Last())
 LENGTHS = np.array([5, 3, 0, 1])
 HELD = {
-    "derived": lambda be: be, "FRAMEWORK": lambda be: be.through(Path.FRAMEWORK), "again": lambda be: be.recomputing(2)
+    "derived": lambda be: be, "FRAMEWORK": lambda be: be.through(Path.FRAMEWORK), "again": lambda be: be.recomputing(3)
 }  # fmt: skip
 EACH = pytest.mark.parametrize("held", HELD.values(), ids=HELD)
 
@@ -48,6 +49,25 @@ def loss_of(apply, scale=1.0):
     return loss
 
 
+def compiled(function):
+    """The function as one program, in which LLVM optimises nothing: JAX has done its part by then."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+
+
+@cache
+def untransformed(net):
+    """The outputs and the final state of a network, and its gradients by the derived adjoint, as one program."""
+    apply = rnnspec.get_backend("jax").as_layer(net).apply
+    gradient = jax.grad(loss_of(apply), (0, 1, 2))
+    return compiled(lambda *given: (apply(*given), gradient(*given)))
+
+
+def alone(net, params, x, state=None, lengths=None):
+    """What a network gives by itself: where no state is given, from zeros, and without lengths, of full rows."""
+    state = tree_map(lambda shape: np.zeros(shape, np.float32), net.state_shapes(ROWS)) if state is None else state
+    return untransformed(net)(params, x, state, np.full(ROWS, STEPS) if lengths is None else lengths)
+
+
 def near(found, expected):
     found = dict(leaves(found))
     for name, right in leaves(expected):
@@ -67,7 +87,8 @@ def test_a_program_is_exported_with_symbols_and_its_gradients(held, net, what):
             return apply(params, x, None, lengths), jax.grad(loss_of(apply))(params, x, None, lengths)
 
         given = [params, x] if lengths is None else [params, x, lengths]
-        near(exported(run, given, what).call(*given), jax.jit(run)(*given))
+        ran, (slopes, *_) = alone(net, params, x, None, lengths)
+        near(compiled(exported(run, given, what).call)(*given), (ran, slopes))
 
 
 def exported(run, given, what):
@@ -93,7 +114,8 @@ def test_lengths_that_are_known_are_held_within_a_symbolic_time():
     n, = jax.export.symbolic_shape("n")
     given = jax.ShapeDtypeStruct((n, ROWS, INPUTS), "float32")
     program = jax.export.export(jax.jit(lambda x: apply(params, x, None, LENGTHS + 2)[0]))(given)
-    near(program.call(x), apply(params, x, None, np.minimum(LENGTHS + 2, STEPS))[0])
+    (outputs, _), _ = alone(NET, params, x, None, np.minimum(LENGTHS + 2, STEPS))
+    near(compiled(program.call)(x), outputs)
     wrong = jax.ShapeDtypeStruct((n, n, INPUTS), "float32")
     with pytest.raises(ShapeError, match="lengths must have the shape"):
         jax.export.export(jax.jit(lambda x: apply(params, x, None, LENGTHS)[0]))(wrong)
@@ -108,13 +130,12 @@ def test_many_parameters_inputs_states_and_lengths_at_once(held):
     many = [tree_map(lambda a: np.stack([a, a * 2]), part) for part in (params, x, state)]
     lengths = np.stack([LENGTHS, LENGTHS[::-1]])
     gradient = jax.grad(loss, (0, 1, 2))
-    found = jax.jit(jax.vmap(gradient))(*many, lengths)
-    alone = jax.jit(gradient)
+    found = compiled(jax.vmap(gradient))(*many, lengths)
     for i in range(2):
         each = (tree_map(lambda a, i=i: a[i], part) for part in many)
-        near(tree_map(lambda a, i=i: a[i], found), alone(*each, lengths[i]))
-    over_inputs = jax.jit(jax.vmap(gradient, (None, 0, None, None)))(params, many[1], state, LENGTHS)
-    near(tree_map(lambda a: a[1], over_inputs), alone(params, x * 2, state, LENGTHS))
+        near(tree_map(lambda a, i=i: a[i], found), alone(NET, *each, lengths[i])[1])
+    over_inputs = compiled(jax.vmap(gradient, (None, 0, None, None)))(params, many[1], state, LENGTHS)
+    near(tree_map(lambda a: a[1], over_inputs), alone(NET, params, x * 2, state, LENGTHS)[1])
 
 
 @EACH
@@ -122,8 +143,7 @@ def test_checkpoint_and_a_scan_around_it_change_nothing(held):
     apply = held(rnnspec.get_backend("jax")).as_layer(NET).apply
     params, x, state = drawn()
     given = params, x, state, LENGTHS
-    expected = jax.grad(loss_of(apply), (0, 1, 2))(*given)
-    near(jax.grad(jax.checkpoint(loss_of(apply)), (0, 1, 2))(*given), expected)
+    near(compiled(jax.grad(jax.checkpoint(loss_of(apply)), (0, 1, 2)))(*given), alone(NET, *given)[1])
 
     def carried(params, x, state):
         def body(state, x):
@@ -133,58 +153,49 @@ def test_checkpoint_and_a_scan_around_it_change_nothing(held):
         final, outputs = jax.lax.scan(body, state, x)
         return (outputs**2).sum() + sum((a**3).sum() for _, a in leaves(final))
 
-    def written_out(params, x, state):
+    parts = np.stack([x, x[::-1]])
+    near(compiled(jax.grad(carried, (0, 1, 2)))(params, parts, state), written_out()(params, parts, state))
+
+
+@cache
+def written_out():
+    """The gradients of calls of the network that go on from each other."""
+    apply = rnnspec.get_backend("jax").as_layer(NET).apply
+
+    def loss(params, x, state):
         total = 0.0
-        for part in x:
-            outputs, state = apply(params, part, state)
+        for each in x:
+            outputs, state = apply(params, each, state)
             total = total + (outputs**2).sum()
         return total + sum((a**3).sum() for _, a in leaves(state))
 
-    parts = np.stack([x, x[::-1]])
-    near(jax.grad(carried, (0, 1, 2))(params, parts, state), jax.grad(written_out, (0, 1, 2))(params, parts, state))
+    return compiled(jax.grad(loss, (0, 1, 2)))
 
 
-SHARDED = """
-import sys, jax, numpy as np, rnnspec
-sys.path.insert(0, "tests")
-from test_jax_transforms import HELD, SHARDED_NETS, sharded
-sharded(HELD[sys.argv[1]], SHARDED_NETS)
-"""
-SHARDED_NETS = (NET, Network(INPUTS, [Layer(forgetful, 3), Layer(cells.elman, 2)], Last()),
-                Network(INPUTS, [Layer(cells.elman, 3, gradient=policies.Truncated(2))]))  # fmt: skip
+SHARDED = (NET, Network(INPUTS, [Layer(forgetful, 3), Layer(cells.elman, 2)], Last()),
+           Network(INPUTS, [Layer(cells.elman, 3, gradient=policies.Truncated(2))]))  # fmt: skip
+POLICY = SHARDED[2]
 
 
-def sharded(held, nets):
-    """Rows on two devices: run in a process that has two. NumPy's parameters come first, before any other call."""
-    for net in nets:
-        be = held(rnnspec.get_backend("jax"))
-        if be.path is Path.FRAMEWORK and net.layers[0].gradient:
-            continue
-        loss, (params, x, state) = loss_of(be.as_layer(net).apply), drawn(net)
-        if net is nets[0]:
-            near(over_rows(loss, False)(params, x, None, None), loss(params, x, None, None))
-        for given, checks in (((params, x, None, None), (True,)), ((params, x, state, LENGTHS), (True, False))):
-            expected = jax.jit(jax.grad(loss, (0, 1)))(*given)
-            for check in checks:
-                near(jax.jit(jax.grad(over_rows(loss, check), (0, 1)))(*given), expected)
-
-
-def over_rows(loss, check):
-    """The loss with the rows on both devices."""
-    mesh, P = jax.sharding.Mesh(np.array(jax.devices()), ("rows",)), jax.sharding.PartitionSpec
-
-    def run(params, x, state, lengths):
-        specs = (P(), P(None, "rows"), None if state is None else P("rows"), None if lengths is None else P("rows"))
-        mapped = jax.shard_map(lambda *given: jax.lax.psum(loss(*given), "rows"), mesh=mesh, in_specs=specs,
-                               out_specs=P(), check_vma=check)  # fmt: skip
-        return mapped(params, x, state, lengths)
-
-    return run
+@pytest.fixture(scope="module")
+def sharded():
+    """What `jax_rows.py` found in a process that has two devices."""
+    (found,) = launched("tests/workers/jax_rows.py", 1, lambda _: devices_of(2), 600)
+    return found
 
 
 @pytest.mark.parametrize("held", HELD)
-def test_rows_on_two_devices_have_the_same_gradients(held):
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", SHARDED, held], env=os.environ | flags, capture_output=True, text=True,
-                          timeout=600, check=False)  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+def test_rows_on_two_devices_have_the_same_gradients(held, sharded):
+    for number, net in enumerate(SHARDED):
+        if held == "FRAMEWORK" and net is POLICY:
+            continue
+        params, x, state = drawn(net)
+        for lengths, checks, first in ((None, (True,), None), (LENGTHS, (True, False), state)):
+            _, expected = alone(net, params, x, first, lengths)
+            for checked in checks:
+                near(part(sharded, f"{held}.{number}.{lengths is not None}.{checked}"), expected[:2])
+
+
+def test_parameters_of_numpy_go_over_devices_before_any_other_call(sharded):
+    (outputs, final), _ = alone(POLICY, *drawn(POLICY)[:2])
+    near(sharded["loss"], (outputs**2).sum() + sum((a**3).sum() for _, a in leaves(final)))
