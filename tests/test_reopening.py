@@ -55,8 +55,13 @@ def test_a_backend_comes_back_with_its_settings(either, way):
         again = WAYS[way](backend)
         assert again is not backend
         assert settings(again) == settings(backend)
+
+
+def test_a_backend_that_came_back_computes_the_same(either):
+    """By pickling alone: each way opens the backend by one `__reduce__`."""
+    for backend in held(either):
         net = IN_PARALLEL if backend.path is Path.PARALLEL else NET
-        got, expected = (be.to_numpy(be.run(net, net.init(0), X).outputs) for be in (again, backend))
+        got, expected = (be.to_numpy(be.run(net, net.init(0), X).outputs) for be in (WAYS["pickle"](backend), backend))
         np.testing.assert_array_equal(got, expected)
 
 
