@@ -82,10 +82,10 @@ def test_every_backend_gives_the_same(backend):
 
 
 def test_a_backend_s_own_arrays_serve(backend):
-    net, windows = network(), Windows(3, 5)
+    net, windows, lengths = network(), Windows(2, 5), np.array([7, 0, 4])
     params, x, y, state = case(net, 7)
-    hosted = windows.value_and_grad(backend, net, params, x, y, state)
-    owned = windows.value_and_grad(backend, net, *(backend.asarray(a) for a in (params, x, y, state)))
+    hosted = windows.value_and_grad(backend, net, params, x, y, state, lengths)
+    owned = windows.value_and_grad(backend, net, *(backend.asarray(a) for a in (params, x, y, state)), lengths)
     assert_near(backend, owned.grads.params, tree_map(np.asarray, backend.to_numpy(hosted.grads.params)))
 
 
