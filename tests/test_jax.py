@@ -105,7 +105,7 @@ def test_a_layer_gives_the_backends_outputs_and_gradients(path):
     def loss(params, x, state):
         return 0.5 * (jnp.where(real, apply(params, x, state, LENGTHS)[0] - y, 0.0) ** 2).sum()
 
-    value, found = jax.value_and_grad(loss, (0, 1, 2))(params, x, state)
+    value, found = jax.jit(jax.value_and_grad(loss, (0, 1, 2)))(params, x, state)
     step = be.value_and_grad(NET, params, x, y, state, LENGTHS)
     close({"": value}, {"": step.loss_sum})
     close(found, (step.grads.params, step.grads.inputs, step.grads.state))
@@ -220,7 +220,7 @@ def test_a_layer_runs_segments_again_where_its_backend_does():
     params, x, _ = drawn()
 
     def gradients(be):
-        return jax.grad(lambda p: (be.as_layer(NET).apply(p, x)[0] ** 2).sum())(params)
+        return jax.jit(jax.grad(lambda p: (be.as_layer(NET).apply(p, x)[0] ** 2).sum()))(params)
 
     be = rnnspec.get_backend("jax")
     close(gradients(be.recomputing(2)), gradients(be))
