@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 
 from rnnspec import Dense, Last, Layer, Network, Path, cells
 from rnnspec.tree import leaves
+from tests.workers.launching import ran
 
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
@@ -17,14 +17,25 @@ if keras.config.backend() != "tensorflow":
     pytest.skip("Keras runs on another backend here", allow_module_level=True)
 
 NET = Network(2, [Layer(cells.elman, 3, "bidirectional"), Layer(cells.gru, 2, "reverse")], Last(), Dense(2))
+SMALL = Network(2, [Layer(cells.elman, 3, "reverse")], Last())
 X = np.random.default_rng(0).normal(size=(3, 4, 2)).astype(np.float32)
-TOLD = "import sys, keras; keras.models.load_model(sys.argv[1])"
+WORDS = np.array([[1, 2, 0], [0, 3, 4], [4, 1, 2], [0, 0, 0]])
+LOADED = """
+import sys, keras, numpy
+model, words, found = sys.argv[1:]
+try:
+    keras.models.load_model(model)
+except TypeError as error:
+    print(error)
+import backends.tensorflow_backend.layer
+numpy.save(found, keras.models.load_model(model).predict(numpy.load(words), verbose=0))
+"""
 
 
-def model(backend, seed):
+def model(backend, seed, net=NET):
     """A model of another seed, and with other weights of its own."""
     keras.utils.set_random_seed(seed)
-    return keras.Sequential([keras.Input((None, 2)), backend.as_layer(NET, seed), keras.layers.Dense(1)])
+    return keras.Sequential([keras.Input((None, 2)), backend.as_layer(net, seed), keras.layers.Dense(1)])
 
 
 def checkpoint(saved, other, folder):
@@ -105,7 +116,7 @@ def test_all_weights_come_back(open_backend, tmp_path, way):
 def test_layers_of_every_kind_come_back(open_backend, tmp_path, way):
     backend = open_backend("tensorflow", "f32")
     for number, held in enumerate((backend.through(Path.FRAMEWORK), backend.recomputing(2))):
-        layer = held.as_layer(NET, number)
+        layer = held.as_layer(SMALL, number)
         saved = keras.Sequential([keras.Input((4, 2)), layer])
         layer.with_state(X, mask=np.arange(4) < np.array([[4], [2], [0]]))
         restored = way(saved, None, str(tmp_path / str(number)) if way is saved_model else str(tmp_path))
@@ -113,7 +124,7 @@ def test_layers_of_every_kind_come_back(open_backend, tmp_path, way):
 
 
 def test_a_loaded_function_has_the_derived_adjoints_gradients(open_backend, tmp_path):
-    saved = model(open_backend("tensorflow", "f32"), 0)
+    saved = model(open_backend("tensorflow", "f32"), 0, SMALL)
     loaded = function_of_a_module(saved, None, str(tmp_path))
 
     def slope(run):
@@ -135,7 +146,7 @@ def test_a_checkpoint_holds_every_weight_once_and_no_other(open_backend, tmp_pat
 
 
 def test_training_goes_on_where_a_checkpoint_was_made(open_backend, tmp_path):
-    models = [model(open_backend("tensorflow", "f32"), seed) for seed in (0, 1)]
+    models = [model(open_backend("tensorflow", "f32"), seed, SMALL) for seed in (0, 1)]
     y = np.ones((3, 1), np.float32)
     for each in models:
         each.compile(keras.optimizers.Adam(0.1), "mse", jit_compile=False)
@@ -157,10 +168,26 @@ def test_a_saved_file_names_the_weights_as_the_specification_does(open_backend, 
     assert held == {name for name, _ in leaves(NET.parameter_shapes())}
 
 
-def test_a_process_that_does_not_know_the_layer_is_told_what_to_import(open_backend, tmp_path):
-    model(open_backend("tensorflow", "f32"), 0).save(tmp_path / "model.keras")
-    command = [sys.executable, "-c", TOLD, str(tmp_path / "model.keras")]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
-    assert told.returncode != 0
-    assert "make sure they are all imported" in told.stderr
-    assert "'module': 'backends.tensorflow_backend.layer'" in told.stderr
+@pytest.fixture(scope="module")
+def elsewhere(open_backend, tmp_path_factory):
+    """A model of words, and what another process prints and predicts that loads it without the layer, and with it."""
+    layer = open_backend("tensorflow", "f32").as_layer(SMALL, 3)
+    saved = keras.Sequential([keras.layers.Embedding(5, 2, mask_zero=True), layer, keras.layers.Dense(2)])
+    expected = saved.predict(WORDS, verbose=0)
+    folder = tmp_path_factory.mktemp("elsewhere")
+    files = [str(folder / name) for name in ("model.keras", "words.npy", "found.npy")]
+    saved.save(files[0])
+    np.save(files[1], WORDS)
+    said = ran([sys.executable, "-c", LOADED, *files], timeout=280)
+    return said, np.load(files[2]), expected
+
+
+def test_a_process_that_does_not_know_the_layer_is_told_what_to_import(elsewhere):
+    told, _, _ = elsewhere
+    assert "make sure they are all imported" in told
+    assert "'module': 'backends.tensorflow_backend.layer'" in told
+
+
+def test_a_saved_model_loads_in_another_process(elsewhere):
+    _, found, expected = elsewhere
+    np.testing.assert_array_equal(found, expected)
