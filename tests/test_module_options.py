@@ -19,7 +19,7 @@ GIVEN = ("--module", "torch.nn:LSTM", "--as", "lstm")
 
 def test_a_right_module_conforms_by_its_layout_and_form():
     done = smoke("strange_torch_modules:BareCell", "--layout", LAYOUT, "--form", FORM, *LAW)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.exit_code == 0, done.stdout + done.stderr
     assert "P02-plain pass" in done.stdout
 
 
@@ -28,7 +28,7 @@ def test_a_wrong_module_beside_a_right_one_fails_and_its_code_to_paste_has_both(
     done = smoke("strange_torch_modules:BareCell", "--module", "strange_torch_modules:BareCellOfSwappedGates",
                  "--layout", LAYOUT, "--form", FORM, *LAW, "--json", file)  # fmt: skip
     right, wrong = json.loads(file.read_text())["backends"]
-    assert (right["status"], wrong["status"], done.returncode) == ("conforms", "fails", 1), done.stdout + done.stderr
+    assert (right["status"], wrong["status"], done.exit_code) == ("conforms", "fails", 1), done.stdout + done.stderr
     with pytest.raises(Failure):
         exec(wrong["properties"][0]["reproducer"], {})  # code that the report gives
 
@@ -36,7 +36,7 @@ def test_a_wrong_module_beside_a_right_one_fails_and_its_code_to_paste_has_both(
 def test_a_layout_with_a_bad_text_is_a_row_that_fails_with_its_message():
     """The process of the module imports it, not the command."""
     done = smoke("strange_torch_modules:BareCell", "--layout", "strange_torch_modules:UNCLOSED", "--form", FORM, *LAW)
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "parentheses must enclose the maps" in done.stdout
 
 

@@ -16,6 +16,7 @@ import their_onnx_models
 from typer.testing import CliRunner
 
 from conformance.cases import load_cell
+from conformance.cases.kept import Kept
 from conformance.command import app
 from conformance.modules import ModuleBackend
 from conformance.modules.backend import _hidden
@@ -31,6 +32,19 @@ from rnnspec.errors import ArgumentError, TreeError, UnsupportedError
 HERE = Path(__file__).parent
 FEW = ("P01", "P01-plain", "P02", "P02-plain", "P32", "P33")
 """Values, gradients and lengths: in this process, where the whole registry would take minutes."""
+ONE_SIZE = ("--shape", "5,7,3,4")
+"""Where it is the command that is tested: the laws meet every size above."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick():
+    """Whoever computes one cell has the same cases, whose references are calculated once; none need be made smaller."""
+    kept = Kept(2**29)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("conformance.tolerance.yardstick.REFERENCES", kept)
+        patch.setattr("conformance.properties.asking.REFERENCES", kept)
+        patch.setattr("conformance.running.examination.SHRINKS", 0)
+        yield
 
 
 def judged(thing, cell="lstm", precision="f32", lacks=(), only=FEW, labels=5):
@@ -51,17 +65,14 @@ def is_right(found):
     return "pass" in found.values() and not {"fail", "error"} & set(found.values())
 
 
-def command(*arguments, **environment):
-    path = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
-    return subprocess.run(
-        [sys.executable, "-m", "conformance", *map(str, arguments)], capture_output=True, text=True, check=False,
-        timeout=300, env={**os.environ, "PYTHONPATH": path, **environment},
-    )  # fmt: skip
-
-
 def smoke(spec, *arguments, cell="lstm", precision="f32", **environment):
-    return command("--module", spec, "--as", cell, "--tier", "smoke", "--precision", precision, *arguments,
-                   **environment)  # fmt: skip
+    """The command in this process; what it tests has processes of its own."""
+    given = ("--module", spec, "--as", cell, "--tier", "smoke", "--precision", precision, *arguments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        return CliRunner().invoke(app, [*map(str, given)])
 
 
 class TestTorch:
@@ -201,7 +212,7 @@ class TestOnnx:
         (tmp_path / "xfails").write_text("P69 ONNX Runtime makes a number of NaN\n")
         done = smoke(tmp_path / "model.onnx", "--json", tmp_path / "report.json", "--without", "empty_rows",
                      "--xfails", tmp_path / "xfails")  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.exit_code == 0, done.stdout + done.stderr
         (entry,) = json.loads((tmp_path / "report.json").read_text())["backends"]
         assert entry["name"] == str(tmp_path / "model.onnx")
         assert entry["counts"]["pass"] > 3
@@ -209,11 +220,11 @@ class TestOnnx:
 
 def test_a_right_module_exits_with_0_and_a_faulty_one_with_1_and_can_be_pasted(tmp_path):
     pytest.importorskip("torch")
-    right = smoke("torch.nn:LSTM", "--only", "P02", "--only", "P32")
-    assert right.returncode == 0, right.stdout + right.stderr
+    right = smoke("torch.nn:LSTM", "--only", "P02", "--only", "P32", *ONE_SIZE)
+    assert right.exit_code == 0, right.stdout + right.stderr
     assert "torch.nn:LSTM f32: P02 pass" in right.stdout
-    wrong = smoke("their_torch_modules:ForgetBiasAdded", "--only", "P01", "--json", tmp_path / "report.json")
-    assert wrong.returncode == 1
+    wrong = smoke("their_torch_modules:ForgetBiasAdded", "--only", "P01", *ONE_SIZE, "--json", tmp_path / "report.json")
+    assert wrong.exit_code == 1
     (entry,) = json.loads((tmp_path / "report.json").read_text())["backends"]
     assert (entry["name"], entry["status"]) == ("their_torch_modules:ForgetBiasAdded", "fails")
     assert entry["losses"] == [Note.SUMMED_BIASES.value, f"f64 is not asked: {F64_ONLY}"]
@@ -229,9 +240,9 @@ def test_keras_is_judged_on_each_of_its_backends_and_says_which(backend, tmp_pat
     """One command: the right layer conforms, and the wrong one beside it does not."""
     pytest.importorskip("keras")
     done = smoke("keras.layers:LSTM", "--module", "their_keras_layers:StateIgnored", "--only", "P01", "--without",
-                 "any_padding", "--json", tmp_path / "report.json", KERAS_BACKEND=backend)  # fmt: skip
+                 "any_padding", *ONE_SIZE, "--json", tmp_path / "report.json", KERAS_BACKEND=backend)  # fmt: skip
     right, wrong = json.loads((tmp_path / "report.json").read_text())["backends"]
-    assert (right["status"], wrong["status"], done.returncode) == ("conforms", "fails", 1), done.stdout + done.stderr
+    assert (right["status"], wrong["status"], done.exit_code) == ("conforms", "fails", 1), done.stdout + done.stderr
     assert right["version"].endswith(f"on {backend}")
     assert f"os.environ['KERAS_BACKEND'] = '{backend}'" in wrong["properties"][0]["reproducer"]
 
@@ -256,7 +267,7 @@ def test_a_wrong_command_is_2(arguments, says):
 
 def test_what_is_not_there_is_a_row_that_fails():
     done = smoke("torch.nn:Nonesuch")
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "Nonesuch" in done.stdout
 
 
