@@ -30,11 +30,15 @@ SPEED = {
 }  # fmt: skip
 
 
-def command(*arguments, timeout=120):
-    return subprocess.run(
-        [sys.executable, "-m", "conformance", *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
-        check=False,
-    )  # fmt: skip
+def process(*arguments):
+    """The command in a process of its own."""
+    return subprocess.run([sys.executable, "-m", "conformance", *map(str, arguments)], capture_output=True, text=True,
+                          timeout=120, check=False)  # fmt: skip
+
+
+def command(*arguments):
+    """The command in this process; its backends have processes of their own."""
+    return CliRunner().invoke(app, [*map(str, arguments)])
 
 
 def fields(found, wanted):
@@ -44,7 +48,7 @@ def fields(found, wanted):
 @pytest.fixture(scope="module")
 def numpy_report(tmp_path_factory):
     file = tmp_path_factory.mktemp("report") / "numpy.json"
-    done = command("--backend", "numpy", *QUICK, "--seed", 3, "--json", file)
+    done = process("--backend", "numpy", *QUICK, "--seed", 3, "--json", file)
     return done, json.loads(file.read_text())
 
 
@@ -80,11 +84,12 @@ def test_the_same_seed_gives_the_same_report(numpy_report):
     assert again["backends"][0]["properties"] == first
 
 
-def test_a_fault_fails_the_command_and_can_be_pasted(tmp_path):
+def test_a_fault_fails_the_command_and_can_be_pasted(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
     with site(tmp_path):
         install(tmp_path, "wrong", "inputs = inputs * 1.0001")
         done = command("--backend", "wrong", *QUICK, "--only", "P01", "--json", tmp_path / "report.json")
-        assert done.returncode == 1
+        assert done.exit_code == 1
         (entry,) = json.loads((tmp_path / "report.json").read_text())["backends"]
         (finding,) = entry["properties"]
         paste = [sys.executable, "-c", finding["reproducer"]]
@@ -96,15 +101,16 @@ def test_a_fault_fails_the_command_and_can_be_pasted(tmp_path):
     assert "conformance.judge.Failure" in pasted.stderr
 
 
-def test_an_expected_failure_is_none_and_must_fail(tmp_path):
+def test_an_expected_failure_is_none_and_must_fail(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "xfails").write_text("P01 the inputs are scaled\n")
     with site(tmp_path):
         install(tmp_path, "wrong", "inputs = inputs * 1.0001")
         failing = command("--backend", "wrong", *QUICK, "--only", "P01", "--xfails", tmp_path / "xfails")
     holding = command("--backend", "numpy", *QUICK, "--only", "P01", "--xfails", tmp_path / "xfails")
-    assert failing.returncode == 0, failing.stdout
+    assert failing.exit_code == 0, failing.stdout
     assert "xfail" in failing.stdout
-    assert holding.returncode == 1
+    assert holding.exit_code == 1
     assert "expected to fail" in holding.stdout
 
 
@@ -132,7 +138,7 @@ def test_an_expected_failure_is_none_and_must_fail(tmp_path):
     ],
 )
 def test_a_wrong_command_is_2(arguments, says):
-    done = CliRunner().invoke(app, arguments)
+    done = command(*arguments)
     assert done.exit_code == 2
     assert says in done.stderr
 
@@ -140,18 +146,18 @@ def test_a_wrong_command_is_2(arguments, says):
 def test_a_wrong_line_of_expected_failures_is_2(tmp_path):
     for line in ("P99 no such property", "P01"):
         (tmp_path / "xfails").write_text(f"{line}\n")
-        assert CliRunner().invoke(app, ("--xfails", str(tmp_path / "xfails"))).exit_code == 2
+        assert command("--xfails", tmp_path / "xfails").exit_code == 2
 
 
 def test_the_process_itself_exits_with_2():
-    done = command("--nonesuch")
+    done = process("--nonesuch")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 
 
 def test_the_list_runs_nothing():
     done = command("--list")
-    assert done.returncode == 0
+    assert done.exit_code == 0
     assert "P01" in done.stdout
     assert "numpy" in done.stdout
 
@@ -159,8 +165,8 @@ def test_the_list_runs_nothing():
 def test_a_stranger_under_a_built_in_name_is_told_and_harms_nothing(tmp_path):
     with site(tmp_path):
         install(tmp_path, "numpy", make="raise ValueError")
-        listed = command("--list")
-        done = command("--backend", "numpy", *QUICK, "--only", "P01")
+        listed = process("--list")
+        done = process("--backend", "numpy", *QUICK, "--only", "P01")
     for output in (listed.stdout, done.stdout):
         assert "get_backend('numpy'): the name is reserved" in output
         assert "fake-numpy 1.0" in output
@@ -171,7 +177,7 @@ def test_a_speed_row_for_each_shape(tmp_path):
     file = tmp_path / "speed.json"
     done = command("--backend", "numpy", "--speed-only", "--cell", "elman", "--shape", "2,3,2,2", "--shape", "3,2,2,2",
                    "--mode", "train", "--json", file)  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.exit_code == 0, done.stdout + done.stderr
     (entry,) = json.loads(file.read_text())["backends"]
     assert entry["counts"]["expected"] == 0
     assert [row["shape"]["batch"] for row in entry["speed"]] == [2, 3]
