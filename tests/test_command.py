@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import jsonschema
 import pytest
 from fake_plugins import install, site
 from typer.testing import CliRunner
@@ -18,6 +20,7 @@ from conformance.registry import Shape
 QUICK = ("--no-speed", "--tier", "smoke", "--examples", "2", "--cell", "elman", "--precision", "f64", "--shape",
          "3,5,2,3")  # fmt: skip
 
+SCHEMA = json.loads((Path(conformance.__file__).parent / "reports/report.schema.json").read_text(encoding="utf-8"))
 ENTRY = {
     "name": str, "version": str, "status": str, "device": str, "precision": str, "counts": dict, "examples": int,
     "programs_compiled": int, "kappa_max": float, "effective_u": float, "seconds": float, "properties": list,
@@ -64,6 +67,7 @@ def test_the_report_has_its_fields(numpy_report):
     _, document = numpy_report
     assert fields(document, {"schema": str, "seed": int, "tier": str, "seconds": float, "backends": list})
     assert (document["schema"], document["seed"], document["tier"]) == ("rnnspec-conformance/1", 3, "smoke")
+    jsonschema.validate(document, SCHEMA)
     (entry,) = document["backends"]
     assert fields(entry, ENTRY)
     assert sorted(entry["counts"]) == sorted((*STATUSES, "expected"))
