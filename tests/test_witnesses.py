@@ -308,14 +308,14 @@ def test_every_cell_has_a_witness():
 
 @pytest.mark.parametrize("name", PUBLISHED)
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
-def test_a_cell_computes_what_its_witness_does(backend, name):
-    assert_agrees(rnnspec.get_backend(backend, precision="f64"), (PUBLISHED[name],))
+def test_a_cell_computes_what_its_witness_does(backend, name, open_backend):
+    assert_agrees(open_backend(backend, "f64"), (PUBLISHED[name],))
 
 
 @pytest.mark.parametrize("name", SHARED)
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
-def test_two_heads_of_a_cell_compute_what_their_witness_does(backend, name):
-    assert_agrees(rnnspec.get_backend(backend, precision="f64"), (PUBLISHED[name],), heads=2)
+def test_two_heads_of_a_cell_compute_what_their_witness_does(backend, name, open_backend):
+    assert_agrees(open_backend(backend, "f64"), (PUBLISHED[name],), heads=2)
 
 
 COMPILING = zip(cycle(["jax", "tensorflow"]), STACKS)
@@ -324,13 +324,13 @@ COMPILING = zip(cycle(["jax", "tensorflow"]), STACKS)
 
 @pytest.mark.parametrize(("backend", "stack", "heads"), [(backend, *stack) for backend, stack in COMPILING],
                          ids=lambda part: part[0].name if isinstance(part, tuple) else part)  # fmt: skip
-def test_cells_above_one_another_compute_what_their_witnesses_do(backend, stack, heads):
-    assert_agrees(rnnspec.get_backend(backend, precision="f64"), stack, heads)
+def test_cells_above_one_another_compute_what_their_witnesses_do(backend, stack, heads, open_backend):
+    assert_agrees(open_backend(backend, "f64"), stack, heads)
 
 
 @pytest.mark.parametrize("part", ["lstm.U.f", "mgu.U.n", "brc.p.a", "slstm.W.f", "gla.W.k", "s4d.p.re",
                                   "rwkv7.p.removal"])  # fmt: skip
-def test_a_witness_with_two_maps_exchanged_disagrees(part, monkeypatch):
+def test_a_witness_with_two_maps_exchanged_disagrees(part, monkeypatch, open_backend):
     """What the comparison is worth: two maps of one shape change their places."""
     name, kind, own = part.split(".")
     other = {"lstm": "i", "mgu": "f", "brc": "c", "slstm": "i", "gla": "q", "s4d": "C_re", "rwkv7": "replace"}[name]
@@ -339,13 +339,13 @@ def test_a_witness_with_two_maps_exchanged_disagrees(part, monkeypatch):
         {label: leaves[turned.get(label, label)] for label in leaves}, x, *states))  # fmt: skip
     witnessed.cache_clear()
     with pytest.raises(AssertionError):
-        assert_agrees(rnnspec.get_backend("numpy", precision="f64"), (PUBLISHED[name],))
+        assert_agrees(open_backend("numpy", "f64"), (PUBLISHED[name],))
     witnessed.cache_clear()
 
 
-def test_the_stabiliser_of_the_slstm_changes_no_number():
+def test_the_stabiliser_of_the_slstm_changes_no_number(open_backend):
     """From a state of zeros the output and its gradients are those of the recurrence without m."""
-    given, be = drawn((cells.slstm,)), rnnspec.get_backend("numpy", precision="f64")
+    given, be = drawn((cells.slstm,)), open_backend("numpy", "f64")
     params = {name: torch.tensor(a, requires_grad=True) for name, a in named_leaves(given.params)}
     own = {name.removeprefix("layers.0.forward."): leaf for name, leaf in params.items()}
     states, outputs = (torch.zeros(ROWS, HIDDEN, dtype=torch.float64),) * 3, []
@@ -361,9 +361,9 @@ def test_the_stabiliser_of_the_slstm_changes_no_number():
 
 
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
-def test_a_first_step_of_the_slstm_depends_on_no_other_row(backend):
+def test_a_first_step_of_the_slstm_depends_on_no_other_row(backend, open_backend):
     """An input gate of e^-120 in a row that begins, beside a row that has begun: the authors' code gives NaN there."""
-    be, net = rnnspec.get_backend(backend, precision="f32"), Network(1, [Layer(cells.slstm, 1)])
+    be, net = open_backend(backend, "f32"), Network(1, [Layer(cells.slstm, 1)])
     maps = {"W": {name: np.ones((1, 1)) for name in "ifzo"}, "b": {"i": np.full(1, -120.0)},
             "U": {name: np.ones((1, 1)) for name in "ifzo"}, "p": {}}  # fmt: skip
     maps["b"] |= {name: np.zeros(1) for name in "fzo"}
