@@ -42,7 +42,7 @@ class Compiling(Lstm):
 def _without_a_search():
     """No gains are sought with which a case remembers: how often which networks are asked does not depend on them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("conformance.properties.sequences.remembering.remembering", lambda case: case)
+        patch.setattr("conformance.cases.search.remembering", lambda case: case)
         yield
 
 
