@@ -10,15 +10,17 @@ import tensorflow as tf
 
 import rnnspec
 from backends.tensorflow_backend.tasks import Tasks, tasks_of
-from conformance.tolerance import PROFILES, train, verdict
+from conformance.tolerance import PROFILES
 from rnnspec import Dropout, Key, Layer, Network, cells, updates
 from rnnspec.errors import ArgumentError, UnsupportedError
 from rnnspec.losses import SquaredError
 from rnnspec.tree import leaves
 from tests.workers import tensorflow_devices
+from tests.workers.asked import assert_another_gradient, assert_skipped, assert_told
 from tests.workers.launching import ended
-from tests.workers.tensorflow_launches import TIMEOUT, commanded, launched, losses, verdicts
-from tests.workers.tensorflow_problems import PROBLEMS, STEPS, part
+from tests.workers.problems import PROBLEMS, assert_passed, verdicts
+from tests.workers.tensorflow_launches import TIMEOUT, TRAINED, commanded, judgement, launched, losses
+from tests.workers.trees import part
 
 SIZE = 2
 KILLED = 0
@@ -38,14 +40,13 @@ def workers(ends):
     return [end.gave for end in ends]
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", TRAINED)
 def test_ten_steps_are_those_of_one_process(workers, name):
     """Gradients, losses, parameters and what rules keep, within the tolerance of the suite; a worker has no rows."""
-    failed = {place: str(told) for place, told in verdicts(workers[0], name).items() if not told.passed}
-    assert not failed
+    assert_passed(judgement(workers[0], name))
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("name", TRAINED)
 def test_every_worker_has_the_same_bits(workers, name):
     first, second = (part(found, name) for found in workers)
     assert first.keys() == second.keys()
@@ -66,25 +67,16 @@ def test_sums_are_exact_where_numbers_and_counts_are(workers, precision):
 
 
 def test_the_mean_of_means_is_another_gradient(workers):
-    """The averaged means are far from the gradient of the mean, which the sums give."""
-    found = part(workers[0], "mean of means")
-    wrong, right = (np.concatenate([a.ravel() for a in part(found, which).values()]) for which in ("wrong", "right"))
-    assert np.linalg.norm(wrong - right) > 0.1 * np.linalg.norm(right)
-    np.testing.assert_allclose(found["loss"], found["true loss"], rtol=1e-5)
+    assert_another_gradient(part(workers[0], "mean of means"))
 
 
-def test_a_bad_target_of_one_worker_is_told_to_all(workers):
-    here, there = (str(found["faults.said"]) for found in workers)
-    assert here == ("WorkerError: tensorflow.train_step(...): every worker's own call must succeed, got an error of "
-                    "rank 1; look at the error there")  # fmt: skip
-    assert there.startswith("TargetError: tensorflow.train_step(...): targets at real steps must be class numbers")
+def test_faults_of_one_worker_are_told_to_all(workers):
+    assert_told(*workers, "tensorflow")
 
 
 def test_all_workers_skip_a_step_in_which_one_has_nan(workers):
     for found in workers:
-        assert found["faults.skipped"] == 1
-        before, after = part(found, "faults.before"), part(found, "faults.params")
-        assert all(np.array_equal(before[leaf], after[leaf]) for leaf in before)
+        assert_skipped(found)
 
 
 def test_rows_have_the_masks_of_the_whole_batch(workers):
@@ -166,9 +158,7 @@ def test_rows_on_several_devices_give_what_one_gives(devices, name):
 
 
 def test_ten_steps_on_several_devices_are_those_of_one(devices):
-    case, rule = PROBLEMS["own"].case, PROBLEMS["own"].rule
-    last = part(devices[0], f"own.{STEPS - 1}.params")
-    assert (told := verdict(last, train(case, rule, STEPS, PROFILES["f32"]).at(f"{STEPS - 1}.params"))).passed, told
+    assert_passed(verdicts(part(devices[0], "own"), PROBLEMS["own"], PROFILES["f32"]))
 
 
 def test_sixteen_bits_of_several_devices_are_rounded_once(devices):

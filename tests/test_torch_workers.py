@@ -20,13 +20,14 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 import rnnspec
-from conformance.tolerance import verdict
+from conformance.tolerance import PROFILES
 from rnnspec import Layer, Network, cells
 from rnnspec.errors import ArgumentError, UnsupportedError
 from tests.workers.launching import ROOT, ended, launched, ran
+from tests.workers.problems import PROBLEMS, assert_passed, verdicts
 from tests.workers.rendezvous import rendezvous
-from tests.workers.torch_problems import PROBLEMS
 from tests.workers.torch_worker import KINDS, PIECES, Stack, descend
+from tests.workers.trees import part
 
 EXAMPLES = ROOT / "docs" / "examples"
 PAGE = (ROOT / "docs" / "workers-torch.md").read_text()
@@ -55,11 +56,6 @@ def found(folder):
     environment = rendezvous(2)
     return launched("tests/workers/torch_worker.py", 2, lambda rank: environment(rank) | {"FOLDER": str(folder)}, 180,
                     list(PIECES))  # fmt: skip
-
-
-def part(given, name):
-    """The leaves below a name."""
-    return {key.removeprefix(f"{name}."): array for key, array in given.items() if key.startswith(f"{name}.")}
 
 
 def same(one, other, rtol=1e-10, atol=1e-14):
@@ -125,8 +121,7 @@ def test_a_module_of_which_a_branch_is_in_shards_is_refused(alone):
 @pytest.mark.parametrize("precision", ["f32", "f64", "bf16"])
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_ten_steps_of_two_workers_are_those_of_one_process(found, name, precision):
-    judged = verdict(part(found[0], f"steps.{name}-{precision}"), PROBLEMS[name].reference(precision))
-    assert judged.passed, judged
+    assert_passed(verdicts(part(found[0], f"steps.{name}-{precision}"), PROBLEMS[name], PROFILES[precision]))
 
 
 def test_the_bits_are_equal_on_both_workers(found):

@@ -9,8 +9,10 @@ import rnnspec
 from conformance.tolerance import PROFILES, value_and_grad
 from rnnspec.tree import leaves
 from rnnspec.workers.pretended import pretended, together
-from tests.workers.mpi import INSTALLED, given, launched, part, verdicts
-from tests.workers.mpi_problems import PROBLEMS, trained
+from tests.workers.asked import assert_another_gradient, assert_skipped, assert_told
+from tests.workers.mpi import INSTALLED, given, launched
+from tests.workers.problems import ANEW, PROBLEMS, assert_passed, trained, verdicts
+from tests.workers.trees import part
 
 SIZE = 2
 
@@ -30,8 +32,7 @@ def workers(tmp_path_factory):
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_ten_steps_are_those_of_one_process(workers, name, precision):
     """Gradients, losses, parameters and what rules keep, within the tolerance of the suite; a worker has no rows."""
-    for told in verdicts(workers[0], name, precision):
-        assert told.passed, told
+    assert_passed(verdicts(part(workers[0], f"{precision}.{name}"), PROBLEMS[name], PROFILES[precision]))
 
 
 @needs_mpi
@@ -40,7 +41,7 @@ def test_ten_steps_are_those_of_one_process(workers, name, precision):
 def test_every_worker_gets_the_bits_of_pretended_workers(workers, name, precision, open_backend):
     """Sums are in the order of ranks whatever MPI does, so nothing depends on when a message comes."""
     be = open_backend("numpy", precision)
-    expected = together(pretended(be, SIZE), lambda group: trained(be.across(group), PROBLEMS[name]))
+    expected = together(pretended(be, SIZE), lambda group: trained(be.across(group), PROBLEMS[name], ANEW))
     for found, wanted in zip(workers, expected, strict=True):
         own, other = part(found, f"{precision}.{name}"), dict(leaves(wanted))
         assert own.keys() == other.keys()
@@ -49,30 +50,23 @@ def test_every_worker_gets_the_bits_of_pretended_workers(workers, name, precisio
 
 @needs_mpi
 def test_the_mean_of_means_is_another_gradient(workers):
-    """The averaged means are far from the gradient of the mean, which the sums give."""
-    reference = value_and_grad(PROBLEMS["lstm"].case, PROFILES["f64"])
+    found, reference = part(workers[0], "mean of means"), value_and_grad(PROBLEMS["lstm"].case, PROFILES["f64"])
     count = reference.expected()["count"]
     true = np.concatenate([a.ravel() for a in reference.at("grads.params").expected().values()]) / count
-    wrong, right = (np.concatenate([a.ravel() for a in part(workers[0], f"mean of means.{which}").values()])
-                    for which in ("wrong", "right"))  # fmt: skip
+    right = np.concatenate([a.ravel() for a in part(found, "right").values()])
     np.testing.assert_allclose(np.sort(right), np.sort(true), rtol=1e-10, atol=1e-14)
-    assert np.linalg.norm(wrong - right) > 0.1 * np.linalg.norm(right)
+    assert_another_gradient(found)
 
 
 @needs_mpi
-def test_a_bad_target_of_one_worker_is_told_to_all(workers):
-    here, there = (str(found["faults.said"]) for found in workers)
-    assert here == ("WorkerError: numpy.train_step(...): every worker's own call must succeed, got an error of rank 1; "
-                    "look at the error there")  # fmt: skip
-    assert there.startswith("TargetError: numpy.train_step(...): targets at real steps must be class numbers of 0..3")
+def test_faults_of_one_worker_are_told_to_all(workers):
+    assert_told(*workers, "numpy")
 
 
 @needs_mpi
 def test_all_workers_skip_a_step_in_which_one_has_nan(workers):
     for found in workers:
-        assert found["faults.skipped"] == 1
-        before, after = part(found, "faults.before"), part(found, "faults.params")
-        assert all(np.array_equal(before[leaf], after[leaf]) for leaf in before)
+        assert_skipped(found)
 
 
 @needs_mpi

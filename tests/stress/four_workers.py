@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.workers.mpi import given, launched, verdicts
-from tests.workers.mpi_problems import PROBLEMS
+from conformance.tolerance import PROFILES
+from tests.workers.mpi import given, launched
+from tests.workers.problems import PROBLEMS, verdicts
+from tests.workers.trees import part
 
 SIZE = 4
 MESSAGES = 6
@@ -43,7 +45,8 @@ def worst(folder: Path) -> dict[str, float]:
     launched("mpi_steps", SIZE, folder)
     first, found = given(folder, SIZE)[0], {}
     for precision in ("f32", "f64"):
-        told = [verdict for name in PROBLEMS for verdict in verdicts(first, name, precision)]
+        told = [verdict for name, problem in PROBLEMS.items()
+                for verdict in verdicts(part(first, f"{precision}.{name}"), problem, PROFILES[precision]).values()]
         failed = [str(verdict) for verdict in told if not verdict.passed]
         if failed:
             raise RuntimeError("\n".join(failed))

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.workers.jax_launches import environment
-from tests.workers.jax_problems import DEALT, verdicts
+from tests.workers.jax_launches import TRAINED, environment, judgement
 from tests.workers.launching import ended, launched
 
 SIZE, STEPS, TIMEOUT = 4, 60, 300.0
@@ -20,7 +19,7 @@ def measure(names: Sequence[str], count: int, seed: int) -> dict[str, Any]:
     """How far the steps are from the reference, and what came of the kills; on JAX, whatever `names` asks for."""
     rng = random.Random(seed)
     judged = [told for found in [launched("tests/workers/jax_steps.py", SIZE, environment(SIZE), TIMEOUT)[0]]
-              for name in DEALT for told in verdicts(found, name)]  # fmt: skip
+              for name in TRAINED for told in judgement(found, name).values()]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         undisturbed = trained(Path(folder) / "undisturbed")
         kills = [killed(Path(folder) / str(number), str(rng.randrange(SIZE)), str(rng.randrange(1, STEPS)), undisturbed)

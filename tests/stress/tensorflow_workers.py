@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.workers.tensorflow_launches import commanded, launched, losses, verdicts
-from tests.workers.tensorflow_problems import PROBLEMS, part
+from tests.workers.tensorflow_launches import TRAINED, commanded, judgement, launched, losses
+from tests.workers.trees import part
 
 SIZE = 4
 WAYS = ("KILL", "KILL", "KILL", "KILL", "STOP", "LATE")
@@ -27,7 +27,7 @@ def measure(names: Sequence[str], count: int, seed: int) -> dict[str, Any]:
         told = [TOLD.match(str(end.gave.get("told"))) for end in others]
         wrong += sum(not one or int(one[1]) != lost or end.status != 0 for one, end in zip(told, others, strict=True))
         seconds += [float(one[2]) for one in told if one]
-        judged = [one for name in PROBLEMS for one in verdicts(ends[0].gave, name).values()]
+        judged = [one for name in TRAINED for one in judgement(ends[0].gave, name).values()]
         wrong += sum(not one.passed for one in judged) + sum(bits(end.gave) != bits(ends[0].gave) for end in others)
         kappas += [one.kappa for one in judged]
     resumed = goes_on()
@@ -38,7 +38,7 @@ def measure(names: Sequence[str], count: int, seed: int) -> dict[str, Any]:
 
 def bits(found: dict[str, Any]) -> dict[str, bytes]:
     """Those of what all workers have alike."""
-    return {f"{name}.{leaf}": array.tobytes() for name in PROBLEMS for leaf, array in part(found, name).items()}
+    return {f"{name}.{leaf}": array.tobytes() for name in TRAINED for leaf, array in part(found, name).items()}
 
 
 def goes_on() -> bool:

@@ -11,10 +11,11 @@ from typing import Any
 
 from safetensors.numpy import load_file
 
-from conformance.tolerance import Verdict, verdict
+from conformance.tolerance import PROFILES, Verdict
 from tests.workers.launching import ended, launched
+from tests.workers.problems import PROBLEMS, verdicts
 from tests.workers.rendezvous import rendezvous
-from tests.workers.torch_problems import PROBLEMS
+from tests.workers.trees import part
 
 SIZE, SUMS = 4, 11
 """The training has a sum at its beginning, and one in each of ten steps."""
@@ -26,7 +27,7 @@ STOPS = 4
 
 def measure(names: Sequence[str], count: int, seed: int) -> dict[str, Any]:
     """How far the steps are from the oracle, and what became of the losses; on PyTorch, whatever `names` asks for."""
-    rng, judged = random.Random(seed), verdicts()
+    rng, judged = random.Random(seed), judgement()
     with tempfile.TemporaryDirectory() as folder:
         undisturbed = trained(Path(folder))
         losses = [lost(Path(folder) / str(number), rng.randrange(SIZE), rng.randint(1, SUMS), number % STOPS == 1,
@@ -41,15 +42,11 @@ def measure(names: Sequence[str], count: int, seed: int) -> dict[str, Any]:
             "timeout": TIMEOUT, "holds": not failed and not unnamed and not differing}  # fmt: skip
 
 
-def verdicts() -> list[Verdict]:
+def judgement() -> list[Verdict]:
     """Of each problem and precision, with the numbers of all workers."""
-    found, told = launched("tests/workers/torch_worker.py", SIZE, rendezvous(SIZE), 300.0, ["steps"]), []
-    for name, problem in PROBLEMS.items():
-        for precision in ("f32", "f64", "bf16"):
-            start, reference = f"steps.{name}-{precision}.", problem.reference(precision)
-            told += [verdict({key.removeprefix(start): a for key, a in own.items() if key.startswith(start)}, reference)
-                     for own in found]  # fmt: skip
-    return told
+    found = launched("tests/workers/torch_worker.py", SIZE, rendezvous(SIZE), 300.0, ["steps"])
+    return [told for name, problem in PROBLEMS.items() for precision in ("f32", "f64", "bf16") for own in found
+            for told in verdicts(part(own, f"steps.{name}-{precision}"), problem, PROFILES[precision]).values()]
 
 
 def trained(folder: Path) -> dict[str, bytes]:

@@ -12,9 +12,10 @@ from jax.sharding import Mesh, PartitionSpec
 import rnnspec
 from rnnspec import Layer, cells
 from rnnspec.tree import flat, tree_map
-from tests.workers.jax_problems import SPREAD, leaky, named, stepped
+from tests.workers.jax_spread import SPREAD, stepped
 from tests.workers.launching import ROOT, give
-from tests.workers.mpi_problems import classes
+from tests.workers.problems import classes, leaky
+from tests.workers.trees import named
 
 sys.path.insert(0, str(ROOT / "docs/examples"))
 import jax_shards

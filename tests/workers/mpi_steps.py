@@ -10,10 +10,10 @@ from mpi4py import MPI
 
 import rnnspec
 from backends.numpy_backend.group import MpiGroup
-from rnnspec import updates
-from rnnspec.errors import RnnSpecError, WorkerError
-from rnnspec.tree import leaves
-from tests.workers.mpi_problems import PROBLEMS, trained
+from rnnspec.errors import WorkerError
+from tests.workers.asked import faults, mean_of_means
+from tests.workers.problems import ANEW, PROBLEMS, trained
+from tests.workers.trees import named
 
 
 def main(folder):
@@ -21,40 +21,11 @@ def main(folder):
     for precision in ("f32", "f64"):
         be = rnnspec.get_backend("numpy", precision=precision).across(comm)
         for name, problem in PROBLEMS.items():
-            found |= named(f"{precision}.{name}", trained(be, problem))
-    found |= named("mean of means", mean_of_means(be, PROBLEMS["lstm"]))
-    found |= named("faults", faults(be, PROBLEMS["lstm"]))
+            found |= named(f"{precision}.{name}", trained(be, problem, ANEW))
+    found |= named("mean of means", mean_of_means(be, PROBLEMS["lstm"], ANEW))
+    found |= named("faults", faults(be, PROBLEMS["gla"], ANEW))
     found["silent"] = silent(comm)
     np.savez(Path(folder) / f"{comm.Get_rank()}.npz", **found)
-
-
-def named(place, tree):
-    return {f"{place}.{name}": np.asarray(array) for name, array in leaves(tree)}
-
-
-def mean_of_means(be, problem):
-    """The gradient that every worker's own mean gives when the means are averaged, and the true one."""
-    net, params = problem.case.net, problem.case.arrays(be.precision).params
-    share = next(problem.shares(be.group.rank, be.group.size, be.precision))
-    own, whole = (b.value_and_grad(net, params, *share) for b in (be.alone, be))
-    means = [grad / max(own.count, 1) for _, grad in leaves(own.grads.params)]
-    averages = [mean / be.group.size for mean in be.group.sum(means, [])[0]]
-    return {"wrong": averages, "right": [grad / whole.count for _, grad in leaves(whole.grads.params)]}
-
-
-def faults(be, problem):
-    """What a bad target, and then an input of NaN, of the last rank does to every worker."""
-    net, params, last = problem.case.net, problem.case.arrays(be.precision).params, be.group.rank == be.group.size - 1
-    inputs, targets, state, lengths = problem.case.batches(1, be.precision)[0]
-    rule = rnnspec.policies.SkipNonFinite(updates.SGD(1.0))
-    kept = rule.init(params)
-    try:
-        be.train_step(net, rule, params, kept, inputs, np.full_like(targets, 9 if last else 0), state, lengths)
-        said = "nothing"
-    except RnnSpecError as error:
-        said = f"{type(error).__name__}: {error}"
-    done = be.train_step(net, rule, params, kept, inputs * (np.nan if last else 1.0), targets, state, lengths)
-    return {"said": said, "skipped": done.rule_state["skipped"], "params": done.params, "before": params}
 
 
 def silent(comm):

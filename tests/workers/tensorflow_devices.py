@@ -13,7 +13,8 @@ import rnnspec
 from rnnspec import Dense, Dropout, Key, Last, Layer, Network, cells, losses
 from rnnspec.tree import leaves, named_map
 from tests.workers.launching import give
-from tests.workers.tensorflow_problems import PROBLEMS, named, trained
+from tests.workers.problems import FIXED, PROBLEMS, trained
+from tests.workers.trees import named
 
 DEVICES = 3
 NETS = {
@@ -105,7 +106,8 @@ def main(folder):
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * DEVICES)
     strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(DEVICES)])
     be = rnnspec.get_backend("tensorflow").across(strategy)
-    found = named("devices", {name: step_of(be, name) for name in NETS}) | named("own", trained(be, PROBLEMS["own"]))
+    found = named("devices", {name: step_of(be, name) for name in NETS})
+    found |= named("own", trained(be, PROBLEMS["own"], FIXED))
     half = rnnspec.get_backend("tensorflow", precision="bf16")
     params, x, y = arguments("bidirectional")
     for name, one in (("bf16.spread", half.across(strategy)), ("bf16.alone", half)):

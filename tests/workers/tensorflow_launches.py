@@ -9,13 +9,16 @@ import shutil
 import sys
 from pathlib import Path
 
-from conformance.tolerance import PROFILES, train, value_and_grad, verdict
+from conformance.tolerance import PROFILES
 from tests.workers.launching import ROOT, ended, free_port, ran
-from tests.workers.tensorflow_problems import PROBLEMS, STEPS, part
+from tests.workers.problems import PROBLEMS, verdicts
+from tests.workers.trees import part
 
 PAGE = ROOT / "docs/workers-tensorflow.md"
 EXAMPLES = ("tensorflow_workers.py", "tensorflow_layer.py", "checkpoints.py")
 TIMEOUT = 240.0
+TRAINED = ("lstm", "gru", "own", "delta")
+"""The problems of `tensorflow_steps.py`."""
 
 
 def cluster(size):
@@ -45,10 +48,6 @@ def losses(said):
     return [(int(step), float(loss)) for step, loss in re.findall(r"^step (\d+): ([\d.]+)", said, re.MULTILINE)]
 
 
-def verdicts(found, name):
-    """The judgement of the suite on gradients, losses, parameters and what rules keep of one problem, by name."""
-    case, rule, profile = PROBLEMS[name].case, PROBLEMS[name].rule, PROFILES["f32"]
-    first, reference = value_and_grad(case, profile), train(case, rule, STEPS, profile)
-    told = {"grads": verdict(part(found, f"{name}.grads"), first.at("grads.params"))}
-    places = [f"{step}.{what}" for step in (0, STEPS - 1) for what in ("loss_sum", "count", "params", "rule_state")]
-    return told | {place: verdict(part(found, f"{name}.{place}"), reference.at(place)) for place in places}
+def judgement(found, name):
+    """That of the suite on what a worker trained, by place."""
+    return verdicts(part(found, name), PROBLEMS[name], PROFILES["f32"])

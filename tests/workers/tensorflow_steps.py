@@ -17,11 +17,12 @@ import numpy as np
 
 import rnnspec
 from rnnspec import Dropout, Key, Layer, Network, cells
-from rnnspec.errors import RnnSpecError
 from rnnspec.losses import SquaredError
-from rnnspec.tree import leaves
+from tests.workers.asked import faults, mean_of_means, said
 from tests.workers.launching import give
-from tests.workers.tensorflow_problems import CUTS, PROBLEMS, named, trained
+from tests.workers.problems import ONCE_IDLE, PROBLEMS, trained
+from tests.workers.tensorflow_launches import TRAINED
+from tests.workers.trees import named
 
 ELAPSED = 30.0
 """Seconds after which a worker that lives, but does not call, is told of."""
@@ -35,12 +36,12 @@ def main(lost, how="KILL"):
     options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=ELAPSED)
     strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
     be, found = rnnspec.get_backend("tensorflow").across(strategy), {}
-    for name, problem in PROBLEMS.items():
-        found |= named(name, trained(be, problem))
+    for name in TRAINED:
+        found |= named(name, trained(be, PROBLEMS[name], ONCE_IDLE))
     for precision in ("f64", "f32", "bf16", "f16"):
         found |= named(precision, sums(rnnspec.get_backend("tensorflow", precision=precision).across(strategy)))
-    found |= named("mean of means", mean_of_means(be, PROBLEMS["lstm"]))
-    found |= named("faults", faults(be, PROBLEMS["delta"]))
+    found |= named("mean of means", mean_of_means(be, PROBLEMS["lstm"], ONCE_IDLE))
+    found |= named("faults", faults(be, PROBLEMS["delta"], ONCE_IDLE))
     found |= named("noise", noisy(be))
     found |= named("ratio", ratio(be, PROBLEMS["lstm"]))
     if be.group.rank == int(lost):
@@ -67,35 +68,11 @@ def sums(be):
     return {"arrays": be.to_numpy(found), "counts": np.array(counts), "dtypes": [str(a.dtype.name) for a in found]}
 
 
-def mean_of_means(be, problem):
-    """The gradient that every worker's own mean gives when the means are averaged, and the true one."""
-    net, params = problem.case.net, problem.case.arrays(be.precision).params
-    share = next(problem.shares(be.group.rank, be.group.size, be.precision))
-    own, whole = (b.value_and_grad(net, params, *share) for b in (be.alone, be))
-    means = [grad / max(own.count, 1) for _, grad in sorted(leaves(own.grads.params))]
-    averages = [mean / be.group.size for mean in be.group.sum(means, [])[0]]
-    losses = [be.mean_loss(own.loss_sum, own.count) / be.group.size]
-    return {"wrong": averages, "right": [grad / whole.count for _, grad in sorted(leaves(whole.grads.params))],
-            "loss": be.group.sum(losses, [])[0][0], "true loss": whole.loss_sum / whole.count}  # fmt: skip
-
-
-def faults(be, problem):
-    """What a bad target, and then an input of NaN, of the last rank does to every worker."""
-    net, params, last = problem.case.net, problem.case.arrays(be.precision).params, be.group.rank == be.group.size - 1
-    inputs, targets, state, lengths = next(problem.shares(be.group.rank, be.group.size, be.precision))
-    kept = problem.rule.init(params)
-    wrong = np.full_like(targets, 9) if last else targets
-    bad = said(lambda: be.train_step(net, problem.rule, params, kept, inputs, wrong, state, lengths))
-    done = be.train_step(net, problem.rule, params, kept, inputs * (np.nan if last else 1.0), targets, state, lengths)
-    return {"said": bad, "skipped": be.to_numpy(done.rule_state["skipped"]), "params": be.to_numpy(done.params),
-            "before": be.to_numpy(be.asarray(params))}  # fmt: skip
-
-
 def noisy(be):
     """A loss with the masks of the whole batch, of which every worker has some rows."""
     net = Network(3, [Layer(cells.elman, 4), Dropout(0.5)], loss=SquaredError())
     inputs = np.linspace(-1.0, 1.0, 2 * 7 * 3).reshape(2, 7, 3)
-    own = slice(*(0, *CUTS[be.group.size], 7)[be.group.rank : be.group.rank + 2])
+    own = np.array_split(np.arange(7), be.group.size)[be.group.rank]
     step = be.value_and_grad(net, net.init(0), inputs[:, own], np.zeros((2, 7, 4))[:, own], key=Key(3))
     return {"loss_sum": step.loss_sum}
 
@@ -103,7 +80,7 @@ def noisy(be):
 def ratio(be, problem):
     """How much longer a training step with its exchange takes than one alone: the medians of several."""
     net, params = problem.case.net, be.asarray(problem.case.arrays(be.precision).params)
-    share, kept = next(problem.shares(be.group.rank, be.group.size, be.precision)), problem.rule.init(params)
+    share, kept = problem.shares(ONCE_IDLE, be.group, be.precision)[0], problem.rule.init(params)
 
     def seconds(own):
         begun = time.perf_counter()
@@ -112,14 +89,6 @@ def ratio(be, problem):
 
     alone, together = (np.median([seconds(own) for _ in range(30)]) for own in (be.alone, be))
     return {"alone": alone, "together": together}
-
-
-def said(call):
-    try:
-        call()
-    except RnnSpecError as error:
-        return f"{type(error).__name__}: {error}"
-    return "nothing"
 
 
 if __name__ == "__main__":

@@ -19,10 +19,12 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
 import rnnspec
-from rnnspec import Dense, Dropout, Layer, Network, cells, errors, losses, policies, updates
+from rnnspec import Dense, Dropout, Layer, Network, cells, losses, policies, updates
 from rnnspec.tree import leaves
+from tests.workers.asked import said
 from tests.workers.launching import give
-from tests.workers.torch_problems import PROBLEMS
+from tests.workers.problems import ANEW, PROBLEMS, trained
+from tests.workers.trees import named
 
 LENGTHS = (7, 2, 3, 1, 0, 2)
 STACK = (Network(3, [Layer(cells.lstm, 5)]), Network(5, [Layer(cells.gla, 4, heads=2)], output=Dense(4)))
@@ -47,7 +49,7 @@ def mine(size=6):
 
 def steps():
     """The ten steps of each problem in each precision."""
-    return {f"{name}-{precision}": problem.trained(backend(precision)) for name, problem in PROBLEMS.items()
+    return {f"{name}-{precision}": trained(backend(precision), problem, ANEW) for name, problem in PROBLEMS.items()
             for precision in ("f32", "f64", "bf16")}  # fmt: skip
 
 
@@ -71,10 +73,10 @@ def not_a_number():
     rule = policies.SkipNonFinite(updates.Adam(0.1))
     done = be.train_step(WHOLE, rule, params, rule.init(params), x[:, own], targets[:, own])
     raising = rnnspec.chain(policies.RaiseNonFinite(), updates.SGD(0.1))
-    said = raised(lambda: be.train_step(WHOLE, raising, params, raising.init(params), x[:, own], targets[:, own]))
+    told = said(lambda: be.train_step(WHOLE, raising, params, raising.init(params), x[:, own], targets[:, own]))
     before, after = dict(leaves(params)), dict(leaves(done.params))
     moved = any(bool((before[name] != after[name]).any()) for name in before)
-    return {"moved": moved, "skipped": done.rule_state["skipped"], "raised": said}
+    return {"moved": moved, "skipped": done.rule_state["skipped"], "raised": told}
 
 
 def bad_batch():
@@ -82,18 +84,10 @@ def bad_batch():
     be, (x, targets, lengths), own = backend(), batch(), mine()
     params, rule = be.asarray(WHOLE.init(0)), updates.SGD(0.1)
     given = x[:, own], targets[:, own] + (9 if be.group.rank == 0 else 0)
-    found = {"step": raised(lambda: be.train_step(WHOLE, rule, params, (), *given)),
-             "gradient": raised(lambda: be.value_and_grad(WHOLE, params, *given))}  # fmt: skip
+    found = {"step": said(lambda: be.train_step(WHOLE, rule, params, (), *given)),
+             "gradient": said(lambda: be.value_and_grad(WHOLE, params, *given))}  # fmt: skip
     after = be.value_and_grad(WHOLE, params, x[:, own], targets[:, own], lengths=lengths[own])
     return {**found, "after": after.loss_sum, "count": after.count}
-
-
-def raised(call):
-    try:
-        call()
-    except errors.RnnSpecError as error:
-        return f"{type(error).__name__}: {error}"
-    return "nothing"
 
 
 class Stack(torch.nn.Module):
@@ -187,7 +181,7 @@ def main():
     torch.set_num_threads(1)
     found = {}
     for piece in sys.argv[1:]:
-        found |= {f"{piece}.{name}": np.asarray(a) for name, a in leaves(PIECES[piece]())}
+        found |= named(piece, PIECES[piece]())
     give(**found)
     distributed.destroy_process_group()
 

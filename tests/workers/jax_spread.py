@@ -1,4 +1,4 @@
-"""What JAX's workers compute in tests: cases whose rows devices share, and trainings with a fixed deal of rows."""
+"""What JAX's devices share in tests: cases, and one call for some rows of them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 
 from conformance.cases import Case
-from conformance.tolerance import PROFILES, train, value_and_grad, verdict
-from rnnspec import Dense, Dropout, Embedding, Key, Last, Layer, Network, Path, cells, updates
+from rnnspec import Dense, Dropout, Embedding, Key, Last, Layer, Network, Path, cells
 from rnnspec.losses import CTC, SoftmaxCrossEntropy
 from rnnspec.noise.kinds import Zoneout
-from rnnspec.tree import leaves
-from tests.workers.mpi_problems import PROBLEMS, STEPS, Problem, classes, leaky, of_rows
+from tests.workers.problems import classes, leaky, of_rows
 
 
 @dataclass(frozen=True)
@@ -45,31 +43,6 @@ NOISY = Case(classes(Layer(cells.lstm, 4, noise=(Dropout(0.4), Zoneout(0.3))), L
 KEY = Key(5)
 
 
-OWNERS = (0, 1, 1, 2, 3, 0, 0)
-"""Which of four workers has each row; of fewer workers, the last has the rows of those that are not there."""
-
-
-@dataclass(frozen=True)
-class Dealt(Problem):
-    """A training in which each worker keeps its rows, so that JAX compiles few programs."""
-
-    empty: bool = False
-    """Whether rank 0 has no row in the second step; the last worker then has them."""
-
-    def shares(self, rank, size, precision):
-        for step, batch in enumerate(self.case.batches(STEPS, precision)):
-            owners = np.minimum(OWNERS, size - 1)
-            if self.empty and step == 1:
-                owners[owners == 0] = size - 1
-            yield of_rows(batch, np.flatnonzero(owners == rank))
-
-
-PRECISIONS = {"lstm": "f64", "gru": "f32", "own": "f64", "gla": "f32"}
-DEALT = {name: Dealt(problem.case, problem.rule, name == "lstm") for name, problem in PROBLEMS.items()}
-
-SMALL = Dealt(Case(classes(Layer(leaky, 3)), 7, 7, (7, 3, 0, 5, 1, 7, 2)), updates.SGD(1.0))
-
-
 def stepped(be, case, rows=None, key=None):
     """A call of `value_and_grad` for some rows of a case, or for all, as a tree of NumPy arrays."""
     a = case.arrays(be.precision)
@@ -84,24 +57,3 @@ def without_nothing(tree):
     """A tree without the cotangents that class numbers do not have."""
     return {name: without_nothing(part) if isinstance(part, dict) else part for name, part in tree.items()
             if part is not None}
-
-
-def named(place, tree):
-    return {f"{place}.{name}": np.asarray(array) for name, array in leaves(tree)}
-
-
-def part(found, place):
-    """The arrays under a dotted name, without it."""
-    return {name.removeprefix(f"{place}."): array for name, array in found.items() if name.startswith(f"{place}.")}
-
-
-def verdicts(found, name):
-    """On the first gradients of a training, and on the first and the last of its ten steps."""
-    problem, profile, own = DEALT[name], PROFILES[PRECISIONS[name]], part(found, f"{name}.trained")
-    yield verdict(part(own, "grads"), value_and_grad(problem.case, profile).at("grads.params"))
-    reference = train(problem.case, problem.rule, STEPS, profile)
-    for step in ("0", "9"):
-        for what in ("params", "rule_state"):
-            yield verdict(part(own, f"{step}.{what}"), reference.at(f"{step}.{what}"))
-        for what in ("loss_sum", "count"):
-            yield verdict(own[f"{step}.{what}"], reference.at(f"{step}.{what}"))
