@@ -17,7 +17,7 @@ from rnnspec.losses import SquaredError
 from rnnspec.tree import leaves
 from tests.workers import tensorflow_devices
 from tests.workers.asked import assert_another_gradient, assert_skipped, assert_told
-from tests.workers.launching import ended
+from tests.workers.launching import BARE, ended
 from tests.workers.problems import PROBLEMS, assert_passed, verdicts
 from tests.workers.tensorflow_launches import TIMEOUT, TRAINED, commanded, judgement, launched, losses
 from tests.workers.trees import part
@@ -141,7 +141,7 @@ def test_a_layer_of_keras_trains_on_workers(tmp_path, examples):
 def devices(tmp_path_factory):
     """What a process with three devices computed, and the folder of its files; one launch for all tests of it."""
     folder = tmp_path_factory.mktemp("devices")
-    (end,) = ended("tests/workers/tensorflow_devices.py", 1, lambda rank: {}, TIMEOUT, [str(folder)])
+    (end,) = ended("tests/workers/tensorflow_devices.py", 1, lambda rank: BARE, TIMEOUT, [str(folder)])
     assert end.status == 0, end.said
     return end.gave, folder
 

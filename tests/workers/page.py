@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tests.workers import slurm
-from tests.workers.launching import ROOT, ran
+from tests.workers.launching import BARE, ROOT, ran
 
 BLOCK = re.compile(r"(?<!-->\n)^```bash\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 """A block that is no include."""
@@ -32,6 +32,10 @@ def needs_mpi(name: str) -> bool:
     return name in ("mpiexec", "numpy.sbatch")
 
 
+def needs_tensorflow(name: str) -> bool:
+    return name in ("TF_CONFIG", "tensorflow.sbatch")
+
+
 def told(name: str, folder: Path, timeout: float = 120.0) -> str:
     """What a command of the page prints; its files are in the folder."""
     (folder / "docs").symlink_to(ROOT / "docs")
@@ -39,6 +43,7 @@ def told(name: str, folder: Path, timeout: float = 120.0) -> str:
     path = [str(slurm.install(folder / "bin")), str(Path(sys.executable).parent), os.environ["PATH"]]
     port, job = free(lambda n: (n, n + 1), 10_000, 30_000), free(ports_of, 1, 2**20)
     own = {"PATH": os.pathsep.join(path), "PORT": str(port), "SLURM_JOB_ID": str(job), "TF_CPP_MIN_LOG_LEVEL": "2"}
+    own |= BARE if needs_tensorflow(name) else {}
     return ran(["bash", "-euc", COMMANDS[name]], own, timeout, folder)
 
 

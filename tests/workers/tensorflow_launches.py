@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from conformance.tolerance import PROFILES
-from tests.workers.launching import ROOT, ended, free_port, ran
+from tests.workers.launching import BARE, ROOT, ended, free_port, ran
 from tests.workers.problems import PROBLEMS, verdicts
 from tests.workers.trees import part
 
@@ -24,8 +24,8 @@ TRAINED = ("lstm", "gru", "own", "delta")
 def cluster(size):
     """TF_CONFIG for so many processes of this machine."""
     addresses = [f"127.0.0.1:{free_port()}" for _ in range(size)]
-    return lambda rank: {"TF_CONFIG": json.dumps({"cluster": {"worker": addresses},
-                                                  "task": {"type": "worker", "index": rank}})}  # fmt: skip
+    return lambda rank: BARE | {"TF_CONFIG": json.dumps({"cluster": {"worker": addresses},
+                                                         "task": {"type": "worker", "index": rank}})}  # fmt: skip
 
 
 def launched(script, size, *arguments):
@@ -40,7 +40,7 @@ def commanded(number, folder):
         shutil.copy(ROOT / "docs/examples" / example, folder)
     own = re.sub(r"(?<=localhost:)\d+", lambda _: str(free_port()), function)
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    return ran(["bash", "-c", own + commands[number]], {"PATH": path}, TIMEOUT, folder)
+    return ran(["bash", "-c", own + commands[number]], BARE | {"PATH": path}, TIMEOUT, folder)
 
 
 def losses(said):
