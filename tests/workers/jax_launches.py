@@ -12,10 +12,13 @@ TRAINED = {"lstm": ("f64", ONCE_IDLE), "gru": ("f32", FIXED), "own": ("f64", FIX
 ALONE = {"JAX_ENABLE_COMPILATION_CACHE": "false"}
 """For processes that share no cache of programs, where one reads what another has not written to its end."""
 
+QUICKLY_COMPILED = "--xla_backend_optimization_level=0"
+"""A flag of XLA, since exchanges are tested and not its optimiser, with which docs/workers-jax.md's commands run."""
+
 
 def devices_of(count):
     """So many devices of one CPU."""
-    return {"XLA_FLAGS": f"--xla_force_host_platform_device_count={count}"}
+    return {"XLA_FLAGS": f"--xla_force_host_platform_device_count={count} {QUICKLY_COMPILED}"}
 
 
 def environment(size, devices=1):
