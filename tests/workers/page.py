@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tests.workers import slurm
+from tests.workers.jax_launches import QUICKLY_COMPILED
 from tests.workers.launching import BARE, ROOT, ran
 
 BLOCK = re.compile(r"(?<!-->\n)^```bash\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -25,15 +26,14 @@ COMMANDS = {
 }
 """By the first of the names that each of them has."""
 HAS_MPI = find_spec("mpi4py") is not None and shutil.which("mpiexec", path=Path(sys.executable).parent) is not None
+COMPILED = {"XLA_FLAGS": QUICKLY_COMPILED}
+QUICKER = {"TF_CONFIG": BARE, "tensorflow.sbatch": BARE, "JAX_PROCESS_ID": COMPILED, "jax.sbatch": COMPILED}
+"""Variables with which a command is the same and its processes take less time, by the command's name."""
 ROUND = re.compile(r"^round (\d) of 3: (\S+) bits a character, validation (\S+)$", re.MULTILINE)
 
 
 def needs_mpi(name: str) -> bool:
     return name in ("mpiexec", "numpy.sbatch")
-
-
-def needs_tensorflow(name: str) -> bool:
-    return name in ("TF_CONFIG", "tensorflow.sbatch")
 
 
 def told(name: str, folder: Path, timeout: float = 120.0) -> str:
@@ -43,8 +43,7 @@ def told(name: str, folder: Path, timeout: float = 120.0) -> str:
     path = [str(slurm.install(folder / "bin")), str(Path(sys.executable).parent), os.environ["PATH"]]
     port, job = free(lambda n: (n, n + 1), 10_000, 30_000), free(ports_of, 1, 2**20)
     own = {"PATH": os.pathsep.join(path), "PORT": str(port), "SLURM_JOB_ID": str(job), "TF_CPP_MIN_LOG_LEVEL": "2"}
-    own |= BARE if needs_tensorflow(name) else {}
-    return ran(["bash", "-euc", COMMANDS[name]], own, timeout, folder)
+    return ran(["bash", "-euc", COMMANDS[name]], own | QUICKER.get(name, {}), timeout, folder)
 
 
 def rounds(said: str) -> list[tuple[float, ...]]:
