@@ -130,6 +130,13 @@ def test_a_compiling_backend_keeps_a_label_together():
     assert sum(map(len, labels)) <= len(set.union(*labels)) + 3
 
 
+def test_no_part_of_a_compiling_backend_has_laws_without_a_label_alone():
+    selection = replace(SELECTION, only=(), modes=("forward",), shapes=(), cells=("elman", "gru"), precisions=("f32",))
+    found = [run_plan(selection, number)["backends"][0]["batches"] for number in range(1, 5)]
+    sizes = [sum(map(len, batches.values())) for batches in found]
+    assert max(sizes) <= 2 * min(sizes), sizes
+
+
 def run_plan(selection, number):
     """A part in which no law tests anything."""
     idle = Compiling(precision="f32")

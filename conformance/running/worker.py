@@ -160,10 +160,15 @@ class Sitting:
         return {"here": sorted(self._here), "whole": digest}
 
     def _own(self, part: Part, ids: Sequence[BatchId]) -> frozenset[BatchId]:
-        """The batches of this part. Programs are shared by the laws of a label, which therefore stay together."""
+        """The batches of this part. Programs are shared by the laws of a label, which therefore stay together.
+
+        Laws without a label cost nothing, and would fill the first part.
+        """
+        where = f"{self._backend.name} {self._backend.precision}"
         if is_eager(self._backend):
-            return part.own(ids, f"{self._backend.name} {self._backend.precision}")
-        return frozenset((law, label, number) for label, law, number in part.stretch((b, a, n) for a, b, n in ids))
+            return part.own(ids, where)
+        stretch = part.stretch((label, law, number) for law, label, number in ids if label)
+        return part.own((id for id in ids if not id[1]), where) | {(law, label, n) for label, law, n in stretch}
 
     def _announce(self, law: str, label: str, case: Any) -> None:
         self._channel.tell("case", law=law, label=label, code=reproducer(law, self._backend, code(case)))
