@@ -12,8 +12,8 @@ from rnnspec import Dense, Last, Layer, Network, Path, cell, cells, policies
 from rnnspec.errors import ShapeError, UnsupportedError
 from rnnspec.tree import leaves, tree_map
 from tests.workers.jax_launches import devices_of
-from tests.workers.jax_problems import part
 from tests.workers.launching import launched
+from tests.workers.trees import part
 
 jax = pytest.importorskip("jax")
 jnp = pytest.importorskip("jax.numpy")

@@ -8,8 +8,8 @@ import numpy as np
 import rnnspec
 from rnnspec import Path
 from tests.test_jax_transforms import HELD, LENGTHS, POLICY, SHARDED, compiled, drawn, loss_of
-from tests.workers.jax_problems import named
 from tests.workers.launching import give
+from tests.workers.trees import named
 
 
 def main():
