@@ -138,6 +138,6 @@ def framework(here: Environment) -> None:
 
 
 TRIALS: dict[str, Callable[[Environment], None]] = {
-    **dict.fromkeys(("tensorflow", "torch", "jax"), framework), SUITE: suite, "bare": bare,
+    SUITE: suite, **dict.fromkeys(("tensorflow", "torch", "jax"), framework), "bare": bare,
 }  # fmt: skip
 """What is tried in each environment; what takes longest comes first."""
