@@ -203,6 +203,14 @@ def test_a_chief_is_rank_0_and_workers_follow():
     assert tasks.named("Collective has timed out; /job:evaluator/task:0") == []
 
 
+def test_who_waits_in_vain_for_heartbeats_names_the_first_task_and_asks_nobody():
+    """Those that heard of it before may have ended, and would not answer either."""
+    error = tf.errors.DeadlineExceededError(None, None, "Collective ops is aborted by: Deadline Exceeded\n\nRPC: "
+                                            "/tensorflow.CoordinationService/Heartbeat")  # fmt: skip
+    tasks = Tasks((("worker", 0), ("worker", 1), ("worker", 2)), 1)
+    assert tasks.gone(error, turn=1) == [0]
+
+
 def test_a_strategy_of_another_kind_is_refused():
     be = rnnspec.get_backend("tensorflow")
     for other in (tf.distribute.OneDeviceStrategy("CPU:0"), "two"):

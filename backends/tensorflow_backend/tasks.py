@@ -15,6 +15,8 @@ GONE = (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.A
         tf.errors.CancelledError, tf.errors.FailedPreconditionError)  # fmt: skip
 """What TensorFlow raises where another task is not there."""
 TASK = re.compile(r"/job:(\w+)/(?:replica:\d+/)?task:(\d+)")
+HEARTBEAT = "CoordinationService/Heartbeat"
+"""What no longer gets through to the first task, which serves it to all."""
 ANSWER_MS = 2000
 """How long a task may take to say that it lives, or waits."""
 
@@ -28,9 +30,16 @@ class Tasks:
 
     def gone(self, error: Exception, turn: int) -> list[int]:
         """The ranks for which the exchange of this number failed; this may take seconds."""
-        # Who waited for too long does not know for whom, but names whom it heard it from.
-        named = [] if isinstance(error, tf.errors.DeadlineExceededError) else self.named(str(error))
+        in_vain = isinstance(error, tf.errors.DeadlineExceededError)
+        named = self._waited_for(str(error)) if in_vain else self.named(str(error))
         return named or self._silent() or self._late(turn)
+
+    def _waited_for(self, message: str) -> list[int]:
+        """The rank that did not answer in time: the first, if heartbeats need it, and otherwise nobody knows which.
+
+        Such an error names only whom it was heard from. Nor can all be asked: who heard of the first may have ended.
+        """
+        return [0] if HEARTBEAT in message and self.rank else []
 
     def named(self, message: str) -> list[int]:
         """The rank that an error is about: a message that was handed on begins with the task that nobody reached."""
