@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import rnnspec
-from backends.tensorflow_backend.tasks import Tasks, tasks_of
+from backends.tensorflow_backend.tasks import NO_ANSWER, Tasks, tasks_of
 from conformance.tolerance import PROFILES
 from rnnspec import Dropout, Key, Layer, Network, cells, updates
 from rnnspec.errors import ArgumentError, UnsupportedError
@@ -203,12 +203,24 @@ def test_a_chief_is_rank_0_and_workers_follow():
     assert tasks.named("Collective has timed out; /job:evaluator/task:0") == []
 
 
+def test_tasks_that_others_report_are_named_and_the_reporter_is_not():
+    """By the coordination service, or by a worker that was told before; what is handed on holds such a report."""
+    tasks = Tasks(tuple(("worker", number) for number in range(5)), 1)
+    reported = "Collective ops is aborted by: Error reported from /job:worker/task:3: "
+    listed = "The following tasks are unhealthy (stopped sending heartbeats):\n/job:worker/replica:0/task:"
+    handed = "\nAdditional GRPC error information from remote target /job:worker/replica:0/task:0 while calling"
+    assert tasks.named(f"{reported}{listed}4\n/job:worker/replica:0/task:1\nThe tasks have crashed.") == [4]
+    told = f"{NO_ANSWER} /job:worker/replica:0/task:4 /job:worker/replica:0/task:2"
+    assert tasks.named(f"{reported}{told}{handed}") == [4, 2]
+    assert tasks.named(f"{reported}Socket closed{handed}") == [0]
+
+
 def test_who_waits_in_vain_for_heartbeats_names_the_first_task_and_asks_nobody():
     """Those that heard of it before may have ended, and would not answer either."""
     error = tf.errors.DeadlineExceededError(None, None, "Collective ops is aborted by: Deadline Exceeded\n\nRPC: "
                                             "/tensorflow.CoordinationService/Heartbeat")  # fmt: skip
     tasks = Tasks((("worker", 0), ("worker", 1), ("worker", 2)), 1)
-    assert tasks.gone(error, turn=1) == [0]
+    assert tasks.gone(error) == [0]
 
 
 def test_a_strategy_of_another_kind_is_refused():

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from backends.tensorflow_backend.coordination import failing_after
 from backends.tensorflow_backend.tasks import GONE, Tasks, tasks_of
 from rnnspec.contract.arrays import Array
 from rnnspec.errors import ArgumentError
@@ -17,6 +18,9 @@ from rnnspec.workers.digits import DIGITS, joined, split
 from rnnspec.workers.group import Group, no_answer
 
 __all__ = ["StrategyGroup"]
+
+NO_LIMIT = tf.distribute.experimental.CommunicationOptions(timeout_seconds=0)
+"""An exchange past TensorFlow's own limit of time goes on in memory that is freed, so that processes crash."""
 
 
 class StrategyGroup(Group):
@@ -38,9 +42,9 @@ class StrategyGroup(Group):
             raise _unknown(f"the device {other[0]}", f"make a strategy of devices {device.upper()}")
         self.tasks = tasks_of(strategy.cluster_resolver) if several else Tasks((("worker", 0),), 0)
         self.rank, self.size = self.tasks.rank, len(self.tasks.names)
+        self.patience: float | None = strategy.extended._communication_options.timeout_seconds if several else None
         # Every worker traces the same graphs in the same order, from which TensorFlow numbers its exchanges.
         self.graphs = Programs(self._traced)
-        self.sums = 0  # exchanges that this worker began, as many as all others did
 
     def sum(self, arrays: list[Array], counts: list[int]) -> tuple[list[Array], list[int]]:
         """As the base says; raises WorkerError where a worker does not answer."""
@@ -48,12 +52,13 @@ class StrategyGroup(Group):
             return arrays, counts
         kind = np.float64 if any(a.dtype == tf.float64 for a in arrays) else np.float32
         digits = tf.constant(np.array([split(count) for count in counts], kind).reshape(-1))
-        self.sums, begun = self.sums + 1, time.monotonic()
+        added_up, begun = self.graphs.of(_added, (), (arrays, digits)), time.monotonic()
         try:
-            sums, added = self.graphs.of(_added, (), (arrays, digits))(*arrays, digits)
+            with failing_after(self.patience):
+                sums, added = added_up(*arrays, digits)
         except GONE as error:
-            seconds = time.monotonic() - begun
-            raise no_answer(self.tasks.gone(error, self.sums), seconds) from error
+            gone = self.tasks.gone(error)
+            raise no_answer(gone, time.monotonic() - begun) from error
         return sums, [joined(each) for each in added.numpy().reshape(-1, DIGITS)]
 
     def _traced(self, function: Function, _: tuple[Any, ...], arguments: tuple[Tree, ...]) -> Any:
@@ -68,7 +73,7 @@ def _added(*tensors: Array) -> tuple[list[Array], Array]:
     """The sums over all workers of arrays, and of the digits after them, exchanged as one vector of their dtype."""
     kind = tensors[-1].dtype
     parts = [tf.reshape(tf.cast(a, kind), (-1,)) for a in tensors]
-    total = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.concat(parts, 0))
+    total = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.concat(parts, 0), NO_LIMIT)
     sums = tf.split(total, [int(np.prod(a.shape)) for a in tensors])
     *found, digits = (tf.cast(tf.reshape(each, a.shape), a.dtype) for each, a in zip(sums, tensors, strict=True))
     return found, digits

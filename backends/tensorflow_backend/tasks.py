@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.eager import context
+
+from backends.tensorflow_backend import coordination
+from backends.tensorflow_backend.coordination import TOO_LONG
 
 __all__ = ["GONE", "Tasks", "tasks_of"]
 
@@ -15,10 +18,17 @@ GONE = (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.A
         tf.errors.CancelledError, tf.errors.FailedPreconditionError)  # fmt: skip
 """What TensorFlow raises where another task is not there."""
 TASK = re.compile(r"/job:(\w+)/(?:replica:\d+/)?task:(\d+)")
+REPORTER = re.compile(rf"Error reported from {TASK.pattern}: ")
+NO_ANSWER = "no answer from"
+"""How a task that knows who is gone begins to tell all others."""
+LIST = re.compile(rf"(?:{NO_ANSWER}|stopped sending heartbeats\):)((?:\s*{TASK.pattern})+)")
+"""Tasks that are gone, as another task or the coordination service tells."""
 HEARTBEAT = "CoordinationService/Heartbeat"
 """What no longer gets through to the first task, which serves it to all."""
-ANSWER_MS = 2000
-"""How long a task may take to say that it lives, or waits."""
+ANSWER = 2.0
+"""Seconds that a task may take to say that it lives, or that its exchange has failed."""
+STAY = 10.0
+"""Seconds for which a task that was told stays for the others, as long as TensorFlow waits for a heartbeat."""
 
 
 @dataclass(frozen=True)
@@ -28,34 +38,56 @@ class Tasks:
     names: tuple[tuple[str, int], ...]
     rank: int
 
-    def gone(self, error: Exception, turn: int) -> list[int]:
-        """The ranks for which the exchange of this number failed; this may take seconds."""
-        in_vain = isinstance(error, tf.errors.DeadlineExceededError)
-        named = self._waited_for(str(error)) if in_vain else self.named(str(error))
-        return named or self._silent() or self._late(turn)
+    def gone(self, error: Exception) -> list[int]:
+        """The ranks for which an exchange failed; all others are told of them. This may take seconds."""
+        ranks = self._known(error) or self._silent() or self._late()
+        if 0 not in ranks:  # which serves what others are told by; its loss is told to each by heartbeats
+            self._tell(ranks)
+        return ranks
 
-    def _waited_for(self, message: str) -> list[int]:
-        """The rank that did not answer in time: the first, if heartbeats need it, and otherwise nobody knows which.
+    def _known(self, error: Exception) -> list[int]:
+        """The ranks that an error is about; none if it only says for whom this task waited, who may have waited, too.
 
-        Such an error names only whom it was heard from. Nor can all be asked: who heard of the first may have ended.
+        Heartbeats go to the first task alone.
         """
-        return [0] if HEARTBEAT in message and self.rank else []
+        message = str(error)
+        if isinstance(error, tf.errors.DeadlineExceededError):
+            return [0] if HEARTBEAT in message and self.rank else []
+        return [] if TOO_LONG in message else self.named(message)
 
     def named(self, message: str) -> list[int]:
-        """The rank that an error is about: a message that was handed on begins with the task that nobody reached."""
-        found = (self.names.index(name) for job, number in TASK.findall(message)
-                 if (name := (job, int(number))) in self.names)  # fmt: skip
-        return [rank for rank in found if rank != self.rank][:1]
+        """The ranks in a list of tasks that are gone; without a list, that of the task that an error is about.
+
+        An error that was handed on begins with that task.
+        """
+        listed = LIST.search(message)
+        text = listed[1] if listed else REPORTER.sub("", message)
+        found = [self.names.index(name) for job, number in TASK.findall(text)
+                 if (name := (job, int(number))) in self.names]  # fmt: skip
+        others = [rank for rank in found if rank != self.rank]
+        return others if listed else others[:1]
 
     def _silent(self) -> list[int]:
         """The ranks whose processes do not answer."""
-        return [rank for rank, (job, number) in enumerate(self.names)
-                if not _lives(f"/job:{job}/replica:0/task:{number}")]  # fmt: skip
+        return [rank for rank in range(len(self.names)) if not coordination.lives(self._task(rank), ANSWER)]
 
-    def _late(self, turn: int) -> list[int]:
-        """The ranks that do not say that they wait, too; the processes of all live."""
-        context.context().set_config_key_value(f"rnnspec/{turn}/{self.rank}", "waits")
-        return [rank for rank in range(len(self.names)) if not _is_set(f"rnnspec/{turn}/{rank}")]
+    def _late(self) -> list[int]:
+        """The ranks that do not wait, too; the processes of all live."""
+        coordination.say_failed(self.rank)
+        return [rank for rank in range(len(self.names)) if not coordination.has_failed(rank, ANSWER)]
+
+    def _tell(self, gone: list[int]) -> None:
+        """Let the exchanges of all others fail, and wait until they have, since the first task serves all others."""
+        coordination.say_failed(self.rank)
+        if gone:
+            coordination.report(" ".join((NO_ANSWER, *map(self._task, gone))))
+        until = time.monotonic() + STAY
+        others = (rank for rank in range(len(self.names)) if rank not in gone)
+        all(coordination.has_failed(rank, until - time.monotonic()) for rank in others)
+
+    def _task(self, rank: int) -> str:
+        job, number = self.names[rank]
+        return f"/job:{job}/replica:0/task:{number}"
 
 
 def tasks_of(resolver: Any) -> Tasks:
@@ -63,18 +95,3 @@ def tasks_of(resolver: Any) -> Tasks:
     jobs = resolver.cluster_spec().as_dict()
     names = tuple((job, number) for job in ("chief", "worker") for number in range(len(jobs.get(job, ()))))
     return Tasks(names, names.index((resolver.task_type, resolver.task_id))) if names else Tasks((("worker", 0),), 0)
-
-
-def _lives(task: str) -> bool:
-    try:
-        context.context().check_collective_ops_peer_health(task, timeout_in_ms=ANSWER_MS)
-    except GONE:
-        return False
-    return True
-
-
-def _is_set(key: str) -> bool:
-    try:
-        return bool(context.context().get_config_key_value(key, timeout_in_ms=ANSWER_MS))
-    except tf.errors.OpError:
-        return False

@@ -133,9 +133,10 @@ STRESS = {
     "four_workers": lambda found: (f"One of {found['workers']} workers is killed, and all go on from the checkpoint",
                                    f"{found['kills']} kills", f"{found['differing']} end with other numbers; all end "
                                    f"within {found['most_seconds_to_the_end']:.2g} s"),
-    "tensorflow_workers": lambda found: (f"One of {found['workers']} workers of TensorFlow is killed, stops or is late",
-                                         f"{found['lost']} lost workers", f"{found['wrong']} wrong numbers or names; "
-                                         f"all are told within {found['most_seconds_until_told']:.2g} s"),
+    "tensorflow_workers": lambda found: (f"One of {found['workers']} workers of TensorFlow is killed, stops, or is "
+                                         "more than 30 s late", f"{found['lost']} lost workers",
+                                         f"{found['wrong']} wrong numbers, {found['misnamed']} workers are not told "
+                                         f"which one; all are told within {found['most_seconds_until_told']:.2g} s"),
     "torch_workers": lambda found: (f"One of {found['workers']} workers of PyTorch is killed or stops, and all go on "
                                     "from the checkpoint", f"{found['lost']} lost workers",
                                     f"{found['unnamed']} workers are not told which one, {found['differing']} end with "

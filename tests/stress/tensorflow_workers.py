@@ -19,21 +19,22 @@ TOLD = re.compile(r"WorkerError: .* every worker must answer, got none of rank (
 
 def measure(names: Sequence[str], count: int, seed: int) -> dict[str, Any]:
     """How far the steps are from the reference, and what the others were told; on TensorFlow, whatever `names` asks."""
-    kappas, seconds, wrong = [], [], 0
+    kappas, seconds, misnamed, wrong = [], [], 0, 0
     for number in range(count):
         lost = (seed + number) % SIZE
         ends = launched("tensorflow_steps", SIZE, lost, WAYS[number % len(WAYS)])
         others = [end for end in ends if end.rank != lost]
         told = [TOLD.match(str(end.gave.get("told"))) for end in others]
-        wrong += sum(not one or int(one[1]) != lost or end.status != 0 for one, end in zip(told, others, strict=True))
+        right = [one and int(one[1]) == lost and end.status == 0 for one, end in zip(told, others, strict=True)]
+        misnamed += sum(not each for each in right)
         seconds += [float(one[2]) for one in told if one]
         judged = [one for name in TRAINED for one in judgement(ends[0].gave, name).values()]
         wrong += sum(not one.passed for one in judged) + sum(bits(end.gave) != bits(ends[0].gave) for end in others)
         kappas += [one.kappa for one in judged]
     resumed = goes_on()
     return {"workers": SIZE, "lost": count, "seed": seed, "worst_kappa": round(max(kappas), 3), "wrong": wrong,
-            "most_seconds_until_told": max(seconds), "a_layer_goes_on": resumed,
-            "holds": not wrong and resumed}  # fmt: skip
+            "misnamed": misnamed, "most_seconds_until_told": max(seconds), "a_layer_goes_on": resumed,
+            "holds": not wrong and not misnamed and resumed}  # fmt: skip
 
 
 def bits(found: dict[str, Any]) -> dict[str, bytes]:
