@@ -9,6 +9,7 @@
     gates       which gates stay open or closed in a case
     reach       how much the end of a case depends on its beginning, measured by the oracle's adjoint
     models      class numbers and learned states in drawn cases
+    shelf       results that the processes of one run leave for each other
     search      the search for gains by which it remembers
     strategies  hypothesis strategies: of structure, seeds and scales, not of single numbers
 """

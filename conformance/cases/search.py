@@ -20,6 +20,7 @@ from conformance.cases.gains import Gain, parts
 from conformance.cases.gates import still
 from conformance.cases.networks import hidden_for
 from conformance.cases.reach import FAINT, LEAST, MOST, MOST_OF_STATES, Row, least_of_inputs, memory, rows, unread
+from conformance.cases.shelf import SHELF
 from rnnspec.layer import Layer
 from rnnspec.network import Network
 from rnnspec.tree import Tree, leaves, named_map
@@ -64,8 +65,14 @@ class Remembering(Case):
     """A drawn case whose gains are sought where it is tested, since that takes seconds and many are drawn only."""
 
     def tested(self) -> Case:
-        """The case that remembers."""
-        return remembering(Case(**{field.name: getattr(self, field.name) for field in fields(self)}))
+        """The case that remembers; another process may have sought it."""
+        case = Case(**{field.name: getattr(self, field.name) for field in fields(self)})
+        (seed, gains), _ = SHELF.get(lambda: f"remembers {case.code()}", lambda: _drawn_again(remembering(case)))
+        return replace(case, seed=seed, gains=gains)
+
+
+def _drawn_again(found: Case) -> tuple[int, tuple[Gain, ...]]:
+    return found.seed, found.gains
 
 
 @lru_cache(maxsize=256)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from conformance import oracle, tolerance
-from conformance.cases import Arrays, Case
+from conformance.cases import Arrays, Case, source
 from conformance.oracle import Arithmetic
 from conformance.tolerance import PROFILES, REFERENCES, Reference
 from rnnspec import Backend, Cell, Gradients, Key, Last, Network, Result, Step
@@ -131,7 +131,7 @@ class Question:
             return compute(arithmetic=arithmetic)
 
         cells = tuple(layer.cell for layer in self.net.layers)  # drawn ones have one name, and so one `repr`
-        asked = _Asked(self.backend.precision, compute.func.__name__, self._digest(), cells, counted)
+        asked = _Asked(self.backend.precision, compute.func.__name__, self._digest(), cells, counted, self.net)
         held = sum(np.asarray(a).nbytes for tree in vars(self.given).values() for _, a in leaves(tree))
         return REFERENCES.get(asked, asked.reference, lambda found: found.nbytes + held)
 
@@ -161,10 +161,15 @@ class _Asked:
     digest: bytes
     cells: tuple[Cell, ...]
     compute: Callable[[Arithmetic], Tree] = field(compare=False)
+    net: Network = field(compare=False)
 
     def reference(self) -> Reference:
         """What the oracle says; each question has its own roundings."""
-        return tolerance.reference(PROFILES[self.precision], self.compute, int.from_bytes(self.digest[:4]))
+        return tolerance.reference(PROFILES[self.precision], self.compute, int.from_bytes(self.digest[:4]),
+                                   name=self._name)  # fmt: skip
+
+    def _name(self) -> str:
+        return f"{self.what} in {self.precision} of {self.digest.hex()} by {source.network(self.net)}"
 
 
 def ask(backend: Backend, case: Case) -> Question:

@@ -11,8 +11,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from conformance.cases.shelf import FOLDER
 from conformance.findings.entry import Entry
 from conformance.modules.spec import is_module
 from conformance.processes.deadline import Deadline
@@ -50,7 +52,8 @@ async def _run(plan: Plan, watch: Watch) -> list[Entry]:
     judged: Sequence[list[Entry]] = [[] for _ in plan.names]
     if plan.correctness:
         turns = Turns(len(plan.names), plan.deadline)
-        judged = await asyncio.gather(*(_correctness(name, plan, turns, watch) for name in plan.names))
+        with TemporaryDirectory(prefix="rnnspec-") as shelf:
+            judged = await asyncio.gather(*(_correctness(name, plan, turns, shelf, watch) for name in plan.names))
     if plan.speed and plan.selection.grids():
         timed = [(name, entries) for name, entries in zip(plan.names, judged, strict=True) if _is_timed(name, entries)]
         for place, (name, entries) in enumerate(timed):
@@ -77,11 +80,12 @@ class Turns:
             yield self._deadline.part(1 + self._waiting // AT_A_TIME)
 
 
-async def _correctness(name: str, plan: Plan, turns: Turns, watch: Watch) -> list[Entry]:
+async def _correctness(name: str, plan: Plan, turns: Turns, shelf: str, watch: Watch) -> list[Entry]:
     threads = max(1, (os.cpu_count() or 1) // AT_A_TIME)
+    shared = {FOLDER: shelf} if len(plan.names) > 1 else {}
     async with turns.one() as deadline:
         ledger = Ledger(name, plan.selection, deadline)
-        child = Child("conformance.running.worker", environment(threads), plan.limits)
+        child = Child("conformance.running.worker", environment(threads, shared), plan.limits)
         try:
             async with child:
                 await child.send(name=name, selection=plan.selection.to_json(), at=deadline.at)

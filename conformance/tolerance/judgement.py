@@ -91,19 +91,20 @@ def effective_unit(profile: Profile, kappas: Sequence[float]) -> float:
 
 
 def _judge(reference: Reference, views: Any) -> Verdict:
-    if reference.ill_posed:
-        return Verdict(False, 0.0, 0.0, "", None, None, 0.0, reference.ill_posed)
     while True:
+        if reference.ill_posed:
+            return Verdict(False, 0.0, 0.0, "", None, None, 0.0, reference.ill_posed)
         got, expected, tau = views(reference)
         elements = sum(t.size for t in tau.values())
         worst, allowed = _worst(reference, got, expected, tau), kappa(elements, reference.runs)
         surely = worst.ratio <= kappa(elements, np.inf)
         if surely or worst.ratio > allowed or reference.runs >= MOST_RUNS:
             passed = surely or worst.ratio <= allowed
-            return Verdict(passed, worst.ratio, allowed, worst.where, worst.got, worst.expected, worst.tau)
-        reference = reference.refined()
-        if reference.ill_posed:
-            return Verdict(False, 0.0, 0.0, "", None, None, 0.0, reference.ill_posed)
+            if passed or not reference.shared:
+                return Verdict(passed, worst.ratio, allowed, worst.where, worst.got, worst.expected, worst.tau)
+            reference = reference.own()
+        else:
+            reference = reference.refined()
 
 
 def _worst(reference: Reference, got: dict[str, Any], expected: dict[str, Any], tau: dict[str, Any]) -> _Worst:

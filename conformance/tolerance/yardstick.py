@@ -19,6 +19,7 @@ from conformance import oracle
 from conformance.cases.case import Arrays, Case
 from conformance.cases.kept import Kept
 from conformance.cases.profile import Profile
+from conformance.cases.shelf import SHELF
 from conformance.oracle import Arithmetic
 from conformance.oracle.number import uninterrupted
 from conformance.tolerance.answers import named
@@ -49,7 +50,8 @@ class Reference:
     Names are those of the result's fields and trees: `outputs`, `state.0.forward.h`, `params.layers.0.forward.W.i`,
     `inputs`, `grads.inputs`, `loss_sum`. `untested` are the leaves that no result can be tested by, each with the
     reason; `whole` is the reason where it holds for all of them, or empty.
-    `stretch` is tau over the spread of the runs; `again(runs)` returns a reference with more runs.
+    `stretch` is tau over the spread of the runs; `again(runs)` returns a reference with so many runs, which this
+    process calculates. A `shared` one comes from another process, and must not prove a fault.
     """
 
     profile: Profile
@@ -59,6 +61,7 @@ class Reference:
     stretch: float
     runs: int
     again: Callable[[int], Reference]
+    shared: bool = False
 
     @cached_property
     def ill_posed(self) -> str:
@@ -89,7 +92,12 @@ class Reference:
         leaves = {name: a + other.leaves[name] for name, a in self.leaves.items()}
         untested = {**other.untested, **self.untested}
         return replace(self, leaves=leaves, whole=self.whole or other.whole, untested=untested,
-                       again=lambda runs: self.again(runs).plus(other.again(runs)))  # fmt: skip
+                       again=lambda runs: self.again(runs).plus(other.again(runs)),
+                       shared=self.shared or other.shared)  # fmt: skip
+
+    def own(self) -> Reference:
+        """The same, calculated by this process."""
+        return replace(self.again(self.runs), shared=False) if self.shared else self
 
     def refined(self) -> Reference:
         """The same with four times the runs."""
@@ -119,21 +127,29 @@ class Reference:
 
 
 def reference(
-    profile: Profile, compute: Callable[[Arithmetic], Tree], seed: int = 0, runs: int = RUNS, dtype: Any = np.float64
+    profile: Profile, compute: Callable[[Arithmetic], Tree], seed: int = 0, runs: int = RUNS, dtype: Any = np.float64,
+    name: Callable[[], str] | None = None,
 ) -> Reference:
-    """The reference of any calculation of the oracle; `compute(arithmetic)` returns its result in that arithmetic."""
+    """The reference of any calculation of the oracle; `compute(arithmetic)` returns its result in that arithmetic.
+
+    One with a `name`, which tells it from all others, may come from another process.
+    """
     grown = max(1.0, FINEST / profile.unit)
     arithmetic = Arithmetic(dtype, runs, profile.unit * grown, profile.accumulator * grown, profile.function,
                             profile.lost * grown, seed)
-    with uninterrupted():
-        leaves = dict(named(compute(arithmetic)))
+
+    def calculated() -> tuple[dict[str, Any], str, dict[str, str]]:
+        with uninterrupted():
+            leaves = dict(named(compute(arithmetic)))
+        return leaves, _undefined(profile, leaves, arithmetic), _untested(profile, leaves, arithmetic)
+
+    found, shared = SHELF.get(name, calculated) if name else (calculated(), False)
     both_round = np.finfo(dtype).eps > 1e-3 * profile.unit
 
     def again(more: int) -> Reference:
         return _kept((profile, compute, seed, more, dtype), lambda: reference(profile, compute, seed, more, dtype))
 
-    whole, untested = _undefined(profile, leaves, arithmetic), _untested(profile, leaves, arithmetic)
-    return Reference(profile, leaves, whole, untested, (np.sqrt(2.0) if both_round else 1.0) / grown, runs, again)
+    return Reference(profile, *found, (np.sqrt(2.0) if both_round else 1.0) / grown, runs, again, shared)
 
 
 def _spread(a: Any) -> Any:
@@ -192,12 +208,16 @@ def _kept(key: Hashable, make: Callable[[], Reference]) -> Reference:
     return REFERENCES.get(key, make, lambda found: found.nbytes)
 
 
-def _of(case: Case, profile: Profile, call: Callable[[Arrays, Arithmetic], Tree]) -> Reference:
+def _of(what: str, case: Case, profile: Profile, call: Callable[[Arrays, Arithmetic], Tree]) -> Reference:
     """The reference of a call with a case's arrays, which are drawn again if more runs need them."""
     def compute(arithmetic: Arithmetic) -> Tree:
         return call(case.arrays(profile.name), arithmetic)
 
-    return reference(profile, compute, case.seed, dtype=_dtype(case, profile))
+    def calculated() -> Reference:
+        return reference(profile, compute, case.seed, dtype=_dtype(case, profile),
+                         name=lambda: f"{what} in {profile.name} of {case.code()}")  # fmt: skip
+
+    return _kept((what, case, profile), calculated)
 
 
 def run(case: Case, profile: Profile) -> Reference:
@@ -205,7 +225,7 @@ def run(case: Case, profile: Profile) -> Reference:
     def call(a: Arrays, arithmetic: Arithmetic) -> Tree:
         return oracle.run(case.net, a.params, a.inputs, a.state, a.lengths, arithmetic, a.resets)
 
-    return _kept(("run", case, profile), lambda: _of(case, profile, call))
+    return _of("run", case, profile, call)
 
 
 def pullback(case: Case, profile: Profile) -> Reference:
@@ -214,7 +234,7 @@ def pullback(case: Case, profile: Profile) -> Reference:
         return oracle.pullback(case.net, a.params, a.inputs, a.output_cotangent, a.state_cotangent, a.state, a.lengths,
                                arithmetic, a.resets)  # fmt: skip
 
-    return _kept(("pullback", case, profile), lambda: _of(case, profile, call))
+    return _of("pullback", case, profile, call)
 
 
 def value_and_grad(case: Case, profile: Profile) -> Reference:
@@ -222,7 +242,7 @@ def value_and_grad(case: Case, profile: Profile) -> Reference:
     def call(a: Arrays, arithmetic: Arithmetic) -> Tree:
         return oracle.value_and_grad(case.net, a.params, a.inputs, a.targets, a.state, a.lengths, arithmetic, a.resets)
 
-    return _kept(("value_and_grad", case, profile), lambda: _of(case, profile, call))
+    return _of("value_and_grad", case, profile, call)
 
 
 def train(case: Case, rule: Rule, steps: int, profile: Profile) -> Reference:

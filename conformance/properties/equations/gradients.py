@@ -198,7 +198,7 @@ class _slopes:  # noqa: N801  # reads as the function that it is
 
 
 def _weighted(question: Question, reference: Reference) -> list[tuple[Any, Any]]:
-    tau, g = reference.tau(), question.given
+    tau, g = reference.own().tau(), question.given
     weights = {"outputs": g.output_cotangent} | {f"state.{name}": w for name, w in leaves(g.state_cotangent)}
     return [(tau[name], np.abs(weight.astype(float))) for name, weight in weights.items()]
 

@@ -31,7 +31,7 @@ REACHED = 20.0
 def biases(backend: Backend, case: Case, judge: Judge) -> None:
     """A bias takes over the column of the feature, or the vector of its name; twice a number is exact."""
     constant = _doubled_biases(ask(backend, case))
-    whole, reference = constant.run(), constant.run_reference()
+    whole, reference = constant.run(), constant.run_reference().own()
     cell = case.net.layers[0].cell
     for name in cell.graph.names("input"):
         moved = _taken_over(constant, name, f"W.{name}")
@@ -63,7 +63,7 @@ def respelled(backend: Backend, case: Case, judge: Judge) -> None:
 def read(backend: Backend, case: Case, judge: Judge) -> None:
     """Its gradient is not 0, but where the graph has no way from it to a result that has a cotangent."""
     question = ask(backend, replace(case, padding=0.0))
-    reference = tolerance.pullback(replace(case, padding=0.0), PROFILES[backend.precision])
+    reference = tolerance.pullback(replace(case, padding=0.0), PROFILES[backend.precision]).own()
     judge.applies(not reference.ill_posed, "gradients are ill-posed")
     pulled, expected, tau = question.pull(), reference.expected(), reference.tau()
     for name, a in leaves({"params": pulled.params, "inputs": pulled.inputs, "state": pulled.state}):

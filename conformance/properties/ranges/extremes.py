@@ -29,7 +29,7 @@ def finite(backend: Backend, case: Case, judge: Judge) -> None:
     g, k = question.given, LARGE[backend.precision]
     large = question.but(inputs=np.ldexp(g.inputs, k), state=tree_map(lambda s: np.ldexp(s, k), g.state))
     with np.errstate(all="ignore"):
-        references = [large.run_reference(), large.pull_reference()]
+        references = [large.run_reference().own(), large.pull_reference().own()]
     finite = [all(np.isfinite(a).all() for a in reference.expected().values()) for reference in references]
     judge.applies(all(finite), "the equations have no finite answer")
     answers = [("run", large.run()), *([("pullback", large.pull())] if judge.gradients else [])]
@@ -102,7 +102,7 @@ def _judge_one_nan(judge: Judge, question: Question, row: int) -> None:
         broken = question.but(**{what: tree})
         with np.errstate(all="ignore"):
             pulls = what == "state_cotangent"
-            reference = broken.pull_reference() if pulls else broken.run_reference()
+            reference = (broken.pull_reference() if pulls else broken.run_reference()).own()
             answer = dict(named(broken.pull() if pulls else broken.run()))
         for place, expected in reference.expected().items():
             lost = int((np.isnan(expected) & ~np.isnan(answer[place])).sum())

@@ -126,7 +126,7 @@ def horizon(backend: Backend, case: Case, judge: Judge) -> None:
 
 def _judge_reached(judge: Judge, what: str, asked: Question, got: Tree) -> None:
     """No number is 0 that the equations make another."""
-    reference = asked.pull_reference()
+    reference = asked.pull_reference().own()
     expected, tau = reference.expected(), reference.tau()
     for name, a in leaves(got):
         lost = (np.abs(expected[name]) > REACHED * tau[name]) & (a == 0)
