@@ -50,6 +50,12 @@ NEAR = 8.0
 TURNED = 4
 """Such a condition is turned in one perturbed run of so many."""
 
+MEDIAN = 1.5
+"""The spread of normal numbers over the median of their sizes."""
+
+REACH = 4.0
+"""Rounding moves a number by at most this multiple of its spread: uniform roundings go no further."""
+
 
 BLOCK = 2**15
 """The random numbers of one draw."""
@@ -127,6 +133,18 @@ class Rounding:
             b = np.where(zero, signs, b)
         return self.round(a / b)
 
+    def zeroed(self, a: Array) -> Array:
+        """`a`, which is 0 in one perturbed run of some where rounding could make it 0.
+
+        Roundings that are drawn make no number exactly 0, but those of a few bits do, and there a function may be
+        infinite.
+        """
+        runs = self.arithmetic.runs
+        if not runs or a.shape[0] == 1:
+            return a
+        near = (a[0] != 0) & (np.abs(a[0]) < REACH * self._usual_spread(a))
+        return np.where(self._in_some_runs(near), 0.0, a) if near.any() else a
+
     def dot(self, a: Array, b: Array) -> Array:
         """`a @ b`, run by run."""
         y = _product(a, b)
@@ -149,17 +167,24 @@ class Rounding:
         Margins just beyond the spread of few runs turn in none of them, but may turn in a backend. Without rounding
         none turns: the runs are then calculations of their own.
         """
-        runs = self.arithmetic.runs
-        if not runs or margin.shape[0] == 1:
+        if not self.arithmetic.runs or margin.shape[0] == 1:
             return False
-        spread = np.sqrt(np.mean((margin[1:] - margin[:1]) ** 2, axis=0))
-        near = np.abs(margin[0]) < NEAR * spread
-        count = int(near.sum())
-        if not count:
-            return False
+        near = np.abs(margin[0]) < NEAR * self._spread(margin)
+        return self._in_some_runs(near) if near.any() else False
+
+    def _spread(self, a: Array) -> Array:
+        return np.sqrt(np.mean((a[1:] - a[:1]) ** 2, axis=0))
+
+    def _usual_spread(self, a: Array) -> Array:
+        """The spread of most runs, beside which a few that took another branch do not count."""
+        return MEDIAN * np.median(np.abs(a[1:] - a[:1]), axis=0)
+
+    def _in_some_runs(self, near: Array) -> Array:
+        """Each of these places in one perturbed run of some; they count as too near to call."""
+        runs, count = self.arithmetic.runs, int(near.sum())
         self.arithmetic.kinks.near += count
         order = self._rng.permuted(np.broadcast_to(np.arange(runs)[:, None], (runs, count)), axis=0)
-        found = np.zeros(margin.shape, bool)
+        found = np.zeros((self.runs, *near.shape), bool)
         found[1:, near] = order < max(1, runs // TURNED)
         return found
 

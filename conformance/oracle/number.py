@@ -360,6 +360,10 @@ class MapTape(Tape):
             return Number(self, a if alone else self.rounding.total(a, a.ndim - 1 if op == "total_in" else a.ndim - 2))
         return super().apply(op, operands)
 
+    def _value(self, op: str, a: Sequence[Array]) -> tuple[Array, Any]:
+        """A rule divides by norms and the like, which are 0 only where what they divide is."""
+        return (self.rounding.divide(*a), False) if op == "divide" else super()._value(op, a)
+
 
 def _in_rows(a: Array, rows: int) -> Array:
     return np.broadcast_to(a, (a.shape[0], rows, *a.shape[2:]))

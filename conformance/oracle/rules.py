@@ -141,7 +141,7 @@ RULES: dict[str, PrimitiveRule] = {
         lambda n, a, b: n.multiply(a, b), lambda n, d, y, a, b: (n.multiply(d, b), n.multiply(d, a))
     ),
     "divide": PrimitiveRule(
-        lambda n, a, b: n.divide(a, b),
+        lambda n, a, b: n.divide(a, n.zeroed(b)),
         lambda n, d, y, a, b: (n.divide(d, b), -n.multiply(d, n.divide(y, b))),
     ),
     "negate": PrimitiveRule(lambda n, a: -a, lambda n, d, y, a: (-d,)),
@@ -162,7 +162,7 @@ RULES: dict[str, PrimitiveRule] = {
     ),
     "exp": PrimitiveRule(lambda n, a: _relative(n, np.exp(a)), lambda n, d, y, a: (n.multiply(d, y),)),
     "log": PrimitiveRule(
-        lambda n, a: _relative(n, np.log(a)), lambda n, d, y, a: (n.divide(d, a),)
+        lambda n, a: _relative(n, np.log(n.zeroed(a))), lambda n, d, y, a: (n.divide(d, a),)
     ),
     "sqrt": PrimitiveRule(lambda n, a: n.round(np.sqrt(a)), lambda n, d, y, a: (n.multiply(d, n.divide(0.5, y)),)),
     "cos": PrimitiveRule(_cos, lambda n, d, y, a: (-n.multiply(d, _sin(n, a)),)),
@@ -184,7 +184,7 @@ RULES: dict[str, PrimitiveRule] = {
         lambda a, b: (~(b >= a), b >= a),
     ),
     "remainder": PrimitiveRule(
-        lambda n, a, b: n.round(np.remainder(a, b)),
+        lambda n, a, b: n.round(np.remainder(a, n.zeroed(b))),
         lambda n, d, y, a, b: (d, -n.multiply(d, np.round((a - y) / b))),
         lambda a, b: a - b * np.round(a[:1] / b[:1]),
         turn=_other_multiple,
