@@ -248,7 +248,7 @@ def unchosen(x, R, h):
 @pytest.mark.parametrize("precision", ["f32", "f64"])
 def test_a_division_by_zero_that_shows_is_ill_posed_since_zero_has_no_sign(cell, precision):
     case = Case(Network(2, [Layer(cell, 3)]), 3, 2, seed=1)
-    assert tolerance.run(case, PROFILES[precision]).ill_posed
+    assert "roundings" in tolerance.run(case, PROFILES[precision]).ill_posed
     assert not tolerance.run(replace(case, net=Network(2, [Layer(unchosen, 3)])), PROFILES[precision]).ill_posed
 
 

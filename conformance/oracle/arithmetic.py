@@ -15,9 +15,10 @@ Array = Any
 
 @dataclass
 class Kinks:
-    """What a calculation met on its way: conditions too near to call, and its largest finite number."""
+    """What a calculation met: conditions too near to call, poles within rounding, and its largest finite number."""
 
     near: int = 0
+    poles: int = 0
     largest: float = 0.0
 
 
@@ -143,6 +144,7 @@ class Rounding:
         if not runs or a.shape[0] == 1:
             return a
         near = (a[0] != 0) & (np.abs(a[0]) < REACH * self._usual_spread(a))
+        self.arithmetic.kinks.poles += int(near.sum())
         return np.where(self._in_some_runs(near), 0.0, a) if near.any() else a
 
     def dot(self, a: Array, b: Array) -> Array:
@@ -170,6 +172,7 @@ class Rounding:
         if not self.arithmetic.runs or margin.shape[0] == 1:
             return False
         near = np.abs(margin[0]) < NEAR * self._spread(margin)
+        self.arithmetic.kinks.near += int(near.sum())
         return self._in_some_runs(near) if near.any() else False
 
     def _spread(self, a: Array) -> Array:
@@ -180,9 +183,8 @@ class Rounding:
         return MEDIAN * np.median(np.abs(a[1:] - a[:1]), axis=0)
 
     def _in_some_runs(self, near: Array) -> Array:
-        """Each of these places in one perturbed run of some; they count as too near to call."""
+        """Each of these places in one perturbed run of some."""
         runs, count = self.arithmetic.runs, int(near.sum())
-        self.arithmetic.kinks.near += count
         order = self._rng.permuted(np.broadcast_to(np.arange(runs)[:, None], (runs, count)), axis=0)
         found = np.zeros((self.runs, *near.shape), bool)
         found[1:, near] = order < max(1, runs // TURNED)

@@ -164,7 +164,7 @@ def _spread(a: Any) -> Any:
 
 def _undefined(profile: Profile, leaves: dict[str, Any], arithmetic: Arithmetic) -> str:
     """The reason why the calculation as such has no answer in the precision, or empty."""
-    if arithmetic.kinks.near and arithmetic.unit > profile.unit:  # an outcome that turns is not scaled back
+    if _undecided(profile, arithmetic) and arithmetic.unit > profile.unit:  # an outcome that turns is not scaled back
         return _undecided(profile, arithmetic)
     if arithmetic.kinks.largest > profile.largest / 16:
         return f"numbers up to {arithmetic.kinks.largest:.1e} come too near the largest of {profile.name}"
@@ -186,14 +186,18 @@ def _untested(profile: Profile, leaves: dict[str, Any], arithmetic: Arithmetic) 
             continue
         spread, largest = _spread(a).max(), np.abs(np.where(np.isfinite(a[0]), a[0], 0.0)).max()
         if not spread <= ILL_POSED * largest + UNDERFLOWS * arithmetic.lost:
-            found[name] = _undecided(profile, arithmetic) if arithmetic.kinks.near else (
+            found[name] = _undecided(profile, arithmetic) or (
                 f"roundings of {profile.name} move {name} by {spread:.1e}, its largest number being {largest:.1e}"
             )
     return found
 
 
 def _undecided(profile: Profile, arithmetic: Arithmetic) -> str:
-    return f"{arithmetic.kinks.near} conditions are too near to call in {profile.name}"
+    """What roundings may turn or make infinite, or empty."""
+    kinks = arithmetic.kinks
+    if kinks.poles:
+        return f"roundings of {profile.name} may make {kinks.poles} divisors or arguments of a logarithm 0"
+    return f"{kinks.near} conditions are too near to call in {profile.name}" if kinks.near else ""
 
 
 def _dtype(case: Case, profile: Profile) -> Any:
