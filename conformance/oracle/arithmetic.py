@@ -55,7 +55,7 @@ MEDIAN = 1.5
 """The spread of normal numbers over the median of their sizes."""
 
 REACH = 4.0
-"""Rounding moves a number by at most this multiple of its spread: uniform roundings go no further."""
+"""Rounding hardly ever moves a number by more than this multiple of its spread."""
 
 
 BLOCK = 2**15
