@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import product
+from itertools import chain
+from threading import Barrier
 from typing import Any
-
-import numpy as np
 
 from conformance import tolerance
 from conformance.cases import Case
@@ -29,7 +28,7 @@ from rnnspec.tree import Tree
 
 Call = Callable[[], Any]
 
-THREADS, ROUNDS = 3, 2
+THREADS = 3
 SOON = 1e-5
 """Seconds after which Python lets another thread run."""
 
@@ -39,7 +38,7 @@ def together(backend: Backend, case: Case, judge: Judge) -> None:
     """Each with numbers of its own: runs and pullbacks side by side, and of another network where that is free."""
     cases = [replace(case, seed=case.seed + i) for i in range(THREADS)]
     if is_eager(backend) and backend.capabilities.sizes is None:
-        cases.append(replace(case, net=replace(case.net, inputs=case.net.input_features + 1)))
+        cases.insert(1, replace(case, net=replace(case.net, inputs=case.net.input_features + 1)))
     questions, profile = [ask(backend, one) for one in cases], PROFILES[backend.precision]
     asked: list[Call] = [question.run for question in questions]
     expected = [tolerance.run(one, profile) for one in cases]
@@ -63,20 +62,21 @@ def training_together(backend: Backend, case: Case, judge: Judge) -> None:
     questions = [ask(backend, replace(case, seed=case.seed + i)) for i in range(THREADS)]
     asked: list[Call] = []
     expected: list[Reference] = []
-    for rule, question in product(RULES, questions):
-        first, step = train(question, rule), question.step()
-        later = question.but(params=first.params)
-        asked.append(partial(train, later, rule, first.rule_state))
-        expected.append(train_reference(later, rule, first.rule_state).at("0"))
-        asked.append(partial(_updated, question, rule, step))
-        expected.append(train_reference(question, rule).at("0.params"))
+    for rule in RULES:
+        firsts = [train(question, rule) for question in questions]
+        for question, first in zip(questions, firsts, strict=True):
+            later = question.but(params=first.params)
+            asked.append(partial(train, later, rule, first.rule_state))
+            expected.append(train_reference(later, rule, first.rule_state).at("0"))
+        for question in questions:
+            asked.append(partial(_updated, question, rule, question.step()))
+            expected.append(train_reference(question, rule).at("0.params"))
     asked += [question.step for question in questions]
     expected += [question.step_reference() for question in questions]
     if is_eager(backend):
         asked += [question.run for question in questions]
         expected += [question.run_reference() for question in questions]
-    order = np.random.default_rng(case.seed).permutation(len(asked))
-    _judge(judge, [asked[i] for i in order], [expected[i] for i in order])
+    _judge(judge, asked, expected)
 
 
 def _updated(question: Question, rule: UpdateRule, step: Step) -> Tree:
@@ -86,16 +86,26 @@ def _updated(question: Question, rule: UpdateRule, step: Step) -> Tree:
 
 
 def _judge(judge: Judge, calls: list[Call], references: list[Reference]) -> None:
-    alone = [call() for call in calls]
+    """Makes every call alone, then beside its neighbours in the list, then beside calls from the list's other end."""
+    alone, places = [call() for call in calls], range(len(calls))
+    from_both_ends = list(chain(*zip(places, reversed(places), strict=True)))[: len(calls)]
     with _impatient(), ThreadPoolExecutor(THREADS) as pool:
-        found = list(pool.map(_repeated, calls))
-    for answers, right, reference in zip(found, alone, references, strict=True):
-        for answer in answers:
-            judge.equal("a call beside others", answer, right, reference)
+        for order in (places, from_both_ends):
+            found = _at_once(pool, [calls[i] for i in order])
+            for i, answer in zip(order, found, strict=True):
+                judge.equal("a call beside others", answer, alone[i], references[i])
 
 
-def _repeated(call: Call) -> list[Any]:
-    return [call() for _ in range(ROUNDS)]
+def _at_once(pool: Executor, calls: list[Call]) -> Iterator[Any]:
+    """The answers of the calls, of which as many as there are threads begin at the same moment."""
+    for first in range(0, len(calls), THREADS):
+        group = calls[first : first + THREADS]
+        yield from pool.map(partial(_begun, Barrier(len(group))), group)
+
+
+def _begun(start: Barrier, call: Call) -> Any:
+    start.wait()
+    return call()
 
 
 @contextmanager
