@@ -227,11 +227,13 @@ def test_progress_is_told_in_plain_lines(monkeypatch):
     monkeypatch.setattr(Deadline, "minutes", 7.25)
     printed = StringIO()
     with Terminal(Console(file=printed, width=200), Deadline(1.0)) as terminal:
-        terminal.watch("torch", {"event": "entry", "precision": "f32", "expected": 3, "losses": []})
+        opened = {"event": "entry", "precision": "f32", "expected": 3, "losses": []}
+        terminal.watch("torch", opened)
         fails = (finding("P3", "fail", left=1), finding("P3", "fail"))
         for told in (finding("P1", left=2), finding("P2"), fails[0], finding("P1"), fails[1]):
             terminal.watch("torch", {"event": "law", "law": told["finding"]["id"], "part": 0})
             terminal.watch("torch", told)
+            terminal.watch("torch", opened)  # by a process that takes over
         terminal.watch("torch", {"event": "judged", "seconds": 2.0})
         terminal.watch("torch", {"event": "measuring", "row": "lstm train"})
     assert printed.getvalue().splitlines() == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -32,6 +33,12 @@ class Verdict:
     why: str = ""
     evidence: Evidence | None = None
     case: str = ""
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Verdict:
+        """What `dataclasses.asdict` made, or a part of it."""
+        evidence = given.get("evidence")
+        return cls(**{**given, "evidence": evidence and Evidence(**evidence)})
 
 
 @dataclass(frozen=True)

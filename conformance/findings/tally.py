@@ -51,8 +51,8 @@ class Tally:
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Tally:
-        """What `as_dict` made."""
-        found = given["found"] and Verdict(**given["found"])
+        """What `as_dict` made, or `dataclasses.asdict`, which keeps the evidence."""
+        found = given["found"] and Verdict.from_dict(given["found"])
         return cls(**{**given, "kappas": tuple(given["kappas"]), "found": found})
 
 

@@ -32,6 +32,11 @@ class Heap:
         self._trim = trim or _trim()
         self._before = self._resident()
 
+    @property
+    def resident(self) -> int:
+        """The bytes of memory that this process has in use."""
+        return self._resident()
+
     def give_back(self) -> None:
         """Give freed memory back to the system, if the process has grown since the last time."""
         if self._trim and self._resident() > self._before + STEP:

@@ -31,12 +31,13 @@ class Limits:
 
     After `silence` seconds without a message it counts as hanging; an example with its compilation, or a round of
     timing, must take less. `memory` in bytes is for the process and all processes that it started, `printed` in bytes
-    for the text that they print.
+    for the text that they print. A process that tests laws and has more than `grown` bytes hands over to a new one.
     """
 
     silence: float = 150.0
     memory: int = int(SHARE * psutil.virtual_memory().total) // AT_A_TIME
     printed: int = 2**30
+    grown: int = 8 * 10**8
 
 
 MARK = "RNNSPEC_CONFORMANCE_CHILD"

@@ -101,11 +101,7 @@ class Terminal:
         """One message of a backend's process."""
         match message["event"]:
             case "entry":
-                where, laws = f"{name} {message['precision']}", message["expected"]
-                task = self._progress.add_task(escape(where), total=laws, now="")
-                self._benches.setdefault(name, []).append(Bench(where, laws, task))
-                for loss in message["losses"]:
-                    self._say(f"{where}: {loss}", "yellow")
+                self._begin(name, message)
             case "law" if name in self._benches:
                 self._now[name] = self._benches[name][message["part"]]
                 self._progress.update(self._now[name].task, now=f"{message['law']}, {self._now[name].progress}")
@@ -121,6 +117,15 @@ class Terminal:
                 self._say(f"{name}: measuring {message['row']}{_and(left(self._deadline))}")
             case "note":
                 self._say(f"{name}: {message['why']}", "yellow")
+
+    def _begin(self, name: str, message: dict[str, Any]) -> None:
+        """Show another bench, unless a process that takes over opens it once more."""
+        where, laws, benches = f"{name} {message['precision']}", message["expected"], self._benches.setdefault(name, [])
+        if where in [bench.where for bench in benches]:
+            return
+        benches.append(Bench(where, laws, self._progress.add_task(escape(where), total=laws, now="")))
+        for loss in message["losses"]:
+            self._say(f"{where}: {loss}", "yellow")
 
     def _finding(self, bench: Bench, message: dict[str, Any]) -> None:
         finding = message["finding"]

@@ -1,12 +1,14 @@
 """The agenda of a backend: which law is asked on which labels, in which order.
 
 First come the laws and labels that failed in an earlier run, with more examples. Then each law is asked once, on its
-first label, before any law is asked on its others. Among the laws, those come first that detect the most known faults.
+first label, before any law is asked on its others, label by label, since laws share the programs of a label. Among the
+laws, those come first that detect the most known faults.
+A process that takes over from another leaves out the laws of which something is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 __all__ = ["MORE", "Failed", "Turn", "agenda", "times"]
@@ -32,10 +34,12 @@ def times(law: str, label: str, failed: Failed) -> int:
     return MORE if law in failed and label in (failed[law] or (label,)) else 1
 
 
-def agenda(laws: Sequence[str], left: Callable[[str], Sequence[str]], failed: Failed) -> Iterator[Iterator[Turn]]:
+def agenda(
+    laws: Sequence[str], left: Callable[[str], Sequence[str]], failed: Failed, told: Collection[str] = ()
+) -> Iterator[Iterator[Turn]]:
     """The rounds of turns; `left(law)` are the labels that are not asked yet when a turn begins.
 
-    A law comes up in a round even if no label is left, so that its finding is told once.
+    A law comes up in a round even if no label is left, so that its finding is told once; one of `told` does not.
 
     >>> labels = {"P1": ["lstm", "gru"], "P2": ["lstm"], "P3": ["gru", "elman"]}
     >>> rounds = agenda(["P2", "P1", "P3"], lambda law: labels[law], {"P3": ["elman"]})
@@ -43,7 +47,10 @@ def agenda(laws: Sequence[str], left: Callable[[str], Sequence[str]], failed: Fa
     [('P3', 4)]
     >>> [(turn.law, turn.labels) for turn in next(rounds)]
     [('P2', ('lstm',)), ('P1', ('lstm',)), ('P3', ('gru',))]
+    >>> [(turn.law, turn.labels) for turn in next(rounds)][:3]
+    [('P2', ('lstm',)), ('P1', ('lstm',)), ('P1', ('gru',))]
     """
     yield (Turn(law, tuple(failed[law] or left(law)), MORE) for law in laws if law in failed)
-    yield (Turn(law, tuple(left(law)[:1])) for law in laws)
-    yield (Turn(law, tuple(left(law))) for law in laws if left(law))
+    yield (Turn(law, tuple(left(law)[:1])) for law in laws if law not in told)
+    labels = dict.fromkeys(label for law in laws for label in left(law))
+    yield (Turn(law, (label,)) for label in labels for law in laws if label in left(law))

@@ -83,6 +83,8 @@ class Examination:
     """The last cases that were tested, of any law."""
     failed: dict[tuple[str, str], tuple[Any, list[Asked]]] = field(default_factory=dict)
     """The failing case of each law and label, and the cases before it."""
+    reproducers: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Those that were written, by law and label."""
 
     def judge(self, law: Property, xfail: str | None = None) -> Finding:
         """Test one law. With `xfail`, the reason for an expected failure, a failure is `xfail` and a pass fails."""
@@ -117,11 +119,12 @@ class Examination:
 
         Empty where no case of the label failed.
         """
-        if (law.id, label) not in self.failed:
-            return ""
-        failing, earlier = self.failed[law.id, label]
-        after = fails_after(law, failing, self.backend, earlier, {p.id: p for p in properties()})
-        return reproducer(law.id, self.backend, code(failing), after)
+        place = law.id, label
+        if place in self.failed and place not in self.reproducers:
+            failing, earlier = self.failed[place]
+            after = fails_after(law, failing, self.backend, earlier, {p.id: p for p in properties()})
+            self.reproducers[place] = reproducer(law.id, self.backend, code(failing), after)
+        return self.reproducers.get(place, "")
 
     def _told(self, law: Property) -> Finding | None:
         """The error of a module's first calls, at the first law that needs what they asked and at no other."""

@@ -15,10 +15,12 @@ from conformance.processes.process import Ended, Garbled
 from conformance.selection import Selection
 from conformance.statements import Statement
 
-__all__ = ["LAST", "Ledger"]
+__all__ = ["HANDOVER", "LAST", "Ledger"]
 
-LAST = ("done", "unavailable", "broken")
-"""The messages that end the work."""
+HANDOVER = "handover"
+"""The message of a process that has grown, after which another goes on with its record."""
+LAST = ("done", "unavailable", "broken", HANDOVER)
+"""The messages that end the work of a process."""
 
 
 @dataclass
@@ -57,6 +59,8 @@ class Ledger:
     law: Statement | None = None
     code: str = ""
     judged: int = 0
+    resumed: list[Page] = field(default_factory=list)
+    """The pages that a process which takes over has not yet opened."""
 
     @property
     def entries(self) -> list[Entry]:
@@ -77,6 +81,8 @@ class Ledger:
 
     def _hear(self, message: dict[str, Any]) -> None:
         match message["event"]:
+            case "entry" if self.resumed:
+                self._resume(message)
             case "entry":
                 self._begin(message)
             case "law":
@@ -88,6 +94,8 @@ class Ledger:
                 self._add(message)
             case "judged":
                 self._close(message)
+            case "handover":
+                self.page, self.law, self.resumed = None, None, list(self.pages)
             case "done":
                 if self.judged != len(self.pages) or not self.pages:
                     raise ValueError("not every property ran")
@@ -109,6 +117,11 @@ class Ledger:
             laws = {id: laws[id] for id in laws if id in message["here"]}
         entry.counts["expected"] = len(laws)
         self.pages.append(Page(entry, laws))
+
+    def _resume(self, message: dict[str, Any]) -> None:
+        entry = self.resumed.pop(0).entry
+        if (entry.precision, entry.version) != (message["precision"], message["version"]):
+            raise ValueError(f"another entry than that of {entry.precision}")
 
     def _statement(self, id: str) -> Statement:
         return next(law.statement for law in self.selection.laws() if law.id == id)

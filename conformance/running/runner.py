@@ -20,7 +20,7 @@ from conformance.modules.spec import is_module
 from conformance.processes.deadline import Deadline
 from conformance.processes.limits import AT_A_TIME, Limits
 from conformance.processes.process import Child, Ended, environment
-from conformance.running.ledger import LAST, Ledger
+from conformance.running.ledger import HANDOVER, LAST, Ledger
 from conformance.selection import Selection
 from conformance.speed.arena import measure, own_rows
 
@@ -84,20 +84,34 @@ async def _correctness(name: str, plan: Plan, turns: Turns, shelf: str, watch: W
     threads = max(1, (os.cpu_count() or 1) // AT_A_TIME)
     shared = {FOLDER: shelf} if len(plan.names) > 1 else {}
     async with turns.one() as deadline:
-        ledger = Ledger(name, plan.selection, deadline)
-        child = Child("conformance.running.worker", environment(threads, shared), plan.limits)
-        try:
-            async with child:
-                await child.send(name=name, selection=plan.selection.to_json(), at=deadline.at)
-                async for message in child.messages(LAST):
-                    ledger.hear(message)
-                    watch(name, message)
-        except Ended as end:
-            ledger.end(end)
-            watch(name, {"event": "ended", "status": end.status, "why": str(end)})
+        ledger, peak = Ledger(name, plan.selection, deadline), 0
+        job = {"name": name, "selection": plan.selection.to_json(), "at": deadline.at,
+               "grown": min(plan.limits.grown, plan.limits.memory // 2)}  # fmt: skip
+        record: list[Any] | None = []
+        while record is not None:
+            child = Child("conformance.running.worker", environment(threads, shared), plan.limits)
+            record = await _tested(child, {**job, "record": record}, ledger, lambda message: watch(name, message))
+            peak = max(peak, child.peak)
     for entry in ledger.entries:
-        entry.peak_memory = child.peak
+        entry.peak_memory = peak
     return ledger.entries
+
+
+async def _tested(
+    child: Child, job: dict[str, Any], ledger: Ledger, tell: Callable[[dict[str, Any]], None]
+) -> list[Any] | None:
+    """Let a process test until its work ends, or it does; the record for the process that must go on, or None."""
+    try:
+        async with child:
+            await child.send(**job)
+            async for message in child.messages(LAST):
+                ledger.hear(message)
+                tell(message)
+    except Ended as end:
+        ledger.end(end)
+        tell({"event": "ended", "status": end.status, "why": str(end)})
+        return None
+    return list(message["record"]) if message["event"] == HANDOVER else None
 
 
 async def _speed(name: str, plan: Plan, deadline: Deadline, entries: list[Entry], watch: Watch) -> None:

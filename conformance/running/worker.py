@@ -1,19 +1,23 @@
 """The process of one backend: it tests every law in every precision, and sends a message whenever it knows more of one.
 
 `python -m conformance.running.worker` starts it. It reads one message with the name of the backend and the selection.
+Frameworks do not give back the memory of compiled programs. A process that has grown too large therefore ends after a
+label, and tells its record, with which a new one goes on.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from hashlib import sha256
 from itertools import takewhile
 from typing import Any
 
 from conformance import exported, modules, operators
+from conformance.findings.tally import Tally
 from conformance.modules.trial import tried
 from conformance.part import WHOLE, Part
 from conformance.processes.channel import Channel, refusals
@@ -23,6 +27,7 @@ from conformance.properties.asking import is_eager
 from conformance.running.agenda import Failed, Turn, agenda
 from conformance.running.examination import Examination
 from conformance.running.inquiry import BatchId, Inquiry
+from conformance.running.ledger import HANDOVER
 from conformance.running.reproducer import code, reproducer
 from conformance.running.telling import telling
 from conformance.selection import Selection
@@ -43,20 +48,49 @@ def main() -> None:
         failed = selection.failed.get(job["name"], {})
         sittings = [Sitting(channel, backend, selection, (part, len(backends)), failed)
                     for part, backend in enumerate(backends)]  # fmt: skip
-        hold(sittings, selection, failed, Deadline(job["at"]))
-        channel.tell("done", entries=len(backends))
+        for sitting, record in zip(sittings, job["record"], strict=False):
+            sitting.go_on(record)
+        if hold(sittings, selection, failed, Deadline(job["at"]), Room(job["grown"])):
+            channel.tell("done", entries=len(backends))
+        else:
+            channel.tell(HANDOVER, record=[sitting.record() for sitting in sittings])
 
 
-def hold(sittings: Sequence[Sitting], selection: Selection, failed: Failed, deadline: Deadline) -> None:
-    """Test every law in every precision, round by round, and close all."""
-    heap, laws = Heap(), [law.id for law in telling(selection.laws())]
-    rounds = [agenda([id for id in laws if sitting.asks(id)], sitting.left, failed) for sitting in sittings]
+class Room:
+    """The memory that this process may take, of `most` bytes, or of half as much more than it has at its start.
+
+    The second is for frameworks that are large themselves.
+    """
+
+    def __init__(self, most: float = math.inf) -> None:
+        self._heap = Heap()
+        self._most = max(most, self._heap.resident + most / 2)
+
+    def is_left(self) -> bool:
+        """Whether there is some, after what is free was given back."""
+        self._heap.give_back()
+        return self._heap.resident <= self._most
+
+
+def hold(
+    sittings: Sequence[Sitting], selection: Selection, failed: Failed, deadline: Deadline, room: Room | None = None
+) -> bool:
+    """Test every law in every precision, round by round, and close all; False if there is no room for what is left."""
+    room, laws = room or Room(), [law.id for law in telling(selection.laws())]
+    rounds = [agenda([id for id in laws if sitting.asks(id)], sitting.left, failed, sitting.told)
+              for sitting in sittings]  # fmt: skip
     for each in zip(*rounds, strict=True):
         for sitting, turns in zip(sittings, each, strict=True):
             for turn in takewhile(lambda _: not deadline.over, turns):
-                sitting.take(turn, deadline, heap)
+                if not sitting.take(turn, deadline, room) and _is_left(sittings, laws):
+                    return False
     for sitting in sittings:
         sitting.close()
+    return True
+
+
+def _is_left(sittings: Sequence[Sitting], laws: Sequence[str]) -> bool:
+    return any(sitting.left(law) for sitting in sittings for law in laws if sitting.asks(law))
 
 
 def subjects(name: str, selection: Selection) -> list[Backend]:
@@ -101,7 +135,8 @@ class Sitting:
         self._laws = {law.id: law for law in selection.laws()}
         self._inquiries: dict[str, Inquiry] = {}
         self._here = set(self._laws)
-        self._seconds = self._processor_seconds = 0.0
+        self._seconds, self._processor_seconds, self._programs = 0.0, 0.0, 0
+        self.told = set[str]()
         scope = replace(selection.scope(backend.capabilities), share=share)
         self._examination = Examination(backend, scope, selection.seed, selection.examples_each,
                                         selection.depth.labels, self._announce, first=failed,
@@ -119,27 +154,53 @@ class Sitting:
         """The labels that a law is not yet asked on."""
         return self._inquiry(law).left
 
-    def take(self, turn: Turn, deadline: Deadline, heap: Heap) -> None:
-        """Test a law on the labels of a turn, as far as there is time, and tell what is known of it."""
+    def take(self, turn: Turn, deadline: Deadline, room: Room) -> bool:
+        """Test a law on the labels of a turn, as far as there is time and room, and tell what is known of it.
+
+        Returns whether there is room left.
+        """
         begun, used = time.perf_counter(), time.process_time()
         self._channel.tell("law", law=turn.law, part=self._page)
-        inquiry = self._inquiry(turn.law)
+        inquiry, is_room = self._inquiry(turn.law), True
         for label in turn.labels:
-            if not deadline.over:
+            if is_room and not deadline.over:
                 inquiry.ask((label,), turn.times)
-                heap.give_back()
+                is_room = room.is_left()
+        self.told.add(turn.law)
         batches = [tally.as_dict() for tallies in inquiry.tallies.values() for tally in tallies]
         self._channel.tell("finding", finding=inquiry.finding().as_dict(), left=len(inquiry.left),
                            **({"batches": batches} if self._selection.part else {}))  # fmt: skip
         self._seconds += time.perf_counter() - begun
         self._processor_seconds += time.process_time() - used
+        return is_room
+
+    def record(self) -> dict[str, Any]:
+        """What the process that goes on must know, for JSON."""
+        tallies = {law: [asdict(tally) for label in inquiry.tallies.values() for tally in label]
+                   for law, inquiry in self._inquiries.items()}  # fmt: skip
+        written = [(*place, text) for place, text in self._examination.reproducers.items()]
+        return {"told": sorted(self.told), "tallies": tallies, "reproducers": written, "seconds": self._seconds,
+                "processor_seconds": self._processor_seconds, "programs": self._programs + _programs(self._backend)}
+
+    def go_on(self, record: Mapping[str, Any]) -> None:
+        """Go on from the record of another process."""
+        self.told = set(record["told"])
+        for law, label, text in record["reproducers"]:
+            self._examination.reproducers[law, label] = text
+        for law, tallies in record["tallies"].items():
+            for tally in map(Tally.from_dict, tallies):
+                self._inquiry(law).tallies.setdefault(tally.label, []).append(tally)
+                self._examination.kappas += tally.kappas
+        self._seconds, self._processor_seconds = record["seconds"], record["processor_seconds"]
+        self._programs = record["programs"]
 
     def close(self) -> None:
         """Tell that the entry is complete."""
         kappas, profile = self._examination.kappas, PROFILES[self._backend.precision]
         self._channel.tell(
             "judged", seconds=self._seconds, processor_seconds=self._processor_seconds,
-            programs_compiled=_programs(self._backend), effective_u=effective_unit(profile, kappas) if kappas else 0.0,
+            programs_compiled=self._programs + _programs(self._backend),
+            effective_u=effective_unit(profile, kappas) if kappas else 0.0,
         )  # fmt: skip
 
     def _inquiry(self, law: str) -> Inquiry:

@@ -1,0 +1,106 @@
+"""A process that has grown hands over to a new one, and the report is that of one process."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from conformance.mutants.faulty import protocol_mutants
+from conformance.mutants.learning import training
+from conformance.processes.deadline import Deadline
+from conformance.processes.limits import Limits
+from conformance.processes.process import Child, Garbled
+from conformance.running.ledger import HANDOVER, Ledger
+from conformance.running.runner import Plan, run
+from conformance.running.worker import Sitting, hold
+from conformance.selection import Selection
+from rnnspec import Backend
+from tests.run_in_parts import COSTS
+
+SELECTION = Selection("smoke", examples=2, cells=("elman", "gru"), only=("P04", "P11", "P25", "P112", "P113-refused"))
+UPPER_LAYERS_STAY = next(mutant for mutant in protocol_mutants(training) if "upper" in mutant.name)
+SOUND = SimpleNamespace(make=lambda backend: backend)
+
+
+class RoomFor:
+    """Room for so many labels."""
+
+    def __init__(self, labels):
+        self.labels = labels
+
+    def is_left(self):
+        self.labels -= 1
+        return self.labels > 0
+
+
+class Process:
+    """One process: its backends, its messages to a ledger, and its record."""
+
+    def __init__(self, ledger, make, record=()):
+        self.ledger = ledger
+        backends = [make(Backend(None, precision)) for precision in ("f32", "f64")]
+        self.sittings = [Sitting(self, backend, SELECTION, (part, 2), {}) for part, backend in enumerate(backends)]
+        for sitting, one in zip(self.sittings, record, strict=False):
+            sitting.go_on(one)
+
+    def tell(self, event, **facts):
+        self.ledger.hear(json.loads(json.dumps({"event": event, **facts})))
+
+    def work(self, room):
+        return hold(self.sittings, SELECTION, {}, Deadline(), room)
+
+    def record(self):
+        return json.loads(json.dumps([sitting.record() for sitting in self.sittings]))
+
+
+def found_by(mutant, labels):
+    """The entries of processes that have room for so many labels each, without their costs, and their number."""
+    ledger, count = Ledger("numpy", SELECTION), 1
+    process = Process(ledger, mutant.make)
+    while not process.work(RoomFor(labels)):
+        process.tell(HANDOVER)
+        process, count = Process(ledger, mutant.make, process.record()), count + 1
+    process.tell("done")
+    entries = [entry.as_dict() for entry in ledger.entries]
+    return [{name: value for name, value in entry.items() if name not in COSTS} for entry in entries], count
+
+
+@pytest.mark.parametrize("labels", [1, 3])
+@pytest.mark.parametrize("mutant", [SOUND, UPPER_LAYERS_STAY], ids=["sound", "faulty"])
+def test_processes_one_after_the_other_find_what_one_finds(mutant, labels):
+    whole, one = found_by(mutant, 1000)
+    found, several = found_by(mutant, labels)
+    assert one == 1
+    assert several > labels
+    assert found == whole
+    failed = [finding for entry in found for finding in entry["properties"] if finding["status"] == "fail"]
+    assert bool(failed) == (mutant is UPPER_LAYERS_STAY)
+    assert all(finding["reproducer"] and finding["evidence"] for finding in failed)
+
+
+def test_another_backend_does_not_take_over():
+    ledger = Ledger("numpy", SELECTION)
+    process = Process(ledger, SOUND.make)
+    assert not process.work(RoomFor(1))
+    process.tell(HANDOVER)
+    entry = {"precision": "f16", "device": "cpu", "version": "1", "expected": 5, "losses": []}
+    with pytest.raises(Garbled):
+        ledger.hear({"event": "entry", **entry})
+
+
+def test_a_run_goes_on_in_new_processes(monkeypatch):
+    begun, entered = [], Child.__aenter__
+
+    async def counted(child):
+        begun.append(child)
+        return await entered(child)
+
+    monkeypatch.setattr(Child, "__aenter__", counted)
+    selection, told = Selection("smoke", examples=1, cells=("elman", "gru"), only=("P11", "P25")), []
+    found = [run(Plan(("numpy",), selection, speed=False, limits=limits), lambda _, message: told.append(message))
+             for limits in (Limits(), Limits(grown=1))]  # fmt: skip
+    handed = [message for message in told if message["event"] == HANDOVER]
+    assert handed
+    assert len(begun) == 2 + len(handed)
+    assert [entry.properties for entry in found[1]] == [entry.properties for entry in found[0]]
+    assert [entry.status for entry in found[1]] == ["conforms", "conforms"]
