@@ -320,6 +320,30 @@ def test_the_perturbed_runs_leave_run_0_alone_and_differ_by_the_declared_roundin
     assert 2.0**-28 < np.median(spread) < 2.0**-21
 
 
+@pytest.mark.parametrize("precision", ["bf16", "f16"])
+def test_in_few_bits_some_runs_round_to_the_numbers_of_the_precision(precision):
+    profile = PROFILES[precision]
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(1, 40, 50)) * 2.0 ** rng.integers(-40, 12, (1, 40, 50))
+    y[0, 0, :3] = 0.0, np.inf, np.nan
+    arithmetic = oracle.Arithmetic(runs=16, unit=profile.unit, accumulator=profile.accumulator, lost=profile.lost)
+    with np.errstate(all="ignore"):
+        found = Rounding(arithmetic).round(y)
+    for run in (1, 9):
+        np.testing.assert_array_equal(found[run], profile.round(y[0]))
+    others = np.delete(found, (0, 1, 9), axis=0)
+    assert (others != profile.round(y[0]))[:, 1:].mean() > 0.9
+
+
+def test_roundings_of_a_number_that_comes_again_add_up():
+    unit, steps, number = PROFILES["f16"].unit, 40, np.full((1, 1, 1), 1 / 3)
+    rounding = Rounding(oracle.Arithmetic(runs=8, unit=unit))
+    away = sum(rounding.round(number) for _ in range(steps)) - steps * number
+    one = float(np.float16(1 / 3)) - 1 / 3
+    np.testing.assert_allclose(away[1], steps * one)
+    assert np.abs(away[2:]).max() < abs(steps * one)
+
+
 def test_a_state_made_of_vectors_alone_is_the_same_in_every_row():
     @cell
     def constant(x, R, p, h, c):

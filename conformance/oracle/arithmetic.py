@@ -48,6 +48,12 @@ EXTENDED = Arithmetic(np.longdouble)
 NEAR = 8.0
 """Rounding could turn a condition whose margin is below this multiple of its spread over the runs."""
 
+FEW_BITS = 2.0**-12
+"""With a greater unit roundoff a state often repeats itself, and so do its roundings, which then add up."""
+
+STORED = slice(1, None, 8)
+"""The runs that round to the nearest number of a precision of few bits, as a backend does."""
+
 TURNED = 4
 """Such a condition is turned in one perturbed run of so many."""
 
@@ -93,7 +99,15 @@ class Rounding:
         found *= grown
         found += y
         found[0] = y[0]
+        if self.arithmetic.unit > FEW_BITS:
+            found[STORED] = self._stored(y[STORED] if len(y) > 1 else y)
         return found if finite else np.where(np.isfinite(y), found, y)
+
+    def _stored(self, y: Array) -> Array:
+        """The numbers of the precision that are nearest to `y`."""
+        _, exponent = np.frexp(y)
+        apart = np.maximum(np.ldexp(self.arithmetic.unit, exponent), 2 * self.arithmetic.lost)
+        return np.rint(y / apart) * apart
 
     def _draw(self, shape: tuple[int, ...]) -> Array:
         """Uniform numbers on +-1 from a block that serves many small arrays; the caller may modify them."""
