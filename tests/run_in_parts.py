@@ -33,16 +33,17 @@ class Heard:
 
 def run(backends, selection, deadline=None, **asked):
     """The document of one run, or of one part, of backends of one name; and the cases that were tested."""
-    limit = deadline or Deadline()
-    ledger = Ledger(backends[0].name, selection, limit)
-    channel, failed = Heard(ledger), selection.failed.get(backends[0].name, {})
-    share = ((part, len(backends)) for part in range(len(backends)))
-    sittings = [Sitting(channel, backend, selection, own, failed) for backend, own in zip(backends, share, strict=True)]
-    hold(sittings, selection, failed, limit)
+    limit, precisions = deadline or Deadline(), [backend.precision for backend in backends]
+    failed, entries, cases = selection.failed.get(backends[0].name, {}), [], []
+    for place, backend in enumerate(backends):
+        channel = Heard(Ledger(backend.name, selection, limit, precisions, place))
+        hold(Sitting(channel, backend, selection, precisions, failed), selection, failed, limit)
+        entries.append(channel.ledger.entry)
+        cases += channel.cases
     origin = Origin.here(selection, **{"names": [backends[0].name], "named": [backends[0].name], "speed": False,
                                        "correctness": True, "require_speed": False, **asked})  # fmt: skip
     part = {"part": origin} if selection.part else {}
-    return report(ledger.entries, selection.seed, selection.tier, 1.0, **part), channel.cases
+    return report(entries, selection.seed, selection.tier, 1.0, **part), cases
 
 
 def parts(make, selection, of):

@@ -41,6 +41,7 @@ from conformance.tolerance import PROFILES, run
 from rnnspec import Backend, Layer, Network, cells
 
 LAWS = ("P04", "P11", "P25")
+PRECISIONS = ("f32", "f64")
 SELECTION = Selection("smoke", examples=1, cells=("elman", "gru"), only=LAWS)
 
 
@@ -60,24 +61,22 @@ class Sooner(Deadline):
         return not self.reads or self.reads.pop()  # None while there are some
 
 
-def held(reads, selection=SELECTION):
-    """The ledger of a sitting that is over after so many looks at the clock, and its messages."""
-    ledger, messages = Ledger("numpy", selection, Deadline(0.0)), []
+def held(reads, selection=SELECTION, precisions=PRECISIONS):
+    """The entry in f64 of a sitting that is over after so many looks at the clock, and its messages."""
+    ledger, messages = Ledger("numpy", selection, Deadline(0.0), precisions, precisions.index("f64")), []
 
     def tell(event, **facts):
         messages.append({"event": event, **json.loads(json.dumps(facts))})
         ledger.hear(messages[-1])
 
     failed = selection.failed.get("numpy", {})
-    backends = [Backend(None, precision) for precision in ("f32", "f64")]
-    sittings = [worker.Sitting(SimpleNamespace(tell=tell), backend, selection, (part, 2), failed)
-                for part, backend in enumerate(backends)]  # fmt: skip
-    worker.hold(sittings, selection, failed, Deadline() if reads is None else Sooner(reads))
-    return ledger, messages
+    sitting = worker.Sitting(SimpleNamespace(tell=tell), Backend(None, "f64"), selection, precisions, failed)
+    worker.hold(sitting, selection, failed, Deadline() if reads is None else Sooner(reads))
+    return ledger.entry, messages
 
 
 def asked(messages):
-    return [(message["part"], message["law"]) for message in messages if message["event"] == "law"]
+    return [message["law"] for message in messages if message["event"] == "law"]
 
 
 @pytest.fixture(scope="module")
@@ -87,32 +86,29 @@ def whole():
 
 @pytest.fixture(scope="module")
 def cut():
-    return held(7)
+    return held(4)
 
 
 def test_each_law_is_asked_once_before_any_is_asked_twice(whole):
-    ledger, messages = whole
-    first = asked(messages)[: 2 * len(LAWS)]
-    assert sorted(first) == sorted((part, law) for part in (0, 1) for law in LAWS)
-    assert all(page.entry.counts["pass"] == len(LAWS) for page in ledger.pages)
+    entry, messages = whole
+    assert sorted(asked(messages)[: len(LAWS)]) == sorted(LAWS)
+    assert entry.counts["pass"] == len(LAWS)
 
 
 def test_a_run_in_turns_finds_what_a_law_by_itself_finds(whole):
-    ledger, _ = whole
-    entry = ledger.entries[1]
+    entry, _ = whole
     scope = SELECTION.scope(Backend.capabilities)
     alone = Examination(Backend(None, "f64"), Scope(scope.cells, brief=True, closed=True, share=(1, 2)), 0, 1, labels=2)
     assert entry.properties == [alone.judge(law).as_dict() for law in properties() if law.id in LAWS]
 
 
 def test_a_run_that_is_cut_short_says_what_was_not_asked(cut):
-    ledger, _ = cut
-    entry = ledger.entries[1]
+    entry, _ = cut
     assert (entry.status, entry.counts["expected"]) == ("unfinished", len(LAWS))
     assert entry.counts["not_asked"] > 0
     assert "not asked; give more --minutes" in entry.why
     assert {p["why"] for p in entry.properties if p["status"] == "not_asked"} == {OVER}
-    document = report(ledger.entries, 0, "smoke", 1.0)
+    document = report([entry], 0, "smoke", 1.0)
     jsonschema.validate(document, SCHEMA)
     assert not conforms(document)
     assert sum(not_asked(e) for e in document["backends"]) >= entry.counts["not_asked"]
@@ -121,16 +117,16 @@ def test_a_run_that_is_cut_short_says_what_was_not_asked(cut):
 
 
 def test_a_law_that_was_asked_on_some_networks_holds_as_far_as_it_was_asked():
-    ledger, _ = held(4, Selection(examples=1, cells=("elman", "gru", "lstm"), only=("P04",)))
-    found = [p for entry in ledger.entries for p in entry.properties]
-    partly = [p for p in found if "not_asked" in p["labels"].values() and "pass" in p["labels"].values()]
+    entry, _ = held(3, Selection(examples=1, cells=("elman", "gru", "lstm"), only=("P04",)), ("f64",))
+    partly = [p for p in entry.properties if "not_asked" in p["labels"].values() and "pass" in p["labels"].values()]
     assert partly
     assert {p["status"] for p in partly} == {"pass"}
 
 
 def test_a_process_may_leave_nothing_out_before_its_time():
     ledger = Ledger("numpy", SELECTION)
-    ledger.hear({"event": "entry", "version": "1", "device": "cpu", "precision": "f32", "expected": 3, "losses": []})
+    ledger.hear({"event": "entry", "version": "1", "device": "cpu", "precision": "f32", "expected": 3, "losses": [],
+                 "precisions": ["f32"]})  # fmt: skip
     with pytest.raises(Exception, match="3 properties did not run"):
         ledger.hear({"event": "judged", "seconds": 0, "processor_seconds": 0, "programs_compiled": 0, "effective_u": 0})
 
@@ -201,9 +197,9 @@ def test_what_failed_last_is_asked_first_with_more_examples():
     assert (first.law, first.labels, first.times) == ("P11", ("gru", "elman"), MORE)
     selection = Selection("smoke", examples=1, cells=("elman", "gru", "lstm"), only=LAWS, failed=found)
     assert Selection.from_json(selection.to_json()).failed == found
-    ledger, messages = held(None, selection)
-    assert asked(messages)[:2] == [(0, "P11"), (1, "P11")]
-    law = next(p for p in ledger.entries[0].properties if p["id"] == "P11")
+    entry, messages = held(None, selection)
+    assert asked(messages)[0] == "P11"
+    law = next(p for p in entry.properties if p["id"] == "P11")
     assert list(law["labels"])[:2] == ["gru", "elman"]
     assert law["examples"] == 2 * MORE + len(law["labels"]) - 2
 
@@ -231,7 +227,7 @@ def test_progress_is_told_in_plain_lines(monkeypatch):
         terminal.watch("torch", opened)
         fails = (finding("P3", "fail", left=1), finding("P3", "fail"))
         for told in (finding("P1", left=2), finding("P2"), fails[0], finding("P1"), fails[1]):
-            terminal.watch("torch", {"event": "law", "law": told["finding"]["id"], "part": 0})
+            terminal.watch("torch", {"event": "law", "law": told["finding"]["id"]})
             terminal.watch("torch", told)
             terminal.watch("torch", opened)  # by a process that takes over
         terminal.watch("torch", {"event": "judged", "seconds": 2.0})
@@ -250,15 +246,15 @@ def test_a_terminal_shows_what_is_left():
     console = Console(file=printed, width=120, force_terminal=True)
     with Terminal(console, Deadline.within(60.0)) as terminal:
         terminal.watch("torch", {"event": "entry", "precision": "f32", "expected": 3, "losses": []})
-        terminal.watch("torch", {"event": "law", "law": "P2", "part": 0})
+        terminal.watch("torch", {"event": "law", "law": "P2"})
         terminal.watch("torch", finding("P2"))
     assert "minutes left" in printed.getvalue()
     assert "1/3" in printed.getvalue()
 
 
 def test_the_terminal_says_what_was_not_asked_and_not_measured(cut):
-    ledger, _ = cut
-    document = report(ledger.entries, 0, "smoke", 1.0)
+    entry, _ = cut
+    document = report([entry], 0, "smoke", 1.0)
     document["backends"][0]["not_measured"] = [{"row": "lstm train at 1,2,3,4", "why": OVER}]
     printed = StringIO()
     show(Console(file=printed, width=200), document)
@@ -298,9 +294,8 @@ def test_memory_is_given_back_when_the_process_has_grown():
         assert asked == expected
 
 
-def test_the_figure_of_the_cost_adds_up_what_the_report_says(cut, figures):
-    ledger, _ = cut
-    entries = report(ledger.entries, 0, "smoke", 1.0)["backends"]
+def test_the_figure_of_the_cost_adds_up_what_the_report_says(whole, cut, figures):
+    entries = report([whole[0], cut[0]], 0, "smoke", 1.0)["backends"]
     entries[0]["peak_memory"], entries[0]["not_measured"] = 2**30, [{"row": "lstm train", "why": OVER}]
     found = figures("cost").backend("numpy", entries)
     assert found["seconds"] == sum(entry["seconds"] for entry in entries)

@@ -19,6 +19,8 @@ from tests.run_in_parts import COSTS
 
 SELECTION = Selection("smoke", examples=2, cells=("elman", "gru"), only=("P04", "P11", "P25", "P112", "P113-refused"))
 UPPER_LAYERS_STAY = next(mutant for mutant in protocol_mutants(training) if "upper" in mutant.name)
+PRECISIONS = ("f32", "f64")
+ENTRY = {"event": "entry", "precision": "f64", "device": "cpu", "version": "1", "expected": 5, "losses": []}
 SOUND = SimpleNamespace(make=lambda backend: backend)
 
 
@@ -34,35 +36,37 @@ class RoomFor:
 
 
 class Process:
-    """One process: its backends, its messages to a ledger, and its record."""
+    """One process: its backend, its messages to a ledger, and its record."""
 
-    def __init__(self, ledger, make, record=()):
+    def __init__(self, ledger, make, record=None):
         self.ledger = ledger
-        backends = [make(Backend(None, precision)) for precision in ("f32", "f64")]
-        self.sittings = [Sitting(self, backend, SELECTION, (part, 2), {}) for part, backend in enumerate(backends)]
-        for sitting, one in zip(self.sittings, record, strict=False):
-            sitting.go_on(one)
+        self.sitting = Sitting(self, make(Backend(None, "f64")), SELECTION, PRECISIONS, {})
+        if record:
+            self.sitting.go_on(record)
 
     def tell(self, event, **facts):
         self.ledger.hear(json.loads(json.dumps({"event": event, **facts})))
 
     def work(self, room):
-        return hold(self.sittings, SELECTION, {}, Deadline(), room)
+        return hold(self.sitting, SELECTION, {}, Deadline(), room)
 
     def record(self):
-        return json.loads(json.dumps([sitting.record() for sitting in self.sittings]))
+        return json.loads(json.dumps(self.sitting.record()))
+
+
+def ledger_of_one():
+    return Ledger("numpy", SELECTION, precisions=PRECISIONS, place=1)
 
 
 def found_by(mutant, labels):
-    """The entries of processes that have room for so many labels each, without their costs, and their number."""
-    ledger, count = Ledger("numpy", SELECTION), 1
+    """The entry of processes that have room for so many labels each, without its costs, and their number."""
+    ledger, count = ledger_of_one(), 1
     process = Process(ledger, mutant.make)
     while not process.work(RoomFor(labels)):
         process.tell(HANDOVER)
         process, count = Process(ledger, mutant.make, process.record()), count + 1
     process.tell("done")
-    entries = [entry.as_dict() for entry in ledger.entries]
-    return [{name: value for name, value in entry.items() if name not in COSTS} for entry in entries], count
+    return {name: value for name, value in ledger.entry.as_dict().items() if name not in COSTS}, count
 
 
 @pytest.mark.parametrize("labels", [1, 3])
@@ -71,21 +75,29 @@ def test_processes_one_after_the_other_find_what_one_finds(mutant, labels):
     whole, one = found_by(mutant, 1000)
     found, several = found_by(mutant, labels)
     assert one == 1
-    assert several > labels
+    assert several > 1
     assert found == whole
-    failed = [finding for entry in found for finding in entry["properties"] if finding["status"] == "fail"]
+    failed = [finding for finding in found["properties"] if finding["status"] == "fail"]
     assert bool(failed) == (mutant is UPPER_LAYERS_STAY)
     assert all(finding["reproducer"] and finding["evidence"] for finding in failed)
 
 
 def test_another_backend_does_not_take_over():
-    ledger = Ledger("numpy", SELECTION)
+    ledger = ledger_of_one()
     process = Process(ledger, SOUND.make)
     assert not process.work(RoomFor(1))
     process.tell(HANDOVER)
-    entry = {"precision": "f16", "device": "cpu", "version": "1", "expected": 5, "losses": []}
-    with pytest.raises(Garbled):
-        ledger.hear({"event": "entry", **entry})
+    with pytest.raises(Garbled, match="another entry"):
+        ledger.hear({**ENTRY, "version": "another"})
+
+
+def test_a_process_may_not_begin_twice():
+    ledger = ledger_of_one()
+    Process(ledger, SOUND.make)
+    with pytest.raises(Garbled, match="not complete"):
+        ledger.hear(ENTRY)
+    with pytest.raises(Garbled, match="f16 instead of f64"):
+        ledger.hear({**ENTRY, "precision": "f16"})
 
 
 def test_a_run_goes_on_in_new_processes(monkeypatch):
@@ -101,6 +113,6 @@ def test_a_run_goes_on_in_new_processes(monkeypatch):
              for limits in (Limits(), Limits(grown=1))]  # fmt: skip
     handed = [message for message in told if message["event"] == HANDOVER]
     assert handed
-    assert len(begun) == 2 + len(handed)
+    assert len(begun) == 2 * len(PRECISIONS) + len(handed)
     assert [entry.properties for entry in found[1]] == [entry.properties for entry in found[0]]
     assert [entry.status for entry in found[1]] == ["conforms", "conforms"]

@@ -83,8 +83,7 @@ class Terminal:
 
     def __init__(self, console: Console, deadline: Deadline | None = None) -> None:
         self._console, self._deadline = console, deadline or Deadline()
-        self._benches: dict[str, list[Bench]] = {}
-        self._now: dict[str, Bench] = {}
+        self._benches: dict[tuple[str, int], Bench] = {}
         self._progress = Progress(
             TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), _Left(self._deadline),
             TextColumn("{task.fields[now]}"), console=console, disable=not console.is_terminal, transient=True,
@@ -98,34 +97,32 @@ class Terminal:
         self._progress.stop()
 
     def watch(self, name: str, message: dict[str, Any]) -> None:
-        """One message of a backend's process."""
+        """One message of a backend's process; `place` is that of its precision."""
+        key = name, message.get("place", 0)
         match message["event"]:
-            case "entry":
-                self._begin(name, message)
-            case "law" if name in self._benches:
-                self._now[name] = self._benches[name][message["part"]]
-                self._progress.update(self._now[name].task, now=f"{message['law']}, {self._now[name].progress}")
-            case "finding" if name in self._now:
-                self._finding(self._now[name], message)
+            case "entry" if key not in self._benches:  # a process that takes over opens it once more
+                self._benches[key] = self._begin(f"{name} {message['precision']}", message)
+            case "law" if key in self._benches:
+                bench = self._benches[key]
+                self._progress.update(bench.task, now=f"{message['law']}, {bench.progress}")
+            case "finding" if key in self._benches:
+                self._finding(self._benches[key], message)
             case "judged":
-                bench = self._benches[name].pop(0)
+                bench = self._benches.pop(key)
                 self._say(f"{bench.where}: tested in {message['seconds']:.1f} s; {self._left(bench)}")
                 self._progress.update(bench.task, now="")
             case "unavailable" | "broken" | "ended":
-                self._say(f"{self._now[name].where if name in self._now else name}: {message['why']}", "yellow")
+                self._say(f"{self._benches[key].where if key in self._benches else name}: {message['why']}", "yellow")
             case "measuring":
                 self._say(f"{name}: measuring {message['row']}{_and(left(self._deadline))}")
             case "note":
                 self._say(f"{name}: {message['why']}", "yellow")
 
-    def _begin(self, name: str, message: dict[str, Any]) -> None:
-        """Show another bench, unless a process that takes over opens it once more."""
-        where, laws, benches = f"{name} {message['precision']}", message["expected"], self._benches.setdefault(name, [])
-        if where in [bench.where for bench in benches]:
-            return
-        benches.append(Bench(where, laws, self._progress.add_task(escape(where), total=laws, now="")))
+    def _begin(self, where: str, message: dict[str, Any]) -> Bench:
         for loss in message["losses"]:
             self._say(f"{where}: {loss}", "yellow")
+        laws = message["expected"]
+        return Bench(where, laws, self._progress.add_task(escape(where), total=laws, now=""))
 
     def _finding(self, bench: Bench, message: dict[str, Any]) -> None:
         finding = message["finding"]

@@ -1,1 +1,1 @@
-"""A run of the suite: each backend in its own process, law by law."""
+"""A run of the suite: each precision of each backend in its own process, law by law."""

@@ -1,10 +1,11 @@
-"""What the process of one backend has reported: one entry for each precision, and where the process is.
+"""What the processes of a backend in one precision have reported: its entry, and where the process is.
 
 The ledger knows which properties run, how many, and until when; it takes none of this from the process.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,23 +50,26 @@ class Page:
 
 @dataclass
 class Ledger:
-    """The pages of a backend, filled message by message; only after the deadline may a law remain unasked."""
+    """The page of a backend in one precision, filled message by message; only after the deadline may a law remain
+    unasked. `precisions` are those of the backend, which its first process tells.
+    """
 
     name: str
     selection: Selection
     deadline: Deadline = field(default_factory=Deadline)
-    pages: list[Page] = field(default_factory=list)
+    precisions: Sequence[str] = ()
+    place: int = 0
     page: Page | None = None
     law: Statement | None = None
     code: str = ""
-    judged: int = 0
-    resumed: list[Page] = field(default_factory=list)
-    """The pages that a process which takes over has not yet opened."""
+    judged: bool = False
+    handed_over: bool = False
 
     @property
-    def entries(self) -> list[Entry]:
-        """The entries of all pages."""
-        return [page.entry for page in self.pages]
+    def entry(self) -> Entry:
+        """That of the page, or an empty one."""
+        known = [self.precisions[self.place]] if self.precisions else self.selection.precisions
+        return self.page.entry if self.page else Entry(self.name, precision=",".join(known))
 
     def hear(self, message: dict[str, Any]) -> None:
         """One message. Raises Garbled for one that the suite does not send there."""
@@ -81,12 +85,9 @@ class Ledger:
 
     def _hear(self, message: dict[str, Any]) -> None:
         match message["event"]:
-            case "entry" if self.resumed:
-                self._resume(message)
             case "entry":
                 self._begin(message)
             case "law":
-                self.page = self.pages[message["part"]]
                 self.law, self.code = self._statement(message["law"]), ""
             case "case":
                 self.code = str(message["code"])
@@ -95,9 +96,9 @@ class Ledger:
             case "judged":
                 self._close(message)
             case "handover":
-                self.page, self.law, self.resumed = None, None, list(self.pages)
+                self.law, self.handed_over = None, True
             case "done":
-                if self.judged != len(self.pages) or not self.pages:
+                if not self.judged:
                     raise ValueError("not every property ran")
             case "broken":
                 self._end("fails", message["why"])
@@ -105,23 +106,30 @@ class Ledger:
                 self._end("unavailable", message["why"])
 
     def _begin(self, message: dict[str, Any]) -> None:
-        if self.page or self.judged:
-            raise ValueError("the entries before are not complete")
-        laws = {law.id: law.statement for law in self.selection.laws()}
+        """Open the page, or go on with it in a process that takes over."""
+        entry, laws = self._entry(message), {law.id: law.statement for law in self.selection.laws()}
+        if self.page and self.handed_over:
+            self.handed_over = False
+            if (entry.precision, entry.version) != (self.entry.precision, self.entry.version):
+                raise ValueError(f"another entry than that of {self.entry.precision}")
+            return
+        if self.page:
+            raise ValueError("the entry before is not complete")
         if message["expected"] != len(laws):
             raise ValueError(f"{message['expected']} properties instead of {len(laws)}")
-        entry = Entry(self.name, str(message["version"]), device=str(message["device"]))
-        entry.precision, entry.losses = str(message["precision"]), list(map(str, message["losses"]))
         if self.selection.part:
             entry.whole = str(message["whole"])
             laws = {id: laws[id] for id in laws if id in message["here"]}
         entry.counts["expected"] = len(laws)
-        self.pages.append(Page(entry, laws))
+        self.page = Page(entry, laws)
 
-    def _resume(self, message: dict[str, Any]) -> None:
-        entry = self.resumed.pop(0).entry
-        if (entry.precision, entry.version) != (message["precision"], message["version"]):
-            raise ValueError(f"another entry than that of {entry.precision}")
+    def _entry(self, message: dict[str, Any]) -> Entry:
+        entry = Entry(self.name, str(message["version"]), device=str(message["device"]))
+        entry.precision, entry.losses = str(message["precision"]), list(map(str, message["losses"]))
+        self.precisions = self.precisions or [str(precision) for precision in message["precisions"]]
+        if entry.precision != self.precisions[self.place]:
+            raise ValueError(f"{entry.precision} instead of {self.precisions[self.place]}")
+        return entry
 
     def _statement(self, id: str) -> Statement:
         return next(law.statement for law in self.selection.laws() if law.id == id)
@@ -137,21 +145,20 @@ class Ledger:
             self.page.entry.batches[finding.id] = list(message["batches"])
 
     def _close(self, message: dict[str, Any]) -> None:
-        page = self.pages[self.judged]
-        if page.left and not self.deadline.over:
-            raise ValueError(f"{len(page.left)} properties did not run")
-        page.close()
-        entry = page.entry
+        if self.page is None:
+            raise ValueError("there is no entry")
+        if self.page.left and not self.deadline.over:
+            raise ValueError(f"{len(self.page.left)} properties did not run")
+        self.page.close()
+        entry, self.judged = self.page.entry, True
         entry.seconds, entry.programs_compiled = float(message["seconds"]), int(message["programs_compiled"])
         entry.processor_seconds = float(message["processor_seconds"])
         entry.effective_u = float(message["effective_u"])
-        self.judged += 1
 
     def _end(self, status: str, why: str) -> None:
-        """End every page that is not yet judged, or a new one; the law is that of the page that was being filled."""
-        if self.judged == len(self.pages):
-            self.pages.append(Page(Entry(self.name, precision=",".join(self.selection.precisions)), {}))
-        for page in self.pages[self.judged :]:
-            here = page is self.page
-            page.end(status, why, self.law if here else None, self.code if here else "")
-        self.judged = len(self.pages)
+        """End the page, or a new one; what is judged stays."""
+        self.page = self.page or Page(self.entry, {})
+        if self.judged:
+            self.page.entry.end(status, why)
+        else:
+            self.page.end(status, why, self.law, self.code)

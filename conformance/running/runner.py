@@ -1,6 +1,6 @@
-"""Runs each backend in its own process: correctness two at a time, then speed one at a time, in the time that is left.
+"""Runs each precision of each backend in a process of its own: correctness two at a time, then speed one at a time.
 
-Backends that wait for their turn have a part of the time; what one does not need is left to those after it.
+Those that wait for their turn have a part of the time; what one does not need is left to those after it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from conformance.speed.arena import measure, own_rows
 __all__ = ["Plan", "Watch", "run"]
 
 Watch = Callable[[str, dict[str, Any]], None]
-"""A listener, called with the name of the backend and each message."""
+"""A listener, called with the name of the backend and each message; `place` tells its precisions apart."""
+
+Tell = Callable[[Ledger, dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,14 @@ def _is_timed(name: str, entries: Sequence[Entry]) -> bool:
 
 
 class Turns:
-    """The turns of backends, some at a time; each has its part of the time when it begins."""
+    """The turns of backends and precisions, some at a time; each has its part of the time when it begins."""
 
     def __init__(self, count: int, deadline: Deadline) -> None:
         self._waiting, self._deadline, self._free = count, deadline, asyncio.Semaphore(AT_A_TIME)
+
+    def wait(self, count: int) -> None:
+        """Count more that wait."""
+        self._waiting += count
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[Deadline]:
@@ -81,37 +87,52 @@ class Turns:
 
 
 async def _correctness(name: str, plan: Plan, turns: Turns, shelf: str, watch: Watch) -> list[Entry]:
+    """The entries of a backend: its first process tells which precisions there are, and each other has its own turn."""
+    others: list[asyncio.Task[Entry]] = []
+
+    def tell(ledger: Ledger, message: dict[str, Any]) -> None:
+        watch(name, {**message, "place": ledger.place})
+        if message["event"] == "entry" and not ledger.place and not others:
+            later = [Ledger(name, plan.selection, precisions=ledger.precisions, place=place)
+                     for place in range(1, len(ledger.precisions))]  # fmt: skip
+            turns.wait(len(later))
+            others.extend(asyncio.create_task(_precision(own, plan, turns, shelf, tell)) for own in later)
+
+    first = await _precision(Ledger(name, plan.selection), plan, turns, shelf, tell)
+    return [first, *[await other for other in others]]
+
+
+async def _precision(ledger: Ledger, plan: Plan, turns: Turns, shelf: str, tell: Tell) -> Entry:
+    """The entry of one precision, from one process or from several, one after the other."""
     threads = max(1, (os.cpu_count() or 1) // AT_A_TIME)
     shared = {FOLDER: shelf} if len(plan.names) > 1 else {}
     async with turns.one() as deadline:
-        ledger, peak = Ledger(name, plan.selection, deadline), 0
-        job = {"name": name, "selection": plan.selection.to_json(), "at": deadline.at,
-               "grown": min(plan.limits.grown, plan.limits.memory // 2)}  # fmt: skip
-        record: list[Any] | None = []
+        ledger.deadline, peak = deadline, 0
+        record: dict[str, Any] | None = {}
         while record is not None:
             child = Child("conformance.running.worker", environment(threads, shared), plan.limits)
-            record = await _tested(child, {**job, "record": record}, ledger, lambda message: watch(name, message))
+            job = {"name": ledger.name, "selection": plan.selection.to_json(), "precisions": ledger.precisions,
+                   "place": ledger.place, "at": deadline.at, "grown": min(plan.limits.grown, plan.limits.memory // 2),
+                   "record": record}  # fmt: skip
+            record = await _tested(child, job, ledger, tell)
             peak = max(peak, child.peak)
-    for entry in ledger.entries:
-        entry.peak_memory = peak
-    return ledger.entries
+    ledger.entry.peak_memory = peak
+    return ledger.entry
 
 
-async def _tested(
-    child: Child, job: dict[str, Any], ledger: Ledger, tell: Callable[[dict[str, Any]], None]
-) -> list[Any] | None:
+async def _tested(child: Child, job: dict[str, Any], ledger: Ledger, tell: Tell) -> dict[str, Any] | None:
     """Let a process test until its work ends, or it does; the record for the process that must go on, or None."""
     try:
         async with child:
             await child.send(**job)
             async for message in child.messages(LAST):
                 ledger.hear(message)
-                tell(message)
+                tell(ledger, message)
     except Ended as end:
         ledger.end(end)
-        tell({"event": "ended", "status": end.status, "why": str(end)})
+        tell(ledger, {"event": "ended", "status": end.status, "why": str(end)})
         return None
-    return list(message["record"]) if message["event"] == HANDOVER else None
+    return dict(message["record"]) if message["event"] == HANDOVER else None
 
 
 async def _speed(name: str, plan: Plan, deadline: Deadline, entries: list[Entry], watch: Watch) -> None:

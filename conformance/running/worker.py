@@ -1,6 +1,7 @@
-"""The process of one backend: it tests every law in every precision, and sends a message whenever it knows more of one.
+"""The process of one backend in one precision: it tests every law, and sends a message whenever it knows more of one.
 
 `python -m conformance.running.worker` starts it. It reads one message with the name of the backend and the selection.
+The first process of a backend finds out which precisions there are; the others are told.
 Frameworks do not give back the memory of compiled programs. A process that has grown too large therefore ends after a
 label, and tells its record, with which a new one goes on.
 """
@@ -13,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from hashlib import sha256
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import Any
 
 from conformance import exported, modules, operators
@@ -44,16 +45,16 @@ def main() -> None:
     job = next(channel.hear())
     selection = Selection.from_json(job["selection"])
     with refusals(channel):
-        backends = subjects(job["name"], selection)
-        failed = selection.failed.get(job["name"], {})
-        sittings = [Sitting(channel, backend, selection, (part, len(backends)), failed)
-                    for part, backend in enumerate(backends)]  # fmt: skip
-        for sitting, record in zip(sittings, job["record"], strict=False):
-            sitting.go_on(record)
-        if hold(sittings, selection, failed, Deadline(job["at"]), Room(job["grown"])):
-            channel.tell("done", entries=len(backends))
+        name, known, place = job["name"], job["precisions"], job["place"]
+        found = [opened(name, selection, known[place])] if known else subjects(name, selection)
+        precisions, failed = known or [backend.precision for backend in found], selection.failed.get(name, {})
+        sitting = Sitting(channel, found[0], selection, precisions, failed)
+        if job["record"]:
+            sitting.go_on(job["record"])
+        if hold(sitting, selection, failed, Deadline(job["at"]), Room(job["grown"])):
+            channel.tell("done")
         else:
-            channel.tell(HANDOVER, record=[sitting.record() for sitting in sittings])
+            channel.tell(HANDOVER, record=sitting.record())
 
 
 class Room:
@@ -73,24 +74,16 @@ class Room:
 
 
 def hold(
-    sittings: Sequence[Sitting], selection: Selection, failed: Failed, deadline: Deadline, room: Room | None = None
+    sitting: Sitting, selection: Selection, failed: Failed, deadline: Deadline, room: Room | None = None
 ) -> bool:
-    """Test every law in every precision, round by round, and close all; False if there is no room for what is left."""
-    room, laws = room or Room(), [law.id for law in telling(selection.laws())]
-    rounds = [agenda([id for id in laws if sitting.asks(id)], sitting.left, failed, sitting.told)
-              for sitting in sittings]  # fmt: skip
-    for each in zip(*rounds, strict=True):
-        for sitting, turns in zip(sittings, each, strict=True):
-            for turn in takewhile(lambda _: not deadline.over, turns):
-                if not sitting.take(turn, deadline, room) and _is_left(sittings, laws):
-                    return False
-    for sitting in sittings:
-        sitting.close()
+    """Test every law, round by round, and close the entry; False if there is no room for what is left."""
+    room, laws = room or Room(), [law.id for law in telling(selection.laws()) if sitting.asks(law.id)]
+    turns = chain(*agenda(laws, sitting.left, failed, sitting.told))
+    for turn in takewhile(lambda _: not deadline.over, turns):
+        if not sitting.take(turn, deadline, room) and any(map(sitting.left, laws)):
+            return False
+    sitting.close()
     return True
-
-
-def _is_left(sittings: Sequence[Sitting], laws: Sequence[str]) -> bool:
-    return any(sitting.left(law) for sitting in sittings for law in laws if sitting.asks(law))
 
 
 def subjects(name: str, selection: Selection) -> list[Backend]:
@@ -127,11 +120,12 @@ def opened(name: str, selection: Selection, precision: str) -> Backend:
 
 
 class Sitting:
-    """The test of one backend in one precision; `share` is its part of the shared labels, and the number of parts."""
+    """The test of one backend in one of its precisions, which share the labels that not every precision tests."""
 
-    def __init__(self, channel: Channel, backend: Backend, selection: Selection, share: tuple[int, int],
+    def __init__(self, channel: Channel, backend: Backend, selection: Selection, precisions: Sequence[str],
                  failed: Failed) -> None:  # fmt: skip
-        self._channel, self._backend, self._selection, self._page = channel, backend, selection, share[0]
+        self._channel, self._backend, self._selection = channel, backend, selection
+        share = precisions.index(backend.precision), len(precisions)
         self._laws = {law.id: law for law in selection.laws()}
         self._inquiries: dict[str, Inquiry] = {}
         self._here = set(self._laws)
@@ -144,7 +138,7 @@ class Sitting:
         split = self._split(selection.part, failed) if selection.part else {}
         notes = [*getattr(backend, "notes", ()), *not_asked(backend, selection)]
         channel.tell("entry", precision=backend.precision, device=str(backend.device), version=str(backend.version),
-                     expected=len(self._laws), losses=notes, **split)  # fmt: skip
+                     expected=len(self._laws), losses=notes, precisions=[*precisions], **split)  # fmt: skip
 
     def asks(self, law: str) -> bool:
         """Whether a law is asked in this part of the run."""
@@ -160,7 +154,7 @@ class Sitting:
         Returns whether there is room left.
         """
         begun, used = time.perf_counter(), time.process_time()
-        self._channel.tell("law", law=turn.law, part=self._page)
+        self._channel.tell("law", law=turn.law)
         inquiry, is_room = self._inquiry(turn.law), True
         for label in turn.labels:
             if is_room and not deadline.over:
