@@ -320,6 +320,16 @@ def test_the_perturbed_runs_leave_run_0_alone_and_differ_by_the_declared_roundin
     assert 2.0**-28 < np.median(spread) < 2.0**-21
 
 
+def test_a_condition_that_some_runs_turn_by_themselves_is_turned_in_as_many_runs_as_another():
+    rng = np.random.default_rng(0)
+    for seed in range(100):
+        margin = np.concatenate([[1e-3], rng.permutation([-1e-3, -2e-3, 3e-3, 1e-3, 2e-3, 4e-3, 2e-3, 5e-3])])
+        turned = Rounding(oracle.Arithmetic(runs=8, unit=2.0**-24, seed=seed)).turned(margin.reshape(9, 1, 1))
+        outcome = (margin > 0) ^ turned.ravel()
+        assert outcome[0]
+        assert (~outcome).sum() >= 2
+
+
 @pytest.mark.parametrize("precision", ["bf16", "f16"])
 def test_in_few_bits_some_runs_round_to_the_numbers_of_the_precision(precision):
     profile = PROFILES[precision]

@@ -180,6 +180,7 @@ class Rounding:
     def turned(self, margin: Array) -> Any:
         """Where a run finds the contrary of `margin > 0`: in one run of some, if rounding could turn it; else False.
 
+        That is the contrary of what run 0 finds: a run that by itself finds another side than run 0 is left there.
         Margins just beyond the spread of few runs turn in none of them, but may turn in a backend. Without rounding
         none turns: the runs are then calculations of their own.
         """
@@ -187,7 +188,7 @@ class Rounding:
             return False
         near = np.abs(margin[0]) < NEAR * self._spread(margin)
         self.arithmetic.kinks.near += int(near.sum())
-        return self._in_some_runs(near) if near.any() else False
+        return self._in_some_runs(near) & ((margin > 0) == (margin[:1] > 0)) if near.any() else False
 
     def _spread(self, a: Array) -> Array:
         return np.sqrt(np.mean((a[1:] - a[:1]) ** 2, axis=0))
