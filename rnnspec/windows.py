@@ -167,17 +167,17 @@ def _summed(sequence: _Sequence, windows: tuple[tuple[int, int, int], ...], stat
             _add(backend, first, parts[-1][2].state)
         count, state = count + step.count, step.state
         behind = state if after == end else sequence.run(far, after, behind) if after > far else behind
-    gradients = Gradients(sums[0]["params"], pulled.found(), first[0])
-    return Step(sums[0]["loss_sum"], count, gradients, state)
+    whole, begun = tree_map(backend.narrow, sums[0]), tree_map(backend.narrow, first[0])
+    return Step(whole["loss_sum"], count, Gradients(whole["params"], pulled.found(), begun), state)
 
 
 def _add(backend: Backend, sums: list[Tree], tree: Tree) -> None:
-    """Add a tree to the sum in a program of the backend, since a framework may round differently outside."""
+    """Add a tree to the sum, as wide numbers and in a program, since a framework may round differently outside."""
     sums[:] = [backend.program(_added)(sums[0], tree)[0] if sums else tree]
 
 
 def _added(backend: Backend, first: Tree, second: Tree) -> tuple[Tree, Tree]:
-    return tree_map(lambda a, b: a + b, first, second), None
+    return tree_map(lambda a, b: backend.wide(a) + backend.wide(b), first, second), None
 
 
 def _host(backend: Backend, array: Any) -> Array:

@@ -15,8 +15,9 @@ from conformance.judge import Judge
 from conformance.properties import networks
 from conformance.registry import Scope
 from conformance.tolerance import PROFILES
-from rnnspec import Layer, Network, Path, cell, cells, out
+from rnnspec import Layer, Network, Path, Windows, cell, cells, get_backend, out
 from rnnspec.contract.capabilities import DTYPES
+from rnnspec.losses import SquaredError
 from rnnspec.primitives import erf, exp, outer, relu, remainder, tanh, where
 from rnnspec.tree import tree_map
 from tests.stress import sixteen
@@ -146,3 +147,26 @@ def test_the_parts_of_a_draw_add_up():
     assert (row["cases"], row["failed"], row["worst_kappa"], both_parts["holds"]) == (50, 1, 4.0, False)
     with pytest.raises(ValueError, match="a part must be new"):
         sixteen.joined(both_parts, other)
+
+
+@pytest.mark.parametrize("name", ["torch", "jax", "tensorflow"])
+@pytest.mark.parametrize("precision", SIXTEEN)
+def test_gradients_of_many_segments_and_windows_are_added_up_in_float32(name, precision):
+    """A bias whose gradient is the number of steps: as a sum in bfloat16 it stops at 2,048, in float16 at 16,384."""
+    steps = {"bf16": 1200, "f16": 9600}[precision]
+
+    @cell
+    def shifted(x, h):
+        return out(x.a), h
+
+    backend = get_backend(name, precision=precision)
+    net = Network(1, [Layer(shifted, {"h": 1, "x.a": 1})], loss=SquaredError())
+    params, x = net.init(0), np.zeros((steps, 2, 1))
+    cotangent, targets = np.ones((steps, 2, 1)), np.full((steps, 2, 1), -0.5)
+    run_again = backend.recomputing(3).pullback(net, params, x, cotangent)
+    windows = Windows(steps // 300, steps // 300).value_and_grad(backend, net, params, x, targets).grads
+    whole = backend.value_and_grad(net, params, x, targets).grads
+    bias, in_windows, in_one = (float(np.ravel(backend.to_numpy(own.params)["layers"][0]["forward"]["b"]["a"])[0])
+                                for own in (run_again, windows, whole))  # fmt: skip
+    assert bias == pytest.approx(2 * steps, rel=0.01)
+    assert in_windows == pytest.approx(in_one, rel=0.01)

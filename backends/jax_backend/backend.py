@@ -148,7 +148,13 @@ class JaxBackend(Backend):
         if self._dtype.itemsize >= FLOAT.itemsize:
             return super().in_parallel(kernel, call)
         found = super().in_parallel(replace(kernel, arrays=JaxArrays(FLOAT.name)), call)
-        return Widened(found, lambda a: a.astype(FLOAT), lambda a: a.astype(self._dtype))
+        return Widened(found, self.wide, self.narrow)
+
+    def wide(self, a: Array) -> Array:
+        return a.astype(FLOAT) if a.dtype.itemsize < FLOAT.itemsize else a
+
+    def narrow(self, a: Array) -> Array:
+        return a.astype(self._dtype)
 
     def program(self, function: Function, *constants: Any) -> Program:
         program = self.programs.of(function, constants, ())

@@ -115,7 +115,13 @@ class TensorflowBackend(Backend):
         if self._dtype.size >= tf.float32.size:
             return XlaParallel(super().in_parallel(replace(kernel, arrays=XlaArrays(DTYPES[self.precision])), call))
         found = super().in_parallel(replace(kernel, arrays=XlaArrays(tf.float32.name)), call)
-        return XlaParallel(Widened(found, lambda a: tf.cast(a, tf.float32), lambda a: tf.cast(a, self._dtype)))
+        return XlaParallel(Widened(found, self.wide, self.narrow))
+
+    def wide(self, a: Array) -> Array:
+        return tf.cast(a, tf.float32) if a.dtype.size < tf.float32.size else a
+
+    def narrow(self, a: Array) -> Array:
+        return tf.cast(a, self._dtype)
 
     def framework_vjp(
         self, function: Callable[..., Tree], *arguments: Tree

@@ -195,7 +195,7 @@ class TorchBackend(Backend):
             return super().layer(cell, params, inputs, state, lengths, call, resets)
         kernel = _Stretch(self, params)
         if call.steps > STRETCH:
-            return Stretches(kernel, self.arrays, STRETCH).layer(cell, params, inputs, state, lengths, call)
+            return self._stretches(kernel).layer(cell, params, inputs, state, lengths, call)
         run, outputs, final = kernel.run(cell, params, inputs, state, lengths, call)
         if call.pullback:
             kernel.lend(run)
@@ -211,16 +211,22 @@ class TorchBackend(Backend):
             return kernel.pull(cell, params, saved, output_cotangent, state_cotangent, call)
         given = (cell, params, result, output_cotangent, state_cotangent, call)
         if isinstance(saved, Saved):
-            return Stretches(kernel, self.arrays, STRETCH).layer_pullback(*given)
+            return self._stretches(kernel).layer_pullback(*given)
         return super().layer_pullback(*given)
+
+    def _stretches(self, kernel: _Stretch) -> Stretches:
+        return Stretches(kernel, self.arrays, STRETCH, self.wide, self.narrow)
 
     def in_parallel(self, kernel: Parallel, call: Call) -> Kernel:
         at_once = 2 * CACHED  # threads share an array
         kind = torch.float32 if self._dtype in _HALVES else self._dtype
         found = super().in_parallel(replace(kernel, arrays=QuickArrays(kind, self.device), at_once=at_once), call)
-        return found if kind is self._dtype else Widened(found, torch.Tensor.float, self._narrow)
+        return found if kind is self._dtype else Widened(found, self.wide, self.narrow)
 
-    def _narrow(self, a: Array) -> Array:
+    def wide(self, a: Array) -> Array:
+        return a.float() if a.dtype in _HALVES else a
+
+    def narrow(self, a: Array) -> Array:
         return a.to(self._dtype)
 
     def native(self, cell: Cell, call: Call) -> Kernel | str:

@@ -123,7 +123,15 @@ class Backend(Held):
 
     def recomputed(self, kernel: Kernel) -> Recomputing:
         """A wrapper of a kernel that runs segments again in the pullback."""
-        return Recomputing(kernel, self.arrays, self.every)
+        return Recomputing(kernel, self.arrays, self.every, self.wide, self.narrow)
+
+    def wide(self, a: Array) -> Array:
+        """An array in the numbers that sums are accumulated in: float32 for sixteen bits, else its own."""
+        return a
+
+    def narrow(self, a: Array) -> Array:
+        """An accumulated sum in this backend's numbers."""
+        return a
 
     def framework_vjp(
         self, function: Callable[..., Tree], *arguments: Tree

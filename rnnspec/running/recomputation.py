@@ -27,6 +27,14 @@ INPUTS, OUTPUTS, HERE, STEPS = ".inputs", ".outputs", ".here", ".steps"
 """The arguments of a segment beside states, under names that no state can have."""
 
 
+Cast = Callable[[Array], Array]
+
+
+def _as_it_is(a: Array) -> Array:
+    """The default cast."""
+    return a
+
+
 @dataclass(frozen=True)
 class Saved:
     """The values that a run keeps: inputs, lengths, resets, and the states at the beginning of segments.
@@ -59,13 +67,17 @@ class _From(Recurrence):
 class Recomputing:
     """A kernel that runs segments of `every` steps, or of about the square root of all, and runs them again.
 
-    A subclass with `keeps` keeps each segment's result and pulls that back instead.
+    The gradients of parameters are added up as `wide` numbers, of which `narrow` makes the result. A subclass with
+    `keeps` keeps each segment's result and pulls that back instead.
     """
 
     keeps = False
 
-    def __init__(self, kernel: Kernel, arrays: Arrays, every: int | None) -> None:
+    def __init__(
+        self, kernel: Kernel, arrays: Arrays, every: int | None, wide: Cast = _as_it_is, narrow: Cast = _as_it_is
+    ) -> None:
         self.kernel, self.arrays, self.every = kernel, arrays, every
+        self.wide, self.narrow = wide, narrow
 
     def layer(
         self, cell: Cell, params: Tree, inputs: Array, state: Tree, lengths: Array | None, call: Call,
@@ -122,7 +134,7 @@ class Recomputing:
             found = pull(now, {s: now[s] for s in cell.states}, carried, t * n, n)
             return {**found.state, **dict(leaves(found.params, "params"))}, {"": found.inputs}
 
-        begun = sums or tree_map(lambda a: self.arrays.zeros(tuple(a.shape)), params)
+        begun = sums or tree_map(lambda a: self.wide(self.arrays.zeros(tuple(a.shape))), params)
         carried, inputs = {**state_cotangent, **dict(leaves(begun, "params"))}, []
         given = {INPUTS: saved.inputs, OUTPUTS: output_cotangent, **_marks(saved.resets)}
         if call.steps > whole * n:
@@ -131,7 +143,7 @@ class Recomputing:
             carried, inputs = {**found.state, **dict(leaves(found.params, "params"))}, [found.inputs]
         values = {**self._segments(given, n, whole), **saved.begins}
         done, kept = self._scan(counting)(body, carried, values, whole, True)
-        own = named_map(lambda name, _: done[name], params, name="params")
+        own = named_map(lambda name, _: self.narrow(done[name]), params, name="params")
         return Gradients(own, self._joined([self._flat(kept[""]), *inputs]), {s: done[s] for s in cell.states})
 
     # Methods that a backend may override.
@@ -158,7 +170,8 @@ class Recomputing:
     ) -> Gradients:
         """The pullback of a segment, with the gradients of parameters added to those of later segments."""
         found = self.kernel.layer_pullback(cell, params, result, output_cotangent, state_cotangent, call)
-        return replace(found, params=tree_map(self.arrays.functions["add"], sums, found.params))
+        add = self.arrays.functions["add"]
+        return replace(found, params=tree_map(lambda a, b: add(a, self.wide(b)), sums, found.params))
 
     def _segments(self, values: Values, n: int, whole: int) -> Values:
         return {name: self.arrays.reshape(a[: whole * n], (whole, n, *a.shape[1:])) for name, a in values.items()}
