@@ -151,10 +151,10 @@ class JaxBackend(Backend):
         return Widened(found, self.wide, self.narrow)
 
     def wide(self, a: Array) -> Array:
-        return a.astype(FLOAT) if a.dtype.itemsize < FLOAT.itemsize else a
+        return a.astype(FLOAT) if self._dtype.itemsize < FLOAT.itemsize else a
 
     def narrow(self, a: Array) -> Array:
-        return a.astype(self._dtype)
+        return a.astype(self._dtype) if self._dtype.itemsize < FLOAT.itemsize else a
 
     def program(self, function: Function, *constants: Any) -> Program:
         program = self.programs.of(function, constants, ())

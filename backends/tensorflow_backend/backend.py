@@ -15,6 +15,7 @@ from backends.budgets import BUDGETS
 from backends.tensorflow_backend.arrays import TensorflowArrays
 from backends.tensorflow_backend.devices import on_devices
 from backends.tensorflow_backend.group import StrategyGroup
+from backends.tensorflow_backend.sizes import Sized
 from backends.tensorflow_backend.xla import XlaArrays, XlaKernel, XlaParallel, start
 from rnnspec.contract.arrays import Array, Arrays
 from rnnspec.contract.capabilities import DTYPES, Capabilities
@@ -118,10 +119,10 @@ class TensorflowBackend(Backend):
         return XlaParallel(Widened(found, self.wide, self.narrow))
 
     def wide(self, a: Array) -> Array:
-        return tf.cast(a, tf.float32) if a.dtype.size < tf.float32.size else a
+        return _cast(a, tf.float32) if self._dtype.size < tf.float32.size else a
 
     def narrow(self, a: Array) -> Array:
-        return tf.cast(a, self._dtype)
+        return _cast(a, self._dtype) if self._dtype.size < tf.float32.size else a
 
     def framework_vjp(
         self, function: Callable[..., Tree], *arguments: Tree
@@ -237,6 +238,10 @@ class TensorflowBackend(Backend):
     def to_numpy_array(self, array: Array) -> np.ndarray[Any, Any]:
         found = array.numpy()
         return np.array(found, np.float32 if array.dtype == tf.bfloat16 else found.dtype)
+
+
+def _cast(a: Array, dtype: tf.DType) -> Array:
+    return Sized(tf.cast(a.tensor, dtype)) if isinstance(a, Sized) else tf.cast(a, dtype)
 
 
 @lru_cache(maxsize=1024)

@@ -224,7 +224,7 @@ class TorchBackend(Backend):
         return found if kind is self._dtype else Widened(found, self.wide, self.narrow)
 
     def wide(self, a: Array) -> Array:
-        return a.float() if a.dtype in _HALVES else a
+        return a.float() if self._dtype in _HALVES else a
 
     def narrow(self, a: Array) -> Array:
         return a.to(self._dtype)
