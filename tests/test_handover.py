@@ -10,7 +10,7 @@ from conformance.mutants.learning import training
 from conformance.processes.deadline import Deadline
 from conformance.processes.limits import Limits
 from conformance.processes.process import Child, Garbled
-from conformance.running.ledger import HANDOVER, Ledger
+from conformance.running.ledger import Ledger
 from conformance.running.runner import Plan, run
 from conformance.running.worker import Sitting, hold
 from conformance.selection import Selection
@@ -63,8 +63,8 @@ def found_by(mutant, labels):
     ledger, count = ledger_of_one(), 1
     process = Process(ledger, mutant.make)
     while not process.work(RoomFor(labels)):
-        process.tell(HANDOVER)
-        process, count = Process(ledger, mutant.make, process.record()), count + 1
+        process.tell("handover", record=process.record())
+        process, count = Process(ledger, mutant.make, ledger.record), count + 1
     process.tell("done")
     return {name: value for name, value in ledger.entry.as_dict().items() if name not in COSTS}, count
 
@@ -86,9 +86,27 @@ def test_another_backend_does_not_take_over():
     ledger = ledger_of_one()
     process = Process(ledger, SOUND.make)
     assert not process.work(RoomFor(1))
-    process.tell(HANDOVER)
+    process.tell("handover", record=process.record())
     with pytest.raises(Garbled, match="another entry"):
         ledger.hear({**ENTRY, "version": "another"})
+
+
+def test_a_process_may_hand_over_between_two_laws_only():
+    ledger = ledger_of_one()
+    told = {"event": "handover", "record": {}}
+    with pytest.raises(Garbled, match="between two laws only"):
+        ledger.hear(told)
+    process = Process(ledger, SOUND.make)
+    process.tell("law", law="P11")
+    with pytest.raises(Garbled, match="between two laws only"):
+        ledger.hear(told)
+
+
+def test_an_entry_is_closed_once():
+    ledger = ledger_of_one()
+    assert Process(ledger, SOUND.make).work(RoomFor(1000))
+    with pytest.raises(Garbled, match="no entry to close"):
+        ledger.hear({"event": "judged", "seconds": 0, "processor_seconds": 0, "programs_compiled": 0, "effective_u": 0})
 
 
 def test_a_process_may_not_begin_twice():
@@ -111,7 +129,7 @@ def test_a_run_goes_on_in_new_processes(monkeypatch):
     selection, told = Selection("smoke", examples=1, cells=("elman", "gru"), only=("P11", "P25")), []
     found = [run(Plan(("numpy",), selection, speed=False, limits=limits), lambda _, message: told.append(message))
              for limits in (Limits(), Limits(grown=1))]  # fmt: skip
-    handed = [message for message in told if message["event"] == HANDOVER]
+    handed = [message for message in told if message["event"] == "handover"]
     assert handed
     assert len(begun) == 2 * len(PRECISIONS) + len(handed)
     assert [entry.properties for entry in found[1]] == [entry.properties for entry in found[0]]

@@ -63,6 +63,7 @@ CRASHED = {
     "early judge": ("1 properties did not run",
                     {"fault": FORGE % "'judged', seconds=0, programs_compiled=0, effective_u=0"}),
     "inventor": ("a finding of P99", {"fault": FORGE % "'finding', finding={'id': 'P99', 'status': 'pass'}"}),
+    "usurper": ("handover (ValueError", {"fault": FORGE % "'handover', record={}"}),
     "stutterer": ("finding (KeyError", {"fault": FORGE % "'finding', nothing=0"}),
 }  # fmt: skip
 # The call in "lock" keeps the interpreter's lock: no other thread of the process runs, as in a loop of C without end.

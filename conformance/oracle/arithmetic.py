@@ -48,12 +48,6 @@ EXTENDED = Arithmetic(np.longdouble)
 NEAR = 8.0
 """Rounding could turn a condition whose margin is below this multiple of its spread over the runs."""
 
-FEW_BITS = 2.0**-12
-"""With a greater unit roundoff a state often repeats itself, and so do its roundings, which then add up."""
-
-STORED = slice(1, None, 8)
-"""The runs that round to the nearest number of a precision of few bits, as a backend does."""
-
 TURNED = 4
 """Such a condition is turned in one perturbed run of so many."""
 
@@ -63,6 +57,11 @@ MEDIAN = 1.5
 REACH = 4.0
 """Rounding hardly ever moves a number by more than this multiple of its spread."""
 
+FEW_BITS = 2.0**-12
+"""With a greater unit roundoff a state often repeats itself, and so do its roundings, which then add up."""
+
+STORED = slice(1, None, 8)
+"""The runs that round to the nearest number of a precision of few bits, as a backend does."""
 
 BLOCK = 2**15
 """The random numbers of one draw."""

@@ -16,12 +16,10 @@ from conformance.processes.process import Ended, Garbled
 from conformance.selection import Selection
 from conformance.statements import Statement
 
-__all__ = ["HANDOVER", "LAST", "Ledger"]
+__all__ = ["LAST", "Ledger"]
 
-HANDOVER = "handover"
-"""The message of a process that has grown, after which another goes on with its record."""
-LAST = ("done", "unavailable", "broken", HANDOVER)
-"""The messages that end the work of a process."""
+LAST = ("done", "handover", "unavailable", "broken")
+"""The messages that end the work of a process; after `handover` another goes on."""
 
 
 @dataclass
@@ -51,7 +49,8 @@ class Page:
 @dataclass
 class Ledger:
     """The page of a backend in one precision, filled message by message; only after the deadline may a law remain
-    unasked. `precisions` are those of the backend, which its first process tells.
+    unasked. `precisions` are those of the backend, which its first process tells. `record` is what a process that has
+    grown leaves to the one that takes over, until that one begins.
     """
 
     name: str
@@ -63,7 +62,7 @@ class Ledger:
     law: Statement | None = None
     code: str = ""
     judged: bool = False
-    handed_over: bool = False
+    record: dict[str, Any] | None = None
 
     @property
     def entry(self) -> Entry:
@@ -96,7 +95,7 @@ class Ledger:
             case "judged":
                 self._close(message)
             case "handover":
-                self.law, self.handed_over = None, True
+                self._hand_over(message)
             case "done":
                 if not self.judged:
                     raise ValueError("not every property ran")
@@ -108,8 +107,8 @@ class Ledger:
     def _begin(self, message: dict[str, Any]) -> None:
         """Open the page, or go on with it in a process that takes over."""
         entry, laws = self._entry(message), {law.id: law.statement for law in self.selection.laws()}
-        if self.page and self.handed_over:
-            self.handed_over = False
+        if self.page and self.record is not None:
+            self.record = None
             if (entry.precision, entry.version) != (self.entry.precision, self.entry.version):
                 raise ValueError(f"another entry than that of {self.entry.precision}")
             return
@@ -144,9 +143,14 @@ class Ledger:
         if message.get("batches"):
             self.page.entry.batches[finding.id] = list(message["batches"])
 
+    def _hand_over(self, message: dict[str, Any]) -> None:
+        if self.page is None or self.judged or self.law or self.record is not None:
+            raise ValueError("a process may hand over between two laws only")
+        self.record = dict(message["record"])
+
     def _close(self, message: dict[str, Any]) -> None:
-        if self.page is None:
-            raise ValueError("there is no entry")
+        if self.page is None or self.judged:
+            raise ValueError("there is no entry to close")
         if self.page.left and not self.deadline.over:
             raise ValueError(f"{len(self.page.left)} properties did not run")
         self.page.close()
@@ -157,7 +161,7 @@ class Ledger:
 
     def _end(self, status: str, why: str) -> None:
         """End the page, or a new one; what is judged stays."""
-        self.page = self.page or Page(self.entry, {})
+        self.page, self.record = self.page or Page(self.entry, {}), None
         if self.judged:
             self.page.entry.end(status, why)
         else:

@@ -20,7 +20,7 @@ from conformance.modules.spec import is_module
 from conformance.processes.deadline import Deadline
 from conformance.processes.limits import AT_A_TIME, Limits
 from conformance.processes.process import Child, Ended, environment
-from conformance.running.ledger import HANDOVER, LAST, Ledger
+from conformance.running.ledger import LAST, Ledger
 from conformance.selection import Selection
 from conformance.speed.arena import measure, own_rows
 
@@ -108,31 +108,29 @@ async def _precision(ledger: Ledger, plan: Plan, turns: Turns, shelf: str, tell:
     shared = {FOLDER: shelf} if len(plan.names) > 1 else {}
     async with turns.one() as deadline:
         ledger.deadline, peak = deadline, 0
-        record: dict[str, Any] | None = {}
-        while record is not None:
+        while True:
             child = Child("conformance.running.worker", environment(threads, shared), plan.limits)
-            job = {"name": ledger.name, "selection": plan.selection.to_json(), "precisions": ledger.precisions,
-                   "place": ledger.place, "at": deadline.at, "grown": min(plan.limits.grown, plan.limits.memory // 2),
-                   "record": record}  # fmt: skip
-            record = await _tested(child, job, ledger, tell)
+            await _tested(child, plan, ledger, tell)
             peak = max(peak, child.peak)
+            if ledger.record is None:
+                break
     ledger.entry.peak_memory = peak
     return ledger.entry
 
 
-async def _tested(child: Child, job: dict[str, Any], ledger: Ledger, tell: Tell) -> dict[str, Any] | None:
-    """Let a process test until its work ends, or it does; the record for the process that must go on, or None."""
+async def _tested(child: Child, plan: Plan, ledger: Ledger, tell: Tell) -> None:
+    """Let a process test until its work ends, or it does, or it hands over by the ledger's record."""
     try:
         async with child:
-            await child.send(**job)
+            await child.send(name=ledger.name, selection=plan.selection.to_json(), precisions=ledger.precisions,
+                             place=ledger.place, at=ledger.deadline.at, record=ledger.record or {},
+                             grown=min(plan.limits.grown, plan.limits.memory // 2))  # fmt: skip
             async for message in child.messages(LAST):
                 ledger.hear(message)
                 tell(ledger, message)
     except Ended as end:
         ledger.end(end)
         tell(ledger, {"event": "ended", "status": end.status, "why": str(end)})
-        return None
-    return dict(message["record"]) if message["event"] == HANDOVER else None
 
 
 async def _speed(name: str, plan: Plan, deadline: Deadline, entries: list[Entry], watch: Watch) -> None:

@@ -8,7 +8,6 @@ label, and tells its record, with which a new one goes on.
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -23,12 +22,11 @@ from conformance.modules.trial import tried
 from conformance.part import WHOLE, Part
 from conformance.processes.channel import Channel, refusals
 from conformance.processes.deadline import Deadline
-from conformance.processes.heap import Heap
+from conformance.processes.room import Room
 from conformance.properties.asking import is_eager
 from conformance.running.agenda import Failed, Turn, agenda
 from conformance.running.examination import Examination
 from conformance.running.inquiry import BatchId, Inquiry
-from conformance.running.ledger import HANDOVER
 from conformance.running.reproducer import code, reproducer
 from conformance.running.telling import telling
 from conformance.selection import Selection
@@ -54,23 +52,7 @@ def main() -> None:
         if hold(sitting, selection, failed, Deadline(job["at"]), Room(job["grown"])):
             channel.tell("done")
         else:
-            channel.tell(HANDOVER, record=sitting.record())
-
-
-class Room:
-    """The memory that this process may take, of `most` bytes, or of half as much more than it has at its start.
-
-    The second is for frameworks that are large themselves.
-    """
-
-    def __init__(self, most: float = math.inf) -> None:
-        self._heap = Heap()
-        self._most = max(most, self._heap.resident + most / 2)
-
-    def is_left(self) -> bool:
-        """Whether there is some, after what is free was given back."""
-        self._heap.give_back()
-        return self._heap.resident <= self._most
+            channel.tell("handover", record=sitting.record())
 
 
 def hold(

@@ -17,6 +17,7 @@ from rnnspec.contract.resets import Resets
 from rnnspec.contract.results import Gradients, LayerResult
 from rnnspec.control.recurrence import STEP, Recurrence, reads_step, trace_hook
 from rnnspec.running.evaluation import evaluate_graph
+from rnnspec.running.widening import Cast
 from rnnspec.tracing.cell import Cell
 from rnnspec.tracing.graph import Graph
 from rnnspec.tree import Tree, leaves, named_map, tree_map
@@ -25,9 +26,6 @@ __all__ = ["Recomputing", "Saved"]
 
 INPUTS, OUTPUTS, HERE, STEPS = ".inputs", ".outputs", ".here", ".steps"
 """The arguments of a segment beside states, under names that no state can have."""
-
-
-Cast = Callable[[Array], Array]
 
 
 def _as_it_is(a: Array) -> Array:

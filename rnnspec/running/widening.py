@@ -16,7 +16,7 @@ from rnnspec.contract.results import Gradients, LayerResult
 from rnnspec.tracing.cell import Cell
 from rnnspec.tree import Tree, tree_map
 
-__all__ = ["Widened"]
+__all__ = ["Cast", "Widened"]
 
 Cast = Callable[[Array], Array]
 
