@@ -60,6 +60,45 @@ class Forward:
     final: Tree
 
 
+class _Inputs:
+    """What a half reads of its sequence, at real steps alone.
+
+    A map is computed of all steps when a step first reads it. Each step could compute its own, which takes many times
+    as long.
+    """
+
+    def __init__(self, tape: Tape, params: Tree, sequence: Number, order: Sequence[_Turn]) -> None:
+        self.tape, self.params = tape, params
+        self.places = np.sort(np.concatenate([turn.places for turn in order] or [np.zeros(0, int)]))
+        self.read = tape.take(sequence, self.places)
+        self.maps: dict[tuple[str, int], Number] = {}
+
+    def at(self, places: Array) -> _Seen:
+        """What the rows of a step read."""
+        rows = np.searchsorted(self.places, places)
+        return _Seen(self.tape.take(self.read, rows), self, rows)
+
+    def mapped(self, name: str, head: int) -> Number:
+        """`x.name` of a head, of all steps."""
+        if (name, head) not in self.maps:
+            W, b = (self.params[kind][name].of(head) for kind in "Wb")
+            self.maps[name, head] = self.tape.affine(W, b, self.read)
+        return self.maps[name, head]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the rows of one step read: the inputs, and maps of them."""
+
+    inputs: Number
+    source: _Inputs
+    rows: Array
+
+    def mapped(self, name: str, head: int) -> Number:
+        """`x.name` of a head."""
+        return self.inputs.tape.take(self.source.mapped(name, head), self.rows)
+
+
 class _Names:
     """`R` or `p` of a cell's equations."""
 
@@ -208,7 +247,7 @@ def _half(
     tape: Tape, layer: Layer, noise: Acting, params: Tree, sequence: Number, state: Mapping[str, Number],
     order: list[_Turn], batch: int,
 ) -> tuple[Number, dict[str, Number]]:
-    outputs, now = [], dict(state)
+    outputs, now, inputs = [], dict(state), _Inputs(tape, params, sequence, order)
     for k, turn in enumerate(order):
         if not len(turn.rows):
             break
@@ -216,7 +255,7 @@ def _half(
         old = now if everybody else {name: tape.take(number, turn.rows) for name, number in now.items()}
         old = _carried(tape, layer, params.get("initial"), k > 0, turn, old)
         here = Acting(noise.cell, {name: tape.take(mask, turn.places) for name, mask in noise.masks.items()})
-        output, new = _step(tape, layer, here, params, tape.take(sequence, turn.places), old)
+        output, new = _step(tape, layer, here, params, inputs.at(turn.places), old)
         own = layer.cell.output_state
         new = {name: tape.in_rows(number, len(turn.rows)) for name, number in new.items()}
         if layer.gradient is not None:
@@ -256,11 +295,12 @@ def _held(
 
 
 def _step(
-    tape: Tape, layer: Layer, noise: Acting, params: Tree, x: Number, states: dict[str, Number]
+    tape: Tape, layer: Layer, noise: Acting, params: Tree, seen: _Seen, states: dict[str, Number]
 ) -> tuple[Number, dict[str, Number]]:
     """The equations of every head; an output that is a state is that state, whose cotangent a policy may change."""
     shared: dict[str, Number] = {}
-    found = [_equations(tape, layer, noise, params, x, states, head, shared) for head in range(layer.cell.heads or 1)]
+    heads = range(layer.cell.heads or 1)
+    found = [_equations(tape, layer, noise, params, seen, states, head, shared) for head in heads]
     new = {name: tape.reached(joined(tape, [own[name] for _, own in found])) for name in layer.cell.states}
     if layer.cell.output_state is not None:
         return new[layer.cell.output_state], new
@@ -268,14 +308,14 @@ def _step(
 
 
 def _equations(
-    tape: Tape, layer: Layer, noise: Acting, params: Tree, x: Number, states: dict[str, Number], head: int,
+    tape: Tape, layer: Layer, noise: Acting, params: Tree, seen: _Seen, states: dict[str, Number], head: int,
     shared: dict[str, Number],
 ) -> tuple[Number, dict[str, Number]]:
     """The equations of one head; `shared` are the values of the maps that heads share, whose cotangents add up.
 
     `x.name` and `p.name` are one number in each row, so that the cotangents of several uses are added up there.
     """
-    cell, leaves, uses = noise.cell, dict[str, Number](), Counter[str]()
+    cell, x, leaves, uses = noise.cell, seen.inputs, dict[str, Number](), Counter[str]()
 
     def once(name: str, make: Callable[[], Number]) -> Number:
         known = shared if name.startswith("x.") and name in cell.shared else leaves
@@ -289,7 +329,7 @@ def _equations(
                 return _of_head(tape, cell, noise.masks[name], head)
             if cell.given is not None:
                 return _given(tape, cell, x, name, f"x.{name}", head)
-            return tape.affine(params["W"][name].of(head), params["b"][name].of(head), x)
+            return seen.mapped(name, head)
 
         return once(f"x.{name}", found)
 
