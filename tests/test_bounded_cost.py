@@ -174,6 +174,31 @@ def test_who_waits_has_a_part_of_the_time_and_the_last_ones_all_that_is_left():
     assert parts == [2, 2, 1, 1]
 
 
+def test_labels_are_taken_backwards():
+    labels = {"P1": ["lstm", "gru", "elman"], "P2": ["lstm", "elman"]}
+    *_, last = map(list, agenda(labels, labels.get, {}, labels, backwards=True))
+    assert [(turn.law, turn.labels) for turn in last] == [
+        ("P1", ("elman",)), ("P2", ("elman",)), ("P1", ("gru",)), ("P1", ("lstm",)), ("P2", ("lstm",)),
+    ]  # fmt: skip
+
+
+def test_of_those_that_wait_the_longest_begins_first():
+    begun = []
+    turns = Turns(5, Deadline())
+
+    async def turn(name, seconds):
+        async with turns.one(lambda: seconds):
+            begun.append(name)
+            await asyncio.sleep(0)
+
+    async def all_turns():
+        seconds = {"a": 1, "b": 1, "short": 1, "long": 3, "longer": 9}
+        await asyncio.gather(*(turn(*given) for given in seconds.items()))
+
+    asyncio.run(all_turns())
+    assert begun == ["a", "b", "longer", "long", "short"]
+
+
 def test_the_default_tier_alone_has_a_bound():
     assert {name: tier.minutes for name, tier in TIERS.items()} == {"smoke": None, "default": 12, "deep": None}
 

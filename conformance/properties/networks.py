@@ -126,10 +126,10 @@ def whole(scope: Scope) -> Labels:
         return {}
     part, parts = scope.share
     found = {}
-    if _affords_all(scope) or part or parts == 1:
-        found["all cells, without lengths"] = _sized(WHOLE, scope.cells)
     if not scope.eager and part == 0:
         found["wide cells, without lengths"] = _sized(BROAD, scope.cells[::3])
+    if _affords_all(scope) or part or parts == 1:
+        found["all cells, without lengths"] = _sized(WHOLE, scope.cells)
     return found
 
 

@@ -4,6 +4,8 @@ First come the laws and labels that failed in an earlier run, with more examples
 first label, before any law is asked on its others, label by label, since laws share the programs of a label. Among the
 laws, those come first that detect the most known faults.
 A process that takes over from another leaves out the laws of which something is told.
+Half of the backends take these labels in the other direction: those that run together then find each other's
+references, where they would calculate the same one at the same time.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ def times(law: str, label: str, failed: Failed) -> int:
 
 
 def agenda(
-    laws: Sequence[str], left: Callable[[str], Sequence[str]], failed: Failed, told: Collection[str] = ()
+    laws: Sequence[str], left: Callable[[str], Sequence[str]], failed: Failed, told: Collection[str] = (),
+    backwards: bool = False,
 ) -> Iterator[Iterator[Turn]]:
     """The rounds of turns; `left(law)` are the labels that are not asked yet when a turn begins.
 
@@ -52,5 +55,7 @@ def agenda(
     """
     yield (Turn(law, tuple(failed[law] or left(law)), MORE) for law in laws if law in failed)
     yield (Turn(law, tuple(left(law)[:1])) for law in laws if law not in told)
-    labels = dict.fromkeys(label for law in laws for label in left(law))
+    labels = list(dict.fromkeys(label for law in laws for label in left(law)))
+    if backwards:
+        labels.reverse()
     yield (Turn(law, (label,)) for label in labels for law in laws if label in left(law))

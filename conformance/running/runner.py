@@ -6,11 +6,13 @@ Those that wait for their turn have a part of the time; what one does not need i
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -69,21 +71,46 @@ def _is_timed(name: str, entries: Sequence[Entry]) -> bool:
 
 
 class Turns:
-    """The turns of backends and precisions, some at a time; each has its part of the time when it begins."""
+    """The turns of backends and precisions, some at a time; each has its part of the time when it begins.
+
+    Of those that wait, the longest begins first, so that at the end no place is empty for long.
+    """
 
     def __init__(self, count: int, deadline: Deadline) -> None:
-        self._waiting, self._deadline, self._free = count, deadline, asyncio.Semaphore(AT_A_TIME)
+        self._left, self._deadline, self._free = count, deadline, AT_A_TIME
+        self._waiting: list[tuple[Callable[[], float], asyncio.Future[None]]] = []
 
-    def wait(self, count: int) -> None:
-        """Count more that wait."""
-        self._waiting += count
+    def more(self, count: int) -> None:
+        """Count more turns."""
+        self._left += count
 
     @asynccontextmanager
-    async def one(self) -> AsyncIterator[Deadline]:
-        """One turn, with its deadline: each place takes an equal number of those that still wait."""
-        async with self._free:
-            self._waiting -= 1
-            yield self._deadline.part(1 + self._waiting // AT_A_TIME)
+    async def one(self, seconds: Callable[[], float] = lambda: math.inf) -> AsyncIterator[Deadline]:
+        """One turn, with its deadline: each place takes an equal number of those that are left.
+
+        `seconds()` is how long it will take, as far as is known when a place becomes free.
+        """
+        if self._free:
+            self._free -= 1
+        else:
+            begins = asyncio.get_running_loop().create_future()
+            self._waiting.append((seconds, begins))
+            await begins
+        try:
+            self._left -= 1
+            yield self._deadline.part(1 + self._left // AT_A_TIME)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Give the place to the longest turn that waits, or to nobody."""
+        waiting = [turn for turn in self._waiting if not turn[1].cancelled()]
+        if waiting:
+            longest = max(waiting, key=lambda turn: turn[0]())
+            self._waiting.remove(longest)
+            longest[1].set_result(None)
+        else:
+            self._free += 1
 
 
 async def _correctness(name: str, plan: Plan, turns: Turns, shelf: str, watch: Watch) -> list[Entry]:
@@ -95,21 +122,28 @@ async def _correctness(name: str, plan: Plan, turns: Turns, shelf: str, watch: W
         if message["event"] == "entry" and not ledger.place and not others:
             later = [Ledger(name, plan.selection, precisions=ledger.precisions, place=place)
                      for place in range(1, len(ledger.precisions))]  # fmt: skip
-            turns.wait(len(later))
-            others.extend(asyncio.create_task(_precision(own, plan, turns, shelf, tell)) for own in later)
+            turns.more(len(later))
+            others.extend(asyncio.create_task(_precision(own, plan, turns, shelf, tell, partial(_seconds, ledger)))
+                          for own in later)  # fmt: skip
 
     first = await _precision(Ledger(name, plan.selection), plan, turns, shelf, tell)
     return [first, *[await other for other in others]]
 
 
-async def _precision(ledger: Ledger, plan: Plan, turns: Turns, shelf: str, tell: Tell) -> Entry:
+def _seconds(ledger: Ledger) -> float:
+    """How long a precision took; infinite while it is tested."""
+    return ledger.entry.seconds or math.inf
+
+
+async def _precision(
+    ledger: Ledger, plan: Plan, turns: Turns, shelf: str, tell: Tell, seconds: Callable[[], float] = lambda: math.inf
+) -> Entry:
     """The entry of one precision, from one process or from several, one after the other."""
     threads = max(1, (os.cpu_count() or 1) // AT_A_TIME)
-    shared = {FOLDER: shelf} if len(plan.names) > 1 else {}
-    async with turns.one() as deadline:
+    async with turns.one(seconds) as deadline:
         ledger.deadline, peak = deadline, 0
         while True:
-            child = Child("conformance.running.worker", environment(threads, shared), plan.limits)
+            child = Child("conformance.running.worker", environment(threads, {FOLDER: shelf}), plan.limits)
             await _tested(child, plan, ledger, tell)
             peak = max(peak, child.peak)
             if ledger.record is None:
@@ -124,6 +158,7 @@ async def _tested(child: Child, plan: Plan, ledger: Ledger, tell: Tell) -> None:
         async with child:
             await child.send(name=ledger.name, selection=plan.selection.to_json(), precisions=ledger.precisions,
                              place=ledger.place, at=ledger.deadline.at, record=ledger.record or {},
+                             backwards=plan.names.index(ledger.name) // AT_A_TIME % 2 == 1,
                              grown=min(plan.limits.grown, plan.limits.memory // 2))  # fmt: skip
             async for message in child.messages(LAST):
                 ledger.hear(message)

@@ -25,6 +25,7 @@ from conformance.processes.deadline import Deadline
 from conformance.processes.room import Room
 from conformance.properties.asking import is_eager
 from conformance.running.agenda import Failed, Turn, agenda
+from conformance.running.company import without_company
 from conformance.running.examination import Examination
 from conformance.running.inquiry import BatchId, Inquiry
 from conformance.running.reproducer import code, reproducer
@@ -44,23 +45,25 @@ def main() -> None:
     selection = Selection.from_json(job["selection"])
     with refusals(channel):
         name, known, place = job["name"], job["precisions"], job["place"]
+        without_company(name)
         found = [opened(name, selection, known[place])] if known else subjects(name, selection)
         precisions, failed = known or [backend.precision for backend in found], selection.failed.get(name, {})
         sitting = Sitting(channel, found[0], selection, precisions, failed)
         if job["record"]:
             sitting.go_on(job["record"])
-        if hold(sitting, selection, failed, Deadline(job["at"]), Room(job["grown"])):
+        if hold(sitting, selection, failed, Deadline(job["at"]), Room(job["grown"]), job["backwards"]):
             channel.tell("done")
         else:
             channel.tell("handover", record=sitting.record())
 
 
 def hold(
-    sitting: Sitting, selection: Selection, failed: Failed, deadline: Deadline, room: Room | None = None
+    sitting: Sitting, selection: Selection, failed: Failed, deadline: Deadline, room: Room | None = None,
+    backwards: bool = False,
 ) -> bool:
     """Test every law, round by round, and close the entry; False if there is no room for what is left."""
     room, laws = room or Room(), [law.id for law in telling(selection.laws()) if sitting.asks(law.id)]
-    turns = chain(*agenda(laws, sitting.left, failed, sitting.told))
+    turns = chain(*agenda(laws, sitting.left, failed, sitting.told, backwards))
     for turn in takewhile(lambda _: not deadline.over, turns):
         if not sitting.take(turn, deadline, room) and any(map(sitting.left, laws)):
             return False
