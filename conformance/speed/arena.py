@@ -1,11 +1,12 @@
 """The arena: it times every contestant in a separate process, one sample at a time, in rounds of random order.
 
 The backend's process times the backend and the floor. Each peer has its own process, so that no framework's threads,
-allocator or settings affect another's time. While one is timed, all others sleep.
+allocator or settings affect another's time. While one is timed, all others sleep. Peers get ready together.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -159,7 +160,8 @@ class Arena:
         invited = peers(self.name, cell, row.mode, budgets)
         for unknown in sorted(budgets.keys() - {peer.layers[cell] for peer in invited}):
             self.tell({"event": "note", "why": f"the budget against {unknown} is not tested: no such peer is known"})
-        return [rival for peer in invited if (rival := await self._rival(peer, row))]
+        ready = await asyncio.gather(*(self._rival(peer, row) for peer in invited))
+        return [rival for rival in ready if rival]
 
     async def _rival(self, peer: Peer, row: Row) -> Contestant | None:
         if peer.module not in self.rivals and peer.missing:
