@@ -81,7 +81,7 @@ def broadcast(backend: Backend, case: Case, judge: Judge) -> None:
         judge.equal("pullback", one.pull(), many.pull(), many.pull_reference())
 
 
-@law(CALLS["P39-shared"], cases=networks.pulls, needs=("lengths",), also=("gradients",), oracle=True)
+@law(CALLS["P39-shared"], cases=networks.pulls, needs=("lengths",), also=("gradients",), oracle=True, once=True)
 def shared(backend: Backend, case: Case, judge: Judge) -> None:
     """One array for all states of a layer, and for their cotangents; one tree of parameters for both halves."""
     g = case.arrays(backend.precision)

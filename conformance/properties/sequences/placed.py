@@ -20,7 +20,7 @@ def _calls(scope: Scope) -> networks.Labels:
     return {**networks.calls(scope), **({} if scope.eager else networks.whole(scope))}
 
 
-@law(VALUES["P110"], cases=_calls, needs=("lengths", "gradients"), oracle=True)
+@law(VALUES["P110"], cases=_calls, needs=("lengths", "gradients"), oracle=True, once=True)
 def alone(backend: Backend, case: Case, judge: Judge) -> None:
     """The later half of the outputs' cotangent is zeros, and that of one row is zeros throughout."""
     judge.applies(case.batch > 1 and case.steps > 1, "one row, or fewer than two steps")

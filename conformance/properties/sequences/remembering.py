@@ -80,14 +80,14 @@ def longest(scope: Scope) -> Labels:
     return _headed(scope) or {plain: _eager(scope)[plain]}
 
 
-@law(SEQUENCE["P170"], cases=remembered, also=("bidirectional",), oracle=True)
+@law(SEQUENCE["P170"], cases=remembered, also=("bidirectional",), oracle=True, once=True)
 def long_memory(backend: Backend, case: Case, judge: Judge) -> None:
     """Compares all outputs and final states with the oracle."""
     _judge_that_it_remembers(case, judge)
     judge.close("run", ask(backend, case).run(), tolerance.run(case, PROFILES[backend.precision]))
 
 
-@law(SEQUENCE["P171"], cases=remembered, needs=("gradients",), also=("bidirectional",), oracle=True)
+@law(SEQUENCE["P171"], cases=remembered, needs=("gradients",), also=("bidirectional",), oracle=True, once=True)
 def long_memory_of_gradients(backend: Backend, case: Case, judge: Judge) -> None:
     """Compares the gradients of parameters, inputs and initial states with the oracle."""
     _judge_that_it_remembers(case, judge)
