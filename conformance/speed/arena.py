@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -84,13 +84,14 @@ async def measure(
     async with AsyncExitStack() as stack:
         child = await stack.enter_async_context(Child(MODULE, environment(), limits))
         subject = Contestant(child, ("subject", "again", "floor"))
-        here = await subject.ask(side="backend", name=name, device=selection.device, precision=precision)
+        arena = Arena(name, subject, stack, selection.seed, limits, tell, deadline=deadline)
+        asked = subject.ask(side="backend", name=name, device=selection.device, precision=precision)
+        here, _ = await asyncio.gather(asked, arena.invite(own_rows(name, precision, selection)))
         tell(here)
         if here["event"] != "here":
             entry.end("unavailable" if here["event"] == "unavailable" else "fails", here["why"])
             return
         entry.version, entry.device = here["version"], here["device"]
-        arena = Arena(name, subject, stack, selection.seed, limits, tell, deadline=deadline)
         for row in own_rows(name, precision, selection, entry.device):
             what = f"{row.cell} {row.mode} at {_text(row.shape)}"
             if _begins(what, deadline, entry, tell):
@@ -114,7 +115,7 @@ def _begins(what: str, deadline: Deadline, entry: Entry, tell: Tell) -> bool:
 
 @dataclass
 class Arena:
-    """The process of a backend, and those of its peers, each started when a row first needs it."""
+    """The process of a backend, and those of its peers, which start with it, or where a budget first names them."""
 
     name: str
     subject: Contestant
@@ -124,6 +125,11 @@ class Arena:
     tell: Tell
     rivals: dict[str, Contestant | None] = field(default_factory=dict)
     deadline: Deadline = NEVER
+
+    async def invite(self, rows: Sequence[Row]) -> None:
+        """Start the peers that rows need, together, since a framework's import takes seconds."""
+        needed = {peer.module: (peer, row) for row in rows for peer in peers(self.name, load_cell(row.cell), row.mode)}
+        await asyncio.gather(*(self._join(peer, row) for peer, row in needed.values()))
 
     async def row(self, row: Row) -> list[dict[str, Any]]:
         """The measured rows, one for each peer, or one without a peer; none where the backend lacks the call, or where
@@ -164,17 +170,25 @@ class Arena:
         return [rival for rival in ready if rival]
 
     async def _rival(self, peer: Peer, row: Row) -> Contestant | None:
-        if peer.module not in self.rivals and peer.missing:
-            self._leave_out(Gone(peer, f"{peer.missing} is not installed"))
+        """A peer that is ready for a row, or None."""
+        if peer.module not in self.rivals:
+            await self._join(peer, row)
         try:
-            if peer.module not in self.rivals:
-                self.rivals[peer.module] = await self._start(peer, row)
             rival = self.rivals[peer.module]
             if rival:
                 await rival.ask(row=asdict(row))
         except Gone as gone:
             self._leave_out(gone)
         return self.rivals[peer.module]
+
+    async def _join(self, peer: Peer, row: Row) -> None:
+        """Start a peer, or leave it out."""
+        try:
+            if peer.missing:
+                raise Gone(peer, f"{peer.missing} is not installed")
+            self.rivals[peer.module] = await self._start(peer, row)
+        except Gone as gone:
+            self._leave_out(gone)
 
     async def _start(self, peer: Peer, row: Row) -> Contestant:
         wide = {"JAX_ENABLE_X64": "1"} if row.precision == "f64" else {}
