@@ -6,7 +6,7 @@ import pytest
 
 from conformance import oracle, tolerance
 from conformance.cases import CELLS, Case, Pull, hidden_for, load_cell
-from conformance.oracle.arithmetic import EXACT, EXTENDED, Rounding
+from conformance.oracle.arithmetic import EXACT, EXTENDED, Arithmetic, Rounding
 from conformance.oracle.rules import RULES
 from conformance.tolerance import PROFILES
 from rnnspec import Last, Layer, Network, cell, chain, get_backend, losses, out, policies, updates
@@ -406,3 +406,11 @@ def test_cotangents_that_cancel_have_the_rounding_of_their_parts():
     case = Case(Network(2, [Layer(apart, 1)]), 2, 3)
     reference = tolerance.pullback(case, PROFILES["f64"])
     assert (reference.tau()["state.0.forward.h"] > 0).all()
+
+
+def test_a_run_whose_number_is_far_smaller_than_run_0_s_keeps_its_sign():
+    rounding = Rounding(Arithmetic(runs=8, unit=2.0**-8, accumulator=2.0**-24, function=4.0))
+    y = np.full((9, 1, 3), 1e-12)
+    y[0] = 1.0
+    for found in (rounding.round(y), rounding.total(y, 2), rounding.function(y, np.abs(y))):
+        assert (found > 0).all()

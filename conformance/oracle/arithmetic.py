@@ -79,7 +79,7 @@ class Rounding:
         self.arithmetic = arithmetic
         self.runs = arithmetic.runs + 1
         self._rng = np.random.default_rng(arithmetic.seed)
-        self._drawn = np.empty(0, np.float32)
+        self._drawn, self._used = np.empty(0, np.float32), 0
 
     def array(self, values: Any) -> Array:
         """Numbers in the oracle's dtype."""
@@ -110,11 +110,12 @@ class Rounding:
 
     def _draw(self, shape: tuple[int, ...]) -> Array:
         """Uniform numbers on +-1 from a block that serves many small arrays; the caller may modify them."""
-        size = math.prod(shape)
-        if size > len(self._drawn):
-            self._drawn = self.array(2.0 * self._rng.random(max(size, BLOCK), np.float32) - 1.0)
-        found, self._drawn = self._drawn[:size], self._drawn[size:]
-        return found.reshape(shape)
+        begin, end = self._used, self._used + math.prod(shape)
+        if end > len(self._drawn):
+            begin, end = 0, end - begin
+            self._drawn = self.array(2.0 * self._rng.random(max(end, BLOCK), np.float32) - 1.0)
+        self._used = end
+        return self._drawn[begin:end].reshape(shape)
 
     def function(self, y: Array, span: Array, inner: int = 0) -> Array:
         """The value of an elementary function, accurate to some units of `span` and rounded.
@@ -130,7 +131,7 @@ class Rounding:
         return self.round(a + b)
 
     def sum(self, y: Array, size: Array) -> Array:
-        """A sum, perturbed by the roundings of partial sums of some size."""
+        """A sum, perturbed by the roundings of partial sums of some size, which has one run."""
         return self.round(y, self.arithmetic.unit * size)
 
     def subtract(self, a: Array, b: Array) -> Array:
@@ -161,12 +162,13 @@ class Rounding:
         return np.where(self._in_some_runs(near), 0.0, a) if near.any() else a
 
     def dot(self, a: Array, b: Array) -> Array:
-        """`a @ b`, run by run."""
+        """`a @ b`, run by run. The size of all sums is that of run 0, since a product of sizes takes as long."""
         y = _product(a, b)
         if not self.arithmetic.runs:
             return y
         grown = self.arithmetic.accumulator * math.sqrt(max(a.shape[-1], 1))
-        return self.round(y, grown * _product(np.abs(a), np.abs(b)) + self.arithmetic.unit * np.abs(y))
+        sizes = _product(np.abs(a[:1]), np.abs(b[:1]))
+        return self.round(y, grown * sizes + self.arithmetic.unit * np.abs(y))
 
     def total(self, a: Array, axis: int) -> Array:
         """The sum over an axis, which stays with size 1."""
@@ -217,5 +219,5 @@ class Rounding:
 
 def _product(a: Array, b: Array) -> Array:
     if b.shape[0] == 1:
-        return (a.reshape(-1, a.shape[-1]) @ b[0]).reshape(*a.shape[:-1], b.shape[-1])
+        return (a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) @ b[0]).reshape(*a.shape[:-1], b.shape[-1])
     return a @ b

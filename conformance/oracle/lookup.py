@@ -39,13 +39,12 @@ class Table(Parameter):
     def _by_class(self, part: _Picked) -> Array:
         rounding, shape = self.tape.rounding, self.value.shape[1:]
         own = np.broadcast_to(part.cotangent, (rounding.runs, *part.cotangent.shape[1:]))
-        y, size = (rounding.array(np.zeros((rounding.runs, *shape))) for _ in range(2))
+        y, size = (rounding.array(np.zeros((runs, *shape))) for runs in (rounding.runs, 1))
         for run, d in zip(y, own, strict=True):
             np.add.at(run, part.index, d)
         if not rounding.arithmetic.runs:
             return y
-        for run, d in zip(size, np.abs(own), strict=True):
-            np.add.at(run, part.index, d)
+        np.add.at(size[0], part.index, np.abs(own[0]))
         terms = np.bincount(part.index, minlength=shape[0])[None, :, None]
         grown = rounding.arithmetic.accumulator * np.sqrt(terms)
         return rounding.round(y, grown * size + rounding.arithmetic.unit * np.abs(y))

@@ -75,8 +75,9 @@ class _Inputs:
 
     def at(self, places: Array) -> _Seen:
         """What the rows of a step read."""
-        rows = np.searchsorted(self.places, places)
-        return _Seen(self.tape.take(self.read, rows), self, rows)
+        rows: Array = np.searchsorted(self.places, places)
+        here = slice(rows[0], rows[-1] + 1) if len(rows) and (np.diff(rows) == 1).all() else rows
+        return _Seen(self.tape.take(self.read, here), self, here)
 
     def mapped(self, name: str, head: int) -> Number:
         """`x.name` of a head, of all steps."""
@@ -92,7 +93,7 @@ class _Seen:
 
     inputs: Number
     source: _Inputs
-    rows: Array
+    rows: Array | slice
 
     def mapped(self, name: str, head: int) -> Number:
         """`x.name` of a head."""

@@ -14,7 +14,8 @@ import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from itertools import repeat
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,7 +30,7 @@ __all__ = ["MapTape", "Number", "Parameter", "Rows", "Tape", "uninterrupted"]
 class Rows:
     """A cotangent of some rows only."""
 
-    rows: Array
+    rows: Array | slice
     cotangent: Array
 
 
@@ -70,15 +71,22 @@ class Number(Expression):
             if self.cotangent is None:
                 self.cotangent = rounding.array(np.zeros((rounding.runs, *self.value.shape[1:])))
             here = self.cotangent[:, part.rows]
-            self.cotangent[:, part.rows] = rounding.add(here, part.cotangent) if here.any() else part.cotangent
+            known = np.count_nonzero(here)
+            self.cotangent[:, part.rows] = rounding.add(here, part.cotangent) if known else part.cotangent
             return
+        if part.shape[1:] != self.value.shape[1:]:
+            part, unreached = self._summed(part, unreached)
+        self.unreached = unreached if self.cotangent is None else self.unreached & unreached
+        begun = self.cotangent is not None and np.count_nonzero(self.cotangent)
+        self.cotangent = self._with(part) if begun else part
+
+    def _summed(self, part: Array, unreached: Array) -> tuple[Array, Array]:
+        """A part and where it is unreached, summed over the axes in which the value is broadcast."""
         for axis in range(1, self.value.ndim):
             if self.value.shape[axis] == 1 and part.shape[axis] != 1:
-                part = rounding.total(part, axis)
+                part = self.tape.rounding.total(part, axis)
                 unreached = np.all(unreached, axis, keepdims=True) if np.ndim(unreached) else unreached
-        self.unreached = unreached if self.cotangent is None else self.unreached & unreached
-        begun = self.cotangent is not None and self.cotangent.any()
-        self.cotangent = self._with(part) if begun else part
+        return part, unreached
 
     def _with(self, part: Array) -> Array:
         """The cotangent plus another part.
@@ -87,10 +95,10 @@ class Number(Expression):
         neither their order nor that equal ones are rounded alike.
         """
         assert self.cotangent is not None
-        found, sizes = self.cotangent + part, np.abs(self.cotangent) + np.abs(part)
-        several = self.size is not None
-        self.size = sizes if self.size is None else self.size + np.abs(part)
-        return self.tape.rounding.sum(found, np.where((found == 0) | several, self.size, np.abs(found)))
+        found, begun = self.cotangent + part, np.abs(self.cotangent[:1]) if self.size is None else self.size
+        several, self.size = self.size is not None, begun + np.abs(part[:1])
+        own = found[:1]
+        return self.tape.rounding.sum(found, self.size if several else np.where(own == 0, self.size, np.abs(own)))
 
     def gradient(self) -> Array:
         """The cotangent; zeros where no part arrived."""
@@ -137,22 +145,24 @@ Unreached = Callable[[Array], Sequence[Array]]
 """For each operand, where it is unreached if the cotangent does not reach all of the result."""
 
 
-@dataclass(frozen=True)
-class Record:
-    """A recorded operation: its results, its operands, and its pullback."""
+class Record(NamedTuple):
+    """A recorded operation: its results, its operands, and its pullback; a tuple, since a tape makes so many.
+
+    Without `unreached` every operand is reached.
+    """
 
     results: Sequence[Number]
     operands: Sequence[Number]
     pull: Pull
-    unreached: Unreached
+    unreached: Unreached | None
 
     def pull_back(self) -> None:
         """Hand the cotangents of the results to the operands."""
         if all(result.cotangent is None for result in self.results):
             return
-        parts = self.pull(*(result.gradient() for result in self.results))
-        unreached = self.unreached(self.results[0].unreached)
-        for operand, part, mask in zip(self.operands, parts, unreached, strict=True):
+        parts = self.pull(*[result.gradient() for result in self.results])
+        masks = self.unreached(self.results[0].unreached) if self.unreached else repeat(False, len(self.operands))
+        for operand, part, mask in zip(self.operands, parts, masks, strict=True):
             if part is not None:
                 operand.receive(part, mask)
 
@@ -170,15 +180,18 @@ class Tape:
         self, value: Array, operands: Sequence[Number], pull: Pull, unreached: Unreached | None = None
     ) -> Number:
         """A new number; `pull(cotangent)` returns a part for each operand, or None."""
-        return self.record_all([value], operands, pull, unreached)[0]
+        found = Number(self, value)
+        if self.recording:
+            self.records.append(Record((found,), operands, pull, unreached))
+        return found
 
     def record_all(
         self, values: Sequence[Array], operands: Sequence[Number], pull: Pull, unreached: Unreached | None = None
     ) -> list[Number]:
-        """New numbers with one pullback; without `unreached` every operand is reached."""
+        """New numbers with one pullback."""
         results = [Number(self, value) for value in values]
         if self.recording:
-            self.records.append(Record(results, operands, pull, unreached or (lambda _: (False,) * len(operands))))
+            self.records.append(Record(results, operands, pull, unreached))
         return results
 
     def apply(self, op: str, operands: Sequence[Any]) -> Number:
@@ -223,8 +236,9 @@ class Tape:
 
     def _aligned(self, op: str, numbers: list[Number]) -> list[Number]:
         """The operands of a primitive; a number beside a matrix is one too, of one row and one column."""
-        rank = max(number.value.ndim for number in numbers)
-        if op in ("outer", "matmul") or rank == 3:
+        ranks = {number.value.ndim for number in numbers}
+        rank = max(ranks)
+        if len(ranks) == 1 or op in ("outer", "matmul"):
             return numbers
         return [number if number.value.ndim == rank else self.shaped(number, (1, 1)) for number in numbers]
 
@@ -295,7 +309,7 @@ class Tape:
             found.fixed, _ = self._once(("shaped", *shape, number.fixed), 1, lambda: (_shaped(one, shape), False))
         return found
 
-    def take(self, number: Number, rows: Array) -> Number:
+    def take(self, number: Number, rows: Array | slice) -> Number:
         """Some rows, in the order given."""
         return self.record(number.value[:, rows], [number], lambda d: [Rows(rows, d)])
 
