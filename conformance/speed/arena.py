@@ -85,8 +85,11 @@ async def measure(
         child = await stack.enter_async_context(Child(MODULE, environment(), limits))
         subject = Contestant(child, ("subject", "again", "floor"))
         arena = Arena(name, subject, stack, selection.seed, limits, tell, deadline=deadline)
-        asked = subject.ask(side="backend", name=name, device=selection.device, precision=precision)
-        here, _ = await asyncio.gather(asked, arena.invite(own_rows(name, precision, selection)))
+        inviting = asyncio.create_task(arena.invite(own_rows(name, precision, selection)))
+        try:
+            here = await subject.ask(side="backend", name=name, device=selection.device, precision=precision)
+        finally:
+            await inviting  # so that no process starts after those of the stack have ended
         tell(here)
         if here["event"] != "here":
             entry.end("unavailable" if here["event"] == "unavailable" else "fails", here["why"])
