@@ -25,9 +25,9 @@ from conformance.processes.deadline import Deadline
 from conformance.processes.room import Room
 from conformance.properties.asking import is_eager
 from conformance.running.agenda import Failed, Turn, agenda
-from conformance.running.company import without_company
 from conformance.running.examination import Examination
 from conformance.running.inquiry import BatchId, Inquiry
+from conformance.running.optional_imports import without_optional_imports
 from conformance.running.reproducer import code, reproducer
 from conformance.running.telling import telling
 from conformance.selection import Selection
@@ -45,7 +45,7 @@ def main() -> None:
     selection = Selection.from_json(job["selection"])
     with refusals(channel):
         name, known, place = job["name"], job["precisions"], job["place"]
-        without_company(name)
+        without_optional_imports(name)
         found = [opened(name, selection, known[place])] if known else subjects(name, selection)
         precisions, failed = known or [backend.precision for backend in found], selection.failed.get(name, {})
         sitting = Sitting(channel, found[0], selection, precisions, failed)
