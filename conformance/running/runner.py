@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -123,24 +122,20 @@ async def _correctness(name: str, plan: Plan, turns: Turns, shelf: str, watch: W
             later = [Ledger(name, plan.selection, precisions=ledger.precisions, place=place)
                      for place in range(1, len(ledger.precisions))]  # fmt: skip
             turns.more(len(later))
-            others.extend(asyncio.create_task(_precision(own, plan, turns, shelf, tell, partial(_seconds, ledger)))
-                          for own in later)  # fmt: skip
+            others.extend(asyncio.create_task(_precision(own, ledger, plan, turns, shelf, tell)) for own in later)
 
-    first = await _precision(Ledger(name, plan.selection), plan, turns, shelf, tell)
+    ledger = Ledger(name, plan.selection)
+    first = await _precision(ledger, ledger, plan, turns, shelf, tell)
     return [first, *[await other for other in others]]
 
 
-def _seconds(ledger: Ledger) -> float:
-    """How long a precision took; infinite while it is tested."""
-    return ledger.entry.seconds or math.inf
+async def _precision(ledger: Ledger, first: Ledger, plan: Plan, turns: Turns, shelf: str, tell: Tell) -> Entry:
+    """The entry of one precision, from one process or from several, one after the other.
 
-
-async def _precision(
-    ledger: Ledger, plan: Plan, turns: Turns, shelf: str, tell: Tell, seconds: Callable[[], float] = lambda: math.inf
-) -> Entry:
-    """The entry of one precision, from one process or from several, one after the other."""
+    How long the first precision took says how long this one will.
+    """
     threads = max(1, (os.cpu_count() or 1) // AT_A_TIME)
-    async with turns.one(seconds) as deadline:
+    async with turns.one(lambda: first.entry.seconds or math.inf) as deadline:
         ledger.deadline, peak = deadline, 0
         while True:
             child = Child("conformance.running.worker", environment(threads, {FOLDER: shelf}), plan.limits)
