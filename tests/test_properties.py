@@ -104,6 +104,21 @@ def test_a_law_of_deep_cases_holds_where_outputs_have_no_time(law, lengths):
     assert finding.status == ("not_applicable" if without_padding else "pass"), finding
 
 
+def test_one_precision_is_asked_for_the_values_of_a_size_and_the_other_for_its_gradients():
+    whole = replace(SCOPE, eager=True)
+    sizes = set(extents.extents(whole, 0))
+    assert sizes == set(extents.extents(replace(whole, wide=True, share=(0, 2)), 0))
+    parts = [replace(whole, share=(part, 2)) for part in range(2)]
+    values, gradients = ([sizes.intersection(asked(part)) for part in parts]
+                         for asked in (networks.everything, networks.gradients))  # fmt: skip
+    assert values[0] | values[1] == sizes
+    assert not values[0] & values[1]
+    assert gradients == [values[1], values[0]]
+    for asked in values:  # with and without lengths, at every size
+        assert 0.4 < sum("ragged" in label for label in asked) / len(asked) < 0.6
+        assert {label.split()[0] for label in asked} == {label.split()[0] for label in sizes}
+
+
 def test_deep_cases_are_longer_and_larger_than_16_bits_count():
     sizes = [(case.steps, case.batch, case.net.input_features) for labels in (networks.everything, networks.gradients)
              for label, strategy in labels(DEEP).items() if label in extents.vast(DEEP)

@@ -1,8 +1,9 @@
 """Sizes at which code takes another way: one of everything, many of one thing, whole blocks and what is left of them.
 
 Every cell is judged at each, a few above one another, where another size costs no program: with lengths at every second
-one, and at all of them both with and without where the cells are few. What takes the oracle longer, more than 8 or 10
-bits count, is asked of one drawn cell at a time, and shared among the precisions.
+one, and at all of them both with and without where the cells are few. Of two precisions one is asked for the values and
+the other for the gradients. What takes the oracle longer, more than 8 or 10 bits count, is asked of one drawn cell at a
+time, and shared among the precisions.
 """
 
 from __future__ import annotations
@@ -63,12 +64,18 @@ SCALE_OF_ONE_SIGN = 0.05
 """The scale at which such a sum does not saturate a gate."""
 
 
-def extents(scope: Scope) -> Mapping[str, SearchStrategy[Case]]:
-    """Layers of one width, forward and reverse in turn; each tower of cells at each size."""
+def extents(scope: Scope, turn: int) -> Mapping[str, SearchStrategy[Case]]:
+    """Layers of one width, forward and reverse in turn; each tower of cells at each size.
+
+    Precisions take turns, and laws with other turns begin with another precision.
+    """
     if not scope.eager or scope.shapes:
         return {}
     found, towers = {}, groups(scope)
+    part, parts = (0, 1) if scope.wide or scope.brief else scope.share  # where time is short, all labels are shared
     for (i, shape), (j, cells) in product(enumerate(EXTENTS), enumerate(towers)):
+        if (i // 2 + j + turn) % parts != part:  # pairs of sizes, since every second size has lengths
+            continue
         name = f"{shape.batch},{shape.time},{shape.inputs},{shape.hidden} {cells[0].name}"
         for lengths in (None, _ends(shape)) if len(towers) == 1 else ((None, _ends(shape))[(i + j) % 2],):
             label = f"{name} ragged" if lengths else name

@@ -257,18 +257,22 @@ def unpadded(scope: Scope) -> Labels:
 
 def everything(scope: Scope) -> Labels:
     """What the oracle is asked about: every network, with and without lengths, and drawn ones where these are free."""
-    return {**runs(scope), **_beyond(scope), **broad(scope)}
+    return {**runs(scope), **_beyond(scope, turn=0), **broad(scope)}
 
 
 def gradients(scope: Scope) -> Labels:
     """The same for pullbacks."""
-    return {**pulls(scope), **_beyond(scope)}
+    return {**pulls(scope), **_beyond(scope, turn=1)}
 
 
-def _beyond(scope: Scope) -> Labels:
-    """Networks without lengths, read at the end, deeper, longer and larger than the table's, and what is drawn."""
-    return {**whole(scope), **unpadded(scope), **last_of_halves(scope), **deep(scope), **long(scope), **extents(scope),
-            **counted(scope), **added_up(scope), **vast(scope), **large_maps(scope), **_drawn(scope)}  # fmt: skip
+def _beyond(scope: Scope, turn: int) -> Labels:
+    """Networks without lengths, read at the end, deeper, longer and larger than the table's, and what is drawn.
+
+    `turn` says which precision begins where they take turns.
+    """
+    return {**whole(scope), **unpadded(scope), **last_of_halves(scope), **deep(scope), **long(scope),
+            **extents(scope, turn), **counted(scope), **added_up(scope), **vast(scope), **large_maps(scope),
+            **_drawn(scope)}  # fmt: skip
 
 
 def losses(scope: Scope) -> Labels:
