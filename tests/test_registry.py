@@ -104,6 +104,17 @@ def test_a_failure_is_shrunk_for_a_moment_and_shown():
     assert f"case = Number(value={found.evidence['got']})" in found.reproducer
 
 
+def test_the_failure_that_is_shown_is_shrunk_though_a_later_label_failed_before():
+    drawn = {"small": st.integers(500, 10**6).map(Number), "large": st.integers(10**6, 10**9).map(Number)}
+    made = law(EXAMPLE, cases=lambda _: drawn)(below_500)
+    pasted = []
+    for labels in (("small", "large"), ("large", "small")):
+        inquiry = Examination(BACKEND, Scope(()), examples=1).inquire(made)
+        inquiry.ask(labels)
+        pasted.append(inquiry.finding().reproducer)
+    assert pasted[0] == pasted[1]
+
+
 def test_a_finding_is_stated_and_explained_where_it_fails():
     texts = [(f.name, f.says, f.failure, f.first) for f in (judged(below_500), judged(lambda *_: None))]
     assert texts[0] == ("an example", "It is a law for a test.", "It fails.", "Look here.")

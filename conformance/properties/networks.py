@@ -48,6 +48,7 @@ from rnnspec.policies import Truncated
 
 __all__ = [
     "CUT",
+    "LARGEST",
     "Labels",
     "aligned",
     "all_cells",
@@ -88,6 +89,9 @@ WHOLE = Shape(batch=9, time=37, inputs=17, hidden=20)
 """No power of two among them, and more steps and features than a vector register or a short loop holds."""
 BROAD = Shape(batch=2, time=33, inputs=17, hidden=257)
 """States so wide that a compiler's loops are others."""
+WIDE, ALL = "wide cells, without lengths", "all cells, without lengths"
+LARGEST = (WIDE, ALL)
+"""The labels whose programs are the largest, and take the longest to compile."""
 FEW = 5
 """Cells that are all judged, however little time there is."""
 LONGER = 12
@@ -127,9 +131,9 @@ def whole(scope: Scope) -> Labels:
     part, parts = scope.share
     found = {}
     if not scope.eager and part == 0:
-        found["wide cells, without lengths"] = _sized(BROAD, scope.cells[::3])
+        found[WIDE] = _sized(BROAD, scope.cells[::3])
     if _affords_all(scope) or part or parts == 1:
-        found["all cells, without lengths"] = _sized(WHOLE, scope.cells)
+        found[ALL] = _sized(WHOLE, scope.cells)
     return found
 
 

@@ -24,7 +24,7 @@ BatchId = tuple[str, str, int]
 class Batch:
     """Some examples of a label, drawn together: batch `number` of so many `examples`.
 
-    `failed` says that another label failed before.
+    `failed` says that the law failed on a label of an earlier place, whose case its finding shows.
     """
 
     label: str
@@ -88,11 +88,12 @@ class Inquiry:
         return self.conclude(combine(self.law.statement, found), shown)
 
     def _ask(self, label: str, times: int) -> None:
-        failed = any(verdict(tallies).status == "fail" for tallies in self.tallies.values())
+        place = self.labels.index(label)
+        failed = any(verdict(self.tallies.get(other, ())).status == "fail" for other in self.labels[:place])
         found = self.tallies[label] = list[Tally]()
         for number in self.batches(times):
             if self.own is None or (label, number) in self.own:
                 count = min(BATCH, times * self.examples - number * BATCH)
-                found.append(self.judge(Batch(label, self.labels.index(label), number, count, failed)))
+                found.append(self.judge(Batch(label, place, number, count, failed)))
                 if found[-1].found:
                     return

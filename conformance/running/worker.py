@@ -24,6 +24,7 @@ from conformance.processes.channel import Channel, refusals
 from conformance.processes.deadline import Deadline
 from conformance.processes.room import Room
 from conformance.properties.asking import is_eager
+from conformance.properties.networks import LARGEST
 from conformance.running.agenda import Failed, Turn, agenda
 from conformance.running.examination import Examination
 from conformance.running.inquiry import BatchId, Inquiry
@@ -63,7 +64,7 @@ def hold(
 ) -> bool:
     """Test every law, round by round, and close the entry; False if there is no room for what is left."""
     room, laws = room or Room(), [law.id for law in telling(selection.laws()) if sitting.asks(law.id)]
-    turns = chain(*agenda(laws, sitting.left, failed, sitting.told, backwards))
+    turns = chain(*agenda(laws, sitting.left, failed, sitting.told, backwards, LARGEST))
     for turn in takewhile(lambda _: not deadline.over, turns):
         if not sitting.take(turn, deadline, room) and any(map(sitting.left, laws)):
             return False
