@@ -18,7 +18,7 @@ __all__ = ["FOLDER", "SHELF", "Shelf"]
 
 FOLDER = "RNNSPEC_SHELF"
 """The variable of the environment that names the folder, which the runner makes and removes."""
-MOST = 2**24
+MOST = 2**26
 """The bytes of the largest result that is left: those above fill the disk, and save little time."""
 
 T = TypeVar("T")
