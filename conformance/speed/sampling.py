@@ -12,7 +12,7 @@ __all__ = ["Timed"]
 SAMPLE = 0.03
 """The least seconds of a sample."""
 
-WARM_SECONDS, WARM_CALLS = 0.3, 3
+WARM_SECONDS, WARM_CALLS = 0.1, 3
 
 
 class Timed:
