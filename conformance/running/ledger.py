@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from conformance.findings.entry import Entry
@@ -70,6 +71,11 @@ class Ledger:
         known = [self.precisions[self.place]] if self.precisions else self.selection.precisions
         return self.page.entry if self.page else Entry(self.name, precision=",".join(known))
 
+    @cached_property
+    def _statements(self) -> dict[str, Statement]:
+        """Those of the selected laws, by id."""
+        return {law.id: law.statement for law in self.selection.laws()}
+
     def hear(self, message: dict[str, Any]) -> None:
         """One message. Raises Garbled for one that the suite does not send there."""
         try:
@@ -87,7 +93,7 @@ class Ledger:
             case "entry":
                 self._begin(message)
             case "law":
-                self.law, self.code = self._statement(message["law"]), ""
+                self.law, self.code = self._statements[message["law"]], ""
             case "case":
                 self.code = str(message["code"])
             case "finding":
@@ -106,7 +112,7 @@ class Ledger:
 
     def _begin(self, message: dict[str, Any]) -> None:
         """Open the page, or go on with it in a process that takes over."""
-        entry, laws = self._entry(message), {law.id: law.statement for law in self.selection.laws()}
+        entry, laws = self._entry(message), dict(self._statements)
         if self.page and self.record is not None:
             self.record = None
             if (entry.precision, entry.version) != (self.entry.precision, self.entry.version):
@@ -129,9 +135,6 @@ class Ledger:
         if entry.precision != self.precisions[self.place]:
             raise ValueError(f"{entry.precision} instead of {self.precisions[self.place]}")
         return entry
-
-    def _statement(self, id: str) -> Statement:
-        return next(law.statement for law in self.selection.laws() if law.id == id)
 
     def _add(self, message: dict[str, Any]) -> None:
         finding = Finding(**message["finding"])
