@@ -47,8 +47,9 @@ from rnnspec.losses import CTC, SigmoidCrossEntropy, SoftmaxCrossEntropy, Square
 from rnnspec.policies import Truncated
 
 __all__ = [
+    "ALL",
     "CUT",
-    "LARGEST",
+    "WIDE",
     "Labels",
     "aligned",
     "all_cells",
@@ -90,8 +91,7 @@ WHOLE = Shape(batch=9, time=37, inputs=17, hidden=20)
 BROAD = Shape(batch=2, time=33, inputs=17, hidden=257)
 """States so wide that a compiler's loops are others."""
 WIDE, ALL = "wide cells, without lengths", "all cells, without lengths"
-LARGEST = (WIDE, ALL)
-"""The labels whose programs are the largest, and take the longest to compile."""
+"""Labels of `whole`."""
 FEW = 5
 """Cells that are all judged, however little time there is."""
 LONGER = 12

@@ -24,7 +24,8 @@ from conformance.processes.channel import Channel, refusals
 from conformance.processes.deadline import Deadline
 from conformance.processes.room import Room
 from conformance.properties.asking import is_eager
-from conformance.properties.networks import LARGEST
+from conformance.properties.networks import ALL, WIDE
+from conformance.properties.parallel.forms import EVERY_STAGE
 from conformance.running.agenda import Failed, Turn, agenda
 from conformance.running.examination import Examination
 from conformance.running.inquiry import BatchId, Inquiry
@@ -36,6 +37,8 @@ from conformance.tolerance import PROFILES, effective_unit
 from rnnspec import Backend, errors, get_backend
 
 DEFAULT_PRECISIONS = ("f32", "f64")
+LARGEST = (WIDE, ALL, EVERY_STAGE)
+"""The labels whose programs are the largest, and take the longest to compile."""
 F64_ONLY = "some faults are seen there only, such as a narrower type inside"
 
 

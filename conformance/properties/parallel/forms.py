@@ -30,11 +30,13 @@ from rnnspec.derivation.parallel import parallel
 from rnnspec.losses import SquaredError
 from rnnspec.primitives import number, outer, sigmoid, sqrt, total
 
-__all__ = ["CHUNKS", "ask_parallel", "chunk_of", "drawn", "every_stage", "formed", "mixed_stages", "paths", "published",
-           "set_apart"]  # fmt: skip
+__all__ = ["CHUNKS", "EVERY_STAGE", "ask_parallel", "chunk_of", "drawn", "every_stage", "formed", "mixed_stages",
+           "paths", "published", "set_apart"]  # fmt: skip
 
 CHUNKS = (1, 2, 4, 8, 16)
 """The lengths of chunks that are drawn."""
+EVERY_STAGE = "every stage"
+"""The label of the network with every kind of stage."""
 AROUND = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 25, 34)
 """Steps below, at and above whole chunks, and such as a scan runs by blocks, full ones and others."""
 SHARE = 0.15
@@ -75,12 +77,12 @@ def paths(scope: Scope) -> Labels:
         own = {given.name: cases([Network(INPUTS, [Layer(given, hidden_for(given))])]) for given in scope.cells}
         return {**{name: strategy.map(_resized) for name, strategy in own.items()}, **mixed_stages(scope)}
     affordable = scope.wide or not (scope.brief or scope.closed or scope.share[0])
-    return {"every stage": cases([SINGLE]).map(_lengthy)} if affordable else {}
+    return {EVERY_STAGE: cases([SINGLE]).map(_lengthy)} if affordable else {}
 
 
 def mixed_stages(scope: Scope) -> Labels:
     """The network with every kind of stage, where another one costs no program."""
-    return {"every stage": cases([SINGLE]).map(_resized)} if _affords(scope) and not scope.closed else {}
+    return {EVERY_STAGE: cases([SINGLE]).map(_resized)} if _affords(scope) and not scope.closed else {}
 
 
 def published(scope: Scope) -> Labels:
