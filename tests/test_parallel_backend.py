@@ -3,6 +3,7 @@
 import copy
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from conformance.judge import Judge
 from conformance.properties.asking import ask
 from rnnspec import Layer, Network, Path, cells
 from rnnspec.contract.kernel import Call
+from rnnspec.derivation.parallel import parallel
 from rnnspec.errors import ArgumentError, UnsupportedError
 from rnnspec.policies import Truncated
 from rnnspec.running.parallel import SEGMENT, parallel_kernel
@@ -79,6 +81,15 @@ class TestChoice:
         assert [label.startswith("parallel") for label in paths(backend, net, 63)] == [False, False]
         assert [label.startswith("parallel") for label in paths(backend, net, 64)] == [True, False]
         assert not any(label.startswith("parallel") for label in paths(backend.through(Path.GENERIC), net, 64))
+
+    def test_jax_runs_values_of_long_rows_by_scans_and_their_gradients_step_by_step(self):
+        backend, net = rnnspec.get_backend("jax"), Network(1, [Layer(cells.mingru, 1)])
+        assert paths(backend, net, 32767, 1) == paths(backend, net, 32768, 2) == ["generic"]
+        assert [label.startswith("parallel: scans") for label in paths(backend, net, 32768, 1)] == [True]
+        call = Call("layers.0.forward", None, False, 32768, 1, 1, False)
+        wanted = [backend.prefers_parallel(parallel(cells.mingru), replace(call, pullback=kept))
+                  for kept in (False, True)]  # fmt: skip
+        assert wanted == [True, False]
 
     def test_a_path_says_its_stages_chunks_and_segments(self, backend):
         net = Network(3, [layer_of(cells.mlstm), layer_of(cells.mingru)])

@@ -25,6 +25,7 @@ from rnnspec.contract.arrays import Array, Arrays
 from rnnspec.contract.capabilities import DTYPES, Capabilities
 from rnnspec.contract.kernel import Call, Kernel, Path
 from rnnspec.contract.results import Gradients, Step
+from rnnspec.derivation.parallel import Form
 from rnnspec.derivation.schedule import Schedule
 from rnnspec.interface import validation
 from rnnspec.interface.backend import Backend
@@ -103,6 +104,7 @@ class JaxBackend(Backend):
     name = "jax"
     version = jax.__version__
     chunks_from = 256  # fewer steps do not win back the seconds that their larger program takes to compile
+    scans_from = 32768
     capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), resets=True, recur=True, embedding=True,
                                 paths=(Path.GENERIC, Path.PARALLEL, Path.FRAMEWORK), learned_state=True,
                                 budgets=BUDGETS["jax"])  # fmt: skip
@@ -149,6 +151,10 @@ class JaxBackend(Backend):
             return super().in_parallel(kernel, call)
         found = super().in_parallel(replace(kernel, arrays=JaxArrays(FLOAT.name)), call)
         return Widened(found, self.wide, self.narrow)
+
+    def prefers_parallel(self, form: Form, call: Call) -> bool:
+        """As the base says; gradients of vectors are quicker step by step at any length."""
+        return super().prefers_parallel(form, call) and (form.has_chunks or not call.pullback)
 
     def wide(self, a: Array) -> Array:
         return a.astype(FLOAT) if self._dtype.itemsize < FLOAT.itemsize else a
