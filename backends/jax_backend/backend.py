@@ -104,7 +104,7 @@ class JaxBackend(Backend):
     name = "jax"
     version = jax.__version__
     chunks_from = 256  # fewer steps do not win back the seconds that their larger program takes to compile
-    scans_from = 32768
+    scans_from = 32768  # fewer steps are as quick one by one where their memory is at hand
     capabilities = Capabilities(precisions=("f32", "f64", "bf16", "f16"), resets=True, recur=True, embedding=True,
                                 paths=(Path.GENERIC, Path.PARALLEL, Path.FRAMEWORK), learned_state=True,
                                 budgets=BUDGETS["jax"])  # fmt: skip
@@ -153,7 +153,7 @@ class JaxBackend(Backend):
         return Widened(found, self.wide, self.narrow)
 
     def prefers_parallel(self, form: Form, call: Call) -> bool:
-        """As the base says; gradients of vectors are quicker step by step at any length."""
+        """As the base says, but gradients of vectors run step by step, where most cells take no longer."""
         return super().prefers_parallel(form, call) and (form.has_chunks or not call.pullback)
 
     def wide(self, a: Array) -> Array:

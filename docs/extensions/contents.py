@@ -2,7 +2,8 @@
 
 The page of a folder's name, or the folder's index, links to the pages of the folder, which have no entries of their
 own: every page repeats all entries, and so many would take most of the time of a build. An entry that ends in `*` is
-left out where no page has its name. Such pages of one folder have the same navigation, which is made once.
+left out where no page has its name.
+Pages without entries have the navigation of their folder, which is made once.
 """
 
 from __future__ import annotations
