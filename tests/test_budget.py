@@ -19,7 +19,7 @@ from conformance.findings.report import conforms, report
 from conformance.findings.verdict import beyond, spoken
 from conformance.processes.deadline import Deadline
 from conformance.registry import Shape
-from conformance.speed.arena import NEVER, ROUNDS, TRIES, Arena
+from conformance.speed.arena import FEW, NEVER, ROUNDS, TRIES, Arena
 from conformance.speed.outcome import open_question, outcome
 from conformance.speed.peers import PEERS, peers
 from conformance.speed.row import Row
@@ -33,7 +33,7 @@ READY = {"event": "ready", "compile_s": {"subject": 0.1}, "path": "generic", "bu
 STEADY = [1.0, 1.001, 0.999] * 5
 """Seconds of fifteen rounds."""
 NOISY = [1.0, 3.0, 0.4, 2.0, 0.7] * 3
-UNSTEADY = [1.0, 1.03, 0.97, 1.015, 0.985] * 3
+UNSTEADY = [1.0, 1.035, 0.965, 1.0175, 0.9825] * 3
 
 
 def times(ratio, subject=STEADY, again=STEADY):
@@ -147,23 +147,32 @@ class Clock:
         return {"event": "time", "seconds": next(self.seconds[message["sample"]])}
 
 
-def timed(subject, again, peer, budgets=(), floor=STEADY, deadline=NEVER):
+def timed(subject, again, peer, budgets=(), floor=STEADY, deadline=NEVER, seed=0):
     """The rows that an arena finds, what it tells, and the rounds that it took."""
     seconds = {"subject": itertools.cycle(subject), "again": itertools.cycle(again), "floor": itertools.cycle(floor)}
     own = Clock(("subject", "again", "floor"), seconds, budgets=dict(budgets))
     rival, told = Clock(("peer",), {"peer": itertools.cycle(peer)}, TORCH), []
-    arena = Arena("torch", own, None, 0, None, told.append, {TORCH.module: rival}, deadline)
-    return asyncio.run(arena.row(ROW)), told, rival.asked // ROUNDS
+    arena = Arena("torch", own, None, seed, None, told.append, {TORCH.module: rival}, deadline)
+    return asyncio.run(arena.row(ROW)), told, rival.asked
 
 
 def test_a_clear_verdict_takes_one_try():
-    (found,), told, tries = timed(STEADY, STEADY, [0.5])
-    assert (found["verdict"], found["tries"], tries, told) == ("slower", 1, 1, [])
+    (found,), told, taken = timed(STEADY, STEADY, [0.5])
+    assert (found["verdict"], found["tries"], taken, told) == ("slower", 1, ROUNDS, [])
+
+
+@pytest.mark.parametrize(("peer", "budgets", "taken"), [
+    (2.0, {}, FEW), (1.2, {}, ROUNDS), (2.0, {"torch.nn.LSTM": 0.7}, FEW), (2.0, {"torch.nn.LSTM": 0.6}, ROUNDS),
+    (2.0, {"torch.nn.LSTM": 1.2}, FEW), (0.5, {"torch.nn.LSTM": 3.0}, ROUNDS),
+])  # fmt: skip
+def test_only_what_is_much_faster_than_the_peer_and_the_budget_takes_few_rounds(peer, budgets, taken):
+    (found,), _, asked = timed(STEADY, STEADY, [peer], budgets)
+    assert (found["tries"], found["rounds"], asked) == (1, taken, taken)
 
 
 def test_what_stays_inconclusive_is_tried_three_times_and_then_shown_as_such():
-    (found,), _, tries = timed(UNSTEADY, UNSTEADY, [1.0])
-    assert (found["verdict"], found["tries"], found["rounds"], tries) == ("inconclusive", 3, 3 * ROUNDS, 3)
+    (found,), _, taken = timed(UNSTEADY, UNSTEADY, [1.0], seed=1)
+    assert (found["verdict"], found["tries"], found["rounds"], taken) == ("inconclusive", 3, *[3 * ROUNDS] * 2)
     assert TRIES == 3
     assert spoken(found) == "inconclusive after 3 tries"
 
@@ -172,8 +181,8 @@ def test_what_stays_inconclusive_is_tried_three_times_and_then_shown_as_such():
     (NOISY, "the machine is too noisy"), (STEADY, "its own times differ too much"),
 ])  # fmt: skip
 def test_what_the_tries_cannot_decide_is_given_up_after_one(floor, why):
-    (found,), _, tries = timed(NOISY, STEADY, [1.0], floor=floor)
-    assert (found["verdict"], found["tries"], tries, found["given_up"]) == ("inconclusive", 1, 1, why)
+    (found,), _, taken = timed(NOISY, STEADY, [1.0], floor=floor)
+    assert (found["verdict"], found["tries"], taken, found["given_up"]) == ("inconclusive", 1, ROUNDS, why)
     assert found["more_rounds"] > ROUNDS * (TRIES - 1)
     assert spoken(found) == f"inconclusive: {why}, needs at least {found['more_rounds']} more rounds"
 
@@ -183,15 +192,15 @@ def test_a_row_without_time_for_one_try_is_not_measured():
 
 
 def test_a_large_difference_is_told_in_the_same_noise():
-    (found,), _, tries = timed(NOISY, STEADY, [100.0], floor=NOISY)
-    assert (found["verdict"], tries, found["given_up"]) == ("faster", 1, "")
+    (found,), _, _ = timed(NOISY, STEADY, [100.0], floor=NOISY)
+    assert (found["verdict"], found["tries"], found["given_up"]) == ("faster", 1, "")
 
 
 def test_what_becomes_clear_is_tried_no_more():
     noise = ([1.0, 1.12, 0.9, 1.05, 0.95] * 3)[:ROUNDS]
-    (found,), _, tries = timed([*noise, *[1.0] * 60], [*noise, *[1.0] * 60], [1.0])
+    (found,), _, taken = timed([*noise, *[1.0] * 60], [*noise, *[1.0] * 60], [1.0])
     assert found["verdict"] == "equal"
-    assert found["tries"] == tries == 2
+    assert (found["tries"], taken) == (2, 2 * ROUNDS)
 
 
 def test_a_budget_against_a_peer_that_nobody_knows_is_told():

@@ -22,14 +22,15 @@ from conformance.processes.process import Child, Died, Ended, environment
 from conformance.registry import Shape
 from conformance.selection import Selection
 from conformance.speed.choices import timed
-from conformance.speed.outcome import given_up, open_question, outcome
+from conformance.speed.outcome import beyond_doubt, given_up, open_question, outcome
 from conformance.speed.peers import Peer, peers
 from conformance.speed.row import Row
 
 __all__ = ["measure", "own_rows", "rounds", "rows"]
 
-ROUNDS, TRIES, PATIENCE = 9, 3, 40.0
-"""The rounds of one try, and the most tries while a verdict is inconclusive.
+ROUNDS, FEW, TRIES, PATIENCE = 9, 5, 3, 40.0
+"""The rounds of one try, those after which a try ends if they leave no doubt, and the most tries while a verdict is
+inconclusive.
 
 No try begins after this number of seconds on one row, nor where all tries together would have too few rounds.
 """
@@ -148,21 +149,31 @@ class Arena:
         found: list[dict[str, Any]] = []
         begun = time.monotonic()
         for tries in range(1, 1 + TRIES):
-            rng = random.Random(f"{self.seed}.{tries}.{row}")
             try:
-                await rounds([self.subject, *rivals], ROUNDS, rng, times, self.deadline)
+                found = await self._tried(row, ready, rivals, times, tries)
             except Late:
                 return found
             except Gone as gone:
                 self._leave_out(gone)
                 return await self.row(row)
-            found = [outcome(row, ready, rival.peer, times, tries) for rival in rivals]
             undecided, left = [one for one in found if open_question(one)], ROUNDS * (TRIES - tries)
             if not undecided or time.monotonic() - begun > PATIENCE or self.deadline.over:
                 break
             if left and all(given_up(one, times, left) for one in undecided):
                 return [one | {"given_up": given_up(one, times, left)} for one in found]
         return found or [outcome(row, ready, None, times, tries)]
+
+    async def _tried(
+        self, row: Row, ready: Mapping[str, Any], rivals: list[Contestant], times: dict[str, list[float]], tries: int
+    ) -> list[dict[str, Any]]:
+        """The measured rows after one more try, one for each peer. Raises Gone, and Late."""
+        rng, found = random.Random(f"{self.seed}.{tries}.{row}"), list[dict[str, Any]]()
+        for count in (FEW, ROUNDS - FEW):
+            await rounds([self.subject, *rivals], count, rng, times, self.deadline)
+            found = [outcome(row, ready, rival.peer, times, tries) for rival in rivals]
+            if all(map(beyond_doubt, found)):
+                break
+        return found
 
     async def _rivals(self, row: Row, budgets: Mapping[str, float]) -> list[Contestant]:
         cell = load_cell(row.cell)

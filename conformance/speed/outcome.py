@@ -14,10 +14,13 @@ from conformance.speed.paired import judge, moved_by_the_machine
 from conformance.speed.peers import Peer
 from conformance.speed.row import Row
 
-__all__ = ["Times", "given_up", "open_question", "outcome"]
+__all__ = ["Times", "beyond_doubt", "given_up", "open_question", "outcome"]
 
 Times = Mapping[str, Sequence[float]]
 """The seconds of each round, under "subject", "again", "floor", and each peer's module."""
+
+MARGIN = 1.25
+"""What is so many times faster than the peer, and than its budget allows, at all of the interval, needs few rounds."""
 
 
 def outcome(row: Row, ready: Mapping[str, Any], peer: Peer | None, times: Times, tries: int) -> dict[str, Any]:
@@ -41,6 +44,15 @@ def outcome(row: Row, ready: Mapping[str, Any], peer: Peer | None, times: Times,
         return found
     allowed = judge(subject, again, [budget * seconds for seconds in other])
     return found | {"budget": budget, "budget_verdict": allowed.verdict, "more_rounds": max(paired.more, allowed.more)}
+
+
+def beyond_doubt(row: Mapping[str, Any]) -> bool:
+    """Whether the verdict on a row that is much faster than the peer, and than its budget allows, needs no more rounds.
+
+    One that is slower has all rounds of a try, since it may fail a run.
+    """
+    allowed = 1.0 if row["budget"] is None else min(1.0, row["budget"])
+    return bool(row["verdict"] == "faster" and MARGIN * row["ci"][1] < allowed)
 
 
 def open_question(row: Mapping[str, Any]) -> bool:
