@@ -11,6 +11,7 @@ TEXT_BACKEND := numpy
 ALONE := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 BEYOND_AVX2 := from numpy._core._multiarray_umath import __cpu_dispatch__ as names; \
   print(*[name for name in names if name == "X86_V4" or name.startswith("AVX512")])
+INSTALL := $(VENV) -m pip install --quiet --no-compile -c constraints.txt
 GROUPS := --group test --group lint --group docs --group peers
 
 LINK := ip link set lo up mtu 9000 gso_max_size 9000 gso_max_segs 1 && \
@@ -253,11 +254,12 @@ serve: site
 	$(VENV) -m http.server --bind localhost --directory build/site 8000
 
 # The build tools come first and from the pins, so that nothing is fetched outside them; pip reads groups from 25.1 on.
+# All processors compile modules, where pip would use one. Files for another version of Python cannot be compiled.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(VENV) -m pip install --quiet -c constraints.txt pip hatchling editables
-	$(VENV) -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[all,conformance]' $(GROUPS)
-	$(VENV) -m compileall -q rnnspec backends conformance  # what an editable install leaves to each process
+	$(INSTALL) pip hatchling editables
+	$(INSTALL) --no-build-isolation -e '.[all,conformance]' $(GROUPS)
+	$(VENV) -m compileall -qq -j 0 .venv/lib rnnspec backends conformance || true
 	touch $@
 
 clean:
