@@ -121,6 +121,9 @@ class TestSegments:
         jax, net = rnnspec.get_backend("jax", precision="f64"), Network(2, [layer_of(cells.gla)])
         assert paths(jax.through(Path.PARALLEL), net, 11) == ["parallel: chunks of 4, in segments of 4"]
         agree(jax, net, 11, chunk=2, witness=rnnspec.get_backend("numpy", precision="f64"))
+        vectors = Network(2, [layer_of(cells.mingru)])
+        assert paths(jax.through(Path.PARALLEL), vectors, 33) == ["parallel: scans, in segments of 16"]
+        agree(jax, vectors, 33, chunk=2, witness=rnnspec.get_backend("numpy", precision="f64"))
 
 
 def test_an_infinite_number_stays_in_its_row(backend):

@@ -44,8 +44,8 @@ NAMES = {jnp.dtype(name): name for name in DTYPES.values()}
 """The names of dtypes, cached since NumPy is slow to spell them."""
 
 SEGMENT = 256
-"""The most steps of a matrix that run at once: the values of more leave the processor's cache between two operations
-of XLA."""
+"""The most steps of a matrix that run at once, or a quarter of those of vectors: the values of more leave the
+processor's cache between two operations of XLA."""
 
 FLOAT = jnp.dtype(jnp.float32)
 

@@ -65,7 +65,8 @@ class Tape:
 @dataclass(frozen=True)
 class Parallel:
     """The parallel form of a cell, with chunks of `chunk` steps, a power of 2, and at most `at_once` numbers of each
-    stream of a matrix at a time, None for all. At most `segment` steps of a matrix run at once.
+    stream of a matrix at a time, None for all. At most `segment` steps of a matrix run at once, or four times as many
+    of vectors.
 
     Products over many steps mix a value that is not finite with others, and 0 times infinity is NaN. So where a result
     is not finite, what counts is the result of the steps one by one.
@@ -119,7 +120,7 @@ class Parallel:
     @property
     def most(self) -> int:
         """The most steps that run at once; vectors take less memory than the streams of a matrix."""
-        return self.segment if self.form.has_chunks else 4 * SEGMENT
+        return self.segment if self.form.has_chunks else 4 * self.segment
 
     def length(self, stage: Chunks, state: Values, steps: int) -> int:
         """The steps of a chunk: `chunk`, or the least power of 2 that holds all steps.
