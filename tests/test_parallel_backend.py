@@ -82,14 +82,21 @@ class TestChoice:
         assert [label.startswith("parallel") for label in paths(backend, net, 64)] == [True, False]
         assert not any(label.startswith("parallel") for label in paths(backend.through(Path.GENERIC), net, 64))
 
-    def test_jax_runs_values_of_long_rows_by_scans_and_their_gradients_step_by_step(self):
+    def test_jax_runs_long_rows_by_scans(self):
         backend, net = rnnspec.get_backend("jax"), Network(1, [Layer(cells.mingru, 1)])
         assert paths(backend, net, 32767, 1) == paths(backend, net, 32768, 2) == ["generic"]
         assert [label.startswith("parallel: scans") for label in paths(backend, net, 32768, 1)] == [True]
-        call = Call("layers.0.forward", None, False, 32768, 1, 1, False)
-        wanted = [backend.prefers_parallel(parallel(cells.mingru), replace(call, pullback=kept))
-                  for kept in (False, True)]  # fmt: skip
-        assert wanted == [True, False]
+
+    @pytest.mark.parametrize(("cell", "spared"), [
+        (cells.tlstm, [True, True]), (cells.rglru, [False, True]), (cells.hgrn, [False, False]),
+    ])  # fmt: skip
+    def test_shorter_rows_run_by_scans_where_these_spare_the_loop_more_than_the_recurrence(self, either, cell, spared):
+        form, call = parallel(cell), Call("layers.0.forward", None, False, 256, 1, 1, False)
+        spared = [True, True] if either.scans_from <= 256 else spared
+        wanted = [either.prefers_parallel(form, replace(call, pullback=kept)) for kept in (False, True)]
+        assert wanted == spared
+        assert not either.prefers_parallel(form, replace(call, pullback=True, steps=255))
+        assert not either.prefers_parallel(form, replace(call, pullback=True, batch=2))
 
     def test_a_path_says_its_stages_chunks_and_segments(self, backend):
         net = Network(3, [layer_of(cells.mlstm), layer_of(cells.mingru)])

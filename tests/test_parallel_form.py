@@ -131,3 +131,16 @@ class TestStages:
     ])  # fmt: skip
     def test_a_cell_without_a_form_says_what_bends_or_mixes(self, cell, reason):
         assert parallel(cell) == f"a step that is not affine in its state ({reason})"
+
+
+@pytest.mark.parametrize(("lines", "spares"), [
+    (["return x.a * h + x.b, c + x.c"], (False, False)),
+    (["return sigmoid(x.a) * h + tanh(x.b), c"], (False, False)),
+    (["return sigmoid(x.a + c) * h + x.b, x.c"], (True, True)),
+    (["return x.a * h + R.b(c), x"], (True, True)),
+    (["return sqrt(1 - c * c) * h + x.b, x.c"], (False, True)),
+    (["return out(tanh(h)), x.a * h, x.c"], (False, False)),
+], ids=str)  # fmt: skip
+def test_what_a_form_spares_the_loop_is_read_from_the_schedule(lines, spares):
+    form = parallel(cell_of("x, R, h, c", *lines))
+    assert (form.spares(False), form.spares(True)) == spares

@@ -25,7 +25,6 @@ from rnnspec.contract.arrays import Array, Arrays
 from rnnspec.contract.capabilities import DTYPES, Capabilities
 from rnnspec.contract.kernel import Call, Kernel, Path
 from rnnspec.contract.results import Gradients, Step
-from rnnspec.derivation.parallel import Form
 from rnnspec.derivation.schedule import Schedule
 from rnnspec.interface import validation
 from rnnspec.interface.backend import Backend
@@ -151,10 +150,6 @@ class JaxBackend(Backend):
             return super().in_parallel(kernel, call)
         found = super().in_parallel(replace(kernel, arrays=JaxArrays(FLOAT.name)), call)
         return Widened(found, self.wide, self.narrow)
-
-    def prefers_parallel(self, form: Form, call: Call) -> bool:
-        """As the base says, but gradients of vectors run step by step, where most cells take no longer."""
-        return super().prefers_parallel(form, call) and (form.has_chunks or not call.pullback)
 
     def wide(self, a: Array) -> Array:
         return a.astype(FLOAT) if self._dtype.itemsize < FLOAT.itemsize else a

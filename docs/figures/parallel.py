@@ -29,7 +29,7 @@ import rnnspec
 from rnnspec import Layer, Network, cells
 
 MATRICES = ("gla", "mlstm", "mamba2", "deltanet", "gated_deltanet")
-DIAGONALS = ("mingru", "rglru", "hgrn")
+DIAGONALS = ("mingru", "rglru", "hgrn", "tlstm")
 BACKENDS = ("numpy", "torch", "jax", "tensorflow")
 HEADS, WIDTH, STEPS = 4, 64, 2048
 FEATURES, UNITS = HEADS * WIDTH, 128

@@ -13,23 +13,26 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from rnnspec.derivation.adjoint import Adjoint, derive
 from rnnspec.derivation.affine import Affinity, NotAffine
 from rnnspec.derivation.components import components
 from rnnspec.derivation.rank_one import Matrices
-from rnnspec.derivation.schedule import Phases, Schedule
+from rnnspec.derivation.schedule import Phases, Schedule, schedule
 from rnnspec.derivation.semirings import LINEAR, TROPICAL, Semiring
 from rnnspec.derivation.tropical import maximum_of
 from rnnspec.tracing.cell import OUTPUT, Cell
-from rnnspec.tracing.graph import Graph, GraphBuilder, Node, ancestors, descendants, iterate
+from rnnspec.tracing.graph import MAPS, Graph, GraphBuilder, Node, ancestors, descendants, iterate
 from rnnspec.tracing.ranks import MATRIX, narrowness, ranks
 
 __all__ = ["Chunks", "Derivation", "Factors", "Form", "Query", "Scan", "Stage", "parallel"]
 
 Factors = tuple[tuple[tuple[str, str], int], ...]
 """The node that multiplies a state or a cotangent, the second of a pair of names, in the equation of the first."""
+
+COSTLY = (*MAPS, "tanh", "sigmoid", "softplus", "exp", "log", "cos", "sin", "erf", "logsumexp")
+"""The operations that take many times as long as a product of two numbers; a root takes no longer than a quotient."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +98,14 @@ Stage = Scan | Chunks
 
 @dataclass(frozen=True, eq=False)
 class Form:
-    """The stages in order, and the schedule of the equations between them; its cell's graph has the stages' leaves."""
+    """The stages in order, and the schedule of the equations between them; its cell's graph has the stages' leaves.
+
+    `loop` is the schedule of the same cell step by step.
+    """
 
     stages: tuple[Stage, ...]
     schedule: Schedule
+    loop: Schedule
 
     @property
     def has_chunks(self) -> bool:
@@ -109,6 +116,23 @@ class Form:
     def of_vectors(self) -> bool:
         """Whether all states are vectors, so that a scan keeps no matrix of each step."""
         return all(rank < MATRIX for rank in self.schedule.cell.ranks.values()) and not self.has_chunks
+
+    def spares(self, pullback: bool) -> bool:
+        """Whether the form does of all steps at once what costs the loop time in each, beside the recurrence itself.
+
+        That is to compute maps and elementary functions, or for a pullback to record other values than states.
+        """
+        return self._computes or (pullback and self._records)
+
+    @cached_property
+    def _computes(self) -> bool:
+        return any(self.loop.nodes[index].op in COSTLY for index in self.loop.forward.step)
+
+    @cached_property
+    def _records(self) -> bool:
+        cell = self.loop.cell
+        states = {cell.graph.result(name) for name in cell.states}
+        return any(index not in states for index in {*self.loop.saved}.intersection(self.loop.forward.step))
 
 
 @lru_cache(maxsize=256)
@@ -144,7 +168,8 @@ class Derivation:
         done = tuple(self._scan(builder, adjoint, graph, s) if isinstance(s, Scan) else s for s in stages)
         complete = Adjoint(tuple(builder.nodes), adjoint.forward, adjoint.leaves, adjoint.maps)
         inner = Cell(cell.name, cell.states, graph, None, cell.heads, cell.shared, cell.given)
-        return Form(done, Schedule(inner, complete, Phases((), (), ()), Phases((), (), ())))
+        between = Schedule(inner, complete, Phases((), (), ()), Phases((), (), ()))
+        return Form(done, between, schedule(cell))
 
     def carried(self, index: int) -> int:
         """The node of the new graph for a node of the equations that is no matrix of a chunked state."""

@@ -59,6 +59,9 @@ class Backend(Held):
 
     scans_from: ClassVar[float] = float("inf")
     """The steps of one row from which on a scan of vectors is quicker than single steps."""
+
+    spares_from: ClassVar[int] = 256
+    """The same, of cells for which a scan spares the loop more than the recurrence."""
     binds: ClassVar[type[Bound]] = Bound
     """What `bound` makes; a backend with quicker ones names its own."""
 
@@ -114,7 +117,8 @@ class Backend(Held):
 
     def prefers_parallel(self, form: Form, call: Call) -> bool:
         """Whether a call that can run in parallel over time does so without being asked: where it is quicker."""
-        scans = form.of_vectors and call.batch == 1 and call.steps >= self.scans_from
+        least = min(self.scans_from, self.spares_from) if form.spares(call.pullback) else self.scans_from
+        scans = form.of_vectors and call.batch == 1 and call.steps >= least
         return scans or (form.has_chunks and call.steps >= self.chunks_from)
 
     def in_parallel(self, kernel: Parallel, call: Call) -> Kernel:

@@ -10,7 +10,7 @@ import numpy as np
 from conformance.mutants.parallel.kernels import InParallel
 from rnnspec import Call, Cell, Path
 from rnnspec.contract.kernel import Kernel
-from rnnspec.derivation.parallel import Chunks, Form
+from rnnspec.derivation.parallel import Chunks
 from rnnspec.errors import UnsupportedError
 from rnnspec.running import recomputation
 from rnnspec.running.parallel import InSegments, Parallel
@@ -126,7 +126,7 @@ class _Changed(InParallel):
 
     def faulty(self, kernel: Parallel) -> Parallel:
         stages = tuple(self.changed(s) if isinstance(s, Chunks) else s for s in kernel.form.stages)
-        return Parallel(kernel.arrays, Form(stages, kernel.form.schedule), kernel.chunk, kernel.at_once)
+        return Parallel(kernel.arrays, replace(kernel.form, stages=stages), kernel.chunk, kernel.at_once)
 
     def changed(self, stage: Chunks) -> Chunks:
         return stage
