@@ -224,3 +224,10 @@ def test_a_layer_runs_segments_again_where_its_backend_does():
 
     be = rnnspec.get_backend("jax")
     close(gradients(be.recomputing(2)), gradients(be))
+
+
+def test_a_mean_loss_keeps_its_64_bits_where_jax_is_set_to_32():
+    jax = rnnspec.get_backend("jax", precision="f64")
+    found = jax.mean_loss(jax.asarray(np.asarray(0.1)), 3)
+    assert found.dtype == np.float64
+    assert float(found) == 0.1 * (1 / 3)

@@ -151,6 +151,10 @@ class JaxBackend(Backend):
         found = super().in_parallel(replace(kernel, arrays=JaxArrays(FLOAT.name)), call)
         return Widened(found, self.wide, self.narrow)
 
+    def mean_loss(self, loss_sum: Array, count: int) -> Array:
+        with self.settings():
+            return super().mean_loss(loss_sum, count)
+
     def wide(self, a: Array) -> Array:
         return a.astype(FLOAT) if self._dtype.itemsize < FLOAT.itemsize else a
 

@@ -45,7 +45,7 @@ def one_key(backend: Backend, case: Case, judge: Judge) -> None:
     _judge_sums(judge, shared(backend, case, Key(case.seed, row=case.seed % 1009, step=case.seed % 77)), case.seed)
 
 
-@law(WORKERS["P206"], cases=networks.plain, needs=("lengths", "gradients"), once=True)
+@law(WORKERS["P206"], cases=networks.plain, needs=("lengths", "gradients"))
 def mean(backend: Backend, case: Case, judge: Judge) -> None:
     """Gives numbers of its own, which grow with the rank; and none of the steps of some worker."""
     shares = shared(backend, case)
