@@ -15,6 +15,7 @@ import gc
 import itertools
 import json
 import multiprocessing
+import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -55,15 +56,19 @@ def given(backend: Any, net: Network, steps: int, batch: int) -> tuple[Any, ...]
 
 
 def compared(calls: Calls, rounds: int = ROUNDS) -> dict[str, float]:
-    """The median seconds of each call, and `ratio`, the median of the first's seconds over the second's."""
+    """The median seconds of each call, and `ratio`, the median of the first's seconds over the second's.
+
+    Each round has an order of its own, since a call is slower after one that left much memory behind.
+    """
     for call in calls.values():
         call()
     seconds: dict[str, list[float]] = {name: [] for name in calls}
+    rng = random.Random(0)
     for _ in range(rounds):
-        for name, call in calls.items():
-            call()  # the other call has left its own memory behind
+        for name in rng.sample(list(calls), len(calls)):
+            calls[name]()
             begun = time.perf_counter()
-            call()
+            calls[name]()
             seconds[name].append(time.perf_counter() - begun)
     one, other = list(seconds.values())[:2]
     return {**{name: median(found) for name, found in seconds.items()},
