@@ -43,7 +43,7 @@ NAMES = {jnp.dtype(name): name for name in DTYPES.values()}
 """The names of dtypes, cached since NumPy is slow to spell them."""
 
 SEGMENT = 256
-"""The most steps of a matrix that run at once, or a quarter of those of vectors: the values of more leave the
+"""The most steps of a matrix that run at once; of vectors they are four times as many. The values of more leave the
 processor's cache between two operations of XLA."""
 
 FLOAT = jnp.dtype(jnp.float32)

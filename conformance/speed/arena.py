@@ -166,7 +166,10 @@ class Arena:
     async def _tried(
         self, row: Row, ready: Mapping[str, Any], rivals: list[Contestant], times: dict[str, list[float]], tries: int
     ) -> list[dict[str, Any]]:
-        """The measured rows after one more try, one for each peer. Raises Gone, and Late."""
+        """The measured rows after one more try, one for each peer; without peers a few rounds are enough.
+
+        Raises Gone, and Late.
+        """
         rng, found = random.Random(f"{self.seed}.{tries}.{row}"), list[dict[str, Any]]()
         for count in (FEW, ROUNDS - FEW):
             await rounds([self.subject, *rivals], count, rng, times, self.deadline)
