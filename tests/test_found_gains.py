@@ -1,31 +1,55 @@
-"""The gains that the package keeps are those of the search, for every layer that the laws on long memory ask."""
+"""The gains that the package keeps are those of the search, for all that the laws on long memory ask."""
+
+from dataclasses import replace
 
 import pytest
 
-from conformance.cases import found_gains
+from conformance.cases import found_gains, memory, remembering
 from conformance.cases.gains import Gain
-from conformance.cases.search import search
+from conformance.cases.search import begun, drawn, search, sought
+from rnnspec import cells
 
 
 @pytest.fixture
-def asked(figures):
-    return figures("found_gains").asked()
+def figure(figures):
+    return figures("found_gains")
 
 
-def test_every_layer_that_the_laws_ask_is_kept_and_no_other(asked):
-    assert {found_gains.key(layer, steps) for layer, steps in asked} == found_gains._read().keys()
+def test_every_layer_that_the_laws_ask_is_kept(figure):
+    keys = {found_gains.layer_key(layer, steps) for layer, steps in figure.layers()}
+    assert keys <= found_gains._read().keys()
 
 
-def test_a_layer_that_is_searched_again_has_the_gains_that_are_kept(asked):
-    short = [(layer, steps) for layer, steps in asked if steps < 10 and layer.cell.name in ("lstm", "gru")]
+def test_a_layer_that_is_searched_again_has_the_gains_that_are_kept(figure):
+    short = [(layer, steps) for layer, steps in figure.layers() if steps < 10 and layer.cell.name in ("lstm", "gru")]
     assert short
     for layer, steps in short:
-        assert search(layer, steps) == found_gains.found(layer, steps)
+        assert search(layer, steps) == found_gains.of_layer(layer, steps)
 
 
-def test_other_equations_and_other_steps_are_searched(asked):
-    layer, steps = asked[0]
-    assert found_gains.found(layer, steps + 1) is None
+def test_cases_that_need_gains_of_their_own_are_kept_and_no_others(figure):
+    cases = figure.cases()
+    kept = [case for case in cases if found_gains.of_case(case)]
+    assert len(kept) + len(figure.layers()) == len(found_gains._read())
+    forgetting = [case for case in kept if memory(remembering(case)).lost]
+    assert 10 * len(forgetting) <= len(kept)
+    again = next(case for case in kept if case.net.layers[0].cell is cells.elman and case.seed == 1)
+    assert drawn(begun(again)) is None
+    assert sought(begun(again)).gains == found_gains.of_case(again)
+    assert drawn(begun(next(case for case in cases if case not in kept)))
+
+
+def test_lengths_of_all_steps_are_no_other_case_and_other_lengths_are(figure):
+    case = next(case for case in figure.cases() if found_gains.of_case(case))
+    full, short = (case.steps,) * case.batch, (case.steps - 1,) * case.batch
+    assert found_gains.of_case(replace(case, lengths=full)) == found_gains.of_case(case)
+    assert found_gains.of_case(replace(case, lengths=short)) is None
+    assert found_gains.of_case(replace(case, seed=99)) is None
+
+
+def test_other_steps_are_searched(figure):
+    layer, steps = figure.layers()[0]
+    assert found_gains.of_layer(layer, steps + 1) is None
 
 
 def test_a_file_is_written_whole_and_read_again(tmp_path):

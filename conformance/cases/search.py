@@ -25,7 +25,7 @@ from rnnspec.layer import Layer
 from rnnspec.network import Network
 from rnnspec.tree import Tree, leaves, named_map
 
-__all__ = ["Remembering", "alone", "remembering", "search"]
+__all__ = ["Remembering", "alone", "begun", "drawn", "remembering", "search", "sought"]
 
 Array = Any
 
@@ -81,10 +81,24 @@ def remembering(case: Case) -> Case:
 
     One that forgets is drawn again, and one with gates that stay open or closed, of which `gates.still` tells.
     """
-    begun, kept = replace(case, gains=_known(case)), list[Case]()
+    found = found_gains.of_case(case)
+    if found is not None:
+        return replace(case, gains=found)
+    first = begun(case)
+    return drawn(first) or sought(first)
+
+
+def begun(case: Case) -> Case:
+    """The case with the gains that each of its layers has by itself."""
+    return replace(case, gains=_known(case))
+
+
+def drawn(case: Case) -> Case | None:
+    """The case with the first drawing by which it remembers with the gains that it has; None if none does."""
+    kept = list[Case]()
     for again in range(DRAWN):
-        for gains in (begun.gains, _restored(begun.gains)):
-            found = replace(begun, seed=case.seed + again, gains=gains)
+        for gains in (case.gains, _restored(case.gains)):
+            found = replace(case, seed=case.seed + again, gains=gains)
             if memory(found).lost:
                 break
             if not still(found):
@@ -92,7 +106,7 @@ def remembering(case: Case) -> Case:
             kept.append(found)
         if len(kept) >= ENOUGH:
             break
-    return min(kept, key=lambda found: len(still(found))) if kept else _sought(begun)
+    return min(kept, key=lambda found: len(still(found)), default=None)
 
 
 def _restored(gains: tuple[Gain, ...]) -> tuple[Gain, ...]:
@@ -108,14 +122,17 @@ def _known(case: Case) -> tuple[Gain, ...]:
                  for gain in _of_layer(alone(layer), case.steps))  # fmt: skip
 
 
-def _sought(case: Case) -> Case:
-    """The case with gains that are sought for it alone."""
+def sought(case: Case, generations: int = AGAIN[1]) -> Case:
+    """The case with gains that are sought for it alone, from those that it has.
+
+    The search ends where the case remembers; what is kept may be sought for longer.
+    """
     search = _Search(replace(case, gains=()))
     if not search.names:
         return case
     known = {gain.name: (gain.factor, gain.shift) for gain in case.gains}
     begun = np.array([known.get(name, (1.0, 0.0)) for name in search.names])
-    return replace(case, gains=search.gains(search.best(begun, _Stage(case.steps, *AGAIN), case.steps)))
+    return replace(case, gains=search.gains(search.best(begun, _Stage(case.steps, AGAIN[0], generations), case.steps)))
 
 
 def alone(layer: Layer) -> Layer:
@@ -128,7 +145,7 @@ def alone(layer: Layer) -> Layer:
 
 def _of_layer(layer: Layer, steps: int) -> tuple[Gain, ...]:
     """The gains of a forward layer by itself: those that were found before, or those of a search."""
-    found = found_gains.found(layer, steps)
+    found = found_gains.of_layer(layer, steps)
     return search(layer, steps) if found is None else found
 
 
