@@ -124,7 +124,7 @@ def gradients_jax() -> list[dict[str, Any]]:
     for cell, batch in itertools.product(MATRICES, (1, 4)):
         arguments = of_matrices(backend, cell, STEPS, batch)
         calls = {"parallel": pullback(backend, *arguments), "jax.grad": pullback(plain, *arguments)}
-        rows.append(said({"cell": cell, "rows": batch, **compared(calls, 3)}))
+        rows.append(said({"cell": cell, "rows": batch, **compared(calls)}))
     return rows
 
 
