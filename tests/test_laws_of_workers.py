@@ -10,8 +10,9 @@ import pytest
 import rnnspec
 from conformance.cases import Case
 from conformance.judge import Judge
-from conformance.mutants import mutants
+from conformance.mutants.faulty import protocol_mutants
 from conformance.mutants.trial import Reference
+from conformance.mutants.workers import exchanges, shards
 from conformance.properties.workers import networks
 from conformance.properties.workers.shares import shared
 from conformance.registry import Scope, properties
@@ -20,7 +21,7 @@ from rnnspec import cells
 from rnnspec.workers.pretended import outcomes, pretended
 
 LAWS = {law.id: law for law in properties() if law.id.startswith("P20") and len(law.id) == 4}
-FAULTS = [mutant for mutant in mutants() if mutant.name.startswith(("exchanges:", "shards:"))]
+FAULTS = [*protocol_mutants(exchanges), *protocol_mutants(shards)]
 SCOPE = Scope((cells.elman, cells.lstm, cells.gru), eager=True)
 
 

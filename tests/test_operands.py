@@ -7,14 +7,15 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import rnnspec
-from conformance.mutants import mutants
+from conformance.mutants.faulty import protocol_mutants
+from conformance.mutants.parts import operands
 from conformance.mutants.trial import Reference, killed_by
 from conformance.registry import properties
 from rnnspec import Layer, Network, Path, cells
 from rnnspec.errors import ArgumentError, NetworkError, RnnSpecError, ShapeError, TreeError, UnsupportedError
 
 LAWS = {law.id: law for law in properties() if law.id in {"P160", "P161", "P162", "P163", "P164"}}
-FAULTS = [mutant for mutant in mutants() if mutant.name.startswith("operands:")]
+FAULTS = list(protocol_mutants(operands))
 KNOWN = {
     "operands: features chosen by a product": ("P163", "a shared key"),
     "operands: final state cotangent left out": ("P161", "every operand"),
