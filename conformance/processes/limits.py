@@ -37,7 +37,7 @@ class Limits:
     silence: float = 150.0
     memory: int = int(SHARE * psutil.virtual_memory().total) // AT_A_TIME
     printed: int = 2**30
-    grown: int = 11 * 10**8
+    grown: int = 10**9
 
 
 MARK = "RNNSPEC_CONFORMANCE_CHILD"
