@@ -7,6 +7,8 @@ import pytest
 from conformance.cases import found_gains, memory, remembering
 from conformance.cases.gains import Gain
 from conformance.cases.search import begun, drawn, search, sought
+from conformance.own_cell import leaky_gate
+from conformance.tiers import OWN_CELL
 from rnnspec import cells
 
 
@@ -45,6 +47,13 @@ def test_lengths_of_all_steps_are_no_other_case_and_other_lengths_are(figure):
     assert found_gains.of_case(replace(case, lengths=full)) == found_gains.of_case(case)
     assert found_gains.of_case(replace(case, lengths=short)) is None
     assert found_gains.of_case(replace(case, seed=99)) is None
+
+
+@pytest.mark.parametrize("loaded", [{}, {leaky_gate: OWN_CELL}], ids=["new", "loaded"])
+def test_a_cell_of_ones_own_is_found_whether_it_was_loaded_or_not(figure, monkeypatch, loaded):
+    monkeypatch.setattr("conformance.cases.source.OWN", loaded)
+    own = [case for case in figure.cases() if case.net.layers[0].cell is leaky_gate]
+    assert any(map(found_gains.of_case, own))
 
 
 def test_other_steps_are_searched(figure):

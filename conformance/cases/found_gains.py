@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,8 @@ def layer_key(layer: Layer, steps: int) -> str:
 def case_key(case: Case) -> str:
     """What tells a case from others: lengths that name all steps are no other case."""
     plain = replace(case, lengths=tuple(map(int, case.ends)), gains=())
-    return _hashed([[_equations(layer) for layer in case.net.layers], repr(plain)])
+    others = {f.name: repr(getattr(plain, f.name)) for f in fields(plain) if f.name != "net"}
+    return _hashed([[_equations(layer) for layer in case.net.layers], repr(case.net), others])
 
 
 def _found(key: str) -> tuple[Gain, ...] | None:
