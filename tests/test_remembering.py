@@ -226,3 +226,10 @@ def test_values_that_bend_at_every_step_are_told_by_a_smaller_one():
     known = tuple(Gain(f"layers.0.forward.{name}", factor, shift) for name, factor, shift in gains)
     case = Case(Network(2, [Layer(cells.fastgrnn, 3)]), 64, 2, seed=2, gains=known)
     reproduce("P172", case, "numpy", precision="f64", device="cpu")
+
+
+def test_the_figures_measure_a_case_that_is_called_without_a_state(figures):
+    figure = figures("remembering")
+    unset = Case(Network(2, [Layer(cells.lstm, 3)]), 7, 2, (7, 3), unset=True)
+    assert figure.is_measured(figure.whole(unset))
+    assert not memory(figure.whole(unset)).unread

@@ -26,6 +26,11 @@ LARGEST = 40_000
 """The most numbers in the states of all steps."""
 
 
+def whole(case: Case) -> Case:
+    """The case with full rows and an initial state, whose gradients are all sought."""
+    return replace(case, lengths=None, pull=Pull.BOTH, unset=False)
+
+
 def is_measured(case: Case) -> bool:
     """Whether a case has rows with steps, outputs of every step, and no more numbers than can be measured quickly."""
     size = case.steps * case.batch * sum(layer.width for layer in case.net.layers)
@@ -39,8 +44,7 @@ def main() -> None:
     rows = []
     for law, what in track(LAWS.items()):
         found = [drawn(law, label, 1, tuple(CELLS.values()))[-1] for label in strategies(law, tuple(CELLS.values()))]
-        full = [replace(case, lengths=None, pull=Pull.BOTH) for case in found]
-        measured = [case for case in full if is_measured(case)]
+        measured = [case for case in map(whole, found) if is_measured(case)]
         remember = [case.steps for case in measured if not memory(case).lost]
         rows.append({"law": f"{law}, {what}", "cases": len(measured), "remember": sorted(remember),
                      "forget": sorted(case.steps for case in measured if memory(case).lost)})  # fmt: skip
