@@ -3,13 +3,20 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis.strategies import one_of
 
-from conformance.cases import found_gains, memory, remembering
+from conformance.cases import CELLS, Case, found_gains, memory, remembering
 from conformance.cases.gains import Gain
+from conformance.cases.search import alone as forward
 from conformance.cases.search import begun, drawn, search, sought
 from conformance.own_cell import leaky_gate
+from conformance.properties.sequences.remembering import SEEDS, remembered
+from conformance.registry import Scope
 from conformance.tiers import OWN_CELL
 from rnnspec import cells
+
+SCOPE = Scope((*CELLS.values(), leaky_gate))
 
 
 @pytest.fixture
@@ -17,9 +24,30 @@ def figure(figures):
     return figures("found_gains")
 
 
-def test_every_layer_that_the_laws_ask_is_kept(figure):
-    keys = {found_gains.layer_key(layer, steps) for layer, steps in figure.layers()}
-    assert keys <= found_gains._read().keys()
+def test_every_layer_is_kept_and_of_cases_those_that_need_gains_of_their_own(figure):
+    layers = {found_gains.layer_key(layer, steps) for layer, steps in figure.layers()}
+    cases = {found_gains.case_key(case) for case in figure.cases() if found_gains.of_case(case)}
+    assert layers | cases == found_gains._read().keys()
+
+
+@pytest.mark.parametrize("scope", [replace(SCOPE, eager=True), *(replace(SCOPE, share=(part, 2)) for part in (0, 1))],
+                         ids=["eager", "compiling, f32", "compiling, f64"])  # fmt: skip
+def test_no_other_case_is_drawn(figure, scope):
+    known = {replace(case, seed=0) for case in figure.cases()}
+    alone = {key for layer, steps in figure.layers() for key in [found_gains.layer_key(layer, steps)]}
+    several = set()
+
+    @settings(max_examples=300, database=None, derandomize=True)
+    @given(one_of(*remembered(scope).values()))
+    def drawn_ones(case):
+        assert case.seed in SEEDS
+        assert all(found_gains.layer_key(forward(layer), case.steps) in alone for layer in case.net.layers)
+        if len(case.net.layers) > 1 or case.net.layers[0].direction != "forward":
+            several.add(replace(Case(case.net, case.steps, case.batch), seed=0))
+
+    drawn_ones()
+    assert several
+    assert several <= known
 
 
 def test_a_layer_that_is_searched_again_has_the_gains_that_are_kept(figure):
@@ -29,10 +57,9 @@ def test_a_layer_that_is_searched_again_has_the_gains_that_are_kept(figure):
         assert search(layer, steps) == found_gains.of_layer(layer, steps)
 
 
-def test_cases_that_need_gains_of_their_own_are_kept_and_no_others(figure):
+def test_cases_with_gains_of_their_own_do_not_remember_without(figure):
     cases = figure.cases()
     kept = [case for case in cases if found_gains.of_case(case)]
-    assert len(kept) + len(figure.layers()) == len(found_gains._read())
     forgetting = [case for case in kept if memory(remembering(case)).lost]
     assert 10 * len(forgetting) <= len(kept)
     again = next(case for case in kept if case.net.layers[0].cell is cells.elman and case.seed == 1)

@@ -94,7 +94,7 @@ def begun(case: Case) -> Case:
 
 
 def drawn(case: Case) -> Case | None:
-    """The case with the first drawing by which it remembers with the gains that it has; None if none does."""
+    """The first drawing of the case that remembers with the gains that it has; None if none does."""
     kept = list[Case]()
     for again in range(DRAWN):
         for gains in (case.gains, _restored(case.gains)):
@@ -125,14 +125,14 @@ def _known(case: Case) -> tuple[Gain, ...]:
 def sought(case: Case, generations: int = AGAIN[1]) -> Case:
     """The case with gains that are sought for it alone, from those that it has.
 
-    The search ends where the case remembers; what is kept may be sought for longer.
+    The search ends where the case remembers, or after so many generations.
     """
     search = _Search(replace(case, gains=()))
     if not search.names:
         return case
     known = {gain.name: (gain.factor, gain.shift) for gain in case.gains}
-    begun = np.array([known.get(name, (1.0, 0.0)) for name in search.names])
-    return replace(case, gains=search.gains(search.best(begun, _Stage(case.steps, AGAIN[0], generations), case.steps)))
+    start = np.array([known.get(name, (1.0, 0.0)) for name in search.names])
+    return replace(case, gains=search.gains(search.best(start, _Stage(case.steps, AGAIN[0], generations), case.steps)))
 
 
 def alone(layer: Layer) -> Layer:

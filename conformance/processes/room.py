@@ -9,13 +9,13 @@ from conformance.processes.heap import Heap
 __all__ = ["Room"]
 
 SHARE = 0.4
-"""Of what a process may take, that much is beside a framework which takes more than the rest."""
+"""What a process may add to a large framework, as a share of what any process may take."""
 
 
 class Room:
-    """The memory that this process may take, of `most` bytes, or of a share of them more than it has at its start.
+    """The memory that this process may take: `most` bytes.
 
-    The second is for frameworks that are large themselves.
+    A framework that is large by itself may take more: what the process has at its start, and SHARE of `most`.
     """
 
     def __init__(self, most: float = math.inf) -> None:

@@ -10,19 +10,17 @@ from rich.progress import track
 from conformance.cases import CELLS, STEPS, Case, found_gains, hidden_for
 from conformance.cases.search import alone, begun, drawn, search, sought
 from conformance.own_cell import leaky_gate
-from conformance.properties.sequences.remembering import COMPILED, EXTENTS, HEADED, INPUTS, ROWS, WIDTHS
+from conformance.properties.sequences.remembering import COMPILED, EXTENTS, HEADED, INPUTS, ROWS, SEEDS, WIDTHS
 from rnnspec import Cell, Layer, Network
 
 LISTED = (*CELLS.values(), leaky_gate)
-SEEDS = range(4)
-"""Those that the laws draw."""
 PATIENCE = 100
-"""The most generations of a search for one case, which is for once."""
+"""The most generations of a search for one case: nobody waits for it."""
 
 
 def layers() -> list[tuple[Layer, int]]:
     """The layers that the laws on long memory ask, by themselves, with their numbers of steps."""
-    plain = [layer(cell) for cell in LISTED]
+    plain = [of_width(cell) for cell in LISTED]
     found = [(layer, steps) for layer in plain for steps in EXTENTS]
     found += [(Layer(cell, hidden_for(cell)), STEPS) for cell in LISTED]
     return [(alone(layer), steps) for layer, steps in (*found, *((layer, EXTENTS[-1]) for layer in HEADED))]
@@ -30,13 +28,13 @@ def layers() -> list[tuple[Layer, int]]:
 
 def cases() -> list[Case]:
     """The cases of several layers or halves that these laws ask."""
-    above = layer(LISTED[COMPILED])
-    stacks = [((layer(cell), above), steps) for cell in LISTED for steps in EXTENTS[1:]]
-    stacks += [((layer(cell, "bidirectional"),), EXTENTS[-1]) for cell in LISTED]
+    above = of_width(LISTED[COMPILED])
+    stacks = [((of_width(cell), above), steps) for cell in LISTED for steps in EXTENTS[1:]]
+    stacks += [((of_width(cell, "bidirectional"),), EXTENTS[-1]) for cell in LISTED]
     return [Case(Network(INPUTS, stack), steps, ROWS, seed=seed) for stack, steps in stacks for seed in SEEDS]
 
 
-def layer(cell: Cell, direction: str = "forward") -> Layer:
+def of_width(cell: Cell, direction: str = "forward") -> Layer:
     """A layer of the width that these laws give it."""
     return Layer(cell, hidden_for(cell, WIDTHS), direction)
 
